@@ -1,0 +1,1 @@
+//! [`Document`](crate::extract::Document) to chunks: one file a strategy.

@@ -1,0 +1,86 @@
+//! What every extractor makes: one text, and where each piece of it came from.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// The format that a document was read as; decided by content first, then by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Portable Document Format.
+    Pdf,
+    /// Office Open XML text document.
+    Docx,
+    /// HTML page.
+    Html,
+    /// Markdown (CommonMark with tables and front matter).
+    Markdown,
+    /// Plain text.
+    Text,
+}
+
+/// A document after extraction. All spans are byte offsets into `text`, on character boundaries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// What the document calls itself; its file name where it does not.
+    pub title: String,
+    /// The format that it was read as.
+    pub format: Format,
+    /// The whole text: NFC, line ends `\n`, no NUL, no byte-order mark, no soft hyphen.
+    pub text: String,
+    /// Sections in order, without gaps or overlap, covering the whole text: each heading starts a new one and is its first line.
+    /// Text before the first heading is a section with an empty path.
+    pub sections: Vec<Section>,
+    /// Where pages start, ascending; empty where the format has no pages.
+    pub pages: Vec<Page>,
+    /// Code blocks and tables, in order, without overlap: what a chunker should not cut through.
+    pub blocks: Vec<Block>,
+    /// What was lost or guessed, for the report.
+    pub warnings: Vec<String>,
+}
+
+/// A stretch of text under one heading path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Bytes of the text, its heading line included.
+    pub span: Range<usize>,
+    /// Headings from the outermost to this one, as plain text.
+    pub headings: Vec<String>,
+}
+
+/// The start of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// First byte of the page's text.
+    pub start: usize,
+    /// Its number as a reader counts, from 1.
+    pub number: u32,
+}
+
+/// A stretch of text with a shape of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Bytes of the text, fences included.
+    pub span: Range<usize>,
+    /// What it is.
+    pub kind: BlockKind,
+}
+
+/// What a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlockKind {
+    /// A code block.
+    Code,
+    /// A table, one row a line.
+    Table,
+}
+
+impl Document {
+    /// The page on which the byte at `offset` stands, where the format has pages.
+    pub fn page_at(&self, offset: usize) -> Option<u32> {
+        let after = self.pages.partition_point(|page| page.start <= offset);
+        after.checked_sub(1).map(|index| self.pages[index].number)
+    }
+}

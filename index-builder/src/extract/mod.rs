@@ -1,0 +1,5 @@
+//! Bytes to [`Document`]: one file a format.
+
+mod document;
+
+pub use document::{Block, BlockKind, Document, Format, Page, Section};

@@ -1,0 +1,1 @@
+//! Getting an embedding model.

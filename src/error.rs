@@ -1,0 +1,198 @@
+//! The one error type: why something failed, what the caller may read about it, and whether trying again can help.
+//!
+//! Messages are product surface: lower case, no full stop, *what: value; remedy*, literals in backticks. The client sees
+//! [`Error::message`]; the log line carries the whole cause chain.
+
+use std::fmt;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it was. The name is the `error.code` of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    /// A key is missing or was refused by the provider.
+    Authentication,
+    /// The request is larger than the configured limit.
+    BodyTooLarge,
+    /// The provider refused the content.
+    ContentFilter,
+    /// The prompt does not fit the model's context window.
+    ContextLength,
+    /// A file of ours is truncated, altered or of another version.
+    CorruptFile,
+    /// Anything that is our own fault.
+    Internal,
+    /// The model is not known to the provider.
+    InvalidModel,
+    /// The request is malformed.
+    InvalidRequest,
+    /// There is no such path or thing.
+    NotFound,
+    /// A field asks for something that this build does not do.
+    NotSupported,
+    /// The provider has no capacity right now.
+    Overloaded,
+    /// The provider failed or answered something unreadable.
+    ProviderError,
+    /// Too many requests.
+    RateLimit,
+    /// Nothing arrived in the time allowed.
+    Timeout,
+    /// The index was built with another embedding model.
+    WrongModel,
+}
+
+impl Code {
+    /// Its spelling in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "AUTHENTICATION",
+            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::ContentFilter => "CONTENT_FILTER",
+            Self::ContextLength => "CONTEXT_LENGTH",
+            Self::CorruptFile => "CORRUPT_FILE",
+            Self::Internal => "INTERNAL_ERROR",
+            Self::InvalidModel => "INVALID_MODEL",
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::NotFound => "NOT_FOUND",
+            Self::NotSupported => "NOT_SUPPORTED",
+            Self::Overloaded => "OVERLOADED",
+            Self::ProviderError => "PROVIDER_ERROR",
+            Self::RateLimit => "RATE_LIMIT",
+            Self::Timeout => "TIMEOUT",
+            Self::WrongModel => "WRONG_MODEL",
+        }
+    }
+
+    /// The HTTP status that a caller gets.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Authentication | Self::ProviderError | Self::InvalidModel => 502,
+            Self::BodyTooLarge => 413,
+            Self::ContentFilter | Self::ContextLength | Self::InvalidRequest | Self::NotSupported => 400,
+            Self::CorruptFile | Self::Internal | Self::WrongModel => 500,
+            Self::NotFound => 404,
+            Self::Overloaded => 503,
+            Self::RateLimit => 429,
+            Self::Timeout => 504,
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Overloaded | Self::RateLimit | Self::Timeout)
+    }
+}
+
+/// A failure: its code, its public text, its cause.
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    code: Code,
+    message: String,
+    provider: Option<String>,
+    model: Option<String>,
+    retry_after_seconds: Option<u64>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure of kind `code`; `message` may be shown to the caller.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { code, message: message.into(), provider: None, model: None, retry_after_seconds: None, cause: None }))
+    }
+
+    /// The request is malformed; `message` names the field.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, message)
+    }
+
+    /// A file cannot be trusted: `what` says where it breaks and what to do.
+    pub fn corrupt(path: &std::path::Path, what: impl fmt::Display) -> Self {
+        Self::new(Code::CorruptFile, format!("{}: {what}", path.display()))
+    }
+
+    /// Something of ours failed; the message is for the operator.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+
+    /// A file could not be read or written.
+    pub fn io(path: &std::path::Path, cause: std::io::Error) -> Self {
+        let code = if cause.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Internal };
+        Self::new(code, format!("{}: {cause}", path.display())).caused_by(cause)
+    }
+
+    /// `field` asks for something that this build does not do; `remedy` says what does work.
+    pub fn not_supported(field: &str, remedy: impl fmt::Display) -> Self {
+        Self::new(Code::NotSupported, format!("`{field}`: not supported yet; {remedy}"))
+    }
+
+    /// Adds the cause that the log line shows.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// Names the provider and model that failed.
+    #[must_use]
+    pub fn from_provider(mut self, provider: &str, model: &str) -> Self {
+        self.0.provider = Some(provider.to_owned());
+        self.0.model = Some(model.to_owned());
+        self
+    }
+
+    /// Says when trying again can help.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: Option<u64>) -> Self {
+        self.0.retry_after_seconds = seconds;
+        self
+    }
+
+    /// What kind of failure it was.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The text that the caller may read.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The provider that failed, if one did.
+    pub fn provider(&self) -> Option<&str> {
+        self.0.provider.as_deref()
+    }
+
+    /// The model that was asked, if one was.
+    pub fn model(&self) -> Option<&str> {
+        self.0.model.as_deref()
+    }
+
+    /// Seconds after which trying again can help, where the provider said so.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.0.retry_after_seconds
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}

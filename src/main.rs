@@ -1,0 +1,2 @@
+//! Omni-LLM.
+fn main() {}
