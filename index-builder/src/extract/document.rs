@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::is_nfc;
 
 /// The format that a document was read as; decided by content first, then by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,51 @@ pub enum BlockKind {
 }
 
 impl Document {
+    /// Says which promise of the fields above is broken, if one is. A chunker slices by these spans, so nothing that crossed a
+    /// process border is used before this has passed.
+    pub fn check(&self) -> Result<(), String> {
+        if !is_nfc(&self.text) {
+            return Err("the text is not in normalisation form C".to_owned());
+        }
+        if let Some(found) = self.text.chars().find(|char| matches!(char, '\0' | '\r' | '\u{feff}' | '\u{ad}')) {
+            return Err(format!("the text holds {found:?}"));
+        }
+        let mut end = 0;
+        for section in &self.sections {
+            if section.span.start != end || section.span.end <= section.span.start {
+                return Err(format!("section {:?} does not follow byte {end}", section.span));
+            }
+            end = section.span.end;
+            self.check_boundary(end)?;
+        }
+        if end != self.text.len() {
+            return Err(format!("sections end at byte {end} of {}", self.text.len()));
+        }
+        for page in &self.pages {
+            self.check_boundary(page.start)?;
+        }
+        if let Some(pair) = self.pages.windows(2).find(|pair| pair[0].start >= pair[1].start || pair[0].number >= pair[1].number) {
+            return Err(format!("page {} does not come after page {}", pair[1].number, pair[0].number));
+        }
+        let mut end = 0;
+        for block in &self.blocks {
+            if block.span.start < end || block.span.end <= block.span.start {
+                return Err(format!("block {:?} does not follow byte {end}", block.span));
+            }
+            end = block.span.end;
+            self.check_boundary(block.span.start)?;
+            self.check_boundary(end)?;
+        }
+        Ok(())
+    }
+
+    fn check_boundary(&self, offset: usize) -> Result<(), String> {
+        match self.text.is_char_boundary(offset) {
+            true => Ok(()),
+            false => Err(format!("byte {offset} is not on a character boundary of {} bytes", self.text.len())),
+        }
+    }
+
     /// The page on which the byte at `offset` stands, where the format has pages.
     pub fn page_at(&self, offset: usize) -> Option<u32> {
         let after = self.pages.partition_point(|page| page.start <= offset);
