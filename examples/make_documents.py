@@ -344,7 +344,7 @@ def write_pdf(text, path):
         if kind.startswith("h"):
             story.append(Paragraph(escape(content), sheet[{"h1": "Title", "h2": "Heading1", "h3": "Heading2"}[kind]]))
         elif kind in ("ul", "ol"):
-            marks = itertools.repeat("\u2022") if kind == "ul" else (f"{number}." for number in itertools.count(1))
+            marks = itertools.repeat("-") if kind == "ul" else (f"{number}." for number in itertools.count(1))
             story += [Paragraph(escape(entry), item, bulletText=mark) for entry, mark in zip(content, marks)]
         elif kind == "table":
             rows = [[Paragraph(escape(value), cell) for value in row] for row in content]
