@@ -27,13 +27,11 @@ WORKDIR /build
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY index-builder/Cargo.toml index-builder/
-# Empty sources in the place of ours; benches and examples only where the manifest names them.
-RUN mkdir -p src index-builder/src \
+# Empty sources in the place of ours, benches too: the manifest may name them, and Cargo wants to find what it names.
+RUN mkdir -p src index-builder/src benches \
     && touch src/lib.rs \
     && echo 'fn main() {}' | tee src/main.rs > index-builder/src/main.rs \
-    && awk '/^\[\[/ { kind = $0; gsub(/[][]/, "", kind) } /^\[[^[]/ { kind = "" } \
-            (kind == "bench" || kind == "example") && /^name *=/ { gsub(/"/, "", $3); print (kind == "bench" ? "benches" : "examples") "/" $3 ".rs" }' \
-        Cargo.toml | while read -r file; do mkdir -p "${file%/*}" && echo 'fn main() {}' > "$file"; done
+    && sed -n '/^\[\[bench\]\]/,/^$/s/^name *= *"\(.*\)"/\1/p' Cargo.toml | while read -r bench; do touch "benches/$bench.rs"; done
 # Documents come from the build context, so the builder needs no S3 and the AWS SDK is not compiled.
 RUN cargo build --locked --profile dist --no-default-features --package omni-llm --package index-builder
 
@@ -46,18 +44,22 @@ RUN find src index-builder/src -name '*.rs' -exec touch {} + \
 
 # ---- model: in a stage of its own, so that the layer stays the same while the code changes
 FROM build AS model
-# Equal times make equal layers.
-RUN target/dist/index-builder model --to /app/models/all-MiniLM-L6-v2 --from "$(test -f models/all-MiniLM-L6-v2/model.safetensors && echo models/all-MiniLM-L6-v2 || echo auto)" \
-    && find /app -exec touch --no-dereference --date=@0 {} +
+# The cache spares the download when only the code changed; equal times make equal layers.
+RUN --mount=type=cache,target=/var/cache/models \
+    from=models/all-MiniLM-L6-v2; test -f "$from/model.safetensors" || from=auto; \
+    target/dist/index-builder model --from "$from" --to /var/cache/models/all-MiniLM-L6-v2 \
+    && mkdir -p /app/models && cp -r /var/cache/models/all-MiniLM-L6-v2 /app/models/ \
+    && find /app -exec touch --date=@0 {} +
 
 # ---- index: the documents
 FROM model AS index
 ARG KNOWLEDGE=examples/knowledge
-# A folder as --out gives the file its digest as name.
-RUN mkdir -p /app/index /report \
+# A folder as --out gives the file its digest as name. What is in the cache is neither extracted nor embedded again.
+RUN --mount=type=cache,target=/var/cache/omni \
+    mkdir -p /app/index /report \
     && target/dist/index-builder build "${KNOWLEDGE}" --out /app/index --model /app/models/all-MiniLM-L6-v2 \
-        --cache /tmp/cache --report /report/report.json \
-    && find /app/index -exec touch --no-dereference --date=@0 {} +
+        --cache /var/cache/omni --report /report/report.json \
+    && find /app/index -exec touch --date=@0 {} +
 ARG INDEX_DIGEST=""
 RUN test -z "${INDEX_DIGEST}" || test -f "/app/index/${INDEX_DIGEST}.omni" \
     || { echo "INDEX_DIGEST: ${INDEX_DIGEST} is not what was built: $(ls /app/index); build the report again" >&2; exit 1; }
