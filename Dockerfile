@@ -44,12 +44,13 @@ RUN find src index-builder/src -name '*.rs' -exec touch {} + \
 
 # ---- model: in a stage of its own, so that the layer stays the same while the code changes
 FROM build AS model
-# The cache spares the download when only the code changed; equal times make equal layers.
+# The cache spares the download when only the code changed; equal times make equal layers. Whoever runs the image may
+# read it: Lambda's user has a number of its own.
 RUN --mount=type=cache,target=/var/cache/models \
     from=models/all-MiniLM-L6-v2; test -f "$from/model.safetensors" || from=auto; \
     target/dist/index-builder model --from "$from" --to /var/cache/models/all-MiniLM-L6-v2 \
     && mkdir -p /app/models && cp -r /var/cache/models/all-MiniLM-L6-v2 /app/models/ \
-    && find /app -exec touch --date=@0 {} +
+    && chmod -R a+rX /app && find /app -exec touch --date=@0 {} +
 
 # ---- index: the documents
 FROM model AS index
@@ -59,7 +60,7 @@ RUN --mount=type=cache,target=/var/cache/omni \
     mkdir -p /app/index /report \
     && target/dist/index-builder build "${KNOWLEDGE}" --out /app/index --model /app/models/all-MiniLM-L6-v2 \
         --cache /var/cache/omni --report /report/report.json \
-    && find /app/index -exec touch --date=@0 {} +
+    && chmod -R a+rX /app/index && find /app/index -exec touch --date=@0 {} +
 ARG INDEX_DIGEST=""
 RUN test -z "${INDEX_DIGEST}" || test -f "/app/index/${INDEX_DIGEST}.omni" \
     || { echo "INDEX_DIGEST: ${INDEX_DIGEST} is not what was built: $(ls /app/index); build the report again" >&2; exit 1; }
@@ -78,7 +79,7 @@ ENV OMNI_INDEX=/app/index \
     OMNI_MODEL=/app/models/all-MiniLM-L6-v2 \
     OMNI_ADDR=0.0.0.0:8080
 WORKDIR /app
-# Whoever `nonroot` is in the base image; Lambda takes a user of its own.
+# `nonroot` of the default base image.
 USER 65532:65532
 EXPOSE 8080
 # Without arguments: `lambda` where AWS_LAMBDA_RUNTIME_API is set, else `serve`.
