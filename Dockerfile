@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-#
 # One image with the program, the embedding model and an index of your documents; for AWS Lambda and for any other place.
 #
 #   docker build --provenance=false --sbom=false --build-arg KNOWLEDGE=my-documents -t omni-llm .
