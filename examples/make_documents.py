@@ -133,6 +133,7 @@ give the same file, byte for byte.
 - If answers take long, compare metadata.execution_time of a query with that of POST /v1/search: the difference is the provider.
 - If an answer lacks what you expect, ask the same with POST /v1/search and see whether the passage is found at all.
 - If a passage is not found, run `index-builder extract` on its file and see whether its text was extracted.
+- If an index file seems to be damaged, run `omni-llm inspect FILE --verify`, which reads every byte of it.
 - If the provider is down, set OMNI_FALLBACK_EXTRACTIVE to true, and callers get quoted passages in the meantime.
 """
 
@@ -164,10 +165,10 @@ A document that cannot be read is named in the output of the build. Look at the 
 
 ### The same image elsewhere
 
-The image has the entry point omni-llm without arguments. Where the variable AWS_LAMBDA_RUNTIME_API is set, as it is on Lambda, \
-the program serves the Runtime API; anywhere else it serves port 8080.
+The entry point of the image is omni-llm. Without a command it serves the Runtime API where AWS_LAMBDA_RUNTIME_API is set, as it \
+is on Lambda. Anywhere else, give it the command serve, and it serves port 8080.
 
-    docker run --rm --publish 8080:8080 omni-llm:2026-11-24
+    docker run --rm --publish 8080:8080 omni-llm:2026-11-24 serve
 
 ## Push the image
 
