@@ -9,6 +9,7 @@ mod refusal;
 use std::fmt;
 use std::time::Duration;
 
+use aws_config::ConfigLoader;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -57,6 +58,11 @@ struct Place {
 impl S3 {
     /// Makes a client for `bucket`; the bucket itself is not asked yet.
     pub(super) fn open(bucket: &str, prefix: &str, options: &Options) -> Result<Self> {
+        Self::open_with(aws_config::defaults(BehaviorVersion::v2026_01_12()), bucket, prefix, options)
+    }
+
+    /// As [`Self::open`], with the source of the AWS configuration in the caller's hand.
+    fn open_with(loader: ConfigLoader, bucket: &str, prefix: &str, options: &Options) -> Result<Self> {
         if let Some(url) = options.endpoint_url.as_deref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
             return Err(Error::bad_request(format!("`--endpoint-url {url}`: not a web address; write `http://` or `https://` first")));
         }
@@ -72,9 +78,7 @@ impl S3 {
             .operation_attempt_timeout(SILENCE)
             .operation_timeout(CALL)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts);
+        let mut loader = loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS)).timeout_config(timeouts);
         if let Some(region) = options.region.as_ref().filter(|region| !region.is_empty()) {
             loader = loader.region(Region::new(region.clone()));
         }
