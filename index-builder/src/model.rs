@@ -203,7 +203,8 @@ fn fetch(way: &Origin, to: &Path, progress: &Progress) -> Result<String, Failure
 
 /// Refuses to replace a folder that holds anything but a model.
 fn check_replaceable(to: &Path) -> Result<()> {
-    let refused = |what: String| Err(Error::bad_request(format!("`{}`: {what}; choose another folder with `--to`", to.display())));
+    let refused =
+        |what: String| Err(Error::bad_request(format!("`{}`: {what}; choose another folder with `--to`", to.display())));
     match std::fs::read_dir(to) {
         Ok(found) => {
             let foreign = found.filter_map(Result::ok).map(|found| found.file_name());

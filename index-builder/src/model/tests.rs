@@ -90,7 +90,8 @@ fn a_folder_is_copied_whole_and_then_left_alone() {
     std::fs::write(to.join("model.safetensors"), "half").unwrap();
     let ensure = |origin| ensure(&origin, &to, &Progress::silent()).unwrap();
     assert_eq!(ensure(Origin::Folder(model.clone())), Outcome::Fetched(model.display().to_string()));
-    let expected = ["models", "models/here", "models/here/config.json", "models/here/model.safetensors", "models/here/tokenizer.json"];
+    let expected =
+        ["models", "models/here", "models/here/config.json", "models/here/model.safetensors", "models/here/tokenizer.json"];
     assert_eq!(tree(root.path()), expected);
     assert_eq!(ensure(Origin::Hub), Outcome::Present);
 }

@@ -315,7 +315,7 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(folder) => write!(f, "`{}`", folder.root().display()),
+            Self::Folder(folder) => write!(f, "`{}`", folder.named().display()),
             #[cfg(feature = "s3")]
             Self::S3(bucket) => write!(f, "`{bucket}`"),
         }

@@ -149,10 +149,7 @@ fn what_is_no_file_or_too_large_is_a_reason() {
             ("socket".to_owned(), Reason::NotAFile)
         ]
     );
-    assert_eq!(
-        listing.skipped[0].1.to_string(),
-        "too large: 1000001 bytes, at most 1000000 are read; raise `--max-file-mb`"
-    );
+    assert_eq!(listing.skipped[0].1.to_string(), "too large: 1000001 bytes, at most 1000000 are read; raise `--max-file-mb`");
 }
 
 #[test]
@@ -166,7 +163,7 @@ fn what_may_not_be_read_is_a_reason() {
     write(root.path(), "a.txt", "a");
     write(root.path(), "closed/b.txt", "b");
     write(root.path(), "c.txt", "c");
-    let close = |name| std::fs::set_permissions(root.path().join(name), std::fs::Permissions::from_mode(0)).unwrap();
+    let close = |name| std::fs::set_permissions(root.path().join(name), std::fs::Permissions::from_mode(0o0)).unwrap();
     close("closed");
     close("c.txt");
     let source = open(root.path());
@@ -191,8 +188,11 @@ fn what_changes_between_listing_and_reading_is_a_reason() {
     std::fs::File::options().write(true).open(root.path().join("touched")).unwrap().set_modified(later).unwrap();
     std::fs::remove_file(root.path().join("pipe-like")).unwrap();
     std::fs::create_dir(root.path().join("pipe-like")).unwrap();
-    let results: BTreeMap<_, _> =
-        listing.entries.iter().map(|entry| (entry.source.as_str(), source.read(entry).unwrap().map(|content| content.bytes))).collect();
+    let results: BTreeMap<_, _> = listing
+        .entries
+        .iter()
+        .map(|entry| (entry.source.as_str(), source.read(entry).unwrap().map(|content| content.bytes)))
+        .collect();
     assert_eq!(
         results,
         BTreeMap::from([
@@ -286,10 +286,7 @@ fn errors_say_what_to_do() {
         of("https://example.com/docs"),
         "`https://example.com/docs`: not a kind of source that is read; name a folder, a file or `s3://bucket/prefix`"
     );
-    assert_eq!(
-        error(&Options::default()),
-        "no source: name a folder, a file or `s3://bucket/prefix`, or set `S3_BUCKET_NAME`"
-    );
+    assert_eq!(error(&Options::default()), "no source: name a folder, a file or `s3://bucket/prefix`, or set `S3_BUCKET_NAME`");
 }
 
 #[test]

@@ -18,13 +18,13 @@ use aws_sdk_s3::config::{
     SharedCredentialsProvider,
 };
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{EncodingType, Object};
 use omni_llm::error::{Code, Error, Result};
 use tokio::runtime::Runtime;
 
 use self::refusal::{Refusal, innermost};
 use super::{Content, Entry, Listing, Options, Reason, is_hidden};
-
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -63,8 +63,12 @@ impl S3 {
 
     /// As [`Self::open`], with the source of the AWS configuration in the caller's hand.
     fn open_with(loader: ConfigLoader, bucket: &str, prefix: &str, options: &Options) -> Result<Self> {
-        if let Some(url) = options.endpoint_url.as_deref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            return Err(Error::bad_request(format!("`--endpoint-url {url}`: not a web address; write `http://` or `https://` first")));
+        if let Some(url) =
+            options.endpoint_url.as_deref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+        {
+            return Err(Error::bad_request(format!(
+                "`--endpoint-url {url}`: not a web address; write `http://` or `https://` first"
+            )));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -214,7 +218,7 @@ impl S3 {
             listing.skipped.push((below.to_owned(), Reason::TooLarge { bytes: size, max_bytes: self.max_bytes }));
             return;
         }
-        let written = || object.last_modified().map_or(0, |time| time.as_nanos());
+        let written = || object.last_modified().map_or(0, DateTime::as_nanos);
         listing.entries.push(Entry {
             uri: format!("s3://{}/{key}", self.bucket),
             source: below.to_owned(),
