@@ -7,6 +7,9 @@ use std::path::Path;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+/// What a file has to say; the error says what does not fit.
+type Meaning = fn(&Value) -> Result<(), String>;
+
 /// One file of the model.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
@@ -14,8 +17,8 @@ pub(super) struct Part {
     /// Its size as published.
     pub(super) bytes: u64,
     sha256: &'static str,
-    /// Whether a file with another digest still says the same; says what does not fit. None: the digest alone counts.
-    meaning: Option<fn(&Value) -> Result<(), String>>,
+    /// What makes a file with another digest good as well. None: the digest alone counts.
+    meaning: Option<Meaning>,
 }
 
 impl Part {

@@ -47,8 +47,8 @@ impl Folder {
         Ok(Self { named, root, only: Some(name.into()), max_bytes })
     }
 
-    /// What the caller named.
-    pub(super) fn root(&self) -> &Path {
+    /// What the caller named: the folder or the file.
+    pub(super) fn named(&self) -> &Path {
         &self.named
     }
 

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use omni_llm::error::{Code, Error, Result};
 
@@ -244,7 +244,8 @@ impl Source {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let failure = Mutex::new(None);
         let (sender, receiver) = mpsc::sync_channel(workers);
-        let receiver = Mutex::new(receiver);
+        // Owned by the workers alone: if all of them panic it is gone, and no reader waits for them forever.
+        let receiver = Arc::new(Mutex::new(receiver));
         std::thread::scope(|scope| {
             for _ in 0..readers {
                 let sender = sender.clone();
@@ -255,7 +256,6 @@ impl Source {
                         let Some(entry) = entries.get(index) else { return };
                         let share = budget.take(entry.size);
                         match self.read(entry) {
-                            // The receivers are gone only if all workers panicked, which the scope reports.
                             Ok(result) => {
                                 if sender.send((index, result, share)).is_err() {
                                     return;
@@ -270,8 +270,9 @@ impl Source {
                 });
             }
             drop(sender);
-            for _ in 0..workers {
-                scope.spawn(|| {
+            for receiver in vec![receiver; workers] {
+                let visit = &visit;
+                scope.spawn(move || {
                     loop {
                         let received = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((index, result, share)) = received else { return };
@@ -314,7 +315,7 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(folder) => write!(f, "`{}`", folder.root().display()),
+            Self::Folder(folder) => write!(f, "`{}`", folder.named().display()),
             #[cfg(feature = "s3")]
             Self::S3(bucket) => write!(f, "`{bucket}`"),
         }

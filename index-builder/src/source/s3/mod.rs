@@ -9,6 +9,7 @@ mod refusal;
 use std::fmt;
 use std::time::Duration;
 
+use aws_config::ConfigLoader;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -17,13 +18,13 @@ use aws_sdk_s3::config::{
     SharedCredentialsProvider,
 };
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{EncodingType, Object};
 use omni_llm::error::{Code, Error, Result};
 use tokio::runtime::Runtime;
 
 use self::refusal::{Refusal, innermost};
 use super::{Content, Entry, Listing, Options, Reason, is_hidden};
-
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -57,8 +58,17 @@ struct Place {
 impl S3 {
     /// Makes a client for `bucket`; the bucket itself is not asked yet.
     pub(super) fn open(bucket: &str, prefix: &str, options: &Options) -> Result<Self> {
-        if let Some(url) = options.endpoint_url.as_deref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            return Err(Error::bad_request(format!("`--endpoint-url {url}`: not a web address; write `http://` or `https://` first")));
+        Self::open_with(aws_config::defaults(BehaviorVersion::v2026_01_12()), bucket, prefix, options)
+    }
+
+    /// As [`Self::open`], with the source of the AWS configuration in the caller's hand.
+    fn open_with(loader: ConfigLoader, bucket: &str, prefix: &str, options: &Options) -> Result<Self> {
+        if let Some(url) =
+            options.endpoint_url.as_deref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+        {
+            return Err(Error::bad_request(format!(
+                "`--endpoint-url {url}`: not a web address; write `http://` or `https://` first"
+            )));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -72,9 +82,7 @@ impl S3 {
             .operation_attempt_timeout(SILENCE)
             .operation_timeout(CALL)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts);
+        let mut loader = loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS)).timeout_config(timeouts);
         if let Some(region) = options.region.as_ref().filter(|region| !region.is_empty()) {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -210,7 +218,7 @@ impl S3 {
             listing.skipped.push((below.to_owned(), Reason::TooLarge { bytes: size, max_bytes: self.max_bytes }));
             return;
         }
-        let written = || object.last_modified().map_or(0, |time| time.as_nanos());
+        let written = || object.last_modified().map_or(0, DateTime::as_nanos);
         listing.entries.push(Entry {
             uri: format!("s3://{}/{key}", self.bucket),
             source: below.to_owned(),

@@ -89,7 +89,9 @@ impl Refusal {
 
 fn silence(timed_out: bool, why: &str, place: &Place) -> (Code, String) {
     let remedy = match &place.endpoint {
-        Some(_) => "check `--endpoint-url`, and that the service runs; without a host name for each bucket it needs `--path-style`",
+        Some(_) => {
+            "check `--endpoint-url`, and that the service runs; without a host name for each bucket it needs `--path-style`"
+        }
         None => "check the network and `--region`; a service that is not AWS needs `--endpoint-url`",
     };
     let code = if timed_out { Code::Timeout } else { Code::Overloaded };
@@ -118,7 +120,10 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>, place: &
         (_, "RequestTimeTooSkewed") => {
             (Code::Authentication, format!("the clock of this machine is wrong ({said}); set it, requests are signed with it"))
         }
-        (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "TemporaryRedirect")
+        (
+            _,
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "TemporaryRedirect",
+        )
         | (301 | 307, _) => {
             let remedy = match region {
                 Some(region) => format!("use `--region {region}`"),
@@ -134,7 +139,13 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>, place: &
             Code::Authentication,
             format!("access denied ({said}); the key needs `s3:ListBucket` and `s3:GetObject` on this bucket and prefix"),
         ),
-        (429 | 503, _) => (Code::Overloaded, format!("{} is too busy ({said}); try again, or lower `--downloads`", place.service())),
+        (429 | 503, _) => {
+            (Code::Overloaded, format!("{} is too busy ({said}); try again, or lower `--downloads`", place.service()))
+        }
+        (200..=299, _) => (
+            Code::ProviderError,
+            format!("{} answered, but not as S3 does; check `--endpoint-url` and that it is an S3 service", place.service()),
+        ),
         _ => {
             let message = one_line(message);
             let colon = if message.is_empty() { "" } else { ": " };
@@ -160,7 +171,7 @@ pub(super) fn innermost(error: &dyn StdError) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    one_line(&cause.to_string())
+    one_line(cause.to_string().trim_end_matches('.'))
 }
 
 /// A foreign text in one line of a sensible length.
