@@ -23,7 +23,8 @@ impl Encoder {
             .map_err(|cause| Error::corrupt(&path, format_args!("not a BERT configuration: {cause}")).caused_by(cause))?;
         let path = folder.join("model.safetensors");
         let bytes = std::fs::read(&path).map_err(|cause| Error::io(&path, cause))?;
-        let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(|cause| unreadable(&path, cause))?;
+        let weights =
+            VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(|cause| unreadable(&path, cause))?;
         let model = BertModel::load(weights, &config).map_err(|cause| unreadable(&path, cause))?;
         Ok(Self { model, dimensions: config.hidden_size })
     }
@@ -50,6 +51,9 @@ impl Encoder {
 }
 
 fn unreadable(path: &Path, cause: candle_core::Error) -> Error {
-    Error::corrupt(path, format_args!("not the weights of a BERT encoder: {cause}; fetch the model again with `index-builder model`"))
-        .caused_by(cause)
+    Error::corrupt(
+        path,
+        format_args!("not the weights of a BERT encoder: {cause}; fetch the model again with `index-builder model`"),
+    )
+    .caused_by(cause)
 }

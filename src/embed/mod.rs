@@ -104,7 +104,9 @@ impl Embedder {
         let batches: Vec<(usize, &[usize])> = by_length
             .iter()
             .rev()
-            .flat_map(|(&length, indexes)| indexes.chunks((BATCH_TOKENS / length.max(1)).max(1)).map(move |batch| (length, batch)))
+            .flat_map(|(&length, indexes)| {
+                indexes.chunks((BATCH_TOKENS / length.max(1)).max(1)).map(move |batch| (length, batch))
+            })
             .collect();
         let rows: Vec<Vec<(usize, Vec<f32>)>> = batches
             .par_iter()
