@@ -8,7 +8,7 @@ use unicode_normalization::is_nfc;
 /// The format that a document was read as; decided by content first, then by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub(crate) enum Format {
     /// Portable Document Format.
     Pdf,
     /// Office Open XML text document.
@@ -23,7 +23,7 @@ pub enum Format {
 
 /// A document after extraction. All spans are byte offsets into `text`, on character boundaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Document {
+pub(crate) struct Document {
     /// What the document calls itself; its file name where it does not.
     pub title: String,
     /// The format that it was read as.
@@ -43,7 +43,7 @@ pub struct Document {
 
 /// A stretch of text under one heading path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Section {
+pub(crate) struct Section {
     /// Bytes of the text, its heading line included.
     pub span: Range<usize>,
     /// Headings from the outermost to this one, as plain text.
@@ -52,7 +52,7 @@ pub struct Section {
 
 /// The start of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
+pub(crate) struct Page {
     /// First byte of the page's text.
     pub start: usize,
     /// Its number as a reader counts, from 1.
@@ -61,7 +61,7 @@ pub struct Page {
 
 /// A stretch of text with a shape of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
+pub(crate) struct Block {
     /// Bytes of the text, fences included.
     pub span: Range<usize>,
     /// What it is.
@@ -71,7 +71,7 @@ pub struct Block {
 /// What a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BlockKind {
+pub(crate) enum BlockKind {
     /// A code block.
     Code,
     /// A table, one row a line.
@@ -81,7 +81,7 @@ pub enum BlockKind {
 impl Document {
     /// Says which promise of the fields above is broken, if one is. A chunker slices by these spans, so nothing that crossed a
     /// process border is used before this has passed.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if !is_nfc(&self.text) {
             return Err("the text is not in normalisation form C".to_owned());
         }
@@ -102,7 +102,8 @@ impl Document {
         for page in &self.pages {
             self.check_boundary(page.start)?;
         }
-        if let Some(pair) = self.pages.windows(2).find(|pair| pair[0].start >= pair[1].start || pair[0].number >= pair[1].number) {
+        if let Some(pair) = self.pages.windows(2).find(|pair| pair[0].start >= pair[1].start || pair[0].number >= pair[1].number)
+        {
             return Err(format!("page {} does not come after page {}", pair[1].number, pair[0].number));
         }
         let mut end = 0;
@@ -125,7 +126,7 @@ impl Document {
     }
 
     /// The page on which the byte at `offset` stands, where the format has pages.
-    pub fn page_at(&self, offset: usize) -> Option<u32> {
+    pub(crate) fn page_at(&self, offset: usize) -> Option<u32> {
         let after = self.pages.partition_point(|page| page.start <= offset);
         after.checked_sub(1).map(|index| self.pages[index].number)
     }

@@ -89,8 +89,7 @@ fn decoded_as(encoding: &'static Encoding, bytes: &[u8], is_guess: bool) -> Deco
 
 /// ISO-2022-JP is ASCII to a strict UTF-8 decoder; its escapes give it away.
 fn is_iso_2022_jp(bytes: &[u8]) -> bool {
-    bytes.is_ascii()
-        && [&b"\x1b$B"[..], b"\x1b$@", b"\x1b(J"].iter().any(|escape| bytes.windows(3).any(|three| three == *escape))
+    bytes.is_ascii() && [&b"\x1b$B"[..], b"\x1b$@", b"\x1b(J"].iter().any(|escape| bytes.windows(3).any(|three| three == *escape))
 }
 
 /// UTF-16 without a mark: in Western text every other byte is NUL, in any text far more than none on one side only.

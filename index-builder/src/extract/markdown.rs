@@ -92,7 +92,8 @@ impl Outline {
 
 /// Cuts off YAML (`---`) or TOML (`+++`) front matter: the first line opens it, an equal line (or `...`) closes it.
 fn split_front_matter(source: &str) -> (Option<&str>, &str) {
-    let Some(fence) = ["---", "+++"].into_iter().find(|fence| source.lines().next().is_some_and(|line| line.trim_end() == *fence))
+    let Some(fence) =
+        ["---", "+++"].into_iter().find(|fence| source.lines().next().is_some_and(|line| line.trim_end() == *fence))
     else {
         return (None, source);
     };

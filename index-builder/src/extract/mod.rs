@@ -3,8 +3,8 @@
 //! [`extract`] is pure and runs in this process; a bad file may panic it, hang it or exhaust its memory. What reads files that
 //! others wrote goes through [`Sandbox`], which does the same in a child process.
 
-mod docx;
 mod document;
+mod docx;
 mod draft;
 mod encoding;
 mod html;

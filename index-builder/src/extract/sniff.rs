@@ -151,7 +151,9 @@ fn markup(bytes: &[u8]) -> Option<Markup> {
     }
     let starts = |tag: &str| rest.starts_with(tag);
     match () {
-        () if ["<!doctype html", "<html", "<head", "<body", "<title", "<meta"].iter().any(|tag| starts(tag)) => Some(Markup::Html),
+        () if ["<!doctype html", "<html", "<head", "<body", "<title", "<meta"].iter().any(|tag| starts(tag)) => {
+            Some(Markup::Html)
+        }
         () if is_xml && (rest.contains("<pkg:package") || rest.contains("<w:worddocument")) => Some(Markup::WordXml),
         () if is_xml => Some(Markup::Xml),
         () => None,
@@ -164,9 +166,9 @@ fn by_name(extension: &str) -> Result<Format, Refusal> {
         "docx" | "docm" | "dotx" => Err(Refusal::damaged(format_args!("a {extension} file that is not a zip archive"))),
         "html" | "htm" | "xhtml" => Ok(Format::Html),
         _ if is_markdown(extension) => Ok(Format::Markdown),
-        "csv" | "doc" | "eml" | "epub" | "gif" | "ipynb" | "jpeg" | "jpg" | "json" | "jsonl" | "mbox" | "mht" | "mhtml" | "msg"
-        | "ndjson" | "odp" | "ods" | "odt" | "pages" | "png" | "ppt" | "pptx" | "rtf" | "svg" | "tif" | "tiff" | "tsv" | "xls"
-        | "xlsx" | "xml" | "zip" => Err(Refusal::unsupported(extension)),
+        "csv" | "doc" | "eml" | "epub" | "gif" | "ipynb" | "jpeg" | "jpg" | "json" | "jsonl" | "mbox" | "mht" | "mhtml"
+        | "msg" | "ndjson" | "odp" | "ods" | "odt" | "pages" | "png" | "ppt" | "pptx" | "rtf" | "svg" | "tif" | "tiff"
+        | "tsv" | "xls" | "xlsx" | "xml" | "zip" => Err(Refusal::unsupported(extension)),
         _ => Ok(Format::Text),
     }
 }

@@ -165,7 +165,8 @@ impl Body {
                 }
             }
             "tc" => {
-                let Some(Container::Cell { parts }) = self.containers.pop_if(|inner| matches!(inner, Container::Cell { .. })) else {
+                let Some(Container::Cell { parts }) = self.containers.pop_if(|inner| matches!(inner, Container::Cell { .. }))
+                else {
                     return;
                 };
                 if let Some(Container::Table { rows }) = self.containers.last_mut()
@@ -175,7 +176,8 @@ impl Body {
                 }
             }
             "tbl" => {
-                if let Some(Container::Table { rows }) = self.containers.pop_if(|inner| matches!(inner, Container::Table { .. })) {
+                if let Some(Container::Table { rows }) = self.containers.pop_if(|inner| matches!(inner, Container::Table { .. }))
+                {
                     self.write(Piece::Table(rows));
                 }
             }
@@ -217,7 +219,8 @@ impl Body {
         let from_style = self.styles.numbering(&paragraph.style);
         let id = paragraph.number_id.or(from_style.map(|(id, _)| id)).filter(|id| *id != 0);
         let item = id.map(|id| {
-            let of_style = || from_style.and_then(|(_, level)| level).or_else(|| self.numbering.level_of_style(id, &paragraph.style));
+            let of_style =
+                || from_style.and_then(|(_, level)| level).or_else(|| self.numbering.level_of_style(id, &paragraph.style));
             (id, paragraph.number_level.or_else(of_style).unwrap_or(0))
         });
         let label = item.and_then(|(id, level)| self.numbering.label(id, level));

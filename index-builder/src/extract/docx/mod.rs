@@ -59,7 +59,9 @@ fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
                 _ => {}
             },
             Event::Text(text) if is_text => current.iter_mut().for_each(|(_, note)| note.push_str(&text)),
-            Event::GeneralRef(reference) if is_text => current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference))),
+            Event::GeneralRef(reference) if is_text => {
+                current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference)))
+            }
             Event::End(element) => match element.local_name().into_inner() {
                 "t" => is_text = false,
                 "p" => current.iter_mut().for_each(|(_, text)| text.push(' ')),

@@ -44,7 +44,9 @@ impl Numbering {
                             numbering.instances.insert(instance, (id, HashMap::new()));
                         }
                     }
-                    "lvl" | "lvlOverride" => level = attribute(&element, "ilvl").and_then(|level| level.parse().ok()).unwrap_or(LEVELS),
+                    "lvl" | "lvlOverride" => {
+                        level = attribute(&element, "ilvl").and_then(|level| level.parse().ok()).unwrap_or(LEVELS)
+                    }
                     "startOverride" => {
                         let overrides = instance.and_then(|instance: u32| numbering.instances.get_mut(&instance));
                         if let (Some((_, overrides)), Some(start)) = (overrides, number(&element)) {

@@ -102,13 +102,10 @@ mod tests {
             </w:styles>"#,
         )
         .unwrap();
-        assert_eq!(["berschrift2", "Mine", "Body", "Loop", "None"].map(|id| styles.heading_level(id)), [
-            Some(2),
-            Some(2),
-            None,
-            None,
-            None
-        ]);
+        assert_eq!(
+            ["berschrift2", "Mine", "Body", "Loop", "None"].map(|id| styles.heading_level(id)),
+            [Some(2), Some(2), None, None, None]
+        );
         assert!(styles.is_code("Src") && !styles.is_code("Loop"));
     }
 }

@@ -9,7 +9,8 @@ use crate::extract::Refusal;
 
 /// The value of the attribute with this local name, whatever its prefix.
 pub(super) fn attribute(element: &BytesStart<'_>, local_name: &str) -> Option<String> {
-    let found = element.attributes().with_checks(false).flatten().find(|found| found.key.local_name().into_inner() == local_name)?;
+    let found =
+        element.attributes().with_checks(false).flatten().find(|found| found.key.local_name().into_inner() == local_name)?;
     found.normalized_value(XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
 }
 

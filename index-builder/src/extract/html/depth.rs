@@ -6,12 +6,13 @@ pub(super) const DEPTH_MAX: usize = 512;
 
 /// Elements that never hold others.
 const VOID: [&str; 16] = [
-    "area", "base", "basefont", "br", "col", "embed", "frame", "hr", "img", "input", "keygen", "link", "meta", "source", "track", "wbr",
+    "area", "base", "basefont", "br", "col", "embed", "frame", "hr", "img", "input", "keygen", "link", "meta", "source", "track",
+    "wbr",
 ];
 /// Elements that the next one of their kind closes: old pages open thousands and close none.
 const SELF_ENDING: [&str; 20] = [
-    "html", "head", "body", "p", "li", "dt", "dd", "option", "optgroup", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup", "rb",
-    "rt", "rp", "rtc",
+    "html", "head", "body", "p", "li", "dt", "dd", "option", "optgroup", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup",
+    "rb", "rt", "rp", "rtc",
 ];
 /// Elements whose content is text to the parser, whatever it looks like.
 const RAW: [&str; 8] = ["script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"];

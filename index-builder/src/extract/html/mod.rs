@@ -28,9 +28,11 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
     if depth::is_too_deep(&html) {
         return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
     }
-    let page = Html::parse_document(&html);
+    let mut page = Html::parse_document(&html);
+    // What nobody sees would count as content, once its attributes are gone.
+    walk::detach_hidden(&mut page);
     let body = Walk::over(&page);
-    let main = main_content(&html, &body);
+    let main = main_content(&page, &body);
     let (mut draft, h1) = match main {
         Some(main) => (main.draft, main.h1.or(body.h1)),
         None => {
@@ -52,11 +54,12 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
 }
 
 /// What is left of the page without navigation, where that is enough to be believed.
-fn main_content(html: &str, body: &Walk) -> Option<Walk> {
+fn main_content(page: &Html, body: &Walk) -> Option<Walk> {
+    let html = page.html();
     if html.len() > MAIN_MAX_BYTES {
         return None;
     }
-    let main = rs_trafilatura::extract(html).ok()?.content_html?;
+    let main = rs_trafilatura::extract(&html).ok()?.content_html?;
     let main = Walk::over(&Html::parse_document(&main));
     let is_enough = main.chars() >= MAIN_MIN_CHARS && main.chars() * 100 >= body.chars() * MAIN_MIN_PERCENT;
     is_enough.then_some(main)
@@ -84,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_short_page_is_read_whole() {
-        let document = document("<title>Page one - The Site</title><nav>Menu</nav><h2>Head &amp; more</h2><p>Some  <b>te</b>xt<br>line");
+        let document =
+            document("<title>Page one - The Site</title><nav>Menu</nav><h2>Head &amp; more</h2><p>Some  <b>te</b>xt<br>line");
         assert_eq!(document.text, "Menu\n\nHead & more\n\nSome text\nline");
         assert_eq!(document.sections[1].headings, ["Head & more"]);
         assert_eq!(document.title, "Page one");

@@ -10,14 +10,29 @@ use crate::extract::draft::{Draft, one_line};
 
 /// Elements that nobody reads.
 const SILENT: [&str; 17] = [
-    "script", "style", "template", "noscript", "head", "iframe", "object", "embed", "svg", "audio", "video", "canvas", "select", "button",
-    "textarea", "annotation", "annotation-xml",
+    "script",
+    "style",
+    "template",
+    "noscript",
+    "head",
+    "iframe",
+    "object",
+    "embed",
+    "svg",
+    "audio",
+    "video",
+    "canvas",
+    "select",
+    "button",
+    "textarea",
+    "annotation",
+    "annotation-xml",
 ];
 /// Elements that run within a line; every other one ends it.
 const INLINE: [&str; 46] = [
-    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "input", "ins", "kbd",
-    "label", "mark", "math", "mi", "mn", "mo", "mrow", "ms", "msub", "msup", "mtext", "picture", "q", "rp", "rt", "ruby", "s", "samp", "small",
-    "source", "span", "strike", "strong", "sub", "sup", "time", "tt",
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "input",
+    "ins", "kbd", "label", "mark", "math", "mi", "mn", "mo", "mrow", "ms", "msub", "msup", "mtext", "picture", "q", "rp", "rt",
+    "ruby", "s", "samp", "small", "source", "span", "strike", "strong", "sub", "sup", "time", "tt",
 ];
 
 /// What was read of a page.
@@ -184,14 +199,26 @@ impl Walk {
     }
 }
 
+/// Takes hidden elements out of a page.
+pub(super) fn detach_hidden(page: &mut Html) {
+    let is_hidden_node = |node: &NodeRef<'_, Node>| matches!(node.value(), Node::Element(element) if is_hidden(element));
+    let hidden: Vec<NodeId> = page.tree.nodes().filter(is_hidden_node).map(|node| node.id()).collect();
+    for id in hidden {
+        if let Some(mut node) = page.tree.get_mut(id) {
+            node.detach();
+        }
+    }
+}
+
+fn is_hidden(element: &Element) -> bool {
+    let style = || element.attr("style").map(|style| style.to_ascii_lowercase().replace(' ', ""));
+    element.attr("hidden").is_some()
+        || element.attr("aria-hidden") == Some("true")
+        || style().is_some_and(|style| style.contains("display:none") || style.contains("visibility:hidden"))
+}
+
 fn is_silent(element: &Element) -> bool {
-    let is_hidden = || {
-        let style = || element.attr("style").map(|style| style.to_ascii_lowercase().replace(' ', ""));
-        element.attr("hidden").is_some()
-            || element.attr("aria-hidden") == Some("true")
-            || style().is_some_and(|style| style.contains("display:none") || style.contains("visibility:hidden"))
-    };
-    SILENT.contains(&element.name()) || is_hidden()
+    SILENT.contains(&element.name())
 }
 
 /// Adds words with one space for every run of white space.
@@ -265,7 +292,9 @@ mod tests {
     use super::*;
 
     fn text(html: &str) -> String {
-        Walk::over(&Html::parse_document(html)).draft.finish(crate::extract::Format::Html, "").text
+        let mut page = Html::parse_document(html);
+        detach_hidden(&mut page);
+        Walk::over(&page).draft.finish(crate::extract::Format::Html, "").text
     }
 
     #[test]
