@@ -22,7 +22,7 @@ use crate::extract::Limits;
 use crate::model::{self, Origin};
 use crate::pipeline::{self, Build};
 use crate::progress::Progress;
-use crate::source::{self, Source};
+use crate::source::{Options, Source};
 
 /// Where the demo listens, if nobody else does.
 const PORT: u16 = 8080;
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
 }
 
 fn build(args: &DemoArgs) -> Result<Build> {
-    let options = source::Options { source: Some(args.source.clone()), ..source::Options::default() };
+    let options = Options { source: Some(args.source.clone()), ..Options::default() };
     Ok(Build {
         source: Source::open(&options)?,
         cache: crate::beside(&args.out),

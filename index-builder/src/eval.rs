@@ -82,7 +82,7 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
     let dense = evaluation.modes.iter().any(|&mode| mode != Mode::Bm25);
 
     let texts: Vec<String> = corpus.iter().map(|row| format!("{} {}", row.title, row.text).trim().to_owned()).collect();
-    let mut embed = |texts: &[&str], name| embed_texts(texts, name, &embedder, &cache, progress, dense);
+    let embed = |texts: &[&str], name| embed_texts(texts, name, &embedder, &cache, progress, dense);
     let vectors = embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), "documents")?;
     let query_vectors = embed(&queries.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), "queries")?;
 

@@ -79,7 +79,6 @@ impl Progress {
     }
 
     /// Says nothing.
-    #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Self { bar: ProgressBar::hidden(), speaks: false }
     }

@@ -78,6 +78,19 @@ pub(crate) enum BlockKind {
     Table,
 }
 
+impl Format {
+    /// Its name in an index and in reports.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pdf => "pdf",
+            Self::Docx => "docx",
+            Self::Html => "html",
+            Self::Markdown => "markdown",
+            Self::Text => "text",
+        }
+    }
+}
+
 impl Document {
     /// Says which promise of the fields above is broken, if one is. A chunker slices by these spans, so nothing that crossed a
     /// process border is used before this has passed.

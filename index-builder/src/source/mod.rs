@@ -21,7 +21,7 @@ use budget::Budget;
 use folder::Folder;
 
 /// What the caller says about the source: one group of command-line options, shared by every command that reads documents.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Folder, file or `s3://bucket/prefix` to read [default: `s3://$S3_BUCKET_NAME/$S3_PREFIX`]
     pub(crate) source: Option<PathBuf>,
@@ -47,15 +47,34 @@ pub(crate) struct Options {
     pub(crate) path_style: bool,
 
     /// Largest document that is read, in megabytes
-    #[arg(long, value_name = "MB", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=2000))]
+    #[arg(long, value_name = "MB", default_value_t = Self::MAX_FILE_MB, value_parser = clap::value_parser!(u64).range(1..=2000))]
     pub(crate) max_file_mb: u64,
 
     /// Documents that are downloaded at the same time
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = Self::DOWNLOADS, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) downloads: u16,
 }
 
+impl Default for Options {
+    /// No source, and everything else as on an empty command line.
+    fn default() -> Self {
+        Self {
+            source: None,
+            s3_bucket: None,
+            s3_prefix: None,
+            region: None,
+            endpoint_url: None,
+            path_style: false,
+            max_file_mb: Self::MAX_FILE_MB,
+            downloads: Self::DOWNLOADS,
+        }
+    }
+}
+
 impl Options {
+    const MAX_FILE_MB: u64 = 100;
+    const DOWNLOADS: u16 = 16;
+
     /// The largest document that is read, in bytes.
     fn max_bytes(&self) -> u64 {
         self.max_file_mb * 1_000_000
