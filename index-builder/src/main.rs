@@ -1,5 +1,5 @@
 //! Builds an Omni-LLM index: documents in, one memory-mapped file out.
-#![expect(dead_code, unused_imports, reason = "rooms are being furnished")]
+#![expect(dead_code, reason = "rooms are being furnished")]
 
 mod chunk;
 mod extract;

@@ -53,7 +53,7 @@ impl Draft {
 
     /// Adds a code block between fences, its lines as they are.
     pub(super) fn code(&mut self, text: &str) {
-        let code = clean(text).replace('\u{c}', "");
+        let code = clean(&text.replace('\u{c}', ""));
         let code = code.trim_matches('\n').trim_end();
         if code.is_empty() {
             return;
