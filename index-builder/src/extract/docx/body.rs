@@ -224,7 +224,7 @@ impl Body {
             self.write(piece);
         }
         for note in paragraph.notes {
-            self.write(Piece::Paragraph(note));
+            self.write(Piece::Paragraph(note.trim().to_owned()));
         }
     }
 
@@ -249,7 +249,7 @@ impl Body {
             (Some(level), ..) => Piece::Heading(level, text.to_owned()),
             (None, Some((_, level)), Some(label)) => Piece::Item(format!("{}{label} {}", "  ".repeat(level), text.trim_start())),
             _ if self.styles.is_code(&paragraph.style) => Piece::Code(text.to_owned()),
-            _ => Piece::Paragraph(text.to_owned()),
+            _ => Piece::Paragraph(text.trim_start_matches([' ', '\t', '\u{a0}']).to_owned()),
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     if draft.is_empty() {
         return Err(Refusal::new("no text"));
     }
-    let title = core_title.or(title).or_else(|| draft.first_heading());
+    let title = core_title.or(title).or_else(|| draft.opening_heading());
     Ok(draft.finish(Format::Docx, &title_or_name(title, name)))
 }
 
@@ -62,7 +62,7 @@ fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
             },
             Event::Text(text) if is_text => current.iter_mut().for_each(|(_, note)| note.push_str(&text)),
             Event::GeneralRef(reference) if is_text => {
-                current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference)))
+                current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference)));
             }
             Event::End(element) => match element.local_name().into_inner() {
                 "t" => is_text = false,
@@ -106,7 +106,8 @@ mod tests {
     const NOTES: &str = r#"<w:footnotes xmlns:w="w"><w:footnote w:id="0" w:type="separator"><w:p/></w:footnote>
         <w:footnote w:id="2"><w:p><w:r><w:t>A &amp; B</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
 
-    const RELATIONS: &str = r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/></Relationships>"#;
+    const RELATIONS: &str =
+        r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/></Relationships>"#;
 
     fn document(body: &str) -> Document {
         let body = format!(r#"<?xml version="1.0"?><w:document xmlns:w="w" xmlns:mc="mc"><w:body>{body}</w:body></w:document>"#);

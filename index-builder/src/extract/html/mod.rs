@@ -9,7 +9,7 @@ mod walk;
 use scraper::{Html, Selector};
 
 use super::document::{Document, Format};
-use super::draft::{Draft, one_line};
+use super::draft::one_line;
 use super::encoding::{self, Decoded};
 use super::{Refusal, title_or_name};
 use walk::Walk;

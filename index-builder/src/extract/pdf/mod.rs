@@ -98,7 +98,7 @@ fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     if !guessed.is_empty() {
         draft.warn(format!("columns may be mixed: {}", list_of_pages(&guessed)));
     }
-    let title = document.metadata.title.filter(|title| is_title(title)).or_else(|| draft.first_heading());
+    let title = document.metadata.title.filter(|title| is_title(title)).or_else(|| draft.opening_heading());
     Ok(draft.finish(Format::Pdf, &title_or_name(title, name)))
 }
 
@@ -273,7 +273,8 @@ mod tests {
 
     #[test]
     fn text_that_is_drawn_twice_is_read_once() {
-        let twice = "BT /F 12 Tf 50 700 Td (Flour) Tj ET BT /F 12 Tf 50.4 700 Td (Flour) Tj ET BT /F 12 Tf 50 680 Td (and flour) Tj ET";
+        let twice =
+            "BT /F 12 Tf 50 700 Td (Flour) Tj ET BT /F 12 Tf 50.4 700 Td (Flour) Tj ET BT /F 12 Tf 50 680 Td (and flour) Tj ET";
         assert_eq!(read(&pdf(&[twice], ""), "a.pdf").unwrap().text.replace(['\n', ' '], ""), "Flourandflour");
     }
 

@@ -31,7 +31,7 @@ pub(super) fn mended(backend: &RawBackend, number: u32) -> Option<Vec<TextBlock>
     for span in spans {
         let is_same = |other: &TextSpan| {
             let near = SHIFT_MAX * span.font_size;
-            other.text == span.text && (other.x - span.x).abs() < near && (other.y - span.y).abs() < near
+            other.text.trim() == span.text.trim() && (other.x - span.x).abs() < near && (other.y - span.y).abs() < near
         };
         if !kept.iter().rev().take(WINDOW).any(is_same) {
             kept.push(span);
