@@ -1,11 +1,13 @@
 //! Every real file through the sandboxed child of the real binary: a document that keeps its promises, or a reason.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a failure here is a failed test")]
 
 #[path = "../src/extract/document.rs"]
 #[expect(dead_code, reason = "the test checks documents, it does not look up pages")]
 mod document;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -162,6 +164,22 @@ fn a_nesting_bomb_costs_little() {
     let started = Instant::now();
     assert_eq!(outcome(&bomb).unwrap_err(), "elements nested deeper than 512");
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_child_keeps_its_memory_limit() {
+    let command = &mut Command::new(env!("CARGO_BIN_EXE_index-builder"));
+    let streams = command.arg("extract-child").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = streams.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let order = r#"{"name":"a.txt","declared_charset":null,"memory_bytes":419430400,"cpu_seconds":60}"#;
+    // The child may be gone before it has read everything.
+    let _ = input.write_all(format!("{order}\n{}", "words ".repeat(15 << 20)).as_bytes());
+    drop(input);
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(!status.success() && stdout.is_empty(), "{status}: {stderr}");
+    assert!(stderr.contains("memory allocation of"), "{stderr}");
 }
 
 #[test]

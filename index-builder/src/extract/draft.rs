@@ -53,7 +53,7 @@ impl Draft {
 
     /// Adds a code block between fences, its lines as they are.
     pub(super) fn code(&mut self, text: &str) {
-        let code = clean(text).replace('\u{c}', "");
+        let code = clean(&text.replace('\u{c}', ""));
         let code = code.trim_matches('\n').trim_end();
         if code.is_empty() {
             return;
@@ -98,9 +98,11 @@ impl Draft {
         self.text.len()
     }
 
-    /// The first heading, outermost of its section.
-    pub(super) fn first_heading(&self) -> Option<String> {
-        self.sections.first().and_then(|section| section.headings.first().cloned())
+    /// The heading that the document opens with, unless it is that of a table of contents.
+    pub(super) fn opening_heading(&self) -> Option<String> {
+        let heading = self.sections.first().filter(|first| first.span.start == 0)?.headings.first()?;
+        let generic = ["contents", "table of contents", "abstract", "inhalt", "inhaltsverzeichnis", "sommaire"];
+        (!generic.contains(&heading.to_lowercase().as_str())).then(|| heading.clone())
     }
 
     /// Forgets the pages, where the only one is the one that was opened at the start.

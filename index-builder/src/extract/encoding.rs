@@ -70,7 +70,7 @@ pub(super) fn charset_of_html(bytes: &[u8]) -> Option<String> {
         let Some(value) = rest.trim_start().strip_prefix('=') else { continue };
         let value = value.trim_start_matches([' ', '"', '\'']);
         let end = value.find(|char: char| !(char.is_ascii_alphanumeric() || "-_:.".contains(char))).unwrap_or(value.len());
-        if Encoding::for_label(value[..end].as_bytes()).is_some() {
+        if Encoding::for_label(&value.as_bytes()[..end]).is_some() {
             return Some(value[..end].to_owned());
         }
     }

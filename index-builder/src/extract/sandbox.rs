@@ -91,14 +91,20 @@ impl Sandbox {
                 input.write_all(b"\n").ok()?;
                 input.write_all(bytes).ok()
             });
-            let last_words = scope.spawn(move || read_at_most(stderr, STDERR_MAX_BYTES));
+            let last_words = scope.spawn(move || {
+                let mut stderr = stderr?;
+                let words = read_at_most(Some(&mut stderr), STDERR_MAX_BYTES);
+                // A talkative library must not wait for a reader.
+                let _ = io::copy(&mut stderr, &mut io::sink());
+                Some(words)
+            });
             scope.spawn(move || sender.send(read_at_most(stdout, ANSWER_MAX_BYTES + 1)));
             let answer = answers.recv_timeout(self.limits.wall).ok();
             if answer.as_ref().is_none_or(|answer| answer.len() as u64 > ANSWER_MAX_BYTES) {
                 child.0.kill()?;
             }
             let status = child.0.wait()?;
-            Ok(Ending { answer, status, last_words: last_words.join().unwrap_or_default() })
+            Ok(Ending { answer, status, last_words: last_words.join().ok().flatten().unwrap_or_default() })
         })
     }
 }
@@ -230,6 +236,7 @@ mod tests {
         assert_eq!(reason("kill -XCPU $$"), "killed after 20 s");
         assert_eq!(reason("exit 0"), "the child process gave no answer: EOF while parsing a value at line 1 column 0");
         assert_eq!(reason("cat > /dev/null; echo '{\"Err\":\"scanned\"}'"), "scanned");
+        assert_eq!(reason("head -c 1000000 /dev/zero >&2; cat > /dev/null; echo '{\"Err\":\"talkative\"}'"), "talkative");
     }
 
     #[test]

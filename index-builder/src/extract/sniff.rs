@@ -83,10 +83,7 @@ fn is_pdf(bytes: &[u8], extension: &str) -> bool {
 }
 
 fn archive(bytes: &[u8], extension: &str) -> Result<Format, Refusal> {
-    let mut package = match Package::open(bytes) {
-        Ok(package) => package,
-        Err(refusal) => return Err(refusal),
-    };
+    let mut package = Package::open(bytes)?;
     let has = |package: &Package<'_>, folder: &str| package.names().any(|name| name.starts_with(folder));
     let format = if has(&package, "word/") || package.main_part("wordprocessingml").is_some() {
         return Ok(Format::Docx);

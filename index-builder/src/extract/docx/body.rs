@@ -20,6 +20,7 @@ pub(super) struct Body {
     styles: Styles,
     numbering: Numbering,
     notes: HashMap<String, String>,
+    inserts: HashMap<String, String>,
     draft: Draft,
     title: Option<String>,
     /// Paragraphs that are open, the innermost last.
@@ -62,13 +63,20 @@ enum Piece {
 }
 
 impl Body {
-    pub(super) fn new(styles: Styles, numbering: Numbering, notes: HashMap<String, String>) -> Self {
+    /// A body with nothing read; `notes` by `footnote:3`, `inserts` by relation.
+    pub(super) fn new(
+        styles: Styles,
+        numbering: Numbering,
+        notes: HashMap<String, String>,
+        inserts: HashMap<String, String>,
+    ) -> Self {
         let mut draft = Draft::default();
         draft.page(1);
         Self {
             styles,
             numbering,
             notes,
+            inserts,
             draft,
             title: None,
             paragraphs: Vec::new(),
@@ -132,6 +140,12 @@ impl Body {
                     paragraph.notes.extend(note);
                 }
             }
+            "altChunk" => self.insert(attribute(element, "id")),
+            "relIds" => self.insert(attribute(element, "dm")),
+            // A formula in one line.
+            "den" => self.push("/"),
+            "sub" => self.push("_"),
+            "sup" => self.push("^"),
             "tbl" => self.containers.push(Container::Table { rows: Vec::new() }),
             "tr" => {
                 if let Some(Container::Table { rows }) = self.containers.last_mut() {
@@ -141,6 +155,12 @@ impl Body {
             "tc" => self.containers.push(Container::Cell { parts: Vec::new() }),
             "txbxContent" => self.containers.push(Container::TextBox),
             _ => {}
+        }
+    }
+
+    fn insert(&mut self, relation: Option<String>) {
+        if let Some(text) = relation.and_then(|relation| self.inserts.remove(&relation)) {
+            self.write(Piece::Paragraph(text.replace(PAGE_BREAK, " ")));
         }
     }
 
@@ -204,7 +224,7 @@ impl Body {
             self.write(piece);
         }
         for note in paragraph.notes {
-            self.write(Piece::Paragraph(note));
+            self.write(Piece::Paragraph(note.trim().to_owned()));
         }
     }
 
@@ -229,7 +249,7 @@ impl Body {
             (Some(level), ..) => Piece::Heading(level, text.to_owned()),
             (None, Some((_, level)), Some(label)) => Piece::Item(format!("{}{label} {}", "  ".repeat(level), text.trim_start())),
             _ if self.styles.is_code(&paragraph.style) => Piece::Code(text.to_owned()),
-            _ => Piece::Paragraph(text.to_owned()),
+            _ => Piece::Paragraph(text.trim_start_matches([' ', '\t', '\u{a0}']).to_owned()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Left out, as Word hides them too: deleted text, field codes, comments. Left out because they repeat: running heads and feet.
 
 mod body;
+mod inserts;
 mod numbering;
 mod styles;
 mod xml;
@@ -30,15 +31,16 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     let numbering = Numbering::read(&part("numbering.xml")?)?;
     let mut notes = notes(&part("footnotes.xml")?, "footnote")?;
     notes.extend(self::notes(&part("endnotes.xml")?, "endnote")?);
+    let inserts = inserts::read(&mut package, &main)?;
     let core_title = title_of_core(&package.text_if_any("docProps/core.xml")?);
 
-    let mut body = Body::new(styles, numbering, notes);
+    let mut body = Body::new(styles, numbering, notes, inserts);
     walk(&main, &xml, |reader, event| body.visit(reader, event))?;
     let (draft, title) = body.finish();
     if draft.is_empty() {
         return Err(Refusal::new("no text"));
     }
-    let title = core_title.or(title).or_else(|| draft.first_heading());
+    let title = core_title.or(title).or_else(|| draft.opening_heading());
     Ok(draft.finish(Format::Docx, &title_or_name(title, name)))
 }
 
@@ -60,7 +62,7 @@ fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
             },
             Event::Text(text) if is_text => current.iter_mut().for_each(|(_, note)| note.push_str(&text)),
             Event::GeneralRef(reference) if is_text => {
-                current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference)))
+                current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference)));
             }
             Event::End(element) => match element.local_name().into_inner() {
                 "t" => is_text = false,
@@ -104,6 +106,9 @@ mod tests {
     const NOTES: &str = r#"<w:footnotes xmlns:w="w"><w:footnote w:id="0" w:type="separator"><w:p/></w:footnote>
         <w:footnote w:id="2"><w:p><w:r><w:t>A &amp; B</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
 
+    const RELATIONS: &str =
+        r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/></Relationships>"#;
+
     fn document(body: &str) -> Document {
         let body = format!(r#"<?xml version="1.0"?><w:document xmlns:w="w" xmlns:mc="mc"><w:body>{body}</w:body></w:document>"#);
         let file = packed(&[
@@ -111,6 +116,8 @@ mod tests {
             ("word/document.xml", body.as_bytes()),
             ("word/styles.xml", STYLES.as_bytes()),
             ("word/footnotes.xml", NOTES.as_bytes()),
+            ("word/_rels/document.xml.rels", RELATIONS.as_bytes()),
+            ("word/chunk.html", b"<p>inserted <b>text</b>"),
         ]);
         let document = crate::extract::extract(&file, "a.docx", None).unwrap();
         document.check().unwrap();
@@ -157,6 +164,13 @@ mod tests {
             text_box("boxed")
         );
         assert_eq!(document(&runs).text, "kept\n\nboxed");
+    }
+
+    #[test]
+    fn chunks_stand_in_their_place_and_fractions_keep_their_line() {
+        let formula = "<w:p><m:oMath><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>b</m:t></m:r></m:den></m:f></m:oMath></w:p>";
+        let body = format!("{}<w:altChunk r:id=\"r1\"/>{formula}", p("", "before"));
+        assert_eq!(document(&body).text, "before\n\ninserted text\n\na/b");
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Numbering {
                         }
                     }
                     "lvl" | "lvlOverride" => {
-                        level = attribute(&element, "ilvl").and_then(|level| level.parse().ok()).unwrap_or(LEVELS)
+                        level = attribute(&element, "ilvl").and_then(|level| level.parse().ok()).unwrap_or(LEVELS);
                     }
                     "startOverride" => {
                         let overrides = instance.and_then(|instance: u32| numbering.instances.get_mut(&instance));

@@ -1,5 +1,7 @@
 //! The little of XML that Office parts need: local names, attributes, entity references.
 
+use std::borrow::Cow;
+
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
@@ -11,7 +13,7 @@ use crate::extract::Refusal;
 pub(super) fn attribute(element: &BytesStart<'_>, local_name: &str) -> Option<String> {
     let found =
         element.attributes().with_checks(false).flatten().find(|found| found.key.local_name().into_inner() == local_name)?;
-    found.normalized_value(XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
+    found.normalized_value(XmlVersion::Implicit1_0).ok().map(Cow::into_owned)
 }
 
 /// The `val` of an element, as most properties have it.

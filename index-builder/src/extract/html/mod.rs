@@ -9,37 +9,28 @@ mod walk;
 use scraper::{Html, Selector};
 
 use super::document::{Document, Format};
-use super::draft::{Draft, one_line};
+use super::draft::one_line;
 use super::encoding::{self, Decoded};
 use super::{Refusal, title_or_name};
 use walk::Walk;
 
-/// Main content shorter than this, or than this part of the body, is not believed to be all.
-const MAIN_MIN_CHARS: usize = 200;
+/// Main content shorter than this, or than this part of the body, is not believed to be all. Longer than the body, it holds some
+/// parts twice.
+const MAIN_MIN_BYTES: usize = 200;
 const MAIN_MIN_PERCENT: usize = 25;
+const MAIN_MAX_PERCENT: usize = 102;
 /// Beyond this size the search for the main content takes too long.
 const MAIN_MAX_BYTES: usize = 4 << 20;
 
 /// Reads an HTML page in whatever encoding it is.
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
-    let own_charset = encoding::charset_of_html(bytes);
-    // The transport knows better than the page, which may have been converted on its way.
-    let Decoded { text: html, warning } = encoding::decode(bytes, declared_charset.or(own_charset.as_deref()))?;
-    if depth::is_too_deep(&html) {
-        return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
-    }
-    let mut page = Html::parse_document(&html);
-    // What nobody sees would count as content, once its attributes are gone.
-    walk::detach_hidden(&mut page);
+    let (page, warning) = parse(bytes, declared_charset)?;
     let body = Walk::over(&page);
-    let main = main_content(&page, &body);
-    let (mut draft, h1) = match main {
+    let (mut draft, h1) = match main_content(&page, &body) {
         Some(main) => (main.draft, main.h1.or(body.h1)),
         None => {
             let mut draft = body.draft;
-            if !draft.is_empty() {
-                draft.warn("no main content found; the whole page is read");
-            }
+            draft.warn("no main content found; the whole page is read");
             (draft, body.h1)
         }
     };
@@ -53,6 +44,26 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
     Ok(draft.finish(Format::Html, &title_or_name(title, name)))
 }
 
+/// The bare text of a page, all of it.
+pub(super) fn text(bytes: &[u8]) -> Result<String, Refusal> {
+    let (page, _) = parse(bytes, None)?;
+    Ok(Walk::over(&page).draft.finish(Format::Html, "").text)
+}
+
+/// The page without its hidden elements, and what was guessed of its encoding.
+fn parse(bytes: &[u8], declared_charset: Option<&str>) -> Result<(Html, Option<String>), Refusal> {
+    let own_charset = encoding::charset_of_html(bytes);
+    // The transport knows better than the page, which may have been converted on its way.
+    let Decoded { text: html, warning } = encoding::decode(bytes, declared_charset.or(own_charset.as_deref()))?;
+    if depth::is_too_deep(&html) {
+        return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
+    }
+    let mut page = Html::parse_document(&html);
+    // What nobody sees would count as content, once its attributes are gone.
+    walk::detach_hidden(&mut page);
+    Ok((page, warning))
+}
+
 /// What is left of the page without navigation, where that is enough to be believed.
 fn main_content(page: &Html, body: &Walk) -> Option<Walk> {
     let html = page.html();
@@ -61,7 +72,8 @@ fn main_content(page: &Html, body: &Walk) -> Option<Walk> {
     }
     let main = rs_trafilatura::extract(&html).ok()?.content_html?;
     let main = Walk::over(&Html::parse_document(&main));
-    let is_enough = main.chars() >= MAIN_MIN_CHARS && main.chars() * 100 >= body.chars() * MAIN_MIN_PERCENT;
+    let percent = main.len() * 100 / body.len().max(1);
+    let is_enough = main.len() >= MAIN_MIN_BYTES && (MAIN_MIN_PERCENT..=MAIN_MAX_PERCENT).contains(&percent);
     is_enough.then_some(main)
 }
 

@@ -81,7 +81,7 @@ impl Walk {
     }
 
     /// Bytes of text that were read.
-    pub(super) fn chars(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.draft.len()
     }
 
@@ -152,7 +152,7 @@ impl Walk {
                     self.draft.code(&code);
                 }
             }
-            _ if self.code.is_some() || INLINE.contains(&name) => {}
+            _ if self.code.is_some() || name == "br" || INLINE.contains(&name) => {}
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
                 let heading = one_line(&std::mem::take(&mut self.line));
                 if heading.is_empty() {

@@ -4,9 +4,12 @@
 //! that opens with the empty password is read; a file that needs another one is refused. Where the reader finds no page or no
 //! text, `lopdf` is asked, which knows nothing of layout but repairs some files and reads some fonts that it does not.
 
+mod overprint;
 mod words;
 
 use unpdf::model::{ListStyle, Table};
+use unpdf::parser::TextBlock;
+use unpdf::parser::backend::RawBackend;
 use unpdf::{Block, Error, Page, ParseOptions, PdfParser};
 
 use super::document::{Document, Format};
@@ -47,6 +50,8 @@ fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     let mut draft = Draft::default();
     let mut hyphens = Hyphens::default();
     document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
+    let suspect = document.pages.iter().any(overprint::is_suspect);
+    let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
     let mut silent_pages = Vec::new();
     let mut unreadable_pages = Vec::new();
     for page in &document.pages {
@@ -57,7 +62,11 @@ fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
                 if percent > UNREADABLE_PERCENT {
                     draft.warn(format!("page {}: unreadable text layer ({percent} % of its characters)", page.number));
                 }
-                add_page(&mut draft, page, &hyphens);
+                let backend = backend.as_ref().filter(|_| overprint::is_suspect(page));
+                match backend.and_then(|backend| overprint::mended(backend, page.number)) {
+                    Some(blocks) => add_blocks(&mut draft, page.number, &blocks, &hyphens),
+                    None => add_page(&mut draft, page, &hyphens),
+                }
             }
         }
         if draft.len() == before {
@@ -89,7 +98,7 @@ fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     if !guessed.is_empty() {
         draft.warn(format!("columns may be mixed: {}", list_of_pages(&guessed)));
     }
-    let title = document.metadata.title.filter(|title| is_title(title)).or_else(|| draft.first_heading());
+    let title = document.metadata.title.filter(|title| is_title(title)).or_else(|| draft.opening_heading());
     Ok(draft.finish(Format::Pdf, &title_or_name(title, name)))
 }
 
@@ -154,6 +163,17 @@ fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
             Block::Code { content } => draft.code(&readable(content)),
             Block::Raw { content } => draft.paragraph(&hyphens.join(&readable(content))),
             Block::Image { .. } | Block::HorizontalRule | Block::PageBreak | Block::SectionBreak => {}
+        }
+    }
+}
+
+fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], hyphens: &Hyphens) {
+    draft.page(number);
+    for block in blocks {
+        let text = hyphens.join(&readable(&block.text()));
+        match block.heading_level {
+            0 => draft.paragraph(&text),
+            level => draft.heading(level, &text),
         }
     }
 }
@@ -249,6 +269,13 @@ mod tests {
         assert_eq!(document.title, "The Mill");
         assert_eq!((document.page_at(0), document.page_at(document.text.len() - 1)), (Some(1), Some(3)));
         assert!(document.warnings.contains(&"no text: page 2 of 3".to_owned()), "{:?}", document.warnings);
+    }
+
+    #[test]
+    fn text_that_is_drawn_twice_is_read_once() {
+        let twice =
+            "BT /F 12 Tf 50 700 Td (Flour) Tj ET BT /F 12 Tf 50.4 700 Td (Flour) Tj ET BT /F 12 Tf 50 680 Td (and flour) Tj ET";
+        assert_eq!(read(&pdf(&[twice], ""), "a.pdf").unwrap().text.replace(['\n', ' '], ""), "Flourandflour");
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) fn readable(text: &str) -> String {
     for char in text.chars() {
         match char {
             '\u{fb00}'..='\u{fb17}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' => {
-                clear.extend(std::iter::once(char).nfkc())
+                clear.extend(std::iter::once(char).nfkc());
             }
             '\u{f0b7}' | '\u{f0a7}' | '\u{f076}' | '\u{f0d8}' => clear.push('•'),
             '\u{fffd}' => clear.push(char),
