@@ -1,5 +1,7 @@
 //! What is written is what is read, byte for byte the same every time, and no damage goes unnoticed or does harm.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod index_support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Searches give exactly what a plain loop over everything would give, whatever the size, filter or number of threads.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod index_support;
 
 use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, manifest, query};

@@ -127,10 +127,14 @@ fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
 }
 
-/// Lucene's list for English.
-const STOP_WORDS: [&str; 33] = [
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of", "on", "or",
-    "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
+/// Lucene's 33 English words, with question words, auxiliaries and pronouns, which questions are full of: on SQuAD nDCG@10
+/// .902 instead of .888, on Cranfield .416 instead of .402, on SciFact the same (.682). Without "us", for the country's sake.
+const STOP_WORDS: [&str; 70] = [
+    "a", "about", "am", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for",
+    "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "me", "my", "no", "not",
+    "of", "on", "or", "our", "she", "should", "such", "that", "the", "their", "them", "then", "there", "these", "they", "this",
+    "to", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you",
+    "your",
 ];
 
 #[cfg(test)]
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn prose_is_stemmed_without_function_words() {
-        assert_eq!(words("The runners were running; it's the government's idea."), ["runner", "were", "run", "govern", "idea"]);
+        assert_eq!(words("The runners were running; it's the government's idea."), ["runner", "run", "govern", "idea"]);
         assert_eq!(words("Café NAÏVE Ｆｕｌｌ"), ["cafe", "naiv", "full"]);
         assert_eq!(words("1,000 of 3.14 end.Next"), ["1,000", "3.14", "end", "next"]);
         assert!(terms("state-of-the-art end of a sentence. And so on", Kind::Extra).is_empty());

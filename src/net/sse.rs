@@ -136,7 +136,9 @@ mod tests {
                 assert_eq!(vector["expect"], "connection failed, no events", "{}", vector["name"]);
                 continue;
             }
-            let stream = crate::net::testing::base64(vector["stream_base64"].as_str().unwrap());
+            let stream = vector["stream_base64"]
+                .as_str()
+                .map_or_else(|| vector["stream_text"].as_str().unwrap().as_bytes().to_vec(), crate::net::testing::base64);
             let seen: Vec<_> = parse(&[&stream])
                 .into_iter()
                 .map(|frame| serde_json::json!({"type": frame.event, "data": frame.data, "last_event_id": frame.id}))

@@ -9,12 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{Response, Uri};
-use lambda_http::request::RequestContext;
-use lambda_http::{Context, RequestExt as _, service_fn};
+use lambda_http::lambda_runtime::{self, MetadataPrelude, StreamResponse};
+use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{Adapter, Context, LambdaEvent, RequestExt as _, service_fn};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use tokio::time::Instant;
-use tower::ServiceExt as _;
+use tower::{ServiceBuilder, ServiceExt as _};
 
 use super::{Deadline, Invocation, PATHS};
 use crate::app::App;
@@ -48,11 +52,52 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     let stream = lambda.stream;
     let router = super::router(app);
     let outcome = if stream {
-        lambda_http::run_with_streaming_response_concurrent(service_fn(move |event| handle(router.clone(), event))).await
+        lambda_runtime::run_concurrent(service_fn(move |event| streamed(router.clone(), event))).await
     } else {
-        lambda_http::run_concurrent(service_fn(move |event| whole(router.clone(), event))).await
+        let service = Adapter::from(service_fn(move |request| whole(router.clone(), request)));
+        let events =
+            ServiceBuilder::new().map_request(|event: LambdaEvent<Event>| LambdaEvent::new(event.payload.0, event.context));
+        lambda_runtime::run_concurrent(events.service(service)).await
     };
     outcome.map_err(|cause| Error::internal("the Lambda Runtime API failed").caused_by(cause))
+}
+
+/// Reads an event as AWS sends it.
+///
+/// # Errors
+/// It is not JSON.
+pub fn read(event: &str) -> Result<lambda_http::Request> {
+    let event: Event =
+        serde_json::from_str(event).map_err(|cause| Error::bad_request("the event is not JSON").caused_by(cause))?;
+    Ok(event.0.into())
+}
+
+/// An event whose path can stand in a URI. REST APIs send paths decoded, and lambda_http panics over what a URI may not hold.
+struct Event(LambdaRequest);
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut event = Value::deserialize(deserializer)?;
+        for field in ["path", "rawPath", "rawQueryString"] {
+            if let Some(Value::String(text)) = event.get_mut(field) {
+                *text = encoded(text);
+            }
+        }
+        LambdaRequest::deserialize(event).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// The text with every byte that a URI may not hold in percent encoding.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"\"#<>?\\^`{|}".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// Answers one event.
@@ -81,6 +126,14 @@ pub async fn handle(router: Router, event: lambda_http::Request) -> Result<Respo
         }
     }
     router.oneshot(request).await
+}
+
+/// As [`handle`], with the body as it comes: head first, then the bytes.
+async fn streamed(router: Router, event: LambdaEvent<Event>) -> Result<StreamResponse<BodyDataStream>, Infallible> {
+    let request: lambda_http::Request = event.payload.0.into();
+    let (head, body) = handle(router, request.with_lambda_context(event.context)).await?.into_parts();
+    let metadata_prelude = MetadataPrelude { status_code: head.status, headers: head.headers, cookies: Vec::new() };
+    Ok(StreamResponse { metadata_prelude, stream: body.into_data_stream() })
 }
 
 /// As [`handle`], with the whole body at hand. All our bodies are text.
@@ -135,6 +188,12 @@ mod tests {
         assert_eq!(path("/prod/", "prod"), "/");
         assert_eq!(path("/production/v1/query", "prod"), "/production/v1/query");
         assert_eq!(path("", "$default"), "/");
+    }
+
+    #[test]
+    fn a_path_that_no_uri_may_hold_is_encoded() {
+        assert_eq!(encoded("/v1/größe a?{b}%20"), "/v1/gr%C3%B6%C3%9Fe%20a%3F%7Bb%7D%20");
+        assert_eq!(encoded("/v1/query"), "/v1/query");
     }
 
     #[test]

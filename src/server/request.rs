@@ -14,7 +14,7 @@ use crate::rag::{Question, Retrieval};
 
 /// `POST /v1/query`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct QueryRequest {
     prompt: String,
     model_provider: Option<ProviderName>,
@@ -31,7 +31,7 @@ pub(super) struct QueryRequest {
 
 /// `POST /v1/search`: the part of a query that retrieval reads.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct SearchRequest {
     prompt: String,
     rag_config: Option<RagConfig>,
@@ -57,8 +57,13 @@ pub(super) struct Asked {
 
 /// Reads a body. `T`'s unknown fields are refused by path.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(Error::bad_request("the body is empty; send JSON such as `{\"prompt\": \"...\"}`"));
+    match body.trim_ascii_start().first() {
+        None => return Err(Error::bad_request("the body is empty; send a JSON object such as `{\"prompt\": \"...\"}`")),
+        // Serde would read a list as the fields in their order.
+        Some(b'[' | b'"' | b'0'..=b'9' | b'-') => {
+            return Err(Error::bad_request("the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"));
+        }
+        Some(_) => {}
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -172,7 +177,7 @@ impl ProviderName {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct ModelConfig {
     temperature: Option<f32>,
     max_tokens: Option<u64>,
@@ -218,7 +223,7 @@ impl ModelConfig {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct RagConfig {
     enabled: Option<bool>,
     s3_bucket: Option<String>,
@@ -230,7 +235,7 @@ struct RagConfig {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct VectorStore {
     #[serde(rename = "type")]
     kind: Option<StoreKind>,
@@ -250,7 +255,7 @@ enum StoreKind {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct EmbeddingConfig {
     provider: Option<EmbeddingProvider>,
     model: Option<String>,
@@ -267,7 +272,7 @@ enum EmbeddingProvider {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct RetrievalConfig {
     top_k: Option<u64>,
     score_threshold: Option<f32>,
@@ -276,7 +281,7 @@ struct RetrievalConfig {
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct ChunkingConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     strategy: Option<Strategy>,
@@ -414,7 +419,7 @@ impl ChunkingConfig {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct McpConfig {
     enabled: Option<bool>,
     servers: Option<Vec<String>>,
@@ -430,7 +435,7 @@ impl McpConfig {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct StructuredOutput {
     enabled: Option<bool>,
     format: Option<Value>,
@@ -457,7 +462,7 @@ impl StructuredOutput {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct OutputConfig {
     format: Option<OutputFormat>,
     include_sources: Option<bool>,

@@ -5,39 +5,39 @@ use std::path::Path;
 use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
 
 /// Components of the vectors of these tests: not a multiple of anything, so that rows are padded.
-pub const DIMENSIONS: usize = 24;
+pub(crate) const DIMENSIONS: usize = 24;
 
 /// Xorshift: the same numbers everywhere, forever.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() >> 11) as usize % end
     }
 
-    pub fn vector(&mut self) -> Vec<f32> {
+    pub(crate) fn vector(&mut self) -> Vec<f32> {
         let values: Vec<f32> = (0..DIMENSIONS).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect();
         let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
         values.into_iter().map(|value| value / length).collect()
     }
 
-    pub fn words(&mut self, count: usize, vocabulary: usize) -> String {
+    pub(crate) fn words(&mut self, count: usize, vocabulary: usize) -> String {
         (0..count).map(|_| format!("w{}", self.below(vocabulary))).collect::<Vec<_>>().join(" ")
     }
 }
 
-pub fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     Manifest {
         builder: "0.1.0".into(),
         model: "all-MiniLM-L6-v2".into(),
@@ -48,7 +48,7 @@ pub fn manifest() -> Manifest {
     }
 }
 
-pub fn document(number: usize) -> Document {
+pub(crate) fn document(number: usize) -> Document {
     Document {
         uri: format!("s3://bucket/{}/{number}.pdf", ["guides", "manuals", "notes"][number % 3]),
         source: format!("{number}.pdf"),
@@ -62,17 +62,17 @@ pub fn document(number: usize) -> Document {
 
 /// What was pushed.
 #[derive(Clone)]
-pub struct Pushed {
-    pub document: u32,
-    pub text: String,
-    pub start: u64,
-    pub page: Option<u32>,
-    pub headings: String,
-    pub vector: Vec<f32>,
+pub(crate) struct Pushed {
+    pub(crate) document: u32,
+    pub(crate) text: String,
+    pub(crate) start: u64,
+    pub(crate) page: Option<u32>,
+    pub(crate) headings: String,
+    pub(crate) vector: Vec<f32>,
 }
 
 impl Pushed {
-    pub fn chunk(&self) -> Chunk<'_> {
+    pub(crate) fn chunk(&self) -> Chunk<'_> {
         Chunk {
             document: self.document,
             text: &self.text,
@@ -85,7 +85,7 @@ impl Pushed {
 }
 
 /// `chunks` chunks in documents of `per_document`.
-pub fn corpus(seed: u64, chunks: usize, per_document: usize) -> Vec<Pushed> {
+pub(crate) fn corpus(seed: u64, chunks: usize, per_document: usize) -> Vec<Pushed> {
     let mut random = Random::new(seed);
     (0..chunks)
         .map(|number| Pushed {
@@ -100,7 +100,7 @@ pub fn corpus(seed: u64, chunks: usize, per_document: usize) -> Vec<Pushed> {
 }
 
 /// Writes an index of `corpus` and says its digest.
-pub fn build(path: &Path, corpus: &[Pushed]) -> String {
+pub(crate) fn build(path: &Path, corpus: &[Pushed]) -> String {
     let mut writer = Writer::new(manifest());
     let mut documents = 0;
     for pushed in corpus {
@@ -114,6 +114,6 @@ pub fn build(path: &Path, corpus: &[Pushed]) -> String {
 }
 
 /// A query for everything, best 10.
-pub fn query<'a>(vector: Option<&'a [f32]>, text: Option<&'a str>) -> Query<'a> {
+pub(crate) fn query<'a>(vector: Option<&'a [f32]>, text: Option<&'a str>) -> Query<'a> {
     Query { vector, text, top_k: 10, alpha: 0.5, score_threshold: None, uri_prefix: None }
 }

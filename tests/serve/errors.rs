@@ -46,12 +46,13 @@ async fn bodies_that_are_no_question() {
     let send = |body: &str| failure(&service, Request::post("/v1/query").body(Body::from(body.to_owned())).unwrap());
     let deep = format!("{{\"prompt\":\"x\",\"structured_output\":{{\"schema\":{}{}}}}}", "[".repeat(200), "]".repeat(200));
     let table = [
-        (" \n", "the body is empty; send JSON such as `{\"prompt\": \"...\"}`"),
+        (" \n", "the body is empty; send a JSON object such as `{\"prompt\": \"...\"}`"),
         ("prompt=x", "the body is not JSON: expected value, line 1 column 1"),
         ("{\"prompt\": \"x\"", "the body is not JSON: EOF while parsing an object, line 1 column 14"),
         ("{\"prompt\": \"x\"} {}", "the body is not JSON: trailing characters, line 1 column 17"),
-        ("[]", "`prompt`: missing"),
-        ("7", "`the body`: invalid type: integer `7`, expected struct QueryRequest"),
+        ("[\"x\"]", "the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"),
+        ("7", "the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"),
+        ("{\"prompt\": \"x\", \"rag_config\": 1}", "`rag_config`: invalid type: integer `1`, expected an object"),
         ("{}", "`prompt`: missing"),
         ("{\"prompt\": \"x\", \"prompt\": \"y\"}", "`prompt`: given twice"),
         (&deep, "the body is nested deeper than 128 levels"),

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lambda_http::request::from_str;
 use omni_llm::server::{lambda, router};
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use crate::support::{Service, read};
 
 /// One event through the service.
 async fn invoke(service: &Service, event: &Value) -> (u16, Value) {
-    let request = from_str(&event.to_string()).unwrap();
+    let request = lambda::read(&event.to_string()).unwrap();
     read(lambda::handle(router(Arc::clone(&service.app)), request).await.unwrap()).await
 }
 
@@ -55,8 +54,11 @@ async fn a_function_url_event_is_answered_in_both_encodings() {
         assert_eq!(status, 200, "{answer}");
         assert!(answer["response"]["content"].as_str().unwrap().contains("6 MiB by default."));
     }
-    let (status, answer) = invoke(&service, &url_event("/nothing", "", false)).await;
-    assert_eq!((status, &answer["error"]["code"]), (404, &json!("NOT_FOUND")));
+    for path in ["/nothing", "/a b/ü{}|\"<>", ""] {
+        let (status, answer) = invoke(&service, &url_event(path, "", false)).await;
+        let expected = if path.is_empty() { (400, &json!("INVALID_REQUEST")) } else { (404, &json!("NOT_FOUND")) };
+        assert_eq!((status, &answer["error"]["code"]), expected, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -108,7 +110,7 @@ async fn an_event_that_is_no_request_is_answered_quietly() {
     let Some(events) = recorded() else { return };
     for (name, event) in events {
         // Whatever AWS sends: an answer, never a panic and never a failed invocation.
-        let request = from_str(&event.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let request = lambda::read(&event.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let response = lambda::handle(router(Arc::clone(&service.app)), request).await.unwrap();
         assert!(response.status().as_u16() < 500, "{name}: {}", response.status());
     }

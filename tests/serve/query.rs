@@ -264,7 +264,7 @@ async fn what_is_loaded_is_said() {
         answer["embedding"],
         json!({"model": "all-MiniLM-L6-v2", "fingerprint": "0123456789abcdef", "dimensions": 4, "loaded": false})
     );
-    assert_eq!(answer["lexical"], json!({"k1": 0.9_f32, "b": 0.4_f32, "stemming": true, "stop_words": true}));
+    assert_eq!(answer["lexical"], json!({"k1": 0.9, "b": 0.4, "stemming": true, "stop_words": true}));
     assert_eq!(get("/healthz", &service).await.1["status"], "ok");
     let empty = Service::new(|config| config.index = None);
     assert_eq!(get("/v1/index", &empty).await.1["loaded"], false);

@@ -75,7 +75,7 @@ async fn an_unknown_field_is_named_at_every_depth() {
     ];
     for path in paths {
         let message = service.refusal(with(path, json!(1))).await;
-        assert!(message.starts_with(&format!("`{path}`: unknown field; expected one of `")), "{message}");
+        assert!(message.starts_with(&format!("`{path}`: unknown field; expected ")), "{message}");
     }
     let message = service.refusal(with("context", json!([{"role": "user", "content": "x", "name": "y"}]))).await;
     assert_eq!(message, "`context[0].name`: unknown field; expected `role` or `content`");
