@@ -171,13 +171,9 @@ impl Settings {
         }
     }
 
-    /// The least that a chunk adds before a strong boundary is preferred to a full chunk, in `unit`: a fifth of the size. None for
-    /// the strategies whose cuts lie where they lie.
+    /// The least that a chunk adds before a strong boundary is preferred to a fuller chunk, in `unit`: a fifth of the size.
     pub(super) fn minimum(&self) -> usize {
-        match self.strategy {
-            Strategy::FixedSize | Strategy::Character | Strategy::Token => 0,
-            Strategy::Recursive | Strategy::Semantic | Strategy::Structure => self.size.min(self.size_limit().chars) / 5,
-        }
+        self.size.min(self.size_limit().chars) / 5
     }
 }
 
