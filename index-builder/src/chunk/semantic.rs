@@ -17,8 +17,9 @@ use crate::extract::Document;
 /// Share of the distances that a break must exceed.
 const PERCENTILE: f64 = 0.90;
 
-/// Cosine distance below which two windows are about the same thing, whatever the percentile.
-const FLOOR: f32 = 0.25;
+/// Cosine distance below which two windows are about the same thing, whatever the percentile. With all-MiniLM-L6-v2, neighbouring
+/// windows of one document are some 0.6 apart in the median.
+const FLOOR: f32 = 0.5;
 
 /// Windows embedded in one call; bounds what is held in memory.
 const BATCH: usize = 512;
@@ -63,7 +64,9 @@ pub(super) fn borders(
     let mut from = 0;
     for (index, &distance) in distances.iter().enumerate() {
         let at = sentences[index + 1].start;
-        if distance >= threshold && is_enough(from..at) && is_enough(at..text.len()) {
+        let around = &distances[index.saturating_sub(1)..(index + 2).min(distances.len())];
+        let is_peak = around.iter().all(|&other| other <= distance);
+        if is_peak && distance >= threshold && is_enough(from..at) && is_enough(at..text.len()) {
             borders.push(at);
             from = at;
         }

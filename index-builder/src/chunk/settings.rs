@@ -143,7 +143,9 @@ impl Settings {
             return Err(Error::bad_request(format!("`separators`: {given} of them; at most {MOST_SEPARATORS}")));
         }
         if matches!(self.strategy, Strategy::Recursive | Strategy::Character) && given == 0 {
-            return Err(Error::bad_request(format!("`separators`: empty; give one, or leave it out for the default of `{name}`")));
+            return Err(Error::bad_request(format!(
+                "`separators`: empty; give one, or leave it out for the default of `{name}`"
+            )));
         }
         if self.strategy == Strategy::Character && given != 1 {
             return Err(Error::bad_request(format!(

@@ -42,10 +42,10 @@ fn token_counts_the_models_tokens() {
 fn character_ends_at_its_separator_and_keeps_it_whole_where_it_fits() {
     let document = plain("t", "one two three four five six|seven eight nine ten eleven twelve|thirteen fourteen");
     let settings = Settings { separators: vec!["|".into()], ..settings(Strategy::Character, Unit::Characters, 64, 0) };
-    assert_eq!(texts(&document, &settings), [
-        "one two three four five six|seven eight nine ten eleven twelve",
-        "|thirteen fourteen"
-    ]);
+    assert_eq!(
+        texts(&document, &settings),
+        ["one two three four five six|seven eight nine ten eleven twelve", "|thirteen fourteen"]
+    );
 }
 
 #[test]
@@ -53,7 +53,10 @@ fn recursive_takes_the_strongest_separator_within_reach() {
     let text = "The first paragraph has one line.\n\nThe second one. It goes on. And on it goes, and on, and further on.";
     let document = plain("t", text);
     let chunks = texts(&document, &settings(Strategy::Recursive, Unit::Characters, 64, 0));
-    assert_eq!(chunks, ["The first paragraph has one line.", "The second one. It goes on.", "And on it goes, and on, and further on."]);
+    assert_eq!(
+        chunks,
+        ["The first paragraph has one line.", "The second one. It goes on.", "And on it goes, and on, and further on."]
+    );
 }
 
 #[test]
@@ -154,7 +157,10 @@ fn a_long_heading_path_keeps_the_title_and_the_innermost_heading() {
     assert_eq!(path("", &[" "]), "");
     assert_eq!(path("title", &["outermost", "outer heading", "inner"]), "title > outer heading > inner");
     assert_eq!(path("title", &["outermost heading", "outer heading", "inner"]), "title > outer heading > inner");
-    assert_eq!(path(&"the ".repeat(40), &[&"word ".repeat(40)]), format!("{} > {}", ["the"; 14].join(" "), ["word"; 14].join(" ")));
+    assert_eq!(
+        path(&"the ".repeat(40), &[&"word ".repeat(40)]),
+        format!("{} > {}", ["the"; 14].join(" "), ["word"; 14].join(" "))
+    );
     let huge = path(&"x".repeat(1 << 20), &[]);
     assert!(!huge.is_empty() && SMALL.count(&huge) <= 30 && huge.len() <= 240, "{huge}");
 }

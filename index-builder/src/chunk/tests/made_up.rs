@@ -3,7 +3,9 @@
 
 use std::sync::LazyLock;
 
-use proptest::prelude::{ProptestConfig, Strategy as _, TestCaseError, any, prop, prop_assert_eq, prop_assume, prop_oneof, proptest};
+use proptest::prelude::{
+    ProptestConfig, Strategy as _, TestCaseError, any, prop, prop_assert_eq, prop_assume, prop_oneof, proptest,
+};
 
 use super::*;
 use crate::extract::{Block, BlockKind, Page};
@@ -20,9 +22,7 @@ pub(super) static SMALL: LazyLock<Tokenizer> = LazyLock::new(|| {
         let next = vocabulary.len();
         vocabulary.entry(word).or_insert_with(|| next.into());
     }
-    let special = |id: usize, content: &str| {
-        serde_json::json!({"id": id, "content": content, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false})
-    };
+    let special = |id: usize, content: &str| serde_json::json!({"id": id, "content": content, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
     let json = serde_json::json!({
         "version": "1.0", "truncation": null, "padding": null,
         "added_tokens": [special(1, "[UNK]"), special(2, "[CLS]"), special(3, "[SEP]"), special(4, "[MASK]")],

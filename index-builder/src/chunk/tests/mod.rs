@@ -7,14 +7,8 @@ mod real;
 use super::*;
 use crate::extract::{Format, Section};
 
-const STRATEGIES: [Strategy; 6] = [
-    Strategy::FixedSize,
-    Strategy::Character,
-    Strategy::Token,
-    Strategy::Recursive,
-    Strategy::Semantic,
-    Strategy::Structure,
-];
+const STRATEGIES: [Strategy; 6] =
+    [Strategy::FixedSize, Strategy::Character, Strategy::Token, Strategy::Recursive, Strategy::Semantic, Strategy::Structure];
 
 /// Cuts `document` and holds every promise against the result.
 fn check(document: &Document, settings: &Settings, tokenizer: &Tokenizer) -> Result<Vec<Chunk>, String> {
@@ -24,8 +18,9 @@ fn check(document: &Document, settings: &Settings, tokenizer: &Tokenizer) -> Res
         is_sound(document, chunk, settings, tokenizer).map_err(|what| format!("{what}: {chunk:?}"))?;
     }
     for pair in chunks.windows(2) {
-        overlaps(document, &pair[0], &pair[1], settings, tokenizer)
-            .map_err(|what| format!("{what}: {:?} and {:?}", &document.text[pair[0].span.clone()], &document.text[pair[1].span.clone()]))?;
+        overlaps(document, &pair[0], &pair[1], settings, tokenizer).map_err(|what| {
+            format!("{what}: {:?} and {:?}", &document.text[pair[0].span.clone()], &document.text[pair[1].span.clone()])
+        })?;
     }
     Ok(chunks)
 }
@@ -84,7 +79,13 @@ fn is_sound(document: &Document, chunk: &Chunk, settings: &Settings, tokenizer: 
 }
 
 /// What a chunk repeats of the one before it.
-fn overlaps(document: &Document, before: &Chunk, chunk: &Chunk, settings: &Settings, tokenizer: &Tokenizer) -> Result<(), String> {
+fn overlaps(
+    document: &Document,
+    before: &Chunk,
+    chunk: &Chunk,
+    settings: &Settings,
+    tokenizer: &Tokenizer,
+) -> Result<(), String> {
     let repeated = document.text.get(chunk.span.start..before.span.end).unwrap_or_default();
     if settings.overlap == 0 {
         return if repeated.is_empty() { Ok(()) } else { Err(format!("repeats {repeated:?}")) };

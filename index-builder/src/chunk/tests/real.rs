@@ -94,6 +94,29 @@ fn markdown(name: &str, text: &str) -> Document {
 }
 
 #[test]
+fn structure_keeps_every_block_whole_that_fits() {
+    let (Some(folder), Some(tokenizer)) = (shared(), model()) else { return };
+    let settings = Settings::default();
+    let room = [settings.size_limit(), settings.overlap_limit()];
+    let mut kept = 0;
+    for (path, document) in texts(&folder.join("kb/rust-book")) {
+        let chunks = split(&document, &settings, &tokenizer, &fake_embed).unwrap();
+        for block in &document.blocks {
+            let text = &document.text[block.span.clone()];
+            let fits = tokenizer.count(text) <= room[0].tokens - room[1].tokens
+                && text.trim_end().chars().count() <= room[0].chars - room[1].chars;
+            let end = block.span.start + text.trim_end().len();
+            if fits {
+                let whole = chunks.iter().any(|chunk| chunk.span.start <= block.span.start && chunk.span.end >= end);
+                assert!(whole, "{}: {text}", path.display());
+                kept += 1;
+            }
+        }
+    }
+    assert!(kept > 100, "{kept}");
+}
+
+#[test]
 fn every_promise_holds_for_every_real_document() {
     let (Some(folder), Some(tokenizer)) = (shared(), model()) else { return };
     let documents = texts(&folder);
@@ -108,79 +131,5 @@ fn every_promise_holds_for_every_real_document() {
         let small = chunks.iter().filter(|chunk| chunk.tokens < 40).count();
         let [count, documents] = [chunks.len(), documents.len()];
         println!("{strategy:?}: {count} chunks of {documents} documents, {} tokens a chunk, {small} under 40", tokens / count);
-    }
-}
-
-#[test]
-#[ignore]
-fn semantic_scratch() {
-    let folder = shared().unwrap();
-    let model = omni_llm::embed::Embedder::open(Path::new("/work/model")).unwrap();
-    let documents = texts(&folder.join("kb"));
-    for (path, d) in documents.iter().filter(|(_, d)| (4000..9000).contains(&d.text.len())).step_by(120).take(5) {
-        let all = std::cell::RefCell::new(Vec::new());
-        let embed = |t: &[&str]| { let v = model.embed(t, &|_| ())?; all.borrow_mut().extend(v.clone()); Ok(v) };
-        let settings = Settings::new(Strategy::Semantic);
-        let chunks = split(d, &settings, model.tokenizer(), &embed).unwrap();
-        let v = all.borrow();
-        let dist = |k: usize| { let mut x: Vec<f32> = (0..v.len() - k).map(|i| 1.0 - v[i].iter().zip(&v[i + k]).map(|(a, b)| a * b).sum::<f32>()).collect(); x.sort_by(f32::total_cmp); [0.1, 0.25, 0.5, 0.75, 0.9].map(|p| x[(x.len() as f64 * p) as usize]) };
-        println!("{} {} windows, near {:?} far {:?}; {} chunks", path.display(), v.len(), dist(2), dist(v.len() / 2), chunks.len());
-        for c in &chunks { println!("   {:?} {} tokens: {:?}", c.span, c.tokens, d.text[c.span.clone()].chars().take(70).collect::<String>()); }
-    }
-}
-
-#[test]
-#[ignore]
-fn figures_scratch() {
-    let (Some(folder), Some(tokenizer)) = (shared(), model()) else { return };
-    let documents = texts(&folder.join("kb"));
-    let bytes: usize = documents.iter().map(|(_, d)| d.text.len()).sum();
-    let t = std::time::Instant::now();
-    for (_, d) in &documents { std::hint::black_box(tokenizer.offsets(&d.text)); }
-    let tok = t.elapsed().as_secs_f64();
-    println!("kb {bytes} bytes, tokenise {:.2} MB/s", bytes as f64 / 1e6 / tok);
-    for s in STRATEGIES {
-        let settings = Settings::new(s);
-        let t = std::time::Instant::now();
-        let mut n = 0; let mut toks = 0; let mut small = 0; let mut chars=0;
-        let mut capped = 0;
-        for (_, d) in &documents {
-            for c in split(d, &settings, &tokenizer, &fake_embed).unwrap() { n += 1; toks += c.tokens; small += usize::from(c.tokens < 40); let k = d.text[c.span.clone()].chars().count(); chars += k; capped += usize::from(k > c.tokens * 8); }
-        }
-        let all = t.elapsed().as_secs_f64();
-        println!("{s:?}: {n} chunks, mean {} tokens {} chars, {small} <40 tok, {capped} over 8 chars/token; split {:.2} MB/s whole, {:.2} MB/s after tokenising", toks / n, chars / n, bytes as f64 / 1e6 / all, bytes as f64 / 1e6 / (all - tok));
-    }
-    // questions
-    let file = std::fs::read_to_string(folder.join("eval/chroma-chunking/spans.json")).or_else(|_| std::fs::read_to_string("/tmp/spans.json")).unwrap();
-    let spans: Vec<(String, Vec<(usize, usize)>)> = serde_json::from_str(&file).unwrap();
-    for s in STRATEGIES {
-        for overlap in [0, 1] {
-        let mut settings = Settings::new(s);
-        if overlap == 0 { settings.overlap = 0; }
-        let mut by = std::collections::HashMap::new();
-        for (name, _) in &spans {
-            by.entry(name.clone()).or_insert_with(|| {
-                let text = std::fs::read_to_string(folder.join(format!("eval/chroma-chunking/corpora/{name}.md"))).unwrap();
-                let idx: Vec<usize> = text.char_indices().map(|(a, _)| a).chain([text.len()]).collect();
-                let d = plain(name, &text);
-                let c = split(&d, &settings, &tokenizer, &fake_embed).unwrap();
-                (idx, c)
-            });
-        }
-        let (mut refs, mut whole, mut touched, mut chars, mut used) = (0, 0, 0, 0, 0);
-        for (name, rs) in &spans {
-            let (idx, chunks) = &by[name];
-            for &(a, b) in rs {
-                let (a, b) = (idx[a], idx[b]);
-                refs += 1;
-                whole += usize::from(chunks.iter().any(|c| c.span.start <= a && c.span.end >= b));
-                let mut at = a;
-                // fewest chunks that cover
-                while at < b { let Some(c) = chunks.iter().filter(|c| c.span.start <= at && c.span.end > at).max_by_key(|c| c.span.end) else { at += 1; continue }; touched += 1; used += c.span.len(); at = c.span.end; }
-                chars += b - a;
-            }
-        }
-        println!("{s:?} overlap {}: {refs} references, {:.1} % whole in one chunk, {:.2} chunks to cover, {:.1} % of covered text is reference", settings.overlap, 100.0 * whole as f64 / refs as f64, touched as f64 / refs as f64, 100.0 * chars as f64 / used as f64);
-        }
     }
 }
