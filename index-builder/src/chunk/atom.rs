@@ -258,7 +258,8 @@ impl Builder<'_> {
         let start = self.chars + self.text[self.at..span.start].chars().count();
         let end = start + self.text[span.clone()].chars().count();
         let before = &self.text[self.line..span.start];
-        let is_indent = gap == Gap::Space && before.len() <= INDENTATION && before.bytes().all(|byte| matches!(byte, b' ' | b'\t'));
+        let is_indent =
+            gap == Gap::Space && before.len() <= INDENTATION && before.bytes().all(|byte| matches!(byte, b' ' | b'\t'));
         let indent = if is_indent { before.len() } else { 0 };
         self.atoms.push(Atom { span: span.clone(), indent, chars: start..end, tokens: self.token, gap });
         (self.chars, self.at) = (end, span.end);

@@ -69,7 +69,7 @@ impl Packer<'_> {
         let Limit { tokens, .. } = self.bounds.size;
         let mut most = self.reach(start, region_end, tokens).max(done + 1);
         loop {
-            let end = if most == region_end { most } else { self.best_end(done, most, region_end) };
+            let end = if most == region_end { most } else { self.best_end(start, done, most, region_end) };
             let excess = self.atoms.tokens(&(start..end)).saturating_sub(tokens);
             if excess == 0 || end == done + 1 {
                 return end;
@@ -79,21 +79,25 @@ impl Packer<'_> {
         }
     }
 
-    fn best_end(&self, done: usize, most: usize, region_end: usize) -> usize {
+    fn best_end(&self, start: usize, done: usize, most: usize, region_end: usize) -> usize {
         let Bounds { minimum, unit, .. } = *self.bounds;
         let enough = |run: &Range<usize>| self.atoms.size(run, unit) >= minimum;
+        // A chunk of one atom could not be repeated in part.
+        let first = (done + 1).max(start + 2).min(most);
         // The first end that adds the minimum, and the last that leaves the minimum for the chunk after.
-        let least = self.atoms.reach(done, most, |run| !enough(run)) + 1;
+        let least = (self.atoms.reach(done, most, |run| !enough(run)) + 1).max(first);
         let leaving = self.atoms.reach_back(region_end, done, |run| !enough(run)).saturating_sub(1).min(most);
-        self.best_of(least..leaving + 1)
+        let may_end = |end: &usize| self.ranks[*end] & KEPT == 0;
+        self.best_of((least..leaving + 1).filter(may_end))
+            .or_else(|| self.best_of((least..most + 1).filter(may_end)))
+            .or_else(|| self.best_of((first..least.min(most + 1)).filter(may_end)))
             .or_else(|| self.best_of(least..most + 1))
-            .or_else(|| self.best_of(done + 1..least.min(most + 1)))
             .unwrap_or(most)
     }
 
-    /// The last of the best cuts where a chunk may end.
-    fn best_of(&self, ends: Range<usize>) -> Option<usize> {
-        ends.filter(|&end| self.ranks[end] & KEPT == 0).min_by_key(|&end| (self.ranks[end], std::cmp::Reverse(end)))
+    /// The last of the best cuts.
+    fn best_of(&self, ends: impl Iterator<Item = usize>) -> Option<usize> {
+        ends.min_by_key(|&end| (self.ranks[end], std::cmp::Reverse(end)))
     }
 
     /// Where the chunk after `run` begins.

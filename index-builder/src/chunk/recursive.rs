@@ -10,7 +10,9 @@ pub(super) fn plan(text: &str, separators: &[String]) -> Plan {
     let mut marks = Vec::new();
     for (rank, separator) in (0_u8..).zip(separators).filter(|(_, separator)| !separator.is_empty()) {
         let closes = closes(separator);
-        marks.extend(text.match_indices(separator).map(|(at, found)| Mark { at: if closes { at + found.len() } else { at }, rank }));
+        marks.extend(
+            text.match_indices(separator).map(|(at, found)| Mark { at: if closes { at + found.len() } else { at }, rank }),
+        );
     }
     Plan { marks, borders: Vec::new() }
 }

@@ -1,9 +1,11 @@
 //! `semantic`: cut where neighbouring sentences are about different things.
 //!
-//! Each sentence is embedded with its neighbours. Where the cosine distance from one such window to the next is among the largest of
-//! the document *and* large in itself, a new region begins; regions are packed like any other, so the size always holds. The
-//! percentile alone would cut a document about one thing as often as one about ten; the floor alone would shred a glossary.
+//! At each gap between sentences, the two before it are compared with the two after it. Where their cosine distance is among the
+//! largest of the document *and* large in itself, a new region begins; regions are packed like any other, so the size always holds.
+//! The percentile alone would cut a document about one thing as often as one about ten; the floor alone would shred a glossary.
+//! The windows do not overlap: shared sentences would hide the change that is looked for.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use omni_llm::error::{Error, Result};
@@ -12,14 +14,12 @@ use super::plan::Plan;
 use super::structure::{self, SENTENCE};
 use crate::extract::Document;
 
-/// Sentences on each side that are embedded with one.
-const BUFFER: usize = 1;
-
 /// Share of the distances that a break must exceed.
 const PERCENTILE: f64 = 0.90;
 
-/// Cosine distance below which two windows are about the same thing, whatever the percentile.
-const FLOOR: f32 = 0.25;
+/// Cosine distance below which two windows are about the same thing, whatever the percentile. With all-MiniLM-L6-v2, neighbouring
+/// windows of one document are some 0.6 apart in the median.
+const FLOOR: f32 = 0.5;
 
 /// Windows embedded in one call; bounds what is held in memory.
 const BATCH: usize = 512;
@@ -44,10 +44,14 @@ pub(super) fn borders(
 ) -> Result<Vec<usize>> {
     let text = document.text.as_str();
     let sentences = sentences(document, plan);
-    let windows: Vec<&str> = (0..sentences.len())
+    if sentences.len() < 2 {
+        return Ok(Vec::new());
+    }
+    // Window `k` ends with sentence `k`; the gap after sentence `g` lies between the windows `g` and `g + 2`.
+    let windows: Vec<&str> = (0..=sentences.len())
         .map(|index| {
-            let last = (index + BUFFER).min(sentences.len() - 1);
-            text[sentences[index.saturating_sub(BUFFER)].start..sentences[last].end].trim()
+            let (first, last) = (index.saturating_sub(1), index.min(sentences.len() - 1));
+            text[sentences[first].start..sentences[last].end].trim()
         })
         .collect();
     let distances = distances(&windows, embed)?;
@@ -60,7 +64,9 @@ pub(super) fn borders(
     let mut from = 0;
     for (index, &distance) in distances.iter().enumerate() {
         let at = sentences[index + 1].start;
-        if distance >= threshold && is_enough(from..at) && is_enough(at..text.len()) {
+        let around = &distances[index.saturating_sub(1)..(index + 2).min(distances.len())];
+        let is_peak = around.iter().all(|&other| other <= distance);
+        if is_peak && distance >= threshold && is_enough(from..at) && is_enough(at..text.len()) {
             borders.push(at);
             from = at;
         }
@@ -87,20 +93,22 @@ fn sentences(document: &Document, plan: &Plan) -> Vec<Range<usize>> {
     spans.filter(|span| !document.text[span.clone()].trim().is_empty()).collect()
 }
 
-/// The cosine distance between each window and the next.
+/// The cosine distance between each window and the one after the next.
 fn distances(windows: &[&str], embed: Embed<'_>) -> Result<Vec<f32>> {
     let mut distances = Vec::with_capacity(windows.len());
-    let mut last: Option<Vec<f32>> = None;
+    let mut last: VecDeque<Vec<f32>> = VecDeque::with_capacity(3);
     for batch in windows.chunks(BATCH) {
         let vectors = embed(batch)?;
         if vectors.len() != batch.len() {
             return Err(Error::internal(format!("embedding: {} vectors for {} texts", vectors.len(), batch.len())));
         }
         for vector in vectors {
-            if let Some(last) = &last {
-                distances.push(1.0 - cosine(last, &vector));
+            if last.len() == 2
+                && let Some(before) = last.pop_front()
+            {
+                distances.push(1.0 - cosine(&before, &vector));
             }
-            last = Some(vector);
+            last.push_back(vector);
         }
     }
     Ok(distances)

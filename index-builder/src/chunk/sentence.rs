@@ -72,15 +72,14 @@ mod tests {
 
     #[test]
     fn sentences_end_where_a_reader_ends_them() {
-        assert_eq!(sentences("One is\nwrapped here. Two (\"quoted.\") Three? 4 is a number!"), [
-            "One is\nwrapped here.",
-            "Two (\"quoted.\")",
-            "Three?",
-            "4 is a number!"
-        ]);
-        assert_eq!(sentences("See J. Smith, e.g. Figure 2, cf. Table 3 vs. Table 4."), [
-            "See J. Smith, e.g. Figure 2, cf. Table 3 vs. Table 4."
-        ]);
+        assert_eq!(
+            sentences("One is\nwrapped here. Two (\"quoted.\") Three? 4 is a number!"),
+            ["One is\nwrapped here.", "Two (\"quoted.\")", "Three?", "4 is a number!"]
+        );
+        assert_eq!(
+            sentences("See J. Smith, e.g. Figure 2, cf. Table 3 vs. Table 4."),
+            ["See J. Smith, e.g. Figure 2, cf. Table 3 vs. Table 4."]
+        );
         assert_eq!(sentences("Use v1.2.3 of foo.rs now... and go on. Done"), ["Use v1.2.3 of foo.rs now... and go on.", "Done"]);
         assert_eq!(sentences("今日は。元気？はい"), ["今日は。", "元気？", "はい"]);
         assert_eq!(sentences(""), [""]);

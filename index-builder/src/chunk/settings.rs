@@ -143,7 +143,9 @@ impl Settings {
             return Err(Error::bad_request(format!("`separators`: {given} of them; at most {MOST_SEPARATORS}")));
         }
         if matches!(self.strategy, Strategy::Recursive | Strategy::Character) && given == 0 {
-            return Err(Error::bad_request(format!("`separators`: empty; give one, or leave it out for the default of `{name}`")));
+            return Err(Error::bad_request(format!(
+                "`separators`: empty; give one, or leave it out for the default of `{name}`"
+            )));
         }
         if self.strategy == Strategy::Character && given != 1 {
             return Err(Error::bad_request(format!(
@@ -171,13 +173,9 @@ impl Settings {
         }
     }
 
-    /// The least that a chunk adds before a strong boundary is preferred to a full chunk, in `unit`: a fifth of the size. None for
-    /// the strategies whose cuts lie where they lie.
+    /// The least that a chunk adds before a strong boundary is preferred to a fuller chunk, in `unit`: a fifth of the size.
     pub(super) fn minimum(&self) -> usize {
-        match self.strategy {
-            Strategy::FixedSize | Strategy::Character | Strategy::Token => 0,
-            Strategy::Recursive | Strategy::Semantic | Strategy::Structure => self.size.min(self.size_limit().chars) / 5,
-        }
+        self.size.min(self.size_limit().chars) / 5
     }
 }
 

@@ -1,0 +1,194 @@
+//! What each strategy does to a text that fits on a page, and what none of them may do with hostile ones.
+
+use std::time::{Duration, Instant};
+
+use super::made_up::SMALL;
+use super::*;
+use crate::extract::{Block, BlockKind};
+
+fn settings(strategy: Strategy, unit: Unit, size: usize, overlap: usize) -> Settings {
+    Settings { size, overlap, unit, ..Settings::new(strategy) }
+}
+
+fn texts<'a>(document: &'a Document, settings: &Settings) -> Vec<&'a str> {
+    check(document, settings, &SMALL).unwrap().into_iter().map(|chunk| &document.text[chunk.span]).collect()
+}
+
+/// `count` words of `letters` letters, each ending in its number: as many tokens as characters in this vocabulary.
+fn words(count: usize) -> String {
+    (0..count).map(|number| format!("w{number:03} ")).collect()
+}
+
+#[test]
+fn fixed_size_fills_windows_to_the_end_of_a_word() {
+    let document = plain("t", &words(30));
+    let chunks = texts(&document, &settings(Strategy::FixedSize, Unit::Characters, 64, 14));
+    // 12 words and their spaces are 59 characters, 13 would be 64; two or three words are repeated.
+    assert_eq!(chunks[0], words(13).trim_end());
+    assert_eq!(chunks[0].len(), 64);
+    assert!(chunks[1].starts_with("w010 w011 w012 w013"), "{}", chunks[1]);
+}
+
+#[test]
+fn token_counts_the_models_tokens() {
+    let document = plain("t", &words(60));
+    let chunks = texts(&document, &settings(Strategy::Token, Unit::Tokens, 64, 9));
+    assert_eq!(chunks[0], words(16).trim_end());
+    assert_eq!(SMALL.count(chunks[0]), 64);
+    assert!(chunks[1].starts_with("w014 w015 w016"), "{}", chunks[1]);
+}
+
+#[test]
+fn character_ends_at_its_separator_and_keeps_it_whole_where_it_fits() {
+    let document = plain("t", "one two three four five six|seven eight nine ten eleven twelve|thirteen fourteen");
+    let settings = Settings { separators: vec!["|".into()], ..settings(Strategy::Character, Unit::Characters, 64, 0) };
+    assert_eq!(
+        texts(&document, &settings),
+        ["one two three four five six|seven eight nine ten eleven twelve", "|thirteen fourteen"]
+    );
+}
+
+#[test]
+fn recursive_takes_the_strongest_separator_within_reach() {
+    let text = "The first paragraph has one line.\n\nThe second one. It goes on. And on it goes, and on, and further on.";
+    let document = plain("t", text);
+    let chunks = texts(&document, &settings(Strategy::Recursive, Unit::Characters, 64, 0));
+    assert_eq!(
+        chunks,
+        ["The first paragraph has one line.", "The second one. It goes on.", "And on it goes, and on, and further on."]
+    );
+}
+
+#[test]
+fn structure_keeps_sections_apart_and_blocks_whole() {
+    let code = format!("```\n    {}\n{}\n```\n", words(5), words(5));
+    let text = format!("# The chunk\n\nthe chunk.\n\n{code}\nthe end.\n# The token\n\nthe token.\n");
+    let second = text.find("# The token").unwrap();
+    let block = text.find("```").unwrap();
+    let mut document = plain("The title", &text);
+    document.sections = vec![
+        Section { span: 0..second, headings: vec!["The chunk".into()] },
+        Section { span: second..text.len(), headings: vec!["The chunk".into(), "The token".into()] },
+    ];
+    document.blocks = vec![Block { span: block..block + code.len(), kind: BlockKind::Code }];
+    let settings = settings(Strategy::Structure, Unit::Tokens, 64, 10);
+    let chunks = check(&document, &settings, &SMALL).unwrap();
+    assert!(chunks.iter().any(|chunk| document.text[chunk.span.clone()].contains(code.trim_end())), "{chunks:?}");
+    let last = chunks.last().unwrap();
+    assert_eq!(last.span, second..text.len() - 1);
+    assert_eq!(last.headings, ["The chunk", "The token"]);
+    assert_eq!(last.context, "The title > The chunk > The token");
+    assert_eq!(embedding_text(&document, last), "The title > The chunk > The token\n# The token\n\nthe token.");
+}
+
+#[test]
+fn a_block_too_large_for_a_chunk_is_cut_between_lines() {
+    let rows: String = (0..40).map(|number| format!("| r{number:02} | cell |\n")).collect();
+    let mut document = plain("t", &rows);
+    document.blocks = vec![Block { span: 0..rows.len(), kind: BlockKind::Table }];
+    for chunk in texts(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 20)) {
+        assert!(chunk.starts_with("| r") && chunk.ends_with(" |"), "{chunk}");
+    }
+}
+
+#[test]
+fn indentation_of_the_first_line_is_kept() {
+    let text: String = (0..40).map(|number| format!("    line{number:02}(x);\n")).collect();
+    let mut document = plain("t", &text);
+    document.blocks = vec![Block { span: 0..text.len(), kind: BlockKind::Code }];
+    for chunk in texts(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 20)) {
+        assert!(chunk.starts_with("    line"), "{chunk}");
+    }
+}
+
+#[test]
+fn semantic_cuts_where_the_subject_changes() {
+    let about = |subject: &str| (0..12).map(|number| format!("The {subject} is {subject} {number}. ")).collect::<String>();
+    let text = format!("{}{}", about("token"), about("word"));
+    let document = plain("t", &text);
+    let embed = |texts: &[&str]| {
+        let count = |text: &str, word: &str| f32::from(u8::try_from(text.matches(word).count()).unwrap());
+        Ok(texts.iter().map(|text| vec![count(text, "token"), count(text, "word")]).collect())
+    };
+    let settings = settings(Strategy::Semantic, Unit::Characters, 1000, 100);
+    let chunks = split(&document, &settings, &SMALL, &embed).unwrap();
+    let spans: Vec<&str> = chunks.iter().map(|chunk| &text[chunk.span.clone()]).collect();
+    assert_eq!(spans.len(), 2, "{spans:?}");
+    assert!(spans[1].starts_with("The word is word"), "{spans:?}");
+    // One subject alone is not cut, though some distance is always the largest.
+    let document = plain("t", &about("token"));
+    assert_eq!(split(&document, &settings, &SMALL, &embed).unwrap().len(), 1);
+}
+
+#[test]
+fn an_embedder_that_fails_or_miscounts_is_an_error() {
+    let document = plain("t", "One. Two. Three.");
+    let settings = Settings::new(Strategy::Semantic);
+    let error = split(&document, &settings, &SMALL, &|_| Ok(Vec::new())).unwrap_err();
+    assert_eq!(error.message(), "embedding: 0 vectors for 4 texts");
+    let error = split(&document, &settings, &SMALL, &|_| Err(omni_llm::error::Error::internal("no engine"))).unwrap_err();
+    assert_eq!(error.message(), "no engine");
+    // No other strategy embeds anything.
+    split(&document, &Settings::default(), &SMALL, &|_| Err(omni_llm::error::Error::internal("no engine"))).unwrap();
+}
+
+#[test]
+fn settings_out_of_range_are_refused_before_anything_is_cut() {
+    let error = split(&plain("t", ""), &settings(Strategy::Token, Unit::Tokens, 225, 0), &SMALL, &fake_embed).unwrap_err();
+    assert_eq!(error.message(), "`chunk_size`: 225 tokens; at most 224, as the embedding model reads 256 with the heading path");
+}
+
+#[test]
+fn text_without_words_has_no_chunks() {
+    for text in ["", " \n\t\n ", "\u{c}\n\u{85}", "\u{2028}\u{a0}"] {
+        for strategy in STRATEGIES {
+            assert_eq!(check(&plain("t", text), &Settings::new(strategy), &SMALL), Ok(Vec::new()), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_heading_path_keeps_the_title_and_the_innermost_heading() {
+    let path = |title: &str, headings: &[&str]| {
+        let headings: Vec<String> = headings.iter().map(ToString::to_string).collect();
+        context::path(title, &headings, &SMALL)
+    };
+    assert_eq!(path("the word", &["the word", "a\n b"]), "the word > a b");
+    assert_eq!(path("", &[" "]), "");
+    assert_eq!(path("title", &["outermost", "outer heading", "inner"]), "title > outer heading > inner");
+    assert_eq!(path("title", &["outermost heading", "outer heading", "inner"]), "title > outer heading > inner");
+    assert_eq!(
+        path(&"the ".repeat(40), &[&"word ".repeat(40)]),
+        format!("{} > {}", ["the"; 14].join(" "), ["word"; 14].join(" "))
+    );
+    let huge = path(&"x".repeat(1 << 20), &[]);
+    assert!(!huge.is_empty() && SMALL.count(&huge) <= 30 && huge.len() <= 240, "{huge}");
+}
+
+#[test]
+fn hostile_text_is_cut_in_linear_time() {
+    let megabyte = 1 << 20;
+    let hostile = [
+        "a".repeat(megabyte),
+        "a.".repeat(megabyte / 2),
+        "日".repeat(megabyte / 3),
+        "e\u{301}".repeat(megabyte / 3),
+        format!("x{}", "\u{301}".repeat(megabyte / 2)),
+        format!("a{}b", " ".repeat(megabyte)),
+        "a\n\n".repeat(megabyte / 3),
+        "\u{200b} ".repeat(megabyte / 4),
+        ". ".repeat(megabyte / 2),
+    ];
+    for text in &hostile {
+        for strategy in [Strategy::Structure, Strategy::Recursive] {
+            let start = Instant::now();
+            let settings = Settings::new(strategy);
+            let chunks = split(&plain("t", text), &settings, &SMALL, &fake_embed).unwrap();
+            let beginning: String = text.chars().take(4).collect();
+            // Quadratic work on a megabyte takes minutes.
+            assert!(start.elapsed() < Duration::from_secs(60), "{strategy:?} {beginning:?}: {:?}", start.elapsed());
+            let longest = chunks.iter().map(|chunk| text[chunk.span.clone()].chars().count()).max();
+            assert!(longest.unwrap() <= settings.size_limit().chars, "{strategy:?} {beginning:?}: {longest:?}");
+        }
+    }
+}
