@@ -102,7 +102,14 @@ struct Inner {
 impl Error {
     /// A failure of kind `code`; `message` may be shown to the caller.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { code, message: message.into(), provider: None, model: None, retry_after_seconds: None, cause: None }))
+        Self(Box::new(Inner {
+            code,
+            message: message.into(),
+            provider: None,
+            model: None,
+            retry_after_seconds: None,
+            cause: None,
+        }))
     }
 
     /// The request is malformed; `message` names the field.

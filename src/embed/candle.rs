@@ -1,4 +1,6 @@
-//! The reference engine: BERT by candle, mean pooling over the tokens, unit length.
+//! The reference encoder: BERT by candle, mean pooling over the tokens, unit length.
+//!
+//! Slow and trusted: what our own encoder is tested against. Only with the feature `candle`.
 
 use std::path::Path;
 
@@ -9,34 +11,41 @@ use candle_transformers::models::bert::{BertModel, Config};
 use crate::error::{Code, Error, Result};
 
 /// A loaded BERT encoder.
-pub(super) struct Encoder {
+pub struct Reference {
     model: BertModel,
     dimensions: usize,
 }
 
-impl Encoder {
+impl Reference {
     /// Opens `config.json` and `model.safetensors` in a model folder.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A file is missing, or is not a BERT encoder.
+    pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|cause| Error::io(&path, cause))?;
         let config: Config = serde_json::from_str(&text)
             .map_err(|cause| Error::corrupt(&path, format_args!("not a BERT configuration: {cause}")).caused_by(cause))?;
         let path = folder.join("model.safetensors");
         let bytes = std::fs::read(&path).map_err(|cause| Error::io(&path, cause))?;
-        let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(|cause| unreadable(&path, cause))?;
+        let weights =
+            VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(|cause| unreadable(&path, cause))?;
         let model = BertModel::load(weights, &config).map_err(|cause| unreadable(&path, cause))?;
         Ok(Self { model, dimensions: config.hidden_size })
     }
 
     /// Floats of one vector.
-    pub(super) fn dimensions(&self) -> usize {
+    pub fn dimensions(&self) -> usize {
         self.dimensions
     }
 
     /// Unit vectors of token sequences of one length, row after row.
     ///
     /// Sequences of one length need no padding, so that a text has the same vector whatever stands beside it.
-    pub(super) fn embed(&self, ids: &[u32], length: usize) -> Result<Vec<f32>> {
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub fn embed(&self, ids: &[u32], length: usize) -> Result<Vec<f32>> {
         self.forward(ids, length).map_err(|cause| Error::new(Code::Internal, format!("embedding: {cause}")).caused_by(cause))
     }
 
@@ -50,6 +59,9 @@ impl Encoder {
 }
 
 fn unreadable(path: &Path, cause: candle_core::Error) -> Error {
-    Error::corrupt(path, format_args!("not the weights of a BERT encoder: {cause}; fetch the model again with `index-builder model`"))
-        .caused_by(cause)
+    Error::corrupt(
+        path,
+        format_args!("not the weights of a BERT encoder: {cause}; fetch the model again with `index-builder model`"),
+    )
+    .caused_by(cause)
 }
