@@ -182,7 +182,7 @@ fn what_the_encoder_cannot_run_is_refused_by_name() {
     assert!(
         error
             .message()
-            .ends_with("config.json: `hidden_act` `relu`: the encoder knows `gelu`; run the model with `--engine candle`"),
+            .ends_with("config.json: `hidden_act` `relu`: the encoder knows `gelu`; the encoder cannot run this model"),
         "{error}"
     );
 }

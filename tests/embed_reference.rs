@@ -1,10 +1,13 @@
 //! The encoder gives the vectors that candle gives, closely in f32 and well enough in int8.
 
 mod embed_support;
+#[path = "embed_support/reference.rs"]
+mod reference;
 
 use embed_support::{model, shared};
-use omni_llm::embed::{Description, Embedder, Packed, Precision, Reference, pack};
+use omni_llm::embed::{Description, Embedder, Packed, Precision, pack};
 use rayon::prelude::*;
+use reference::Reference;
 
 /// Passages and titles where the shared data is, else texts of our own.
 fn texts(most: usize) -> Vec<String> {
@@ -19,14 +22,14 @@ fn texts(most: usize) -> Vec<String> {
 /// Cosine of each text's two vectors.
 fn cosines(precision: Precision, most: usize) -> Option<Vec<f32>> {
     let folder = model()?;
-    let reference = Reference::open(&folder).unwrap();
+    let reference = Reference::open(&folder);
     let packed = Packed::from_bytes(&pack(&folder, &Description::of(&folder), precision).unwrap()).unwrap();
     let embedder = Embedder::of(packed);
     let texts = texts(most);
     let ours = embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &|_| {}).unwrap();
     let cosines = texts.par_iter().zip(ours).map(|(text, ours)| {
         let ids = embedder.tokenizer().encode(text).unwrap();
-        let theirs = reference.embed(&ids, ids.len()).unwrap();
+        let theirs = reference.embed(&ids);
         theirs.iter().zip(&ours).map(|(a, b)| a * b).sum()
     });
     Some(cosines.collect())

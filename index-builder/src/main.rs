@@ -1,9 +1,161 @@
 //! Builds an Omni-LLM index: documents in, one memory-mapped file out.
-#![expect(dead_code, unused_imports, reason = "rooms are being furnished")]
 
+mod cache;
 mod chunk;
+mod cli;
+mod demo;
+mod eval;
 mod extract;
 mod model;
+mod pipeline;
+mod progress;
+mod report;
 mod source;
 
-fn main() {}
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use cli::{BuildArgs, Cli, Command, EvalArgs};
+use pipeline::Build;
+use progress::Progress;
+
+/// Exit code of a command that did its work, but not for every file.
+const SOME_REFUSED: u8 = 3;
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|command| command == extract::CHILD_COMMAND) {
+        return extract::run_child();
+    }
+    let cli = Cli::parse();
+    let progress = Progress::detect(cli.quiet);
+    let outcome = match cli.command {
+        Command::Build(args) => build(&args, progress),
+        Command::Demo(args) => demo::run(&args, progress).map(|()| ExitCode::SUCCESS),
+        Command::Eval(args) => evaluate(args, progress),
+        Command::Extract { json, files } => show_extracts(&files, json),
+        Command::List { source, read } => list(&source, read),
+        Command::Model { from, to } => get_model(&from, &to, cli.quiet),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
+    let threads = args.threads.map_or_else(default_threads, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.context("cannot start the threads")?;
+    let build = Build {
+        source: source::Source::open(&args.source)?,
+        cache: args.cache.clone().unwrap_or_else(|| beside(&args.out)),
+        out: args.out.clone(),
+        model: args.model.clone(),
+        chunking: args.chunking.settings()?,
+        lexical: args.lexical.settings()?,
+        limits: args.limits(),
+        parallel: threads,
+        strict: args.strict,
+    };
+    let report = pipeline::run(&build, progress)?;
+    let json = serde_json::to_string_pretty(&report)?;
+    match args.report.as_deref() {
+        Some(path) if path == Path::new("-") => print(&format!("{json}\n")),
+        Some(path) => {
+            std::fs::write(path, json).with_context(|| format!("{}: cannot write the report", path.display()))?;
+            print(&report.to_string());
+        }
+        None => print(&report.to_string()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
+    let evaluation = eval::Evaluation {
+        lexical: args.lexical.settings()?,
+        corpus: args.corpus,
+        queries: args.queries,
+        qrels: args.qrels,
+        modes: args.modes,
+        alpha: args.alpha,
+        model: args.model,
+        cache: args.cache.unwrap_or_else(|| args.runs.join(".omni-cache")),
+        runs: args.runs,
+    };
+    for (mode, run, scores) in eval::run(&evaluation, progress)? {
+        let name = format!("{mode:?}").to_lowercase();
+        let scores = scores.map_or_else(String::new, |scores| {
+            let eval::Scores { ndcg_10, recall_100, mrr_10, queries } = scores;
+            format!("nDCG@10 {ndcg_10:.4}  Recall@100 {recall_100:.4}  MRR@10 {mrr_10:.4}  {queries} queries  ")
+        });
+        print(&format!("{name:<7} {scores}{}\n", run.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn get_model(origin: &model::Origin, to: &Path, quiet: bool) -> Result<ExitCode> {
+    let progress = if quiet { model::Progress::silent() } else { model::Progress::on_terminal() };
+    model::ensure(origin, to, &progress)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the text of each file; a refused one costs a line on standard error and the exit code.
+fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
+    let sandbox = extract::Sandbox::new(extract::Limits::default())?;
+    let mut code = ExitCode::SUCCESS;
+    for file in files {
+        if let Err(refusal) = extract::show(&sandbox, file, json, &mut std::io::stdout().lock())? {
+            eprintln!("{}: skipped: {refusal}", file.display());
+            code = ExitCode::from(SOME_REFUSED);
+        }
+    }
+    Ok(code)
+}
+
+/// One line a document on standard output, the rest on standard error.
+fn list(options: &source::Options, read: bool) -> Result<ExitCode> {
+    let source = source::Source::open(options)?;
+    let listing = source.list()?;
+    let mut skipped = listing.skipped;
+    if read {
+        let unread = Mutex::new(Vec::new());
+        source.read_all(&listing.entries, 2, 256 << 20, |place, content| {
+            if let Err(reason) = content {
+                unread.lock().unwrap_or_else(PoisonError::into_inner).push((listing.entries[place].source.clone(), reason));
+            }
+        })?;
+        skipped.extend(unread.into_inner().unwrap_or_else(PoisonError::into_inner));
+        skipped.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    let rows: Vec<String> =
+        listing.entries.iter().map(|entry| format!("{:>10}  {}\n", entry.size, entry.uri.escape_debug())).collect();
+    print(&rows.concat());
+    for (path, reason) in &skipped {
+        eprintln!("skipped: {}: {reason}", path.escape_debug());
+    }
+    let bytes: u64 = listing.entries.iter().map(|entry| entry.size).sum();
+    let (documents, ignored) = (listing.entries.len(), listing.ignored.len());
+    eprintln!("{documents} documents, {bytes} bytes; {} skipped, {ignored} ignored", skipped.len());
+    Ok(if skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_REFUSED) })
+}
+
+/// The folder of the cache of an index: beside it.
+pub(crate) fn beside(out: &Path) -> PathBuf {
+    let folder = if out.is_dir() { out } else { out.parent().unwrap_or(Path::new("")) };
+    folder.join(".omni-cache")
+}
+
+/// One thread a core that this process may use.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}

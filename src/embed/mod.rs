@@ -3,8 +3,6 @@
 //! [`Embedder`] is the whole interface. It maps a packed model (`docs/model-format.md`), or packs a model folder in memory, which takes
 //! a moment. A vector is decided by the text and the model's fingerprint alone: not by the batch, the threads or the machine.
 
-#[cfg(feature = "candle")]
-mod candle;
 mod encoder;
 mod kernels;
 mod normalize;
@@ -19,8 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-#[cfg(feature = "candle")]
-pub use candle::Reference;
 pub use kernels::Kernel;
 pub use pack::{Description, pack};
 pub use packed::{Manifest, Packed, Pooling, Precision};
@@ -193,4 +189,44 @@ fn batches<'a>(order: &'a [usize], ids: &[Vec<u32>]) -> Vec<&'a [usize]> {
         batches.push(&order[first..]);
     }
     batches
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// The model, where this machine has it.
+    fn model() -> Option<Embedder> {
+        let folder = std::env::var_os("OMNI_MODEL")
+            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/all-MiniLM-L6-v2")), PathBuf::from);
+        if !folder.join("model.safetensors").exists() {
+            eprintln!("skipped: no model; get it with `index-builder model`");
+            return None;
+        }
+        Some(Embedder::open(&folder).unwrap())
+    }
+
+    #[test]
+    fn a_text_has_the_same_bits_alone_and_in_a_batch() {
+        let Some(embedder) = model() else { return };
+        let texts =
+            ["How do I rebuild the index?", "Rebuild it with one command", "", "a b c d e f g", "one two three four five six"];
+        let together = embedder.embed(&texts, &|_| ()).unwrap();
+        for (text, vector) in texts.iter().zip(&together) {
+            assert_eq!(embedder.embed_one(text).unwrap(), *vector, "{text}");
+            let norm: f32 = vector.iter().map(|x| x * x).sum();
+            assert!((norm - 1.0).abs() < 1e-5, "{norm}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_tokens_count_and_counting_does_not_saturate() {
+        let Some(embedder) = model() else { return };
+        let long = "word ".repeat(1000);
+        assert_eq!(embedder.tokenizer().count(&long), 1000);
+        assert_eq!(embedder.embed_one(&long).unwrap(), embedder.embed_one(&"word ".repeat(254)).unwrap());
+        assert_ne!(embedder.embed_one(&long).unwrap(), embedder.embed_one(&"word ".repeat(253)).unwrap());
+    }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::normalize::Normalizer;
-use super::packed::{ALIGNMENT, Added, MAGIC, Manifest, PANEL, PREAMBLE, Pooling, Precision, Rules, Section, VERSION};
+use super::packed::{ALIGNMENT, Added, MAGIC, Manifest, PANEL, PREAMBLE, Pooling, Precision, Rules, STRIP, Section, VERSION};
 use super::vocabulary::{self, CONTINUES};
 use super::weights::Weights;
 use crate::error::{Code, Error, Result};
@@ -101,7 +101,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn refused(path: &Path, what: &str) -> Error {
-    Error::new(Code::NotSupported, format!("{}: {what}; run the model with `--engine candle`", path.display()))
+    Error::new(Code::NotSupported, format!("{}: {what}; the encoder cannot run this model", path.display()))
 }
 
 /// Every vector is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the prefixes.
@@ -222,9 +222,9 @@ fn matrix(weight: &[f32], bias: &[f32], inputs: usize, precision: Precision) -> 
     }
     let (columns, scales): (Vec<Vec<i8>>, Vec<f32>) = weight.chunks(inputs).map(quantize).unzip();
     let mut packed = Vec::with_capacity(weight.len());
-    for panel in columns.chunks(PANEL) {
+    for strip in columns.chunks(STRIP) {
         for input in (0..inputs).step_by(4) {
-            for column in panel {
+            for column in strip {
                 packed.extend(column[input..input + 4].iter().map(|&value| value as u8));
             }
         }

@@ -26,6 +26,8 @@ pub(super) const PREAMBLE: usize = 24;
 pub(super) const ALIGNMENT: usize = 64;
 /// Columns that lie together in a packed matrix.
 pub(super) const PANEL: usize = 64;
+/// Columns of an int8 matrix that are read as one stream: 4 inputs of them fill a cache line.
+pub(super) const STRIP: usize = 16;
 
 /// Bounds of a manifest that we are willing to believe; the largest BERT has 1024 x 24.
 const MOST: usize = 1 << 20;
@@ -339,7 +341,7 @@ pub(super) enum Matrix<'a> {
     F32(MatrixF32<'a>),
 }
 
-/// int8 weights: panels of 64 columns; in a panel, groups of four rows; in a group, the four weights of a column side by side.
+/// int8 weights: strips of 16 columns; in a strip, groups of four rows; in a group, the four weights of a column side by side.
 #[derive(Clone, Copy)]
 pub(super) struct MatrixI8<'a> {
     /// Inputs, a multiple of 64.

@@ -1,11 +1,28 @@
 //! The index: one immutable file, written once, mapped by many.
+//!
+//! [`Writer`] and [`Index`] share nothing but the layout in `format`; `docs/index-format.md` describes it for others.
+
+mod format;
+mod kernels;
+mod lexical;
+mod search;
+mod terms;
+mod top;
+mod vectors;
+mod view;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, Section, u32_at, u64_at};
+use self::kernels::Kernel;
+use self::view::View;
+pub use self::writer::Writer;
+use crate::error::{Code, Error, Result};
 
 /// What an index says of itself, apart from its documents and chunks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,109 +129,163 @@ pub struct Hit {
     pub fused: f32,
 }
 
-/// Collects documents and chunks, then writes the file whole or not at all.
-pub struct Writer {
-    _manifest: Manifest,
-}
-
-impl Writer {
-    /// Begins an index.
-    pub fn new(_manifest: Manifest) -> Self {
-        Self { _manifest }
-    }
-    /// Adds a document and says its number.
-    pub fn push_document(&mut self, _document: Document) -> u32 {
-        0
-    }
-    /// Adds a chunk with its vector and the words it is found by, besides its own text.
-    ///
-    /// # Errors
-    /// The vector has another length than the manifest says, or the document is unknown.
-    pub fn push_chunk(&mut self, _chunk: &Chunk<'_>, _vector: &[f32]) -> Result<u32> {
-        Err(Error::internal("stub"))
-    }
-    /// Writes the file at `path` (temporary file, fsync, rename) and says its digest, 64 hex digits.
-    ///
-    /// # Errors
-    /// The disk is full or the folder cannot be written; the old file is still whole.
-    pub fn finish(self, _path: &Path) -> Result<String> {
-        Err(Error::internal("stub"))
-    }
-}
-
-/// An index file, mapped.
+/// An index file, mapped. Searches run in parallel without locks; what is mapped lives as long as this does.
 pub struct Index {
-    _priv: (),
+    view: View,
+    kernel: Kernel,
+    manifest: Manifest,
+    digest: String,
 }
 
 impl Index {
-    /// Maps the file and checks its header and section table; does no work per vector.
+    /// Maps the file and checks its header, section table and manifest; does no work per vector. Everything else is
+    /// checked when it is first touched.
     ///
     /// # Errors
-    /// Not an index, of another version, truncated or altered: the text says what to do.
-    pub fn open(_path: &Path) -> Result<Self> {
-        Err(Error::internal("stub"))
+    /// Not an index, of a newer version, truncated or altered: the text says what to do.
+    pub fn open(path: &Path) -> Result<Self> {
+        let kernel = Kernel::choose()?;
+        let view = View::open(path)?;
+        let manifest: Manifest = serde_json::from_slice(view.section(Section::Manifest)?)
+            .map_err(|cause| view.inconsistent(Section::Manifest).caused_by(cause))?;
+        if manifest.dimensions != view.superblock().dimensions as usize {
+            return Err(view.inconsistent(Section::Manifest));
+        }
+        let digest = writer::hex(&view.superblock().digest);
+        Ok(Self { view, kernel, manifest, digest })
     }
+
     /// Refuses vectors of another model.
     ///
     /// # Errors
     /// The index was built with another model; the text names both.
-    pub fn require_model(&self, _fingerprint: &str) -> Result<()> {
-        Ok(())
+    pub fn require_model(&self, fingerprint: &str) -> Result<()> {
+        if fingerprint == self.manifest.model_fingerprint {
+            return Ok(());
+        }
+        let path = self.view.path().display();
+        let (model, built) = (&self.manifest.model, &self.manifest.model_fingerprint);
+        let message = format!(
+            "{path}: built with model \"{model}\" ({built}), this service has {fingerprint}; rebuild it with index-builder"
+        );
+        Err(Error::new(Code::WrongModel, message))
     }
+
     /// 64 hex digits that name the content.
     pub fn digest(&self) -> &str {
-        ""
+        &self.digest
     }
+
     /// What the index says of itself.
     pub fn manifest(&self) -> &Manifest {
-        unreachable!()
+        &self.manifest
     }
+
     /// Number of chunks.
     pub fn len(&self) -> usize {
-        0
+        self.view.superblock().chunks as usize
     }
+
     /// Whether there are no chunks.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
     /// Number of documents.
     pub fn document_count(&self) -> usize {
-        0
+        self.view.superblock().documents as usize
     }
+
+    /// Bytes of the file.
+    pub fn size_bytes(&self) -> u64 {
+        self.view.superblock().file_length
+    }
+
+    /// The instruction set that scans vectors: `scalar`, `avx2`, `avx512` or `neon`.
+    pub fn kernel(&self) -> &'static str {
+        self.kernel.name()
+    }
+
     /// A document by its number.
     ///
     /// # Errors
     /// There is no such document, or the file is damaged there.
-    pub fn document(&self, _number: u32) -> Result<Document> {
-        Err(Error::internal("stub"))
+    pub fn document(&self, number: u32) -> Result<Document> {
+        let record = self.record(Section::Documents, DOCUMENT_RECORD, 2 * DOCUMENT_RECORD, number, self.document_count())?;
+        let (start, end) = (u64_at(record, 0), u64_at(record, 24));
+        let length = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
+        let json = self.view.bytes(Section::Records, start, length)?;
+        serde_json::from_slice(json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
     }
+
     /// A chunk by its number.
     ///
     /// # Errors
     /// There is no such chunk, or the file is damaged there.
-    pub fn chunk(&self, _number: u32) -> Result<Chunk<'_>> {
-        Err(Error::internal("stub"))
+    pub fn chunk(&self, number: u32) -> Result<Chunk<'_>> {
+        let record = self.record(Section::Chunks, CHUNK_RECORD, CHUNK_RECORD, number, self.len())?;
+        let document = u32_at(record, 28);
+        if document as usize >= self.document_count() {
+            return Err(self.view.inconsistent(Section::Chunks));
+        }
+        Ok(Chunk {
+            document,
+            text: self.view.text(Section::Texts, u64_at(record, 0), u32_at(record, 24).into())?,
+            start: u64_at(record, 8),
+            end: u64_at(record, 16),
+            page: Some(u32_at(record, 32)).filter(|&page| page != NO_PAGE),
+            headings: self.view.text(Section::Headings, u32_at(record, 36).into(), u32_at(record, 40).into())?,
+        })
     }
+
     /// The name of a chunk in answers: `chunk_` and 16 hex digits, the same in every build while its text and place are.
     ///
     /// # Errors
     /// As [`Self::chunk`].
-    pub fn chunk_id(&self, _number: u32) -> Result<String> {
-        Err(Error::internal("stub"))
+    pub fn chunk_id(&self, number: u32) -> Result<String> {
+        let chunk = self.chunk(number)?;
+        let uri = self.document(chunk.document)?.uri;
+        let mut hash = Sha256::new();
+        hash.update((uri.len() as u64).to_le_bytes());
+        hash.update(uri);
+        hash.update(chunk.start.to_le_bytes());
+        hash.update(chunk.text);
+        Ok(format!("chunk_{}", writer::hex(&hash.finalize()[..8])))
     }
+
     /// The best chunks, best first; ties in the order of their numbers.
     ///
     /// # Errors
-    /// The vector has another length, or the file is damaged.
-    pub fn search(&self, _query: &Query<'_>) -> Result<Vec<Hit>> {
-        Err(Error::internal("stub"))
+    /// The query contradicts itself, its vector has another length, or the file is damaged where it was touched.
+    pub fn search(&self, query: &Query<'_>) -> Result<Vec<Hit>> {
+        search::search(&self.view, self.kernel, self.manifest.lexical, query)
     }
+
     /// Reads the whole file and checks every byte.
     ///
     /// # Errors
     /// The first section that is damaged.
     pub fn verify(&self) -> Result<()> {
-        Ok(())
+        self.view.verify()
     }
+
+    fn record(&self, section: Section, step: u64, length: u64, number: u32, count: usize) -> Result<&[u8]> {
+        if number as usize >= count {
+            let path = self.view.path().display();
+            return Err(Error::new(
+                Code::NotFound,
+                format!("{path}: no number {number} in `{}`; it holds {count}", section.name()),
+            ));
+        }
+        self.view.bytes(section, u64::from(number) * step, length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Usearch and hnsw_rs had to learn this the hard way: an index must be shareable and own what it needs.
+    const fn shareable<T: Send + Sync + 'static>() {}
+    const _: () = shareable::<Index>();
 }

@@ -1,1 +1,143 @@
 //! [`Document`](crate::extract::Document) to chunks: one file a strategy.
+//!
+//! A strategy only says where a document may be cut ([`plan`]); how large chunks are and how they overlap is decided in one place
+//! ([`pack`]) over the document's words ([`atom`]). So every promise below holds for all strategies:
+//!
+//! - a chunk is an exact slice of the text, not blank; chunks ascend, and every character that is not white space is in one;
+//! - no chunk is over `chunk_size`, nor, with its heading path, over what the embedding model reads;
+//! - inside one region (a section, for `structure`) a chunk repeats the end of the one before it: see [`pack`] for the exact rule;
+//! - page and headings are those of the chunk's first byte; `structure` never crosses a section.
+
+mod atom;
+mod character;
+mod context;
+mod fixed_size;
+mod pack;
+mod plan;
+mod recursive;
+mod semantic;
+mod sentence;
+mod settings;
+mod structure;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use omni_llm::embed::Tokenizer;
+use omni_llm::error::Result;
+
+pub(crate) use atom::Unit;
+pub(crate) use settings::{Settings, Strategy};
+
+use crate::extract::Document;
+use atom::{Atoms, Limit};
+use pack::{Bounds, Packer};
+use semantic::Embed;
+
+/// A stretch of a document that is embedded, searched and shown as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// Bytes of the document's text.
+    pub(crate) span: Range<usize>,
+    /// The page that it begins on, where the format has pages.
+    pub(crate) page: Option<u32>,
+    /// The headings that it begins under, outermost first.
+    pub(crate) headings: Vec<String>,
+    /// `Title > H1 > H2`, at most 30 tokens: put before the text for embedding and BM25, never part of it.
+    pub(crate) context: String,
+    /// Tokens of the text alone.
+    pub(crate) tokens: usize,
+}
+
+/// Cuts a document. `embed` is called by `semantic` only, with windows of a few sentences.
+///
+/// # Errors
+/// The settings are out of range, or embedding failed.
+pub(crate) fn split(document: &Document, settings: &Settings, tokenizer: &Tokenizer, embed: Embed<'_>) -> Result<Vec<Chunk>> {
+    settings.validate()?;
+    let text = document.text.as_str();
+    let mut plan = match settings.strategy {
+        Strategy::FixedSize | Strategy::Token => fixed_size::plan(),
+        Strategy::Character => character::plan(text, &settings.separators),
+        Strategy::Recursive => recursive::plan(text, &settings.separators),
+        Strategy::Semantic => semantic::plan(document),
+        Strategy::Structure => structure::plan(document),
+    };
+    let atoms = Atoms::new(text, &plan.cuts(), tokenizer);
+    let bounds = Bounds {
+        size: settings.size_limit(),
+        overlap: settings.overlap_limit(),
+        minimum: settings.minimum(),
+        unit: settings.unit,
+    };
+    let mut ranks = plan.ranks(&atoms);
+    if matches!(settings.strategy, Strategy::Structure | Strategy::Semantic) {
+        keep_blocks(document, &atoms, &bounds, &mut ranks);
+    }
+    if settings.strategy == Strategy::Semantic {
+        let is_enough = |span: Range<usize>| {
+            let run = atoms.at(span.start)..atoms.at(span.end);
+            atoms.size(&run, settings.unit) >= bounds.minimum
+        };
+        plan.borders = semantic::borders(document, &plan, is_enough, embed)?;
+    }
+
+    let packer = Packer { atoms: &atoms, ranks: &ranks, bounds: &bounds };
+    let mut paths = Paths { document, tokenizer, last: None };
+    let mut chunks = Vec::new();
+    let starts = std::iter::once(0).chain(plan.borders.iter().copied().filter(|&border| border > 0));
+    let ends = plan.borders.iter().copied().filter(|&border| border > 0).chain([text.len()]);
+    for (start, end) in starts.zip(ends) {
+        let region = atoms.at(start)..atoms.at(end);
+        for run in packer.pack(&region) {
+            let span = atoms.span(&run);
+            let span = span.start.max(start)..span.end;
+            let (headings, context) = paths.at(span.start);
+            chunks.push(Chunk { page: document.page_at(span.start), headings, context, tokens: atoms.tokens(&run), span });
+        }
+    }
+    Ok(chunks)
+}
+
+/// What is embedded for a chunk: its heading path and its text, at most as many tokens as the model reads.
+pub(crate) fn embedding_text(document: &Document, chunk: &Chunk) -> String {
+    let text = &document.text[chunk.span.clone()];
+    if chunk.context.is_empty() { text.to_owned() } else { format!("{}\n{text}", chunk.context) }
+}
+
+/// Keeps code and tables whole where they fit into a chunk together with what it repeats.
+fn keep_blocks(document: &Document, atoms: &Atoms<'_>, bounds: &Bounds, ranks: &mut [u8]) {
+    let Bounds { size, overlap, .. } = *bounds;
+    let room = Limit { tokens: size.tokens - overlap.tokens, chars: size.chars - overlap.chars };
+    for block in &document.blocks {
+        let run = atoms.at(block.span.start)..atoms.at(block.span.end);
+        if atoms.fits(&run, room) {
+            plan::keep(ranks, run);
+        }
+    }
+}
+
+/// Heading paths by offset. Chunks come in order, so remembering the last section is enough.
+struct Paths<'a> {
+    document: &'a Document,
+    tokenizer: &'a Tokenizer,
+    last: Option<(usize, String)>,
+}
+
+impl Paths<'_> {
+    /// The headings and the heading path at a byte offset.
+    fn at(&mut self, offset: usize) -> (Vec<String>, String) {
+        let sections = &self.document.sections;
+        let index = sections.partition_point(|section| section.span.start <= offset).saturating_sub(1);
+        let headings = sections.get(index).map(|section| section.headings.clone()).unwrap_or_default();
+        match &self.last {
+            Some((last, path)) if *last == index => (headings, path.clone()),
+            _ => {
+                let path = context::path(&self.document.title, &headings, self.tokenizer);
+                self.last = Some((index, path.clone()));
+                (headings, path)
+            }
+        }
+    }
+}

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::is_nfc;
 
 /// The format that a document was read as; decided by content first, then by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub(crate) enum Format {
     /// Portable Document Format.
     Pdf,
     /// Office Open XML text document.
@@ -22,7 +23,7 @@ pub enum Format {
 
 /// A document after extraction. All spans are byte offsets into `text`, on character boundaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Document {
+pub(crate) struct Document {
     /// What the document calls itself; its file name where it does not.
     pub title: String,
     /// The format that it was read as.
@@ -42,7 +43,7 @@ pub struct Document {
 
 /// A stretch of text under one heading path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Section {
+pub(crate) struct Section {
     /// Bytes of the text, its heading line included.
     pub span: Range<usize>,
     /// Headings from the outermost to this one, as plain text.
@@ -51,7 +52,7 @@ pub struct Section {
 
 /// The start of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
+pub(crate) struct Page {
     /// First byte of the page's text.
     pub start: usize,
     /// Its number as a reader counts, from 1.
@@ -60,7 +61,7 @@ pub struct Page {
 
 /// A stretch of text with a shape of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
+pub(crate) struct Block {
     /// Bytes of the text, fences included.
     pub span: Range<usize>,
     /// What it is.
@@ -70,16 +71,75 @@ pub struct Block {
 /// What a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BlockKind {
+pub(crate) enum BlockKind {
     /// A code block.
     Code,
     /// A table, one row a line.
     Table,
 }
 
+impl Format {
+    /// Its name in an index and in reports.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pdf => "pdf",
+            Self::Docx => "docx",
+            Self::Html => "html",
+            Self::Markdown => "markdown",
+            Self::Text => "text",
+        }
+    }
+}
+
 impl Document {
+    /// Says which promise of the fields above is broken, if one is. A chunker slices by these spans, so nothing that crossed a
+    /// process border is used before this has passed.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !is_nfc(&self.text) {
+            return Err("the text is not in normalisation form C".to_owned());
+        }
+        if let Some(found) = self.text.chars().find(|char| matches!(char, '\0' | '\r' | '\u{feff}' | '\u{ad}')) {
+            return Err(format!("the text holds {found:?}"));
+        }
+        let mut end = 0;
+        for section in &self.sections {
+            if section.span.start != end || section.span.end <= section.span.start {
+                return Err(format!("section {:?} does not follow byte {end}", section.span));
+            }
+            end = section.span.end;
+            self.check_boundary(end)?;
+        }
+        if end != self.text.len() {
+            return Err(format!("sections end at byte {end} of {}", self.text.len()));
+        }
+        for page in &self.pages {
+            self.check_boundary(page.start)?;
+        }
+        if let Some(pair) = self.pages.windows(2).find(|pair| pair[0].start >= pair[1].start || pair[0].number >= pair[1].number)
+        {
+            return Err(format!("page {} does not come after page {}", pair[1].number, pair[0].number));
+        }
+        let mut end = 0;
+        for block in &self.blocks {
+            if block.span.start < end || block.span.end <= block.span.start {
+                return Err(format!("block {:?} does not follow byte {end}", block.span));
+            }
+            end = block.span.end;
+            self.check_boundary(block.span.start)?;
+            self.check_boundary(end)?;
+        }
+        Ok(())
+    }
+
+    fn check_boundary(&self, offset: usize) -> Result<(), String> {
+        match self.text.is_char_boundary(offset) {
+            true => Ok(()),
+            false => Err(format!("byte {offset} is not on a character boundary of {} bytes", self.text.len())),
+        }
+    }
+
     /// The page on which the byte at `offset` stands, where the format has pages.
-    pub fn page_at(&self, offset: usize) -> Option<u32> {
+    pub(crate) fn page_at(&self, offset: usize) -> Option<u32> {
         let after = self.pages.partition_point(|page| page.start <= offset);
         after.checked_sub(1).map(|index| self.pages[index].number)
     }

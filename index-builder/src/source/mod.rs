@@ -1,1 +1,379 @@
-//! Where documents come from: a folder, or a bucket.
+//! Where documents come from: a folder, one file, or an S3 prefix.
+//!
+//! A source is listed once, sorted by path as bytes, and then read document by document. What concerns one document is a
+//! [`Reason`] and costs one row of the report; what concerns the whole source (refused key, network gone) is an error and
+//! ends the build, so that an outage never turns into an index that has quietly lost half of its documents.
+
+mod budget;
+mod folder;
+#[cfg(feature = "s3")]
+mod s3;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use omni_llm::error::{Code, Error, Result};
+
+use budget::Budget;
+use folder::Folder;
+
+/// What the caller says about the source: one group of command-line options, shared by every command that reads documents.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Folder, file or `s3://bucket/prefix` to read [default: `s3://$S3_BUCKET_NAME/$S3_PREFIX`]
+    pub(crate) source: Option<PathBuf>,
+
+    /// Bucket to read where no SOURCE is given
+    #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
+    pub(crate) s3_bucket: Option<String>,
+
+    /// Prefix inside of --s3-bucket
+    #[arg(long, env = "S3_PREFIX", value_name = "PREFIX")]
+    pub(crate) s3_prefix: Option<String>,
+
+    /// AWS region of the bucket [default: as configured for the AWS tools]
+    #[arg(long, env = "S3_REGION", value_name = "REGION")]
+    pub(crate) region: Option<String>,
+
+    /// Address of an S3 service that is not AWS, such as `http://127.0.0.1:9000`
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
+
+    /// Put the bucket into the path of S3 addresses, not into the host name
+    #[arg(long)]
+    pub(crate) path_style: bool,
+
+    /// Largest document that is read, in megabytes
+    #[arg(long, value_name = "MB", default_value_t = Self::MAX_FILE_MB, value_parser = clap::value_parser!(u64).range(1..=2000))]
+    pub(crate) max_file_mb: u64,
+
+    /// Documents that are downloaded at the same time
+    #[arg(long, value_name = "N", default_value_t = Self::DOWNLOADS, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) downloads: u16,
+}
+
+impl Default for Options {
+    /// No source, and everything else as on an empty command line.
+    fn default() -> Self {
+        Self {
+            source: None,
+            s3_bucket: None,
+            s3_prefix: None,
+            region: None,
+            endpoint_url: None,
+            path_style: false,
+            max_file_mb: Self::MAX_FILE_MB,
+            downloads: Self::DOWNLOADS,
+        }
+    }
+}
+
+impl Options {
+    const MAX_FILE_MB: u64 = 100;
+    const DOWNLOADS: u16 = 16;
+
+    /// The largest document that is read, in bytes.
+    fn max_bytes(&self) -> u64 {
+        self.max_file_mb * 1_000_000
+    }
+}
+
+/// A place that holds documents.
+pub(crate) enum Source {
+    /// A folder or a single file of this machine.
+    Folder(Folder),
+    /// A bucket, or what is below a prefix of it.
+    #[cfg(feature = "s3")]
+    S3(Box<s3::S3>),
+}
+
+/// One document of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its whole address: the path below the folder, or `s3://bucket/key`.
+    pub(crate) uri: String,
+    /// Its path below the root of the source, `/`-separated. Bytes that are not UTF-8 are written `\xNN`.
+    pub(crate) source: String,
+    /// Its size in bytes when it was listed.
+    pub(crate) size: u64,
+    /// What changes when its content is written again: the etag, or size and modification time.
+    pub(crate) stamp: String,
+    /// How the source itself finds it.
+    key: OsString,
+}
+
+/// What a source holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// The documents, sorted by `source` as bytes.
+    pub(crate) entries: Vec<Entry>,
+    /// What looked like a document or a folder of them and cannot be read, sorted by path.
+    pub(crate) skipped: Vec<(String, Reason)>,
+    /// What is left out on purpose, sorted: hidden files and folders, lock files of an office suite, S3 folder markers, links
+    /// to files that are read under their own name.
+    pub(crate) ignored: Vec<String>,
+}
+
+/// A document as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Its bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// Its media type, lower case without parameters, where the source declares one.
+    pub(crate) media_type: Option<String>,
+    /// Its character set, where the source declares one.
+    pub(crate) charset: Option<String>,
+}
+
+/// Why one document is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It is in a storage class that has to be restored first.
+    Archived(String),
+    /// It changed between listing and the end of reading.
+    Changed,
+    /// We may not read it.
+    Denied,
+    /// It is a link that is not followed; the text says why.
+    Link(&'static str),
+    /// It is neither a file nor a folder (socket, pipe, device).
+    NotAFile,
+    /// It has more bytes than are allowed.
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// What is allowed.
+        max_bytes: u64,
+    },
+    /// The system could not read it and says why.
+    Unreadable(String),
+    /// It was listed and is no longer there.
+    Vanished,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archived(class) => write!(f, "archived in storage class `{class}`; restore the object first"),
+            Self::Changed => f.write_str("changed while being read; build again once it is no longer written"),
+            Self::Denied => f.write_str("permission denied; allow the builder to read it"),
+            Self::Link(why) => f.write_str(why),
+            Self::NotAFile => f.write_str("not a regular file"),
+            Self::TooLarge { bytes, max_bytes } => {
+                write!(f, "too large: {bytes} bytes, at most {max_bytes} are read; raise `--max-file-mb`")
+            }
+            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+            Self::Vanished => f.write_str("vanished while being read"),
+        }
+    }
+}
+
+impl Reason {
+    /// The reason for which the system refused a file.
+    fn io(cause: &std::io::Error) -> Self {
+        match cause.kind() {
+            std::io::ErrorKind::NotFound => Self::Vanished,
+            std::io::ErrorKind::PermissionDenied => Self::Denied,
+            _ => Self::Unreadable(cause.to_string()),
+        }
+    }
+}
+
+impl Source {
+    /// Opens what the options name. Nothing is read yet; a bucket is not asked before [`Self::list`].
+    ///
+    /// # Errors
+    /// If no source is named, the address is malformed or the path does not exist.
+    pub(crate) fn open(options: &Options) -> Result<Self> {
+        match &options.source {
+            Some(path) => Self::open_path(path, options),
+            None => {
+                let bucket = options.s3_bucket.as_deref().filter(|bucket| !bucket.is_empty()).ok_or_else(|| {
+                    Error::bad_request("no source: name a folder, a file or `s3://bucket/prefix`, or set `S3_BUCKET_NAME`")
+                })?;
+                let prefix = options.s3_prefix.as_deref().unwrap_or_default();
+                open_s3(&format!("{bucket}/{}", prefix.trim_start_matches('/')), options)
+            }
+        }
+    }
+
+    fn open_path(path: &Path, options: &Options) -> Result<Self> {
+        if let Some(address) = path.to_str().filter(|text| text.contains("://") && !path.exists()) {
+            return match address.split_once("://") {
+                Some((scheme, rest)) if scheme.eq_ignore_ascii_case("s3") => open_s3(rest, options),
+                _ => Err(Error::bad_request(format!(
+                    "`{address}`: not a kind of source that is read; name a folder, a file or `s3://bucket/prefix`"
+                ))),
+            };
+        }
+        Folder::open(path, options.max_bytes()).map(Self::Folder)
+    }
+
+    /// Lists the documents.
+    ///
+    /// # Errors
+    /// If the source cannot be reached or read, or holds no document at all.
+    pub(crate) fn list(&self) -> Result<Listing> {
+        let mut listing = match self {
+            Self::Folder(folder) => folder.list()?,
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => bucket.list()?,
+        };
+        listing.entries.sort_unstable_by(|a, b| a.source.as_bytes().cmp(b.source.as_bytes()));
+        listing.skipped.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+        listing.ignored.sort_unstable();
+        if listing.entries.is_empty() {
+            return Err(self.empty(&listing));
+        }
+        Ok(listing)
+    }
+
+    /// Reads one document; may be called from several threads at once.
+    ///
+    /// # Errors
+    /// If the source as a whole no longer answers. What concerns the document alone is the inner [`Reason`].
+    pub(crate) fn read(&self, entry: &Entry) -> Result<Result<Content, Reason>> {
+        match self {
+            Self::Folder(folder) => Ok(folder.read(entry)),
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => bucket.read(entry),
+        }
+    }
+
+    /// Reads all `entries` ahead of the work: `visit` is called once for each, with its place in `entries`, on one of `workers`
+    /// threads and in no certain order, while further documents are already being read.
+    ///
+    /// The documents that are read and not yet visited hold at most `budget_bytes` together (or one document, if it is larger).
+    ///
+    /// # Errors
+    /// If the source as a whole no longer answers; what is under way is finished first.
+    pub(crate) fn read_all(
+        &self,
+        entries: &[Entry],
+        workers: usize,
+        budget_bytes: u64,
+        visit: impl Fn(usize, Result<Content, Reason>) + Sync,
+    ) -> Result<()> {
+        let workers = workers.max(1);
+        let readers = self.readers().min(entries.len());
+        let budget = Budget::new(budget_bytes);
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let failure = Mutex::new(None);
+        let (sender, receiver) = mpsc::sync_channel(workers);
+        // Owned by the workers alone: if all of them panic it is gone, and no reader waits for them forever.
+        let receiver = Arc::new(Mutex::new(receiver));
+        std::thread::scope(|scope| {
+            for _ in 0..readers {
+                let sender = sender.clone();
+                scope.spawn(|| {
+                    let sender = sender;
+                    while !stop.load(Ordering::Relaxed) {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(entry) = entries.get(index) else { return };
+                        let share = budget.take(entry.size);
+                        match self.read(entry) {
+                            Ok(result) => {
+                                if sender.send((index, result, share)).is_err() {
+                                    return;
+                                }
+                            }
+                            Err(error) => {
+                                stop.store(true, Ordering::Relaxed);
+                                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                            }
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            for receiver in vec![receiver; workers] {
+                let visit = &visit;
+                scope.spawn(move || {
+                    loop {
+                        let received = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok((index, result, share)) = received else { return };
+                        visit(index, result);
+                        drop(share);
+                    }
+                });
+            }
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// How many documents are worth reading at once: downloads wait for the network, a disk is quick.
+    fn readers(&self) -> usize {
+        match self {
+            Self::Folder(_) => 2,
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => bucket.downloads(),
+        }
+    }
+
+    /// The error of a source without a single document.
+    fn empty(&self, listing: &Listing) -> Error {
+        let mut text = format!("{self}: no documents there");
+        if let Some((path, reason)) = listing.skipped.first() {
+            text += &format!(" ({} skipped, first `{path}`: {reason})", listing.skipped.len());
+        }
+        if let Some(path) = listing.ignored.first() {
+            text += &format!(" ({} hidden or ignored, first `{path}`)", listing.ignored.len());
+        }
+        text += match self {
+            Self::Folder(_) => "; put PDF, DOCX, HTML, Markdown or text files into it or name another folder",
+            #[cfg(feature = "s3")]
+            Self::S3(_) => "; check the prefix, it is a folder of keys and case counts",
+        };
+        Error::new(Code::NotFound, text)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "`{}`", folder.named().display()),
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => write!(f, "`{bucket}`"),
+        }
+    }
+}
+
+/// Opens `bucket/prefix`.
+fn open_s3(address: &str, options: &Options) -> Result<Source> {
+    let (bucket, prefix) = bucket_and_prefix(address)?;
+    #[cfg(feature = "s3")]
+    return s3::S3::open(bucket, prefix, options).map(|bucket| Source::S3(Box::new(bucket)));
+    #[cfg(not(feature = "s3"))]
+    {
+        let _ = options;
+        Err(Error::new(
+            Code::NotSupported,
+            format!("`s3://{bucket}/{prefix}`: this index-builder was built without S3; build it with `--features s3`"),
+        ))
+    }
+}
+
+/// Splits what stands behind `s3://`. Slashes at the end of the prefix say nothing: a prefix is a folder of keys, or one key.
+fn bucket_and_prefix(address: &str) -> Result<(&str, &str)> {
+    let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
+    if bucket.is_empty() {
+        return Err(Error::bad_request(format!("`s3://{address}`: no bucket; write `s3://bucket/prefix`")));
+    }
+    if !bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        return Err(Error::bad_request(format!(
+            "`s3://{address}`: `{bucket}` cannot be a bucket; its name has only letters, digits, `-`, `.` and `_`"
+        )));
+    }
+    Ok((bucket, prefix.trim_end_matches('/')))
+}
+
+/// Whether a file or folder of this name is left out: hidden by a leading dot, or the lock file of an office suite.
+fn is_hidden(name: &[u8]) -> bool {
+    name.starts_with(b".") || name.starts_with(b"~$")
+}
+
+#[cfg(test)]
+mod tests;

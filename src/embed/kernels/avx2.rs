@@ -117,18 +117,18 @@ impl Lanes for Avx2 {
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
-        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 256g..256g+256 of the panel; both have `groups`
-        // groups by the assertion. The stores fill the 64 integers of each row of `out`.
+        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both
+        // have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
         unsafe {
             let starts = rows.map(<[u8]>::as_ptr);
-            for strip in 0..8 {
+            for half_strip in 0..8 {
                 // Each register holds the halves of four dot products. Two weights, a row's four bytes, a product and twelve sums:
                 // all sixteen registers.
                 let mut acc = [[_mm256_setzero_si256(); 2]; R];
-                let from = panel.as_ptr().add(strip * 32);
+                let from = panel.as_ptr().add(half_strip / 2 * groups * 64 + half_strip % 2 * 32);
                 for group in 0..groups {
                     let weights: [__m256i; 2] = std::array::from_fn(|half| {
-                        _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 256 + half * 16).cast()))
+                        _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + half * 16).cast()))
                     });
                     for row in 0..R {
                         let four =
@@ -140,7 +140,7 @@ impl Lanes for Avx2 {
                 }
                 for row in 0..R {
                     let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[row][0], acc[row][1]));
-                    _mm256_storeu_si256(out[row].as_mut_ptr().add(strip * 8).cast(), sums);
+                    _mm256_storeu_si256(out[row].as_mut_ptr().add(half_strip * 8).cast(), sums);
                 }
             }
         }

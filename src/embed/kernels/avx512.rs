@@ -104,14 +104,14 @@ impl Lanes for Avx512 {
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
-        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 256g..256g+256 of the panel; both have `groups`
-        // groups by the assertion. The stores fill the 64 integers of each row of `out`.
+        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both
+        // have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); 4]; R];
             let starts = rows.map(<[u8]>::as_ptr);
             for group in 0..groups {
                 let weights: [__m512i; 4] =
-                    std::array::from_fn(|column| _mm512_loadu_si512(panel.as_ptr().add(group * 256 + column * 64).cast()));
+                    std::array::from_fn(|strip| _mm512_loadu_si512(panel.as_ptr().add((strip * groups + group) * 64).cast()));
                 for row in 0..R {
                     let four = _mm512_set1_epi32(starts[row].add(group * 4).cast::<i32>().read_unaligned());
                     for column in 0..4 {

@@ -118,14 +118,14 @@ impl Lanes for Neon {
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
-        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 256g..256g+256 of the panel; both have `groups`
-        // groups by the assertion. The stores fill the 64 integers of each row of `out`.
+        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both
+        // have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
         unsafe {
             let starts = rows.map(<[u8]>::as_ptr);
             for strip in 0..4 {
                 let mut acc = [[vdupq_n_s32(0); 4]; R];
                 for group in 0..groups {
-                    let from = panel.as_ptr().add(group * 256 + strip * 64);
+                    let from = panel.as_ptr().add((strip * groups + group) * 64);
                     let weights: [int8x16_t; 4] = std::array::from_fn(|column| vld1q_s8(from.add(column * 16)));
                     for row in 0..R {
                         let four = vdupq_n_u32(starts[row].add(group * 4).cast::<u32>().read_unaligned() ^ 0x8080_8080);

@@ -74,12 +74,15 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
+        let groups = panel.len() / 256;
         for (row, out) in rows.iter().zip(out) {
             *out = [0; 64];
-            for (four, group) in row.as_chunks::<4>().0.iter().zip(panel.as_chunks::<256>().0) {
-                for (out, weights) in out.iter_mut().zip(group.as_chunks::<4>().0) {
-                    for (&value, &weight) in four.iter().zip(weights) {
-                        *out += i32::from(value) * i32::from(weight);
+            for (strip, out) in panel.chunks_exact(groups * 64).zip(out.as_chunks_mut::<16>().0) {
+                for (four, group) in row.as_chunks::<4>().0.iter().zip(strip.as_chunks::<64>().0) {
+                    for (out, weights) in out.iter_mut().zip(group.as_chunks::<4>().0) {
+                        for (&value, &weight) in four.iter().zip(weights) {
+                            *out += i32::from(value) * i32::from(weight);
+                        }
                     }
                 }
             }

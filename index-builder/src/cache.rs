@@ -1,0 +1,237 @@
+//! What a build remembers for the next one: extracted documents by content, vectors by text and model.
+//!
+//! Nothing here is trusted: an entry that does not read back is made anew. A build that is killed leaves at worst a torn last
+//! record, which the next one drops. One builder at a time holds the folder.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use crate::extract::Document;
+
+/// Changes whenever extraction gives another result for the same bytes.
+const EXTRACTION_VERSION: u32 = 1;
+
+/// Names a text in the vector store: half a SHA-256.
+pub(crate) type Key = [u8; 16];
+
+/// The folder of one builder.
+pub(crate) struct Cache {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Cache {
+    /// Opens or makes the folder and locks it.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder.join("documents")).with_context(|| format!("{}: cannot make the cache folder", folder.display()))?;
+        let lock = File::create(folder.join("lock")).with_context(|| format!("{}: cannot write", folder.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("{}: another build is using this cache; wait for it, or give this one its own `--cache`", folder.display())
+            }
+            Err(TryLockError::Error(cause)) => return Err(cause).with_context(|| format!("{}: cannot lock", folder.display())),
+        }
+        Ok(Self { folder: folder.to_owned(), _lock: lock })
+    }
+
+    /// The document that these bytes gave under this name, if it was extracted before.
+    pub(crate) fn document(&self, key: &str) -> Option<Document> {
+        let bytes = std::fs::read(self.document_path(key)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Remembers a document; a full disk only makes the next build slower.
+    pub(crate) fn remember(&self, key: &str, document: &Document) {
+        let written = || -> Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(self.folder.join("documents"))?;
+            file.write_all(&serde_json::to_vec(document)?)?;
+            file.persist(self.document_path(key))?;
+            Ok(())
+        };
+        // The cache is a convenience: what could not be written is extracted again next time.
+        drop(written());
+    }
+
+    fn document_path(&self, key: &str) -> PathBuf {
+        self.folder.join("documents").join(format!("{key}.json"))
+    }
+
+    /// The vectors of one model.
+    pub(crate) fn vectors(&self, fingerprint: &str, dimensions: usize) -> Result<Vectors> {
+        Vectors::open(&self.folder.join(format!("vectors-{fingerprint}.bin")), dimensions)
+    }
+}
+
+/// Names a document in the cache: its content, and what its name says of its format.
+pub(crate) fn document_key(content_sha256: &str, source: &str, charset: Option<&str>) -> String {
+    let name = source.rsplit('/').next().unwrap_or(source);
+    let mut hash = Sha256::new();
+    for part in [&EXTRACTION_VERSION.to_string(), env!("CARGO_PKG_VERSION"), content_sha256, name, charset.unwrap_or_default()] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+/// Names a text in the vector store.
+pub(crate) fn text_key(text: &str) -> Key {
+    let digest = Sha256::digest(text);
+    let mut key = Key::default();
+    key.copy_from_slice(&digest[..16]);
+    key
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Vectors of one model: fixed-size records `key, components, check`, appended as they are made.
+pub(crate) struct Vectors {
+    path: PathBuf,
+    file: File,
+    dimensions: usize,
+}
+
+/// Bytes that check a record: the first of the SHA-256 of the rest.
+const CHECK_BYTES: usize = 4;
+
+impl Vectors {
+    fn open(path: &Path, dimensions: usize) -> Result<Self> {
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path);
+        let file = file.with_context(|| format!("{}: cannot open", path.display()))?;
+        let vectors = Self { path: path.to_owned(), file, dimensions };
+        // A killed build may have left half a record: cut it off, so that later ones stay aligned.
+        let length = vectors.file.metadata()?.len();
+        let whole = length - length % vectors.record_bytes() as u64;
+        if whole != length {
+            vectors.file.set_len(whole)?;
+        }
+        Ok(vectors)
+    }
+
+    fn record_bytes(&self) -> usize {
+        size_of::<Key>() + 4 * self.dimensions + CHECK_BYTES
+    }
+
+    /// The vectors that are known of these keys.
+    pub(crate) fn find(&mut self, wanted: &[Key]) -> Result<HashMap<Key, Vec<f32>>> {
+        let wanted: std::collections::HashSet<&Key> = wanted.iter().collect();
+        let mut found = HashMap::with_capacity(wanted.len());
+        let mut record = vec![0; self.record_bytes()];
+        self.file.seek(SeekFrom::Start(0))?;
+        let mut reader = BufReader::with_capacity(1 << 20, &self.file);
+        while reader.read_exact(&mut record).is_ok() {
+            let (body, check) = record.split_at(record.len() - CHECK_BYTES);
+            let (key, components) = body.split_at(size_of::<Key>());
+            let Ok(key) = Key::try_from(key) else { continue };
+            if wanted.contains(&key) && Sha256::digest(body)[..CHECK_BYTES] == *check {
+                let (components, _) = components.as_chunks::<4>();
+                found.insert(key, components.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Remembers vectors.
+    pub(crate) fn append(&mut self, vectors: &[(Key, &[f32])]) -> Result<()> {
+        let mut bytes = Vec::with_capacity(vectors.len() * self.record_bytes());
+        for (key, components) in vectors {
+            let start = bytes.len();
+            bytes.extend_from_slice(key);
+            bytes.extend(components.iter().flat_map(|component| component.to_le_bytes()));
+            let check = Sha256::digest(&bytes[start..]);
+            bytes.extend_from_slice(&check[..CHECK_BYTES]);
+        }
+        self.file.write_all(&bytes).with_context(|| format!("{}: cannot write", self.path.display()))
+    }
+
+    /// Drops what this build did not need, once that is most of the file.
+    pub(crate) fn tidy(self, used: &HashMap<Key, Vec<f32>>) -> Result<()> {
+        let records = self.file.metadata()?.len() as usize / self.record_bytes();
+        if records <= 4 * used.len().max(1000) {
+            return Ok(());
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut fresh = tempfile::NamedTempFile::new_in(folder)?;
+        let mut sorted: Vec<_> = used.iter().map(|(key, vector)| (*key, vector.as_slice())).collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        let mut store = Self { path: self.path.clone(), file: fresh.reopen()?, dimensions: self.dimensions };
+        store.append(&sorted)?;
+        fresh.flush()?;
+        fresh.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_come_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let mut vectors = cache.vectors("f00d", 3).unwrap();
+        let (a, b, c) = (text_key("a"), text_key("b"), text_key("c"));
+        vectors.append(&[(a, &[1.0, 2.0, 3.0]), (b, &[0.1, -0.2, f32::MIN_POSITIVE])]).unwrap();
+        let found = cache.vectors("f00d", 3).unwrap().find(&[a, b, c]).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[&b], [0.1, -0.2, f32::MIN_POSITIVE]);
+        assert!(cache.vectors("beef", 3).unwrap().find(&[a]).unwrap().is_empty(), "another model knows nothing");
+    }
+
+    #[test]
+    fn a_torn_or_altered_record_is_forgotten_and_the_rest_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let (a, b, c) = (text_key("a"), text_key("b"), text_key("c"));
+        cache.vectors("f", 2).unwrap().append(&[(a, &[1.0, 2.0]), (b, &[3.0, 4.0])]).unwrap();
+        let path = folder.path().join("vectors-f.bin");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        bytes.extend([7; 5]);
+        std::fs::write(&path, bytes).unwrap();
+        let mut vectors = cache.vectors("f", 2).unwrap();
+        vectors.append(&[(c, &[5.0, 6.0])]).unwrap();
+        let found = vectors.find(&[a, b, c]).unwrap();
+        assert_eq!(found.get(&a), None);
+        assert_eq!(found[&b], [3.0, 4.0]);
+        assert_eq!(found[&c], [5.0, 6.0]);
+    }
+
+    #[test]
+    fn what_is_no_longer_used_is_dropped_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let mut vectors = cache.vectors("f", 1).unwrap();
+        let keys: Vec<Key> = (0..5000).map(|n: u32| text_key(&n.to_string())).collect();
+        for key in &keys {
+            vectors.append(&[(*key, &[1.0])]).unwrap();
+        }
+        vectors.tidy(&HashMap::from([(keys[7], vec![1.0])])).unwrap();
+        let found = cache.vectors("f", 1).unwrap().find(&keys).unwrap();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), [keys[7]]);
+    }
+
+    #[test]
+    fn two_builders_do_not_share_a_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = Cache::open(folder.path()).unwrap();
+        let error = Cache::open(folder.path()).err().unwrap().to_string();
+        assert!(error.ends_with("another build is using this cache; wait for it, or give this one its own `--cache`"), "{error}");
+    }
+
+    #[test]
+    fn a_document_is_known_by_its_content_and_name() {
+        assert_ne!(document_key("aa", "x/a.md", None), document_key("aa", "x/a.txt", None));
+        assert_ne!(document_key("aa", "a.md", None), document_key("bb", "a.md", None));
+        assert_eq!(document_key("aa", "x/a.md", None), document_key("aa", "y/a.md", None));
+    }
+}

@@ -1,0 +1,51 @@
+//! The heading path that is put before a chunk for embedding and BM25, and never becomes part of its text.
+
+use omni_llm::embed::Tokenizer;
+
+use super::settings::CHARS_PER_TOKEN;
+
+/// Most tokens of a heading path.
+pub(super) const CONTEXT_TOKENS: usize = 30;
+
+/// Most tokens of the title, and of the innermost heading, once the path has to be shortened: two of them and a `>` still fit.
+const PART_TOKENS: usize = 14;
+
+/// `Title > H1 > H2`, at most [`CONTEXT_TOKENS`]. A path that is too long loses its outer headings first: the title says what the
+/// document is and the innermost heading what the chunk is about.
+pub(super) fn path(title: &str, headings: &[String], tokenizer: &Tokenizer) -> String {
+    let mut parts: Vec<String> = Vec::with_capacity(headings.len() + 1);
+    for part in std::iter::once(title).chain(headings.iter().map(String::as_str)) {
+        // Taking a few characters too many first keeps a heading of a megabyte from being tokenised; such a one is shortened anyway.
+        let part: String = part.chars().take(2 * CONTEXT_TOKENS * CHARS_PER_TOKEN).collect();
+        let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !part.is_empty() && parts.last() != Some(&part) {
+            parts.push(part);
+        }
+    }
+    while parts.len() > 2 && !fits(&parts.join(" > "), CONTEXT_TOKENS, tokenizer) {
+        parts.remove(1);
+    }
+    let whole = parts.join(" > ");
+    if fits(&whole, CONTEXT_TOKENS, tokenizer) {
+        return whole;
+    }
+    let budget = if parts.len() == 1 { CONTEXT_TOKENS } else { PART_TOKENS };
+    let parts: Vec<&str> = parts.iter().map(|part| shorten(part, budget, tokenizer)).filter(|part| !part.is_empty()).collect();
+    parts.join(" > ")
+}
+
+fn fits(text: &str, tokens: usize, tokenizer: &Tokenizer) -> bool {
+    text.chars().count() <= tokens * CHARS_PER_TOKEN && tokenizer.count(text) <= tokens
+}
+
+/// The longest beginning of `text` that fits, at the end of a word where there is one.
+fn shorten<'a>(text: &'a str, tokens: usize, tokenizer: &Tokenizer) -> &'a str {
+    let mut text = text;
+    while !fits(text, tokens, tokenizer) {
+        text = match text.rfind(char::is_whitespace) {
+            Some(space) => text[..space].trim_end(),
+            None => &text[..text.floor_char_boundary(text.len() / 2)],
+        };
+    }
+    text
+}

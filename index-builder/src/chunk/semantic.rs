@@ -1,0 +1,114 @@
+//! `semantic`: cut where neighbouring sentences are about different things.
+//!
+//! Each sentence is embedded with its neighbours. Where the cosine distance from one such window to the next is among the largest of
+//! the document *and* large in itself, a new region begins; regions are packed like any other, so the size always holds. The
+//! percentile alone would cut a document about one thing as often as one about ten; the floor alone would shred a glossary.
+
+use std::ops::Range;
+
+use omni_llm::error::{Error, Result};
+
+use super::plan::Plan;
+use super::structure::{self, SENTENCE};
+use crate::extract::Document;
+
+/// Sentences on each side that are embedded with one.
+const BUFFER: usize = 1;
+
+/// Share of the distances that a break must exceed.
+const PERCENTILE: f64 = 0.90;
+
+/// Cosine distance below which two windows are about the same thing, whatever the percentile.
+const FLOOR: f32 = 0.25;
+
+/// Windows embedded in one call; bounds what is held in memory.
+const BATCH: usize = 512;
+
+/// Embeds texts, in order.
+pub(super) type Embed<'a> = &'a dyn Fn(&[&str]) -> Result<Vec<Vec<f32>>>;
+
+/// Cuts between sentences. The regions come later, from [`borders`], when sentences can be measured.
+pub(super) fn plan(document: &Document) -> Plan {
+    Plan { marks: structure::marks(document), borders: Vec::new() }
+}
+
+/// Where regions begin. `is_enough` says of a stretch of text whether it may be a region of its own.
+///
+/// # Errors
+/// Embedding failed.
+pub(super) fn borders(
+    document: &Document,
+    plan: &Plan,
+    is_enough: impl Fn(Range<usize>) -> bool,
+    embed: Embed<'_>,
+) -> Result<Vec<usize>> {
+    let text = document.text.as_str();
+    let sentences = sentences(document, plan);
+    let windows: Vec<&str> = (0..sentences.len())
+        .map(|index| {
+            let last = (index + BUFFER).min(sentences.len() - 1);
+            text[sentences[index.saturating_sub(BUFFER)].start..sentences[last].end].trim()
+        })
+        .collect();
+    let distances = distances(&windows, embed)?;
+    let mut sorted = distances.clone();
+    sorted.sort_by(f32::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+    let rank = (sorted.len() as f64 * PERCENTILE) as usize;
+    let threshold = sorted.get(rank).copied().unwrap_or(FLOOR).max(FLOOR);
+    let mut borders = vec![0];
+    let mut from = 0;
+    for (index, &distance) in distances.iter().enumerate() {
+        let at = sentences[index + 1].start;
+        if distance >= threshold && is_enough(from..at) && is_enough(at..text.len()) {
+            borders.push(at);
+            from = at;
+        }
+    }
+    Ok(borders)
+}
+
+/// Sentences that say something, in order; a block counts as one.
+fn sentences(document: &Document, plan: &Plan) -> Vec<Range<usize>> {
+    let mut starts: Vec<usize> = plan
+        .marks
+        .iter()
+        .filter(|mark| mark.rank <= SENTENCE)
+        .map(|mark| mark.at)
+        .filter(|&at| {
+            let block = document.blocks.partition_point(|block| block.span.end <= at);
+            document.blocks.get(block).is_none_or(|block| at <= block.span.start)
+        })
+        .collect();
+    starts.extend([0, document.text.len()]);
+    starts.sort_unstable();
+    starts.dedup();
+    let spans = starts.windows(2).map(|pair| pair[0]..pair[1]);
+    spans.filter(|span| !document.text[span.clone()].trim().is_empty()).collect()
+}
+
+/// The cosine distance between each window and the next.
+fn distances(windows: &[&str], embed: Embed<'_>) -> Result<Vec<f32>> {
+    let mut distances = Vec::with_capacity(windows.len());
+    let mut last: Option<Vec<f32>> = None;
+    for batch in windows.chunks(BATCH) {
+        let vectors = embed(batch)?;
+        if vectors.len() != batch.len() {
+            return Err(Error::internal(format!("embedding: {} vectors for {} texts", vectors.len(), batch.len())));
+        }
+        for vector in vectors {
+            if let Some(last) = &last {
+                distances.push(1.0 - cosine(last, &vector));
+            }
+            last = Some(vector);
+        }
+    }
+    Ok(distances)
+}
+
+/// The cosine of two vectors of any length; 0 where one of them is zero.
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let norm = (dot(a, a) * dot(b, b)).sqrt();
+    if norm > 0.0 { dot(a, b) / norm } else { 0.0 }
+}

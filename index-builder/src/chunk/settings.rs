@@ -1,0 +1,295 @@
+//! How documents are cut, in the API's own words.
+//!
+//! Fields that are left out get the strategy's defaults, so that `{"strategy":"recursive"}` is complete.
+
+use omni_llm::embed::{MAX_TOKENS, Tokenizer};
+use omni_llm::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::atom::{Limit, Unit};
+use super::context::CONTEXT_TOKENS;
+
+/// Most tokens of one chunk's text: what the model reads, less the special tokens and the room kept for the heading path.
+pub(crate) const HARD_TOKENS: usize = MAX_TOKENS - Tokenizer::SPECIAL_TOKENS - CONTEXT_TOKENS;
+
+/// Characters that a chunk may hold for each of its tokens. English prose and Markdown have 3 to 5, so the cap is met only where the
+/// count of tokens says nothing of the length: a word of over 100 characters is one unknown token, however long.
+pub(super) const CHARS_PER_TOKEN: usize = 8;
+
+/// The least `chunk_size`: two of the largest atoms fit, so that a chunk can always begin with what the one before it ended with.
+const LEAST_SIZE: usize = 64;
+
+/// The most `separators`; each is a rank of its own.
+const MOST_SEPARATORS: usize = 32;
+
+/// What may stand in `metadata_fields`.
+const METADATA_FIELDS: [&str; 4] = ["source", "title", "page", "section"];
+
+/// Where a document is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Strategy {
+    /// Windows of a fixed size, cut at the end of a word.
+    FixedSize,
+    /// One separator; pieces are put together up to the size.
+    Character,
+    /// Windows of the embedding model's own tokens, cut at the end of a word.
+    Token,
+    /// Separators from the strongest to the weakest, then words.
+    Recursive,
+    /// Where neighbouring sentences are about different things.
+    Semantic,
+    /// Sections, then blocks and paragraphs, then sentences.
+    #[default]
+    Structure,
+}
+
+impl Strategy {
+    fn name(self) -> &'static str {
+        match self {
+            Self::FixedSize => "fixed_size",
+            Self::Character => "character",
+            Self::Token => "token",
+            Self::Recursive => "recursive",
+            Self::Semantic => "semantic",
+            Self::Structure => "structure",
+        }
+    }
+}
+
+/// How documents are cut. Read and written with the API's names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Given")]
+pub(crate) struct Settings {
+    /// Where the cuts are.
+    pub(crate) strategy: Strategy,
+    /// The most that one chunk holds, in `unit`. Whatever it says, a chunk never exceeds [`HARD_TOKENS`].
+    #[serde(rename = "chunk_size")]
+    pub(crate) size: usize,
+    /// The most that a chunk repeats of the one before it, in `unit`.
+    #[serde(rename = "chunk_overlap")]
+    pub(crate) overlap: usize,
+    /// What sizes are counted in.
+    pub(crate) unit: Unit,
+    /// Strongest first, for `recursive`; exactly one for `character`; the other strategies have no use for them.
+    pub(crate) separators: Vec<String>,
+    /// What is kept beside a chunk's text: `source`, `title`, `page`, `section`.
+    pub(crate) metadata_fields: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(Strategy::default())
+    }
+}
+
+impl Settings {
+    /// The defaults of `strategy`.
+    pub(crate) fn new(strategy: Strategy) -> Self {
+        let unit = match strategy {
+            Strategy::Structure | Strategy::Token => Unit::Tokens,
+            _ => Unit::Characters,
+        };
+        let (size, overlap) = default_sizes(unit);
+        let separators: &[&str] = match strategy {
+            Strategy::Recursive => &["\n\n", "\n", ". ", " "],
+            Strategy::Character => &["\n\n"],
+            _ => &[],
+        };
+        Self {
+            strategy,
+            size,
+            overlap,
+            unit,
+            separators: separators.iter().map(ToString::to_string).collect(),
+            metadata_fields: METADATA_FIELDS.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Checks that the sizes can be kept.
+    ///
+    /// # Errors
+    /// A field is out of its range; the text names it and says what is in range.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Self { size, overlap, unit, .. } = *self;
+        let unit_name = unit.name();
+        if size < LEAST_SIZE {
+            return Err(Error::bad_request(format!("`chunk_size`: {size} {unit_name}; at least {LEAST_SIZE}")));
+        }
+        if unit == Unit::Tokens && size > HARD_TOKENS {
+            return Err(Error::bad_request(format!(
+                "`chunk_size`: {size} tokens; at most {HARD_TOKENS}, as the embedding model reads {MAX_TOKENS} with the heading path"
+            )));
+        }
+        if overlap > size / 2 {
+            return Err(Error::bad_request(format!(
+                "`chunk_overlap`: {overlap} {unit_name}; at most {}, half of `chunk_size`",
+                size / 2
+            )));
+        }
+        self.validate_separators()?;
+        if let Some(field) = self.metadata_fields.iter().find(|field| !METADATA_FIELDS.contains(&field.as_str())) {
+            let known = METADATA_FIELDS.map(|field| format!("`{field}`")).join(", ");
+            return Err(Error::bad_request(format!("`metadata_fields`: no field `{field}`; use {known}")));
+        }
+        Ok(())
+    }
+
+    fn validate_separators(&self) -> Result<()> {
+        let given = self.separators.len();
+        let name = self.strategy.name();
+        if given > MOST_SEPARATORS {
+            return Err(Error::bad_request(format!("`separators`: {given} of them; at most {MOST_SEPARATORS}")));
+        }
+        if matches!(self.strategy, Strategy::Recursive | Strategy::Character) && given == 0 {
+            return Err(Error::bad_request(format!("`separators`: empty; give one, or leave it out for the default of `{name}`")));
+        }
+        if self.strategy == Strategy::Character && given != 1 {
+            return Err(Error::bad_request(format!(
+                "`separators`: {given} of them; `{name}` takes one, use `recursive` for more"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The most that one chunk holds.
+    pub(super) fn size_limit(&self) -> Limit {
+        match self.unit {
+            Unit::Tokens => Limit { tokens: self.size, chars: self.size * CHARS_PER_TOKEN },
+            Unit::Characters => Limit { tokens: HARD_TOKENS, chars: self.size.min(HARD_TOKENS * CHARS_PER_TOKEN) },
+        }
+    }
+
+    /// The most that a chunk repeats. Where text is so dense that [`HARD_TOKENS`] shortens the chunk, the overlap shrinks with it.
+    pub(super) fn overlap_limit(&self) -> Limit {
+        let size = self.size_limit();
+        let share = |whole: usize| (whole.saturating_mul(self.overlap) / self.size).max(usize::from(self.overlap > 0));
+        match self.unit {
+            Unit::Tokens => Limit { tokens: self.overlap, chars: share(size.chars) },
+            Unit::Characters => Limit { tokens: share(size.tokens), chars: share(size.chars) },
+        }
+    }
+
+    /// The least that a chunk adds before a strong boundary is preferred to a full chunk, in `unit`: a fifth of the size. None for
+    /// the strategies whose cuts lie where they lie.
+    pub(super) fn minimum(&self) -> usize {
+        match self.strategy {
+            Strategy::FixedSize | Strategy::Character | Strategy::Token => 0,
+            Strategy::Recursive | Strategy::Semantic | Strategy::Structure => self.size.min(self.size_limit().chars) / 5,
+        }
+    }
+}
+
+fn default_sizes(unit: Unit) -> (usize, usize) {
+    match unit {
+        Unit::Characters => (1000, 200),
+        Unit::Tokens => (220, 30),
+    }
+}
+
+/// Settings as somebody wrote them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    #[serde(default)]
+    strategy: Strategy,
+    chunk_size: Option<usize>,
+    chunk_overlap: Option<usize>,
+    unit: Option<Unit>,
+    separators: Option<Vec<String>>,
+    metadata_fields: Option<Vec<String>>,
+}
+
+impl TryFrom<Given> for Settings {
+    type Error = Error;
+
+    fn try_from(given: Given) -> Result<Self> {
+        let defaults = Self::new(given.strategy);
+        let unit = given.unit.unwrap_or(defaults.unit);
+        let (size, overlap) = default_sizes(unit);
+        let size = given.chunk_size.unwrap_or(size);
+        let settings = Self {
+            strategy: given.strategy,
+            size,
+            overlap: given.chunk_overlap.unwrap_or(overlap.min(size / 5)),
+            unit,
+            separators: given.separators.unwrap_or(defaults.separators),
+            metadata_fields: given.metadata_fields.unwrap_or(defaults.metadata_fields),
+        };
+        settings.validate()?;
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Settings, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_strategys_default() {
+        assert_eq!(read("{}").unwrap(), Settings::default());
+        for strategy in ["fixed_size", "character", "token", "recursive", "semantic", "structure"] {
+            let settings = read(&format!(r#"{{"strategy":"{strategy}"}}"#)).unwrap();
+            assert_eq!(settings, Settings::new(settings.strategy));
+            assert_eq!(settings.strategy.name(), strategy);
+            settings.validate().unwrap();
+            let written = serde_json::to_string(&settings).unwrap();
+            assert_eq!(read(&written).unwrap(), settings, "{written}");
+        }
+        let small = read(r#"{"strategy":"token","chunk_size":100}"#).unwrap();
+        assert_eq!((small.size, small.overlap), (100, 20));
+    }
+
+    #[test]
+    fn the_apis_example_is_taken_as_it_is() {
+        let json = r#"{"strategy":"recursive","chunk_size":1000,"chunk_overlap":200,"separators":["\n\n"],
+                       "metadata_fields":["source","page","section"]}"#;
+        let settings = read(json).unwrap();
+        assert_eq!((settings.size, settings.overlap, settings.unit), (1000, 200, Unit::Characters));
+        assert_eq!(settings.separators, ["\n\n"]);
+        for other in ["fixed_size", "character", "semantic"] {
+            read(&json.replace("recursive", other)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_kept_is_refused_by_name() {
+        let cases = [
+            (r#"{"chunk_size":63}"#, "`chunk_size`: 63 tokens; at least 64"),
+            (r#"{"strategy":"recursive","chunk_size":10}"#, "`chunk_size`: 10 characters; at least 64"),
+            (
+                r#"{"strategy":"token","chunk_size":512}"#,
+                "`chunk_size`: 512 tokens; at most 224, as the embedding model reads 256 with the heading path",
+            ),
+            (
+                r#"{"strategy":"recursive","chunk_size":1000,"chunk_overlap":501}"#,
+                "`chunk_overlap`: 501 characters; at most 500, half of `chunk_size`",
+            ),
+            (
+                r#"{"strategy":"recursive","separators":[]}"#,
+                "`separators`: empty; give one, or leave it out for the default of `recursive`",
+            ),
+            (
+                r#"{"strategy":"character","separators":["a","b"]}"#,
+                "`separators`: 2 of them; `character` takes one, use `recursive` for more",
+            ),
+            (
+                r#"{"metadata_fields":["source","author"]}"#,
+                "`metadata_fields`: no field `author`; use `source`, `title`, `page`, `section`",
+            ),
+        ];
+        for (json, text) in cases {
+            assert_eq!(read(json).unwrap_err(), text, "{json}");
+        }
+        let many = vec!["x"; 33];
+        let json = serde_json::json!({"strategy": "recursive", "separators": many}).to_string();
+        assert_eq!(read(&json).unwrap_err(), "`separators`: 33 of them; at most 32");
+        assert!(read(r#"{"chunk_sise":5}"#).unwrap_err().contains("unknown field `chunk_sise`"));
+        assert!(read(r#"{"strategy":"magic"}"#).unwrap_err().contains("unknown variant `magic`"));
+    }
+}

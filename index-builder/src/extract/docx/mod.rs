@@ -1,0 +1,196 @@
+//! DOCX: paragraphs, headings, lists, tables, notes and text boxes of a Word document.
+//!
+//! Left out, as Word hides them too: deleted text, field codes, comments. Left out because they repeat: running heads and feet.
+
+mod body;
+mod inserts;
+mod numbering;
+mod styles;
+mod xml;
+
+use std::collections::HashMap;
+
+use quick_xml::events::Event;
+
+use super::document::{Document, Format};
+use super::package::Package;
+use super::{Refusal, title_or_name};
+use body::Body;
+use numbering::Numbering;
+use styles::Styles;
+use xml::{attribute, resolved, walk};
+
+/// Reads a DOCX file.
+pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
+    let mut package = Package::open(bytes)?;
+    let main = package.main_part("wordprocessingml").unwrap_or_else(|| "word/document.xml".to_owned());
+    let xml = package.text(&main)?;
+    let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut part = |file: &str| package.text_if_any(&format!("{folder}/{file}"));
+    let styles = Styles::read(&part("styles.xml")?)?;
+    let numbering = Numbering::read(&part("numbering.xml")?)?;
+    let mut notes = notes(&part("footnotes.xml")?, "footnote")?;
+    notes.extend(self::notes(&part("endnotes.xml")?, "endnote")?);
+    let inserts = inserts::read(&mut package, &main)?;
+    let core_title = title_of_core(&package.text_if_any("docProps/core.xml")?);
+
+    let mut body = Body::new(styles, numbering, notes, inserts);
+    walk(&main, &xml, |reader, event| body.visit(reader, event))?;
+    let (draft, title) = body.finish();
+    if draft.is_empty() {
+        return Err(Refusal::new("no text"));
+    }
+    let title = core_title.or(title).or_else(|| draft.opening_heading());
+    Ok(draft.finish(Format::Docx, &title_or_name(title, name)))
+}
+
+/// The text of each note by `footnote:3`, say.
+fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
+    let mut notes = HashMap::new();
+    let mut current: Option<(String, String)> = None;
+    let mut is_text = false;
+    walk(kind, xml, |_, event| {
+        match event {
+            Event::Start(element) => match element.local_name().into_inner() {
+                // Separators are notes too, of a type; real notes have none.
+                name if name == kind && attribute(&element, "type").is_none() => {
+                    current = attribute(&element, "id").map(|id| (format!("{kind}:{id}"), String::new()));
+                }
+                "t" => is_text = true,
+                "tab" | "br" => current.iter_mut().for_each(|(_, text)| text.push(' ')),
+                _ => {}
+            },
+            Event::Text(text) if is_text => current.iter_mut().for_each(|(_, note)| note.push_str(&text)),
+            Event::GeneralRef(reference) if is_text => {
+                current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference)));
+            }
+            Event::End(element) => match element.local_name().into_inner() {
+                "t" => is_text = false,
+                "p" => current.iter_mut().for_each(|(_, text)| text.push(' ')),
+                name if name == kind => notes.extend(current.take()),
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(notes)
+}
+
+/// The title that someone gave the document; templates leave their own in.
+fn title_of_core(xml: &str) -> Option<String> {
+    let mut title = String::new();
+    let mut is_title = false;
+    let read = walk("docProps/core.xml", xml, |_, event| {
+        match event {
+            Event::Start(element) => is_title = element.local_name().into_inner() == "title",
+            Event::Text(text) if is_title => title.push_str(&text),
+            Event::GeneralRef(reference) if is_title => title.push_str(&resolved(&reference)),
+            Event::End(_) => is_title = false,
+            _ => {}
+        }
+        Ok(())
+    });
+    let generic = ["word document", "untitled", "document", "title"];
+    read.ok().map(|()| title).filter(|title| !title.trim().is_empty() && !generic.contains(&title.trim().to_lowercase().as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::package::tests::packed;
+    use super::*;
+
+    const TYPES: &str = r#"<Types><Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>"#;
+    const STYLES: &str = r#"<w:styles xmlns:w="w"><w:style w:styleId="H1"><w:name w:val="heading 1"/></w:style>
+        <w:style w:styleId="H2"><w:name w:val="heading 2"/></w:style><w:style w:styleId="C"><w:name w:val="Code"/></w:style></w:styles>"#;
+    const NOTES: &str = r#"<w:footnotes xmlns:w="w"><w:footnote w:id="0" w:type="separator"><w:p/></w:footnote>
+        <w:footnote w:id="2"><w:p><w:r><w:t>A &amp; B</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
+
+    const RELATIONS: &str =
+        r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/></Relationships>"#;
+
+    fn document(body: &str) -> Document {
+        let body = format!(r#"<?xml version="1.0"?><w:document xmlns:w="w" xmlns:mc="mc"><w:body>{body}</w:body></w:document>"#);
+        let file = packed(&[
+            ("[Content_Types].xml", TYPES.as_bytes()),
+            ("word/document.xml", body.as_bytes()),
+            ("word/styles.xml", STYLES.as_bytes()),
+            ("word/footnotes.xml", NOTES.as_bytes()),
+            ("word/_rels/document.xml.rels", RELATIONS.as_bytes()),
+            ("word/chunk.html", b"<p>inserted <b>text</b>"),
+        ]);
+        let document = crate::extract::extract(&file, "a.docx", None).unwrap();
+        document.check().unwrap();
+        document
+    }
+
+    fn p(style: &str, text: &str) -> String {
+        format!(r#"<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"#)
+    }
+
+    #[test]
+    fn headings_code_and_notes() {
+        let note = r#"<w:p><w:r><w:t>Text</w:t><w:footnoteReference w:id="2"/><w:tab/><w:t>&#xe9;</w:t></w:r></w:p>"#;
+        let document = document(&[p("H1", "One"), note.to_owned(), p("H2", "Sub"), p("C", "let a;"), p("C", "  b")].concat());
+        assert_eq!(document.text, "One\n\nText\té\n\nA & B\n\nSub\n\n```\nlet a;\n  b\n```");
+        assert_eq!(document.sections[1].headings, ["One", "Sub"]);
+        assert_eq!(document.title, "One");
+        assert!(document.pages.is_empty());
+    }
+
+    #[test]
+    fn a_table_is_rows_and_a_nested_one_stays_in_its_cell() {
+        let cell = |content: &str| format!("<w:tc>{content}</w:tc>");
+        let nested = format!("<w:tbl><w:tr>{}{}</w:tr></w:tbl>", cell(&p("", "x")), cell(&p("", "y")));
+        let table = format!(
+            "<w:tbl><w:tr>{}{}</w:tr><w:tr>{}{}</w:tr></w:tbl>",
+            cell(&p("", "a")),
+            cell(&[p("", "b"), p("", "c")].concat()),
+            cell(&nested),
+            cell("<w:p/>")
+        );
+        let document = document(&[p("", "before"), table, p("", "after")].concat());
+        assert_eq!(document.text, "before\n\na | b c\nx y |\n\nafter");
+        assert_eq!(document.blocks.len(), 1);
+    }
+
+    #[test]
+    fn alternatives_deletions_and_field_codes_are_read_once_or_not() {
+        let text_box = |text: &str| format!("<w:txbxContent>{}</w:txbxContent>", p("", text));
+        let runs = format!(
+            "<w:p><w:r><mc:AlternateContent><mc:Choice>{}</mc:Choice><mc:Fallback>{}</mc:Fallback></mc:AlternateContent></w:r>\
+             <w:del><w:r><w:delText>gone</w:delText></w:r></w:del><w:r><w:instrText>PAGE</w:instrText><w:t>kept</w:t></w:r></w:p>",
+            text_box("boxed"),
+            text_box("boxed")
+        );
+        assert_eq!(document(&runs).text, "kept\n\nboxed");
+    }
+
+    #[test]
+    fn chunks_stand_in_their_place_and_fractions_keep_their_line() {
+        let formula = "<w:p><m:oMath><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>b</m:t></m:r></m:den></m:f></m:oMath></w:p>";
+        let body = format!("{}<w:altChunk r:id=\"r1\"/>{formula}", p("", "before"));
+        assert_eq!(document(&body).text, "before\n\ninserted text\n\na/b");
+    }
+
+    #[test]
+    fn page_breaks_are_counted_once() {
+        let body = "<w:p><w:r><w:t>one</w:t><w:br w:type=\"page\"/></w:r></w:p>\
+             <w:p><w:r><w:lastRenderedPageBreak/><w:t>two, and</w:t><w:lastRenderedPageBreak/><w:t>three</w:t></w:r></w:p>";
+        let document = document(body);
+        assert_eq!(document.text, "one\n\ntwo, and\nthree");
+        let pages: Vec<_> = document.pages.iter().map(|page| (page.start, page.number)).collect();
+        assert_eq!(pages, [(0, 1), (5, 2), (14, 3)]);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let broken = packed(&[("[Content_Types].xml", TYPES.as_bytes()), ("word/document.xml", b"<w:p><w:r></w:p>")]);
+        let reason = read(&broken, "a.docx").unwrap_err().to_string();
+        assert!(reason.starts_with("damaged: `word/document.xml`: "), "{reason}");
+        let none = packed(&[("word/other.xml", b"")]);
+        assert_eq!(read(&none, "a.docx").unwrap_err().to_string(), "damaged: no `word/document.xml` in the zip archive");
+        let empty = packed(&[("word/document.xml", b"<w:document><w:body><w:p/></w:body></w:document>")]);
+        assert_eq!(read(&empty, "a.docx").unwrap_err().to_string(), "no text");
+    }
+}

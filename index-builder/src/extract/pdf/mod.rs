@@ -1,0 +1,309 @@
+//! PDF, read by `unpdf`: its pages hold paragraphs, headings, lists and tables in reading order.
+//!
+//! What the reader could not make out is told: as a warning where some text was lost, as a refusal where none is left. A file
+//! that opens with the empty password is read; a file that needs another one is refused. Where the reader finds no page or no
+//! text, `lopdf` is asked, which knows nothing of layout but repairs some files and reads some fonts that it does not.
+
+mod overprint;
+mod words;
+
+use unpdf::model::{ListStyle, Table};
+use unpdf::parser::TextBlock;
+use unpdf::parser::backend::RawBackend;
+use unpdf::{Block, Error, Page, ParseOptions, PdfParser};
+
+use super::document::{Document, Format};
+use super::draft::Draft;
+use super::{Refusal, title_or_name};
+use words::{Hyphens, is_unreadable, readable, unreadable_percent};
+
+/// The longest document that is read, in pages.
+const PAGES_MAX: u32 = 5_000;
+/// Above this share of unreadable characters, in percent, a page is reported; above the next, its text is left out.
+const UNREADABLE_PERCENT: usize = 5;
+const GARBAGE_PERCENT: usize = 40;
+
+/// Most inflated bytes of one stream.
+const STREAM_MAX_BYTES: usize = 64 << 20;
+
+/// Reads a PDF.
+pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
+    // The reader wants the header first; files that went through mail or HTTP have lines before it.
+    let start = bytes.windows(5).position(|five| five == b"%PDF-").unwrap_or(0);
+    let bytes = &bytes[start..];
+    read_with_layout(bytes, name).or_else(|refusal| match refusal == Refusal::password_protected() {
+        true => Err(refusal),
+        false => read_without_layout(bytes, name).ok_or(refusal),
+    })
+}
+
+fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
+    // One page after the other: this process has one file to read, its parent runs one process a core.
+    let options = ParseOptions::new().lenient().sequential();
+    let parser = PdfParser::from_bytes_with_options(bytes, options).map_err(refusal)?;
+    if parser.page_count() > PAGES_MAX {
+        return Err(Refusal::new(format!("{} pages; at most {PAGES_MAX} are read", parser.page_count())));
+    }
+    let is_encrypted = parser.is_encrypted();
+    let document = parser.parse().map_err(refusal)?;
+
+    let mut draft = Draft::default();
+    let mut hyphens = Hyphens::default();
+    document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
+    let suspect = document.pages.iter().any(overprint::is_suspect);
+    let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
+    let mut silent_pages = Vec::new();
+    let mut unreadable_pages = Vec::new();
+    for page in &document.pages {
+        let before = draft.len();
+        match unreadable_percent(&page.plain_text()) {
+            percent if percent > GARBAGE_PERCENT => unreadable_pages.push(page.number),
+            percent => {
+                if percent > UNREADABLE_PERCENT {
+                    draft.warn(format!("page {}: unreadable text layer ({percent} % of its characters)", page.number));
+                }
+                let backend = backend.as_ref().filter(|_| overprint::is_suspect(page));
+                match backend.and_then(|backend| overprint::mended(backend, page.number)) {
+                    Some(blocks) => add_blocks(&mut draft, page.number, &blocks, &hyphens),
+                    None => add_page(&mut draft, page, &hyphens),
+                }
+            }
+        }
+        if draft.len() == before {
+            silent_pages.push(page.number);
+        }
+    }
+    let pages = document.pages.len();
+    if draft.is_empty() {
+        let paints_images = document.pages.iter().any(|page| page.image_op_count > 0);
+        let drops_runs = document.extraction_quality.suppressed_text_runs > 0;
+        return Err(match () {
+            () if is_encrypted => Refusal::new(format!("encrypted, and no text without a password ({})", count(pages))),
+            () if pages == 0 => Refusal::damaged("no pages found"),
+            () if drops_runs || !unreadable_pages.is_empty() => Refusal::new(format!("unreadable text layer ({})", count(pages))),
+            () if paints_images => Refusal::new(format!("no text layer ({}); scanned?", count(pages))),
+            () => Refusal::new(format!("no text ({})", count(pages))),
+        });
+    }
+    warn_of_losses(&mut draft, &document.extraction_quality);
+    if !unreadable_pages.is_empty() {
+        draft.warn(format!("unreadable text layer, left out: {}", list_of_pages(&unreadable_pages)));
+    }
+    silent_pages.retain(|page| !unreadable_pages.contains(page));
+    if !silent_pages.is_empty() {
+        draft.warn(format!("no text: {} of {pages}", list_of_pages(&silent_pages)));
+    }
+    let guessed: Vec<u32> =
+        document.pages.iter().filter(|page| page.ambiguous_layout_regions > 0).map(|page| page.number).collect();
+    if !guessed.is_empty() {
+        draft.warn(format!("columns may be mixed: {}", list_of_pages(&guessed)));
+    }
+    let title = document.metadata.title.filter(|title| is_title(title)).or_else(|| draft.opening_heading());
+    Ok(draft.finish(Format::Pdf, &title_or_name(title, name)))
+}
+
+/// The bare text of each page, where there is any.
+fn read_without_layout(bytes: &[u8], name: &str) -> Option<Document> {
+    let options = lopdf::LoadOptions { max_decompressed_size: Some(STREAM_MAX_BYTES), ..lopdf::LoadOptions::default() };
+    let document = lopdf::Document::load_mem_with_options(bytes, options).ok()?;
+    // Loaded with the empty password it no longer says that it was encrypted; its file does.
+    if document.is_encrypted() || bytes.windows(8).any(|eight| eight == b"/Encrypt") {
+        return None;
+    }
+    let mut draft = Draft::default();
+    for number in document.get_pages().into_keys().take(PAGES_MAX as usize) {
+        draft.page(number);
+        let text = document.extract_text_with_limit(&[number], STREAM_MAX_BYTES).unwrap_or_default();
+        if unreadable_percent(&text) <= UNREADABLE_PERCENT {
+            draft.paragraph(&readable(&text));
+        }
+    }
+    if draft.is_empty() {
+        return None;
+    }
+    draft.warn("damaged or in odd fonts; read without its layout");
+    Some(draft.finish(Format::Pdf, &title_or_name(None, name)))
+}
+
+fn refusal(cause: Error) -> Refusal {
+    match cause {
+        Error::Encrypted | Error::InvalidPassword => Refusal::password_protected(),
+        Error::UnknownFormat => Refusal::damaged("no `%PDF-` header"),
+        // An encryption that is not understood keeps the text as well as a password does.
+        Error::PdfParse(what) if what.starts_with("Encrypt") => Refusal::new("password-protected (encryption not understood)"),
+        cause => Refusal::damaged(cause),
+    }
+}
+
+fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
+    draft.page(page.number);
+    let mut is_in_list = false;
+    for block in &page.elements {
+        let was_in_list = std::mem::take(&mut is_in_list);
+        match block {
+            Block::Paragraph(paragraph) => {
+                let text = hyphens.join(&readable(&paragraph.plain_text()));
+                match (paragraph.heading_level(), &paragraph.style.list_info) {
+                    (Some(level), _) => draft.heading(level, &text),
+                    (None, Some(item)) => {
+                        is_in_list = true;
+                        let indent = "  ".repeat(usize::from(item.level));
+                        let text = match &item.style {
+                            ListStyle::Unordered { marker } => {
+                                format!("{indent}- {}", text.trim_start_matches(*marker).trim_start())
+                            }
+                            ListStyle::Ordered { .. } => format!("{indent}{text}"),
+                        };
+                        if was_in_list { draft.line(&text) } else { draft.paragraph(&text) }
+                    }
+                    (None, None) => draft.paragraph(&text),
+                }
+            }
+            Block::Table(table) => draft.table(&rows(table, hyphens)),
+            Block::Code { content } => draft.code(&readable(content)),
+            Block::Raw { content } => draft.paragraph(&hyphens.join(&readable(content))),
+            Block::Image { .. } | Block::HorizontalRule | Block::PageBreak | Block::SectionBreak => {}
+        }
+    }
+}
+
+fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], hyphens: &Hyphens) {
+    draft.page(number);
+    for block in blocks {
+        let text = hyphens.join(&readable(&block.text()));
+        match block.heading_level {
+            0 => draft.paragraph(&text),
+            level => draft.heading(level, &text),
+        }
+    }
+}
+
+fn rows(table: &Table, hyphens: &Hyphens) -> Vec<Vec<String>> {
+    let cell = |cell: &unpdf::TableCell| {
+        let paragraphs: Vec<String> = cell.content.iter().map(|paragraph| readable(&paragraph.plain_text())).collect();
+        hyphens.join(&paragraphs.join(" "))
+    };
+    table.rows.iter().map(|row| row.cells.iter().map(cell).collect()).collect()
+}
+
+fn warn_of_losses(draft: &mut Draft, quality: &unpdf::ExtractionQuality) {
+    let losses = [
+        (quality.undecodable_content_streams, "content streams cannot be decoded; text is missing"),
+        (quality.suppressed_text_runs, "pieces of text in fonts without a character map; left out"),
+        (quality.suppressed_ocr_pages, "pages with an unreadable recognised text; left out"),
+        (quality.unresolved_page_nodes, "branches of the page tree cannot be read; pages are missing"),
+    ];
+    for (count, what) in losses.into_iter().filter(|(count, _)| *count > 0) {
+        draft.warn(format!("{count} {what}"));
+    }
+    if quality.pages_incomplete && quality.unresolved_page_nodes == 0 {
+        draft.warn("pages are missing");
+    }
+    if quality.xref_reconstructed {
+        draft.warn("damaged; read by searching for its objects");
+    }
+}
+
+/// Whether the title of the metadata was written by a person.
+fn is_title(title: &str) -> bool {
+    let title = title.trim();
+    let lower = title.to_lowercase();
+    let is_file = [".doc", ".docx", ".pdf", ".tex", ".dvi", ".indd", ".qxd", ".ppt", ".pptx", ".xls", ".odt", ".rtf", ".ps"]
+        .iter()
+        .any(|ending| lower.ends_with(ending));
+    let is_generic = ["untitled", "microsoft word", "powerpoint presentation", "print", "title"].contains(&lower.as_str());
+    title.chars().filter(|char| char.is_alphabetic()).count() > 2
+        && !is_file
+        && !is_generic
+        && !lower.starts_with("microsoft word - ")
+        && !title.chars().any(is_unreadable)
+}
+
+/// `1 page` or `3 pages`.
+fn count(pages: usize) -> String {
+    format!("{pages} {}", if pages == 1 { "page" } else { "pages" })
+}
+
+/// `page 3` or `pages 1, 2, 5 and 40 more`.
+fn list_of_pages(pages: &[u32]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = pages.iter().take(SHOWN).map(u32::to_string).collect();
+    let noun = if pages.len() == 1 { "page" } else { "pages" };
+    match pages.len().saturating_sub(SHOWN) {
+        0 => format!("{noun} {}", shown.join(", ")),
+        more => format!("{noun} {} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A PDF of one page for each content stream, without a cross-reference table: readers have to search for the objects.
+    fn pdf(contents: &[&str], more: &str) -> Vec<u8> {
+        let kids: Vec<String> = (0..contents.len()).map(|index| format!("{} 0 R", 10 + 2 * index)).collect();
+        let mut file = format!(
+            "%PDF-1.4\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n\
+             2 0 obj\n<</Type/Pages/Count {}/Kids[{}]/MediaBox[0 0 600 800]/Resources<</Font<</F 3 0 R>>>>>>\nendobj\n\
+             3 0 obj\n<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>\nendobj\n\
+             4 0 obj\n<</Title(The Mill)>>\nendobj\n",
+            contents.len(),
+            kids.join(" ")
+        );
+        for (index, content) in contents.iter().enumerate() {
+            let (page, stream) = (10 + 2 * index, 11 + 2 * index);
+            file.push_str(&format!("{page} 0 obj\n<</Type/Page/Parent 2 0 R/Contents {stream} 0 R>>\nendobj\n"));
+            file.push_str(&format!("{stream} 0 obj\n<</Length {}>>\nstream\n{content}\nendstream\nendobj\n", content.len()));
+        }
+        file.push_str(&format!("trailer\n<</Root 1 0 R/Info 4 0 R{more}>>\n%%EOF\n"));
+        file.into_bytes()
+    }
+
+    #[test]
+    fn pages_keep_their_numbers_and_line_ends_lose_their_hyphens() {
+        let one = "BT /F 12 Tf 50 700 Td (The mill by the river ground the flour of three villa-) Tj 0 -14 Td (ges day and night.) Tj ET";
+        let file = [b"junk before\n".to_vec(), pdf(&[one, "", "BT /F 12 Tf 50 700 Td (Third page.) Tj ET"], "")].concat();
+        let document = read(&file, "mill.pdf").unwrap();
+        document.check().unwrap();
+        assert_eq!(document.text, "The mill by the river ground the flour of three villages day and night.\n\nThird page.");
+        assert_eq!(document.title, "The Mill");
+        assert_eq!((document.page_at(0), document.page_at(document.text.len() - 1)), (Some(1), Some(3)));
+        assert!(document.warnings.contains(&"no text: page 2 of 3".to_owned()), "{:?}", document.warnings);
+    }
+
+    #[test]
+    fn text_that_is_drawn_twice_is_read_once() {
+        let twice =
+            "BT /F 12 Tf 50 700 Td (Flour) Tj ET BT /F 12 Tf 50.4 700 Td (Flour) Tj ET BT /F 12 Tf 50 680 Td (and flour) Tj ET";
+        assert_eq!(read(&pdf(&[twice], ""), "a.pdf").unwrap().text.replace(['\n', ' '], ""), "Flourandflour");
+    }
+
+    #[test]
+    fn a_page_without_text_is_refused() {
+        let reason = |file: &[u8]| read(file, "a.pdf").unwrap_err().to_string();
+        assert_eq!(reason(&pdf(&["0 0 m 9 9 l S"], "")), "no text (1 page)");
+        assert_eq!(reason(&pdf(&["BI /W 1 /H 1 /BPC 8 /CS /G ID x EI"], "")), "no text layer (1 page); scanned?");
+    }
+
+    #[test]
+    fn an_encrypted_file_is_never_a_document() {
+        let encrypt = "/Encrypt<</Filter/Standard/V 1/R 2/P -4/O(00000000000000000000000000000000)/U(00000000000000000000000000000000)>>\
+                       /ID[(0000000000000000)(0000000000000000)]";
+        let reason = read(&pdf(&["BT /F 12 Tf 50 700 Td (x) Tj ET"], encrypt), "a.pdf").unwrap_err();
+        assert_eq!(reason.to_string(), "password-protected");
+    }
+
+    #[test]
+    fn titles_by_machines_are_no_titles() {
+        assert!(is_title("The Mill") && is_title("Отчёт"));
+        for title in ["untitled", "Microsoft Word - a.doc", "report.PDF", "  ", "12-34", "a\u{fffd}bcd"] {
+            assert!(!is_title(title), "{title}");
+        }
+    }
+
+    #[test]
+    fn long_lists_of_pages_are_cut() {
+        assert_eq!(list_of_pages(&[3]), "page 3");
+        assert_eq!(list_of_pages(&(1..=10).collect::<Vec<_>>()), "pages 1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
+    }
+}

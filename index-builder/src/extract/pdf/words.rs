@@ -1,0 +1,117 @@
+//! Words as a reader means them, not as a page shows them: ligatures spelled out, line-end hyphens gone, font codes dropped.
+
+use std::collections::HashSet;
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Words that follow a hyphen that stays: `long- and short-term`.
+const AFTER_SUSPENDED: [&str; 18] =
+    ["and", "or", "to", "nor", "versus", "und", "oder", "bis", "sowie", "et", "ou", "y", "o", "e", "en", "of", "och", "i"];
+
+/// The words of a document that are written with a hyphen within a line.
+#[derive(Debug, Default)]
+pub(super) struct Hyphens {
+    compounds: HashSet<String>,
+}
+
+impl Hyphens {
+    /// Remembers the compounds of a page.
+    pub(super) fn learn(&mut self, text: &str) {
+        let words = text.split(|char: char| !char.is_alphanumeric() && char != '-');
+        self.compounds.extend(words.filter(|word| word.trim_matches('-').contains('-')).map(str::to_lowercase));
+    }
+
+    /// Joins the words that a line end split: `vil- lages` is `villages`, `load- carrying` keeps its hyphen where the document
+    /// writes `load-carrying` elsewhere, and `long- and short-term` stays as it is.
+    pub(super) fn join(&self, text: &str) -> String {
+        let mut joined = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(['-', '\u{2010}']) {
+            let hyphen_len = rest[at..].chars().next().map_or(1, char::len_utf8);
+            let after = &rest[at + hyphen_len..];
+            joined.push_str(&rest[..at]);
+            let head = tail_of_letters(&joined);
+            let gap = after.len() - after.trim_start_matches([' ', '\n']).len();
+            let next = &after[gap..];
+            let word = &next[..next.find(|char: char| !char.is_alphabetic()).unwrap_or(next.len())];
+            let is_split = gap > 0
+                && head.chars().count() > 1
+                && head.chars().next_back().is_some_and(char::is_lowercase)
+                && word.starts_with(char::is_lowercase)
+                && !AFTER_SUSPENDED.contains(&word);
+            match is_split {
+                true if self.compounds.contains(&format!("{head}-{word}").to_lowercase()) => joined.push('-'),
+                true => {}
+                false => joined.push_str(&rest[at..at + hyphen_len + gap]),
+            }
+            rest = next;
+        }
+        joined.push_str(rest);
+        joined
+    }
+}
+
+/// Whether a character means nothing outside the font that it was written in.
+pub(super) fn is_unreadable(char: char) -> bool {
+    matches!(char, '\u{fffd}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}') || (char.is_control() && !char.is_whitespace())
+}
+
+/// The share of characters that mean nothing, in percent.
+pub(super) fn unreadable_percent(text: &str) -> usize {
+    let (mut all, mut unreadable) = (0, 0);
+    for char in text.chars().filter(|char| !char.is_whitespace()) {
+        all += 1;
+        unreadable += usize::from(is_unreadable(char));
+    }
+    unreadable * 100 / all.max(1)
+}
+
+/// The text with ligatures and presentation forms spelled out and without unreadable characters; the bullets of the Symbol and
+/// Wingdings fonts are what they look like.
+pub(super) fn readable(text: &str) -> String {
+    let mut clear = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\u{fb00}'..='\u{fb17}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' => {
+                clear.extend(std::iter::once(char).nfkc());
+            }
+            '\u{f0b7}' | '\u{f0a7}' | '\u{f076}' | '\u{f0d8}' => clear.push('•'),
+            '\u{fffd}' => clear.push(char),
+            char if is_unreadable(char) => {}
+            char => clear.push(char),
+        }
+    }
+    clear
+}
+
+fn tail_of_letters(text: &str) -> &str {
+    let start = text.char_indices().rev().take_while(|(_, char)| char.is_alphabetic()).last().map_or(text.len(), |(at, _)| at);
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hyphens_go_where_a_line_end_put_them() {
+        let mut hyphens = Hyphens::default();
+        hyphens.learn("a Load-carrying nut, self-locking");
+        let join = |text: &str| hyphens.join(text);
+        assert_eq!(join("vil- lages and the load- carrying nut"), "villages and the load-carrying nut");
+        assert_eq!(
+            join("long- and short-term, pages 3 - 5, a - b, A- level, x- axis"),
+            "long- and short-term, pages 3 - 5, a - b, A- level, x- axis"
+        );
+        assert_eq!(join("Müh-\nlen-"), "Mühlen-");
+        assert_eq!(join("- item"), "- item");
+        assert_eq!(join("well-known über‐ all"), "well-known überall");
+    }
+
+    #[test]
+    fn ligatures_are_spelled_out_and_codes_dropped() {
+        assert_eq!(readable("e\u{fb03}cient \u{f0b7} \u{e001}x\u{2}"), "efficient • x");
+        assert_eq!(readable("\u{fefb}"), "\u{644}\u{627}");
+        assert_eq!(unreadable_percent("ab \u{e001}\u{fffd}"), 50);
+    }
+}

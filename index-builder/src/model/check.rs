@@ -1,0 +1,140 @@
+//! Whether a folder holds the model: digests first, meaning where a small file was rewritten.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// What a file has to say; the error says what does not fit.
+type Meaning = fn(&Value) -> Result<(), String>;
+
+/// One file of the model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    /// Its size as published.
+    pub(super) bytes: u64,
+    sha256: &'static str,
+    /// What makes a file with another digest good as well. None: the digest alone counts.
+    meaning: Option<Meaning>,
+}
+
+impl Part {
+    /// No file of the model is larger.
+    pub(super) const MAX_BYTES: u64 = 100_000_000;
+}
+
+/// The files of all-MiniLM-L6-v2, small ones first.
+pub(super) const FILES: [Part; 3] = [
+    Part {
+        name: "config.json",
+        bytes: 612,
+        sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        meaning: Some(config),
+    },
+    Part {
+        name: "tokenizer.json",
+        bytes: 466_247,
+        sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        meaning: Some(tokenizer),
+    },
+    Part {
+        name: "model.safetensors",
+        bytes: 90_868_376,
+        sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        meaning: None,
+    },
+];
+
+/// Digest of the published `vocab.txt`: one token a line, in the order of their ids.
+const VOCABULARY_SHA256: &str = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3";
+
+/// Checks all files of `folder`; the error is one line that names the file.
+pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
+    FILES.iter().try_for_each(|part| check_file(&folder.join(part.name), part))
+}
+
+/// Checks one file; the error is one line that names it.
+pub(super) fn check_file(path: &Path, part: &Part) -> Result<(), String> {
+    let wrong = |what: String| format!("{}: {what}", path.display());
+    let digest = sha256(path).map_err(|cause| wrong(cause.to_string()))?;
+    if digest == part.sha256 {
+        return Ok(());
+    }
+    let expected = part.sha256;
+    let Some(meaning) = part.meaning else {
+        return Err(wrong(format!("sha256 is {digest}, {expected} is right; the file is of another model or damaged")));
+    };
+    let bytes = std::fs::read(path).map_err(|cause| wrong(cause.to_string()))?;
+    let parsed = serde_json::from_slice(&bytes).map_err(|cause| format!("not JSON: {cause}"));
+    parsed
+        .and_then(|value| meaning(&value))
+        .map_err(|why| wrong(format!("sha256 is {digest}, {expected} is right, and it says something else: {why}")))
+}
+
+/// Digest of a file, in hexadecimal. A file larger than any of the model is an error.
+pub(super) fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?.take(Part::MAX_BYTES + 1);
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut total = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        total += read as u64;
+        if total > Part::MAX_BYTES {
+            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "far larger than the model's file"));
+        }
+        hasher.update(&buffer[..read]);
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The network's shape.
+fn config(value: &Value) -> Result<(), String> {
+    let expected = serde_json::json!({
+        "model_type": "bert", "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536,
+        "vocab_size": 30522, "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+    });
+    let fields = expected.as_object().into_iter().flatten();
+    match fields.into_iter().find(|(name, right)| value.get(name.as_str()) != Some(right)) {
+        Some((name, right)) => Err(format!("`{name}` is not {right}")),
+        None => Ok(()),
+    }
+}
+
+/// The tokenizer's kind and vocabulary. Truncation and padding may differ: they are set by whoever opens it.
+fn tokenizer(value: &Value) -> Result<(), String> {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+    for (pointer, right) in
+        [("/model/type", "WordPiece"), ("/model/continuing_subword_prefix", "##"), ("/normalizer/type", "BertNormalizer")]
+    {
+        if text(pointer) != Some(right) {
+            return Err(format!("`{pointer}` is not `{right}`"));
+        }
+    }
+    if value.pointer("/normalizer/lowercase") != Some(&Value::Bool(true)) {
+        return Err("`/normalizer/lowercase` is not true".to_owned());
+    }
+    let vocabulary = value.pointer("/model/vocab").and_then(Value::as_object).ok_or("no vocabulary")?;
+    let mut tokens: Vec<_> = vocabulary.iter().map(|(token, id)| (id.as_u64(), token)).collect();
+    tokens.sort_unstable();
+    let mut hasher = Sha256::new();
+    for (_, token) in &tokens {
+        hasher.update(token.as_bytes());
+        hasher.update(b"\n");
+    }
+    let is_dense = tokens.iter().zip(0..).all(|((id, _), place)| *id == Some(place));
+    if !is_dense || hex(&hasher.finalize()) != VOCABULARY_SHA256 {
+        return Err("its vocabulary is another one".to_owned());
+    }
+    Ok(())
+}

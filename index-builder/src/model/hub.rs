@@ -1,0 +1,71 @@
+//! The model from the Hugging Face hub, or from the mirror that `HF_ENDPOINT` names.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use hf_hub::api::sync::{ApiBuilder, ApiError};
+
+use super::check::{FILES, Part, check_file};
+use super::{Failure, Growth, NAME, OWNER, Progress, SILENCE};
+
+/// The hub, where no mirror is named.
+const HUB: &str = "https://huggingface.co";
+
+/// Fetches the model into `fresh`, which lies in `work`. Returns where it came from.
+pub(super) fn fetch(work: &Path, fresh: &Path, progress: &Progress) -> Result<String, Failure> {
+    let mirror = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
+    fetch_from(mirror.as_deref().unwrap_or(HUB), work, fresh, progress)
+}
+
+/// As [`fetch`], with the address of the hub in the caller's hand.
+pub(super) fn fetch_from(endpoint: &str, work: &Path, fresh: &Path, progress: &Progress) -> Result<String, Failure> {
+    progress.begin(&format!("downloading from {endpoint}"), FILES.iter().map(|part| part.bytes).sum());
+    std::fs::create_dir_all(fresh).map_err(|cause| Failure::new(format!("{}: {cause}", fresh.display())))?;
+    for part in FILES {
+        let downloaded = download(endpoint, work, part.name, progress)?;
+        // What the client hands out is a link into its own store.
+        let stored = downloaded.canonicalize().and_then(|stored| std::fs::rename(stored, fresh.join(part.name)));
+        stored.map_err(|cause| Failure::new(format!("{}: {cause}", part.name)))?;
+        // A small file that is wrong spares the large one.
+        check(fresh, &part)?;
+    }
+    Ok(format!("{endpoint}/{OWNER}/{NAME}"))
+}
+
+/// Downloads one file below `work`, giving up when nothing arrives any more.
+///
+/// The client blocks, so it has a thread of its own; one that has stalled is left behind and ends with the process.
+fn download(endpoint: &str, work: &Path, name: &'static str, progress: &Progress) -> Result<PathBuf, Failure> {
+    let builder = ApiBuilder::new().with_endpoint(endpoint.to_owned()).with_cache_dir(work.join("hub"));
+    // Two quick retries: the user waits, and there may be another way.
+    let builder = builder.with_progress(false).with_retries(2).with_token(None);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let downloaded = builder.build().and_then(|api| api.model(format!("{OWNER}/{NAME}")).download(name));
+        // Nobody listens any more once the download was given up.
+        drop(sender.send(downloaded));
+    });
+    let mut growth = Growth::new();
+    loop {
+        match receiver.recv_timeout(Duration::from_millis(200)) {
+            Ok(Ok(path)) => return Ok(path),
+            Ok(Err(error)) => return Err(Failure::new(format!("{endpoint}: {name}: {}", innermost(&error)))),
+            Err(RecvTimeoutError::Timeout) if !growth.has_stalled(work, progress) => {}
+            Err(_) => return Err(Failure::new(format!("{endpoint}: {name}: nothing arrived for {} s", SILENCE.as_secs()))),
+        }
+    }
+}
+
+fn check(fresh: &Path, part: &Part) -> Result<(), Failure> {
+    check_file(&fresh.join(part.name), part).map_err(Failure::new)
+}
+
+/// The innermost cause: what stands above it repeats the address.
+fn innermost(error: &ApiError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string().lines().next().unwrap_or_default().to_owned()
+}

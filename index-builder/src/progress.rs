@@ -1,0 +1,116 @@
+//! What a person sees while a build runs: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often a plain line is printed while a stage runs.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where progress goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Bars on standard error.
+    Bars,
+    /// Lines on standard error.
+    Lines,
+    /// Nowhere.
+    Quiet,
+}
+
+impl Progress {
+    /// Bars on a terminal, lines elsewhere.
+    pub(crate) fn detect(quiet: bool) -> Self {
+        match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Self::Quiet,
+            (false, true) => Self::Bars,
+            (false, false) => Self::Lines,
+        }
+    }
+
+    /// Begins a stage of `total` things, named in the plural: `files`, `chunks`.
+    pub(crate) fn stage(self, name: &'static str, things: &'static str, total: usize) -> Stage {
+        let bar = (self == Self::Bars && total > 0).then(|| {
+            let bar = ProgressBar::new(total as u64);
+            let template = format!("{name:<11} {{bar:30}} {{human_pos}} of {{human_len}} {things}  {{per_sec}}  {{eta}} left");
+            bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let started = Instant::now();
+        Stage { name, things, total, started, done: AtomicUsize::new(0), bar, lines: self == Self::Lines, printed: Mutex::new(started) }
+    }
+
+    /// Says one thing.
+    pub(crate) fn say(self, text: &str) {
+        if self != Self::Quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// One running stage.
+pub(crate) struct Stage {
+    name: &'static str,
+    things: &'static str,
+    total: usize,
+    started: Instant,
+    done: AtomicUsize,
+    bar: Option<ProgressBar>,
+    lines: bool,
+    printed: Mutex<Instant>,
+}
+
+impl Stage {
+    /// Counts `count` more things as done.
+    pub(crate) fn advance(&self, count: usize) {
+        let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
+        if let Some(bar) = &self.bar {
+            bar.inc(count as u64);
+        }
+        if !self.lines {
+            return;
+        }
+        let Ok(mut printed) = self.printed.try_lock() else { return };
+        if printed.elapsed() >= PLAIN_INTERVAL {
+            *printed = Instant::now();
+            eprintln!("{}", plain_line(self.name, self.things, done, self.total, self.started.elapsed()));
+        }
+    }
+
+    /// Ends the stage and says how many seconds it took.
+    pub(crate) fn finish(self) -> f64 {
+        let elapsed = self.started.elapsed();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let done = self.done.into_inner();
+        if (self.lines || self.bar.is_some()) && self.total > 0 {
+            let per_second = done as f64 / elapsed.as_secs_f64().max(1e-9);
+            eprintln!("{:<11} {done} {} in {:.1} s ({per_second:.1} a second)", self.name, self.things, elapsed.as_secs_f64());
+        }
+        elapsed.as_secs_f64()
+    }
+}
+
+fn plain_line(name: &str, things: &str, done: usize, total: usize, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(1e-9);
+    let per_second = done as f64 / seconds;
+    let left = if done == 0 { 0.0 } else { total.saturating_sub(done) as f64 / per_second };
+    let percent = 100 * done / total.max(1);
+    format!("{name:<11} {done} of {total} {things} ({percent} %), {per_second:.1} a second, {left:.0} s left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_tells_rate_and_time_left() {
+        let line = plain_line("embedding", "chunks", 50, 200, Duration::from_secs(10));
+        assert_eq!(line, "embedding   50 of 200 chunks (25 %), 5.0 a second, 30 s left");
+    }
+}

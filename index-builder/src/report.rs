@@ -1,0 +1,124 @@
+//! What a build did: for people as text, for machines as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The outcome of one build.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    /// The file that was written.
+    pub(crate) index: String,
+    /// Its digest.
+    pub(crate) digest: String,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// The embedding model.
+    pub(crate) model: String,
+    /// Files found in the source.
+    pub(crate) files: usize,
+    /// Documents in the index.
+    pub(crate) documents: usize,
+    /// Of these, taken from the cache instead of being extracted again.
+    pub(crate) documents_unchanged: usize,
+    /// Pages of the documents that have pages.
+    pub(crate) pages: u64,
+    /// Chunks in the index.
+    pub(crate) chunks: usize,
+    /// Of these, embedded by this build; the others were known.
+    pub(crate) chunks_embedded: usize,
+    /// Files that are not in the index, and why.
+    pub(crate) skipped: Vec<Remark>,
+    /// Documents that are in the index, but not whole or not surely right.
+    pub(crate) warnings: Vec<Remark>,
+    /// Seconds per stage.
+    pub(crate) seconds: Seconds,
+}
+
+/// Something to know about one file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Remark {
+    /// The file, as its source names it.
+    pub(crate) source: String,
+    /// What there is to know.
+    pub(crate) reason: String,
+}
+
+/// Seconds per stage.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Seconds {
+    /// Listing the source.
+    pub(crate) list: f64,
+    /// Reading, extracting and chunking.
+    pub(crate) extract: f64,
+    /// Embedding.
+    pub(crate) embed: f64,
+    /// Writing the index.
+    pub(crate) write: f64,
+    /// All of it.
+    pub(crate) total: f64,
+}
+
+/// Lines of each kind of remark that the text shows; the JSON has them all.
+const SHOWN_REMARKS: usize = 50;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, .. } = self;
+        writeln!(f, "index     {} ({:.1} MB)", self.index, self.bytes as f64 / 1e6)?;
+        writeln!(f, "digest    {}", self.digest)?;
+        writeln!(f, "model     {}", self.model)?;
+        writeln!(f, "documents {} of {} files ({} unchanged), {} pages", self.documents, self.files, self.documents_unchanged, self.pages)?;
+        writeln!(f, "chunks    {} ({} embedded, {} known)", self.chunks, self.chunks_embedded, self.chunks - self.chunks_embedded)?;
+        writeln!(
+            f,
+            "seconds   {:.1} (list {:.1}, extract {:.1}, embed {:.1}, write {:.1})",
+            seconds.total, seconds.list, seconds.extract, seconds.embed, seconds.write
+        )?;
+        write_remarks(f, "warning", &self.warnings)?;
+        write_remarks(f, "skipped", &self.skipped)
+    }
+}
+
+fn write_remarks(f: &mut fmt::Formatter<'_>, kind: &str, remarks: &[Remark]) -> fmt::Result {
+    for Remark { source, reason } in remarks.iter().take(SHOWN_REMARKS) {
+        writeln!(f, "{kind}   {source}: {reason}")?;
+    }
+    if remarks.len() > SHOWN_REMARKS {
+        writeln!(f, "{kind}   and {} more; all of them are in the JSON report (`--report FILE`)", remarks.len() - SHOWN_REMARKS)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_skipped_file_is_named_with_its_reason() {
+        let skipped: Vec<Remark> =
+            (0..60).map(|n| Remark { source: format!("{n}.pdf"), reason: "password-protected".to_owned() }).collect();
+        let report = Report {
+            index: "kb.omni".to_owned(),
+            digest: "d".repeat(64),
+            bytes: 1_500_000,
+            model: "m".to_owned(),
+            files: 62,
+            documents: 2,
+            documents_unchanged: 1,
+            pages: 3,
+            chunks: 10,
+            chunks_embedded: 4,
+            skipped,
+            warnings: Vec::new(),
+            seconds: Seconds::default(),
+        };
+        let text = report.to_string();
+        assert!(text.contains("documents 2 of 62 files (1 unchanged), 3 pages\n"), "{text}");
+        assert!(text.contains("chunks    10 (4 embedded, 6 known)\n"), "{text}");
+        assert!(text.contains("skipped   49.pdf: password-protected\n"), "{text}");
+        assert!(text.contains("skipped   and 10 more; all of them are in the JSON report (`--report FILE`)\n"), "{text}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["skipped"].as_array().unwrap().len(), 60);
+    }
+}

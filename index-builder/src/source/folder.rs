@@ -1,0 +1,199 @@
+//! Documents of a folder, or one file.
+//!
+//! Hidden files and folders (leading dot) and office lock files (`~$..`) are left out. Links to folders are never followed, so
+//! there are no loops and nothing is read twice. A link to a file is read under its own name where its target lies inside of
+//! the folder and is hidden (mounted volumes look like that), never where it leads out of the folder.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use omni_llm::error::{Code, Error, Result};
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Content, Entry, Listing, Reason, is_hidden};
+
+/// A folder or a single file.
+pub(crate) struct Folder {
+    /// As the caller wrote it.
+    named: PathBuf,
+    /// The folder that paths are below of.
+    root: PathBuf,
+    /// The name of the only file, if a file was named.
+    only: Option<PathBuf>,
+    max_bytes: u64,
+}
+
+impl Folder {
+    /// Opens the folder or file at `path`.
+    pub(super) fn open(path: &Path, max_bytes: u64) -> Result<Self> {
+        let refused = |code, what: &dyn std::fmt::Display| Error::new(code, format!("`{}`: {what}", path.display()));
+        let metadata = std::fs::metadata(path).map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound => refused(Code::NotFound, &"no such folder or file; check the path"),
+            ErrorKind::PermissionDenied => refused(Code::InvalidRequest, &"permission denied; allow the builder to read it"),
+            _ => refused(Code::InvalidRequest, &cause),
+        })?;
+        let named = path.to_owned();
+        if metadata.is_dir() {
+            return Ok(Self { root: named.clone(), named, only: None, max_bytes });
+        }
+        let (Some(name), true) = (path.file_name(), metadata.is_file()) else {
+            return Err(refused(Code::InvalidRequest, &"neither a folder nor a regular file; name a folder or a file"));
+        };
+        let root = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { named, root, only: Some(name.into()), max_bytes })
+    }
+
+    /// What the caller named: the folder or the file.
+    pub(super) fn named(&self) -> &Path {
+        &self.named
+    }
+
+    /// Lists the files, in no certain order.
+    pub(super) fn list(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
+        if let Some(name) = &self.only {
+            let path = self.root.join(name);
+            let metadata = std::fs::metadata(&path).map_err(|cause| Error::io(&path, cause))?;
+            self.push(&mut listing, name, &metadata);
+            return Ok(listing);
+        }
+        // A root that cannot be read at all is an error; below it, it is a row.
+        std::fs::read_dir(&self.root).map_err(|cause| {
+            Error::new(Code::InvalidRequest, format!("`{}`: {cause}; allow the builder to read it", self.root.display()))
+        })?;
+        let inside = self.root.canonicalize().map_err(|cause| Error::io(&self.root, cause))?;
+        let mut ignored = Vec::new();
+        let visible = |found: &DirEntry| found.depth() == 0 || !is_hidden(found.file_name().as_bytes());
+        let walk = WalkDir::new(&self.root).into_iter().filter_entry(|found| {
+            if !visible(found) {
+                ignored.push(self.below(found.path()).to_owned());
+            }
+            visible(found)
+        });
+        for found in walk {
+            match found {
+                Ok(found) => self.sort_out(&mut listing, &found, &inside),
+                Err(error) => {
+                    let path = error.path().map_or_else(String::new, |path| slashed(self.below(path)));
+                    let reason = error.io_error().map_or_else(|| Reason::Unreadable(error.to_string()), Reason::io);
+                    listing.skipped.push((path, reason));
+                }
+            }
+        }
+        listing.ignored.extend(ignored.iter().map(|path| slashed(path)));
+        Ok(listing)
+    }
+
+    /// Reads one file, if it is still the one that was listed.
+    pub(super) fn read(&self, entry: &Entry) -> Result<Content, Reason> {
+        let io = |cause: std::io::Error| Reason::io(&cause);
+        if entry.size > self.max_bytes {
+            return Err(Reason::TooLarge { bytes: entry.size, max_bytes: self.max_bytes });
+        }
+        let path = self.root.join(&entry.key);
+        // Looked at before it is opened: opening a pipe that took the file's place would wait forever.
+        if !std::fs::metadata(&path).map_err(io)?.is_file() {
+            return Err(Reason::Changed);
+        }
+        let mut file = File::open(&path).map_err(io)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(entry.size).unwrap_or(0));
+        (&mut file).take(entry.size + 1).read_to_end(&mut bytes).map_err(io)?;
+        // Compared after reading: a write before or during it shows in size or time.
+        let metadata = file.metadata().map_err(io)?;
+        if stamp(&metadata) != entry.stamp || bytes.len() as u64 != entry.size {
+            return Err(Reason::Changed);
+        }
+        Ok(Content { bytes, media_type: None, charset: None })
+    }
+
+    /// Puts one thing that was found where it belongs.
+    fn sort_out(&self, listing: &mut Listing, found: &DirEntry, inside: &Path) {
+        let below = self.below(found.path());
+        let kind = found.file_type();
+        if kind.is_dir() {
+            return;
+        }
+        if kind.is_symlink() {
+            return self.sort_out_link(listing, found.path(), inside);
+        }
+        if !kind.is_file() {
+            listing.skipped.push((slashed(below), Reason::NotAFile));
+            return;
+        }
+        match found.metadata() {
+            Ok(metadata) => self.push(listing, below, &metadata),
+            Err(error) => {
+                let reason = error.io_error().map_or_else(|| Reason::Unreadable(error.to_string()), Reason::io);
+                listing.skipped.push((slashed(below), reason));
+            }
+        }
+    }
+
+    fn sort_out_link(&self, listing: &mut Listing, link: &Path, inside: &Path) {
+        let below = self.below(link);
+        let mut skip = |why| listing.skipped.push((slashed(below), Reason::Link(why)));
+        let Ok(target) = link.canonicalize() else {
+            return skip("a link that leads nowhere; remove it or restore its target");
+        };
+        let Ok(target_below) = target.strip_prefix(inside) else {
+            return skip("a link that leads out of the folder; copy its target into the folder");
+        };
+        match std::fs::metadata(&target) {
+            Ok(metadata) if metadata.is_dir() => skip("a link to a folder; links to folders are not followed"),
+            Ok(metadata) if metadata.is_file() => {
+                if target_below.iter().any(|name| is_hidden(name.as_bytes())) {
+                    self.push(listing, below, &metadata);
+                } else {
+                    listing.ignored.push(slashed(below));
+                }
+            }
+            Ok(_) => listing.skipped.push((slashed(below), Reason::NotAFile)),
+            Err(cause) => listing.skipped.push((slashed(below), Reason::io(&cause))),
+        }
+    }
+
+    fn push(&self, listing: &mut Listing, below: &Path, metadata: &Metadata) {
+        let source = slashed(below);
+        let (size, max_bytes) = (metadata.len(), self.max_bytes);
+        if size > max_bytes {
+            listing.skipped.push((source, Reason::TooLarge { bytes: size, max_bytes }));
+            return;
+        }
+        let entry = Entry { uri: source.clone(), source, size, stamp: stamp(metadata), key: below.into() };
+        listing.entries.push(entry);
+    }
+
+    fn below<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+}
+
+/// What changes when a file is written: its size and modification time in nanoseconds.
+fn stamp(metadata: &Metadata) -> String {
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    format!("{}-{}", metadata.len(), modified.map_or(0, |since| since.as_nanos()))
+}
+
+/// A path below the root as text, `/`-separated; bytes that are not UTF-8 become `\xNN`.
+fn slashed(path: &Path) -> String {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(readable(name)),
+        _ => None,
+    });
+    names.collect::<Vec<_>>().join("/")
+}
+
+fn readable(name: &OsStr) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.as_bytes().utf8_chunks() {
+        text += chunk.valid();
+        for byte in chunk.invalid() {
+            text += &format!("\\x{byte:02x}");
+        }
+    }
+    text
+}

@@ -1,0 +1,659 @@
+//! What the operator says: defaults < `omni.toml` < environment. The only file that reads the environment.
+//!
+//! Each variable is one row of [`VARIABLES`], so that the documentation can be tested against the code. An empty variable counts
+//! as unset, because templates and container definitions like to pass empty ones. Keys come from the environment only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where `serve` listens.
+    pub addr: SocketAddr,
+    /// The index file, or a folder holding exactly one.
+    pub index: Option<PathBuf>,
+    /// The folder of the embedding model.
+    pub model: Option<PathBuf>,
+    /// The bucket meant when a request gives `s3_prefix` alone.
+    pub s3_bucket: Option<String>,
+    /// What is logged.
+    pub log: Log,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// How passages are found.
+    pub retrieval: Retrieval,
+    /// How answers are made.
+    pub generation: Generation,
+    /// Who may be asked, by provider name.
+    pub providers: BTreeMap<String, Endpoint>,
+    /// How Lambda calls us.
+    pub lambda: Lambda,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least level that is written.
+    pub level: Level,
+    /// The shape of a line.
+    pub format: LogFormat,
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Trace,
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// One line for people.
+    Text,
+}
+
+/// What a request may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest request body, in MiB.
+    pub max_request_size_mb: u64,
+    /// Seconds for a whole buffered answer, or until a streamed one begins.
+    pub request_timeout_s: u64,
+    /// Seconds that a streamed answer may be silent.
+    pub stream_idle_timeout_s: u64,
+    /// Seconds that a streamed answer may take.
+    pub stream_timeout_s: u64,
+    /// Seconds for a client to send its headers.
+    pub header_timeout_s: u64,
+    /// Seconds for a client to send its body.
+    pub body_timeout_s: u64,
+    /// Seconds that open requests get when the service is told to stop.
+    pub shutdown_timeout_s: u64,
+    /// Connections held at once; more wait.
+    pub max_connections: usize,
+    /// Searches computed at once; more wait. 0 is one a core.
+    pub concurrent_searches: usize,
+}
+
+/// How passages are found, where the request does not say.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retrieval {
+    /// Passages for one question.
+    pub top_k: usize,
+    /// Weight of the vectors against the words, 0 to 1.
+    pub alpha: f32,
+    /// Leaves out passages whose cosine is lower.
+    pub score_threshold: Option<f32>,
+}
+
+/// How answers are made, where the request does not say.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Generation {
+    /// Who answers; none is the extractive answer.
+    pub provider: Option<String>,
+    /// Upper bound of an answer, in the model's tokens.
+    pub max_tokens: u32,
+    /// 0 to 2; none leaves it to the provider, because some models refuse it.
+    pub temperature: Option<f32>,
+    /// Whether the extractive answer stands in for a provider that fails.
+    pub fallback_extractive: bool,
+    /// Characters of retrieved text in one prompt.
+    pub context_chars: usize,
+    /// Further attempts when a provider is busy or cannot be reached.
+    pub retries: u32,
+}
+
+/// One provider as the operator has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Endpoint {
+    /// Where it is, as in `https://api.openai.com/v1`.
+    pub base_url: Option<String>,
+    /// The model asked when the request names none.
+    pub model: Option<String>,
+    /// Its key; from the environment only.
+    #[serde(skip)]
+    pub api_key: Option<Secret>,
+}
+
+/// How Lambda calls us.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lambda {
+    /// Whether the function is invoked with response streaming. An event does not tell, so the operator must.
+    pub stream: bool,
+    /// Where the Runtime API is; set by Lambda.
+    #[serde(skip)]
+    pub runtime_api: Option<String>,
+    /// Variables that Lambda sets and that are missing.
+    #[serde(skip)]
+    pub missing: Vec<&'static str>,
+}
+
+/// A key. Shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a key.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    /// The key itself, for the header it goes into.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// One environment variable.
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// The key of `omni.toml` that it overrides; empty where there is none.
+    pub key: &'static str,
+    /// A value that works.
+    pub example: &'static str,
+    apply: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+const CONFIG_FILE: &str = "omni.toml";
+const CONFIG_VARIABLE: &str = "OMNI_CONFIG";
+const SECONDS: RangeInclusive<u64> = 1..=900;
+const MEBIBYTES: RangeInclusive<u64> = 1..=64;
+const TOP_K: RangeInclusive<usize> = 1..=100;
+const UNIT: RangeInclusive<f32> = 0.0..=1.0;
+const COSINE: RangeInclusive<f32> = -1.0..=1.0;
+const TEMPERATURE: RangeInclusive<f32> = 0.0..=2.0;
+const TOKENS: RangeInclusive<u32> = 1..=1_000_000;
+const CONTEXT_CHARS: RangeInclusive<usize> = 500..=4_000_000;
+const RETRIES: RangeInclusive<u32> = 0..=10;
+
+/// Every variable that is read, in the order in which they override one another.
+pub const VARIABLES: &[Variable] = &[
+    Variable { name: CONFIG_VARIABLE, key: "", example: CONFIG_FILE, apply: |_, _| Ok(()) },
+    Variable { name: "OMNI_INDEX", key: "index", example: "kb.omni", apply: |c, v| set(&mut c.index, v.into()) },
+    Variable { name: "OMNI_MODEL", key: "model", example: "models/all-MiniLM-L6-v2", apply: |c, v| set(&mut c.model, v.into()) },
+    Variable { name: "OMNI_ADDR", key: "addr", example: "127.0.0.1:8080", apply: |c, v| put(&mut c.addr, address(v)) },
+    Variable {
+        name: "OMNI_PROVIDER",
+        key: "generation.provider",
+        example: "openai",
+        apply: |c, v| set(&mut c.generation.provider, v.to_owned()),
+    },
+    Variable {
+        name: "OMNI_FALLBACK_EXTRACTIVE",
+        key: "generation.fallback_extractive",
+        example: "true",
+        apply: |c, v| put(&mut c.generation.fallback_extractive, boolean(v)),
+    },
+    Variable {
+        name: "OMNI_CONTEXT_CHARS",
+        key: "generation.context_chars",
+        example: "24000",
+        apply: |c, v| put(&mut c.generation.context_chars, number(v, &CONTEXT_CHARS)),
+    },
+    Variable {
+        name: "OMNI_RETRIES",
+        key: "generation.retries",
+        example: "2",
+        apply: |c, v| put(&mut c.generation.retries, number(v, &RETRIES)),
+    },
+    Variable {
+        name: "MAX_TOKENS_DEFAULT",
+        key: "generation.max_tokens",
+        example: "4096",
+        apply: |c, v| put(&mut c.generation.max_tokens, number(v, &TOKENS)),
+    },
+    Variable {
+        name: "TEMPERATURE_DEFAULT",
+        key: "generation.temperature",
+        example: "0.7",
+        apply: |c, v| put(&mut c.generation.temperature, number(v, &TEMPERATURE).map(Some)),
+    },
+    Variable {
+        name: "OMNI_TOP_K",
+        key: "retrieval.top_k",
+        example: "5",
+        apply: |c, v| put(&mut c.retrieval.top_k, number(v, &TOP_K)),
+    },
+    Variable {
+        name: "OMNI_ALPHA",
+        key: "retrieval.alpha",
+        example: "0.5",
+        apply: |c, v| put(&mut c.retrieval.alpha, number(v, &UNIT)),
+    },
+    Variable {
+        name: "OMNI_SCORE_THRESHOLD",
+        key: "retrieval.score_threshold",
+        example: "0.3",
+        apply: |c, v| put(&mut c.retrieval.score_threshold, number(v, &COSINE).map(Some)),
+    },
+    Variable {
+        name: "OPENAI_API_KEY",
+        key: "",
+        example: "sk-...",
+        apply: |c, v| put(&mut endpoint(c, "openai").api_key, secret(v)),
+    },
+    Variable {
+        name: "OPENAI_BASE_URL",
+        key: "providers.openai.base_url",
+        example: "https://api.openai.com/v1",
+        apply: |c, v| put(&mut endpoint(c, "openai").base_url, url(v)),
+    },
+    Variable {
+        name: "OPENAI_MODEL",
+        key: "providers.openai.model",
+        example: "gpt-5.4-mini",
+        apply: |c, v| set(&mut endpoint(c, "openai").model, v.to_owned()),
+    },
+    Variable {
+        name: "CUSTOM_API_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut endpoint(c, "custom").api_key, secret(v)),
+    },
+    Variable {
+        name: "CUSTOM_BASE_URL",
+        key: "providers.custom.base_url",
+        example: "http://127.0.0.1:8000/v1",
+        apply: |c, v| put(&mut endpoint(c, "custom").base_url, url(v)),
+    },
+    Variable {
+        name: "CUSTOM_MODEL",
+        key: "providers.custom.model",
+        example: "llama-3.3-8b",
+        apply: |c, v| set(&mut endpoint(c, "custom").model, v.to_owned()),
+    },
+    Variable {
+        name: "REQUEST_TIMEOUT",
+        key: "limits.request_timeout_s",
+        example: "60",
+        apply: |c, v| put(&mut c.limits.request_timeout_s, number(v, &SECONDS)),
+    },
+    Variable {
+        name: "MAX_REQUEST_SIZE_MB",
+        key: "limits.max_request_size_mb",
+        example: "6",
+        apply: |c, v| put(&mut c.limits.max_request_size_mb, number(v, &MEBIBYTES)),
+    },
+    Variable { name: "AWS_LAMBDA_LOG_LEVEL", key: "log.level", example: "INFO", apply: |c, v| put(&mut c.log.level, level(v)) },
+    Variable { name: "LOG_LEVEL", key: "log.level", example: "info", apply: |c, v| put(&mut c.log.level, level(v)) },
+    Variable {
+        name: "AWS_LAMBDA_LOG_FORMAT",
+        key: "log.format",
+        example: "JSON",
+        apply: |c, v| put(&mut c.log.format, format(v)),
+    },
+    Variable { name: "OMNI_LOG_FORMAT", key: "log.format", example: "json", apply: |c, v| put(&mut c.log.format, format(v)) },
+    Variable {
+        name: "S3_BUCKET_NAME",
+        key: "s3_bucket",
+        example: "my-documents",
+        apply: |c, v| set(&mut c.s3_bucket, v.to_owned()),
+    },
+    Variable {
+        name: "AWS_LWA_INVOKE_MODE",
+        key: "lambda.stream",
+        example: "response_stream",
+        apply: |c, v| put(&mut c.lambda.stream, invoke_mode(v)),
+    },
+    Variable {
+        name: "OMNI_LAMBDA_STREAM",
+        key: "lambda.stream",
+        example: "true",
+        apply: |c, v| put(&mut c.lambda.stream, boolean(v)),
+    },
+    Variable {
+        name: "AWS_LAMBDA_RUNTIME_API",
+        key: "",
+        example: "127.0.0.1:9001",
+        apply: |c, v| set(&mut c.lambda.runtime_api, v.to_owned()),
+    },
+];
+
+/// What the Lambda runtime crate needs and would panic without.
+const LAMBDA_VARIABLES: [&str; 3] =
+    ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"];
+
+impl Config {
+    /// Reads `file` (else `OMNI_CONFIG`, else `omni.toml` where it exists) and the process environment.
+    ///
+    /// # Errors
+    /// The file is missing or says something unknown, or a value is out of range; the text names it and the remedy.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        Self::load_from(file, &|name| std::env::var(name).ok())
+    }
+
+    /// As [`Self::load`], with any environment.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_from(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+        let named = file.map(Path::to_path_buf).or_else(|| variable(CONFIG_VARIABLE).map(PathBuf::from));
+        let mut config = match named {
+            Some(path) => Self::read(&path)?,
+            None if Path::new(CONFIG_FILE).is_file() => Self::read(Path::new(CONFIG_FILE))?,
+            None => Self::default(),
+        };
+        for row in VARIABLES {
+            let Some(value) = variable(row.name) else { continue };
+            (row.apply)(&mut config, value.trim()).map_err(|why| {
+                Error::bad_request(format!(
+                    "`{}`: {why}; write for example `{}={}`, or unset it",
+                    row.name, row.name, row.example
+                ))
+            })?;
+        }
+        config.lambda.missing = LAMBDA_VARIABLES.into_iter().filter(|name| variable(name).is_none()).collect();
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
+        let config: Self = toml::from_str(&text).map_err(|cause| {
+            let line = cause.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            Error::bad_request(format!("{}: line {line}: {}", path.display(), cause.message().replace('\n', " ")))
+        })?;
+        config.check().map_err(|why| Error::bad_request(format!("{}: {why}", path.display())))?;
+        Ok(config)
+    }
+
+    /// Says the first value that is out of range.
+    fn check(&self) -> Result<(), String> {
+        let limits = &self.limits;
+        for (key, value) in [
+            ("limits.request_timeout_s", limits.request_timeout_s),
+            ("limits.stream_idle_timeout_s", limits.stream_idle_timeout_s),
+            ("limits.stream_timeout_s", limits.stream_timeout_s),
+            ("limits.header_timeout_s", limits.header_timeout_s),
+            ("limits.body_timeout_s", limits.body_timeout_s),
+            ("limits.shutdown_timeout_s", limits.shutdown_timeout_s),
+        ] {
+            within(key, value, &SECONDS)?;
+        }
+        within("limits.max_request_size_mb", limits.max_request_size_mb, &MEBIBYTES)?;
+        within("limits.max_connections", limits.max_connections, &(1..=1_000_000))?;
+        within("limits.concurrent_searches", limits.concurrent_searches, &(0..=1024))?;
+        within("retrieval.top_k", self.retrieval.top_k, &TOP_K)?;
+        within("retrieval.alpha", self.retrieval.alpha, &UNIT)?;
+        within("retrieval.score_threshold", self.retrieval.score_threshold.unwrap_or(0.0), &COSINE)?;
+        within("generation.max_tokens", self.generation.max_tokens, &TOKENS)?;
+        within("generation.temperature", self.generation.temperature.unwrap_or(0.0), &TEMPERATURE)?;
+        within("generation.context_chars", self.generation.context_chars, &CONTEXT_CHARS)?;
+        within("generation.retries", self.generation.retries, &RETRIES)?;
+        for (name, endpoint) in &self.providers {
+            if let Some(base_url) = &endpoint.base_url {
+                url(base_url).map_err(|why| format!("`providers.{name}.base_url`: {why}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            index: None,
+            model: None,
+            s3_bucket: None,
+            log: Log::default(),
+            limits: Limits::default(),
+            retrieval: Retrieval::default(),
+            generation: Generation::default(),
+            providers: BTreeMap::new(),
+            lambda: Lambda::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_request_size_mb: 6,
+            request_timeout_s: 60,
+            stream_idle_timeout_s: 30,
+            stream_timeout_s: 600,
+            header_timeout_s: 10,
+            body_timeout_s: 30,
+            shutdown_timeout_s: 25,
+            max_connections: 1024,
+            concurrent_searches: 0,
+        }
+    }
+}
+
+impl Default for Retrieval {
+    fn default() -> Self {
+        Self { top_k: 5, alpha: 0.5, score_threshold: None }
+    }
+}
+
+impl Default for Generation {
+    fn default() -> Self {
+        Self {
+            provider: None,
+            max_tokens: 4096,
+            temperature: None,
+            fallback_extractive: false,
+            context_chars: 24_000,
+            retries: 2,
+        }
+    }
+}
+
+fn endpoint<'a>(config: &'a mut Config, name: &str) -> &'a mut Endpoint {
+    config.providers.entry(name.to_owned()).or_default()
+}
+
+fn set<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
+    *place = Some(value);
+    Ok(())
+}
+
+fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+fn within<T: PartialOrd + fmt::Display>(key: &str, value: T, range: &RangeInclusive<T>) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("`{key}`: {value} is not between {} and {}", range.start(), range.end()))
+}
+
+fn number<T: std::str::FromStr + PartialOrd + fmt::Display>(value: &str, range: &RangeInclusive<T>) -> Result<T, String> {
+    match value.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("`{value}` is not a number between {} and {}", range.start(), range.end())),
+    }
+}
+
+fn boolean(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(format!("`{value}` is neither `true` nor `false`")),
+    }
+}
+
+fn address(value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| format!("`{value}` is not an address and port"))
+}
+
+fn level(value: &str) -> Result<Level, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "trace" => Ok(Level::Trace),
+        "debug" => Ok(Level::Debug),
+        "info" => Ok(Level::Info),
+        "warn" | "warning" => Ok(Level::Warn),
+        "error" | "fatal" | "critical" => Ok(Level::Error),
+        _ => Err(format!("`{value}` is none of `trace`, `debug`, `info`, `warn`, `error`")),
+    }
+}
+
+fn format(value: &str) -> Result<LogFormat, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "auto" => Ok(LogFormat::Auto),
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err(format!("`{value}` is none of `auto`, `json`, `text`")),
+    }
+}
+
+fn invoke_mode(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "response_stream" => Ok(true),
+        "buffered" => Ok(false),
+        _ => Err(format!("`{value}` is neither `buffered` nor `response_stream`")),
+    }
+}
+
+/// A base URL without credentials in it. Plain `http` is the operator's choice: a model on the same machine has no certificate.
+fn url(value: &str) -> Result<Option<String>, String> {
+    let parsed = url::Url::parse(value).map_err(|cause| format!("not a URL: {cause}"))?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
+        return Err(format!("`{}` is not an `http` or `https` URL", parsed.scheme()));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err("the URL carries credentials, which would be logged; put the key in its own variable".to_owned());
+    }
+    Ok(Some(value.to_owned()))
+}
+
+/// A key fit for a header. The value is never echoed.
+fn secret(value: &str) -> Result<Option<Secret>, String> {
+    if value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Some(Secret::new(value)));
+    }
+    Err("the key holds spaces or characters that no key has".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("omni.toml");
+        std::fs::write(&path, file.unwrap_or_default()).unwrap();
+        Config::load_from(Some(&path), &|name| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+        .map_err(|error| Error::bad_request(error.message().replace(&*path.to_string_lossy(), "omni.toml")))
+    }
+
+    #[test]
+    fn environment_overrides_file_overrides_default() {
+        let file = "[limits]\nrequest_timeout_s = 5\nbody_timeout_s = 7\n";
+        let config = load(Some(file), &[("REQUEST_TIMEOUT", "9"), ("MAX_TOKENS_DEFAULT", ""), ("LOG_LEVEL", "WARN")]).unwrap();
+        assert_eq!(config.limits.request_timeout_s, 9);
+        assert_eq!(config.limits.body_timeout_s, 7);
+        assert_eq!(config.generation.max_tokens, 4096);
+        assert_eq!(config.log.level, Level::Warn);
+    }
+
+    #[test]
+    fn every_example_works_and_changes_something_named() {
+        for row in VARIABLES {
+            let mut config = Config::default();
+            (row.apply)(&mut config, row.example).unwrap_or_else(|why| panic!("{}: {why}", row.name));
+        }
+    }
+
+    #[test]
+    fn every_key_of_a_variable_is_a_key_of_the_file() {
+        for row in VARIABLES.iter().filter(|row| !row.key.is_empty()) {
+            let (table, key) = row.key.rsplit_once('.').unwrap_or(("", row.key));
+            let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+            let message = load(Some(&format!("{head}{key} = [[]]\n")), &[]).unwrap_err().message().to_owned();
+            assert!(!message.contains("unknown field"), "{}: {message}", row.name);
+        }
+    }
+
+    #[test]
+    fn every_variable_is_documented() {
+        let page = include_str!("../docs/configuration.md");
+        for row in VARIABLES {
+            let line = page.lines().find(|line| line.starts_with(&format!("| `{}` |", row.name)));
+            let line = line.unwrap_or_else(|| panic!("docs/configuration.md has no row for `{}`", row.name));
+            assert!(
+                row.key.is_empty() || line.contains(&format!("`{}`", row.key)),
+                "{}: the row should name `{}`",
+                row.name,
+                row.key
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_remedy() {
+        let texts = [
+            (load(Some("indx = \"kb.omni\""), &[]), "omni.toml: line 1: unknown field `indx`, expected one of `addr`, `index`"),
+            (load(Some("[limits]\n\nrequest_timeout = 3"), &[]), "omni.toml: line 3: unknown field `request_timeout`"),
+            (load(Some("[retrieval]\ntop_k = 0"), &[]), "omni.toml: `retrieval.top_k`: 0 is not between 1 and 100"),
+            (
+                load(None, &[("REQUEST_TIMEOUT", "1h")]),
+                "`REQUEST_TIMEOUT`: `1h` is not a number between 1 and 900; write for example `REQUEST_TIMEOUT=60`, or unset it",
+            ),
+            (
+                load(None, &[("LOG_LEVEL", "loud")]),
+                "`LOG_LEVEL`: `loud` is none of `trace`, `debug`, `info`, `warn`, `error`; write",
+            ),
+            (load(None, &[("CUSTOM_BASE_URL", "ftp://x")]), "`CUSTOM_BASE_URL`: `ftp` is not an `http` or `https` URL; write"),
+            (
+                load(None, &[("TEMPERATURE_DEFAULT", "NaN")]),
+                "`TEMPERATURE_DEFAULT`: `NaN` is not a number between 0 and 2; write",
+            ),
+        ];
+        for (outcome, expected) in texts {
+            let message = outcome.unwrap_err().message().to_owned();
+            assert!(message.starts_with(expected), "{message}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn keys_are_never_shown() {
+        let config = load(None, &[("OPENAI_API_KEY", "sk-hidden")]).unwrap();
+        assert_eq!(config.providers["openai"].api_key.as_ref().unwrap().expose(), "sk-hidden");
+        assert!(!format!("{config:?}").contains("hidden"));
+        let message = load(None, &[("OPENAI_API_KEY", "sk hidden")]).unwrap_err().message().to_owned();
+        assert!(!message.contains("hidden"), "{message}");
+        assert!(load(Some("[providers.openai]\napi_key = \"sk-hidden\""), &[]).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! Integer dot products of one query with many rows, on whatever the CPU has.
+//!
+//! All kernels give the same integers, bit for bit: [`scalar`] is the definition. The query holds -127 to 127 (the
+//! quantiser never makes -128), which is what keeps the 16-bit steps of AVX2 and NEON from saturating for *any* row.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+
+use crate::error::{Error, Result};
+
+/// The variable that forces a kernel: `scalar`, `avx2`, `avx512` or `neon`.
+const VARIABLE: &str = "OMNI_KERNEL";
+
+/// Bytes that the kernels take at a time; a row is a multiple of it.
+const LANE: usize = super::format::ROW_ALIGNMENT;
+
+/// An instruction set that this CPU has. Only [`Self::available`] makes one, so that owning it is the proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kernel(Set);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Kernel {
+    /// The fastest kernel, or the one that the environment forces.
+    ///
+    /// # Errors
+    /// The forced kernel is not one that this CPU can run.
+    pub(super) fn choose() -> Result<Self> {
+        match std::env::var(VARIABLE) {
+            Ok(name) => Self::named(&name),
+            Err(_) => Ok(Self::available().last().copied().unwrap_or(Self(Set::Scalar))),
+        }
+    }
+
+    fn named(name: &str) -> Result<Self> {
+        let available = Self::available();
+        available.iter().copied().find(|kernel| kernel.name() == name).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|kernel| kernel.name()).collect();
+            Error::bad_request(format!(
+                "`{VARIABLE}`: no kernel \"{name}\" on this CPU; unset it or choose among {}",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// Every kernel that this CPU can run, slowest first.
+    pub(super) fn available() -> Vec<Self> {
+        let mut kernels = vec![Self(Set::Scalar)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                kernels.push(Self(Set::Avx2));
+            }
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+                kernels.push(Self(Set::Avx512));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            kernels.push(Self(Set::Neon));
+        }
+        kernels
+    }
+
+    /// What [`VARIABLE`] calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self.0 {
+            Set::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+        }
+    }
+
+    /// Writes the dot product of `query` with each row of `rows` (rows of `query.len()` bytes, each byte an `i8`).
+    #[cfg_attr(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        expect(unsafe_code, reason = "calling code compiled for an instruction set")
+    )]
+    pub(super) fn dots(self, query: &[i8], rows: &[u8], out: &mut [i32]) {
+        debug_assert!(query.len().is_multiple_of(LANE) && rows.len() == out.len() * query.len());
+        debug_assert!(!query.contains(&i8::MIN));
+        match self.0 {
+            Set::Scalar => scalar::dots(query, rows, out),
+            // SAFETY: a `Kernel` with this set exists only where `available` found the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { avx2::dots(query, rows, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::dots(query, rows, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::dots(query, rows, out) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn definition(query: &[i8], row: &[u8]) -> i32 {
+        query.iter().zip(row).map(|(&q, &r)| i32::from(q) * i32::from(r as i8)).sum()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn all_kernels_are_equal(lanes in 1_usize..9, count in 0_usize..20, seed: u64) {
+            let mut state = seed | 1;
+            let mut random = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; state };
+            // One value in four is an extreme, -128 in rows included: that is where narrow steps would saturate.
+            let query: Vec<i8> = (0..lanes * LANE)
+                .map(|_| match random() % 8 { 0 => 127, 1 => -127, _ => ((random() % 255) as i16 - 127) as i8 }).collect();
+            let rows: Vec<u8> = (0..lanes * LANE * count)
+                .map(|_| match random() % 8 { 0 => 127, 1 => 128, _ => random() as u8 }).collect();
+            let expected: Vec<i32> = rows.chunks_exact(query.len()).map(|row| definition(&query, row)).collect();
+            for kernel in Kernel::available() {
+                let mut out = vec![0; count];
+                kernel.dots(&query, &rows, &mut out);
+                prop_assert_eq!(&out, &expected, "{}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_saturate() {
+        for kernel in Kernel::available() {
+            for (q, r) in [(127_i8, 127_u8), (127, 128), (-127, 128), (-127, 127)] {
+                let (query, row) = (vec![q; 16_384], vec![r; 16_384]);
+                let mut out = [0];
+                kernel.dots(&query, &row, &mut out);
+                assert_eq!(out[0], definition(&query, &row), "{} {q} {r}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_not_there_is_named() {
+        let text = Kernel::named("mmx").unwrap_err().to_string();
+        assert!(text.starts_with("`OMNI_KERNEL`: no kernel \"mmx\" on this CPU; unset it or choose among scalar"), "{text}");
+    }
+}

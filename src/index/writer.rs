@@ -1,0 +1,237 @@
+//! Collects documents and chunks in memory (about 400 bytes and the text a chunk), then writes the file in one go.
+//!
+//! The bytes depend on what was pushed and in which order, on nothing else: no time, no path, no thread, no hash order.
+//! They go to a temporary file beside the target, which is synced and then renamed over it: whoever is killed at any
+//! moment leaves the old file whole. What a killed writer leaves behind is removed by the next one.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+use super::format::{BLOCK, Extent, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
+use super::lexical::Postings;
+use super::vectors::quantise;
+use super::{Chunk, Document, Manifest};
+use crate::error::{Error, Result};
+
+/// What the name of a temporary file ends with; it begins with a dot and the name of the target.
+const TEMPORARY: &str = ".partial";
+
+/// Collects documents and chunks, then writes the file whole or not at all.
+pub struct Writer {
+    manifest: Manifest,
+    postings: Postings,
+    titles: Vec<String>,
+    /// Sections that grow by pushing, by their number.
+    sections: [Vec<u8>; Section::ALL.len()],
+    headings: HashMap<String, (u32, u32)>,
+    chunks: u32,
+}
+
+impl Writer {
+    /// Begins an index.
+    pub fn new(manifest: Manifest) -> Self {
+        let postings = Postings::new(manifest.lexical);
+        let sections = Section::ALL.map(|_| Vec::new());
+        Self { manifest, postings, titles: Vec::new(), sections, headings: HashMap::new(), chunks: 0 }
+    }
+
+    /// Adds a document and says its number.
+    pub fn push_document(&mut self, document: Document) -> u32 {
+        let number = self.titles.len() as u32;
+        self.document_record(self.chunks);
+        self.section(Section::Uris).extend_from_slice(document.uri.as_bytes());
+        // Strings, numbers and a sorted map of strings always serialise.
+        let json = serde_json::to_vec(&document).unwrap_or_default();
+        self.section(Section::Records).extend_from_slice(&json);
+        self.titles.push(document.title);
+        number
+    }
+
+    /// Adds a chunk of the last document with its vector, and says its number. It is found by the words of its text, of
+    /// its headings, and of the document's title where the headings do not begin with it.
+    ///
+    /// # Errors
+    /// The vector has another length than the manifest says or holds a NaN or an infinity, the document is not the last
+    /// one that was pushed, or the file would be larger than its format allows.
+    pub fn push_chunk(&mut self, chunk: &Chunk<'_>, vector: &[f32]) -> Result<u32> {
+        if vector.len() != self.manifest.dimensions {
+            let (actual, expected) = (vector.len(), self.manifest.dimensions);
+            return Err(Error::bad_request(format!(
+                "vector: has {actual} components, the index has {expected}; embed with the index's model"
+            )));
+        }
+        if !vector.iter().all(|value| value.is_finite()) {
+            return Err(Error::bad_request("vector: holds a value that is not finite; embed the text again"));
+        }
+        let Some(title) = self.titles.last().filter(|_| chunk.document as usize + 1 == self.titles.len()) else {
+            let message = format!(
+                "chunk: belongs to document {}, not to the last one pushed; push documents one after the other",
+                chunk.document
+            );
+            return Err(Error::bad_request(message));
+        };
+        let too_large = |what| Error::bad_request(format!("index: {what}; split the documents into several indexes"));
+        let number = self.chunks;
+        let length = u32::try_from(chunk.text.len()).map_err(|_| too_large("a chunk of more than 4 GiB"))?;
+        let next =
+            number.checked_add(1).filter(|&next| next < u32::MAX).ok_or_else(|| too_large("more than 4 billion chunks"))?;
+        let title = if chunk.headings.starts_with(title.as_str()) { "" } else { title };
+        self.postings.push(&[title, chunk.headings, chunk.text]);
+        let (heading, heading_length) = self.heading(chunk.headings).ok_or_else(|| too_large("more than 4 GiB of headings"))?;
+
+        let text = self.section(Section::Texts).len() as u64;
+        let record = self.section(Section::Chunks);
+        for value in [text, chunk.start, chunk.end] {
+            record.extend_from_slice(&value.to_le_bytes());
+        }
+        let page = chunk.page.filter(|&page| page != NO_PAGE).unwrap_or(NO_PAGE);
+        for value in [length, chunk.document, page, heading, heading_length, 0] {
+            record.extend_from_slice(&value.to_le_bytes());
+        }
+        self.section(Section::Texts).extend_from_slice(chunk.text.as_bytes());
+        let quantised = quantise(vector);
+        self.section(Section::Vectors).extend(quantised.row.iter().map(|value| value.cast_unsigned()));
+        self.section(Section::Scales).extend_from_slice(&quantised.scale.to_le_bytes());
+        self.chunks = next;
+        Ok(number)
+    }
+
+    /// Writes the file at `path` (temporary file, fsync, rename) and says its digest, 64 hex digits.
+    ///
+    /// # Errors
+    /// The disk is full or the folder cannot be written; the old file is still whole.
+    pub fn finish(mut self, path: &Path) -> Result<String> {
+        if self.manifest.dimensions == 0 || self.manifest.dimensions > MAX_DIMENSIONS {
+            let message = format!("manifest: {} dimensions; an index holds 1 to {MAX_DIMENSIONS}", self.manifest.dimensions);
+            return Err(Error::bad_request(message));
+        }
+        self.document_record(self.chunks);
+        let words = self.postings.finish()?;
+        let mut sections = self.sections;
+        sections[Section::Manifest as usize] =
+            serde_json::to_vec(&self.manifest).map_err(|cause| Error::internal("manifest: not valid JSON").caused_by(cause))?;
+        sections[Section::Lexicon as usize] = words.lexicon;
+        sections[Section::Terms as usize] = words.terms;
+        sections[Section::Postings as usize] = words.postings;
+        sections[Section::Lengths as usize] = words.lengths;
+        let checksums = checksums(&sections);
+
+        let mut superblock = Superblock {
+            file_length: 0,
+            chunks: self.chunks,
+            documents: self.titles.len() as u32,
+            terms: words.term_count,
+            dimensions: self.manifest.dimensions as u32,
+            total_length: words.total_length,
+            digest: [0; 32],
+            checksums_crc: crc32c::crc32c(&checksums),
+            sections: [Extent::default(); Section::ALL.len()],
+        };
+        sections[Section::Checksums as usize] = checksums;
+        superblock.place(Section::ALL.map(|section| sections[section as usize].len() as u64));
+        replace(path, |file| write(file, superblock, &sections)).map_err(|cause| Error::io(path, cause))
+    }
+
+    fn section(&mut self, section: Section) -> &mut Vec<u8> {
+        &mut self.sections[section as usize]
+    }
+
+    /// Where the next document begins, or, after the last, where everything ends.
+    fn document_record(&mut self, first_chunk: u32) {
+        let (record, uri) = (self.section(Section::Records).len() as u64, self.section(Section::Uris).len() as u64);
+        let documents = self.section(Section::Documents);
+        documents.extend_from_slice(&record.to_le_bytes());
+        documents.extend_from_slice(&uri.to_le_bytes());
+        documents.extend_from_slice(&first_chunk.to_le_bytes());
+        documents.extend_from_slice(&[0; 4]);
+    }
+
+    fn heading(&mut self, headings: &str) -> Option<(u32, u32)> {
+        if let Some(&place) = self.headings.get(headings) {
+            return Some(place);
+        }
+        let section = self.section(Section::Headings);
+        let place = (u32::try_from(section.len()).ok()?, u32::try_from(headings.len()).ok()?);
+        section.extend_from_slice(headings.as_bytes());
+        self.headings.insert(headings.to_owned(), place);
+        Some(place)
+    }
+}
+
+/// One CRC32C a block, over all sections (the checksums themselves are still empty here).
+fn checksums(sections: &[Vec<u8>]) -> Vec<u8> {
+    let blocks: Vec<&[u8]> = sections.iter().flat_map(|section| section.chunks(BLOCK as usize)).collect();
+    let crcs: Vec<[u8; 4]> = blocks.into_par_iter().map(|block| crc32c::crc32c(block).to_le_bytes()).collect();
+    crcs.concat()
+}
+
+/// Writes everything, the superblock last, and says the digest.
+fn write(file: &mut File, mut superblock: Superblock, sections: &[Vec<u8>]) -> std::io::Result<String> {
+    let mut hash = Sha256::new().chain_update(without_digest(&superblock.encode()));
+    let mut end = SUPERBLOCK as u64;
+    file.seek(SeekFrom::Start(end))?;
+    for section in Section::ALL {
+        let extent = superblock.extent(section);
+        let padding = vec![0; (extent.offset - end) as usize];
+        for bytes in [&padding, &sections[section as usize]] {
+            file.write_all(bytes)?;
+            hash.update(bytes);
+        }
+        end = extent.end();
+    }
+    superblock.digest.copy_from_slice(&hash.finalize());
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&superblock.encode())?;
+    Ok(hex(&superblock.digest))
+}
+
+/// Puts a new file at `path`, all of it or nothing.
+fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<T>) -> std::io::Result<T> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or(std::io::ErrorKind::IsADirectory)?.to_string_lossy();
+    let prefix = format!(".{name}.");
+    remove_leftovers(folder, &prefix)?;
+    let mut builder = tempfile::Builder::new();
+    // Whoever may read the folder may read the index; the umask still applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut temporary = builder.prefix(&prefix).suffix(TEMPORARY).tempfile_in(folder)?;
+    // The lock tells other writers that this is no leftover; where there are no locks, nobody removes anything.
+    let _ = temporary.as_file().try_lock();
+    let value = fill(temporary.as_file_mut())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()?;
+    Ok(value)
+}
+
+/// Removes what writers of the same file left that were killed: temporary files that nobody holds locked.
+fn remove_leftovers(folder: &Path, prefix: &str) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(prefix) || !name.ends_with(TEMPORARY) {
+            continue;
+        }
+        // Another writer may have finished or cleaned up meanwhile: then there is nothing left to do.
+        let Ok(file) = File::open(entry.path()) else {
+            continue;
+        };
+        match file.try_lock() {
+            Ok(()) => drop(std::fs::remove_file(entry.path())),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,212 @@
+//! AWS Lambda: events in, the same router out. API Gateway REST and HTTP, Function URL and ALB events.
+//!
+//! Whether a function is invoked with response streaming cannot be read from an event, so the operator says it
+//! (`OMNI_LAMBDA_STREAM`). An event that is no HTTP request (a warm-up, a test from the console, what API Gateway sends behind a
+//! stream) is answered quietly: failing it would make Lambda retry it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, BodyDataStream};
+use axum::http::{Response, Uri};
+use lambda_http::lambda_runtime::{self, MetadataPrelude, StreamResponse};
+use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{Adapter, Context, LambdaEvent, RequestExt as _, service_fn};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use tokio::time::Instant;
+use tower::{ServiceBuilder, ServiceExt as _};
+
+use super::{Deadline, Invocation, PATHS};
+use crate::app::App;
+use crate::error::{Error, Result};
+
+/// Time kept back to write the answer before Lambda ends the function.
+const RESERVE: Duration = Duration::from_millis(500);
+/// A deadline further away than any function may run is none.
+const LONGEST: Duration = Duration::from_secs(16 * 60);
+
+/// Answers events until Lambda ends the process.
+///
+/// # Errors
+/// This is no Lambda environment, or its Runtime API failed.
+pub async fn run(app: Arc<App>) -> Result<()> {
+    let lambda = &app.config().lambda;
+    if lambda.runtime_api.is_none() || !lambda.missing.is_empty() {
+        let missing: Vec<&str> = lambda
+            .runtime_api
+            .is_none()
+            .then_some("AWS_LAMBDA_RUNTIME_API")
+            .into_iter()
+            .chain(lambda.missing.iter().copied())
+            .collect();
+        let message = format!(
+            "not in Lambda: `{}` missing; use `omni-llm serve`, or run it under `cargo lambda watch`",
+            missing.join("`, `")
+        );
+        return Err(Error::bad_request(message));
+    }
+    let stream = lambda.stream;
+    let router = super::router(app);
+    let outcome = if stream {
+        lambda_runtime::run_concurrent(service_fn(move |event| streamed(router.clone(), event))).await
+    } else {
+        let service = Adapter::from(service_fn(move |request| whole(router.clone(), request)));
+        let events =
+            ServiceBuilder::new().map_request(|event: LambdaEvent<Event>| LambdaEvent::new(event.payload.0, event.context));
+        lambda_runtime::run_concurrent(events.service(service)).await
+    };
+    outcome.map_err(|cause| Error::internal("the Lambda Runtime API failed").caused_by(cause))
+}
+
+/// Reads an event as AWS sends it.
+///
+/// # Errors
+/// It is not JSON.
+pub fn read(event: &str) -> Result<lambda_http::Request> {
+    let event: Event =
+        serde_json::from_str(event).map_err(|cause| Error::bad_request("the event is not JSON").caused_by(cause))?;
+    Ok(event.0.into())
+}
+
+/// An event whose path can stand in a URI. REST APIs send paths decoded, and lambda_http panics over what a URI may not hold.
+struct Event(LambdaRequest);
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut event = Value::deserialize(deserializer)?;
+        for field in ["path", "rawPath", "rawQueryString"] {
+            if let Some(Value::String(text)) = event.get_mut(field) {
+                *text = encoded(text);
+            }
+        }
+        LambdaRequest::deserialize(event).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// The text with every byte that a URI may not hold in percent encoding.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"\"#<>?\\^`{|}".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Answers one event.
+///
+/// # Errors
+/// Never: what fails is an answer, too.
+pub async fn handle(router: Router, event: lambda_http::Request) -> Result<Response<Body>, Infallible> {
+    if matches!(event.request_context_ref(), Some(RequestContext::PassThrough) | None) {
+        tracing::debug!("an event that is no HTTP request was ignored");
+        let body = Body::from("{\"ignored\":\"not an HTTP event\"}");
+        let mut response = Response::new(body);
+        response.headers_mut().insert("content-type", axum::http::HeaderValue::from_static("application/json"));
+        return Ok(response);
+    }
+    let mut request = event;
+    let path = path(request.raw_http_path(), stage(&request));
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    if let Some(context) = request.lambda_context_ref() {
+        let (deadline, invocation) = (deadline(context, SystemTime::now()), Invocation(context.request_id.clone()));
+        request.extensions_mut().insert(invocation);
+        if let Some(left) = deadline {
+            request.extensions_mut().insert(Deadline(Instant::now() + left));
+        }
+    }
+    router.oneshot(request).await
+}
+
+/// As [`handle`], with the body as it comes: head first, then the bytes.
+async fn streamed(router: Router, event: LambdaEvent<Event>) -> Result<StreamResponse<BodyDataStream>, Infallible> {
+    let request: lambda_http::Request = event.payload.0.into();
+    let (head, body) = handle(router, request.with_lambda_context(event.context)).await?.into_parts();
+    let metadata_prelude = MetadataPrelude { status_code: head.status, headers: head.headers, cookies: Vec::new() };
+    Ok(StreamResponse { metadata_prelude, stream: body.into_data_stream() })
+}
+
+/// As [`handle`], with the whole body at hand. All our bodies are text.
+async fn whole(router: Router, event: lambda_http::Request) -> Result<Response<lambda_http::Body>, Infallible> {
+    let (head, body) = handle(router, event).await?.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Ok(Response::from_parts(head, lambda_http::Body::Text(String::from_utf8_lossy(&bytes).into_owned())))
+}
+
+/// Time left for an answer. The local emulator of `cargo lambda watch` sends a deadline in 1970: a deadline that has passed before
+/// the event arrives is none.
+fn deadline(context: &Context, now: SystemTime) -> Option<Duration> {
+    let deadline = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(context.deadline))?;
+    let left = deadline.duration_since(now).ok()?;
+    (left <= LONGEST).then(|| left.saturating_sub(RESERVE))
+}
+
+fn stage(request: &lambda_http::Request) -> Option<String> {
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.stage.clone(),
+        RequestContext::ApiGatewayV2(context) => context.stage.clone(),
+        _ => None,
+    }
+}
+
+/// The path as our router knows it. HTTP APIs put the stage in front of it, REST APIs do not; a stage can be called `v1`.
+fn path(raw: &str, stage: Option<String>) -> String {
+    let raw = if raw.starts_with('/') { raw.to_owned() } else { format!("/{raw}") };
+    if PATHS.contains(&raw.as_str()) {
+        return raw;
+    }
+    let below = stage.as_deref().and_then(|stage| raw.strip_prefix('/')?.strip_prefix(stage));
+    match below {
+        Some("") => "/".to_owned(),
+        Some(below) if below.starts_with('/') => below.to_owned(),
+        _ => raw,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_in_the_path_is_taken_off_once() {
+        let path = |raw, stage: &str| path(raw, Some(stage.to_owned()));
+        assert_eq!(path("/prod/v1/query", "prod"), "/v1/query");
+        assert_eq!(path("/v1/query", "prod"), "/v1/query");
+        assert_eq!(path("/v1/query", "v1"), "/v1/query");
+        assert_eq!(path("/v1/v1/query", "v1"), "/v1/query");
+        assert_eq!(path("/prod", "prod"), "/");
+        assert_eq!(path("/prod/", "prod"), "/");
+        assert_eq!(path("/production/v1/query", "prod"), "/production/v1/query");
+        assert_eq!(path("", "$default"), "/");
+    }
+
+    #[test]
+    fn a_path_that_no_uri_may_hold_is_encoded() {
+        assert_eq!(encoded("/v1/größe a?{b}%20"), "/v1/gr%C3%B6%C3%9Fe%20a%3F%7Bb%7D%20");
+        assert_eq!(encoded("/v1/query"), "/v1/query");
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_none() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let left = |deadline_ms| {
+            let mut context = Context::default();
+            context.deadline = deadline_ms;
+            deadline(&context, now)
+        };
+        assert_eq!(left(600_000), None);
+        assert_eq!(left(u64::MAX), None);
+        assert_eq!(left(1_800_000_010_000), Some(Duration::from_millis(9_500)));
+        assert_eq!(left(1_800_000_000_100), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,96 @@
+//! A port: connections in, the router out.
+//!
+//! axum's own `serve` has no time limit for headers and no bound on connections, so the loop is written out here.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+
+/// Answers on `listener` until `stop` is done, then lets open requests end, within the operator's limit.
+///
+/// # Errors
+/// None today; a listener that fails for a moment is tried again.
+pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
+    let limits = app.config().limits.clone();
+    let router = super::router(app);
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(limits.header_timeout_s));
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30))).max_concurrent_streams(256);
+    let open = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let mut stop = pin!(stop);
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = &mut stop => break,
+        };
+        let Ok((socket, _)) = accepted else {
+            // Most often out of file descriptors, which pass.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let _ = socket.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = open.watch(builder.serve_connection(TokioIo::new(socket), service).into_owned());
+        tokio::spawn(async move {
+            // A connection that breaks is the caller's business; its request has its own line.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let patience = Duration::from_secs(limits.shutdown_timeout_s);
+    if tokio::time::timeout(patience, open.shutdown()).await.is_err() {
+        tracing::warn!(seconds = limits.shutdown_timeout_s, "stopped with requests still open");
+    }
+    Ok(())
+}
+
+/// Waits for SIGTERM or ctrl-c.
+pub async fn stop_signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending::<()>().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+/// Opens the port.
+///
+/// # Errors
+/// It is taken or may not be opened.
+pub async fn bind(addr: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|cause| {
+        Error::bad_request(format!("{addr}: {cause}; choose another address with `--addr` or `OMNI_ADDR`")).caused_by(cause)
+    })
+}

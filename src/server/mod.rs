@@ -1,0 +1,149 @@
+//! The one axum Router, for a port and for Lambda alike. Only this folder knows axum.
+//!
+//! | path | what |
+//! |---|---|
+//! | `POST /v1/query`, `POST /` | an answer with its sources, whole or streamed |
+//! | `POST /v1/search` | hits only |
+//! | `GET /v1/index` | what is loaded |
+//! | `GET /healthz` | whether the service can answer |
+
+pub mod lambda;
+pub mod listen;
+mod query;
+mod request;
+mod response;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::error::{Code, Error};
+use crate::net::random_bytes;
+use crate::telemetry::Line;
+
+pub use response::QueryResponse;
+
+/// Every path that is answered.
+const PATHS: [&str; 5] = ["/", "/v1/query", "/v1/search", "/v1/index", "/healthz"];
+
+/// What travels with a request.
+#[derive(Debug, Clone)]
+struct Context {
+    id: String,
+    line: Arc<Line>,
+    deadline: Instant,
+}
+
+/// When whoever calls us stops waiting; put into a request's extensions by the front door that knows.
+#[derive(Debug, Clone, Copy)]
+struct Deadline(Instant);
+
+/// Lambda's name for the invocation.
+#[derive(Debug, Clone)]
+struct Invocation(String);
+
+/// Builds the router over what is open.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", post(query::query))
+        .route("/v1/query", post(query::query))
+        .route("/v1/search", post(query::search))
+        .route("/v1/index", get(query::index))
+        .route("/healthz", get(query::health))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe))
+        .with_state(app)
+}
+
+/// A name for a request or an answer: `req_` and 24 hex digits.
+pub fn request_id() -> String {
+    let hex: String = random_bytes::<12>().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("req_{hex}")
+}
+
+/// Names the request, writes its line, and turns a panic into an answer.
+async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let id = request_id();
+    let line = Arc::new(Line::new(&id, request.method().as_str(), request.uri().path()));
+    if let Some(Invocation(invocation)) = request.extensions().get() {
+        line.invocation(invocation);
+    }
+    let ours = app.deadline();
+    let deadline = request.extensions().get().map_or(ours, |&Deadline(theirs)| ours.min(theirs));
+    let context = Context { id, line, deadline };
+    request.extensions_mut().insert(context.clone());
+    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = outcome.unwrap_or_else(|_| {
+        failed(&context, &Error::internal("the service failed; the log has more under this request id"), None)
+    });
+    context.line.status(response.status().as_u16());
+    if let Ok(id) = HeaderValue::from_str(&context.id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
+/// Writes an error down, for the caller and for the log. `status` is for HTTP's own errors, which have codes of their own.
+fn failed(context: &Context, error: &Error, status: Option<StatusCode>) -> Response {
+    context.line.error(error);
+    let status = status.or_else(|| StatusCode::from_u16(error.code().status()).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = response::json(status, &response::ErrorResponse::new(error, &context.id));
+    if let Some(seconds) = error.retry_after_seconds() {
+        response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
+    }
+    response
+}
+
+async fn unknown_path(axum::Extension(context): axum::Extension<Context>) -> Response {
+    let paths: Vec<String> = PATHS.iter().map(|path| format!("`{path}`")).collect();
+    failed(&context, &Error::new(Code::NotFound, format!("no such path; there are {}", paths.join(", "))), None)
+}
+
+async fn wrong_method(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {
+    let wanted = if matches!(request.uri().path(), "/v1/index" | "/healthz") { "GET" } else { "POST" };
+    let error = Error::bad_request(format!("`{}`: not allowed here; use {wanted}", request.method()));
+    failed(&context, &error, Some(StatusCode::METHOD_NOT_ALLOWED))
+}
+
+/// Reads a body within the operator's size and time.
+async fn body(app: &App, context: &Context, request: Request) -> Result<Bytes, Response> {
+    let limits = &app.config().limits;
+    let most = limits.max_request_size_mb << 20;
+    let too_large = || {
+        let message = format!(
+            "the body is larger than {} MiB; send less, or raise `MAX_REQUEST_SIZE_MB` where the service runs",
+            most >> 20
+        );
+        failed(context, &Error::new(Code::BodyTooLarge, message), None)
+    };
+    let announced = request.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let reading = axum::body::to_bytes(request.into_body(), usize::try_from(most).unwrap_or(usize::MAX));
+    match tokio::time::timeout(Duration::from_secs(limits.body_timeout_s), reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(cause))
+            if std::error::Error::source(&cause).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) =>
+        {
+            Err(too_large())
+        }
+        Ok(Err(cause)) => Err(failed(context, &Error::bad_request("the body broke off").caused_by(cause), None)),
+        Err(_) => {
+            let error = Error::new(Code::Timeout, format!("the body did not arrive within {} seconds", limits.body_timeout_s));
+            Err(failed(context, &error, Some(StatusCode::REQUEST_TIMEOUT)))
+        }
+    }
+}

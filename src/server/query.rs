@@ -1,0 +1,99 @@
+//! The handlers. Each is: read, understand, ask `rag`, write down.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+
+use super::request::{Asked, QueryRequest, SearchRequest, Shown, parse};
+use super::response::{ErrorResponse, IndexResponse, QueryResponse, SearchResponse, json};
+use super::{Context, body, failed};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::rag::{self, Answer, Piece, Question};
+
+/// How often a silent stream says that it lives; front doors close connections that are idle for 30 seconds.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// `POST /v1/query`.
+pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
+    let bytes = match body(&app, &context, request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    let outcome = match parse::<QueryRequest>(&bytes).and_then(|request| request.understand(&app)) {
+        Ok(Asked { question, stream: true, shown }) => stream(&app, &context, question, shown).await,
+        Ok(Asked { question, stream: false, shown }) => whole(&app, &context, question, shown).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| failed(&context, &error, None))
+}
+
+/// `POST /v1/search`.
+pub(super) async fn search(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
+    let bytes = match body(&app, &context, request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    let outcome = async {
+        let (prompt, retrieval, shown) = parse::<SearchRequest>(&bytes)?.understand(&app)?;
+        let passages = rag::retrieve(&app, &prompt, &retrieval, context.deadline).await?;
+        context.line.hits(passages.len());
+        Ok(json(StatusCode::OK, &SearchResponse::new(&app, passages, shown, &context.id, context.line.seconds())))
+    };
+    outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
+}
+
+/// `GET /v1/index`.
+pub(super) async fn index(State(app): State<Arc<App>>, Extension(context): Extension<Context>) -> Response {
+    match app.compute(context.deadline, IndexResponse::new).await {
+        Ok(body) => json(StatusCode::OK, &body),
+        Err(error) => failed(&context, &error, None),
+    }
+}
+
+/// `GET /healthz`. Whatever would make it unhealthy has kept the service from starting.
+pub(super) async fn health() -> Response {
+    json(StatusCode::OK, &serde_json::json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
+    let answer = rag::answer(app, question, context.deadline).await?;
+    Ok(json(StatusCode::OK, &written(app, context, answer, shown)))
+}
+
+async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
+    let pieces = rag::stream(app, question, context.deadline).await?;
+    context.line.streaming();
+    let (app, context) = (Arc::clone(app), context.clone());
+    // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.
+    let events = pieces.map(move |piece| {
+        Ok::<_, Infallible>(match piece {
+            Ok(Piece::Text(content)) => event("delta", &serde_json::json!({"content": content})),
+            Ok(Piece::Done(answer)) => event("done", &written(&app, &context, *answer, shown)),
+            Err(error) => {
+                context.line.error(&error);
+                event("error", &ErrorResponse::new(&error, &context.id))
+            }
+        })
+    });
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    // Proxies that buffer would turn a stream into a wait.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn written(app: &App, context: &Context, answer: Answer, shown: Shown) -> QueryResponse {
+    context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
+    QueryResponse::new(app, answer, shown, &context.id, context.line.seconds())
+}
+
+fn event(name: &str, data: &impl serde::Serialize) -> Event {
+    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+}

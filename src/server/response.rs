@@ -1,0 +1,319 @@
+//! What a caller reads: the JSON of answers, hits and errors.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::request::Shown;
+use crate::app::App;
+use crate::chat::{FinishReason, Usage};
+use crate::error::Error;
+use crate::passage::Passage;
+use crate::rag::{Answer, EXTRACTIVE};
+
+/// A whole answer.
+#[derive(Debug, Serialize)]
+pub struct QueryResponse {
+    success: bool,
+    response: Message,
+    metadata: Metadata,
+    rag_context: Vec<Source>,
+    tool_calls: Vec<ToolCall>,
+    error: Option<()>,
+}
+
+#[derive(Debug, Serialize)]
+struct Message {
+    content: String,
+    role: &'static str,
+    finish_reason: FinishReason,
+}
+
+#[derive(Debug, Serialize)]
+struct Metadata {
+    model_used: String,
+    provider: String,
+    usage: Cost,
+    execution_time: f64,
+    request_id: String,
+    index_digest: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<Fallback>,
+}
+
+/// Tokens and money; what is not known is `null`, never 0.
+#[derive(Debug, Serialize)]
+struct Cost {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    cost_usd: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Fallback {
+    provider: String,
+    code: &'static str,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Source {
+    content: String,
+    source: String,
+    page: Option<u32>,
+    score: Option<f32>,
+    chunk_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<SourceMetadata>,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceMetadata {
+    title: String,
+    uri: String,
+    headings: String,
+    #[serde(flatten)]
+    document: BTreeMap<String, String>,
+}
+
+/// One call of a tool. There are no tools yet, so there are no calls; the list stands in every answer all the same.
+#[derive(Debug, Serialize)]
+enum ToolCall {}
+
+/// The hits of a search.
+#[derive(Debug, Serialize)]
+pub(super) struct SearchResponse {
+    success: bool,
+    hits: Vec<Source>,
+    metadata: SearchMetadata,
+    error: Option<()>,
+}
+
+#[derive(Debug, Serialize)]
+struct SearchMetadata {
+    retrieval: &'static str,
+    execution_time: f64,
+    request_id: String,
+    index_digest: Option<String>,
+}
+
+/// What is loaded.
+#[derive(Debug, Serialize)]
+pub(super) struct IndexResponse {
+    loaded: bool,
+    retrieval: Option<&'static str>,
+    name: Option<String>,
+    digest: Option<String>,
+    documents: usize,
+    chunks: usize,
+    builder: Option<String>,
+    embedding: Option<Embedding>,
+    chunking: Option<serde_json::Value>,
+    lexical: Option<crate::index::Lexical>,
+    roots: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Embedding {
+    model: String,
+    fingerprint: String,
+    dimensions: usize,
+    loaded: bool,
+}
+
+impl QueryResponse {
+    /// Writes an answer down.
+    pub(super) fn new(app: &App, answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+        let is_quoted = answer.provider == EXTRACTIVE;
+        Self {
+            success: true,
+            response: Message { content: answer.content, role: "assistant", finish_reason: answer.finish_reason },
+            metadata: Metadata {
+                model_used: answer.model,
+                provider: answer.provider,
+                usage: Cost::new(answer.usage, is_quoted),
+                execution_time: rounded(execution_time),
+                request_id: request_id.to_owned(),
+                index_digest: digest(app),
+                warnings: answer.warnings,
+                fallback: answer.fallback.map(|fallback| Fallback {
+                    provider: fallback.provider,
+                    code: fallback.code,
+                    message: fallback.message,
+                }),
+            },
+            rag_context: if shown.sources { sources(answer.passages, shown) } else { Vec::new() },
+            tool_calls: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+impl Cost {
+    /// Quotes cost nothing, which is known. There is no price table yet, so anything else is not.
+    fn new(usage: Option<Usage>, is_quoted: bool) -> Self {
+        Self {
+            prompt_tokens: usage.map(|usage| usage.prompt_tokens),
+            completion_tokens: usage.map(|usage| usage.completion_tokens),
+            total_tokens: usage.map(|usage| usage.prompt_tokens + usage.completion_tokens),
+            cost_usd: is_quoted.then_some(0.0),
+        }
+    }
+}
+
+impl SearchResponse {
+    /// Writes hits down.
+    pub(super) fn new(app: &App, passages: Vec<Passage>, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+        Self {
+            success: true,
+            hits: sources(passages, shown),
+            metadata: SearchMetadata {
+                retrieval: retrieval(app),
+                execution_time: rounded(execution_time),
+                request_id: request_id.to_owned(),
+                index_digest: digest(app),
+            },
+            error: None,
+        }
+    }
+}
+
+impl IndexResponse {
+    /// Says what `app` holds. Counts where documents come from by reading all of them, so it is work.
+    pub(super) fn new(app: &App) -> crate::error::Result<Self> {
+        let Some(opened) = app.index() else {
+            return Ok(Self {
+                loaded: false,
+                retrieval: None,
+                name: None,
+                digest: None,
+                documents: 0,
+                chunks: 0,
+                builder: None,
+                embedding: None,
+                chunking: None,
+                lexical: None,
+                roots: BTreeMap::new(),
+            });
+        };
+        let manifest = opened.index.manifest();
+        let mut roots = BTreeMap::new();
+        for number in 0..u32::try_from(opened.index.document_count()).unwrap_or(u32::MAX) {
+            *roots.entry(root(&opened.index.document(number)?.uri)).or_default() += 1;
+        }
+        Ok(Self {
+            loaded: true,
+            retrieval: Some(retrieval(app)),
+            name: Some(opened.name.clone()),
+            digest: digest(app),
+            documents: opened.index.document_count(),
+            chunks: opened.index.len(),
+            builder: Some(manifest.builder.clone()),
+            embedding: Some(Embedding {
+                model: manifest.model.clone(),
+                fingerprint: manifest.model_fingerprint.clone(),
+                dimensions: manifest.dimensions,
+                loaded: app.embedder().is_some(),
+            }),
+            chunking: Some(manifest.chunking.clone()),
+            lexical: Some(manifest.lexical),
+            roots,
+        })
+    }
+}
+
+/// The bucket of a document, or `local`.
+fn root(uri: &str) -> String {
+    let bucket = uri.strip_prefix("s3://").and_then(|rest| rest.split('/').next());
+    bucket.map_or_else(|| "local".to_owned(), |bucket| format!("s3://{bucket}/"))
+}
+
+fn retrieval(app: &App) -> &'static str {
+    if app.embedder().is_some() { "hybrid" } else { "words" }
+}
+
+fn digest(app: &App) -> Option<String> {
+    app.index().map(|opened| opened.index.digest().to_owned())
+}
+
+fn sources(passages: Vec<Passage>, shown: Shown) -> Vec<Source> {
+    let source = |passage: Passage| {
+        let metadata =
+            SourceMetadata { title: passage.title, uri: passage.uri, headings: passage.headings, document: passage.metadata };
+        Source {
+            content: passage.content,
+            source: passage.source,
+            page: passage.page,
+            score: passage.score,
+            chunk_id: passage.chunk_id,
+            metadata: shown.metadata.then_some(metadata),
+        }
+    };
+    passages.into_iter().map(source).collect()
+}
+
+/// Seconds with microseconds.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
+}
+
+/// An error as the caller reads it.
+#[derive(Debug, Serialize)]
+pub(super) struct ErrorResponse {
+    success: bool,
+    error: ErrorBody,
+    metadata: ErrorMetadata,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    code: &'static str,
+    message: String,
+    details: Details,
+}
+
+#[derive(Debug, Serialize)]
+struct Details {
+    provider: Option<String>,
+    model: Option<String>,
+    retry_after: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorMetadata {
+    request_id: String,
+    timestamp: String,
+}
+
+impl ErrorResponse {
+    /// Writes an error down, without its causes: those are for the log.
+    pub(super) fn new(error: &Error, request_id: &str) -> Self {
+        let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            success: false,
+            error: ErrorBody {
+                code: error.code().as_str(),
+                message: error.message().to_owned(),
+                details: Details {
+                    provider: named(error.provider()),
+                    model: named(error.model()),
+                    retry_after: error.retry_after_seconds(),
+                },
+            },
+            metadata: ErrorMetadata { request_id: request_id.to_owned(), timestamp: jiff::Timestamp::now().to_string() },
+        }
+    }
+}
+
+/// JSON with a status. What cannot be written is our fault and says so.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [("content-type", "application/json")], bytes).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

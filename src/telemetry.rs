@@ -1,0 +1,260 @@
+//! What is logged: JSON lines that Lambda's log filter understands (`timestamp` RFC 3339 and `level` at the top), or text on a
+//! terminal. One line a request, made of names and numbers: no prompt, no passage, no answer, no key.
+
+use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::chat::Usage;
+use crate::config::{Level, Log, LogFormat};
+use crate::error::Error;
+
+/// What stands in the place of a code when the caller left before the answer was whole.
+const CLIENT_GONE: &str = "CLIENT_GONE";
+
+/// Writes lines to standard error from now on. Only the first call has an effect.
+pub fn start(log: Log) {
+    let json = match log.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let _ = tracing::subscriber::set_global_default(subscriber(log.level, json, std::io::stderr));
+}
+
+/// What turns events into lines. Libraries may say only what is at least a warning: below that they show what they carry.
+pub fn subscriber<W>(level: Level, json: bool, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
+{
+    let ours = match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    };
+    let filter = Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target("omni_llm", ours);
+    let colour = std::io::stderr().is_terminal();
+    let text_lines = (!json).then(|| fmt::layer().with_writer(writer.clone()).compact().with_target(false).with_ansi(colour));
+    // Spans are left out: those of the Lambda runtime repeat what is in the line.
+    let json_lines =
+        json.then(|| fmt::layer().with_writer(writer).json().flatten_event(true).with_current_span(false).with_span_list(false));
+    tracing_subscriber::registry().with(filter).with(json_lines).with(text_lines)
+}
+
+/// The one line of a request. It is written when the last owner lets go: behind the last byte of a stream, or when the caller left.
+pub struct Line {
+    id: String,
+    method: String,
+    path: String,
+    started: Instant,
+    facts: Mutex<Facts>,
+}
+
+/// What is learnt on the way.
+#[derive(Debug, Default)]
+struct Facts {
+    status: Option<u16>,
+    code: Option<&'static str>,
+    cause: Option<String>,
+    provider: Option<String>,
+    model: Option<String>,
+    hits: Option<usize>,
+    usage: Option<Usage>,
+    streaming: bool,
+    invocation: Option<String>,
+}
+
+impl Line {
+    /// Begins a line.
+    pub fn new(id: &str, method: &str, path: &str) -> Self {
+        let path = path.chars().take(200).collect();
+        Self { id: id.to_owned(), method: method.to_owned(), path, started: Instant::now(), facts: Mutex::default() }
+    }
+
+    /// Seconds since the request came.
+    pub fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// The answer's HTTP status.
+    pub fn status(&self, status: u16) {
+        self.note(|facts| facts.status = Some(status));
+    }
+
+    /// The invocation that Lambda knows this request by.
+    pub fn invocation(&self, id: &str) {
+        self.note(|facts| facts.invocation = Some(id.to_owned()));
+    }
+
+    /// A body follows that may be left before its end.
+    pub fn streaming(&self) {
+        self.note(|facts| facts.streaming = true);
+    }
+
+    /// Who answers, and from how many passages.
+    pub fn answer(&self, provider: &str, model: &str, hits: usize, usage: Option<Usage>) {
+        self.note(|facts| {
+            facts.provider = Some(provider.to_owned());
+            facts.model = Some(model.to_owned());
+            facts.hits = Some(hits);
+            facts.usage = usage;
+            facts.streaming = false;
+        });
+    }
+
+    /// How many passages a search found.
+    pub fn hits(&self, hits: usize) {
+        self.note(|facts| facts.hits = Some(hits));
+    }
+
+    /// Why it failed. The message stays out: it can quote what the caller or the provider wrote.
+    pub fn error(&self, error: &Error) {
+        self.note(|facts| {
+            facts.code = Some(error.code().as_str());
+            facts.cause = causes(error);
+            facts.provider = error.provider().map(str::to_owned);
+            facts.model = error.model().map(str::to_owned);
+            facts.streaming = false;
+        });
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let facts = std::mem::take(self.facts.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let gone = facts.status.is_none() || facts.streaming;
+        let status = facts.status.unwrap_or(499);
+        let code = if gone { Some(CLIENT_GONE) } else { facts.code };
+        let duration_ms = self.started.elapsed().as_millis() as u64;
+        macro_rules! write_line {
+            ($level:expr) => {
+                tracing::event!(
+                    target: "omni_llm::request",
+                    $level,
+                    request_id = self.id,
+                    invocation = facts.invocation,
+                    method = self.method,
+                    path = self.path,
+                    status,
+                    code,
+                    duration_ms,
+                    provider = facts.provider,
+                    model = facts.model,
+                    hits = facts.hits,
+                    prompt_tokens = facts.usage.map(|usage| usage.prompt_tokens),
+                    completion_tokens = facts.usage.map(|usage| usage.completion_tokens),
+                    cause = facts.cause,
+                    "request"
+                )
+            };
+        }
+        if status >= 500 { write_line!(tracing::Level::WARN) } else { write_line!(tracing::Level::INFO) }
+    }
+}
+
+/// The chain of causes, without the public message at its head.
+fn causes(error: &Error) -> Option<String> {
+    let mut texts = Vec::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    (!texts.is_empty()).then(|| texts.join(": "))
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(level: Level, json: bool, act: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        tracing::subscriber::with_default(subscriber(level, json, move || writer.clone()), act);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_what_the_log_filter_of_lambda_reads() {
+        let text = written(Level::Info, true, || {
+            let line = Line::new("req_1", "POST", "/v1/query");
+            line.answer("openai", "m", 5, Some(Usage { prompt_tokens: 1, completion_tokens: 2 }));
+            line.status(200);
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{text}");
+        let shown = ["level", "message", "request_id", "method", "path", "provider", "model"]
+            .map(|name| line[name].as_str().unwrap_or("-"));
+        assert_eq!(shown, ["INFO", "request", "req_1", "POST", "/v1/query", "openai", "m"]);
+        assert_eq!([&line["status"], &line["hits"], &line["prompt_tokens"], &line["completion_tokens"]], [200, 5, 1, 2]);
+        assert!(line["duration_ms"].is_u64() && line.get("code").is_none() && line.get("cause").is_none(), "{text}");
+    }
+
+    #[test]
+    fn a_caller_who_left_and_a_failure_are_told_apart() {
+        let text = written(Level::Info, true, || {
+            drop(Line::new("req_1", "GET", "/"));
+            let line = Line::new("req_2", "GET", "/");
+            line.streaming();
+            line.status(200);
+            drop(line);
+            let line = Line::new("req_3", "GET", "/");
+            line.error(&Error::internal("secret text").caused_by(std::io::Error::other("disk full")));
+            line.status(500);
+        });
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["code"], &lines[0]["status"]), (&"CLIENT_GONE".into(), &499.into()));
+        assert_eq!((&lines[1]["code"], &lines[1]["status"]), (&"CLIENT_GONE".into(), &200.into()));
+        assert_eq!(
+            (&lines[2]["code"], &lines[2]["cause"], &lines[2]["level"]),
+            (&"INTERNAL_ERROR".into(), &"disk full".into(), &"WARN".into())
+        );
+        assert!(!text.contains("secret text"));
+    }
+
+    #[test]
+    fn the_level_holds_and_libraries_say_only_warnings() {
+        let act = || {
+            tracing::info!("ours");
+            tracing::debug!(target: "hyper", "theirs");
+            tracing::info!(target: "reqwest", "theirs");
+            tracing::warn!(target: "reqwest", "careful");
+        };
+        assert_eq!(written(Level::Trace, false, act).matches("theirs").count(), 0);
+        assert_eq!(written(Level::Trace, true, act).lines().count(), 2);
+        assert_eq!(written(Level::Error, true, act), "");
+    }
+}

@@ -1,0 +1,381 @@
+//! What is written is what is read, byte for byte the same every time, and no damage goes unnoticed or does harm.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod index_support;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use index_support::{Random, build, corpus, document, manifest, query};
+use omni_llm::error::{Code, Result};
+use omni_llm::index::{Index, Writer};
+use tempfile::TempDir;
+
+const SUPERBLOCK: usize = 4096;
+const BLOCK: usize = 65_536;
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    let corpus = corpus(1, 50, 7);
+    let digest = build(&path, &corpus);
+    let index = Index::open(&path).unwrap();
+    assert_eq!((index.digest(), digest.len()), (digest.as_str(), 64));
+    assert_eq!(index.manifest(), &manifest());
+    assert_eq!((index.len(), index.document_count(), index.is_empty()), (50, 8, false));
+    assert_eq!(index.size_bytes(), fs::metadata(&path).unwrap().len());
+    for (number, pushed) in corpus.iter().enumerate() {
+        assert_eq!(index.chunk(number as u32).unwrap(), pushed.chunk());
+    }
+    for number in 0..8 {
+        assert_eq!(index.document(number as u32).unwrap(), document(number));
+    }
+    index.verify().unwrap();
+    assert_eq!(index.chunk(50).unwrap_err().code(), Code::NotFound);
+    assert_eq!(index.document(8).unwrap_err().code(), Code::NotFound);
+}
+
+#[test]
+fn chunk_names_depend_on_text_and_place_only() {
+    let folder = TempDir::new().unwrap();
+    let (long, short) = (folder.path().join("long.omni"), folder.path().join("short.omni"));
+    let corpus = corpus(2, 20, 5);
+    build(&long, &corpus);
+    build(&short, &corpus[..10]);
+    let (long, short) = (Index::open(&long).unwrap(), Index::open(&short).unwrap());
+    let names: Vec<String> = (0..20).map(|number| long.chunk_id(number).unwrap()).collect();
+    assert!((0..10).all(|number| short.chunk_id(number).unwrap() == names[number as usize]));
+    assert!(names.iter().all(|name| name.len() == 22 && name.starts_with("chunk_")));
+    let mut unique = names.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), 20);
+}
+
+#[test]
+fn equal_input_gives_equal_bytes_on_any_number_of_threads() {
+    let folder = TempDir::new().unwrap();
+    let corpus = corpus(3, 3000, 4);
+    let mut files = Vec::new();
+    for threads in [1, 2, 5] {
+        let path = folder.path().join(format!("{threads}.omni"));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| build(&path, &corpus));
+        files.push(fs::read(path).unwrap());
+    }
+    assert!(files[0] == files[1] && files[1] == files[2]);
+}
+
+#[test]
+fn an_empty_index_is_an_index() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("empty.omni");
+    Writer::new(manifest()).finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    index.verify().unwrap();
+    assert!(index.is_empty());
+    let vector = Random::new(1).vector();
+    assert_eq!(index.search(&query(Some(&vector), Some("anything"))).unwrap(), []);
+    assert_eq!(index.search(&query(Some(&vector), None)).unwrap(), []);
+    assert_eq!(index.search(&query(None, Some("anything"))).unwrap(), []);
+}
+
+#[test]
+fn what_cannot_be_stored_is_refused() {
+    let mut writer = Writer::new(manifest());
+    let pushed = corpus(4, 2, 1);
+    let text = |result: Result<u32>| result.unwrap_err().to_string();
+    assert_eq!(
+        text(writer.push_chunk(&pushed[0].chunk(), &pushed[0].vector)),
+        "chunk: belongs to document 0, not to the last one pushed; push documents one after the other"
+    );
+    writer.push_document(document(0));
+    assert_eq!(
+        text(writer.push_chunk(&pushed[0].chunk(), &[1.0])),
+        "vector: has 1 components, the index has 24; embed with the index's model"
+    );
+    let mut vector = pushed[0].vector.clone();
+    vector[3] = f32::NAN;
+    assert_eq!(
+        text(writer.push_chunk(&pushed[0].chunk(), &vector)),
+        "vector: holds a value that is not finite; embed the text again"
+    );
+    let mut wide = manifest();
+    wide.dimensions = 100_000;
+    let error = Writer::new(wide).finish(Path::new("never.omni")).unwrap_err();
+    assert_eq!(error.to_string(), "manifest: 100000 dimensions; an index holds 1 to 16384");
+}
+
+#[test]
+fn a_killed_writer_leaves_the_old_file_whole_and_its_leftover_is_removed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    let digest = build(&path, &corpus(5, 10, 2));
+    let open = Index::open(&path).unwrap();
+    // What a writer leaves that was killed, what one has that is still writing, and what is none of ours.
+    let leftover = folder.path().join(".kb.omni.x1Y2z3.partial");
+    let alive = folder.path().join(".kb.omni.a1b2c3.partial");
+    let other = folder.path().join(".other.omni.x1Y2z3.partial");
+    for file in [&leftover, &alive, &other] {
+        fs::write(file, b"half of it").unwrap();
+    }
+    let lock = fs::File::open(&alive).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(Index::open(&path).unwrap().digest(), digest);
+
+    let newer = build(&path, &corpus(6, 12, 2));
+    assert_ne!(digest, newer);
+    assert_eq!(Index::open(&path).unwrap().digest(), newer);
+    assert_eq!((leftover.exists(), alive.exists(), other.exists()), (false, true, true));
+    // Whoever had the old file open still has it.
+    open.verify().unwrap();
+    assert_eq!((open.digest(), open.len()), (digest.as_str(), 10));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("missing/kb.omni");
+    let error = Writer::new(manifest()).finish(&path).unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+}
+
+#[test]
+fn messages_say_what_is_wrong_and_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, &corpus(7, 10, 2));
+    let bytes = fs::read(&path).unwrap();
+    let shown = path.display();
+    let text = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Index::open(&path).and_then(|index| index.verify()).unwrap_err().to_string()
+    };
+    assert_eq!(text(b"%PDF-1.7"), format!("{shown}: not an Omni-LLM index; build one with index-builder"));
+    assert_eq!(
+        text(&bytes[..bytes.len() - 1]),
+        format!(
+            "{shown}: truncated, expected {} bytes, has {}; copy it again or rebuild it with index-builder",
+            bytes.len(),
+            bytes.len() - 1
+        )
+    );
+    let mut flipped = bytes.clone();
+    flipped[100] ^= 1;
+    assert_eq!(text(&flipped), format!("{shown}: damaged in the superblock; copy it again or rebuild it with index-builder"));
+    let vectors = sections(&bytes).into_iter().find(|section| section.kind == 6).unwrap();
+    flipped = bytes.clone();
+    flipped[vectors.start + 5] ^= 1;
+    assert_eq!(
+        text(&flipped),
+        format!("{shown}: damaged in section `vectors` at block 0; copy it again or rebuild it with index-builder")
+    );
+    flipped = bytes.clone();
+    flipped[70] ^= 1;
+    reseal(&mut flipped);
+    assert_eq!(
+        text(&flipped),
+        format!("{shown}: its content does not match its digest; copy it again or rebuild it with index-builder")
+    );
+
+    fs::write(&path, &bytes).unwrap();
+    let index = Index::open(&path).unwrap();
+    index.require_model("a1f3").unwrap();
+    let error = index.require_model("9c02").unwrap_err();
+    assert_eq!(error.code(), Code::WrongModel);
+    assert_eq!(
+        error.to_string(),
+        format!("{shown}: built with model \"all-MiniLM-L6-v2\" (a1f3), this service has 9c02; rebuild it with index-builder")
+    );
+    assert_eq!(Index::open(folder.path()).err().unwrap().code(), Code::CorruptFile);
+    assert_eq!(Index::open(&folder.path().join("none")).err().unwrap().code(), Code::NotFound);
+}
+
+#[test]
+fn every_bit_of_the_superblock_counts() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, &corpus(8, 6, 2));
+    let bytes = fs::read(&path).unwrap();
+    let flipped = folder.path().join("flipped.omni");
+    fs::write(&flipped, &bytes).unwrap();
+    for bit in 0..SUPERBLOCK * 8 {
+        let mut copy = bytes[..SUPERBLOCK].to_vec();
+        copy[bit / 8] ^= 1 << (bit % 8);
+        overwrite(&flipped, &copy);
+        assert!(Index::open(&flipped).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, &corpus(9, 30, 3));
+    let bytes = fs::read(&path).unwrap();
+    let edges = sections(&bytes).into_iter().flat_map(|section| [section.start, section.start + section.length]);
+    let points = edges.flat_map(|edge| [edge - 1, edge, edge + 1]).chain(0..=SUPERBLOCK).filter(|&point| point < bytes.len());
+    for point in points {
+        fs::write(&path, &bytes[..point]).unwrap();
+        let error = Index::open(&path).err().unwrap_or_else(|| panic!("opened at {point}"));
+        assert_eq!(error.code(), Code::CorruptFile, "{point}: {error}");
+    }
+    fs::write(&path, [&bytes[..], b"\0"].concat()).unwrap();
+    assert!(Index::open(&path).is_err());
+}
+
+#[test]
+fn a_flipped_bit_in_any_block_is_an_error_at_first_touch() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    // Large enough that most sections have several blocks.
+    build(&path, &corpus(10, 3000, 3));
+    let bytes = fs::read(&path).unwrap();
+    assert!(touch_everything(&Index::open(&path).unwrap()).is_ok());
+    let mut random = Random::new(10);
+    for section in sections(&bytes) {
+        for start in (0..section.length).step_by(BLOCK) {
+            let at = section.start + start + random.below(BLOCK.min(section.length - start));
+            let mut copy = bytes.clone();
+            copy[at] ^= 1 << random.below(8);
+            fs::write(&path, copy).unwrap();
+            match Index::open(&path) {
+                Err(error) => assert_eq!(error.code(), Code::CorruptFile),
+                Ok(index) => {
+                    let error = index.verify().unwrap_err();
+                    assert_eq!(error.code(), Code::CorruptFile);
+                    let error = touch_everything(&index).unwrap_err();
+                    assert!(error.to_string().contains(" at block "), "section {} at {at}: {error}", section.kind);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn flipped_padding_is_found_by_verify() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, &corpus(11, 5, 2));
+    let bytes = fs::read(&path).unwrap();
+    let mut end = SUPERBLOCK;
+    for section in sections(&bytes) {
+        if section.start > end {
+            let mut copy = bytes.clone();
+            copy[end] ^= 1;
+            fs::write(&path, copy).unwrap();
+            assert!(Index::open(&path).and_then(|index| index.verify()).is_err());
+        }
+        end = section.start + section.length;
+    }
+}
+
+/// Half of the mutated files get right checksums again, as a forger would give them: then the structure is what is wrong,
+/// and all that is asked is an error or a harmless answer.
+#[test]
+fn mutated_files_do_no_harm() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, &corpus(12, 6, 2));
+    let bytes = fs::read(&path).unwrap();
+    let mutated = folder.path().join("mutated.omni");
+    fs::write(&mutated, &bytes).unwrap();
+    let mut random = Random::new(12);
+    let mut opened = 0;
+    for _ in 0..20_000 {
+        let mut copy = bytes.clone();
+        for _ in 0..=random.below(3) {
+            // Half of them in the superblock's fields, the others anywhere behind it.
+            let end = if random.below(4) == 0 { 128 + 14 * 24 } else { copy.len() };
+            let at = random.below(end);
+            match random.below(4) {
+                0 => copy[at] ^= 1 << random.below(8),
+                1 => copy[at] = random.next() as u8,
+                2 => copy[at] = 0xff,
+                _ => {
+                    let from = random.below(copy.len());
+                    let length = random.below(16).min(copy.len() - from.max(at));
+                    copy.copy_within(from..from + length, at);
+                }
+            }
+        }
+        let sealed = random.below(2) == 0;
+        if sealed {
+            reseal(&mut copy);
+        }
+        overwrite(&mutated, &copy);
+        if let Ok(index) = Index::open(&mutated) {
+            opened += 1;
+            let touched = touch_everything(&index);
+            assert!(sealed || copy == bytes || touched.is_err() || index.verify().is_err());
+        }
+    }
+    // The test would prove nothing if everything were refused at the door.
+    assert!(opened > 2_000, "{opened}");
+}
+
+/// Writes over the start of a file that nobody has mapped. Much faster than truncating it, which some file systems sync.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let mut file = fs::File::options().write(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+fn touch_everything(index: &Index) -> Result<()> {
+    let vector = Random::new(1).vector();
+    let mut words: String = (0..300).map(|word| format!("w{word} ")).collect();
+    for number in 0..index.document_count().min(5_000) {
+        index.document(number as u32)?;
+        words.push_str(&format!("{number} title part "));
+    }
+    for number in 0..index.len().min(5_000) {
+        index.chunk(number as u32)?;
+        words.push_str(&format!("größe{number} "));
+    }
+    let mut prefixed = query(Some(&vector), Some(&words));
+    prefixed.uri_prefix = Some("s3://bucket/guides/");
+    index.search(&prefixed)?;
+    index.search(&query(Some(&vector), Some(&words)))?;
+    index.search(&query(Some(&vector), None))?;
+    index.search(&query(None, Some(&words))).map(drop)
+}
+
+/// The format as `docs/index-format.md` tells it, read independently of the library.
+struct Section {
+    kind: u32,
+    start: usize,
+    length: usize,
+}
+
+fn sections(bytes: &[u8]) -> Vec<Section> {
+    let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let entry = |number: usize| 128 + number * 24;
+    (0..14)
+        .map(|number| Section { kind: number as u32, start: u64_at(entry(number) + 8), length: u64_at(entry(number) + 16) })
+        .collect()
+}
+
+/// Makes the checksums right again, as far as the section table still makes sense.
+fn reseal(bytes: &mut [u8]) {
+    let sections = sections(bytes);
+    let mut crcs = Vec::new();
+    for section in sections.iter().filter(|section| section.kind != 1) {
+        let range = section.start..section.start.saturating_add(section.length);
+        for block in bytes.get(range).unwrap_or_default().chunks(BLOCK) {
+            crcs.extend_from_slice(&crc32c::crc32c(block).to_le_bytes());
+        }
+    }
+    let range = sections[1].start..sections[1].start.saturating_add(sections[1].length);
+    if let Some(checksums) = bytes.get_mut(range)
+        && checksums.len() == crcs.len()
+    {
+        checksums.copy_from_slice(&crcs);
+    }
+    let crc = crc32c::crc32c(&crcs);
+    bytes[48..52].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..SUPERBLOCK - 4]);
+    bytes[SUPERBLOCK - 4..SUPERBLOCK].copy_from_slice(&crc.to_le_bytes());
+}

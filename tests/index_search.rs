@@ -1,0 +1,296 @@
+//! Searches give exactly what a plain loop over everything would give, whatever the size, filter or number of threads.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod index_support;
+
+use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, manifest, query};
+use omni_llm::index::{Hit, Index, Writer};
+use tempfile::TempDir;
+
+fn open(corpus: &[Pushed]) -> (TempDir, Index) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, corpus);
+    let index = Index::open(&path).unwrap();
+    (folder, index)
+}
+
+/// The definition: integers, their exact product, divided by both lengths.
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let integers = |vector: &[f32]| {
+        let max = vector.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+        let row: Vec<i32> = vector.iter().map(|value| (value / max * 127.0).round_ties_even() as i32).collect();
+        let scale = 1.0 / f64::from(row.iter().map(|value| value * value).sum::<i32>()).sqrt();
+        (row, scale as f32)
+    };
+    let ((a, a_scale), (b, b_scale)) = (integers(a), integers(b));
+    let dot: i32 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+    (dot as f32 * b_scale * a_scale).clamp(-1.0, 1.0)
+}
+
+fn ranked(corpus: &[Pushed], vector: &[f32]) -> Vec<(u32, f32)> {
+    let mut all: Vec<(u32, f32)> =
+        corpus.iter().enumerate().map(|(number, pushed)| (number as u32, cosine(vector, &pushed.vector))).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    all
+}
+
+fn numbers(hits: &[Hit]) -> Vec<u32> {
+    hits.iter().map(|hit| hit.chunk).collect()
+}
+
+#[test]
+fn every_vector_finds_itself() {
+    for count in 1..=64 {
+        let corpus = corpus(100 + count as u64, count, 3);
+        let (_folder, index) = open(&corpus);
+        for (number, pushed) in corpus.iter().enumerate() {
+            let hits = index.search(&query(Some(&pushed.vector), None)).unwrap();
+            assert_eq!(hits[0].chunk, number as u32, "{count} chunks");
+            assert!((hits[0].cosine - 1.0).abs() < 1e-6);
+            assert_eq!(hits.len(), count.min(10));
+        }
+    }
+}
+
+#[test]
+fn a_dense_search_is_the_plain_loop() {
+    let corpus = corpus(20, 700, 5);
+    let (_folder, index) = open(&corpus);
+    let mut random = Random::new(20);
+    for top_k in [0, 1, 7, 100, 700, 5_000, usize::MAX] {
+        let vector = random.vector();
+        let mut expected = ranked(&corpus, &vector);
+        expected.truncate(top_k);
+        let mut query = query(Some(&vector), None);
+        query.top_k = top_k;
+        let hits = index.search(&query).unwrap();
+        assert_eq!(hits.iter().map(|hit| (hit.chunk, hit.cosine)).collect::<Vec<_>>(), expected);
+        assert!(hits.iter().all(|hit| hit.fused == hit.cosine && hit.bm25 == 0.0));
+    }
+}
+
+#[test]
+fn quantised_cosines_are_near_the_true_ones() {
+    let corpus = corpus(21, 300, 5);
+    let vector = Random::new(21).vector();
+    for pushed in &corpus {
+        let exact: f32 = vector.iter().zip(&pushed.vector).map(|(a, b)| a * b).sum();
+        assert!((exact - cosine(&vector, &pushed.vector)).abs() < 0.01);
+    }
+}
+
+#[test]
+fn many_rows_are_scanned_in_parallel_with_the_same_result() {
+    let mut random = Random::new(22);
+    let mut writer = Writer::new(manifest());
+    // Few distinct vectors, so that ties are everywhere.
+    let vectors: Vec<Vec<f32>> = (0..2_000).map(|_| random.vector()).collect();
+    let mut corpus = Vec::new();
+    writer.push_document(document(0));
+    for number in 0..60_000_u64 {
+        let vector = vectors[random.below(vectors.len())].clone();
+        let pushed = Pushed { document: 0, text: String::new(), start: number, page: None, headings: String::new(), vector };
+        writer.push_chunk(&pushed.chunk(), &pushed.vector).unwrap();
+        corpus.push(pushed);
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let vector = random.vector();
+    let mut query = query(Some(&vector), None);
+    query.top_k = 500;
+    let expected: Vec<u32> = ranked(&corpus, &vector).into_iter().take(500).map(|(number, _)| number).collect();
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(numbers(&pool.install(|| index.search(&query)).unwrap()), expected);
+    }
+}
+
+#[test]
+fn words_are_scored_by_the_formula() {
+    let texts = ["red fox red", "a red dog", "the green fox of the hill", "blue", "fox fox fox fox hill"];
+    let mut writer = Writer::new(manifest());
+    for (number, text) in texts.into_iter().enumerate() {
+        let mut document = document(number);
+        document.title = String::new();
+        writer.push_document(document);
+        let vector = vec![1.0; DIMENSIONS];
+        let pushed = Pushed { document: number as u32, text: text.into(), start: 0, page: None, headings: String::new(), vector };
+        writer.push_chunk(&pushed.chunk(), &pushed.vector).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    // Counted by hand, function words left out: (foxes, hills, length).
+    let counts = [(1, 0, 3), (0, 0, 2), (1, 1, 3), (0, 0, 1), (4, 1, 5)];
+    let mean = 14.0 / 5.0;
+    let idf = |n: f64| (1.0 + (5.0 - n + 0.5) / (n + 0.5)).ln();
+    let part = |count: i32, length: i32, n: f64| {
+        let count = f64::from(count);
+        idf(n) * count / (count + 0.9 * (1.0 - 0.4 + 0.4 * f64::from(length) / mean))
+    };
+    // "hills hill" asks twice for one term.
+    let hits = index.search(&query(None, Some("The Foxes, hills hill!"))).unwrap();
+    let mut expected: Vec<(u32, f64)> = counts
+        .into_iter()
+        .enumerate()
+        .map(|(number, (foxes, hills, length))| (number as u32, part(foxes, length, 3.0) + 2.0 * part(hills, length, 2.0)))
+        .filter(|&(_, score)| score > 0.0)
+        .collect();
+    expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+    assert_eq!(numbers(&hits), expected.iter().map(|&(number, _)| number).collect::<Vec<_>>());
+    for (hit, (_, score)) in hits.iter().zip(expected) {
+        assert!((f64::from(hit.bm25) - score).abs() < 1e-5, "{hit:?} {score}");
+        assert_eq!((hit.fused, hit.cosine), (hit.bm25, 0.0));
+    }
+    assert_eq!(index.search(&query(None, Some("the of a"))).unwrap(), []);
+    assert_eq!(index.search(&query(None, Some("unheard"))).unwrap(), []);
+}
+
+#[test]
+fn titles_and_headings_are_found_once() {
+    let mut writer = Writer::new(manifest());
+    let vector = [1.0; DIMENSIONS];
+    for (number, headings) in ["Zebra", "Zebra > Stripes", "Stripes"].into_iter().enumerate() {
+        let mut document = document(number);
+        document.title = "Zebra".into();
+        writer.push_document(document);
+        let pushed = Pushed {
+            document: number as u32,
+            text: "horse".into(),
+            start: 0,
+            page: None,
+            headings: headings.into(),
+            vector: vector.to_vec(),
+        };
+        writer.push_chunk(&pushed.chunk(), &vector).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    assert_eq!(index.search(&query(None, Some("stripes"))).unwrap().len(), 2);
+    // The title counts once, whether it stands in the headings or not: the shorter text is the better one.
+    let hits = index.search(&query(None, Some("zebra"))).unwrap();
+    assert_eq!(numbers(&hits), [0, 1, 2]);
+    assert_eq!(hits[1].bm25, hits[2].bm25);
+}
+
+#[test]
+fn both_sides_are_fused_with_true_scores() {
+    let corpus = corpus(23, 2_000, 5);
+    let (_folder, index) = open(&corpus);
+    let mut random = Random::new(23);
+    for alpha in [0.0, 0.3, 1.0] {
+        let (vector, words) = (random.vector(), random.words(4, 300));
+        let mut query = query(Some(&vector), Some(&words));
+        query.alpha = alpha;
+        let hits = index.search(&query).unwrap();
+        assert_eq!(hits.len(), 10);
+        assert!(hits.is_sorted_by(|a, b| a.fused > b.fused || (a.fused == b.fused && a.chunk < b.chunk)));
+        (query.top_k, query.text) = (2_000, None);
+        let dense = index.search(&query).unwrap();
+        (query.text, query.vector) = (Some(words.as_str()), None);
+        let sparse = index.search(&query).unwrap();
+        for hit in &hits {
+            assert_eq!(dense.iter().find(|other| other.chunk == hit.chunk).unwrap().cosine, hit.cosine);
+            assert_eq!(sparse.iter().find(|other| other.chunk == hit.chunk).map_or(0.0, |other| other.bm25), hit.bm25);
+        }
+        if alpha == 1.0 {
+            assert_eq!(numbers(&hits), numbers(&dense[..10]));
+        }
+        if alpha == 0.0 {
+            assert_eq!(numbers(&hits), numbers(&sparse[..10]));
+        }
+    }
+}
+
+#[test]
+fn a_filter_gives_exactly_what_matches() {
+    let corpus = corpus(24, 3_000, 3);
+    let (_folder, index) = open(&corpus);
+    let vector = Random::new(24).vector();
+    let uri = |number: u32| document(corpus[number as usize].document as usize).uri;
+    for prefix in ["", "s3://bucket/", "s3://bucket/guides/", "s3://bucket/notes/11", "s3://bucket/manuals/4.", "s3://other/"] {
+        let matching: Vec<u32> = (0..3_000).filter(|&number| uri(number).starts_with(prefix)).collect();
+        for top_k in [1, 10, 4_000] {
+            let mut query = query(Some(&vector), Some("w1 w2 w3"));
+            (query.top_k, query.uri_prefix) = (top_k, Some(prefix));
+            let hits = index.search(&query).unwrap();
+            assert_eq!(hits.len(), top_k.min(matching.len()), "{prefix} {top_k}");
+            assert!(hits.iter().all(|hit| uri(hit.chunk).starts_with(prefix)));
+            query.text = None;
+            let expected = ranked(&corpus, &vector).into_iter().map(|(number, _)| number);
+            let expected: Vec<u32> = expected.filter(|number| matching.contains(number)).take(top_k).collect();
+            assert_eq!(numbers(&index.search(&query).unwrap()), expected);
+            (query.text, query.vector) = (Some("w1 w2 w3"), None);
+            let filtered = index.search(&query).unwrap();
+            (query.top_k, query.uri_prefix) = (3_000, None);
+            let mut all = index.search(&query).unwrap();
+            all.retain(|hit| matching.contains(&hit.chunk));
+            all.truncate(top_k);
+            assert_eq!(filtered, all);
+        }
+    }
+}
+
+#[test]
+fn a_threshold_is_a_cosine() {
+    let corpus = corpus(25, 400, 3);
+    let (_folder, index) = open(&corpus);
+    let vector = Random::new(25).vector();
+    let expected = ranked(&corpus, &vector).into_iter().filter(|&(_, cosine)| cosine >= 0.3).count();
+    assert!(expected > 5);
+    for text in [None, Some("w1 w2")] {
+        let mut query = query(Some(&vector), text);
+        (query.top_k, query.score_threshold) = (400, Some(0.3));
+        let hits = index.search(&query).unwrap();
+        assert_eq!(hits.len(), expected);
+        assert!(hits.iter().all(|hit| hit.cosine >= 0.3));
+    }
+}
+
+#[test]
+fn contradictions_are_named() {
+    let (_folder, index) = open(&corpus(26, 10, 3));
+    let vector = Random::new(26).vector();
+    let text = |query| index.search(&query).unwrap_err().to_string();
+    assert_eq!(text(query(None, None)), "query: has neither a vector nor a text; give one of them");
+    assert_eq!(text(query(Some(&[1.0; 3]), None)), "vector: has 3 components, the index has 24; embed with the index's model");
+    let infinite = [f32::INFINITY; DIMENSIONS];
+    assert_eq!(text(query(Some(&infinite), None)), "vector: holds a value that is not finite; embed the question again");
+    let mut wrong = query(Some(&vector), None);
+    wrong.alpha = 1.5;
+    assert_eq!(text(wrong), "`alpha`: 1.5 is not between 0 and 1");
+    wrong.alpha = f32::NAN;
+    assert_eq!(text(wrong), "`alpha`: NaN is not between 0 and 1");
+    wrong = query(None, Some("w1"));
+    wrong.score_threshold = Some(0.5);
+    assert_eq!(text(wrong), "`score_threshold`: is a cosine and needs a vector; leave one out");
+}
+
+#[test]
+fn sixteen_threads_search_at_once() {
+    let corpus = corpus(27, 2_000, 3);
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, &corpus);
+    let mut random = Random::new(27);
+    let questions: Vec<(Vec<f32>, String)> = (0..20).map(|_| (random.vector(), random.words(3, 300))).collect();
+    let ask = |index: &Index| -> Vec<Vec<Hit>> {
+        questions.iter().map(|(vector, text)| index.search(&query(Some(vector), Some(text))).unwrap()).collect()
+    };
+    let expected = ask(&Index::open(&path).unwrap());
+    // Freshly opened, so that the threads race for the first touch of every block.
+    let index = Index::open(&path).unwrap();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| ask(&index))).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), expected);
+        }
+    });
+}

@@ -1,0 +1,117 @@
+//! Lambda events, as lambda_http reads them, through the same router.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use omni_llm::server::{lambda, router};
+use serde_json::{Value, json};
+
+use crate::support::{Service, read};
+
+/// One event through the service.
+async fn invoke(service: &Service, event: &Value) -> (u16, Value) {
+    let request = lambda::read(&event.to_string()).unwrap();
+    read(lambda::handle(router(Arc::clone(&service.app)), request).await.unwrap()).await
+}
+
+/// What AWS recorded, by file name; none where the shared folder is not here.
+fn recorded() -> Option<Vec<(String, Value)>> {
+    let folder = std::env::var_os("OMNI_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")), PathBuf::from);
+    let Ok(files) = std::fs::read_dir(folder.join("contracts/aws-lambda-events/fixtures")) else {
+        eprintln!("skipped: contracts/aws-lambda-events is not here");
+        return None;
+    };
+    let mut events: Vec<(String, Value)> = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap())
+        })
+        .collect();
+    events.sort_by(|a, b| a.0.cmp(&b.0));
+    Some(events)
+}
+
+/// A Function URL event, which looks the same in an HTTP API.
+fn url_event(path: &str, body: &str, base64: bool) -> Value {
+    json!({"version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "", "headers": {"content-type": "application/json"},
+        "requestContext": {"accountId": "anonymous", "apiId": "x", "domainName": "x.lambda-url.eu-central-1.on.aws", "domainPrefix": "x",
+            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "curl"},
+            "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:10:00:00 +0000", "timeEpoch": 1_795_514_400_000_u64},
+        "body": body, "isBase64Encoded": base64})
+}
+
+#[tokio::test]
+async fn a_function_url_event_is_answered_in_both_encodings() {
+    let service = Service::new(|_| {});
+    // The same question, plain and in base64.
+    let question = "{\"prompt\":\"How large may a request body be?\"}";
+    let encoded = "eyJwcm9tcHQiOiJIb3cgbGFyZ2UgbWF5IGEgcmVxdWVzdCBib2R5IGJlPyJ9";
+    for event in [url_event("/v1/query", question, false), url_event("/", encoded, true)] {
+        let (status, answer) = invoke(&service, &event).await;
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer["response"]["content"].as_str().unwrap().contains("6 MiB by default."));
+    }
+    for path in ["/nothing", "/a b/ü{}|\"<>", ""] {
+        let (status, answer) = invoke(&service, &url_event(path, "", false)).await;
+        let expected = if path.is_empty() { (400, &json!("INVALID_REQUEST")) } else { (404, &json!("NOT_FOUND")) };
+        assert_eq!((status, &answer["error"]["code"]), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_front_door_of_aws_reaches_the_router() {
+    let Some(events) = recorded() else { return };
+    let service = Service::new(|_| {});
+    let mut doors = [0; 3];
+    for (name, mut event) in events {
+        let door = match () {
+            () if event["httpMethod"].is_string() && event["requestContext"]["elb"].is_object() => 0,
+            () if event["httpMethod"].is_string() && event["requestContext"].is_object() => 1,
+            () if event["version"] == "2.0" && event["requestContext"]["http"].is_object() => 2,
+            () => continue,
+        };
+        // The recorded event, with our question in it.
+        event["body"] = json!("{\"prompt\":\"How large may a request body be?\"}");
+        event["isBase64Encoded"] = json!(false);
+        let stage = event["requestContext"]["stage"].as_str().filter(|stage| *stage != "$default").unwrap_or_default().to_owned();
+        if door == 2 {
+            event["requestContext"]["http"]["method"] = json!("POST");
+            event["rawPath"] = json!(if stage.is_empty() { "/v1/query".to_owned() } else { format!("/{stage}/v1/query") });
+        } else {
+            event["httpMethod"] = json!("POST");
+            event["path"] = json!("/v1/query");
+        }
+        let (status, answer) = invoke(&service, &event).await;
+        assert_eq!((status, &answer["success"]), (200, &json!(true)), "{name}: {answer}");
+        doors[door] += 1;
+    }
+    eprintln!("events answered: {} ALB, {} REST API, {} HTTP API", doors[0], doors[1], doors[2]);
+    assert!(doors.iter().all(|count| *count > 0), "{doors:?}");
+}
+
+#[tokio::test]
+async fn an_event_that_is_no_request_is_answered_quietly() {
+    let service = Service::new(|_| {});
+    let others = [
+        json!({}),
+        json!({"key": "value"}),
+        json!([]),
+        json!("warm"),
+        json!(null),
+        json!({"source": "aws.events", "detail": {}}),
+    ];
+    for event in others {
+        let (status, answer) = invoke(&service, &event).await;
+        assert_eq!((status, answer), (200, json!({"ignored": "not an HTTP event"})), "{event}");
+    }
+    let Some(events) = recorded() else { return };
+    for (name, event) in events {
+        // Whatever AWS sends: an answer, never a panic and never a failed invocation.
+        let request = lambda::read(&event.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let response = lambda::handle(router(Arc::clone(&service.app)), request).await.unwrap();
+        assert!(response.status().as_u16() < 500, "{name}: {}", response.status());
+    }
+}

@@ -1,0 +1,77 @@
+//! One line a request, and nothing in it that anybody wrote or has to hide.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use omni_llm::config::Level;
+use omni_llm::telemetry;
+use serde_json::{Value, json};
+
+use crate::support::{KEY, Mock, Service};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_line_has_names_and_numbers_and_no_content() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let _guard = tracing::subscriber::set_default(telemetry::subscriber(Level::Trace, true, move || writer.clone()));
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |config| config.generation.fallback_extractive = false);
+    let mut codes = Vec::new();
+    for model in ["good", "broken", "refused", "wrong", "busy", "cut", "error-inside"] {
+        for stream in [false, true] {
+            let body = json!({"prompt": "PROMPTWORD zebra", "system_prompt": "SYSTEMWORD", "context": [{"role": "user", "content": "CONTEXTWORD"}],
+                "model_name": model, "model_config": {"stream": stream}});
+            let request =
+                axum::http::Request::post("/v1/query?key=QUERYWORD").body(axum::body::Body::from(body.to_string())).unwrap();
+            let response = service.send(request).await;
+            let _ = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        }
+    }
+    for body in ["{\"prompt\": \"PROMPTWORD\", \"UNKNOWNWORD\": 1}", "{\"prompt\": [\"PROMPTWORD\"]}", "PROMPTWORD"] {
+        service.post_text("/v1/query", body).await;
+    }
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for hidden in [
+        KEY,
+        "PROMPTWORD",
+        "SYSTEMWORD",
+        "CONTEXTWORD",
+        "QUERYWORD",
+        "UNKNOWNWORD",
+        "password of the doorman",
+        "Six MiB",
+        "half an",
+        "slow down",
+    ] {
+        assert!(!text.contains(hidden), "{hidden} stands in the log:\n{text}");
+    }
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line["message"] == "request" {
+            assert!(line["request_id"].as_str().unwrap().starts_with("req_"));
+            codes.push((line["model"].as_str().unwrap_or("-").to_owned(), line["code"].as_str().unwrap_or("-").to_owned()));
+        }
+    }
+    let count = |model: &str, code: &str| codes.iter().filter(|(m, c)| m == model && c == code).count();
+    assert_eq!(codes.len(), 17, "one line a request");
+    assert_eq!(count("good-1", "-"), 2, "{codes:?}");
+    assert_eq!(
+        (count("broken", "PROVIDER_ERROR"), count("refused", "AUTHENTICATION"), count("wrong", "INVALID_REQUEST")),
+        (2, 2, 2),
+        "{codes:?}"
+    );
+    assert_eq!((count("busy", "RATE_LIMIT"), count("-", "INVALID_REQUEST")), (2, 3), "{codes:?}");
+}

@@ -1,0 +1,11 @@
+//! The service through its router, with a provider that a test starts on the loopback. No test needs the embedding model, the
+//! network or a key.
+
+mod errors;
+mod lambda;
+mod logs;
+mod port;
+mod query;
+mod request;
+mod stream;
+mod support;

@@ -1,0 +1,113 @@
+//! A real port: many at once, clients that leave, clients that dawdle, and an end that lets open requests finish.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use omni_llm::server::listen;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::stream::left;
+use crate::support::{Mock, Service};
+
+struct Port {
+    addr: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    done: tokio::task::JoinHandle<()>,
+    _service: Service,
+}
+
+async fn open(service: Service) -> Port {
+    let listener = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let app = Arc::clone(&service.app);
+    let done = tokio::spawn(async move {
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        listen::serve(app, listener, stopped).await.unwrap();
+    });
+    Port { addr, stop, done, _service: service }
+}
+
+async fn send(addr: std::net::SocketAddr, body: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(addr).await.unwrap();
+    let head = format!("POST /v1/query HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket
+}
+
+async fn read(mut socket: TcpStream) -> String {
+    let mut text = String::new();
+    socket.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_at_once_are_all_answered() {
+    let port = open(Service::new(|_| {})).await;
+    let body = json!({"prompt": "How large may a request body be?"}).to_string();
+    let asked = (0..64).map(|_| async { read(send(port.addr, &body).await).await });
+    for answer in futures_util::future::join_all(asked).await {
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("6 MiB by default."), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hangs_up_ends_the_providers_call() {
+    for (model, stream) in [("slow", false), ("slow", true), ("endless", true)] {
+        let mock = Mock::start().await;
+        let port = open(Service::with(&mock, |_| {})).await;
+        let body = json!({"prompt": "body", "model_name": model, "model_config": {"stream": stream}}).to_string();
+        let socket = send(port.addr, &body).await;
+        while mock.calls() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(socket);
+        left(&mock).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_dawdles_over_its_headers_is_let_go() {
+    let port = open(Service::new(|config| config.limits.header_timeout_s = 1)).await;
+    let mut socket = TcpStream::connect(port.addr).await.unwrap();
+    socket.write_all(b"POST / HTTP/1.1\r\nhost:").await.unwrap();
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    let _ = socket.read_to_end(&mut rest).await;
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_waits_for_open_requests_but_not_for_ever() {
+    let mock = Mock::start().await;
+    let port = open(Service::with(&mock, |config| config.limits.shutdown_timeout_s = 1)).await;
+    let body = json!({"prompt": "body", "model_name": "endless", "model_config": {"stream": true}}).to_string();
+    let mut socket = send(port.addr, &body).await;
+    let mut first = [0; 12];
+    socket.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let began = Instant::now();
+    port.stop.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!port.done.is_finished(), "it must wait for the open request");
+    assert!(TcpStream::connect(port.addr).await.is_err(), "it must take no new ones");
+    port.done.await.unwrap();
+    assert!((Duration::from_millis(900)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_said() {
+    let taken = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let addr = taken.local_addr().unwrap();
+    let message = listen::bind(addr).await.unwrap_err().message().to_owned();
+    assert!(
+        message.starts_with(&format!("{addr}: ")) && message.ends_with("; choose another address with `--addr` or `OMNI_ADDR`"),
+        "{message}"
+    );
+}
