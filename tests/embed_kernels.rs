@@ -1,4 +1,5 @@
 //! A vector is decided by the text and the model: not by the kernel, the batch or the threads.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
 
 mod embed_support;
 

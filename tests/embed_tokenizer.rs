@@ -1,4 +1,5 @@
 //! The tokenizer gives what the `tokenizers` crate gives: the same ids and the same byte ranges, on every text.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod embed_support;
 

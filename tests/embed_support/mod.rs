@@ -1,5 +1,6 @@
 //! What the tests of the encoder share: the real model and data where they are, and a small model of our own everywhere.
 #![expect(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

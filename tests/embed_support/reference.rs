@@ -1,6 +1,7 @@
 //! The reference encoder: BERT by candle, mean pooling over the tokens, unit length.
 //!
 //! Slow and trusted: what our own encoder is tested and measured against.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::path::Path;
 

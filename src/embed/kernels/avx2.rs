@@ -130,17 +130,16 @@ impl Lanes for Avx2 {
                     let weights: [__m256i; 2] = std::array::from_fn(|half| {
                         _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + half * 16).cast()))
                     });
-                    for row in 0..R {
-                        let four =
-                            _mm256_cvtepu8_epi16(_mm_set1_epi32(starts[row].add(group * 4).cast::<i32>().read_unaligned()));
-                        for half in 0..2 {
-                            acc[row][half] = _mm256_add_epi32(acc[row][half], _mm256_madd_epi16(four, weights[half]));
+                    for (start, acc) in starts.iter().zip(&mut acc) {
+                        let four = _mm256_cvtepu8_epi16(_mm_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned()));
+                        for (acc, weights) in acc.iter_mut().zip(weights) {
+                            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(four, weights));
                         }
                     }
                 }
-                for row in 0..R {
-                    let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[row][0], acc[row][1]));
-                    _mm256_storeu_si256(out[row].as_mut_ptr().add(half_strip * 8).cast(), sums);
+                for (out, [left, right]) in out.iter_mut().zip(acc) {
+                    let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
+                    _mm256_storeu_si256(out.as_mut_ptr().add(half_strip * 8).cast(), sums);
                 }
             }
         }

@@ -112,16 +112,16 @@ impl Lanes for Avx512 {
             for group in 0..groups {
                 let weights: [__m512i; 4] =
                     std::array::from_fn(|strip| _mm512_loadu_si512(panel.as_ptr().add((strip * groups + group) * 64).cast()));
-                for row in 0..R {
-                    let four = _mm512_set1_epi32(starts[row].add(group * 4).cast::<i32>().read_unaligned());
-                    for column in 0..4 {
-                        acc[row][column] = _mm512_dpbusd_epi32(acc[row][column], four, weights[column]);
+                for (start, acc) in starts.iter().zip(&mut acc) {
+                    let four = _mm512_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());
+                    for (acc, weights) in acc.iter_mut().zip(weights) {
+                        *acc = _mm512_dpbusd_epi32(*acc, four, weights);
                     }
                 }
             }
-            for row in 0..R {
-                for column in 0..4 {
-                    _mm512_storeu_si512(out[row].as_mut_ptr().add(column * 16).cast(), acc[row][column]);
+            for (out, acc) in out.iter_mut().zip(acc) {
+                for (strip, acc) in acc.into_iter().enumerate() {
+                    _mm512_storeu_si512(out.as_mut_ptr().add(strip * 16).cast(), acc);
                 }
             }
         }

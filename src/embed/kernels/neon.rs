@@ -127,16 +127,16 @@ impl Lanes for Neon {
                 for group in 0..groups {
                     let from = panel.as_ptr().add((strip * groups + group) * 64);
                     let weights: [int8x16_t; 4] = std::array::from_fn(|column| vld1q_s8(from.add(column * 16)));
-                    for row in 0..R {
-                        let four = vdupq_n_u32(starts[row].add(group * 4).cast::<u32>().read_unaligned() ^ 0x8080_8080);
-                        for column in 0..4 {
-                            acc[row][column] = sdot(acc[row][column], weights[column], vreinterpretq_s8_u32(four));
+                    for (start, acc) in starts.iter().zip(&mut acc) {
+                        let four = vdupq_n_u32(start.add(group * 4).cast::<u32>().read_unaligned() ^ 0x8080_8080);
+                        for (acc, weights) in acc.iter_mut().zip(weights) {
+                            *acc = sdot(*acc, weights, vreinterpretq_s8_u32(four));
                         }
                     }
                 }
-                for row in 0..R {
-                    for column in 0..4 {
-                        vst1q_s32(out[row].as_mut_ptr().add(strip * 16 + column * 4), acc[row][column]);
+                for (out, acc) in out.iter_mut().zip(acc) {
+                    for (part, acc) in acc.into_iter().enumerate() {
+                        vst1q_s32(out.as_mut_ptr().add(strip * 16 + part * 4), acc);
                     }
                 }
             }
