@@ -1,21 +1,31 @@
-//! Text to unit vectors: all-MiniLM-L6-v2 and its relatives.
+//! Text to unit vectors: all-MiniLM-L6-v2 and its relatives, on the CPU.
 //!
-//! [`Embedder`] is the whole interface. Behind it stands candle, the reference engine.
+//! [`Embedder`] is the whole interface. It maps a packed model (`docs/model-format.md`), or packs a model folder in memory, which takes
+//! a moment. A vector is decided by the text and the model's fingerprint alone: not by the batch, the threads or the machine.
 
-mod candle;
+mod encoder;
+mod kernels;
+mod normalize;
+mod pack;
+mod packed;
 mod tokenizer;
+mod vocabulary;
+mod weights;
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
-use sha2::{Digest as _, Sha256};
 
+pub use kernels::Kernel;
+pub use pack::{Description, pack};
+pub use packed::{Manifest, Packed, Pooling, Precision};
 pub use tokenizer::Tokenizer;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use encoder::Scratch;
 
-/// Files that a model folder holds; their bytes make the fingerprint.
+/// Files that a model folder holds.
 pub const MODEL_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
 /// The model that the project is built around.
@@ -24,57 +34,74 @@ pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 /// Tokens that one vector covers, special tokens included: the limit that all-MiniLM-L6-v2 was trained for.
 pub const MAX_TOKENS: usize = 256;
 
-/// Most tokens that one forward pass takes together; more costs memory and gains nothing on a CPU.
-const BATCH_TOKENS: usize = 2048;
+/// The packed model in a model folder, if there is one.
+pub const PACKED_FILE: &str = "model-int8.bin";
+
+/// Tokens that go through the encoder together: enough to use each weight often, few enough to stay in the core's cache.
+const BATCH_TOKENS: usize = 256;
 
 /// An opened embedding model.
 pub struct Embedder {
-    name: String,
-    fingerprint: String,
+    model: Arc<Packed>,
     tokenizer: Tokenizer,
-    encoder: candle::Encoder,
+    kernel: Kernel,
+    /// Buffers of workers that are not at work.
+    idle: Mutex<Vec<Scratch>>,
 }
 
 impl Embedder {
-    /// Opens a model folder (see [`MODEL_FILES`]); its last path component is the model's name.
+    /// Opens a packed model, or a model folder: its [`PACKED_FILE`], else its [`MODEL_FILES`], packed as int8 in memory.
     ///
     /// # Errors
     /// A file is missing or is not what it should be; the text says how to get the model.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let mut hash = Sha256::new();
-        for file in MODEL_FILES {
-            let path = folder.join(file);
-            let bytes = std::fs::read(&path).map_err(|cause| {
-                if cause.kind() == std::io::ErrorKind::NotFound {
-                    let message = format!("{}: no such file; get the model with `index-builder model`", path.display());
-                    Error::new(crate::error::Code::NotFound, message).caused_by(cause)
-                } else {
-                    Error::io(&path, cause)
-                }
-            })?;
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(&bytes);
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            return Ok(Self::of(Packed::open(path)?));
         }
-        hash.update((MAX_TOKENS as u64).to_le_bytes());
-        let fingerprint = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let name = folder.file_name().map_or_else(|| DEFAULT_MODEL.to_owned(), |name| name.to_string_lossy().into_owned());
-        let tokenizer = Tokenizer::open(folder, MAX_TOKENS)?;
-        Ok(Self { name, fingerprint, tokenizer, encoder: candle::Encoder::open(folder)? })
+        let packed = path.join(PACKED_FILE);
+        if packed.is_file() {
+            return Ok(Self::of(Packed::open(&packed)?));
+        }
+        Ok(Self::of(Packed::from_bytes(&pack(path, &Description::of(path), Precision::Int8)?)?))
+    }
+
+    /// An embedder over a packed model.
+    pub fn of(model: Packed) -> Self {
+        let model = Arc::new(model);
+        let tokenizer = Tokenizer::of(Arc::clone(&model));
+        Self { model, tokenizer, kernel: Kernel::detect(), idle: Mutex::default() }
+    }
+
+    /// The same embedder on another kernel: for tests and measurements.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// The instructions it computes with.
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// What the model says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.model.manifest()
     }
 
     /// The model's name, for people.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.manifest().name
     }
 
-    /// 16 hex digits that change with the weights, the vocabulary or the token limit.
+    /// 16 hex digits that change with the weights, their precision, the vocabulary or the token limit.
     pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        &self.manifest().fingerprint
     }
 
     /// Floats of one vector.
     pub fn dimensions(&self) -> usize {
-        self.encoder.dimensions()
+        self.manifest().dimensions
     }
 
     /// The model's own tokens.
@@ -82,47 +109,86 @@ impl Embedder {
         &self.tokenizer
     }
 
-    /// The unit vector of one text, cut at [`Tokenizer::max_tokens`].
+    /// The unit vector of a question: the model's query prefix goes before it.
+    ///
+    /// # Errors
+    /// As [`Self::embed_one`].
+    pub fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
+        Ok(self.vector(&self.encode(&self.manifest().query_prefix, text)?))
+    }
+
+    /// The unit vector of one document, cut at [`Tokenizer::max_tokens`].
     ///
     /// # Errors
     /// The engine failed; no text makes it fail.
     pub fn embed_one(&self, text: &str) -> Result<Vec<f32>> {
-        let ids = self.tokenizer.encode(text)?;
-        self.encoder.embed(&ids, ids.len())
+        Ok(self.vector(&self.encode(&self.manifest().document_prefix, text)?))
     }
 
-    /// The unit vectors of many texts, in their order, on all cores. `done` is called with the number of texts after each batch.
+    /// The unit vectors of many documents, in their order, on all cores. `done` is called with the number of texts after each batch.
     ///
     /// # Errors
     /// As [`Self::embed_one`].
     pub fn embed(&self, texts: &[&str], done: &(impl Fn(usize) + Sync)) -> Result<Vec<Vec<f32>>> {
-        let ids: Vec<Vec<u32>> = texts.par_iter().map(|text| self.tokenizer.encode(text)).collect::<Result<_>>()?;
-        let mut by_length = BTreeMap::<usize, Vec<usize>>::new();
-        for (index, ids) in ids.iter().enumerate() {
-            by_length.entry(ids.len()).or_default().push(index);
-        }
-        let batches: Vec<(usize, &[usize])> = by_length
-            .iter()
-            .rev()
-            .flat_map(|(&length, indexes)| {
-                indexes.chunks((BATCH_TOKENS / length.max(1)).max(1)).map(move |batch| (length, batch))
+        let prefix = &self.manifest().document_prefix;
+        let ids: Vec<Vec<u32>> = texts.par_iter().map(|text| self.encode(prefix, text)).collect::<Result<_>>()?;
+        // Longest first, so that no core is left with a long batch at the end.
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(ids[index].len()));
+        let rows: Vec<Vec<(usize, Vec<f32>)>> = batches(&order, &ids)
+            .par_iter()
+            .map(|batch| {
+                let sequences: Vec<&[u32]> = batch.iter().map(|&index| &ids[index][..]).collect();
+                let mut out = vec![0.0; batch.len() * self.dimensions()];
+                self.forward(&sequences, &mut out);
+                done(batch.len());
+                batch.iter().copied().zip(out.chunks_exact(self.dimensions()).map(<[f32]>::to_vec)).collect()
             })
             .collect();
-        let rows: Vec<Vec<(usize, Vec<f32>)>> = batches
-            .par_iter()
-            .map(|&(length, batch)| {
-                let flat: Vec<u32> = batch.iter().flat_map(|&index| ids[index].iter().copied()).collect();
-                let vectors = self.encoder.embed(&flat, length)?;
-                done(batch.len());
-                Ok(batch.iter().copied().zip(vectors.chunks(self.dimensions()).map(<[f32]>::to_vec)).collect())
-            })
-            .collect::<Result<_>>()?;
         let mut vectors = vec![Vec::new(); texts.len()];
         for (index, vector) in rows.into_iter().flatten() {
             vectors[index] = vector;
         }
         Ok(vectors)
     }
+
+    fn encode(&self, prefix: &str, text: &str) -> Result<Vec<u32>> {
+        if prefix.is_empty() { self.tokenizer.encode(text) } else { self.tokenizer.encode(&format!("{prefix}{text}")) }
+    }
+
+    fn vector(&self, ids: &[u32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.dimensions()];
+        self.forward(&[ids], &mut out);
+        out
+    }
+
+    fn forward(&self, sequences: &[&[u32]], out: &mut [f32]) {
+        let mut scratch = self.idle().pop().unwrap_or_default();
+        encoder::forward(&self.model, self.kernel, sequences, &mut scratch, out);
+        self.idle().push(scratch);
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+        // A worker that panicked left the list whole: it is only pushed to and popped from.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cuts `order` into runs of at most [`BATCH_TOKENS`] tokens, or of one text.
+fn batches<'a>(order: &'a [usize], ids: &[Vec<u32>]) -> Vec<&'a [usize]> {
+    let mut batches = Vec::new();
+    let (mut first, mut tokens) = (0, 0);
+    for (at, &index) in order.iter().enumerate() {
+        if at > first && tokens + ids[index].len() > BATCH_TOKENS {
+            batches.push(&order[first..at]);
+            (first, tokens) = (at, 0);
+        }
+        tokens += ids[index].len();
+    }
+    if first < order.len() {
+        batches.push(&order[first..]);
+    }
+    batches
 }
 
 #[cfg(test)]
@@ -133,10 +199,8 @@ mod tests {
 
     /// The model, where this machine has it.
     fn model() -> Option<Embedder> {
-        let folder = std::env::var_os("OMNI_MODEL").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/all-MiniLM-L6-v2")),
-            PathBuf::from,
-        );
+        let folder = std::env::var_os("OMNI_MODEL")
+            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/all-MiniLM-L6-v2")), PathBuf::from);
         if !folder.join("model.safetensors").exists() {
             eprintln!("skipped: no model; get it with `index-builder model`");
             return None;
@@ -147,7 +211,8 @@ mod tests {
     #[test]
     fn a_text_has_the_same_bits_alone_and_in_a_batch() {
         let Some(embedder) = model() else { return };
-        let texts = ["How do I rebuild the index?", "Rebuild it with one command", "", "a b c d e f g", "one two three four five six"];
+        let texts =
+            ["How do I rebuild the index?", "Rebuild it with one command", "", "a b c d e f g", "one two three four five six"];
         let together = embedder.embed(&texts, &|_| ()).unwrap();
         for (text, vector) in texts.iter().zip(&together) {
             assert_eq!(embedder.embed_one(text).unwrap(), *vector, "{text}");

@@ -1,71 +1,251 @@
-//! The model's own tokens: for embedding, and for counting while chunking.
+//! WordPiece over one model's vocabulary: text to token ids and byte ranges.
 //!
-//! The `tokenizer.json` of all-MiniLM-L6-v2 carries a truncation at 128 tokens and padding. Both are switched off here: counts must
-//! not saturate, and the encoder truncates at the model's real limit itself.
+//! Equal to the `tokenizers` crate, ids and ranges, on every text we could find or make (`tests/embed_tokenizer.rs`). Special tokens
+//! that are spelled out in the text (`[MASK]`) are special tokens, as there: the text of a document can say so, and nothing breaks.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::error::{Code, Error, Result};
+use super::normalize::{Char, Pending, is_punctuation};
+use super::pack;
+use super::packed::{Packed, Rules};
+use super::vocabulary::{self, CONTINUES, Hash, Vocabulary};
+use crate::error::Result;
 
-/// WordPiece over one model's vocabulary.
+/// WordPiece over one model's vocabulary. Cheap to clone.
 #[derive(Clone)]
-pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+pub struct Tokenizer(Arc<Inner>);
+
+struct Inner {
+    rules: Rules,
     max_tokens: usize,
+    /// First bytes of the added tokens.
+    starts: [bool; 256],
+    source: Source,
+}
+
+/// Where the vocabulary lies.
+enum Source {
+    Packed(Arc<Packed>),
+    Own { slots: Vec<u32>, ends: Vec<u32>, text: Vec<u8> },
 }
 
 impl Tokenizer {
-    /// Opens `tokenizer.json` in a model folder. `max_tokens` counts the special tokens.
+    /// Special tokens that embedding adds to every text.
+    pub const SPECIAL_TOKENS: usize = 2;
+
+    /// Opens the `tokenizer.json` of a model folder. `max_tokens` counts the special tokens.
     ///
     /// # Errors
-    /// The file is missing or not a tokenizer.
+    /// The file is missing, not a tokenizer, or not the WordPiece of BERT.
     pub fn open(folder: &Path, max_tokens: usize) -> Result<Self> {
-        let path = folder.join("tokenizer.json");
-        let mut inner = tokenizers::Tokenizer::from_file(&path)
-            .map_err(|cause| Error::new(Code::CorruptFile, format!("{}: not a tokenizer: {cause}", path.display())))?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|cause| Error::internal(format!("tokenizer: {cause}")))?;
-        Ok(Self { inner, max_tokens })
+        let (rules, pieces) = pack::tokenizer(folder)?;
+        let (slots, ends, text) = vocabulary::build(&pieces, rules.slots);
+        Ok(Self::new(rules, max_tokens.max(Self::SPECIAL_TOKENS + 1), Source::Own { slots, ends, text }))
+    }
+
+    /// The tokenizer in a packed model.
+    pub(super) fn of(model: Arc<Packed>) -> Self {
+        let manifest = model.manifest();
+        Self::new(manifest.tokenizer.clone(), manifest.max_tokens, Source::Packed(model))
+    }
+
+    fn new(rules: Rules, max_tokens: usize, source: Source) -> Self {
+        let mut starts = [false; 256];
+        for &first in rules.added.iter().filter_map(|token| token.text.as_bytes().first()) {
+            starts[usize::from(first)] = true;
+        }
+        Self(Arc::new(Inner { rules, max_tokens, starts, source }))
+    }
+
+    fn vocabulary(&self) -> Vocabulary<'_> {
+        match &self.0.source {
+            Source::Packed(model) => model.vocabulary(),
+            Source::Own { slots, ends, text } => Vocabulary::new(slots, ends, text, self.0.rules.longest_piece),
+        }
     }
 
     /// The most tokens that one vector can cover, special tokens included.
     pub fn max_tokens(&self) -> usize {
-        self.max_tokens
+        self.0.max_tokens
     }
 
     /// Tokens of `text`, without the special tokens that embedding adds ([`Self::SPECIAL_TOKENS`]).
     pub fn count(&self, text: &str) -> usize {
-        self.offsets(text).len()
+        let mut count = 0;
+        let _ = self.walk(text, &mut |_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        count
     }
-
-    /// Special tokens that embedding adds to every text.
-    pub const SPECIAL_TOKENS: usize = 2;
 
     /// The byte range of each token of `text`, ascending, without special tokens.
     pub fn offsets(&self, text: &str) -> Vec<Range<usize>> {
-        // WordPiece with an unknown token does not fail on a string; should it, the text counts as unsplittable, not as empty.
-        self.inner.encode(text, false).map_or_else(
-            |_| std::iter::once(0..text.len()).collect(),
-            |encoding| encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
-        )
+        let mut ranges = Vec::with_capacity(text.len() / 4);
+        let _ = self.walk(text, &mut |_, range| {
+            ranges.push(range);
+            ControlFlow::Continue(())
+        });
+        ranges
     }
 
     /// Token ids as the model reads them: specials added, cut to `max_tokens` with the closing special kept.
     ///
     /// # Errors
-    /// The tokenizer refuses the text; none of the supported models does.
+    /// None; the signature leaves room for engines that can refuse a text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, true).map_err(|cause| Error::internal(format!("tokenizer: {cause}")))?;
-        let mut ids = encoding.get_ids().to_vec();
-        if ids.len() > self.max_tokens
-            && let Some(&last) = ids.last()
-        {
-            ids.truncate(self.max_tokens);
-            if let Some(end) = ids.last_mut() {
-                *end = last;
+        let rules = &self.0.rules;
+        let most = self.max_tokens().saturating_sub(1).max(1);
+        let mut ids = Vec::with_capacity(most.min(text.len() / 3 + 2) + 1);
+        ids.push(rules.opening);
+        let _ = self.walk(text, &mut |id, _| {
+            if ids.len() >= most {
+                return ControlFlow::Break(());
             }
-        }
+            ids.push(id);
+            ControlFlow::Continue(())
+        });
+        ids.push(rules.closing);
         Ok(ids)
+    }
+
+    /// Calls `visit` with each token's id and byte range until it breaks.
+    fn walk(&self, text: &str, visit: &mut impl FnMut(u32, Range<usize>) -> ControlFlow<()>) -> ControlFlow<()> {
+        let (rules, vocabulary) = (&self.0.rules, self.vocabulary());
+        let mut words = Words { rules, vocabulary, word: Word::default(), pieces: Vec::new(), hashes: Vec::new(), visit };
+        let mut pending = Pending::default();
+        let (mut from, mut at) = (0, 0);
+        let bytes = text.as_bytes();
+        while let Some(skip) = bytes[at..].iter().position(|&byte| self.0.starts[usize::from(byte)]) {
+            at += skip;
+            // Added tokens begin with an ASCII byte (checked at open), so a match begins and ends between characters.
+            let found = rules
+                .added
+                .iter()
+                .filter(|token| bytes[at..].starts_with(token.text.as_bytes()))
+                .max_by_key(|token| token.text.len());
+            let Some(token) = found else {
+                at += 1;
+                continue;
+            };
+            words.segment(&text[from..at], from, &mut pending)?;
+            from = at + token.text.len();
+            (words.visit)(token.id, at..from)?;
+            at = from;
+        }
+        words.segment(&text[from..], from, &mut pending)
+    }
+}
+
+/// Longest words that WordPiece looks at are 100 characters by default; the bytes of longer ones are not kept.
+#[derive(Default)]
+struct Word {
+    bytes: Vec<u8>,
+    /// For each character kept: the byte after it in `bytes`, and its range in the text.
+    chars: Vec<(usize, usize, usize)>,
+    /// Characters, kept or not.
+    length: usize,
+    /// End of the last character in the text.
+    end: usize,
+}
+
+/// Collects characters to words and splits the words into pieces.
+struct Words<'a, F> {
+    rules: &'a Rules,
+    vocabulary: Vocabulary<'a>,
+    word: Word,
+    pieces: Vec<(u32, Range<usize>)>,
+    hashes: Vec<Hash>,
+    visit: F,
+}
+
+impl<F: FnMut(u32, Range<usize>) -> ControlFlow<()>> Words<'_, F> {
+    /// A stretch of text between added tokens, which begins at byte `base`.
+    fn segment(&mut self, text: &str, base: usize, pending: &mut Pending) -> ControlFlow<()> {
+        self.rules.normalizer.run(text, base, pending, &mut |char| self.push(char))?;
+        self.finish()
+    }
+
+    fn push(&mut self, char: Char) -> ControlFlow<()> {
+        if char.char.is_whitespace() {
+            self.finish()
+        } else if is_punctuation(char.char) {
+            self.finish()?;
+            self.keep(char);
+            self.finish()
+        } else {
+            self.keep(char);
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn keep(&mut self, char: Char) {
+        self.word.length += 1;
+        self.word.end = char.end;
+        if self.word.length <= self.rules.max_word_chars {
+            let mut buffer = [0; 4];
+            self.word.bytes.extend_from_slice(char.char.encode_utf8(&mut buffer).as_bytes());
+            self.word.chars.push((self.word.bytes.len(), char.start, char.end));
+        } else if self.word.chars.is_empty() {
+            self.word.chars.push((0, char.start, char.end));
+        }
+    }
+
+    /// Splits the collected word, hands out its pieces and begins the next.
+    fn finish(&mut self) -> ControlFlow<()> {
+        let Some(&(_, start, _)) = self.word.chars.first() else {
+            return ControlFlow::Continue(());
+        };
+        let rules = self.rules;
+        self.pieces.clear();
+        let is_known = self.word.length <= rules.max_word_chars && self.split();
+        if !is_known {
+            self.pieces.clear();
+            self.pieces.push((rules.unknown, start..self.word.end));
+        }
+        self.word.bytes.clear();
+        self.word.chars.clear();
+        self.word.length = 0;
+        for (id, range) in self.pieces.drain(..) {
+            (self.visit)(id, range)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Greedy longest match from the left; false where a rest is in no piece.
+    fn split(&mut self) -> bool {
+        let vocabulary = self.vocabulary;
+        let chars = &self.word.chars;
+        let mut first = 0;
+        while first < chars.len() {
+            let from = if first == 0 { 0 } else { chars[first - 1].0 };
+            let mut hash = Hash::of(if first == 0 { b"" } else { CONTINUES });
+            // One pass hashes every prefix; the lookups then go from the longest down.
+            self.hashes.clear();
+            let mut at = from;
+            for &(end, ..) in &chars[first..] {
+                if end - from > vocabulary.longest() {
+                    break;
+                }
+                for &byte in &self.word.bytes[at..end] {
+                    hash = hash.push(byte);
+                }
+                at = end;
+                self.hashes.push(hash);
+            }
+            let found = self.hashes.iter().enumerate().rev().find_map(|(index, &hash)| {
+                let last = first + index;
+                let piece = &self.word.bytes[from..chars[last].0];
+                vocabulary.find(hash, first > 0, piece).map(|id| (id, last))
+            });
+            let Some((id, last)) = found else {
+                return false;
+            };
+            self.pieces.push((id, chars[first].1..chars[last].2));
+            first = last + 1;
+        }
+        true
     }
 }

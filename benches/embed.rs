@@ -1,0 +1,125 @@
+//! The encoder: one query, and passages a second, ours (int8 and f32, on each kernel that this machine has) beside candle and, where
+//! it can be had, ONNX Runtime int8, in one run.
+//!
+//! Query: 17 tokens, one thread, 300 times after one untimed, p50 and p99. Passages: those of `../shared/scale/passages.txt` (else made
+//! up ones), best of three rounds, on one thread and on two. The model is that of `OMNI_MODEL` or `models/all-MiniLM-L6-v2`.
+//! ONNX Runtime runs where `PEER_PYTHON` names a Python that has onnxruntime, tokenizers and numpy, and `PEER_ONNX` the folder with its
+//! int8 model: `../shared/peers/README.md` says where that comes from.
+
+#[path = "../tests/embed_support/reference.rs"]
+mod reference;
+mod support;
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use omni_llm::embed::{Description, Embedder, Kernel, Packed, Precision, pack};
+use support::figures::Figures;
+
+const QUERY: &str = "How do I configure provisioned concurrency for a Lambda function?";
+
+fn main() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = std::env::var_os("OMNI_MODEL").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
+    let shared = std::env::var_os("OMNI_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+    let mut figures = Figures::new("embed");
+    let passages = shared.join("scale/passages.txt");
+    let text = std::fs::read_to_string(&passages).unwrap_or_else(|_| {
+        let passage = "The index is one immutable file, mapped and never read, so that a cold process answers at once. ";
+        (1..129).map(|count| passage.repeat(1 + count % 12) + "\n").collect()
+    });
+    let texts: Vec<&str> = text.lines().collect();
+
+    for (precision, label) in [(Precision::Int8, "int8"), (Precision::F32, "f32")] {
+        let started = Instant::now();
+        let bytes = pack(&folder, &Description::of(&folder), precision)?;
+        figures.add(format!("{label}, packing"), started.elapsed().as_secs_f64() * 1e3, "ms", None);
+        figures.add(format!("{label}, packed model"), bytes.len() as f64 / 1e6, "MB", None);
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), &bytes)?;
+        let opens = (0..100).map(|_| {
+            let started = Instant::now();
+            black_box(Packed::open(file.path())).map(|_| started.elapsed())
+        });
+        figures.add_times(&format!("{label}, open"), opens.collect::<Result<_, _>>()?, None);
+        for name in ["avx512", "avx2", "neon"] {
+            let Some(kernel) = Kernel::named(name) else { continue };
+            ours(&format!("{label} {name}"), &Embedder::open(file.path())?.with_kernel(kernel), &texts, &mut figures)?;
+        }
+    }
+    candle(&folder, &texts, &mut figures)?;
+    onnx_runtime(&shared, &passages, &mut figures)?;
+    figures.write()
+}
+
+fn ours(name: &str, embedder: &Embedder, texts: &[&str], figures: &mut Figures) -> Result<()> {
+    figures.add_times(&format!("{name}, query"), times(|| embedder.embed_query(QUERY).map(drop).map_err(Into::into))?, None);
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let started = Instant::now();
+            black_box(pool.install(|| embedder.embed(texts, &|_| ()))?);
+            best = best.min(started.elapsed());
+        }
+        figures.add(format!("{name}, passages, {threads} threads"), texts.len() as f64 / best.as_secs_f64(), "per s", None);
+    }
+    Ok(())
+}
+
+fn candle(folder: &Path, texts: &[&str], figures: &mut Figures) -> Result<()> {
+    let tokenizer = omni_llm::embed::Tokenizer::open(folder, omni_llm::embed::MAX_TOKENS)?;
+    let reference = reference::Reference::open(folder);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    let query = tokenizer.encode(QUERY)?;
+    let times = pool.install(|| {
+        times(|| {
+            black_box(reference.embed(&query));
+            Ok(())
+        })
+    })?;
+    figures.add_times("f32, query", times, Some("candle"));
+    let some: Vec<Vec<u32>> = texts.iter().step_by(8).map(|text| tokenizer.encode(text)).collect::<Result<_, _>>()?;
+    let started = Instant::now();
+    for ids in &some {
+        black_box(reference.embed(ids));
+    }
+    figures.add("f32, passages, all threads", some.len() as f64 / started.elapsed().as_secs_f64(), "per s", Some("candle"));
+    Ok(())
+}
+
+fn times(mut round: impl FnMut() -> Result<()>) -> Result<Vec<Duration>> {
+    round()?;
+    (0..300)
+        .map(|_| {
+            let started = Instant::now();
+            round()?;
+            Ok(started.elapsed())
+        })
+        .collect()
+}
+
+/// Runs the peer's script and reads the figures from its lines.
+fn onnx_runtime(shared: &Path, passages: &Path, figures: &mut Figures) -> Result<()> {
+    let (Some(python), Some(model)) = (std::env::var_os("PEER_PYTHON"), std::env::var_os("PEER_ONNX")) else {
+        eprintln!("skipped: ONNX Runtime; set PEER_PYTHON and PEER_ONNX");
+        return Ok(());
+    };
+    for threads in ["1", "2"] {
+        let script = shared.join("peers/embed_onnxruntime.py");
+        let output = Command::new(&python).arg(script).arg(&model).arg(passages).arg(threads).output().context("PEER_PYTHON")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let number =
+            |before: &str| text.split(before).nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+        let (Some(query), Some(rate)) = (number("query p50"), number(" s =")) else {
+            eprintln!("skipped: ONNX Runtime: {text}{}", String::from_utf8_lossy(&output.stderr));
+            return Ok(());
+        };
+        figures.add(format!("int8, query, {threads} threads, p50"), query * 1e3, "us", Some("ONNX Runtime"));
+        figures.add(format!("int8, passages, {threads} threads"), rate, "per s", Some("ONNX Runtime"));
+    }
+    Ok(())
+}

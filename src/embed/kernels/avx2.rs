@@ -1,0 +1,147 @@
+//! AVX2 with FMA (Intel since 2013, AMD since 2015): two registers are one set of lanes.
+//!
+//! The byte product `vpmaddubsw` saturates at 16 bits, and then no longer equals the other kernels. Both sides are widened to 16 bits
+//! instead and multiplied by `vpmaddwd`, which cannot overflow: |255 * 127 * 2| fits 32 bits a million times over.
+#![expect(unsafe_code, reason = "SIMD")]
+
+use std::arch::x86_64::*;
+
+use super::{LANES, Lanes, Op, ops};
+
+pub(super) fn is_here() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn run(op: Op<'_>) {
+    ops::run::<Avx2>(op);
+}
+
+/// Two registers. Its methods are only reached through [`run`], so the features are there: the argument of every block below.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(__m256, __m256);
+
+impl Lanes for Avx2 {
+    const ROWS: usize = 6;
+    const ROWS_F32: usize = 6;
+    const COLUMNS_F32: usize = 1;
+    const SHIFT: i32 = 0;
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+    }
+    #[inline(always)]
+    fn load(from: &[f32; LANES]) -> Self {
+        // SAFETY: features present; reads the sixteen floats of `from`, unaligned.
+        unsafe { Self(_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))) }
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        // SAFETY: features present; writes the sixteen floats of `to`, unaligned.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), self.0);
+            _mm256_storeu_ps(to.as_mut_ptr().add(8), self.1);
+        }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_div_ps(self.0, other.0), _mm256_div_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, term.0), _mm256_fmadd_ps(self.1, factor.1, term.1)) }
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        // SAFETY: features present (see `Avx2`).
+        unsafe {
+            let bias = _mm256_set1_epi32(127 << 23);
+            let half = |lanes| _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(lanes)), bias));
+            Self(half(self.0), half(self.1))
+        }
+    }
+    #[inline(always)]
+    fn low_bytes(self, to: &mut [u8; LANES]) {
+        // SAFETY: features present; writes the sixteen bytes of `to`, unaligned.
+        unsafe {
+            let low = |lanes| _mm256_and_si256(_mm256_castps_si256(lanes), _mm256_set1_epi32(0xff));
+            // Packing works within halves of a register: the quarters come out as 0 2 1 3.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low(self.0), low(self.1)));
+            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
+    }
+    #[inline(always)]
+    fn dequantize(acc: &[i32; LANES], sums: &[i32; LANES], zero: i32) -> Self {
+        // SAFETY: features present; reads the sixteen integers of `acc` and of `sums`, unaligned.
+        unsafe {
+            let zero = _mm256_set1_epi32(zero);
+            let half = |at: usize| {
+                let shift = _mm256_mullo_epi32(_mm256_loadu_si256(sums.as_ptr().add(at).cast()), zero);
+                _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256(acc.as_ptr().add(at).cast()), shift))
+            };
+            Self(half(0), half(8))
+        }
+    }
+
+    #[inline(always)]
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
+        let groups = panel.len() / 256;
+        assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
+        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both
+        // have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
+        unsafe {
+            let starts = rows.map(<[u8]>::as_ptr);
+            for half_strip in 0..8 {
+                // Each register holds the halves of four dot products. Two weights, a row's four bytes, a product and twelve sums:
+                // all sixteen registers.
+                let mut acc = [[_mm256_setzero_si256(); 2]; R];
+                let from = panel.as_ptr().add(half_strip / 2 * groups * 64 + half_strip % 2 * 32);
+                for group in 0..groups {
+                    let weights: [__m256i; 2] = std::array::from_fn(|half| {
+                        _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + half * 16).cast()))
+                    });
+                    for (start, acc) in starts.iter().zip(&mut acc) {
+                        let four = _mm256_cvtepu8_epi16(_mm_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned()));
+                        for (acc, weights) in acc.iter_mut().zip(weights) {
+                            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(four, weights));
+                        }
+                    }
+                }
+                for (out, [left, right]) in out.iter_mut().zip(acc) {
+                    let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
+                    _mm256_storeu_si256(out.as_mut_ptr().add(half_strip * 8).cast(), sums);
+                }
+            }
+        }
+    }
+}

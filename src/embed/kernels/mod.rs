@@ -1,0 +1,151 @@
+//! The arithmetic of the encoder, for the instructions that this machine has.
+//!
+//! One interface: [`Kernel::run`] takes an [`Op`]. All loops are written once, in [`ops`], over sixteen f32 lanes ([`Lanes`]); an
+//! instruction set brings the lanes and one integer routine. Every lane operation is exactly defined (IEEE, fused multiply-add where
+//! one is written, no reassociation), and sums across lanes go through one fixed tree, so that all kernels give the same bits.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+pub(super) mod ops;
+mod scalar;
+
+use super::packed::{MatrixF32, MatrixI8, Norm};
+
+/// f32 values that are worked on together, on every machine.
+pub(super) const LANES: usize = 16;
+
+/// An instruction set that this machine has. Values come from [`Kernel::detect`] and [`Kernel::named`] only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernel(Set);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Kernel {
+    /// The fastest that this machine has.
+    pub fn detect() -> Self {
+        ["avx512", "avx2", "neon"].into_iter().find_map(Self::named).unwrap_or(Self(Set::Scalar))
+    }
+
+    /// `scalar`, `avx2`, `avx512` or `neon`, where the machine has it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "scalar" => Some(Self(Set::Scalar)),
+            #[cfg(target_arch = "x86_64")]
+            "avx2" if avx2::is_here() => Some(Self(Set::Avx2)),
+            #[cfg(target_arch = "x86_64")]
+            "avx512" if avx512::is_here() => Some(Self(Set::Avx512)),
+            #[cfg(target_arch = "aarch64")]
+            "neon" if neon::is_here() => Some(Self(Set::Neon)),
+            _ => None,
+        }
+    }
+
+    /// Its name, as [`Self::named`] takes it.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Set::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+        }
+    }
+
+    /// Does one step of the encoder.
+    #[cfg_attr(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        expect(unsafe_code, reason = "calls into code for one instruction set")
+    )]
+    pub(super) fn run(self, op: Op<'_>) {
+        match self.0 {
+            Set::Scalar => ops::run::<scalar::Scalar>(op),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Set::Avx2` is only made after `avx2::is_here`.
+            Set::Avx2 => unsafe { avx2::run(op) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Set::Avx512` is only made after `avx512::is_here`.
+            Set::Avx512 => unsafe { avx512::run(op) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: a `Set::Neon` is only made after `neon::is_here`.
+            Set::Neon => unsafe { neon::run(op) },
+        }
+    }
+}
+
+/// One step of the encoder over a few rows (tokens). Widths are multiples of 64, those of a head multiples of 16.
+pub(super) enum Op<'a> {
+    /// int8 matrix product, bias, and GELU where asked.
+    LinearI8 { input: Rows<'a>, matrix: MatrixI8<'a>, gelu: bool, out: &'a mut [f32] },
+    /// f32 matrix product, bias, and GELU where asked.
+    LinearF32 { input: &'a [f32], matrix: MatrixF32<'a>, gelu: bool, out: &'a mut [f32] },
+    /// Self-attention of one sequence: rows of query, key and value side by side to rows of context.
+    Attention { qkv: &'a [f32], length: usize, heads: usize, keys: &'a mut [f32], scores: &'a mut [f32], out: &'a mut [f32] },
+    /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero.
+    Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32 },
+    /// f32 rows to u8 rows.
+    Quantize { input: &'a [f32], out: RowsMut<'a> },
+}
+
+/// Quantised rows: `value = unit * (byte - zero)`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) units: &'a [f32],
+    pub(super) zeros: &'a [i32],
+}
+
+/// Where quantised rows go.
+pub(super) struct RowsMut<'a> {
+    pub(super) bytes: &'a mut [u8],
+    pub(super) units: &'a mut [f32],
+    pub(super) zeros: &'a mut [i32],
+}
+
+/// Sixteen f32, and the integer routine that goes with them.
+///
+/// The methods of an instruction set's lanes may only run where its features were detected; [`Kernel`] is the only way to them.
+pub(super) trait Lanes: Copy {
+    /// Rows that [`Self::dot`] likes to take at once, at most 8.
+    const ROWS: usize;
+    /// Rows of an f32 tile, at most 8.
+    const ROWS_F32: usize;
+    /// Sets of lanes in a row of an f32 tile: 1, 2 or 4.
+    const COLUMNS_F32: usize;
+    /// What [`Self::dot`] takes off each byte of a row first.
+    const SHIFT: i32;
+
+    fn splat(value: f32) -> Self;
+    fn load(from: &[f32; LANES]) -> Self;
+    fn store(self, to: &mut [f32; LANES]);
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    /// `self * factor + term`, rounded once.
+    fn mul_add(self, factor: Self, term: Self) -> Self;
+    fn min(self, other: Self) -> Self;
+    fn max(self, other: Self) -> Self;
+    /// 2 to the power of the integer in the low bits of each lane (see [`ops::ROUND`]).
+    fn pow2(self) -> Self;
+    /// The low byte of each lane's bits.
+    fn low_bytes(self, to: &mut [u8; LANES]);
+    /// `acc - zero * sum`, as f32.
+    fn dequantize(acc: &[i32; LANES], sums: &[i32; LANES], zero: i32) -> Self;
+    /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows.
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]);
+}

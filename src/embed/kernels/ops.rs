@@ -1,0 +1,355 @@
+//! The steps of the encoder, written once over [`Lanes`] and compiled for each instruction set.
+//!
+//! Everything here is `inline(always)`: the code must end up inside the function that switches the instruction set on.
+
+use super::super::packed::{MatrixF32, MatrixI8, Norm, PANEL};
+use super::{LANES, Lanes, Op, Rows, RowsMut};
+
+/// Adding and subtracting this rounds to the nearest integer (even on ties), and leaves it in the low bits in between.
+pub(super) const ROUND: f32 = 12_582_912.0;
+
+#[inline(always)]
+pub(super) fn run<L: Lanes>(op: Op<'_>) {
+    match op {
+        Op::LinearI8 { input, matrix, gelu, out } => linear_i8::<L>(input, matrix, gelu, out),
+        Op::LinearF32 { input, matrix, gelu, out } => linear_f32::<L>(input, matrix, gelu, out),
+        Op::Attention { qkv, length, heads, keys, scores, out } => attention::<L>(qkv, length, heads, keys, scores, out),
+        Op::Norm { hidden, delta, norm, epsilon } => layer_norm::<L>(hidden, delta, norm, epsilon),
+        Op::Quantize { input, out } => quantize::<L>(input, out),
+    }
+}
+
+#[inline(always)]
+fn linear_i8<L: Lanes>(input: Rows<'_>, matrix: MatrixI8<'_>, gelu: bool, out: &mut [f32]) {
+    let count = input.units.len();
+    for panel in 0..matrix.bias.len() / PANEL {
+        let mut row = 0;
+        while row < count {
+            let rows = (count - row).min(L::ROWS);
+            match rows {
+                8.. => tile_i8::<L, 8>(input, row, matrix, panel, gelu, out),
+                7 => tile_i8::<L, 7>(input, row, matrix, panel, gelu, out),
+                6 => tile_i8::<L, 6>(input, row, matrix, panel, gelu, out),
+                5 => tile_i8::<L, 5>(input, row, matrix, panel, gelu, out),
+                4 => tile_i8::<L, 4>(input, row, matrix, panel, gelu, out),
+                3 => tile_i8::<L, 3>(input, row, matrix, panel, gelu, out),
+                2 => tile_i8::<L, 2>(input, row, matrix, panel, gelu, out),
+                _ => tile_i8::<L, 1>(input, row, matrix, panel, gelu, out),
+            }
+            row += rows;
+        }
+    }
+}
+
+#[inline(always)]
+fn tile_i8<L: Lanes, const R: usize>(
+    input: Rows<'_>,
+    first: usize,
+    matrix: MatrixI8<'_>,
+    panel: usize,
+    gelu: bool,
+    out: &mut [f32],
+) {
+    if R > L::ROWS {
+        return;
+    }
+    let (inputs, outputs) = (matrix.rows, matrix.bias.len());
+    let rows: [&[u8]; R] = std::array::from_fn(|row| &input.bytes[(first + row) * inputs..][..inputs]);
+    let mut acc = [[0; 64]; R];
+    L::dot(rows, &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs], &mut acc);
+    let at = panel * PANEL;
+    let scales = matrix.scales[at..at + PANEL].as_chunks::<LANES>().0;
+    let sums = matrix.sums[at..at + PANEL].as_chunks::<LANES>().0;
+    let bias = matrix.bias[at..at + PANEL].as_chunks::<LANES>().0;
+    for (row, acc) in acc.iter().enumerate() {
+        let unit = L::splat(input.units[first + row]);
+        let zero = input.zeros[first + row] - L::SHIFT;
+        let out = out[(first + row) * outputs + at..][..PANEL].as_chunks_mut::<LANES>().0;
+        for (column, (acc, out)) in acc.as_chunks::<LANES>().0.iter().zip(out).enumerate() {
+            let value = L::dequantize(acc, &sums[column], zero);
+            let value = value.mul_add(unit.mul(L::load(&scales[column])), L::load(&bias[column]));
+            let value = if gelu { self::gelu(value) } else { value };
+            value.store(out);
+        }
+    }
+}
+
+#[inline(always)]
+fn linear_f32<L: Lanes>(input: &[f32], matrix: MatrixF32<'_>, gelu: bool, out: &mut [f32]) {
+    let (inputs, outputs) = (matrix.rows, matrix.bias.len());
+    let bias = matrix.bias.as_chunks::<LANES>().0;
+    for panel in 0..outputs / PANEL {
+        let weights = &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs];
+        product::<L>(
+            Operand { values: input, stride: inputs, rows: input.len() / inputs, depth: inputs },
+            Columns { values: weights, stride: PANEL, sets: PANEL / LANES },
+            &mut |row, set, value: L| {
+                let value = value.add(L::load(&bias[panel * (PANEL / LANES) + set]));
+                let value = if gelu { self::gelu(value) } else { value };
+                store(value, out, row * outputs + panel * PANEL + set * LANES);
+            },
+        );
+    }
+}
+
+/// Rows of the left side of a product.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    values: &'a [f32],
+    stride: usize,
+    rows: usize,
+    depth: usize,
+}
+
+/// The right side: `depth` rows, `stride` apart, of `sets` times sixteen columns.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    values: &'a [f32],
+    stride: usize,
+    sets: usize,
+}
+
+/// f32 matrix product; every element is one chain of fused multiply-adds over the depth, whatever the tile.
+#[inline(always)]
+fn product<L: Lanes>(left: Operand<'_>, right: Columns<'_>, sink: &mut impl FnMut(usize, usize, L)) {
+    let mut set = 0;
+    while set < right.sets {
+        let sets = match right.sets - set {
+            4.. if L::COLUMNS_F32 >= 4 => 4,
+            2.. if L::COLUMNS_F32 >= 2 => 2,
+            _ => 1,
+        };
+        match sets {
+            4 => strip::<L, 4>(left, right, set, sink),
+            2 => strip::<L, 2>(left, right, set, sink),
+            _ => strip::<L, 1>(left, right, set, sink),
+        }
+        set += sets;
+    }
+}
+
+#[inline(always)]
+fn strip<L: Lanes, const C: usize>(left: Operand<'_>, right: Columns<'_>, set: usize, sink: &mut impl FnMut(usize, usize, L)) {
+    if C > L::COLUMNS_F32 {
+        return;
+    }
+    let mut row = 0;
+    while row < left.rows {
+        let rows = (left.rows - row).min(L::ROWS_F32);
+        match rows {
+            6.. => tile_f32::<L, 6, C>(left, row, right, set, sink),
+            5 => tile_f32::<L, 5, C>(left, row, right, set, sink),
+            4 => tile_f32::<L, 4, C>(left, row, right, set, sink),
+            3 => tile_f32::<L, 3, C>(left, row, right, set, sink),
+            2 => tile_f32::<L, 2, C>(left, row, right, set, sink),
+            _ => tile_f32::<L, 1, C>(left, row, right, set, sink),
+        }
+        row += rows;
+    }
+}
+
+#[inline(always)]
+fn tile_f32<L: Lanes, const R: usize, const C: usize>(
+    left: Operand<'_>,
+    first: usize,
+    right: Columns<'_>,
+    set: usize,
+    sink: &mut impl FnMut(usize, usize, L),
+) {
+    if R > L::ROWS_F32 {
+        return;
+    }
+    let rows: [&[f32]; R] = std::array::from_fn(|row| &left.values[(first + row) * left.stride..][..left.depth]);
+    let mut acc = [[L::splat(0.0); C]; R];
+    let width = C * LANES;
+    for (depth, columns) in right.values[set * LANES..].chunks(right.stride).take(left.depth).enumerate() {
+        let columns = columns[..width].as_chunks::<LANES>().0;
+        let columns: [L; C] = std::array::from_fn(|column| L::load(&columns[column]));
+        for row in 0..R {
+            let value = L::splat(rows[row][depth]);
+            for column in 0..C {
+                acc[row][column] = value.mul_add(columns[column], acc[row][column]);
+            }
+        }
+    }
+    for (row, acc) in acc.into_iter().enumerate() {
+        for (column, value) in acc.into_iter().enumerate() {
+            sink(first + row, set + column, value);
+        }
+    }
+}
+
+#[inline(always)]
+fn store<L: Lanes>(value: L, out: &mut [f32], at: usize) {
+    if let Some(to) = out[at..].first_chunk_mut::<LANES>() {
+        value.store(to);
+    }
+}
+
+/// Query rows that go through scores, softmax and context together.
+pub(in super::super) const QUERIES: usize = 6;
+
+#[inline(always)]
+fn attention<L: Lanes>(qkv: &[f32], length: usize, heads: usize, keys: &mut [f32], scores: &mut [f32], out: &mut [f32]) {
+    let width = out.len() / length;
+    let (head_width, padded) = (width / heads, length.next_multiple_of(LANES));
+    // exp(x / sqrt(d)) = 2^(x * log2(e) / sqrt(d))
+    let scale = std::f32::consts::LOG2_E / (head_width as f32).sqrt();
+    for head in 0..heads {
+        let at = head * head_width;
+        // Keys with one column a token: the lanes of a score are keys. What stands beyond the last token is zero and masked below.
+        let keys = &mut keys[..head_width * padded];
+        for (depth, row) in keys.chunks_mut(padded).enumerate() {
+            for (key, tokens) in row.iter_mut().zip(qkv.chunks(3 * width)) {
+                *key = tokens[width + at + depth];
+            }
+            row[length..].fill(0.0);
+        }
+        let mut first = 0;
+        while first < length {
+            let count = (length - first).min(QUERIES);
+            let scores = &mut scores[..count * padded];
+            product::<L>(
+                Operand { values: &qkv[first * 3 * width + at..], stride: 3 * width, rows: count, depth: head_width },
+                Columns { values: keys, stride: padded, sets: padded / LANES },
+                &mut |row, set, value: L| store(value, scores, row * padded + set * LANES),
+            );
+            let mut sums = [0.0; QUERIES];
+            for (row, sum) in scores.chunks_mut(padded).zip(&mut sums) {
+                *sum = softmax::<L>(row, length, scale);
+            }
+            product::<L>(
+                Operand { values: scores, stride: padded, rows: count, depth: length },
+                Columns { values: &qkv[2 * width + at..], stride: 3 * width, sets: head_width / LANES },
+                &mut |row, set, value: L| {
+                    store(value.mul(L::splat(1.0 / sums[row])), out, (first + row) * width + at + set * LANES);
+                },
+            );
+            first += count;
+        }
+    }
+}
+
+/// `2^(scale * (x - max))` in place, not yet divided by the sum that it returns. What stands after `length` becomes nothing.
+#[inline(always)]
+fn softmax<L: Lanes>(row: &mut [f32], length: usize, scale: f32) -> f32 {
+    row[length..].fill(f32::MIN);
+    let row = row.as_chunks_mut::<LANES>().0;
+    let most = row.iter().fold(L::splat(f32::MIN), |most, lanes| most.max(L::load(lanes)));
+    let most = L::splat(across(most, |a, b| if a > b { a } else { b }));
+    let scale = L::splat(scale);
+    let mut sum = L::splat(0.0);
+    for lanes in row {
+        let power = exp2(L::load(lanes).sub(most).mul(scale));
+        power.store(lanes);
+        sum = sum.add(power);
+    }
+    across(sum, |a, b| a + b)
+}
+
+/// Joins the lanes in a fixed tree: 8 with 8, 4 with 4, and so on.
+#[inline(always)]
+fn across<L: Lanes>(lanes: L, join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut values = [0.0; LANES];
+    lanes.store(&mut values);
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            values[lane] = join(values[lane], values[lane + half]);
+        }
+        half /= 2;
+    }
+    values[0]
+}
+
+/// `2^x` for `x <= 0`; below -126 as at -126. Relative error under 3e-7: Remez-like fit of degree 5 on half an octave around 0.
+#[inline(always)]
+fn exp2<L: Lanes>(x: L) -> L {
+    let x = x.max(L::splat(-126.0));
+    let shifted = x.add(L::splat(ROUND));
+    let rest = x.sub(shifted.sub(L::splat(ROUND)));
+    let mut sum = L::splat(0.001_326_472_8);
+    for term in [0.009_671_513, 0.055_507_336, 0.240_222_42, std::f32::consts::LN_2, 1.0] {
+        sum = sum.mul_add(rest, L::splat(term));
+    }
+    sum.mul(shifted.pow2())
+}
+
+/// `x * Phi(x)` with `erf(x / sqrt(2)) = x * P(x^2) / Q(x^2)`, fitted on 0 to 5.4; absolute error under 2e-6 everywhere.
+#[inline(always)]
+fn gelu<L: Lanes>(x: L) -> L {
+    let bounded = x.min(L::splat(5.4)).max(L::splat(-5.4));
+    let square = bounded.mul(bounded);
+    let mut above = L::splat(1.851_529_4e-5);
+    for term in [0.001_019_697_5, 0.013_461_917, 0.133_339_23, 0.797_877_1] {
+        above = above.mul_add(square, L::splat(term));
+    }
+    let mut below = L::splat(7.517_383_6e-7);
+    for term in [0.000_186_338_85, 0.003_799_058_7, 0.047_549_188, 0.333_744_2, 1.0] {
+        below = below.mul_add(square, L::splat(term));
+    }
+    let half = x.mul(L::splat(0.5));
+    half.mul_add(bounded.mul(above).div(below), half)
+}
+
+#[inline(always)]
+fn layer_norm<L: Lanes>(hidden: &mut [f32], delta: &[f32], norm: Norm<'_>, epsilon: f32) {
+    let width = norm.gamma.len();
+    let (gamma, beta) = (norm.gamma.as_chunks::<LANES>().0, norm.beta.as_chunks::<LANES>().0);
+    for (index, row) in hidden.chunks_exact_mut(width).enumerate() {
+        let row = row.as_chunks_mut::<LANES>().0;
+        let mut sum = L::splat(0.0);
+        if delta.is_empty() {
+            for lanes in row.iter() {
+                sum = sum.add(L::load(lanes));
+            }
+        } else {
+            let delta = delta[index * width..][..width].as_chunks::<LANES>().0;
+            for (lanes, delta) in row.iter_mut().zip(delta) {
+                let value = L::load(lanes).add(L::load(delta));
+                value.store(lanes);
+                sum = sum.add(value);
+            }
+        }
+        let mean = L::splat(across(sum, |a, b| a + b) / width as f32);
+        let mut squares = L::splat(0.0);
+        for lanes in row.iter() {
+            let value = L::load(lanes).sub(mean);
+            squares = value.mul_add(value, squares);
+        }
+        let variance = across(squares, |a, b| a + b) / width as f32;
+        let scale = L::splat(1.0 / (variance + epsilon).sqrt());
+        for (lanes, (gamma, beta)) in row.iter_mut().zip(gamma.iter().zip(beta)) {
+            let value = L::load(lanes).sub(mean).mul(scale);
+            value.mul_add(L::load(gamma), L::load(beta)).store(lanes);
+        }
+    }
+}
+
+/// u8 with a zero point, per row: 0 is exact, and the range from the least to the greatest value is cut into 255 steps.
+#[inline(always)]
+fn quantize<L: Lanes>(input: &[f32], out: RowsMut<'_>) {
+    let width = input.len() / out.units.len();
+    let rows = input.chunks_exact(width).zip(out.bytes.chunks_exact_mut(width));
+    for ((input, bytes), (unit, zero)) in rows.zip(out.units.iter_mut().zip(out.zeros)) {
+        let input = input.as_chunks::<LANES>().0;
+        let (mut least, mut most) = (L::splat(0.0), L::splat(0.0));
+        for lanes in input {
+            least = least.min(L::load(lanes));
+            most = most.max(L::load(lanes));
+        }
+        let least = across(least, |a, b| if a < b { a } else { b });
+        let most = across(most, |a, b| if a > b { a } else { b });
+        let range = most - least;
+        let steps = if range > 0.0 { 255.0 / range } else { 0.0 };
+        // Rounded by the same addition as the values, on every machine.
+        let offset = (-least * steps + ROUND) - ROUND;
+        *unit = range / 255.0;
+        *zero = offset as i32;
+        let (steps, shift) = (L::splat(steps), L::splat(ROUND + offset));
+        let (bottom, top) = (L::splat(ROUND), L::splat(ROUND + 255.0));
+        for (lanes, bytes) in input.iter().zip(bytes.as_chunks_mut::<LANES>().0) {
+            L::load(lanes).mul_add(steps, shift).max(bottom).min(top).low_bytes(bytes);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A vector is decided by the text and the model: not by the kernel, the batch or the threads.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+
+mod embed_support;
+
+use embed_support::{Noise, model, small_model};
+use omni_llm::embed::{Description, Embedder, Kernel, Packed, Precision, pack};
+
+/// Texts of 0 to 40 words, so that every tail of every tile occurs.
+fn texts() -> Vec<String> {
+    let words = ["the", "index", "is", "mapped", ",", "not", "reading", "zebra7", "é", "漢字", "[MASK]", "qqqqqq"];
+    let mut noise = Noise(11);
+    (0..60)
+        .map(|count| (0..count % 41).map(|_| words[noise.next() as usize % words.len()]).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+fn bits(vectors: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    vectors.iter().map(|vector| vector.iter().map(|value| value.to_bits()).collect()).collect()
+}
+
+fn embedder(folder: &std::path::Path, precision: Precision) -> Embedder {
+    Embedder::of(Packed::from_bytes(&pack(folder, &Description::of(folder), precision).unwrap()).unwrap())
+}
+
+fn assert_equal_on_all_kernels(folder: &std::path::Path, precision: Precision, texts: &[&str]) {
+    let expected = embedder(folder, precision).with_kernel(Kernel::named("scalar").unwrap()).embed(texts, &|_| {}).unwrap();
+    for name in ["avx2", "avx512", "neon"] {
+        let Some(kernel) = Kernel::named(name) else {
+            println!("skipped: no {name} here");
+            continue;
+        };
+        let found = embedder(folder, precision).with_kernel(kernel).embed(texts, &|_| {}).unwrap();
+        assert!(bits(&found) == bits(&expected), "{name} differs from scalar");
+    }
+}
+
+#[test]
+fn all_kernels_give_the_same_bits() {
+    let folder = small_model();
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for precision in [Precision::Int8, Precision::F32] {
+        assert_equal_on_all_kernels(folder.path(), precision, &texts);
+    }
+}
+
+#[test]
+fn all_kernels_give_the_same_bits_on_the_real_model() {
+    let Some(folder) = model() else { return };
+    let long = "The index is one immutable file. It is mapped, never read. ".repeat(3);
+    assert_equal_on_all_kernels(&folder, Precision::Int8, &["What is a vector index?", &long]);
+}
+
+#[test]
+fn batch_and_threads_do_not_matter() {
+    let folder = small_model();
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for precision in [Precision::Int8, Precision::F32] {
+        let embedder = embedder(folder.path(), precision);
+        let alone: Vec<Vec<f32>> = texts.iter().map(|text| embedder.embed_one(text).unwrap()).collect();
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let together = pool.install(|| embedder.embed(&texts, &|_| {})).unwrap();
+            assert!(bits(&together) == bits(&alone), "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn vectors_have_unit_length_and_texts_differ() {
+    let folder = small_model();
+    let embedder = embedder(folder.path(), Precision::Int8);
+    let (one, other) = (embedder.embed_one("the index").unwrap(), embedder.embed_one("zebra7").unwrap());
+    for vector in [&one, &other] {
+        assert!((vector.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+    assert_ne!(one, other);
+}
+
+#[test]
+fn done_counts_every_text_once() {
+    let folder = small_model();
+    let embedder = embedder(folder.path(), Precision::Int8);
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let texts = vec!["the index is mapped"; 300];
+    let vectors = embedder.embed(&texts, &|more| _ = count.fetch_add(more, std::sync::atomic::Ordering::Relaxed)).unwrap();
+    assert_eq!((vectors.len(), count.into_inner()), (300, 300));
+    assert!(embedder.embed(&[], &|_| {}).unwrap().is_empty());
+}

@@ -1,0 +1,200 @@
+//! A packed model is what was packed, byte for byte, or an error: never a panic, never a read outside the file.
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+mod embed_support;
+
+use embed_support::{model, small_model};
+use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, pack};
+use omni_llm::error::Code;
+
+fn packed(precision: Precision) -> Vec<u8> {
+    let folder = small_model();
+    pack(folder.path(), &description(), precision).unwrap()
+}
+
+fn description() -> Description {
+    Description {
+        name: "small".to_owned(),
+        licence: "Apache-2.0".to_owned(),
+        max_tokens: 32,
+        pooling: Pooling::Mean,
+        query_prefix: "query: ".to_owned(),
+        document_prefix: String::new(),
+    }
+}
+
+/// Everything that the file has to say, used once.
+fn use_up(bytes: &[u8]) -> Option<Code> {
+    let packed = match Packed::from_bytes(bytes) {
+        Ok(packed) => packed,
+        Err(error) => return Some(error.code()),
+    };
+    let verdict = packed.verify().err().map(|error| error.code());
+    let embedder = Embedder::of(packed);
+    let vector = embedder.embed_one("The index is mapped, not read. [MASK] é漢").unwrap();
+    assert_eq!(vector.len(), embedder.dimensions());
+    verdict
+}
+
+#[test]
+fn equal_input_gives_equal_bytes() {
+    for precision in [Precision::Int8, Precision::F32] {
+        assert!(packed(precision) == packed(precision));
+    }
+}
+
+#[test]
+fn the_file_carries_its_description() {
+    let bytes = packed(Precision::Int8);
+    let embedder = Embedder::of(Packed::from_bytes(&bytes).unwrap());
+    let manifest = embedder.manifest();
+    assert_eq!((embedder.name(), &manifest.licence[..], manifest.layers, manifest.heads), ("small", "Apache-2.0", 2, 4));
+    assert_eq!((embedder.dimensions(), embedder.tokenizer().max_tokens(), manifest.pooling), (64, 32, Pooling::Mean));
+    assert_eq!(embedder.embed_query("index").unwrap(), embedder.embed_one("query: index").unwrap());
+    assert_ne!(embedder.embed_query("index").unwrap(), embedder.embed_one("index").unwrap());
+    assert_ne!(embedder.fingerprint(), Embedder::of(Packed::from_bytes(&packed(Precision::F32)).unwrap()).fingerprint());
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let bytes = packed(Precision::Int8);
+    let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let ends = (0..manifest_end.min(600)).chain((600..bytes.len()).step_by(397)).chain(bytes.len() - 64..bytes.len());
+    for end in ends {
+        assert_eq!(use_up(&bytes[..end]), Some(Code::CorruptFile), "cut at {end}");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(use_up(&longer), Some(Code::CorruptFile));
+}
+
+#[test]
+fn every_flipped_bit_of_the_header_is_an_error() {
+    let bytes = packed(Precision::Int8);
+    let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let mut altered = bytes.clone();
+    for at in 0..manifest_end {
+        for bit in 0..8 {
+            altered[at] ^= 1 << bit;
+            // Opening is enough, and quick: nothing below it runs on an altered header.
+            assert!(Packed::from_bytes(&altered[..]).is_err(), "byte {at}, bit {bit}");
+            altered[at] ^= 1 << bit;
+        }
+    }
+}
+
+#[test]
+fn an_altered_section_is_found_and_harmless() {
+    let bytes = packed(Precision::Int8);
+    assert_eq!(use_up(&bytes), None);
+    let mut noise = embed_support::Noise(3);
+    let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    for _ in 0..300 {
+        let mut altered = bytes.clone();
+        // A hole of random bytes, so that vocabulary, scales and weights all get their share of nonsense.
+        let at = manifest_end.next_multiple_of(64) + noise.next() as usize % (bytes.len() - manifest_end.next_multiple_of(64));
+        let end = (at + 1 + noise.next() as usize % 64).min(bytes.len());
+        for byte in &mut altered[at..end] {
+            *byte ^= (noise.next() % 255 + 1) as u8;
+        }
+        let verdict = use_up(&altered);
+        // Padding between sections belongs to none of them.
+        assert!(verdict == Some(Code::CorruptFile) || end - at < 64, "altered {at}..{end}");
+    }
+}
+
+#[test]
+fn a_forged_manifest_is_refused() {
+    let bytes = packed(Precision::Int8);
+    let length = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[24..24 + length]).unwrap();
+    let forge = |pointer: &str, value: serde_json::Value| {
+        let mut json = json.clone();
+        *json.pointer_mut(pointer).unwrap() = value;
+        let mut text = json.to_string();
+        text.push_str(&" ".repeat(length.saturating_sub(text.len())));
+        let mut forged = bytes[..12].to_vec();
+        forged.extend((text.len() as u32).to_le_bytes());
+        forged.extend(crc32c::crc32c(text.as_bytes()).to_le_bytes());
+        forged.extend([0; 4]);
+        forged.extend(text.as_bytes());
+        forged.extend(&bytes[24 + length..]);
+        Packed::from_bytes(&forged).err().map(|error| error.message().to_owned())
+    };
+    assert_eq!(forge("/name", "else".into()), None, "the forger works");
+    for field in [
+        "dimensions",
+        "layers",
+        "heads",
+        "intermediate",
+        "max_tokens",
+        "tokenizer/pieces",
+        "tokenizer/slots",
+        "tokenizer/piece_bytes",
+    ] {
+        for value in [0_u64, 1, 7, 1 << 20, 1 << 40, u64::MAX] {
+            if (field, value) == ("heads", 1) {
+                continue; // one head of 64 is a model, if not this one
+            }
+            let verdict = forge(&format!("/{field}"), value.into());
+            assert!(verdict.is_some(), "`{field}` {value}");
+        }
+    }
+    for (pointer, value) in [
+        ("/tokenizer/unknown", 1_000_000.into()),
+        ("/tokenizer/added/0/id", 1_000_000.into()),
+        ("/tokenizer/added/0/text", "".into()),
+        ("/sections/3/offset", 64.into()),
+        ("/sections/3/length", u64::MAX.into()),
+        ("/precision", "f32".into()),
+        ("/norm_epsilon", (-1.0).into()),
+    ] {
+        let verdict = forge(pointer, value);
+        assert!(verdict.is_some(), "{pointer}");
+    }
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |result: Result<Embedder, omni_llm::error::Error>| {
+        result.err().unwrap().message().replace(&*folder.path().to_string_lossy(), "X")
+    };
+    assert_eq!(message(Embedder::open(folder.path())), "X/config.json: no such file; get the model with `index-builder model`");
+    let path = folder.path().join("packed");
+    std::fs::write(&path, "this is no model, but it is longer than a preamble").unwrap();
+    assert_eq!(message(Embedder::open(&path)), "X/packed: not a packed model; pack the model again with `index-builder model`");
+    let mut bytes = packed(Precision::Int8);
+    bytes[8] = 9;
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(
+        message(Embedder::open(&path)),
+        "X/packed: version 9: this program reads version 1; pack the model again with `index-builder model`"
+    );
+}
+
+#[test]
+fn what_the_encoder_cannot_run_is_refused_by_name() {
+    let folder = small_model();
+    let path = folder.path().join("config.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("\"gelu\"", "\"relu\"")).unwrap();
+    let error = pack(folder.path(), &description(), Precision::Int8).unwrap_err();
+    assert_eq!(error.code(), Code::NotSupported);
+    assert!(
+        error
+            .message()
+            .ends_with("config.json: `hidden_act` `relu`: the encoder knows `gelu`; the encoder cannot run this model"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_real_model_packs_and_verifies() {
+    let Some(folder) = model() else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pack(&folder, &Description::of(&folder), Precision::Int8).unwrap()).unwrap();
+    let started = std::time::Instant::now();
+    let packed = Packed::open(file.path()).unwrap();
+    println!("opened in {:?}", started.elapsed());
+    packed.verify().unwrap();
+}
