@@ -5,8 +5,9 @@
 //! among those that repeat between half of the overlap and all of it.
 //!
 //! A chunk always repeats at least the last atom of the one before it, even where that is larger than a very small overlap. It
-//! repeats nothing only where it could not hold that atom together with the next one, which takes a run of white space longer than
-//! the size in characters allows.
+//! repeats less than half of the overlap only where no word begins in between, or where it could not hold the next atom too: after a
+//! long run of white space, which counts as characters. It repeats nothing only where such a run is about as long as the whole chunk
+//! may be, in characters.
 
 use std::ops::Range;
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::extract::{Format, Section};
 
 const STRATEGIES: [Strategy; 6] =
-    [Strategy::FixedSize, Strategy::Character, Strategy::Token, Strategy::Recursive, Strategy::Semantic, Strategy::Structure];
+    [Strategy::Structure, Strategy::Semantic, Strategy::Recursive, Strategy::Token, Strategy::Character, Strategy::FixedSize];
 
 /// Cuts `document` and holds every promise against the result.
 fn check(document: &Document, settings: &Settings, tokenizer: &Tokenizer) -> Result<Vec<Chunk>, String> {
@@ -112,10 +112,13 @@ fn overlaps(
     let half = if settings.unit == Unit::Tokens { limit.tokens.div_ceil(2) } else { limit.chars.div_ceil(2) };
     if repeats < half {
         let text = &document.text[before.span.clone()];
+        let gap = document.text[before.span.end..].chars().take_while(|c| c.is_whitespace()).count();
+        // With white space and one more atom, it still has to be a chunk.
+        let room = settings.size_limit().chars.saturating_sub(gap + 24).min(limit.chars);
         let longer = text.match_indices(char::is_whitespace).map(|(at, _)| text[at..].trim_start()).find(|end| {
             (half..=settings.overlap).contains(&size(end, settings.unit, tokenizer))
                 && tokenizer.count(end) <= limit.tokens
-                && end.chars().count() <= limit.chars
+                && end.chars().count() <= room
         });
         if let Some(longer) = longer {
             return Err(format!("repeats {repeated:?} and could repeat {longer:?}"));
