@@ -72,25 +72,40 @@ pub fn read(event: &str) -> Result<lambda_http::Request> {
     Ok(event.0.into())
 }
 
-/// An event whose path can stand in a URI. REST APIs send paths decoded, and lambda_http panics over what a URI may not hold.
+/// An event that cannot make lambda_http panic. It builds a URI of host, path and query and unwraps the outcome; but REST APIs send
+/// paths decoded, and the console's test events have a placeholder for a host. Only the path is read behind it, so only that stays.
 struct Event(LambdaRequest);
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut event = Value::deserialize(deserializer)?;
-        for field in ["path", "rawPath", "rawQueryString"] {
-            if let Some(Value::String(text)) = event.get_mut(field) {
-                *text = encoded(text);
+        for field in ["path", "rawPath"] {
+            if let Some(Value::String(path)) = event.get_mut(field) {
+                *path = encoded(path);
             }
+        }
+        if let Value::Object(fields) = &mut event {
+            fields.retain(|name, _| {
+                !matches!(name.as_str(), "queryStringParameters" | "multiValueQueryStringParameters" | "rawQueryString")
+            });
+        }
+        for field in ["headers", "multiValueHeaders"] {
+            if let Some(Value::Object(headers)) = event.get_mut(field) {
+                headers.retain(|name, _| !name.eq_ignore_ascii_case("host"));
+            }
+        }
+        if let Some(Value::Object(context)) = event.get_mut("requestContext") {
+            context.remove("domainName");
         }
         LambdaRequest::deserialize(event).map(Self).map_err(D::Error::custom)
     }
 }
 
-/// The text with every byte that a URI may not hold in percent encoding.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+/// The path from its slash on, with every byte that a URI may not hold in percent encoding.
+fn encoded(path: &str) -> String {
+    let mut out = String::with_capacity(path.len() + 1);
+    out.push('/');
+    for byte in path.strip_prefix('/').unwrap_or(path).bytes() {
         if byte.is_ascii_graphic() && !b"\"#<>?\\^`{|}".contains(&byte) {
             out.push(char::from(byte));
         } else {
@@ -114,8 +129,7 @@ pub async fn handle(router: Router, event: lambda_http::Request) -> Result<Respo
     }
     let mut request = event;
     let path = path(request.raw_http_path(), stage(&request));
-    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
+    if let Ok(uri) = path.parse::<Uri>() {
         *request.uri_mut() = uri;
     }
     if let Some(context) = request.lambda_context_ref() {
@@ -194,6 +208,8 @@ mod tests {
     fn a_path_that_no_uri_may_hold_is_encoded() {
         assert_eq!(encoded("/v1/größe a?{b}%20"), "/v1/gr%C3%B6%C3%9Fe%20a%3F%7Bb%7D%20");
         assert_eq!(encoded("/v1/query"), "/v1/query");
+        assert_eq!(encoded(":x"), "/:x");
+        assert_eq!(encoded(""), "/");
     }
 
     #[test]
