@@ -162,7 +162,7 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
             let remedy = "this service has no embedding model and searches words only; leave it out";
             return Err(Error::not_supported("rag_config.retrieval_config.score_threshold", remedy));
         }
-        let vector = app.embedder().map(|embedder| embedder.embed_one(&prompt)).transpose()?;
+        let vector = app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?;
         let hits = opened.index.search(&Query {
             vector: vector.as_deref(),
             text: Some(&prompt),

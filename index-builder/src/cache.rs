@@ -28,7 +28,8 @@ pub(crate) struct Cache {
 impl Cache {
     /// Opens or makes the folder and locks it.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder.join("documents")).with_context(|| format!("{}: cannot make the cache folder", folder.display()))?;
+        std::fs::create_dir_all(folder.join("documents"))
+            .with_context(|| format!("{}: cannot make the cache folder", folder.display()))?;
         let lock = File::create(folder.join("lock")).with_context(|| format!("{}: cannot write", folder.display()))?;
         match lock.try_lock() {
             Ok(()) => {}

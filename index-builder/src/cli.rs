@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use omni_llm::embed::Precision;
 use omni_llm::index::Lexical;
 
 use crate::chunk::{self, Strategy, Unit};
@@ -60,7 +61,29 @@ pub(crate) enum Command {
         /// Folder to put it into
         #[arg(long, default_value = MODEL_FOLDER, value_name = "FOLDER")]
         to: PathBuf,
+        /// How its weights are packed; `f32` is four times as large, for comparison, and is used by naming `FOLDER/model-f32.bin`
+        #[arg(long, value_enum, default_value_t)]
+        precision: Weights,
     },
+}
+
+/// How the weights of a packed model are stored.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(crate) enum Weights {
+    /// One byte a weight
+    #[default]
+    Int8,
+    /// As trained
+    F32,
+}
+
+impl From<Weights> for Precision {
+    fn from(weights: Weights) -> Self {
+        match weights {
+            Weights::Int8 => Self::Int8,
+            Weights::F32 => Self::F32,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -72,8 +95,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, short, default_value = "knowledge.omni", value_name = "FILE")]
     pub(crate) out: PathBuf,
 
-    /// Folder of the embedding model
-    #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "FOLDER")]
+    /// Embedding model: its folder, or a packed file
+    #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "PATH")]
     pub(crate) model: PathBuf,
 
     #[command(flatten, next_help_heading = "Chunking")]
@@ -156,7 +179,8 @@ impl ChunkingArgs {
             given.insert("unit".to_owned(), serde_json::json!(unit));
         }
         if !self.separators.is_empty() {
-            let separators: Vec<String> = self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
+            let separators: Vec<String> =
+                self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
             given.insert("separators".to_owned(), separators.into());
         }
         if !self.metadata_fields.is_empty() {
@@ -224,8 +248,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, default_value_t = 0.5, value_name = "X")]
     pub(crate) alpha: f32,
 
-    /// Folder of the embedding model
-    #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "FOLDER")]
+    /// Embedding model: its folder, or a packed file
+    #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "PATH")]
     pub(crate) model: PathBuf,
 
     #[command(flatten, next_help_heading = "Words")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use omni_llm::app::App;
 use omni_llm::config::Config;
+use omni_llm::embed::Precision;
 use omni_llm::index::Lexical;
 use omni_llm::server::listen;
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs the demo; on a terminal it goes on asking until an empty line.
 pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     progress.say("1 of 4: the embedding model");
-    model::ensure(&Origin::Auto, &args.model, &model::Progress::on_terminal())?;
+    model::ensure(&Origin::Auto, &args.model, Precision::Int8, &model::Progress::on_terminal())?;
 
     progress.say(&format!("2 of 4: an index of {}", args.source.display()));
     let report = pipeline::run(&build(args)?, progress)?;

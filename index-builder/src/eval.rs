@@ -82,11 +82,12 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
     let dense = evaluation.modes.iter().any(|&mode| mode != Mode::Bm25);
 
     let texts: Vec<String> = corpus.iter().map(|row| format!("{} {}", row.title, row.text).trim().to_owned()).collect();
-    let embed = |texts: &[&str], name| embed_texts(texts, name, &embedder, &cache, progress, dense);
-    let vectors = embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), "documents")?;
-    let query_vectors = embed(&queries.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), "queries")?;
+    let blank = |count| vec![vec![0.0; embedder.dimensions()]; count];
+    let vectors = if dense { embed_texts(&texts, &embedder, &cache, progress)? } else { blank(texts.len()) };
+    let query_vectors = if dense { embed_queries(&queries, &embedder, progress)? } else { blank(queries.len()) };
 
-    std::fs::create_dir_all(&evaluation.runs).with_context(|| format!("{}: cannot make the folder", evaluation.runs.display()))?;
+    std::fs::create_dir_all(&evaluation.runs)
+        .with_context(|| format!("{}: cannot make the folder", evaluation.runs.display()))?;
     let path = evaluation.runs.join("corpus.omni");
     write(&path, &embedder, evaluation.lexical, &corpus, &texts, &vectors)?;
     let index = Index::open(&path)?;
@@ -118,25 +119,15 @@ fn rank(index: &Index, mode: Mode, alpha: f32, text: &str, vector: &[f32], corpu
     Ok(hits.iter().filter_map(|hit| Some((corpus.get(hit.chunk as usize)?.id.clone(), hit.fused))).collect())
 }
 
-/// Vectors of texts; empty ones where no mode needs them.
-fn embed_texts(
-    texts: &[&str],
-    things: &'static str,
-    embedder: &Embedder,
-    cache: &Cache,
-    progress: Progress,
-    wanted: bool,
-) -> Result<Vec<Vec<f32>>> {
-    if !wanted {
-        return Ok(vec![vec![0.0; embedder.dimensions()]; texts.len()]);
-    }
+/// Vectors of the documents, known ones from the cache.
+fn embed_texts(texts: &[String], embedder: &Embedder, cache: &Cache, progress: Progress) -> Result<Vec<Vec<f32>>> {
     let keys: Vec<_> = texts.iter().map(|text| text_key(text)).collect();
     let mut store = cache.vectors(embedder.fingerprint(), embedder.dimensions())?;
     let mut known = store.find(&keys)?;
     let missing: Vec<usize> = (0..texts.len()).filter(|&place| !known.contains_key(&keys[place])).collect();
-    let stage = progress.stage("embedding", things, missing.len());
+    let stage = progress.stage("embedding", "documents", missing.len());
     for step in missing.chunks(EMBED_STEP) {
-        let batch: Vec<&str> = step.iter().map(|&place| texts[place]).collect();
+        let batch: Vec<&str> = step.iter().map(|&place| texts[place].as_str()).collect();
         let fresh = embedder.embed(&batch, &|count| stage.advance(count))?;
         let records: Vec<_> = step.iter().zip(&fresh).map(|(&place, vector)| (keys[place], vector.as_slice())).collect();
         store.append(&records)?;
@@ -146,7 +137,25 @@ fn embed_texts(
     keys.iter().map(|key| known.get(key).cloned().context("a text has no vector")).collect()
 }
 
-fn write(path: &Path, embedder: &Embedder, lexical: Lexical, corpus: &[Row], texts: &[String], vectors: &[Vec<f32>]) -> Result<()> {
+fn embed_queries(queries: &[Row], embedder: &Embedder, progress: Progress) -> Result<Vec<Vec<f32>>> {
+    let stage = progress.stage("embedding", "queries", queries.len());
+    let vectors = queries.par_iter().map(|row| {
+        stage.advance(1);
+        Ok(embedder.embed_query(&row.text)?)
+    });
+    let vectors: Result<_> = vectors.collect();
+    stage.finish();
+    vectors
+}
+
+fn write(
+    path: &Path,
+    embedder: &Embedder,
+    lexical: Lexical,
+    corpus: &[Row],
+    texts: &[String],
+    vectors: &[Vec<f32>],
+) -> Result<()> {
     let mut writer = Writer::new(Manifest {
         builder: env!("CARGO_PKG_VERSION").to_owned(),
         model: embedder.name().to_owned(),
@@ -177,7 +186,7 @@ fn run_file(queries: &[Row], rankings: &[Vec<(String, f32)>]) -> String {
     for (query, ranking) in queries.iter().zip(rankings) {
         for (document, score) in ranking {
             // Writing to a string does not fail.
-            drop(writeln!(text, "{}\t{document}\t{score}", query.id));
+            let _ = writeln!(text, "{}\t{document}\t{score}", query.id);
         }
     }
     text
@@ -249,7 +258,10 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_the_textbook() {
-        let qrels = Qrels::from([("q".to_owned(), BTreeMap::from([("a".to_owned(), 1.0), ("b".to_owned(), 1.0), ("c".to_owned(), 0.0)]))]);
+        let qrels = Qrels::from([(
+            "q".to_owned(),
+            BTreeMap::from([("a".to_owned(), 1.0), ("b".to_owned(), 1.0), ("c".to_owned(), 0.0)]),
+        )]);
         let ranking = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 0.0)).collect::<Vec<_>>();
         let perfect = score(&[row("q")], &[ranking(&["a", "b", "c"])], &qrels);
         assert_eq!((perfect.ndcg_10, perfect.recall_100, perfect.mrr_10, perfect.queries), (1.0, 1.0, 1.0, 1));

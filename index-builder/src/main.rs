@@ -21,6 +21,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use cli::{BuildArgs, Cli, Command, EvalArgs};
+use omni_llm::embed::Precision;
 use pipeline::Build;
 use progress::Progress;
 
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => evaluate(args, progress),
         Command::Extract { json, files } => show_extracts(&files, json),
         Command::List { source, read } => list(&source, read),
-        Command::Model { from, to } => get_model(&from, &to, cli.quiet),
+        Command::Model { from, to, precision } => get_model(&from, &to, precision.into(), cli.quiet),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -98,9 +99,9 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn get_model(origin: &model::Origin, to: &Path, quiet: bool) -> Result<ExitCode> {
+fn get_model(origin: &model::Origin, to: &Path, precision: Precision, quiet: bool) -> Result<ExitCode> {
     let progress = if quiet { model::Progress::silent() } else { model::Progress::on_terminal() };
-    model::ensure(origin, to, &progress)?;
+    model::ensure(origin, to, precision, &progress)?;
     Ok(ExitCode::SUCCESS)
 }
 

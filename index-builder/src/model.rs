@@ -6,6 +6,7 @@
 
 mod check;
 mod hub;
+mod packing;
 mod pypi;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use omni_llm::embed::Precision;
 use omni_llm::error::{Code, Error, Result};
 use walkdir::WalkDir;
 
@@ -113,11 +115,19 @@ impl Progress {
     }
 }
 
-/// Makes sure that the folder `to` holds the model.
+/// Makes sure that the folder `to` holds the model, and packs it for the encoder.
 ///
 /// # Errors
 /// If no way to it worked: one line for each way that was tried, then what can be done. `to` is then as it was.
-pub(crate) fn ensure(origin: &Origin, to: &Path, progress: &Progress) -> Result<Outcome> {
+pub(crate) fn ensure(origin: &Origin, to: &Path, precision: Precision, progress: &Progress) -> Result<Outcome> {
+    let outcome = ensure_files(origin, to, progress)?;
+    let packed = packing::pack_in(to, precision)?;
+    progress.line(&format!("{}: packed for the encoder", packed.display()));
+    Ok(outcome)
+}
+
+/// Makes sure that the folder `to` holds the model's three files.
+fn ensure_files(origin: &Origin, to: &Path, progress: &Progress) -> Result<Outcome> {
     match check_folder(to) {
         Ok(()) => {
             progress.line(&format!("{}: {NAME} is there and its digest is right", to.display()));
@@ -207,7 +217,7 @@ fn check_replaceable(to: &Path) -> Result<()> {
     match std::fs::read_dir(to) {
         Ok(found) => {
             let foreign = found.filter_map(Result::ok).map(|found| found.file_name());
-            match foreign.into_iter().find(|name| FILES.iter().all(|file| name != file.name)) {
+            match foreign.into_iter().find(|name| !is_of_model(name)) {
                 Some(name) => refused(format!("holds `{}`, which is not part of the model", name.display())),
                 None => Ok(()),
             }
@@ -215,6 +225,10 @@ fn check_replaceable(to: &Path) -> Result<()> {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(cause) => refused(cause.to_string()),
     }
+}
+
+fn is_of_model(name: &std::ffi::OsStr) -> bool {
+    FILES.iter().any(|file| name == file.name) || packing::PACKED_FILES.iter().any(|packed| name == *packed)
 }
 
 /// Moves the checked folder to its place; what was there leaves with the working folder.

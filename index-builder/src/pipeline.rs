@@ -222,15 +222,19 @@ fn embed_all(
     let mut store = cache.vectors(embedder.fingerprint(), embedder.dimensions())?;
     let mut vectors = store.find(&keys)?;
     let mut seen = HashSet::new();
-    let mut missing: Vec<&PreparedChunk> =
-        chunks.iter().copied().filter(|chunk| !vectors.contains_key(&chunk.embedding_key) && seen.insert(chunk.embedding_key)).collect();
+    let mut missing: Vec<&PreparedChunk> = chunks
+        .iter()
+        .copied()
+        .filter(|chunk| !vectors.contains_key(&chunk.embedding_key) && seen.insert(chunk.embedding_key))
+        .collect();
     // Long texts first: the last batches are short ones, so that no core waits long for another.
     missing.sort_by_key(|chunk| std::cmp::Reverse(chunk.embedding_text.len()));
     let stage = progress.stage("embedding", "chunks", missing.len());
     for step in missing.chunks(EMBED_STEP) {
         let texts: Vec<&str> = step.iter().map(|chunk| chunk.embedding_text.as_str()).collect();
         let fresh = embedder.embed(&texts, &|count| stage.advance(count))?;
-        let records: Vec<(Key, &[f32])> = step.iter().zip(&fresh).map(|(chunk, vector)| (chunk.embedding_key, vector.as_slice())).collect();
+        let records: Vec<(Key, &[f32])> =
+            step.iter().zip(&fresh).map(|(chunk, vector)| (chunk.embedding_key, vector.as_slice())).collect();
         store.append(&records)?;
         vectors.extend(step.iter().map(|chunk| chunk.embedding_key).zip(fresh));
     }

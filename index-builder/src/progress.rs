@@ -41,7 +41,16 @@ impl Progress {
             bar
         });
         let started = Instant::now();
-        Stage { name, things, total, started, done: AtomicUsize::new(0), bar, lines: self == Self::Lines, printed: Mutex::new(started) }
+        Stage {
+            name,
+            things,
+            total,
+            started,
+            done: AtomicUsize::new(0),
+            bar,
+            lines: self == Self::Lines,
+            printed: Mutex::new(started),
+        }
     }
 
     /// Says one thing.

@@ -68,8 +68,18 @@ impl fmt::Display for Report {
         writeln!(f, "index     {} ({:.1} MB)", self.index, self.bytes as f64 / 1e6)?;
         writeln!(f, "digest    {}", self.digest)?;
         writeln!(f, "model     {}", self.model)?;
-        writeln!(f, "documents {} of {} files ({} unchanged), {} pages", self.documents, self.files, self.documents_unchanged, self.pages)?;
-        writeln!(f, "chunks    {} ({} embedded, {} known)", self.chunks, self.chunks_embedded, self.chunks - self.chunks_embedded)?;
+        writeln!(
+            f,
+            "documents {} of {} files ({} unchanged), {} pages",
+            self.documents, self.files, self.documents_unchanged, self.pages
+        )?;
+        writeln!(
+            f,
+            "chunks    {} ({} embedded, {} known)",
+            self.chunks,
+            self.chunks_embedded,
+            self.chunks - self.chunks_embedded
+        )?;
         writeln!(
             f,
             "seconds   {:.1} (list {:.1}, extract {:.1}, embed {:.1}, write {:.1})",

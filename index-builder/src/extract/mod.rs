@@ -20,7 +20,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use document::{Block, BlockKind, Document, Format, Page, Section};
+pub(crate) use document::{Block, BlockKind, Document, Format};
+#[cfg(test)]
+pub(crate) use document::{Page, Section};
 pub(crate) use sandbox::{CHILD_COMMAND, Limits, Sandbox, run_child};
 pub(crate) use show::show;
 

@@ -37,7 +37,9 @@ fn a_wrong_digest_is_named_and_nothing_is_written() {
     }
     std::fs::write(from.join("model.safetensors"), "abc").unwrap();
     let before = tree(root.path());
-    let error = ensure(&Origin::Folder(from.clone()), &root.path().join("to"), &Progress::silent()).unwrap_err().to_string();
+    let error = ensure(&Origin::Folder(from.clone()), &root.path().join("to"), Precision::Int8, &Progress::silent())
+        .unwrap_err()
+        .to_string();
     let from = from.display();
     assert_eq!(
         error.lines().collect::<Vec<_>>(),
@@ -58,7 +60,9 @@ fn a_wrong_digest_is_named_and_nothing_is_written() {
 fn a_missing_file_or_folder_is_named() {
     let root = tempfile::tempdir().unwrap();
     let to = root.path().join("to");
-    let error = |from: &Path| ensure(&Origin::Folder(from.to_owned()), &to, &Progress::silent()).unwrap_err().to_string();
+    let error = |from: &Path| {
+        ensure(&Origin::Folder(from.to_owned()), &to, Precision::Int8, &Progress::silent()).unwrap_err().to_string()
+    };
     let (empty, none) = (root.path().join("empty"), root.path().join("none"));
     std::fs::create_dir(&empty).unwrap();
     assert!(error(&empty).contains("empty/config.json: No such file or directory"), "{}", error(&empty));
@@ -72,7 +76,7 @@ fn a_folder_with_other_files_is_never_replaced() {
     let to = root.path().join("to");
     std::fs::create_dir(&to).unwrap();
     std::fs::write(to.join("thesis.docx"), "years of work").unwrap();
-    let error = ensure(&Origin::Folder("unused".into()), &to, &Progress::silent()).unwrap_err().to_string();
+    let error = ensure(&Origin::Folder("unused".into()), &to, Precision::Int8, &Progress::silent()).unwrap_err().to_string();
     assert_eq!(
         error,
         format!("`{}`: holds `thesis.docx`, which is not part of the model; choose another folder with `--to`", to.display())
@@ -88,10 +92,16 @@ fn a_folder_is_copied_whole_and_then_left_alone() {
     std::fs::create_dir_all(&to).unwrap();
     // What a broken download left is replaced.
     std::fs::write(to.join("model.safetensors"), "half").unwrap();
-    let ensure = |origin| ensure(&origin, &to, &Progress::silent()).unwrap();
+    let ensure = |origin| ensure(&origin, &to, Precision::Int8, &Progress::silent()).unwrap();
     assert_eq!(ensure(Origin::Folder(model.clone())), Outcome::Fetched(model.display().to_string()));
-    let expected =
-        ["models", "models/here", "models/here/config.json", "models/here/model.safetensors", "models/here/tokenizer.json"];
+    let expected = [
+        "models",
+        "models/here",
+        "models/here/config.json",
+        "models/here/model-int8.bin",
+        "models/here/model.safetensors",
+        "models/here/tokenizer.json",
+    ];
     assert_eq!(tree(root.path()), expected);
     assert_eq!(ensure(Origin::Hub), Outcome::Present);
 }

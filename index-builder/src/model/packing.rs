@@ -1,0 +1,46 @@
+//! The packed model beside its three files: the one file that the builder and the service open.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use omni_llm::embed::{Description, MAX_TOKENS, PACKED_FILE, Packed, Pooling, Precision, pack};
+use omni_llm::error::{Error, Result};
+
+use super::NAME;
+
+/// The packed file with weights as trained, for comparison.
+const F32_FILE: &str = "model-f32.bin";
+
+/// All names that a packed model may have.
+pub(super) const PACKED_FILES: [&str; 2] = [PACKED_FILE, F32_FILE];
+
+/// Packs the model in `folder`, which was checked before, unless a whole packed file is there. Returns its path.
+///
+/// # Errors
+/// The folder cannot be written.
+pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
+    let path = folder.join(match precision {
+        Precision::Int8 => PACKED_FILE,
+        Precision::F32 => F32_FILE,
+    });
+    if Packed::open(&path).and_then(|packed| packed.verify()).is_ok() {
+        return Ok(path);
+    }
+    let description = Description {
+        name: NAME.to_owned(),
+        licence: "Apache-2.0".to_owned(),
+        max_tokens: MAX_TOKENS,
+        pooling: Pooling::Mean,
+        query_prefix: String::new(),
+        document_prefix: String::new(),
+    };
+    let bytes = pack(folder, &description, precision)?;
+    let failed = |cause| Error::io(&path, cause);
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; a model is not.
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.prefix(".packing-").tempfile_in(folder).map_err(failed)?;
+    file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(path)
+}
