@@ -6,9 +6,10 @@
 //! ONNX Runtime runs where `PEER_PYTHON` names a Python that has onnxruntime, tokenizers and numpy, and `PEER_ONNX` the folder with its
 //! int8 model: `../shared/peers/README.md` says where that comes from.
 
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "../tests/embed_support/reference.rs"]
 mod reference;
-mod support;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use figures::Figures;
 use omni_llm::embed::{Description, Embedder, Kernel, Packed, Precision, pack};
-use support::figures::Figures;
 
 const QUERY: &str = "How do I configure provisioned concurrency for a Lambda function?";
 
