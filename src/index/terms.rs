@@ -76,7 +76,7 @@ impl Terms {
         }
         match &self.stemmer {
             Some(stemmer) if word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'\'') => {
-                found(&stemmer.stem(word), Kind::Word)
+                found(&stemmer.stem(word), Kind::Word);
             }
             _ => found(word, Kind::Word),
         }
