@@ -17,8 +17,8 @@ use crate::prompt::Format;
 const MAX_QUOTES: usize = 4;
 /// Bytes of one quote, beyond which it does not grow.
 const MAX_QUOTE_BYTES: usize = 600;
-/// A further sentence must be worth this share of the best.
-const WORTH: f32 = 0.55;
+/// A further sentence must have this share of the best one's score, and of its evidence.
+const WORTH: f32 = 0.6;
 /// A best sentence that shares less than this with the question answers nothing.
 const LEAST: f32 = 0.15;
 
@@ -164,7 +164,8 @@ fn choose(candidates: &[Candidate], passages: &[Passage]) -> Vec<(usize, Range<u
         if chosen.len() == MAX_QUOTES || candidate.score < WORTH * best.score {
             break;
         }
-        if !chosen.iter().any(|other| alike(&other.terms, &candidate.terms)) {
+        let is_new = !chosen.iter().any(|other| alike(&other.terms, &candidate.terms));
+        if is_new && candidate.evidence >= WORTH * best.evidence {
             chosen.push(candidate);
         }
     }
@@ -230,6 +231,8 @@ struct Sentence {
     tail: usize,
     /// Letters among its characters, 0 to 1.
     prose: f32,
+    /// What it loses for stating nothing: a question or a bare link most, a line without an end some.
+    silence: f32,
 }
 
 impl Sentence {
@@ -238,7 +241,7 @@ impl Sentence {
         let short = if self.range.len() < 25 && self.tail == self.range.end { 0.3 } else { 0.0 };
         let long = if self.range.len() > 400 { 0.2 } else { 0.0 };
         let noise = if self.prose < 0.6 { 0.3 } else { 0.0 };
-        short + long + noise
+        short + long + noise + self.silence
     }
 }
 
@@ -261,7 +264,16 @@ fn sentences(text: &str) -> Vec<Sentence> {
             let leans = sentences.len() > first && LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
             let lead = sentences.last().filter(|_| leans).map_or(range.start, |before| before.range.start);
             let tail = if sentence.ends_with(':') { announced(&blocks[number..]) } else { range.end };
-            sentences.push(Sentence { position: sentences.len(), lead, tail: tail.max(range.end), prose, range });
+            let link = sentence.starts_with('[') && sentence.ends_with(')');
+            let ended = sentence.ends_with(['.', '!', ':', ')', '"', '”', '。', '`']);
+            let silence = if link || sentence.ends_with('?') {
+                0.7
+            } else if ended {
+                0.0
+            } else {
+                0.25
+            };
+            sentences.push(Sentence { position: sentences.len(), lead, tail: tail.max(range.end), prose, silence, range });
         }
     }
     sentences
@@ -472,6 +484,13 @@ mod tests {
         let same = "The cache holds ten thousand entries and is emptied at night.";
         let text = answer("cache entries", &[passage("a.md", same, 1.0), passage("a.md", same, 0.9)]);
         assert_eq!(text.matches("ten thousand").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn questions_and_bare_links_answer_nothing_better_than_a_statement() {
+        let text = "[What is the index?](index.md)\n\nWhat is the index?\n\nThe index is one memory-mapped file on the disk.";
+        let text = answer("What is the index?", &[passage("a.md", text, 1.0)]);
+        assert_eq!(text, "“The index is one memory-mapped file on the disk.” [1]\n\nSources:\n[1] a.md");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use omni_llm::telemetry;
 
 /// Answers questions from one index file, on a port, on AWS Lambda, or right here.
 #[derive(Parser)]
-#[command(name = "omni-llm", version, about, after_help = AFTER_HELP)]
+#[command(name = "omni-llm", version, after_help = AFTER_HELP)]
 struct Cli {
     /// Configuration file [default: omni.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE")]

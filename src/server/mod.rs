@@ -136,7 +136,7 @@ async fn body(app: &App, context: &Context, request: Request) -> Result<Bytes, R
     match tokio::time::timeout(Duration::from_secs(limits.body_timeout_s), reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(cause))
-            if std::error::Error::source(&cause).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) =>
+            if std::error::Error::source(&cause).is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) =>
         {
             Err(too_large())
         }

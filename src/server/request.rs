@@ -329,14 +329,12 @@ impl RagConfig {
                 format!("`rag_config.vector_store.index_name`: `{name}` is not loaded; this service holds `{}`", opened.name);
             return Err(Error::bad_request(message));
         }
-        if let Some(model) = self.embedding_config.as_ref().and_then(|config| config.model.as_deref()) {
-            if model.rsplit('/').next() != Some(manifest.model.as_str()) {
-                let message = format!(
-                    "`rag_config.embedding_config.model`: `{model}`, but the index was built with `{}`; leave it out",
-                    manifest.model
-                );
-                return Err(Error::bad_request(message));
-            }
+        let model = self.embedding_config.as_ref().and_then(|config| config.model.as_deref());
+        if let Some(model) = model.filter(|model| model.rsplit('/').next() != Some(manifest.model.as_str())) {
+            return Err(Error::bad_request(format!(
+                "`rag_config.embedding_config.model`: `{model}`, but the index was built with `{}`; leave it out",
+                manifest.model
+            )));
         }
         if let Some(chunking) = &self.chunking_config {
             chunking.require(&manifest.chunking)?;

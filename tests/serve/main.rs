@@ -1,6 +1,8 @@
 //! The service through its router, with a provider that a test starts on the loopback. No test needs the embedding model, the
 //! network or a key.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail where they stand")]
+
 mod errors;
 mod lambda;
 mod logs;
