@@ -116,10 +116,10 @@ impl Packer<'_> {
         let enough = |start: &usize| *start == first || self.atoms.size(&(*start..run.end), unit) >= half;
         let best = (first..run.end).take_while(enough).min_by_key(|&start| self.ranks[start] & !KEPT);
         let mut start = best.unwrap_or(first);
-        while start < last && self.atoms.tokens(&(start..run.end)) > overlap.tokens {
-            start += 1;
-        }
-        while start < run.end && !self.holds(start..run.end + 1, size) {
+        // Both counts can grow as the run gets shorter: of a long unknown word, one token, a piece may be many.
+        while start < last && self.atoms.tokens(&(start..run.end)) > overlap.tokens
+            || start < run.end && !self.holds(start..run.end + 1, size)
+        {
             start += 1;
         }
         start

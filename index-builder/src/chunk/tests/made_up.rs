@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::{
     ProptestConfig, Strategy as _, TestCaseError, any, prop, prop_assert_eq, prop_assume, prop_oneof, proptest,
 };
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::extract::{Block, BlockKind, Page};
@@ -113,7 +114,14 @@ fn any_settings() -> impl proptest::strategy::Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    // The seed is fixed so that the suite says the same twice; set `rng_seed` to another to search further.
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_promise_holds_for_any_document(document in documents(), settings in any_settings()) {

@@ -113,8 +113,8 @@ fn overlaps(
     if repeats < half {
         let text = &document.text[before.span.clone()];
         let gap = document.text[before.span.end..].chars().take_while(|c| c.is_whitespace()).count();
-        // With white space and one more atom, it still has to be a chunk.
-        let room = settings.size_limit().chars.saturating_sub(gap + 24).min(limit.chars);
+        // With white space and one more atom it still has to be a chunk, and the indentation of its first line counts.
+        let room = settings.size_limit().chars.saturating_sub(gap + 24).min(limit.chars).saturating_sub(40);
         let longer = text.match_indices(char::is_whitespace).map(|(at, _)| text[at..].trim_start()).find(|end| {
             (half..=settings.overlap).contains(&size(end, settings.unit, tokenizer))
                 && tokenizer.count(end) <= limit.tokens
@@ -124,7 +124,8 @@ fn overlaps(
             return Err(format!("repeats {repeated:?} and could repeat {longer:?}"));
         }
     }
-    let is_one_atom = !repeated.contains(' ') && repeated.chars().count() <= 24;
+    let atom = repeated.trim_start();
+    let is_one_atom = !atom.contains(' ') && atom.chars().count() <= 24;
     if repeats > settings.overlap && !is_one_atom {
         return Err(format!("repeats {repeats}: {repeated:?}"));
     }
