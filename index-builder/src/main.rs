@@ -25,9 +25,6 @@ use omni_llm::embed::Precision;
 use pipeline::Build;
 use progress::Progress;
 
-/// Exit code of a command that did its work, but not for every file.
-const SOME_REFUSED: u8 = 3;
-
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == extract::CHILD_COMMAND) {
         return extract::run_child();
@@ -112,7 +109,7 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     for file in files {
         if let Err(refusal) = extract::show(&sandbox, file, json, &mut std::io::stdout().lock())? {
             eprintln!("{}: skipped: {refusal}", file.display());
-            code = ExitCode::from(SOME_REFUSED);
+            code = ExitCode::FAILURE;
         }
     }
     Ok(code)
@@ -142,7 +139,7 @@ fn list(options: &source::Options, read: bool) -> Result<ExitCode> {
     let bytes: u64 = listing.entries.iter().map(|entry| entry.size).sum();
     let (documents, ignored) = (listing.entries.len(), listing.ignored.len());
     eprintln!("{documents} documents, {bytes} bytes; {} skipped, {ignored} ignored", skipped.len());
-    Ok(if skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_REFUSED) })
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The folder of the cache of an index: beside it.

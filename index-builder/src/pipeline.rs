@@ -135,7 +135,7 @@ fn prepare_all(
     cache: &Cache,
     done: impl Fn() + Sync,
 ) -> Result<Vec<Result<Prepared, String>>> {
-    let sandbox = Sandbox::new(build.limits.clone())?;
+    let sandbox = Sandbox::new(build.limits)?;
     let outcomes: Vec<OnceLock<Result<Prepared, String>>> = entries.iter().map(|_| OnceLock::new()).collect();
     build.source.read_all(entries, build.parallel, READ_AHEAD_BYTES, |place, content| {
         let outcome = content
