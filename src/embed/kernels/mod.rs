@@ -34,8 +34,11 @@ enum Set {
 }
 
 impl Kernel {
-    /// The fastest that this machine has.
+    /// The one that `OMNI_KERNEL` names, for tests and measurements; else the fastest that this machine has.
     pub fn detect() -> Self {
+        if let Some(forced) = std::env::var("OMNI_KERNEL").ok().and_then(|name| Self::named(&name)) {
+            return forced;
+        }
         ["avx512", "avx2", "neon"].into_iter().find_map(Self::named).unwrap_or(Self(Set::Scalar))
     }
 
