@@ -1,7 +1,8 @@
 //! From a query to hits: candidates of both sides, every candidate scored on both, fused by min-max.
 //!
-//! Each side is normalised over its own list of candidates: its best is 1, the worst that made the list 0. A candidate
-//! that came from the other side may lie below 0. (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid
+//! Each side is normalised over its own list of candidates: its best is 1, the worst that made the list 0, and so is a
+//! candidate that came from the other side and lies lower: a chunk that alone holds the rare word of a question must not
+//! sink because its vector is far. (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid
 //! Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks.)
 
 use std::ops::Range;
@@ -113,7 +114,7 @@ impl Span {
     fn normalise(&self, score: f32) -> f32 {
         let width = self.high - self.low;
         if width > 0.0 {
-            return (score - self.low) / width;
+            return ((score - self.low) / width).max(0.0);
         }
         // A list of one, of equals, or of nothing: in or out.
         if self.high > 0.0 && score >= self.high { 1.0 } else { 0.0 }
