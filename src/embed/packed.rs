@@ -158,7 +158,7 @@ impl Packed {
             .map_err(|what| Error::corrupt(path, format_args!("{what}; pack the model again with `index-builder model`")))
     }
 
-    /// A packed model in memory, as [`super::pack`] makes it.
+    /// A packed model in memory, as [`super::pack()`] makes it.
     ///
     /// # Errors
     /// As [`Self::open`].
