@@ -1,4 +1,4 @@
-//! [`Document`](crate::extract::Document) to chunks: one file a strategy.
+//! [`Document`] to chunks: one file a strategy.
 //!
 //! A strategy only says where a document may be cut ([`plan`]); how large chunks are and how they overlap is decided in one place
 //! ([`pack`]) over the document's words ([`atom`]). So every promise below holds for all strategies:
