@@ -47,7 +47,8 @@ FROM build AS model
 RUN --mount=type=cache,target=/var/cache/models \
     from=models/all-MiniLM-L6-v2; test -f "$from/model.safetensors" || from=auto; \
     target/dist/index-builder model --from "$from" --to /var/cache/models/all-MiniLM-L6-v2 \
-    && mkdir -p /app/models && cp -r /var/cache/models/all-MiniLM-L6-v2 /app/models/ \
+    && mkdir -p /app/models/all-MiniLM-L6-v2 \
+    && cp /var/cache/models/all-MiniLM-L6-v2/model-int8.bin /app/models/all-MiniLM-L6-v2/ \
     && chmod -R a+rX /app && find /app -exec touch --date=@0 {} +
 
 # ---- index: the documents
