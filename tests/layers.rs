@@ -1,0 +1,62 @@
+//! Who may know whom, as `docs/architecture.md` draws it, held against the `crate::` paths of the code.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Each room and the rooms that it may name.
+const ROOMS: [(&str, &[&str]); 14] = [
+    ("app", &["config", "embed", "error", "index", "net", "provider"]),
+    ("chat", &[]),
+    ("config", &["error"]),
+    ("embed", &["error"]),
+    ("error", &[]),
+    ("extractive", &["passage", "prompt"]),
+    ("index", &["error"]),
+    ("net", &["config", "error"]),
+    ("passage", &["error", "index"]),
+    ("prompt", &["chat", "passage"]),
+    ("provider", &["chat", "config", "error", "net"]),
+    ("rag", &["app", "chat", "error", "extractive", "index", "passage", "prompt", "provider"]),
+    ("server", &["app", "chat", "error", "index", "net", "passage", "prompt", "rag", "telemetry"]),
+    ("telemetry", &["chat", "config", "error"]),
+];
+
+#[test]
+fn no_room_knows_more_than_it_may() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = BTreeSet::new();
+    for path in files(&source) {
+        let below = path.strip_prefix(&source).unwrap();
+        let room = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        if matches!(room.as_str(), "lib" | "main") {
+            continue;
+        }
+        let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("`{room}` has no row"));
+        for named in named(&std::fs::read_to_string(&path).unwrap()) {
+            let may = named == room || allowed.contains(&named.as_str());
+            assert!(may, "{}: names `crate::{named}`, which `{room}` may not know", below.display());
+        }
+        seen.insert(room);
+    }
+    assert_eq!(seen.len(), ROOMS.len(), "a row of the table has no room: {seen:?}");
+}
+
+/// First path segments after `crate::`.
+fn named(text: &str) -> Vec<String> {
+    let paths =
+        text.split("crate::").skip(1).map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect());
+    paths.filter(|name: &String| !name.is_empty()).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
