@@ -132,6 +132,7 @@ pub(crate) struct Content {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// It is in a storage class that has to be restored first.
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only S3 archives"))]
     Archived(String),
     /// It changed between listing and the end of reading.
     Changed,
