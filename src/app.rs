@@ -64,8 +64,7 @@ impl App {
             opened.index.require_model(embedder.fingerprint())?;
         }
         let client = Client::new(&config)?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let permits = if config.limits.concurrent_searches == 0 { cores } else { config.limits.concurrent_searches };
+        let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         Ok(Self { config, index, embedder, providers, client, computing: Arc::new(Semaphore::new(permits)) })
     }
 

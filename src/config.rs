@@ -151,6 +151,9 @@ pub struct Lambda {
     /// Where the Runtime API is; set by Lambda.
     #[serde(skip)]
     pub runtime_api: Option<String>,
+    /// Memory of the function in MB; set by Lambda.
+    #[serde(skip)]
+    pub memory_mb: Option<usize>,
     /// Variables that Lambda sets and that are missing.
     #[serde(skip)]
     pub missing: Vec<&'static str>,
@@ -342,13 +345,29 @@ pub const VARIABLES: &[Variable] = &[
         example: "127.0.0.1:9001",
         apply: |c, v| set(&mut c.lambda.runtime_api, v.to_owned()),
     },
+    Variable {
+        name: "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        key: "",
+        example: "1769",
+        apply: |c, v| set(&mut c.lambda.memory_mb, number(v, &(1..=usize::MAX))?),
+    },
 ];
 
 /// What the Lambda runtime crate needs and would panic without.
 const LAMBDA_VARIABLES: [&str; 3] =
     ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION"];
 
+/// Memory of a Lambda function that has one whole core, in MB.
+const LAMBDA_CORE_MB: usize = 1769;
+
 impl Config {
+    /// Threads that compute: the cores that the process may use, and on Lambda, which shows cores that it does not give, no more than
+    /// the function's memory buys.
+    pub fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.lambda.memory_mb.map_or(cores, |memory_mb| cores.min(memory_mb.div_ceil(LAMBDA_CORE_MB)))
+    }
+
     /// Reads `file` (else `OMNI_CONFIG`, else `omni.toml` where it exists) and the process environment.
     ///
     /// # Errors

@@ -140,6 +140,8 @@ fn open(mut config: Config, files: Files) -> Result<Arc<App>> {
     config.index = files.index.or(config.index);
     config.model = files.model.or(config.model);
     find_files(&mut config)?;
+    // Where a pool is there already, its threads do as well.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(config.threads()).build_global();
     App::open(config).map(Arc::new)
 }
 

@@ -3,19 +3,83 @@
 //! Each step works on all rows (tokens) of a batch, attention on one sequence at a time, so that a text has the same vector whatever
 //! stands beside it. The feed-forward part goes through in blocks of rows, so that its wide activations stay in the core's cache.
 
+use std::ops::Range;
+
 use super::kernels::ops::QUERIES;
 use super::kernels::{Kernel, LANES, Op, Rows, RowsMut};
-use super::packed::{Matrix, Packed, Pooling, Precision};
+use super::packed::{Layer, Matrix, Packed, Pooling, Precision};
 
 /// Rows that go through the feed-forward part together.
 const BLOCK: usize = 48;
 
-/// Buffers of one worker: grown to the largest batch seen, then reused.
+/// Buffers of one batch: grown to the largest seen, then reused.
 #[derive(Default)]
 pub(super) struct Scratch {
-    hidden: Vec<f32>,
-    /// Query, key and value side by side.
+    worker: Worker,
+    /// Query, key and value of each row side by side.
     qkv: Vec<f32>,
+}
+
+/// Unit vectors of `sequences`, row after row in `out`. Every sequence has 1 to `max_tokens` ids of the vocabulary.
+pub(super) fn forward(model: &Packed, kernel: Kernel, sequences: &[&[u32]], scratch: &mut Scratch, out: &mut [f32]) {
+    let width = model.manifest().dimensions;
+    let rows = sequences.iter().map(|ids| ids.len()).sum::<usize>();
+    let Scratch { worker, qkv } = scratch;
+    worker.fit(model, rows, sequences.iter().map(|ids| ids.len()).max().unwrap_or(0));
+    let qkv = grow(qkv, rows * 3 * width);
+    worker.begin(model, kernel, sequences.iter().flat_map(|ids| (0..).zip(ids.iter().copied())));
+    for layer in (0..model.manifest().layers).map(|layer| model.layer(layer)) {
+        worker.project(kernel, layer, qkv);
+        let mut first = 0;
+        for ids in sequences {
+            worker.attend(model, kernel, &qkv[first * 3 * width..][..ids.len() * 3 * width], 0..ids.len(), first);
+            first += ids.len();
+        }
+        worker.finish(model, kernel, layer);
+    }
+    let mut rows = worker.hidden().chunks_exact(width);
+    for (ids, out) in sequences.iter().zip(out.chunks_exact_mut(width)) {
+        pool(rows.by_ref().take(ids.len()), model.manifest().pooling, out);
+    }
+}
+
+/// The unit vector of one sequence, on two threads of the current pool: each has half of the rows, and all of them for attention.
+/// The same bits as [`forward`], because no step but attention looks beyond its row.
+pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, ids: &[u32], scratch: [&mut Scratch; 2], out: &mut [f32]) {
+    let (width, layers) = (model.manifest().dimensions, model.manifest().layers);
+    let middle = ids.len().div_ceil(2);
+    let [first, second] = scratch;
+    let (upper, lower) = (&mut first.worker, &mut second.worker);
+    // Written for the next layer while the other half may still read the last one.
+    let (mut qkv, mut next) = (grow(&mut first.qkv, ids.len() * 3 * width), grow(&mut second.qkv, ids.len() * 3 * width));
+    let tokens = |from: usize, to: usize| (from..to).map(|position| (position, ids[position]));
+    let begin = |worker: &mut Worker, from: usize, to: usize, qkv: &mut [f32]| {
+        worker.fit(model, to - from, ids.len());
+        worker.begin(model, kernel, tokens(from, to));
+        worker.project(kernel, model.layer(0), qkv);
+    };
+    let (above, below) = qkv.split_at_mut(middle * 3 * width);
+    rayon::join(|| begin(upper, 0, middle, above), || begin(lower, middle, ids.len(), below));
+    for layer in 0..layers {
+        let go_on = |worker: &mut Worker, from: usize, to: usize, qkv: &[f32], next: &mut [f32]| {
+            worker.attend(model, kernel, qkv, from..to, 0);
+            worker.finish(model, kernel, model.layer(layer));
+            if layer + 1 < layers {
+                worker.project(kernel, model.layer(layer + 1), next);
+            }
+        };
+        let (above, below) = next.split_at_mut(middle * 3 * width);
+        rayon::join(|| go_on(upper, 0, middle, qkv, above), || go_on(lower, middle, ids.len(), qkv, below));
+        std::mem::swap(&mut qkv, &mut next);
+    }
+    let rows = upper.hidden().chunks_exact(width).chain(lower.hidden().chunks_exact(width));
+    pool(rows, model.manifest().pooling, out);
+}
+
+/// The rows of one thread on their way through the layers.
+#[derive(Default)]
+struct Worker {
+    hidden: Vec<f32>,
     context: Vec<f32>,
     delta: Vec<f32>,
     inner: Vec<f32>,
@@ -24,17 +88,19 @@ pub(super) struct Scratch {
     zeros: Vec<i32>,
     keys: Vec<f32>,
     scores: Vec<f32>,
+    /// Floats in use of those buffers that have a row for each token.
+    length: usize,
 }
 
-impl Scratch {
-    /// Makes room for `rows` tokens of which the longest sequence has `longest`.
+impl Worker {
+    /// Makes room for `rows` tokens that belong to sequences of at most `longest`.
     fn fit(&mut self, model: &Packed, rows: usize, longest: usize) {
         let manifest = model.manifest();
         let (width, inner, padded) = (manifest.dimensions, manifest.intermediate, longest.next_multiple_of(LANES));
-        grow(&mut self.hidden, rows * width);
-        grow(&mut self.qkv, rows * 3 * width);
-        grow(&mut self.context, rows * width);
-        grow(&mut self.delta, rows * width);
+        self.length = rows * width;
+        for buffer in [&mut self.hidden, &mut self.context, &mut self.delta] {
+            grow(buffer, rows * width);
+        }
         grow(&mut self.inner, rows.min(BLOCK) * inner);
         if manifest.precision == Precision::Int8 {
             grow(&mut self.bytes, (rows * width).max(rows.min(BLOCK) * inner));
@@ -44,57 +110,57 @@ impl Scratch {
         grow(&mut self.keys, width / manifest.heads * padded);
         grow(&mut self.scores, QUERIES * padded);
     }
-}
 
-fn grow<T: Default + Clone>(buffer: &mut Vec<T>, length: usize) {
-    if buffer.len() < length {
-        buffer.resize(length, T::default());
-    }
-}
-
-/// Unit vectors of `sequences`, row after row in `out`. Every sequence has 1 to `max_tokens` ids of the vocabulary.
-pub(super) fn forward(model: &Packed, kernel: Kernel, sequences: &[&[u32]], scratch: &mut Scratch, out: &mut [f32]) {
-    let manifest = model.manifest();
-    let (width, epsilon) = (manifest.dimensions, manifest.norm_epsilon);
-    let rows = sequences.iter().map(|ids| ids.len()).sum::<usize>();
-    scratch.fit(model, rows, sequences.iter().map(|ids| ids.len()).max().unwrap_or(0));
-    let mut units = Units { bytes: &mut scratch.bytes, units: &mut scratch.units, zeros: &mut scratch.zeros };
-    let hidden = &mut scratch.hidden[..rows * width];
-    let qkv = &mut scratch.qkv[..rows * 3 * width];
-    let context = &mut scratch.context[..rows * width];
-    let delta = &mut scratch.delta[..rows * width];
-
-    let tokens = sequences.iter().flat_map(|ids| ids.iter().enumerate());
-    for (row, (position, &id)) in hidden.chunks_exact_mut(width).zip(tokens) {
-        model.embed_token(id, position, row);
-    }
-    kernel.run(Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon });
-
-    for layer in (0..manifest.layers).map(|layer| model.layer(layer)) {
-        units.linear(kernel, hidden, layer.qkv, false, qkv);
-        let mut first = 0;
-        for ids in sequences {
-            let qkv = &qkv[first * 3 * width..][..ids.len() * 3 * width];
-            let out = &mut context[first * width..][..ids.len() * width];
-            let (keys, scores) = (&mut scratch.keys[..], &mut scratch.scores[..]);
-            kernel.run(Op::Attention { qkv, length: ids.len(), heads: manifest.heads, keys, scores, out });
-            first += ids.len();
+    /// Rows are tokens: looks up their position and id.
+    fn begin(&mut self, model: &Packed, kernel: Kernel, tokens: impl Iterator<Item = (usize, u32)>) {
+        let hidden = &mut self.hidden[..self.length];
+        for (row, (position, id)) in hidden.chunks_exact_mut(model.manifest().dimensions).zip(tokens) {
+            model.embed_token(id, position, row);
         }
-        units.linear(kernel, context, layer.output, false, delta);
+        kernel.run(Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
+    }
+
+    /// Query, key and value of all rows.
+    fn project(&mut self, kernel: Kernel, layer: Layer<'_>, qkv: &mut [f32]) {
+        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
+        units.linear(kernel, &self.hidden[..self.length], layer.qkv, false, qkv);
+    }
+
+    /// Context of `rows` of a sequence, of which `qkv` has all; they are this worker's rows from `first` on.
+    fn attend(&mut self, model: &Packed, kernel: Kernel, qkv: &[f32], rows: Range<usize>, first: usize) {
+        let width = model.manifest().dimensions;
+        let out = &mut self.context[first * width..][..rows.len() * width];
+        let (keys, scores) = (&mut self.keys[..], &mut self.scores[..]);
+        kernel.run(Op::Attention { qkv, rows, heads: model.manifest().heads, keys, scores, out });
+    }
+
+    /// The rest of a layer, from the context on.
+    fn finish(&mut self, model: &Packed, kernel: Kernel, layer: Layer<'_>) {
+        let manifest = model.manifest();
+        let (width, epsilon) = (manifest.dimensions, manifest.norm_epsilon);
+        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
+        let (hidden, delta) = (&mut self.hidden[..self.length], &mut self.delta[..self.length]);
+        units.linear(kernel, &self.context[..self.length], layer.output, false, delta);
         kernel.run(Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
         for (hidden, delta) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)) {
-            let inner = &mut scratch.inner[..hidden.len() / width * manifest.intermediate];
+            let inner = &mut self.inner[..hidden.len() / width * manifest.intermediate];
             units.linear(kernel, hidden, layer.up, true, inner);
             units.linear(kernel, inner, layer.down, false, delta);
             kernel.run(Op::Norm { hidden, delta, norm: layer.norm, epsilon });
         }
     }
 
-    let mut first = 0;
-    for (ids, out) in sequences.iter().zip(out.chunks_exact_mut(width)) {
-        pool(&hidden[first * width..][..ids.len() * width], manifest.pooling, out);
-        first += ids.len();
+    fn hidden(&self) -> &[f32] {
+        &self.hidden[..self.length]
     }
+}
+
+/// The first `length` elements of a buffer that has at least as many from now on.
+fn grow<T: Default + Clone>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
+    if buffer.len() < length {
+        buffer.resize(length, T::default());
+    }
+    &mut buffer[..length]
 }
 
 /// Where activations are quantised for the next product.
@@ -119,13 +185,13 @@ impl Units<'_> {
 }
 
 /// One unit vector from the token vectors of one sequence. Plain loops: the compiler may not reorder them, so they need no kernel.
-fn pool(hidden: &[f32], pooling: Pooling, out: &mut [f32]) {
-    let mut rows = hidden.chunks_exact(out.len());
+fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>, pooling: Pooling, out: &mut [f32]) {
     if let Some(first) = rows.next() {
         out.copy_from_slice(first);
     }
-    if pooling == Pooling::Mean {
-        for row in rows {
+    // To the end in any case: what follows are the rows of the next sequence.
+    for row in rows {
+        if pooling == Pooling::Mean {
             for (out, value) in out.iter_mut().zip(row) {
                 *out += value;
             }

@@ -13,6 +13,7 @@ mod vocabulary;
 mod weights;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -40,6 +41,9 @@ pub const PACKED_FILE: &str = "model-int8.bin";
 /// Tokens that go through the encoder together: enough to use each weight often, few enough to stay in the core's cache.
 const BATCH_TOKENS: usize = 256;
 
+/// Tokens of a text that is worth two threads.
+const SPLIT_TOKENS: usize = 8;
+
 /// An opened embedding model.
 pub struct Embedder {
     model: Arc<Packed>,
@@ -47,6 +51,8 @@ pub struct Embedder {
     kernel: Kernel,
     /// Buffers of workers that are not at work.
     idle: Mutex<Vec<Scratch>>,
+    /// Texts and batches that are being embedded.
+    at_work: AtomicUsize,
 }
 
 impl Embedder {
@@ -69,7 +75,7 @@ impl Embedder {
     pub fn of(model: Packed) -> Self {
         let model = Arc::new(model);
         let tokenizer = Tokenizer::of(Arc::clone(&model));
-        Self { model, tokenizer, kernel: Kernel::detect(), idle: Mutex::default() }
+        Self { model, tokenizer, kernel: Kernel::detect(), idle: Mutex::default(), at_work: AtomicUsize::new(0) }
     }
 
     /// The same embedder on another kernel: for tests and measurements.
@@ -109,12 +115,24 @@ impl Embedder {
         &self.tokenizer
     }
 
-    /// The unit vector of a question: the model's query prefix goes before it.
+    /// The unit vector of a question: the model's query prefix goes before it. Takes two threads where nothing else is embedded
+    /// meanwhile, and one under load.
     ///
     /// # Errors
     /// As [`Self::embed_one`].
     pub fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
-        Ok(self.vector(&self.encode(&self.manifest().query_prefix, text)?))
+        let ids = self.encode(&self.manifest().query_prefix, text)?;
+        let is_alone = self.at_work.load(Ordering::Relaxed) == 0;
+        if !is_alone || ids.len() < SPLIT_TOKENS || rayon::current_num_threads() < 2 {
+            return Ok(self.vector(&ids));
+        }
+        let mut out = vec![0.0; self.dimensions()];
+        let (mut first, mut second) = (self.take(), self.take());
+        // Into the pool once, not at each join.
+        rayon::scope(|_| encoder::forward_in_two(&self.model, self.kernel, &ids, [&mut first, &mut second], &mut out));
+        self.put(first);
+        self.put(second);
+        Ok(out)
     }
 
     /// The unit vector of one document, cut at [`Tokenizer::max_tokens`].
@@ -163,14 +181,20 @@ impl Embedder {
     }
 
     fn forward(&self, sequences: &[&[u32]], out: &mut [f32]) {
-        let mut scratch = self.idle().pop().unwrap_or_default();
+        let mut scratch = self.take();
         encoder::forward(&self.model, self.kernel, sequences, &mut scratch, out);
-        self.idle().push(scratch);
+        self.put(scratch);
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+    fn take(&self) -> Scratch {
+        self.at_work.fetch_add(1, Ordering::Relaxed);
         // A worker that panicked left the list whole: it is only pushed to and popped from.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn put(&self, scratch: Scratch) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        self.at_work.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -209,13 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_has_the_same_bits_alone_and_in_a_batch() {
+    fn a_text_has_the_same_bits_alone_on_two_threads_and_in_a_batch() {
         let Some(embedder) = model() else { return };
         let texts =
             ["How do I rebuild the index?", "Rebuild it with one command", "", "a b c d e f g", "one two three four five six"];
         let together = embedder.embed(&texts, &|_| ()).unwrap();
         for (text, vector) in texts.iter().zip(&together) {
             assert_eq!(embedder.embed_one(text).unwrap(), *vector, "{text}");
+            assert_eq!(embedder.embed_query(text).unwrap(), *vector, "{text}");
             let norm: f32 = vector.iter().map(|x| x * x).sum();
             assert!((norm - 1.0).abs() < 1e-5, "{norm}");
         }

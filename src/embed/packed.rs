@@ -318,6 +318,7 @@ impl Packed {
 }
 
 /// One encoder layer.
+#[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
     pub(super) qkv: Matrix<'a>,
     pub(super) output: Matrix<'a>,

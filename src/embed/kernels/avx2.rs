@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "SIMD")]
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::{LANES, Lanes, Op, ops};
 
@@ -16,6 +17,9 @@ pub(super) fn is_here() -> bool {
 pub(super) fn run(op: Op<'_>) {
     ops::run::<Avx2>(op);
 }
+
+/// Groups of four values that are widened together: six rows of them take 4.5 KiB, and the weights that go with them 24.
+const PIECE: usize = 96;
 
 /// Two registers. Its methods are only reached through [`run`], so the features are there: the argument of every block below.
 #[derive(Clone, Copy)]
@@ -117,29 +121,44 @@ impl Lanes for Avx2 {
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
-        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both
-        // have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
-        unsafe {
-            let starts = rows.map(<[u8]>::as_ptr);
+        assert!(groups.is_multiple_of(4), "widths have to be multiples of 16");
+        // The rows are widened once a panel, in pieces that stay in the nearest cache, and not once a strip.
+        let mut wide = [[MaybeUninit::<__m256i>::uninit(); PIECE / 4]; R];
+        *out = [[0; 64]; R];
+        for first in (0..groups).step_by(PIECE) {
+            let piece = (groups - first).min(PIECE);
+            for (row, wide) in rows.iter().zip(&mut wide) {
+                for (bytes, wide) in row[first * 4..].as_chunks::<16>().0.iter().zip(wide) {
+                    // SAFETY: features present; reads the sixteen bytes, unaligned.
+                    wide.write(unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes.as_ptr().cast())) });
+                }
+            }
+            let starts: [*const i64; R] = std::array::from_fn(|row| wide[row].as_ptr().cast());
             for half_strip in 0..8 {
-                // Each register holds the halves of four dot products. Two weights, a row's four bytes, a product and twelve sums:
-                // all sixteen registers.
-                let mut acc = [[_mm256_setzero_si256(); 2]; R];
-                let from = panel.as_ptr().add(half_strip / 2 * groups * 64 + half_strip % 2 * 32);
-                for group in 0..groups {
-                    let weights: [__m256i; 2] = std::array::from_fn(|half| {
-                        _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + half * 16).cast()))
-                    });
-                    for (start, acc) in starts.iter().zip(&mut acc) {
-                        let four = _mm256_cvtepu8_epi16(_mm_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned()));
-                        for (acc, weights) in acc.iter_mut().zip(weights) {
-                            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(four, weights));
+                // SAFETY: features present. Group `g` of a half strip is 32 bytes at 64g, within the panel by the assertion. The first
+                // `piece` groups of each wide row were written above: `piece` is a multiple of four, as `groups` and `PIECE` are. The sums
+                // are eight of the 64 integers of each row of `out`.
+                unsafe {
+                    // Each register holds the halves of four dot products. Two weights, a row's four values, a product and twelve
+                    // sums: all sixteen registers.
+                    let mut acc = [[_mm256_setzero_si256(); 2]; R];
+                    let from = panel.as_ptr().add((half_strip / 2 * groups + first) * 64 + half_strip % 2 * 32);
+                    for group in 0..piece {
+                        let weights: [__m256i; 2] = std::array::from_fn(|half| {
+                            _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + half * 16).cast()))
+                        });
+                        for (start, acc) in starts.iter().zip(&mut acc) {
+                            let four = _mm256_set1_epi64x(start.add(group).read());
+                            for (acc, weights) in acc.iter_mut().zip(weights) {
+                                *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(four, weights));
+                            }
                         }
                     }
-                }
-                for (out, [left, right]) in out.iter_mut().zip(acc) {
-                    let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
-                    _mm256_storeu_si256(out.as_mut_ptr().add(half_strip * 8).cast(), sums);
+                    for (out, [left, right]) in out.iter_mut().zip(acc) {
+                        let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
+                        let out = out.as_mut_ptr().add(half_strip * 8).cast();
+                        _mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), sums));
+                    }
                 }
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Everything here is `inline(always)`: the code must end up inside the function that switches the instruction set on.
 
+use std::ops::Range;
+
 use super::super::packed::{MatrixF32, MatrixI8, Norm, PANEL};
 use super::{LANES, Lanes, Op, Rows, RowsMut};
 
@@ -13,7 +15,7 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
     match op {
         Op::LinearI8 { input, matrix, gelu, out } => linear_i8::<L>(input, matrix, gelu, out),
         Op::LinearF32 { input, matrix, gelu, out } => linear_f32::<L>(input, matrix, gelu, out),
-        Op::Attention { qkv, length, heads, keys, scores, out } => attention::<L>(qkv, length, heads, keys, scores, out),
+        Op::Attention { qkv, rows, heads, keys, scores, out } => attention::<L>(qkv, rows, heads, keys, scores, out),
         Op::Norm { hidden, delta, norm, epsilon } => layer_norm::<L>(hidden, delta, norm, epsilon),
         Op::Quantize { input, out } => quantize::<L>(input, out),
     }
@@ -190,8 +192,9 @@ fn store<L: Lanes>(value: L, out: &mut [f32], at: usize) {
 pub(in super::super) const QUERIES: usize = 6;
 
 #[inline(always)]
-fn attention<L: Lanes>(qkv: &[f32], length: usize, heads: usize, keys: &mut [f32], scores: &mut [f32], out: &mut [f32]) {
-    let width = out.len() / length;
+fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, keys: &mut [f32], scores: &mut [f32], out: &mut [f32]) {
+    let width = out.len() / rows.len();
+    let length = qkv.len() / (3 * width);
     let (head_width, padded) = (width / heads, length.next_multiple_of(LANES));
     // exp(x / sqrt(d)) = 2^(x * log2(e) / sqrt(d))
     let scale = std::f32::consts::LOG2_E / (head_width as f32).sqrt();
@@ -205,9 +208,9 @@ fn attention<L: Lanes>(qkv: &[f32], length: usize, heads: usize, keys: &mut [f32
             }
             row[length..].fill(0.0);
         }
-        let mut first = 0;
-        while first < length {
-            let count = (length - first).min(QUERIES);
+        let mut first = rows.start;
+        while first < rows.end {
+            let count = (rows.end - first).min(QUERIES);
             let scores = &mut scores[..count * padded];
             product::<L>(
                 Operand { values: &qkv[first * 3 * width + at..], stride: 3 * width, rows: count, depth: head_width },
@@ -222,7 +225,7 @@ fn attention<L: Lanes>(qkv: &[f32], length: usize, heads: usize, keys: &mut [f32
                 Operand { values: scores, stride: padded, rows: count, depth: length },
                 Columns { values: &qkv[2 * width + at..], stride: 3 * width, sets: head_width / LANES },
                 &mut |row, set, value: L| {
-                    store(value.mul(L::splat(1.0 / sums[row])), out, (first + row) * width + at + set * LANES);
+                    store(value.mul(L::splat(1.0 / sums[row])), out, (first - rows.start + row) * width + at + set * LANES);
                 },
             );
             first += count;

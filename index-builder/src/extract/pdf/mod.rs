@@ -1,9 +1,11 @@
 //! PDF, read by `unpdf`: its pages hold paragraphs, headings, lists and tables in reading order.
 //!
 //! What the reader could not make out is told: as a warning where some text was lost, as a refusal where none is left. A file
-//! that opens with the empty password is read; a file that needs another one is refused. Where the reader finds no page or no
-//! text, `lopdf` is asked, which knows nothing of layout but repairs some files and reads some fonts that it does not.
+//! that opens with the empty password is read; a file that needs another one is refused. Where the reader loses letters, it gets
+//! the file once more with better fonts. Where it finds no page or no text, `lopdf` is asked, which knows nothing of layout but
+//! repairs some files and reads some fonts that it does not.
 
+mod mend;
 mod overprint;
 mod words;
 
@@ -31,22 +33,39 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     // The reader wants the header first; files that went through mail or HTTP have lines before it.
     let start = bytes.windows(5).position(|five| five == b"%PDF-").unwrap_or(0);
     let bytes = &bytes[start..];
-    read_with_layout(bytes, name).or_else(|refusal| match refusal == Refusal::password_protected() {
-        true => Err(refusal),
-        false => read_without_layout(bytes, name).ok_or(refusal),
-    })
+    match parse(bytes) {
+        Ok(document) if loses_letters(&document) => match mend::with_letters(bytes) {
+            Some(mended) => parse(&mended).and_then(|better| read_with_layout(&mended, name, better)),
+            None => read_with_layout(bytes, name, document),
+        },
+        Ok(document) => read_with_layout(bytes, name, document),
+        Err(refusal) => match mend::decrypted(bytes) {
+            Some(decrypted) => parse(&decrypted).and_then(|document| read_with_layout(&decrypted, name, document)),
+            None => Err(refusal),
+        },
+    }
+    .or_else(|refusal| read_without_layout(bytes, name).ok_or(refusal))
 }
 
-fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
+fn parse(bytes: &[u8]) -> Result<unpdf::Document, Refusal> {
     // One page after the other: this process has one file to read, its parent runs one process a core.
     let options = ParseOptions::new().lenient().sequential();
     let parser = PdfParser::from_bytes_with_options(bytes, options).map_err(refusal)?;
     if parser.page_count() > PAGES_MAX {
         return Err(Refusal::new(format!("{} pages; at most {PAGES_MAX} are read", parser.page_count())));
     }
-    let is_encrypted = parser.is_encrypted();
-    let document = parser.parse().map_err(refusal)?;
+    parser.parse().map_err(refusal)
+}
 
+/// Whether the reader dropped letters, or may have turned ligatures around with a line that runs from right to left.
+fn loses_letters(document: &unpdf::Document) -> bool {
+    let is_suspect = |text: &str| {
+        unreadable_percent(text) > UNREADABLE_PERCENT || text.chars().any(|char| matches!(char, '\u{590}'..='\u{6ff}'))
+    };
+    document.extraction_quality.suppressed_text_runs > 0 || document.pages.iter().any(|page| is_suspect(&page.plain_text()))
+}
+
+fn read_with_layout(bytes: &[u8], name: &str, document: unpdf::Document) -> Result<Document, Refusal> {
     let mut draft = Draft::default();
     let mut hyphens = Hyphens::default();
     document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
@@ -78,7 +97,9 @@ fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
         let paints_images = document.pages.iter().any(|page| page.image_op_count > 0);
         let drops_runs = document.extraction_quality.suppressed_text_runs > 0;
         return Err(match () {
-            () if is_encrypted => Refusal::new(format!("encrypted, and no text without a password ({})", count(pages))),
+            () if document.extraction_quality.encrypted => {
+                Refusal::new(format!("encrypted, and no text without a password ({})", count(pages)))
+            }
             () if pages == 0 => Refusal::damaged("no pages found"),
             () if drops_runs || !unreadable_pages.is_empty() => Refusal::new(format!("unreadable text layer ({})", count(pages))),
             () if paints_images => Refusal::new(format!("no text layer ({}); scanned?", count(pages))),
@@ -104,12 +125,7 @@ fn read_with_layout(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
 
 /// The bare text of each page, where there is any.
 fn read_without_layout(bytes: &[u8], name: &str) -> Option<Document> {
-    let options = lopdf::LoadOptions { max_decompressed_size: Some(STREAM_MAX_BYTES), ..lopdf::LoadOptions::default() };
-    let document = lopdf::Document::load_mem_with_options(bytes, options).ok()?;
-    // Loaded with the empty password it no longer says that it was encrypted; its file does.
-    if document.is_encrypted() || bytes.windows(8).any(|eight| eight == b"/Encrypt") {
-        return None;
-    }
+    let document = mend::load(bytes)?;
     let mut draft = Draft::default();
     for number in document.get_pages().into_keys().take(PAGES_MAX as usize) {
         draft.page(number);

@@ -72,7 +72,7 @@ pub(super) fn readable(text: &str) -> String {
     let mut clear = String::with_capacity(text.len());
     for char in text.chars() {
         match char {
-            '\u{fb00}'..='\u{fb17}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' => {
+            '\u{fb00}'..='\u{fb17}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' => {
                 clear.extend(std::iter::once(char).nfkc());
             }
             '\u{f0b7}' | '\u{f0a7}' | '\u{f076}' | '\u{f0d8}' => clear.push('•'),
