@@ -2,8 +2,8 @@
 //!
 //! `omni-llm search` opens the model and the index, embeds one question, searches and prints. Its time is taken from outside, 40 runs
 //! with the files in the page cache. Then the files leave the page cache, one run follows, and `mincore` says which pages of binary,
-//! model and index came back: with the kernel's own readahead, in pages of 4 KiB and in pieces of 512 KiB, in which a Lambda image is
-//! fetched. `omni-llm serve` answers 1,000 questions, then its resident memory is read.
+//! model and index came back, in pages of 4 KiB and in pieces of 512 KiB, in which a Lambda image is fetched. The kernel's readahead adds
+//! its share (`/sys/block/*/queue/read_ahead_kb`; set it to 4 to see what the process itself asked for). `omni-llm serve` answers 1,000 questions, then its resident memory is read.
 //!
 //! `OMNI_INDEX` names the index (that of a large folder says most), `OMNI_MODEL` the model. `PEER_PYTHON` and `PEER_ONNX` as in the
 //! bench `embed`: the peer imports onnxruntime and tokenizers, loads the model, embeds the question and ends; sentence-transformers
@@ -101,10 +101,10 @@ fn memory(index: &Path, model: &Path, figures: &mut Figures) -> Result<()> {
     let mut service = Command::new(BINARY)
         .args(["serve", "--addr", "127.0.0.1:0"])
         .args([OsStr::new("--index"), index.as_os_str(), OsStr::new("--model"), model.as_os_str()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()?;
-    let mut log = BufReader::new(service.stdout.take().context("stdout")?);
+    let mut log = BufReader::new(service.stderr.take().context("stderr")?);
     let mut address = None;
     for _ in 0..20 {
         let mut line = String::new();
@@ -120,7 +120,7 @@ fn memory(index: &Path, model: &Path, figures: &mut Figures) -> Result<()> {
     let asked = tokio::runtime::Runtime::new()?.block_on(async {
         let client = reqwest::Client::new();
         for number in 0..QUERIES {
-            let body = serde_json::json!({ "prompt": format!("{QUESTION} Case {number}."), "rag_config": { "top_k": 5 } });
+            let body = serde_json::json!({ "prompt": format!("{QUESTION} Case {number}."), "rag_config": { "enabled": true, "retrieval_config": { "top_k": 5 } } });
             let request = client.post(format!("http://{address}/v1/query")).header("content-type", "application/json");
             let answer = request.body(body.to_string()).send().await?;
             ensure!(answer.status().is_success(), "the service: {} {}", answer.status(), answer.text().await?);
