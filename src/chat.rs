@@ -1,109 +1,365 @@
 //! The neutral words of a conversation. Every dialect is translated from and to these; nothing here knows a provider.
+//!
+//! A message is a list of [`Part`]s, because that is the finest grain that any provider has: text, images, tool calls and reasoning
+//! keep their order and identity. A streamed answer is a list of [`ChatEvent`]s; [`Fold`] turns it into the [`ChatResponse`] that the
+//! buffered answer would have been, and buffered answers are read through the same fold, so both are equal by construction.
+//! JSON that a model wrote (tool arguments) is kept as text: parsing it would lose what does not fit our numbers.
+
+mod event;
+mod request;
+
+pub use event::{ChatEvent, Fold, fold, unfold};
+pub use request::{ChatRequest, Effort, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice};
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Instructions.
+    /// Instructions. OpenAI's `developer` is the same.
     System,
     /// The person.
     User,
     /// The model.
     Assistant,
+    /// What tools answered: nothing but [`Part::ToolResult`]s.
+    Tool,
 }
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
     /// Who says it.
     pub role: Role,
-    /// What is said.
-    pub content: String,
+    /// What is said, in order.
+    pub parts: Vec<Part>,
 }
 
-/// How the answer is to be sampled; `None` leaves it to the provider.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sampling {
-    /// 0 to 2.
-    pub temperature: Option<f32>,
-    /// Upper bound of the answer, in the model's tokens.
-    pub max_tokens: Option<u32>,
-    /// 0 to 1.
-    pub top_p: Option<f32>,
-    /// Sample among so many tokens; not every dialect has it.
-    pub top_k: Option<u32>,
-    /// -2 to 2.
-    pub frequency_penalty: Option<f32>,
-    /// -2 to 2.
-    pub presence_penalty: Option<f32>,
-    /// Texts that end the answer.
-    pub stop_sequences: Vec<String>,
-    /// For repeatable sampling, where the provider has it.
-    pub seed: Option<i64>,
-    /// Whether the answer must be one JSON object.
-    pub json: bool,
+/// The smallest unit that keeps its identity through translation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Text.
+    Text(String),
+    /// A picture.
+    Image(Media),
+    /// A document, as PDF or text.
+    Document(Media),
+    /// What the model thought, replayed byte for byte.
+    Reasoning(Thought),
+    /// The model wants a tool called.
+    ToolCall(ToolCall),
+    /// What a tool answered.
+    ToolResult(ToolResult),
+    /// What stands before this may be cached by the provider.
+    CachePoint(CacheTtl),
+    /// Something that only one dialect knows (a server-side tool's block, for example), replayed to the same dialect and left out,
+    /// said so, elsewhere.
+    Raw(Raw),
 }
 
-/// One question to a model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChatRequest {
-    /// The provider's name of the model.
-    pub model: String,
-    /// The conversation, oldest first; system messages first.
-    pub messages: Vec<Message>,
-    /// How to sample.
-    pub sampling: Sampling,
+/// A file shown to the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// Where its bytes are.
+    pub source: Source,
+    /// Its name or title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How closely to look at a picture: `auto`, `low`, `high`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Where the bytes of a file are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// An address that the provider fetches. We never do.
+    Url {
+        /// The address.
+        url: String,
+        /// Its media type, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+    },
+    /// The bytes.
+    Base64 {
+        /// As in `image/png`.
+        media_type: String,
+        /// Standard base64, padded.
+        data: String,
+    },
+    /// Plain text, for documents.
+    Text(String),
+}
+
+/// What a model thought before or between its answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thought {
+    /// What may be shown; empty where the provider hides it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The provider's proof that the text is its own. It must come back unaltered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// Encrypted thought without a text. It must come back unaltered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<String>,
+}
+
+/// The model wants a tool called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// Unique in the conversation.
+    pub id: String,
+    /// The tool's name as the caller gave it.
+    pub name: String,
+    /// A JSON object as text; whatever the model wrote where it is none.
+    pub arguments: String,
+    /// An opaque value that must come back with the call (Gemini's `thoughtSignature`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+/// What a tool answered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolResult {
+    /// The [`ToolCall::id`] that is answered.
+    pub call_id: String,
+    /// Text, images and documents.
+    pub content: Vec<Part>,
+    /// Whether the tool failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_error: bool,
+}
+
+/// How long a provider may keep a cached prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CacheTtl {
+    /// Five minutes.
+    #[default]
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// One hour.
+    #[serde(rename = "1h")]
+    OneHour,
+}
+
+/// A block that only one dialect knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// As in `anthropic`.
+    pub dialect: String,
+    /// The block as it came.
+    pub value: Value,
 }
 
 /// What a model answered.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChatResponse {
-    /// The text.
-    pub content: String,
+    /// The provider's name of this answer; empty where it gives none.
+    pub id: String,
+    /// The model as the provider names it; empty where it does not.
+    pub model: String,
+    /// Texts, thoughts, tool calls and raw blocks in the order in which they came. Neighbouring texts are one.
+    pub parts: Vec<Part>,
     /// Why it ended.
     pub finish_reason: FinishReason,
-    /// The model as the provider names it.
-    pub model: String,
     /// Tokens, where the provider said so.
     pub usage: Option<Usage>,
+    /// What was dropped, renamed or changed on the way to the provider.
+    pub warnings: Vec<Warning>,
+    /// What only this provider says, by its own names: `stop_sequence`, `citations`, `logprobs`, `service_tier`, ...
+    pub extra: Map<String, Value>,
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum FinishReason {
-    /// The model was done, or met a stop sequence.
+    /// The model was done.
     #[default]
     Stop,
-    /// The token limit was reached.
+    /// A stop sequence was met.
+    StopSequence,
+    /// The token limit or the context window was reached.
     Length,
     /// The model wants tools called.
     ToolCalls,
-    /// The provider withheld the rest.
+    /// The provider withheld the answer or its rest.
     ContentFilter,
+    /// The provider paused a long turn: send the answer back as it is to go on.
+    Pause,
+    /// A reason that we do not know, as the provider names it. Never taken for [`Self::Stop`].
+    Other(String),
 }
 
-/// Tokens of one exchange.
+/// Tokens of one exchange, counted alike for all providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
-    /// Tokens of the prompt, cached ones included.
+    /// Tokens of the prompt, those read from and written to a cache included.
     pub prompt_tokens: u64,
-    /// Tokens of the answer.
+    /// Tokens of the answer, those of reasoning included.
     pub completion_tokens: u64,
+    /// Prompt tokens read from the provider's cache; part of `prompt_tokens`.
+    #[serde(default)]
+    pub cache_read_tokens: u64,
+    /// Prompt tokens written to the provider's cache, of any lifetime; part of `prompt_tokens`.
+    #[serde(default)]
+    pub cache_write_tokens: u64,
+    /// Those of `cache_write_tokens` that live an hour and cost more.
+    #[serde(default)]
+    pub cache_write_1h_tokens: u64,
+    /// Answer tokens spent on reasoning; part of `completion_tokens`, 0 where the provider does not say.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
 }
 
-/// A piece of a streamed answer. A stream of these folds into a [`ChatResponse`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum ChatEvent {
-    /// The next piece of text.
-    Text(String),
-    /// The model as the provider names it.
-    Model(String),
-    /// The usage, usually once and near the end.
-    Usage(Usage),
-    /// The answer is complete. A stream without it was cut.
-    Finish(FinishReason),
+/// What became of a parameter that the provider does not take as it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What was done.
+    pub action: Action,
+    /// The neutral name of the parameter, as in `top_k`.
+    pub field: String,
+    /// Why, and what was sent instead.
+    pub detail: String,
+}
+
+/// What was done about a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It was left out.
+    Dropped,
+    /// It went under another name.
+    Renamed,
+    /// It went with another value.
+    Changed,
+}
+
+impl Message {
+    /// A message of text alone.
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self { role, parts: vec![Part::Text(text.into())] }
+    }
+
+    /// Its texts, joined.
+    pub fn plain(&self) -> String {
+        plain(&self.parts)
+    }
+}
+
+impl ChatResponse {
+    /// The answer's text without thoughts and tool calls.
+    pub fn text(&self) -> String {
+        plain(&self.parts)
+    }
+
+    /// The thoughts' text.
+    pub fn reasoning(&self) -> String {
+        let thoughts = self.parts.iter().filter_map(|part| match part {
+            Part::Reasoning(thought) => Some(thought.text.as_str()),
+            _ => None,
+        });
+        thoughts.collect()
+    }
+
+    /// The tools that the model wants called.
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::ToolCall(call) => Some(call),
+            _ => None,
+        })
+    }
+}
+
+impl FinishReason {
+    /// Its spelling in our API; an unknown one keeps the provider's.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stop => "stop",
+            Self::StopSequence => "stop_sequence",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Pause => "pause",
+            Self::Other(reason) => reason,
+        }
+    }
+}
+
+impl Serialize for FinishReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl CacheTtl {
+    /// `5m` or `1h`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "5m",
+            Self::OneHour => "1h",
+        }
+    }
+}
+
+impl Usage {
+    /// Prompt and answer together.
+    pub fn total_tokens(&self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+
+    /// Prompt tokens at the full price.
+    pub fn uncached_tokens(&self) -> u64 {
+        self.prompt_tokens.saturating_sub(self.cache_read_tokens).saturating_sub(self.cache_write_tokens)
+    }
+}
+
+impl Warning {
+    /// `field` was left out, because `detail`.
+    pub fn dropped(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { action: Action::Dropped, field: field.into(), detail: detail.into() }
+    }
+
+    /// `field` went under another name.
+    pub fn renamed(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { action: Action::Renamed, field: field.into(), detail: detail.into() }
+    }
+
+    /// `field` went with another value.
+    pub fn changed(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { action: Action::Changed, field: field.into(), detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = match self.action {
+            Action::Dropped => "it was left out",
+            Action::Renamed => "it was renamed",
+            Action::Changed => "it was changed",
+        };
+        write!(f, "`{}`: {}; {done}", self.field, self.detail)
+    }
+}
+
+/// The texts among `parts`, joined.
+pub fn plain(parts: &[Part]) -> String {
+    let texts = parts.iter().filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
 }

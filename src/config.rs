@@ -120,7 +120,7 @@ pub struct Generation {
     /// Upper bound of an answer, in the model's tokens.
     pub max_tokens: u32,
     /// 0 to 2; none leaves it to the provider, because some models refuse it.
-    pub temperature: Option<f32>,
+    pub temperature: Option<f64>,
     /// Whether the extractive answer stands in for a provider that fails.
     pub fallback_extractive: bool,
     /// Characters of retrieved text in one prompt.
@@ -199,7 +199,7 @@ const MEBIBYTES: RangeInclusive<u64> = 1..=64;
 const TOP_K: RangeInclusive<usize> = 1..=100;
 const UNIT: RangeInclusive<f32> = 0.0..=1.0;
 const COSINE: RangeInclusive<f32> = -1.0..=1.0;
-const TEMPERATURE: RangeInclusive<f32> = 0.0..=2.0;
+const TEMPERATURE: RangeInclusive<f64> = 0.0..=2.0;
 const TOKENS: RangeInclusive<u32> = 1..=1_000_000;
 const CONTEXT_CHARS: RangeInclusive<usize> = 500..=4_000_000;
 const RETRIES: RangeInclusive<u32> = 0..=10;

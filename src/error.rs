@@ -14,6 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Code {
     /// A key is missing or was refused by the provider.
     Authentication,
+    /// The provider wants money: a quota is used up or a bill is open.
+    Budget,
     /// The request is larger than the configured limit.
     BodyTooLarge,
     /// The provider refused the content.
@@ -32,6 +34,8 @@ pub enum Code {
     NotFound,
     /// A field asks for something that this build does not do.
     NotSupported,
+    /// The model wrote something that the provider could not use, such as a broken tool call.
+    ModelOutput,
     /// The provider has no capacity right now.
     Overloaded,
     /// The provider failed or answered something unreadable.
@@ -49,6 +53,7 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Authentication => "AUTHENTICATION",
+            Self::Budget => "BUDGET",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::ContentFilter => "CONTENT_FILTER",
             Self::ContextLength => "CONTEXT_LENGTH",
@@ -58,6 +63,7 @@ impl Code {
             Self::InvalidRequest => "INVALID_REQUEST",
             Self::NotFound => "NOT_FOUND",
             Self::NotSupported => "NOT_SUPPORTED",
+            Self::ModelOutput => "MODEL_OUTPUT_INVALID",
             Self::Overloaded => "OVERLOADED",
             Self::ProviderError => "PROVIDER_ERROR",
             Self::RateLimit => "RATE_LIMIT",
@@ -69,7 +75,7 @@ impl Code {
     /// The HTTP status that a caller gets.
     pub fn status(self) -> u16 {
         match self {
-            Self::Authentication | Self::ProviderError | Self::InvalidModel => 502,
+            Self::Authentication | Self::Budget | Self::InvalidModel | Self::ModelOutput | Self::ProviderError => 502,
             Self::BodyTooLarge => 413,
             Self::ContentFilter | Self::ContextLength | Self::InvalidRequest | Self::NotSupported => 400,
             Self::CorruptFile | Self::Internal | Self::WrongModel => 500,
@@ -86,6 +92,17 @@ impl Code {
     }
 }
 
+/// What a provider said when it refused, beside its message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its HTTP status.
+    pub status: Option<u16>,
+    /// Its own name of the failure, as `overloaded_error`.
+    pub kind: Option<String>,
+    /// Its name of the request, for its support.
+    pub request_id: Option<String>,
+}
+
 /// A failure: its code, its public text, its cause.
 pub struct Error(Box<Inner>);
 
@@ -96,6 +113,8 @@ struct Inner {
     provider: Option<String>,
     model: Option<String>,
     retry_after_seconds: Option<u64>,
+    refusal: Refusal,
+    reached: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -108,6 +127,8 @@ impl Error {
             provider: None,
             model: None,
             retry_after_seconds: None,
+            refusal: Refusal::default(),
+            reached: true,
             cause: None,
         }))
     }
@@ -158,6 +179,30 @@ impl Error {
     pub fn retry_after(mut self, seconds: Option<u64>) -> Self {
         self.0.retry_after_seconds = seconds;
         self
+    }
+
+    /// Keeps what the provider said beside its message.
+    #[must_use]
+    pub fn refused(mut self, refusal: Refusal) -> Self {
+        self.0.refusal = refusal;
+        self
+    }
+
+    /// Says that the request cannot have reached the provider.
+    #[must_use]
+    pub fn before_dispatch(mut self) -> Self {
+        self.0.reached = false;
+        self
+    }
+
+    /// What the provider said beside its message.
+    pub fn refusal(&self) -> &Refusal {
+        &self.0.refusal
+    }
+
+    /// Whether the request may have reached the provider, and so may have cost something.
+    pub fn may_have_reached(&self) -> bool {
+        self.0.reached
     }
 
     /// What kind of failure it was.

@@ -58,7 +58,7 @@ pub fn build(
     let system = system.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
     let mut messages = Vec::with_capacity(turn.context.len() + 2);
     if !system.is_empty() {
-        messages.push(Message { role: Role::System, content: system });
+        messages.push(Message::text(Role::System, system));
     }
     let is_system = |message: &&Message| message.role == Role::System;
     messages.extend(turn.context.iter().filter(is_system).cloned());
@@ -69,8 +69,8 @@ pub fn build(
         Some(_) if used == 0 => format!("{}\n\n<sources>\n(nothing was found)\n</sources>", turn.prompt),
         Some(_) => format!("{}\n\n<sources>\n{sources}</sources>", turn.prompt),
     };
-    messages.push(Message { role: Role::User, content });
-    (ChatRequest { model: model.to_owned(), messages, sampling }, used)
+    messages.push(Message::text(Role::User, content));
+    (ChatRequest { model: model.to_owned(), messages, sampling, ..ChatRequest::default() }, used)
 }
 
 fn sources(passages: &[Passage], budget_chars: usize) -> (String, usize) {
@@ -122,8 +122,8 @@ mod tests {
 
     const TURN: Turn<'_> = Turn { prompt: "How?", system_prompt: Some("Be brief."), context: &[], format: Format::Any };
 
-    fn user(request: &ChatRequest) -> &str {
-        &request.messages.last().unwrap().content
+    fn user(request: &ChatRequest) -> String {
+        request.messages.last().unwrap().plain()
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         let (request, used) = build(&TURN, Some(&[passage("a.md", "Alpha.", 1.0), second]), "m", Sampling::default(), 100);
         assert_eq!(used, 2);
         assert_eq!(request.messages[0].role, Role::System);
-        assert!(request.messages[0].content.starts_with("Be brief.\n\nAnswer the question from the numbered sources"));
+        assert!(request.messages[0].plain().starts_with("Be brief.\n\nAnswer the question from the numbered sources"));
         let expected = "How?\n\n<sources>\n<source number=\"1\" from=\"a.md\">\nAlpha.\n</source>\n\
             <source number=\"2\" from=\"b.md, page 2\">\nBeta.\n</source>\n</sources>";
         assert_eq!(user(&request), expected);
@@ -161,11 +161,12 @@ mod tests {
 
     #[test]
     fn earlier_messages_keep_their_order_with_system_first() {
-        let message = |role, content: &str| Message { role, content: content.into() };
+        let message = |role, content: &str| Message::text(role, content);
         let context = [message(Role::User, "1"), message(Role::System, "2"), message(Role::Assistant, "3")];
         let turn = Turn { context: &context, system_prompt: None, format: Format::Json, ..TURN };
         let (request, used) = build(&turn, None, "m", Sampling::default(), 0);
-        let seen: Vec<&str> = request.messages.iter().map(|message| &*message.content).collect();
-        assert_eq!((seen, used), (vec!["Answer with exactly one JSON object and nothing else.", "2", "1", "3", "How?"], 0));
+        let seen: Vec<String> = request.messages.iter().map(Message::plain).collect();
+        assert_eq!(seen, ["Answer with exactly one JSON object and nothing else.", "2", "1", "3", "How?"]);
+        assert_eq!(used, 0);
     }
 }

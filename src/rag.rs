@@ -6,13 +6,13 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, FinishReason, Message, Sampling, Usage};
+use crate::chat::{ChatEvent, ChatRequest, FinishReason, Fold, Message, ResponseFormat, Sampling, Usage};
 use crate::error::{Code, Error, Result};
 use crate::extractive;
 use crate::index::Query;
 use crate::passage::Passage;
 use crate::prompt::{self, Format, Turn};
-use crate::provider::{Provider, fold};
+use crate::provider::Provider;
 
 /// What an answer made of quotes calls its provider and model.
 pub const EXTRACTIVE: &str = "extractive";
@@ -31,6 +31,8 @@ pub struct Question {
     pub model: Option<String>,
     /// How to sample.
     pub sampling: Sampling,
+    /// Which JSON the answer must be, if any.
+    pub response_format: ResponseFormat,
     /// The caller's instructions.
     pub system_prompt: Option<String>,
     /// Earlier messages, oldest first.
@@ -109,9 +111,9 @@ pub async fn answer(app: &Arc<App>, question: Question, deadline: Instant) -> Re
     };
     match provider.chat(app.client(), &request, deadline).await {
         Ok(response) => {
+            answer.content = response.text();
             answer.finish_reason = response.finish_reason;
             answer.usage = response.usage;
-            answer.content = response.content;
             if !response.model.is_empty() {
                 answer.model = response.model;
             }
@@ -197,6 +199,7 @@ fn require_source(app: &App, prefix: &str) -> Result<()> {
 async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Result<(Answer, Option<(Provider, ChatRequest)>)> {
     let generation = &app.config().generation;
     let mut sampling = question.sampling.clone();
+    let json = !question.response_format.is_text() || question.format == Format::Json;
     let name = question.provider.as_deref().or(generation.provider.as_deref());
     let provider = name.map(|name| app.provider(name)).transpose()?;
     let mut answer = Answer::default();
@@ -207,7 +210,6 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
             answer.warnings = provider.fit(&mut sampling)?;
             sampling.max_tokens = sampling.max_tokens.or(Some(generation.max_tokens));
             sampling.temperature = sampling.temperature.or(generation.temperature);
-            sampling.json |= question.format == Format::Json;
         }
         None => {
             if question.model.is_some() {
@@ -220,9 +222,7 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
             }
             EXTRACTIVE.clone_into(&mut answer.provider);
             EXTRACTIVE.clone_into(&mut answer.model);
-            if question.sampling != (Sampling { json: question.sampling.json, ..Sampling::default() })
-                || question.system_prompt.is_some()
-            {
+            if question.sampling != Sampling::default() || question.system_prompt.is_some() {
                 answer.warnings.push("no provider is asked: the answer is quoted from the sources, `model_config` and `system_prompt` have no effect".into());
             }
         }
@@ -234,11 +234,15 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
         }
     }
     let Some(provider) = provider else { return Ok((answer, None)) };
-    let format = if sampling.json { Format::Json } else { question.format };
+    let format = if json { Format::Json } else { question.format };
     let turn =
         Turn { prompt: &question.prompt, system_prompt: question.system_prompt.as_deref(), context: &question.context, format };
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());
-    let (request, used) = prompt::build(&turn, passages, &answer.model, sampling, generation.context_chars);
+    let (mut request, used) = prompt::build(&turn, passages, &answer.model, sampling, generation.context_chars);
+    request.response_format = match &question.response_format {
+        ResponseFormat::Text if json => ResponseFormat::JsonObject,
+        format => format.clone(),
+    };
     if used < answer.passages.len() {
         // What the model has not seen is no source of its answer.
         answer.warnings.push(format!(
@@ -264,7 +268,8 @@ async fn quote(app: &Arc<App>, question: &Arc<Question>, mut answer: Answer, dea
             let cosines: Vec<f32> = vectors.iter().skip(1).map(|vector| dot(&vectors[0], vector)).collect();
             extractive::rescore(&mut found, &cosines);
         }
-        let format = if question.sampling.json { Format::Json } else { question.format };
+        let json = !question.response_format.is_text();
+        let format = if json { Format::Json } else { question.format };
         answer.content = extractive::compose(&found, &answer.passages, format);
         answer.usage = Some(Usage::default());
         cut(&mut answer, question.max_chars);
@@ -324,7 +329,7 @@ fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
 /// A provider's answer on its way out.
 struct Outgoing {
     answer: Answer,
-    seen: Vec<ChatEvent>,
+    seen: Fold,
     left_chars: usize,
     events: Option<Events>,
     end: Option<Piece>,
@@ -333,7 +338,7 @@ struct Outgoing {
 /// Events to pieces. Where the answer is cut, the provider's call ends.
 fn pieces(answer: Answer, max_chars: Option<usize>, events: Events) -> impl Stream<Item = Result<Piece>> + Send {
     let outgoing =
-        Outgoing { answer, seen: Vec::new(), left_chars: max_chars.unwrap_or(usize::MAX), events: Some(events), end: None };
+        Outgoing { answer, seen: Fold::default(), left_chars: max_chars.unwrap_or(usize::MAX), events: Some(events), end: None };
     futures_util::stream::unfold(outgoing, |mut outgoing| async move {
         loop {
             if let Some(end) = outgoing.end.take() {
@@ -344,7 +349,7 @@ fn pieces(answer: Answer, max_chars: Option<usize>, events: Events) -> impl Stre
                 Ok(ChatEvent::Text(text)) => {
                     let kept: String = text.chars().take(outgoing.left_chars).collect();
                     outgoing.left_chars -= kept.chars().count();
-                    outgoing.seen.push(ChatEvent::Text(kept.clone()));
+                    outgoing.seen.push(&ChatEvent::Text(kept.clone()));
                     if kept.len() < text.len() {
                         outgoing.finish(FinishReason::Length);
                     }
@@ -353,7 +358,7 @@ fn pieces(answer: Answer, max_chars: Option<usize>, events: Events) -> impl Stre
                     }
                 }
                 Ok(ChatEvent::Finish(reason)) => outgoing.finish(reason),
-                Ok(event) => outgoing.seen.push(event),
+                Ok(event) => outgoing.seen.push(&event),
                 Err(error) => {
                     outgoing.events = None;
                     return Some((Err(error), outgoing));
@@ -366,9 +371,9 @@ fn pieces(answer: Answer, max_chars: Option<usize>, events: Events) -> impl Stre
 impl Outgoing {
     fn finish(&mut self, reason: FinishReason) {
         self.events = None;
-        let response = fold(&self.seen);
+        let response = std::mem::take(&mut self.seen).finish();
         let mut answer = std::mem::take(&mut self.answer);
-        answer.content = response.content;
+        answer.content = response.text();
         answer.finish_reason = reason;
         answer.usage = response.usage;
         if !response.model.is_empty() {

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Sampling};
+use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Sampling, unfold};
 use crate::config::Endpoint;
 use crate::error::{Code, Error, Result};
 use crate::net::{Auth, Client, Request, sse};
@@ -245,28 +245,6 @@ fn events(bytes: impl Stream<Item = Result<bytes::Bytes>> + Send) -> impl Stream
         .flat_map(futures_util::stream::iter)
 }
 
-/// The events that a whole answer would have been streamed as; the inverse of [`fold`].
-fn unfold(answer: ChatResponse) -> Vec<ChatEvent> {
-    let mut events = vec![ChatEvent::Model(answer.model), ChatEvent::Text(answer.content)];
-    events.extend(answer.usage.map(ChatEvent::Usage));
-    events.push(ChatEvent::Finish(answer.finish_reason));
-    events
-}
-
-/// The answer that a stream amounts to. A later usage replaces an earlier one: they are snapshots.
-pub fn fold<'a>(events: impl IntoIterator<Item = &'a ChatEvent>) -> ChatResponse {
-    let mut answer = ChatResponse::default();
-    for event in events {
-        match event {
-            ChatEvent::Text(text) => answer.content.push_str(text),
-            ChatEvent::Model(model) => model.clone_into(&mut answer.model),
-            ChatEvent::Usage(usage) => answer.usage = Some(*usage),
-            ChatEvent::Finish(reason) => answer.finish_reason = *reason,
-        }
-    }
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,7 +274,7 @@ mod tests {
         for base in ["http://h:1/v1", "http://h:1/v1/"] {
             let endpoint = Endpoint { base_url: Some(base.into()), ..Endpoint::default() };
             let provider = Provider::open("custom", Some(&endpoint)).unwrap();
-            let request = ChatRequest { model: "m".into(), messages: Vec::new(), sampling: Sampling::default() };
+            let request = ChatRequest { model: "m".into(), ..ChatRequest::default() };
             assert_eq!(provider.request(&request, false).unwrap().url.as_str(), "http://h:1/v1/chat/completions");
         }
     }

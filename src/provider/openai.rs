@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Quirks;
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Usage};
+use crate::chat::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Part, Role, Usage};
 use crate::error::{Code, Error, Result};
 
 /// Path below the base URL.
@@ -20,7 +20,7 @@ pub(super) fn encode(request: &ChatRequest, quirks: &Quirks, stream: bool) -> Re
         if quirks.max_completion_tokens { (None, sampling.max_tokens) } else { (sampling.max_tokens, None) };
     let body = Body {
         model: &request.model,
-        messages: &request.messages,
+        messages: request.messages.iter().map(|message| Message { role: message.role, content: message.plain() }).collect(),
         temperature: sampling.temperature,
         max_tokens,
         max_completion_tokens,
@@ -30,7 +30,7 @@ pub(super) fn encode(request: &ChatRequest, quirks: &Quirks, stream: bool) -> Re
         presence_penalty: sampling.presence_penalty,
         stop: &sampling.stop_sequences,
         seed: sampling.seed,
-        response_format: sampling.json.then_some(ResponseFormat { kind: "json_object" }),
+        response_format: (!request.response_format.is_text()).then_some(ResponseFormat { kind: "json_object" }),
         stream,
         stream_options: stream.then_some(StreamOptions { include_usage: true }),
     };
@@ -49,10 +49,11 @@ pub(super) fn decode(body: &[u8]) -> Result<ChatResponse> {
     let (content, refused) = choice.message.text();
     let finish_reason = if refused { FinishReason::ContentFilter } else { finish(choice.finish_reason.as_deref()) };
     Ok(ChatResponse {
-        content,
+        parts: vec![Part::Text(content)],
         finish_reason,
         model: reply.model.unwrap_or_default(),
         usage: reply.usage.map(WireUsage::neutral),
+        ..ChatResponse::default()
     })
 }
 
@@ -81,7 +82,7 @@ impl Decoder {
         }
         if data.trim() == "[DONE]" {
             self.ended = true;
-            return Ok(vec![ChatEvent::Finish(self.finish.unwrap_or_default())]);
+            return Ok(vec![ChatEvent::Finish(self.finish.clone().unwrap_or_default())]);
         }
         let chunk: Chunk = serde_json::from_str(data).map_err(unreadable)?;
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
@@ -90,7 +91,7 @@ impl Decoder {
         let mut events = Vec::new();
         if let Some(model) = chunk.model.filter(|model| !model.is_empty() && !self.model_seen) {
             self.model_seen = true;
-            events.push(ChatEvent::Model(model));
+            events.push(ChatEvent::Start { id: String::new(), model });
         }
         if let Some(choice) = chunk.choices.unwrap_or_default().into_iter().find(|choice| choice.index.unwrap_or(0) == 0) {
             let (text, refused) = choice.delta.unwrap_or_default().text();
@@ -112,7 +113,7 @@ impl Decoder {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(None);
         }
-        match self.finish {
+        match self.finish.take() {
             Some(reason) => Ok(Some(ChatEvent::Finish(reason))),
             None => Err(Error::new(Code::ProviderError, "the provider's stream was cut before its end")),
         }
@@ -197,21 +198,21 @@ fn wait_in(message: &str) -> Option<u64> {
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
-    messages: &'a [Message],
+    messages: Vec<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f32>,
+    temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f32>,
+    top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frequency_penalty: Option<f32>,
+    frequency_penalty: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presence_penalty: Option<f32>,
+    presence_penalty: Option<f64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,6 +222,12 @@ struct Body<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct Message {
+    role: Role,
+    content: String,
 }
 
 #[derive(Serialize)]
@@ -308,7 +315,7 @@ struct WireUsage {
 
 impl WireUsage {
     fn neutral(self) -> Usage {
-        Usage { prompt_tokens: self.prompt_tokens.unwrap_or(0), completion_tokens: self.completion_tokens.unwrap_or(0) }
+        Usage { prompt_tokens: self.prompt_tokens.unwrap_or(0), completion_tokens: self.completion_tokens.unwrap_or(0), ..Usage::default() }
     }
 }
 

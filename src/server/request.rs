@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::chat::{Message, Sampling};
+use crate::chat::{self, Message, Role, Sampling};
 use crate::error::{Error, Result};
 use crate::prompt::Format;
 use crate::rag::{Question, Retrieval};
@@ -22,7 +22,7 @@ pub(super) struct QueryRequest {
     #[serde(default)]
     model_config: Option<ModelConfig>,
     system_prompt: Option<String>,
-    context: Option<Vec<Message>>,
+    context: Option<Vec<ContextMessage>>,
     rag_config: Option<RagConfig>,
     mcp_config: Option<McpConfig>,
     structured_output: Option<StructuredOutput>,
@@ -98,7 +98,7 @@ impl QueryRequest {
             }
         };
         text("model_name", self.model_name.as_deref(), 256)?;
-        let context = self.context.unwrap_or_default();
+        let context: Vec<Message> = self.context.unwrap_or_default().into_iter().map(ContextMessage::neutral).collect();
         if context.len() > 256 {
             return Err(Error::bad_request(format!("`context`: {} messages; send at most 256", context.len())));
         }
@@ -111,6 +111,7 @@ impl QueryRequest {
                 provider,
                 model: self.model_name,
                 sampling,
+                response_format: model_config.response_format(),
                 system_prompt: self.system_prompt,
                 context,
                 retrieval: rag_config.retrieval(app)?,
@@ -148,6 +149,33 @@ impl SearchRequest {
     }
 }
 
+/// An earlier message.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct ContextMessage {
+    role: ContextRole,
+    content: String,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ContextRole {
+    System,
+    User,
+    Assistant,
+}
+
+impl ContextMessage {
+    fn neutral(self) -> Message {
+        let role = match self.role {
+            ContextRole::System => Role::System,
+            ContextRole::User => Role::User,
+            ContextRole::Assistant => Role::Assistant,
+        };
+        Message::text(role, self.content)
+    }
+}
+
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum ProviderName {
@@ -179,12 +207,12 @@ impl ProviderName {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct ModelConfig {
-    temperature: Option<f32>,
+    temperature: Option<f64>,
     max_tokens: Option<u64>,
-    top_p: Option<f32>,
+    top_p: Option<f64>,
     top_k: Option<u64>,
-    frequency_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f64>,
+    presence_penalty: Option<f64>,
     stop_sequences: Option<Vec<String>>,
     stream: Option<bool>,
     seed: Option<i64>,
@@ -217,8 +245,14 @@ impl ModelConfig {
             presence_penalty: between("model_config.presence_penalty", self.presence_penalty, -2.0, 2.0)?,
             stop_sequences,
             seed: self.seed,
-            json: self.response_format == Some(ResponseFormat::Json),
         })
+    }
+
+    fn response_format(&self) -> chat::ResponseFormat {
+        match self.response_format {
+            Some(ResponseFormat::Json) => chat::ResponseFormat::JsonObject,
+            _ => chat::ResponseFormat::Text,
+        }
     }
 }
 
@@ -512,7 +546,7 @@ fn text(field: &str, value: Option<&str>, most: usize) -> Result<()> {
     }
 }
 
-fn between(field: &str, value: Option<f32>, least: f32, most: f32) -> Result<Option<f32>> {
+fn between<T: Copy + PartialOrd + std::fmt::Display>(field: &str, value: Option<T>, least: T, most: T) -> Result<Option<T>> {
     match value {
         Some(value) if !(least..=most).contains(&value) => {
             Err(Error::bad_request(format!("`{field}`: {value} is not between {least} and {most}")))

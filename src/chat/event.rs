@@ -1,0 +1,260 @@
+//! A streamed answer, and how it amounts to a whole one.
+
+use serde_json::{Map, Value};
+
+use super::{ChatResponse, FinishReason, Part, Raw, Thought, ToolCall, Usage, Warning};
+
+/// A piece of a streamed answer. A stream of these folds into a [`ChatResponse`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChatEvent {
+    /// The answer began. At most once, and before any content.
+    Start {
+        /// The provider's name of this answer.
+        id: String,
+        /// The model as the provider names it.
+        model: String,
+    },
+    /// Something was dropped, renamed or changed on the way to the provider.
+    Warning(Warning),
+    /// The next piece of text.
+    Text(String),
+    /// The next piece of a thought. What follows a thought of another kind, or a signature, begins a new one.
+    Reasoning(String),
+    /// The signature of the thought just told, or of a hidden one; it ends it.
+    Signature(String),
+    /// A whole encrypted thought.
+    Redacted(String),
+    /// A tool call begins.
+    ToolCall {
+        /// Counts tool calls from 0, in the order in which they begin.
+        index: usize,
+        /// Unique in the conversation.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// Must come back with the call.
+        signature: Option<String>,
+    },
+    /// The next piece of a call's arguments. Calls may be told in turns.
+    Arguments {
+        /// Whose.
+        index: usize,
+        /// JSON text.
+        json: String,
+    },
+    /// A block that only one dialect knows.
+    Raw(Raw),
+    /// The usage so far: a snapshot, which replaces an earlier one.
+    Usage(Usage),
+    /// What only this provider says. A list is continued by a later list; anything else is replaced.
+    Extra(String, Value),
+    /// The answer is complete: always the last event. A stream without it was cut.
+    Finish(FinishReason),
+}
+
+/// Turns events into the answer that they amount to.
+#[derive(Debug, Clone, Default)]
+pub struct Fold {
+    answer: ChatResponse,
+    /// Where each tool call stands among the parts.
+    calls: Vec<usize>,
+    /// The last part is a thought that more text belongs to.
+    open_thought: bool,
+}
+
+/// The answer that a whole stream amounts to.
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a ChatEvent>) -> ChatResponse {
+    let mut fold = Fold::default();
+    for event in events {
+        fold.push(event);
+    }
+    fold.finish()
+}
+
+impl Fold {
+    /// Takes the next event.
+    pub fn push(&mut self, event: &ChatEvent) {
+        let parts = &mut self.answer.parts;
+        let open_thought = std::mem::take(&mut self.open_thought);
+        match event {
+            ChatEvent::Start { id, model } => {
+                id.clone_into(&mut self.answer.id);
+                model.clone_into(&mut self.answer.model);
+                self.open_thought = open_thought;
+            }
+            ChatEvent::Warning(warning) => {
+                self.answer.warnings.push(warning.clone());
+                self.open_thought = open_thought;
+            }
+            ChatEvent::Text(text) => match parts.last_mut() {
+                Some(Part::Text(before)) => before.push_str(text),
+                _ if text.is_empty() => {}
+                _ => parts.push(Part::Text(text.clone())),
+            },
+            ChatEvent::Reasoning(text) => {
+                match parts.last_mut() {
+                    Some(Part::Reasoning(thought)) if open_thought => thought.text.push_str(text),
+                    _ => parts.push(Part::Reasoning(Thought { text: text.clone(), ..Thought::default() })),
+                }
+                self.open_thought = true;
+            }
+            ChatEvent::Signature(signature) => match parts.last_mut() {
+                Some(Part::Reasoning(thought)) if open_thought => thought.signature = Some(signature.clone()),
+                _ => parts.push(Part::Reasoning(Thought { signature: Some(signature.clone()), ..Thought::default() })),
+            },
+            ChatEvent::Redacted(data) => {
+                parts.push(Part::Reasoning(Thought { redacted: Some(data.clone()), ..Thought::default() }));
+            }
+            ChatEvent::ToolCall { id, name, signature, .. } => {
+                self.calls.push(parts.len());
+                let (id, name, signature) = (id.clone(), name.clone(), signature.clone());
+                parts.push(Part::ToolCall(ToolCall { id, name, arguments: String::new(), signature }));
+            }
+            ChatEvent::Arguments { index, json } => {
+                if let Some(Part::ToolCall(call)) = self.calls.get(*index).and_then(|&at| parts.get_mut(at)) {
+                    call.arguments.push_str(json);
+                }
+            }
+            ChatEvent::Raw(raw) => parts.push(Part::Raw(raw.clone())),
+            ChatEvent::Usage(usage) => {
+                self.answer.usage = Some(*usage);
+                self.open_thought = open_thought;
+            }
+            ChatEvent::Extra(name, value) => {
+                merge(&mut self.answer.extra, name, value);
+                self.open_thought = open_thought;
+            }
+            ChatEvent::Finish(reason) => reason.clone_into(&mut self.answer.finish_reason),
+        }
+    }
+
+    /// The answer so far, as after a stream that was left early.
+    pub fn answer(&self) -> &ChatResponse {
+        &self.answer
+    }
+
+    /// The whole answer.
+    pub fn finish(mut self) -> ChatResponse {
+        for part in &mut self.answer.parts {
+            if let Part::ToolCall(call) = part {
+                call.arguments = compact(&call.arguments);
+            }
+        }
+        self.answer
+    }
+}
+
+/// The events that a whole answer would have been streamed as; the inverse of [`fold`].
+pub fn unfold(answer: ChatResponse) -> Vec<ChatEvent> {
+    let mut events = Vec::with_capacity(answer.parts.len() + 4);
+    events.push(ChatEvent::Start { id: answer.id, model: answer.model });
+    events.extend(answer.warnings.into_iter().map(ChatEvent::Warning));
+    let mut calls = 0;
+    for part in answer.parts {
+        match part {
+            Part::Text(text) => events.push(ChatEvent::Text(text)),
+            Part::Reasoning(thought) => {
+                if !thought.text.is_empty() || (thought.signature.is_none() && thought.redacted.is_none()) {
+                    events.push(ChatEvent::Reasoning(thought.text));
+                }
+                events.extend(thought.signature.map(ChatEvent::Signature));
+                events.extend(thought.redacted.map(ChatEvent::Redacted));
+            }
+            Part::ToolCall(call) => {
+                events.push(ChatEvent::ToolCall { index: calls, id: call.id, name: call.name, signature: call.signature });
+                events.push(ChatEvent::Arguments { index: calls, json: call.arguments });
+                calls += 1;
+            }
+            Part::Raw(raw) => events.push(ChatEvent::Raw(raw)),
+            // No answer holds these.
+            Part::Image(_) | Part::Document(_) | Part::ToolResult(_) | Part::CachePoint(_) => {}
+        }
+    }
+    events.extend(answer.extra.into_iter().map(|(name, value)| ChatEvent::Extra(name, value)));
+    events.extend(answer.usage.map(ChatEvent::Usage));
+    events.push(ChatEvent::Finish(answer.finish_reason));
+    events
+}
+
+fn merge(extra: &mut Map<String, Value>, name: &str, value: &Value) {
+    match (extra.get_mut(name), value) {
+        (Some(Value::Array(before)), Value::Array(more)) => before.extend(more.iter().cloned()),
+        _ => {
+            extra.insert(name.to_owned(), value.clone());
+        }
+    }
+}
+
+/// JSON without blanks between its tokens, so that equal arguments are equal texts however they came; no arguments are an empty
+/// object; what is no JSON stays as it is.
+pub(crate) fn compact(json: &str) -> String {
+    if json.trim().is_empty() {
+        return "{}".to_owned();
+    }
+    if serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
+        return json.to_owned();
+    }
+    let (mut in_string, mut escaped) = (false, false);
+    let keep = |letter: &char| {
+        if in_string {
+            (in_string, escaped) = (escaped || *letter != '"', !escaped && *letter == '\\');
+            return true;
+        }
+        in_string = *letter == '"';
+        !letter.is_ascii_whitespace()
+    };
+    json.chars().filter(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> ChatResponse {
+        ChatResponse {
+            id: "1".into(),
+            model: "m".into(),
+            parts: vec![
+                Part::Reasoning(Thought { text: "a".into(), signature: Some("s".into()), redacted: None }),
+                Part::Reasoning(Thought { text: "b".into(), signature: None, redacted: None }),
+                Part::Text("hi".into()),
+                Part::ToolCall(ToolCall { id: "c".into(), name: "f".into(), arguments: r#"{"a":1}"#.into(), signature: None }),
+                Part::Reasoning(Thought { redacted: Some("x".into()), ..Thought::default() }),
+                Part::Raw(Raw { dialect: "d".into(), value: Value::from(1) }),
+                Part::ToolCall(ToolCall { id: "d".into(), name: "g".into(), arguments: "{}".into(), signature: Some("t".into()) }),
+            ],
+            finish_reason: FinishReason::Other("odd".into()),
+            usage: Some(Usage { prompt_tokens: 1, ..Usage::default() }),
+            warnings: vec![Warning::dropped("x", "why")],
+            extra: Map::from_iter([("k".to_owned(), Value::from(vec![1]))]),
+        }
+    }
+
+    #[test]
+    fn folding_undoes_unfolding() {
+        assert_eq!(fold(&unfold(sample())), sample());
+    }
+
+    #[test]
+    fn calls_told_in_turns_keep_their_arguments() {
+        let call = |index, id: &str| ChatEvent::ToolCall { index, id: id.into(), name: id.into(), signature: None };
+        let arguments = |index, json: &str| ChatEvent::Arguments { index, json: json.into() };
+        let events = [call(0, "a"), call(1, "b"), arguments(1, "{ \"x\" :"), arguments(0, "{\"y\": \"a \\\" b\"}"), arguments(1, "2}")];
+        let answer = fold(&events);
+        let seen: Vec<&str> = answer.tool_calls().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(seen, [r#"{"y":"a \" b"}"#, r#"{"x":2}"#]);
+    }
+
+    #[test]
+    fn arguments_are_compact_json_or_what_the_model_wrote() {
+        for (given, expected) in [
+            ("", "{}"),
+            (" \n", "{}"),
+            (r#"{ "a" : [ 1 , " \\" ] }"#, r#"{"a":[1," \\"]}"#),
+            (r#"{"n": 12345678901234567890123, "e": 1e400}"#, r#"{"n":12345678901234567890123,"e":1e400}"#),
+            (r#"{"a": 1"#, r#"{"a": 1"#),
+        ] {
+            assert_eq!(compact(given), expected);
+        }
+    }
+}
