@@ -13,7 +13,8 @@ use crate::embed::{DEFAULT_MODEL, Embedder};
 use crate::error::{Code, Error, Result};
 use crate::index::Index;
 use crate::net::Client;
-use crate::provider::{PRESETS, Provider};
+use crate::provider::capability::Rules;
+use crate::provider::{Chain, PRESETS, Provider, preset};
 
 /// Extension of index files.
 const INDEX_EXTENSION: &str = "omni";
@@ -24,6 +25,7 @@ pub struct App {
     index: Option<Opened>,
     embedder: Option<Embedder>,
     providers: BTreeMap<String, Provider>,
+    rules: Arc<Rules>,
     client: Client,
     computing: Arc<Semaphore>,
 }
@@ -42,8 +44,11 @@ impl App {
     /// # Errors
     /// A file is missing or damaged, the index was built with another model, or the configuration names an unknown provider.
     pub fn open(config: Config) -> Result<Self> {
-        for name in config.providers.keys().chain(&config.generation.provider) {
-            if !PRESETS.iter().any(|preset| preset.name == name) {
+        let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
+        let named = config.providers.keys().chain(&config.generation.provider).map(String::as_str);
+        for name in named.chain(fallbacks) {
+            let like = config.providers.get(name).and_then(|endpoint| endpoint.like.as_deref());
+            if preset(like.unwrap_or(name)).is_none() {
                 let known: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
                 return Err(Error::bad_request(format!(
                     "configuration: `{name}`: no such provider; there are {}",
@@ -51,11 +56,15 @@ impl App {
                 )));
             }
         }
-        let providers = PRESETS
-            .iter()
-            .filter_map(|preset| {
-                let provider = Provider::open(preset.name, config.providers.get(preset.name)).ok()?;
-                Some((preset.name.to_owned(), provider))
+        let rules = config.capabilities.as_deref().map(|path| {
+            std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))
+        });
+        let rules = Arc::new(Rules::new(rules.transpose()?.as_deref())?);
+        let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
+        let providers = names
+            .filter_map(|name| {
+                let provider = Provider::open(name, &config, &rules).ok()?;
+                Some((name.to_owned(), provider))
             })
             .collect();
         let index = config.index.as_deref().map(index_path).transpose()?.map(|path| Opened::open(&path)).transpose()?;
@@ -65,7 +74,7 @@ impl App {
         }
         let client = Client::new(&config)?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
-        Ok(Self { config, index, embedder, providers, client, computing: Arc::new(Semaphore::new(permits)) })
+        Ok(Self { config, index, embedder, providers, rules, client, computing: Arc::new(Semaphore::new(permits)) })
     }
 
     /// What the operator said.
@@ -95,8 +104,24 @@ impl App {
     pub fn provider(&self, name: &str) -> Result<Provider> {
         match self.providers.get(name) {
             Some(provider) => Ok(provider.clone()),
-            None => Provider::open(name, self.config.providers.get(name)),
+            None => Provider::open(name, &self.config, &self.rules),
         }
+    }
+
+    /// The provider that is asked, and those that stand in for it: the request's, else the operator's.
+    ///
+    /// # Errors
+    /// As [`Self::provider`], or one of them has no model.
+    pub fn chain(&self, name: &str, model: Option<&str>, fallbacks: Option<&[String]>) -> Result<Chain> {
+        let first = self.provider(name)?;
+        let model = first.model(model)?.to_owned();
+        let others = fallbacks.unwrap_or(&self.config.generation.fallback_providers).iter().map(|named| {
+            let (name, model) = split(named);
+            let provider = self.provider(name)?;
+            let model = provider.model(model)?.to_owned();
+            Ok((provider, model))
+        });
+        Ok(Chain::new(first, model, others.collect::<Result<_>>()?))
     }
 
     /// When a request that begins now has to be answered.
@@ -135,6 +160,11 @@ impl Opened {
         let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Ok(Self { name, index: Index::open(path)? })
     }
+}
+
+/// `provider` or `provider/model`.
+fn split(named: &str) -> (&str, Option<&str>) {
+    named.split_once('/').map_or((named, None), |(name, model)| (name, Some(model)))
 }
 
 /// The index file that `named` means: itself, or the only one in the folder.

@@ -37,6 +37,45 @@ pub struct Config {
     pub providers: BTreeMap<String, Endpoint>,
     /// How Lambda calls us.
     pub lambda: Lambda,
+    /// Where may be called.
+    pub net: Net,
+    /// A file of rules about what models accept, which follow ours.
+    pub capabilities: Option<PathBuf>,
+    /// Keys of AWS and where they come from; from the environment only.
+    #[serde(skip)]
+    pub aws: Aws,
+    /// The key file of Google's service account.
+    #[serde(skip)]
+    pub google_key_file: Option<PathBuf>,
+}
+
+/// Where may be called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Net {
+    /// Hosts that may be called, `*.` standing for any below; none allows all that providers name.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Keys of AWS, as AWS names them in the environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aws {
+    /// Where Bedrock is asked, where its row does not say.
+    pub region: Option<String>,
+    /// The public half.
+    pub access_key_id: Option<Secret>,
+    /// The secret half.
+    pub secret_access_key: Option<Secret>,
+    /// Temporary keys come with it.
+    pub session_token: Option<Secret>,
+    /// Where a container gets its keys, below AWS's own address.
+    pub container_relative_uri: Option<String>,
+    /// Where a container gets its keys.
+    pub container_full_uri: Option<String>,
+    /// What it says there.
+    pub container_token: Option<Secret>,
+    /// A file of what it says there.
+    pub container_token_file: Option<PathBuf>,
 }
 
 /// What is logged.
@@ -83,6 +122,8 @@ pub struct Limits {
     pub max_request_size_mb: u64,
     /// Seconds for a whole buffered answer, or until a streamed one begins.
     pub request_timeout_s: u64,
+    /// Seconds until a streamed answer must begin.
+    pub first_token_timeout_s: u64,
     /// Seconds that a streamed answer may be silent.
     pub stream_idle_timeout_s: u64,
     /// Seconds that a streamed answer may take.
@@ -117,6 +158,8 @@ pub struct Retrieval {
 pub struct Generation {
     /// Who answers; none is the extractive answer.
     pub provider: Option<String>,
+    /// Who answers when a provider fails, in this order: `provider` or `provider/model`.
+    pub fallback_providers: Vec<String>,
     /// Upper bound of an answer, in the model's tokens.
     pub max_tokens: u32,
     /// 0 to 2; none leaves it to the provider, because some models refuse it.
@@ -137,6 +180,20 @@ pub struct Endpoint {
     pub base_url: Option<String>,
     /// The model asked when the request names none.
     pub model: Option<String>,
+    /// The provider of ours that it is like; needed where its name is none of ours.
+    pub like: Option<String>,
+    /// How it wants its key: `bearer`, `none`, or the name of a header.
+    pub auth: Option<String>,
+    /// The variable that holds its key, where it is none of ours.
+    pub key_variable: Option<String>,
+    /// AWS's region, for Bedrock.
+    pub region: Option<String>,
+    /// Google's project, for Vertex AI.
+    pub project: Option<String>,
+    /// Google's location, for Vertex AI.
+    pub location: Option<String>,
+    /// Headers that every request has. No keys: these can be logged.
+    pub headers: BTreeMap<String, String>,
     /// Its key; from the environment only.
     #[serde(skip)]
     pub api_key: Option<Secret>,
@@ -160,7 +217,8 @@ pub struct Lambda {
 }
 
 /// A key. Shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
@@ -215,6 +273,24 @@ pub const VARIABLES: &[Variable] = &[
         key: "generation.provider",
         example: "openai",
         apply: |c, v| set(&mut c.generation.provider, v.to_owned()),
+    },
+    Variable {
+        name: "FALLBACK_PROVIDERS",
+        key: "generation.fallback_providers",
+        example: "anthropic,groq/llama-3.3-70b-versatile",
+        apply: |c, v| put(&mut c.generation.fallback_providers, Ok(list(v))),
+    },
+    Variable {
+        name: "OMNI_CAPABILITIES",
+        key: "capabilities",
+        example: "capabilities.toml",
+        apply: |c, v| set(&mut c.capabilities, v.into()),
+    },
+    Variable {
+        name: "OMNI_ALLOWED_HOSTS",
+        key: "net.allowed_hosts",
+        example: "api.openai.com,*.amazonaws.com",
+        apply: |c, v| put(&mut c.net.allowed_hosts, Ok(list(v))),
     },
     Variable {
         name: "OMNI_FALLBACK_EXTRACTIVE",
@@ -299,6 +375,240 @@ pub const VARIABLES: &[Variable] = &[
         key: "providers.custom.model",
         example: "llama-3.3-8b",
         apply: |c, v| set(&mut endpoint(c, "custom").model, v.to_owned()),
+    },
+    Variable {
+        name: "ANTHROPIC_API_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut endpoint(c, "anthropic").api_key, secret(v)),
+    },
+    Variable {
+        name: "ANTHROPIC_BASE_URL",
+        key: "providers.anthropic.base_url",
+        example: "https://api.anthropic.com/v1",
+        apply: |c, v| put(&mut endpoint(c, "anthropic").base_url, url(v)),
+    },
+    Variable {
+        name: "ANTHROPIC_MODEL",
+        key: "providers.anthropic.model",
+        example: "claude-sonnet-5-5",
+        apply: |c, v| set(&mut endpoint(c, "anthropic").model, v.to_owned()),
+    },
+    Variable {
+        name: "MISTRAL_API_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut endpoint(c, "mistral").api_key, secret(v)),
+    },
+    Variable {
+        name: "MISTRAL_BASE_URL",
+        key: "providers.mistral.base_url",
+        example: "https://api.mistral.ai/v1",
+        apply: |c, v| put(&mut endpoint(c, "mistral").base_url, url(v)),
+    },
+    Variable {
+        name: "MISTRAL_MODEL",
+        key: "providers.mistral.model",
+        example: "mistral-large-latest",
+        apply: |c, v| set(&mut endpoint(c, "mistral").model, v.to_owned()),
+    },
+    Variable {
+        name: "COHERE_API_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut endpoint(c, "cohere").api_key, secret(v)),
+    },
+    Variable {
+        name: "COHERE_BASE_URL",
+        key: "providers.cohere.base_url",
+        example: "https://api.cohere.com/v2",
+        apply: |c, v| put(&mut endpoint(c, "cohere").base_url, url(v)),
+    },
+    Variable {
+        name: "COHERE_MODEL",
+        key: "providers.cohere.model",
+        example: "command-a-03-2025",
+        apply: |c, v| set(&mut endpoint(c, "cohere").model, v.to_owned()),
+    },
+    Variable {
+        name: "GROQ_API_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut endpoint(c, "groq").api_key, secret(v)),
+    },
+    Variable {
+        name: "GROQ_BASE_URL",
+        key: "providers.groq.base_url",
+        example: "https://api.groq.com/openai/v1",
+        apply: |c, v| put(&mut endpoint(c, "groq").base_url, url(v)),
+    },
+    Variable {
+        name: "GROQ_MODEL",
+        key: "providers.groq.model",
+        example: "openai/gpt-oss-120b",
+        apply: |c, v| set(&mut endpoint(c, "groq").model, v.to_owned()),
+    },
+    Variable {
+        name: "GEMINI_API_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut endpoint(c, "gemini").api_key, secret(v)),
+    },
+    Variable {
+        name: "GEMINI_BASE_URL",
+        key: "providers.gemini.base_url",
+        example: "https://generativelanguage.googleapis.com/v1beta",
+        apply: |c, v| put(&mut endpoint(c, "gemini").base_url, url(v)),
+    },
+    Variable {
+        name: "GEMINI_MODEL",
+        key: "providers.gemini.model",
+        example: "gemini-3-flash",
+        apply: |c, v| set(&mut endpoint(c, "gemini").model, v.to_owned()),
+    },
+    Variable {
+        name: "BEDROCK_BASE_URL",
+        key: "providers.bedrock.base_url",
+        example: "https://bedrock-runtime.us-east-1.amazonaws.com",
+        apply: |c, v| put(&mut endpoint(c, "bedrock").base_url, url(v)),
+    },
+    Variable {
+        name: "BEDROCK_MODEL",
+        key: "providers.bedrock.model",
+        example: "us.anthropic.claude-sonnet-4-6",
+        apply: |c, v| set(&mut endpoint(c, "bedrock").model, v.to_owned()),
+    },
+    Variable {
+        name: "OPENAI_BEDROCK_BASE_URL",
+        key: "providers.openai-bedrock.base_url",
+        example: "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1",
+        apply: |c, v| put(&mut endpoint(c, "openai-bedrock").base_url, url(v)),
+    },
+    Variable {
+        name: "OPENAI_BEDROCK_MODEL",
+        key: "providers.openai-bedrock.model",
+        example: "openai.gpt-oss-120b-1:0",
+        apply: |c, v| set(&mut endpoint(c, "openai-bedrock").model, v.to_owned()),
+    },
+    Variable {
+        name: "ANTHROPIC_BEDROCK_BASE_URL",
+        key: "providers.anthropic-bedrock.base_url",
+        example: "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1",
+        apply: |c, v| put(&mut endpoint(c, "anthropic-bedrock").base_url, url(v)),
+    },
+    Variable {
+        name: "ANTHROPIC_BEDROCK_MODEL",
+        key: "providers.anthropic-bedrock.model",
+        example: "anthropic.claude-sonnet-4-6",
+        apply: |c, v| set(&mut endpoint(c, "anthropic-bedrock").model, v.to_owned()),
+    },
+    Variable {
+        name: "VERTEXAI_API_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut endpoint(c, "vertexai").api_key, secret(v)),
+    },
+    Variable {
+        name: "VERTEXAI_BASE_URL",
+        key: "providers.vertexai.base_url",
+        example: "https://aiplatform.googleapis.com/v1/projects/p/locations/global",
+        apply: |c, v| put(&mut endpoint(c, "vertexai").base_url, url(v)),
+    },
+    Variable {
+        name: "VERTEXAI_MODEL",
+        key: "providers.vertexai.model",
+        example: "gemini-3-flash",
+        apply: |c, v| set(&mut endpoint(c, "vertexai").model, v.to_owned()),
+    },
+    Variable {
+        name: "ANTHROPIC_VERTEX_BASE_URL",
+        key: "providers.anthropic-vertex.base_url",
+        example: "https://aiplatform.googleapis.com/v1/projects/p/locations/global",
+        apply: |c, v| put(&mut endpoint(c, "anthropic-vertex").base_url, url(v)),
+    },
+    Variable {
+        name: "ANTHROPIC_VERTEX_MODEL",
+        key: "providers.anthropic-vertex.model",
+        example: "claude-sonnet-5-5",
+        apply: |c, v| set(&mut endpoint(c, "anthropic-vertex").model, v.to_owned()),
+    },
+    Variable {
+        name: "AWS_BEARER_TOKEN_BEDROCK",
+        key: "",
+        example: "secret",
+        apply: |c, v| each(c, &BEDROCKS, |endpoint| put(&mut endpoint.api_key, secret(v))),
+    },
+    Variable {
+        name: "AWS_DEFAULT_REGION",
+        key: "providers.bedrock.region",
+        example: "us-east-1",
+        apply: |c, v| set(&mut c.aws.region, v.to_owned()),
+    },
+    Variable {
+        name: "AWS_REGION",
+        key: "providers.bedrock.region",
+        example: "us-east-1",
+        apply: |c, v| set(&mut c.aws.region, v.to_owned()),
+    },
+    Variable {
+        name: "AWS_ACCESS_KEY_ID",
+        key: "",
+        example: "AKIA...",
+        apply: |c, v| put(&mut c.aws.access_key_id, secret(v)),
+    },
+    Variable {
+        name: "AWS_SECRET_ACCESS_KEY",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut c.aws.secret_access_key, secret(v)),
+    },
+    Variable {
+        name: "AWS_SESSION_TOKEN",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut c.aws.session_token, secret(v)),
+    },
+    Variable {
+        name: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        key: "",
+        example: "/v2/credentials/x",
+        apply: |c, v| set(&mut c.aws.container_relative_uri, v.to_owned()),
+    },
+    Variable {
+        name: "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        key: "",
+        example: "http://169.254.170.23/v1/credentials",
+        apply: |c, v| set(&mut c.aws.container_full_uri, v.to_owned()),
+    },
+    Variable {
+        name: "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        key: "",
+        example: "secret",
+        apply: |c, v| put(&mut c.aws.container_token, secret(v)),
+    },
+    Variable {
+        name: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        key: "",
+        example: "/var/run/secrets/token",
+        apply: |c, v| set(&mut c.aws.container_token_file, v.into()),
+    },
+    Variable {
+        name: "GOOGLE_APPLICATION_CREDENTIALS",
+        key: "",
+        example: "service-account.json",
+        apply: |c, v| set(&mut c.google_key_file, v.into()),
+    },
+    Variable {
+        name: "GOOGLE_CLOUD_PROJECT",
+        key: "providers.vertexai.project",
+        example: "my-project",
+        apply: |c, v| each(c, &VERTEXES, |endpoint| set(&mut endpoint.project, v.to_owned())),
+    },
+    Variable {
+        name: "GOOGLE_CLOUD_LOCATION",
+        key: "providers.vertexai.location",
+        example: "global",
+        apply: |c, v| each(c, &VERTEXES, |endpoint| set(&mut endpoint.location, v.to_owned())),
     },
     Variable {
         name: "REQUEST_TIMEOUT",
@@ -397,6 +707,13 @@ impl Config {
                 ))
             })?;
         }
+        for endpoint in config.providers.values_mut() {
+            if let Some(value) = endpoint.key_variable.as_deref().and_then(variable) {
+                let name = endpoint.key_variable.as_deref().unwrap_or_default();
+                endpoint.api_key =
+                    secret(value.trim()).map_err(|why| Error::bad_request(format!("`{name}`: {why}")))?;
+            }
+        }
         config.lambda.missing = LAMBDA_VARIABLES.into_iter().filter(|name| variable(name).is_none()).collect();
         Ok(config)
     }
@@ -416,6 +733,7 @@ impl Config {
         let limits = &self.limits;
         for (key, value) in [
             ("limits.request_timeout_s", limits.request_timeout_s),
+            ("limits.first_token_timeout_s", limits.first_token_timeout_s),
             ("limits.stream_idle_timeout_s", limits.stream_idle_timeout_s),
             ("limits.stream_timeout_s", limits.stream_timeout_s),
             ("limits.header_timeout_s", limits.header_timeout_s),
@@ -456,6 +774,10 @@ impl Default for Config {
             generation: Generation::default(),
             providers: BTreeMap::new(),
             lambda: Lambda::default(),
+            net: Net::default(),
+            capabilities: None,
+            aws: Aws::default(),
+            google_key_file: None,
         }
     }
 }
@@ -465,6 +787,7 @@ impl Default for Limits {
         Self {
             max_request_size_mb: 6,
             request_timeout_s: 60,
+            first_token_timeout_s: 60,
             stream_idle_timeout_s: 30,
             stream_timeout_s: 600,
             header_timeout_s: 10,
@@ -486,6 +809,7 @@ impl Default for Generation {
     fn default() -> Self {
         Self {
             provider: None,
+            fallback_providers: Vec::new(),
             max_tokens: 4096,
             temperature: None,
             fallback_extractive: false,
@@ -493,6 +817,18 @@ impl Default for Generation {
             retries: 2,
         }
     }
+}
+
+/// Rows behind AWS's door, and behind Google's: one key opens all.
+const BEDROCKS: [&str; 3] = ["bedrock", "anthropic-bedrock", "openai-bedrock"];
+const VERTEXES: [&str; 2] = ["vertexai", "anthropic-vertex"];
+
+fn each(
+    config: &mut Config,
+    names: &[&str],
+    apply: impl Fn(&mut Endpoint) -> Result<(), String>,
+) -> Result<(), String> {
+    names.iter().try_for_each(|name| apply(endpoint(config, name)))
 }
 
 fn endpoint<'a>(config: &'a mut Config, name: &str) -> &'a mut Endpoint {
@@ -521,6 +857,10 @@ fn number<T: std::str::FromStr + PartialOrd + fmt::Display>(value: &str, range: 
         Ok(number) if range.contains(&number) => Ok(number),
         _ => Err(format!("`{value}` is not a number between {} and {}", range.start(), range.end())),
     }
+}
+
+fn list(value: &str) -> Vec<String> {
+    value.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
 }
 
 fn boolean(value: &str) -> Result<bool, String> {

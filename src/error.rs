@@ -115,6 +115,7 @@ struct Inner {
     retry_after_seconds: Option<u64>,
     refusal: Refusal,
     reached: bool,
+    is_final: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -129,6 +130,7 @@ impl Error {
             retry_after_seconds: None,
             refusal: Refusal::default(),
             reached: true,
+            is_final: false,
             cause: None,
         }))
     }
@@ -193,6 +195,18 @@ impl Error {
     pub fn before_dispatch(mut self) -> Self {
         self.0.reached = false;
         self
+    }
+
+    /// Says that the provider does not want to be asked again.
+    #[must_use]
+    pub fn final_word(mut self) -> Self {
+        self.0.is_final = true;
+        self
+    }
+
+    /// Whether the provider does not want to be asked again.
+    pub fn is_final(&self) -> bool {
+        self.0.is_final
     }
 
     /// What the provider said beside its message.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatRequest, FinishReason, Fold, Message, ResponseFormat, Sampling, Usage};
@@ -12,7 +12,7 @@ use crate::extractive;
 use crate::index::Query;
 use crate::passage::Passage;
 use crate::prompt::{self, Format, Turn};
-use crate::provider::Provider;
+use crate::provider::{Chain, Events};
 
 /// What an answer made of quotes calls its provider and model.
 pub const EXTRACTIVE: &str = "extractive";
@@ -29,6 +29,8 @@ pub struct Question {
     pub provider: Option<String>,
     /// Which model; none is the operator's choice.
     pub model: Option<String>,
+    /// Who is asked when they fail, as `provider` or `provider/model`; none is the operator's choice.
+    pub fallbacks: Option<Vec<String>>,
     /// How to sample.
     pub sampling: Sampling,
     /// Which JSON the answer must be, if any.
@@ -106,11 +108,14 @@ pub enum Piece {
 pub async fn answer(app: &Arc<App>, question: Question, deadline: Instant) -> Result<Answer> {
     let question = Arc::new(question);
     let (mut answer, call) = prepare(app, &question, deadline).await?;
-    let Some((provider, request)) = call else {
+    let Some((chain, request)) = call else {
         return quote(app, &question, answer, deadline).await;
     };
-    match provider.chat(app.client(), &request, deadline).await {
-        Ok(response) => {
+    match chain.chat(app.client(), &request, deadline).await {
+        Ok((response, served)) => {
+            served.provider.clone_into(&mut answer.provider);
+            served.model.clone_into(&mut answer.model);
+            answer.warnings.extend(response.warnings.iter().map(ToString::to_string));
             answer.content = response.text();
             answer.finish_reason = response.finish_reason;
             answer.usage = response.usage;
@@ -135,14 +140,16 @@ pub async fn stream(
     deadline: Instant,
 ) -> Result<impl Stream<Item = Result<Piece>> + Send + use<>> {
     let question = Arc::new(question);
-    let (answer, call) = prepare(app, &question, deadline).await?;
-    let Some((provider, request)) = call else {
+    let (mut answer, call) = prepare(app, &question, deadline).await?;
+    let Some((chain, request)) = call else {
         return Ok(whole(quote(app, &question, answer, deadline).await?).left_stream());
     };
-    match open(app, &provider, &request, deadline).await {
-        Ok((first, events)) => {
-            let events = futures_util::stream::iter(first.into_iter().map(Ok)).chain(events);
-            Ok(pieces(answer, question.max_chars, events.boxed()).right_stream())
+    match chain.stream(app.client(), &request, deadline).await {
+        Ok((events, served, warning)) => {
+            served.provider.clone_into(&mut answer.provider);
+            served.model.clone_into(&mut answer.model);
+            answer.warnings.extend(warning.map(|warning| warning.to_string()));
+            Ok(pieces(answer, question.max_chars, events).right_stream())
         }
         Err(error) => Ok(whole(fall_back(app, &question, answer, error, deadline).await?).left_stream()),
     }
@@ -196,18 +203,17 @@ fn require_source(app: &App, prefix: &str) -> Result<()> {
 }
 
 /// Decides who answers, retrieves, and builds the request. Refuses before it searches.
-async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Result<(Answer, Option<(Provider, ChatRequest)>)> {
+async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Result<(Answer, Option<(Chain, ChatRequest)>)> {
     let generation = &app.config().generation;
     let mut sampling = question.sampling.clone();
     let json = !question.response_format.is_text() || question.format == Format::Json;
     let name = question.provider.as_deref().or(generation.provider.as_deref());
-    let provider = name.map(|name| app.provider(name)).transpose()?;
+    let model = question.model.as_deref();
+    let chain = name.map(|name| app.chain(name, model, question.fallbacks.as_deref())).transpose()?;
     let mut answer = Answer::default();
-    match &provider {
-        Some(provider) => {
-            provider.name().clone_into(&mut answer.provider);
-            provider.model(question.model.as_deref())?.clone_into(&mut answer.model);
-            answer.warnings = provider.fit(&mut sampling)?;
+    match &chain {
+        Some(chain) => {
+            (answer.provider, answer.model) = chain.first();
             sampling.max_tokens = sampling.max_tokens.or(Some(generation.max_tokens));
             sampling.temperature = sampling.temperature.or(generation.temperature);
         }
@@ -233,7 +239,7 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
             answer.warnings.push("this service has no embedding model: the sources were found by words only".into());
         }
     }
-    let Some(provider) = provider else { return Ok((answer, None)) };
+    let Some(chain) = chain else { return Ok((answer, None)) };
     let format = if json { Format::Json } else { question.format };
     let turn =
         Turn { prompt: &question.prompt, system_prompt: question.system_prompt.as_deref(), context: &question.context, format };
@@ -252,7 +258,7 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
         ));
         answer.passages.truncate(used);
     }
-    Ok((answer, Some((provider, request))))
+    Ok((answer, Some((chain, request))))
 }
 
 /// Answers with quotes.
@@ -297,26 +303,6 @@ async fn fall_back(
     answer.fallback = Some(Fallback { provider, code: error.code().as_str(), message: error.message().to_owned() });
     // A provider that used up all the time must not take the quotes with it.
     quote(app, question, answer, deadline.max(Instant::now() + std::time::Duration::from_secs(5))).await
-}
-
-type Events = futures_util::stream::BoxStream<'static, Result<ChatEvent>>;
-
-/// Opens the provider's stream and waits for its first text or its end.
-async fn open(app: &Arc<App>, provider: &Provider, request: &ChatRequest, deadline: Instant) -> Result<(Vec<ChatEvent>, Events)> {
-    let mut events = provider.stream(app.client(), request, deadline).await?.boxed();
-    let mut first = Vec::new();
-    loop {
-        let late = || {
-            Error::new(Code::Timeout, "the provider did not begin to answer in time")
-                .from_provider(provider.name(), &request.model)
-        };
-        let Some(event) = timeout_at(deadline, events.next()).await.map_err(|_| late())? else { break };
-        first.push(event?);
-        if matches!(first.last(), Some(ChatEvent::Text(_) | ChatEvent::Finish(_))) {
-            break;
-        }
-    }
-    Ok((first, events))
 }
 
 /// A finished answer as a stream: its words, then its end.
@@ -373,6 +359,7 @@ impl Outgoing {
         self.events = None;
         let response = std::mem::take(&mut self.seen).finish();
         let mut answer = std::mem::take(&mut self.answer);
+        answer.warnings.extend(response.warnings.iter().map(ToString::to_string));
         answer.content = response.text();
         answer.finish_reason = reason;
         answer.usage = response.usage;

@@ -1,31 +1,47 @@
 //! How a request is signed, independent of what it says.
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use std::sync::Arc;
 
-use super::Request;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+use super::aws::Signer;
+use super::google::Tokens;
+use super::{Client, Request};
 use crate::config::Secret;
 use crate::error::{Code, Error, Result};
 
 /// One way to sign.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Auth {
     /// Nothing: a server of one's own.
     None,
     /// `Authorization: Bearer`.
     Bearer(Secret),
+    /// The key in a header of its own.
+    Header(HeaderName, Secret),
+    /// AWS Signature Version 4.
+    Aws(Arc<Signer>),
+    /// An OAuth token of Google's.
+    Google(Arc<Tokens>),
 }
 
 impl Auth {
-    /// Adds the signature to the request.
+    /// Adds the signature to the request, which must not change after that.
     ///
     /// # Errors
-    /// The key has characters that no header may have.
-    pub fn sign(&self, request: &mut Request) -> Result<()> {
-        let Self::Bearer(key) = self else { return Ok(()) };
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+    /// The key has characters that no header may have, or none could be got.
+    pub async fn sign(&self, client: &Client, request: &mut Request) -> Result<()> {
+        let (name, value) = match self {
+            Self::None => return Ok(()),
+            Self::Bearer(key) => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+            Self::Header(name, key) => (name.clone(), key.expose().to_owned()),
+            Self::Aws(signer) => return signer.sign(client, request).await,
+            Self::Google(tokens) => (AUTHORIZATION, format!("Bearer {}", tokens.token(client).await?.expose())),
+        };
+        let mut value = HeaderValue::from_str(&value)
             .map_err(|_| Error::new(Code::Authentication, "the provider's key has characters that no header may have"))?;
         value.set_sensitive(true);
-        request.headers.insert(AUTHORIZATION, value);
+        request.headers.insert(name, value);
         Ok(())
     }
 }

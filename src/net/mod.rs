@@ -1,15 +1,21 @@
-//! The one HTTP client: timeouts, retries, size limits, signing. Nothing else opens sockets outward.
+//! The one HTTP client: timeouts, size limits, signing. Nothing else opens sockets outward.
 //!
-//! Redirects are off: a key must not follow one to another host. A request is repeated only while nothing of its answer has been
-//! seen, and only where the other side cannot have begun one: no connection, 429, 503.
+//! Redirects are off: a key must not follow one to another host. Whether a request is repeated is for the provider room to say, which
+//! knows what a refusal means; here each call is one attempt.
 
 pub mod auth;
+pub mod aws;
+pub mod event_stream;
+pub mod google;
+pub mod guard;
+mod sigv4;
 pub mod sse;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -22,7 +28,7 @@ use crate::error::{Code, Error, Result};
 /// Bytes of one answer; a provider that sends more is broken.
 const MAX_REPLY_BYTES: usize = 32 << 20;
 /// The longest wait that a provider may ask of us before we pass its refusal on.
-const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
+pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF_MS: u64 = 250;
 
@@ -30,14 +36,18 @@ const FIRST_BACKOFF_MS: u64 = 250;
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
+    egress: Option<Arc<[String]>>,
     retries: u32,
+    first_token: Duration,
     idle: Duration,
     stream: Duration,
 }
 
-/// What is sent. Always a POST of JSON.
+/// What is sent.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// `POST` of JSON, unless said otherwise.
+    pub method: Method,
     /// Where to.
     pub url: Url,
     /// Beside `content-type`.
@@ -66,6 +76,7 @@ pub struct Incoming {
     response: reqwest::Response,
     idle: Duration,
     end: Instant,
+    seen: usize,
 }
 
 impl Request {
@@ -73,7 +84,12 @@ impl Request {
     pub fn new(url: Url, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { url, headers, body: body.into() }
+        Self { method: Method::POST, url, headers, body: body.into() }
+    }
+
+    /// A GET of `url`.
+    pub fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() }
     }
 }
 
@@ -90,18 +106,11 @@ impl Client {
     /// # Errors
     /// The system has no usable TLS roots.
     pub fn new(config: &Config) -> Result<Self> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("omni-llm/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(50))
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|cause| {
-                Error::internal("the HTTP client cannot be built; are CA certificates installed?").caused_by(cause)
-            })?;
+        let allowed = &config.net.allowed_hosts;
         Ok(Self {
-            http,
+            http: build(builder())?,
+            egress: (!allowed.is_empty()).then(|| allowed.as_slice().into()),
+            first_token: Duration::from_secs(config.limits.first_token_timeout_s),
             retries: config.generation.retries,
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
             stream: Duration::from_secs(config.limits.stream_timeout_s),
@@ -113,8 +122,8 @@ impl Client {
     /// # Errors
     /// No connection, nothing by `deadline`, or more than 32 MiB. An HTTP status is not an error here.
     pub async fn send(&self, request: &Request, deadline: Instant) -> Result<Reply> {
-        let response = self.dispatch(request, deadline).await?;
-        collect(Incoming::new(response, Duration::MAX, deadline)).await
+        let response = self.dispatch(&self.http, request, deadline).await?;
+        Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
     /// Sends and waits for the head of the answer. Dropping the result closes the connection.
@@ -122,33 +131,76 @@ impl Client {
     /// # Errors
     /// As [`Self::send`].
     pub async fn stream(&self, request: &Request, deadline: Instant) -> Result<Incoming> {
-        let response = self.dispatch(request, deadline).await?;
+        let response = self.dispatch(&self.http, request, deadline).await?;
         Ok(Incoming::new(response, self.idle, Instant::now() + self.stream))
     }
 
-    async fn dispatch(&self, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
-        for attempt in 0.. {
-            let sending = self.http.post(request.url.clone()).headers(request.headers.clone()).body(request.body.clone()).send();
-            let outcome = timeout_at(deadline, sending).await.map_err(|_| timed_out())?;
-            let wait = match &outcome {
-                Err(cause) if cause.is_connect() => Some(backoff(attempt)),
-                Ok(response) if is_busy(response) => retry_after(response.headers()).or_else(|| Some(backoff(attempt))),
-                _ => None,
-            };
-            match wait {
-                Some(wait) if attempt < self.retries && wait <= MAX_RETRY_WAIT && Instant::now() + wait < deadline => {
-                    tokio::time::sleep(wait).await;
-                }
-                _ => return outcome.map_err(unreachable),
-            }
+    /// As [`Self::send`], past any proxy: to those who hand out keys to whoever is on their network.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) async fn send_inside(&self, request: &Request, deadline: Instant) -> Result<Reply> {
+        // Asked for once an hour at most, so it is not kept.
+        let inside = build(builder().no_proxy())?;
+        let response = self.dispatch(&inside, request, deadline).await?;
+        Incoming::new(response, self.idle, deadline).whole(deadline).await
+    }
+
+    /// Further attempts that the operator allows.
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// How long a streamed answer may take to begin.
+    pub fn first_token(&self) -> Duration {
+        self.first_token
+    }
+
+    async fn dispatch(&self, http: &reqwest::Client, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
+        // Keys come from addresses of AWS's and Google's own, not from a provider.
+        let outside = std::ptr::eq(http, &raw const self.http);
+        if let (Some(hosts), Some(host), true) = (&self.egress, request.url.host_str(), outside)
+            && !hosts.iter().any(|allowed| allows(allowed, host))
+        {
+            let message = format!("`{host}` is not among `net.allowed_hosts`; the operator has to add it");
+            return Err(Error::internal(message).before_dispatch());
         }
-        Err(Error::internal("no attempt was made"))
+        let sending = http
+            .request(request.method.clone(), request.url.clone())
+            .headers(request.headers.clone())
+            .body(request.body.clone())
+            .send();
+        timeout_at(deadline, sending).await.map_err(|_| timed_out())?.map_err(unreachable)
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("omni-llm/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(Duration::from_secs(50))
+        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .tcp_nodelay(true)
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    builder
+        .build()
+        .map_err(|cause| Error::internal("the HTTP client cannot be built; are CA certificates installed?").caused_by(cause))
+}
+
+/// Whether a host is the allowed one, or below it where that begins with `*.`.
+fn allows(allowed: &str, host: &str) -> bool {
+    match allowed.strip_prefix('*') {
+        Some(end) => host.len() > end.len() && host.to_ascii_lowercase().ends_with(&end.to_ascii_lowercase()),
+        None => allowed.eq_ignore_ascii_case(host),
     }
 }
 
 impl Incoming {
     fn new(response: reqwest::Response, idle: Duration, end: Instant) -> Self {
-        Self { status: response.status().as_u16(), headers: response.headers().clone(), response, idle, end }
+        Self { status: response.status().as_u16(), headers: response.headers().clone(), response, idle, end, seen: 0 }
     }
 
     /// Whether the status is 2xx.
@@ -156,46 +208,33 @@ impl Incoming {
         (200..300).contains(&self.status)
     }
 
-    /// Waits for the rest of the body.
+    /// Waits for the rest of the body until `deadline`.
     ///
     /// # Errors
     /// The connection broke, time ran out, or the body is over 32 MiB.
-    pub async fn whole(self) -> Result<Reply> {
-        collect(self).await
-    }
-
-    /// The body as it comes: each wait is bounded, and so is the whole.
-    pub fn bytes(self) -> impl Stream<Item = Result<Bytes>> + Send {
-        futures_util::stream::try_unfold((self, 0usize), |(mut incoming, seen)| async move {
-            let Some(bytes) = incoming.next().await? else { return Ok(None) };
-            let seen = seen + bytes.len();
-            if seen > MAX_REPLY_BYTES {
-                return Err(too_large());
-            }
-            Ok(Some((bytes, (incoming, seen))))
-        })
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        let until = Instant::now().checked_add(self.idle).map_or(self.end, |idle| idle.min(self.end));
-        match timeout_at(until, self.response.chunk()).await {
-            Ok(chunk) => {
-                chunk.map_err(|cause| Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause))
-            }
-            Err(_) => Err(timed_out()),
+    pub async fn whole(mut self, deadline: Instant) -> Result<Reply> {
+        let mut body = Vec::new();
+        while let Some(bytes) = self.chunk(Some(deadline)).await? {
+            body.extend_from_slice(&bytes);
         }
+        Ok(Reply { status: self.status, headers: self.headers, body: body.into() })
     }
-}
 
-async fn collect(mut incoming: Incoming) -> Result<Reply> {
-    let mut body = Vec::new();
-    while let Some(bytes) = incoming.next().await? {
-        if body.len() + bytes.len() > MAX_REPLY_BYTES {
+    /// The next piece of the body: by `until`, else within the time that a stream may be silent, and in any case before its end.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    pub async fn chunk(&mut self, until: Option<Instant>) -> Result<Option<Bytes>> {
+        let until = until.unwrap_or_else(|| (Instant::now() + self.idle).min(self.end));
+        let chunk = timeout_at(until, self.response.chunk()).await.map_err(|_| timed_out())?;
+        let chunk =
+            chunk.map_err(|cause| Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause))?;
+        self.seen += chunk.as_ref().map_or(0, Bytes::len);
+        if self.seen > MAX_REPLY_BYTES {
             return Err(too_large());
         }
-        body.extend_from_slice(&bytes);
+        Ok(chunk)
     }
-    Ok(Reply { status: incoming.status, headers: incoming.headers, body: body.into() })
 }
 
 fn timed_out() -> Error {
@@ -208,13 +247,11 @@ fn too_large() -> Error {
 
 /// The URL is left out of the public text: it is the operator's.
 fn unreachable(cause: reqwest::Error) -> Error {
-    let message = if cause.is_connect() { "the provider cannot be reached" } else { "the provider broke the connection off" };
-    Error::new(Code::ProviderError, message).caused_by(cause.without_url())
-}
-
-fn is_busy(response: &reqwest::Response) -> bool {
-    let refused = response.headers().get("x-should-retry").is_some_and(|value| value.as_bytes() == b"false");
-    matches!(response.status().as_u16(), 429 | 503) && !refused
+    if cause.is_connect() {
+        let error = Error::new(Code::ProviderError, "the provider cannot be reached");
+        return error.caused_by(cause.without_url()).before_dispatch();
+    }
+    Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause.without_url())
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -225,7 +262,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Doubles from a quarter of a second; up to half of it is random, so that clients do not come back together.
-fn backoff(attempt: u32) -> Duration {
+pub fn backoff(attempt: u32) -> Duration {
     let full = FIRST_BACKOFF_MS << attempt.min(5);
     let random = u64::from(random_bytes::<1>()[0]);
     Duration::from_millis(full / 2 + full * random / 512)

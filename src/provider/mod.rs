@@ -1,125 +1,115 @@
 //! Who can be asked. A provider is a row of data; only a dialect is code.
 //!
-//! Dialects are pure: they write requests and read answers. The two functions here that do I/O, [`Provider::chat`] and
-//! [`Provider::stream`], are the same for all of them.
+//! Dialects are pure: they write requests and read answers. What does I/O, [`Provider::chat`] and [`Provider::stream`], is the same
+//! for all of them: fit the request to the model, write it, sign it, send it, read the answer, and try again where that cannot show.
 
+mod anthropic;
+mod bedrock;
+mod body;
+pub mod capability;
+mod chain;
+mod cohere;
+mod dialect;
+pub mod embed;
+mod failure;
+mod fit;
+mod gemini;
 mod openai;
+mod retry;
+mod row;
+mod stream;
+mod turn;
 
-use futures_util::{Stream, StreamExt as _};
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{HeaderName, HeaderValue};
+use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Sampling, unfold};
-use crate::config::Endpoint;
+use self::capability::{Capabilities, Rules};
+pub use self::chain::{Attempt, Chain, Served};
+pub use self::dialect::{Decoder, Dialect};
+use self::failure::{Refused, failure};
+use self::fit::{Fitted, fit};
+use self::retry::{Health, Retry};
+pub use self::row::{AuthKind, PRESETS, Preset, preset};
+pub use self::stream::Events;
+use crate::chat::{ChatRequest, ChatResponse, Warning};
+use crate::config::{Config, Endpoint};
 use crate::error::{Code, Error, Result};
-use crate::net::{Auth, Client, Request, sse};
+use crate::net::aws::Signer;
+use crate::net::google::Tokens;
+use crate::net::{Auth, Client, Reply, Request, guard};
 
-/// What is known of a provider before the operator says anything.
-#[derive(Debug)]
-pub struct Preset {
-    /// Its name in requests.
-    pub name: &'static str,
-    /// Where it is; none is for the operator to say.
-    pub base_url: Option<&'static str>,
-    /// The variable that overrides `base_url`.
-    pub url_variable: &'static str,
-    /// The variable that holds its key.
-    pub key_variable: &'static str,
-    /// The variable that names the model asked by default.
-    pub model_variable: &'static str,
-    /// Whether it answers nobody without a key.
-    pub needs_key: bool,
-    dialect: Dialect,
-    quirks: Quirks,
-}
-
-/// Every provider of this build.
-pub const PRESETS: &[Preset] = &[
-    Preset {
-        name: "openai",
-        base_url: Some("https://api.openai.com/v1"),
-        url_variable: "OPENAI_BASE_URL",
-        key_variable: "OPENAI_API_KEY",
-        model_variable: "OPENAI_MODEL",
-        needs_key: true,
-        dialect: Dialect::OpenAi,
-        quirks: Quirks { top_k: false, max_completion_tokens: true, stop_sequences: 4 },
-    },
-    // Any server that speaks OpenAI's dialect: llama.cpp, vLLM, Ollama, a company's own gateway.
-    Preset {
-        name: "custom",
-        base_url: None,
-        url_variable: "CUSTOM_BASE_URL",
-        key_variable: "CUSTOM_API_KEY",
-        model_variable: "CUSTOM_MODEL",
-        needs_key: false,
-        dialect: Dialect::OpenAi,
-        quirks: Quirks { top_k: true, max_completion_tokens: false, stop_sequences: 16 },
-    },
-];
-
-/// How a provider's JSON looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dialect {
-    OpenAi,
-}
-
-/// Where a provider differs from its dialect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Quirks {
-    /// Takes `top_k`.
-    top_k: bool,
-    /// Wants `max_completion_tokens` in the place of `max_tokens`.
-    max_completion_tokens: bool,
-    /// Stop sequences that it takes.
-    stop_sequences: usize,
-}
-
-/// A provider that is ready to be asked.
+/// A provider that is ready to be asked. Cloning shares what is known of its health.
 #[derive(Debug, Clone)]
 pub struct Provider {
+    name: Arc<str>,
     preset: &'static Preset,
     base_url: Url,
     auth: Auth,
     model: Option<String>,
+    headers: Arc<[(HeaderName, HeaderValue)]>,
+    rules: Arc<Rules>,
+    health: Arc<Health>,
 }
+
+/// A request as it goes out, unsigned.
+#[derive(Debug)]
+pub struct Written {
+    /// Where to, with what, and which headers.
+    pub request: Request,
+    /// The body before it became bytes.
+    pub body: Value,
+    /// What was dropped, renamed or changed.
+    pub warnings: Vec<Warning>,
+    fitted: Fitted,
+}
+
+/// A model is one segment of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Provider {
     /// Joins what is known of `name` with what the operator said.
     ///
     /// # Errors
     /// No such provider, or its key or address is missing; the text names the variable.
-    pub fn open(name: &str, endpoint: Option<&Endpoint>) -> Result<Self> {
-        let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else {
-            let known: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
-            return Err(Error::bad_request(format!("`{name}`: no such provider; there are {}", known.join(", "))));
-        };
-        let base_url = endpoint.and_then(|endpoint| endpoint.base_url.as_deref()).or(preset.base_url).ok_or_else(|| {
-            Error::bad_request(format!(
-                "`model_provider`: `{name}` has no address; set `{}` where the service runs",
-                preset.url_variable
-            ))
-        })?;
-        let mut base_url =
-            Url::parse(base_url).map_err(|cause| Error::bad_request(format!("`{}`: not a URL: {cause}", preset.url_variable)))?;
-        if !base_url.path().ends_with('/') {
-            base_url.set_path(&format!("{}/", base_url.path()));
-        }
-        let auth = match endpoint.and_then(|endpoint| endpoint.api_key.clone()) {
-            Some(key) => Auth::Bearer(key),
-            None if preset.needs_key => {
-                let message =
-                    format!("`model_provider`: `{name}` needs a key; set `{}` where the service runs", preset.key_variable);
-                return Err(Error::new(Code::Authentication, message).from_provider(name, ""));
-            }
-            None => Auth::None,
-        };
-        Ok(Self { preset, base_url, auth, model: endpoint.and_then(|endpoint| endpoint.model.clone()) })
+    pub fn open(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Self> {
+        let none = Endpoint::default();
+        let endpoint = config.providers.get(name).unwrap_or(&none);
+        let preset = row(name, endpoint)?;
+        let base_url = address(name, preset, endpoint, config)?;
+        let auth = auth(name, preset, endpoint, config)?;
+        let own = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers = preset.headers.iter().copied().chain(own).map(|(header, value)| {
+            let pair = (HeaderName::try_from(header).ok(), HeaderValue::try_from(value).ok());
+            let (Some(header), Some(value)) = pair else {
+                return Err(Error::bad_request(format!("`providers.{name}.headers.{header}`: no header can be so")));
+            };
+            Ok((header, value))
+        });
+        Ok(Self {
+            name: name.into(),
+            preset,
+            base_url,
+            auth,
+            model: endpoint.model.clone(),
+            headers: headers.collect::<Result<Vec<_>>>()?.into(),
+            rules: Arc::clone(rules),
+            health: Arc::default(),
+        })
     }
 
     /// Its name in requests.
-    pub fn name(&self) -> &'static str {
-        self.preset.name
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How its JSON looks.
+    pub fn dialect(&self) -> Dialect {
+        self.preset.dialect
     }
 
     /// The model to ask: the caller's, else the operator's.
@@ -128,31 +118,21 @@ impl Provider {
     /// Neither named one.
     pub fn model<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
         asked.or(self.model.as_deref()).ok_or_else(|| {
-            let (name, variable) = (self.preset.name, self.preset.model_variable);
+            let (name, variable) = (&self.name, self.preset.model_variable);
             Error::bad_request(format!(
                 "`model_name`: missing, and `{name}` has no model by default; name one, or set `{variable}`"
             ))
         })
     }
 
-    /// Fits `sampling` to what this provider takes and says what was left out.
+    /// What one of its models accepts.
     ///
     /// # Errors
-    /// Something cannot be left out without changing the answer's meaning.
-    pub fn fit(&self, sampling: &mut Sampling) -> Result<Vec<String>> {
-        let most = self.preset.quirks.stop_sequences;
-        if sampling.stop_sequences.len() > most {
-            let count = sampling.stop_sequences.len();
-            return Err(Error::bad_request(format!(
-                "`model_config.stop_sequences`: {count} texts, but `{}` takes at most {most}",
-                self.preset.name
-            )));
-        }
-        if sampling.top_k.is_some() && !self.preset.quirks.top_k {
-            sampling.top_k = None;
-            return Ok(vec![format!("`model_config.top_k`: `{}` does not take it; it was left out", self.preset.name)]);
-        }
-        Ok(Vec::new())
+    /// A rule of the operator's is wrong.
+    pub fn capabilities(&self, model: &str) -> Result<Arc<Capabilities>> {
+        // Operators' rows have the rules of the row that they are like, and then their own.
+        let known = if preset(&self.name).is_some() { &*self.name } else { self.preset.name };
+        self.rules.find(known, self.preset.dialect.as_str(), model)
     }
 
     /// Asks and waits for the whole answer.
@@ -160,134 +140,214 @@ impl Provider {
     /// # Errors
     /// The provider refused, failed, or did not answer by `deadline`; the error names it and the model.
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<ChatResponse> {
-        let outcome = async {
-            let reply = client.send(&self.request(request, false)?, deadline).await?;
-            if (200..300).contains(&reply.status) {
-                return openai::decode(&reply.body);
+        let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
+        let mut retry = Retry::new(client.retries(), deadline);
+        loop {
+            match self.once(client, &written, deadline).await {
+                Ok(mut answer) => {
+                    self.health.good();
+                    answer.warnings.splice(0..0, written.warnings);
+                    return Ok(answer);
+                }
+                Err(error) => retry.after(error).await.map_err(|error| self.fail(error, request))?,
             }
-            Err(openai::error(reply.status, &reply.body, reply.retry_after_seconds()))
-        };
-        outcome.await.map_err(|error| self.blame(error, request))
-    }
-
-    /// Asks and hands the answer on as it comes. Dropping the stream ends the call.
-    ///
-    /// # Errors
-    /// As [`Self::chat`], up to the head of the answer; later failures are items of the stream, and its last.
-    pub async fn stream(
-        &self,
-        client: &Client,
-        request: &ChatRequest,
-        deadline: Instant,
-    ) -> Result<impl Stream<Item = Result<ChatEvent>> + Send + use<>> {
-        let opened = async {
-            let incoming = client.stream(&self.request(request, true)?, deadline).await?;
-            let content_type = incoming.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-            let is_stream = sse::is_event_stream(content_type);
-            if incoming.is_success() && is_stream {
-                return Ok(events(incoming.bytes()).left_stream());
-            }
-            let (success, reply) = (incoming.is_success(), incoming.whole().await?);
-            if !success {
-                return Err(openai::error(reply.status, &reply.body, reply.retry_after_seconds()));
-            }
-            // A server that does not stream answers whole.
-            let answer = openai::decode(&reply.body)?;
-            Ok(futures_util::stream::iter(unfold(answer).into_iter().map(Ok)).right_stream())
-        };
-        let (name, model) = (self.preset.name, request.model.clone());
-        let stream = opened.await.map_err(|error| self.blame(error, request))?;
-        Ok(stream.map(move |event| event.map_err(|error| error.from_provider(name, &model))))
-    }
-
-    fn request(&self, request: &ChatRequest, stream: bool) -> Result<Request> {
-        let (path, body) = match self.preset.dialect {
-            Dialect::OpenAi => (openai::PATH, openai::encode(request, &self.preset.quirks, stream)?),
-        };
-        let url = self.base_url.join(path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))?;
-        let mut request = Request::new(url, body);
-        self.auth.sign(&mut request)?;
-        Ok(request)
-    }
-
-    fn blame(&self, error: Error, request: &ChatRequest) -> Error {
-        error.from_provider(self.preset.name, &request.model)
-    }
-}
-
-/// Bytes to events. The decoder is asked for the end when the bytes end, so a cut stream is an error.
-fn events(bytes: impl Stream<Item = Result<bytes::Bytes>> + Send) -> impl Stream<Item = Result<ChatEvent>> + Send {
-    let (mut parser, mut decoder) = (sse::Parser::default(), openai::Decoder::default());
-    let mut failed = false;
-    bytes
-        .map(Some)
-        .chain(futures_util::stream::once(std::future::ready(None)))
-        .map(move |piece| {
-            if failed {
-                return Vec::new();
-            }
-            let mut items = Vec::new();
-            let outcome = match piece {
-                Some(bytes) => bytes.and_then(|bytes| {
-                    for frame in parser.push(&bytes)? {
-                        items.extend(decoder.frame(&frame.data)?.into_iter().map(Ok));
-                    }
-                    Ok(())
-                }),
-                None => decoder.finish().map(|event| items.extend(event.map(Ok))),
-            };
-            if let Err(error) = outcome {
-                failed = true;
-                items.push(Err(error));
-            }
-            items
-        })
-        .flat_map(futures_util::stream::iter)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Secret;
-
-    #[test]
-    fn what_is_missing_is_named() {
-        let message = |name, endpoint: Option<&Endpoint>| Provider::open(name, endpoint).unwrap_err().message().to_owned();
-        assert_eq!(
-            message("openai", None),
-            "`model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs"
-        );
-        assert_eq!(
-            message("custom", None),
-            "`model_provider`: `custom` has no address; set `CUSTOM_BASE_URL` where the service runs"
-        );
-        assert_eq!(message("opnai", None), "`opnai`: no such provider; there are `openai`, `custom`");
-        let endpoint = Endpoint { api_key: Some(Secret::new("k")), ..Endpoint::default() };
-        let provider = Provider::open("openai", Some(&endpoint)).unwrap();
-        let expected = "`model_name`: missing, and `openai` has no model by default; name one, or set `OPENAI_MODEL`";
-        assert_eq!(provider.model(None).unwrap_err().message(), expected);
-        assert_eq!(provider.model(Some("m")).unwrap(), "m");
-    }
-
-    #[test]
-    fn the_address_is_joined_with_or_without_a_slash() {
-        for base in ["http://h:1/v1", "http://h:1/v1/"] {
-            let endpoint = Endpoint { base_url: Some(base.into()), ..Endpoint::default() };
-            let provider = Provider::open("custom", Some(&endpoint)).unwrap();
-            let request = ChatRequest { model: "m".into(), ..ChatRequest::default() };
-            assert_eq!(provider.request(&request, false).unwrap().url.as_str(), "http://h:1/v1/chat/completions");
         }
     }
 
-    #[test]
-    fn what_a_provider_does_not_take_is_said() {
-        let endpoint = Endpoint { api_key: Some(Secret::new("k")), ..Endpoint::default() };
-        let provider = Provider::open("openai", Some(&endpoint)).unwrap();
-        let mut sampling = Sampling { top_k: Some(40), ..Sampling::default() };
-        assert_eq!(provider.fit(&mut sampling).unwrap(), ["`model_config.top_k`: `openai` does not take it; it was left out"]);
-        assert_eq!(sampling.top_k, None);
-        sampling.stop_sequences = vec!["x".into(); 5];
-        let message = provider.fit(&mut sampling).unwrap_err().message().to_owned();
-        assert_eq!(message, "`model_config.stop_sequences`: 5 texts, but `openai` takes at most 4");
+    /// Asks and hands the answer on as it comes. Nothing is handed out before the first content, so a failure until then is tried
+    /// again or an error, and not half an answer. Dropping the stream ends the call.
+    ///
+    /// # Errors
+    /// As [`Self::chat`], up to the first content; later failures are items of the stream, and its last.
+    pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Events> {
+        let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
+        let mut retry = Retry::new(client.retries(), deadline);
+        loop {
+            match stream::open(self, client, request, &written, deadline).await {
+                Ok(events) => {
+                    self.health.good();
+                    return Ok(events);
+                }
+                Err(error) => retry.after(error).await.map_err(|error| self.fail(error, request))?,
+            }
+        }
+    }
+
+    /// Writes the request without sending or signing it.
+    ///
+    /// # Errors
+    /// It cannot be written for this model without changing what is asked.
+    pub fn write(&self, request: &ChatRequest, stream: bool) -> Result<Written> {
+        let caps = self.capabilities(&request.model)?;
+        let who = format!("{}/{}", self.name, request.model);
+        let fitted = fit(request, &caps, &who, stream)?;
+        let mut warnings = fitted.warnings.clone();
+        let mut body = self.preset.dialect.encode(&fitted.request, &caps, stream, &mut warnings)?;
+        if !self.preset.model_in_body {
+            body.0.shift_remove("model");
+        }
+        for (name, value) in self.preset.body {
+            body.set(name, *value);
+        }
+        let path = if stream { self.preset.stream_path } else { self.preset.path };
+        let body = Value::Object(body.0);
+        let bytes = serde_json::to_vec(&body).map_err(|cause| Error::internal("the request cannot be written").caused_by(cause))?;
+        let mut out = Request::new(self.url(path, &request.model)?, bytes);
+        for (name, value) in self.headers.iter() {
+            out.headers.insert(name.clone(), value.clone());
+        }
+        for (name, value) in &request.headers {
+            match self.forwarded(name, value, &caps) {
+                Some((name, value)) => {
+                    out.headers.insert(name, value);
+                }
+                None => warnings.push(Warning::dropped(format!("headers.{name}"), format!("`{}` does not take it", self.name))),
+            }
+        }
+        warnings.dedup();
+        Ok(Written { request: out, body, warnings, fitted })
+    }
+
+    /// A header of the caller's, as far as the row lets it through.
+    fn forwarded(&self, name: &str, value: &str, caps: &Capabilities) -> Option<(HeaderName, HeaderValue)> {
+        if !self.preset.forwards.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        let taken = |flag: &&str| caps.betas.iter().any(|known| known == "*" || known == flag);
+        let value = if name.eq_ignore_ascii_case("anthropic-beta") {
+            value.split(',').map(str::trim).filter(taken).collect::<Vec<_>>().join(",")
+        } else {
+            value.to_owned()
+        };
+        let pair = (HeaderName::try_from(name).ok()?, HeaderValue::try_from(value.as_str()).ok()?);
+        (!value.is_empty()).then_some(pair)
+    }
+
+    /// One attempt at a whole answer.
+    async fn once(&self, client: &Client, written: &Written, deadline: Instant) -> Result<ChatResponse> {
+        let mut request = written.request.clone();
+        self.auth.sign(client, &mut request).await?;
+        let reply = client.send(&request, deadline).await?;
+        if !(200..300).contains(&reply.status) {
+            return Err(self.preset.refusal(&reply));
+        }
+        let mut answer = self.preset.dialect.decode(&reply.body)?;
+        written.fitted.restore_all(&mut answer);
+        Ok(answer)
+    }
+
+    fn url(&self, path: &str, model: &str) -> Result<Url> {
+        let model = model.strip_prefix("models/").filter(|_| self.preset.dialect == Dialect::Gemini).unwrap_or(model);
+        if model.is_empty() || model.bytes().all(|byte| byte == b'.') || model.len() > 2048 {
+            return Err(Error::new(Code::InvalidModel, "`model`: no model is called so"));
+        }
+        let path = path.replace("{model}", &utf8_percent_encode(model, SEGMENT).to_string());
+        self.base_url.join(&path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))
+    }
+
+    fn fail(&self, error: Error, request: &ChatRequest) -> Error {
+        self.health.bad(&error);
+        self.blame(error, request)
+    }
+
+    fn blame(&self, error: Error, request: &ChatRequest) -> Error {
+        error.from_provider(&self.name, &request.model)
     }
 }
+
+impl Preset {
+    /// What a reply of another status than 2xx means.
+    pub fn refusal(&self, reply: &Reply) -> Error {
+        let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
+        let ids = ["x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id"];
+        let refused = Refused {
+            provider: self.name,
+            status: reply.status,
+            kind: header("x-amzn-errortype"),
+            retry_after_seconds: reply.retry_after_seconds(),
+            request_id: ids.into_iter().find_map(header),
+        };
+        let body = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let error = failure(&refused, &body);
+        match header("x-should-retry") {
+            Some("false") => error.final_word(),
+            _ => error,
+        }
+    }
+}
+
+/// The row that `name` means: ours, or the one that the operator says it is like.
+fn row(name: &str, endpoint: &Endpoint) -> Result<&'static Preset> {
+    let known = endpoint.like.as_deref().unwrap_or(name);
+    preset(known).ok_or_else(|| {
+        let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
+        let field = if endpoint.like.is_some() { format!("`providers.{name}.like`: ") } else { String::new() };
+        Error::bad_request(format!("{field}`{known}`: no such provider; there are {}", names.join(", ")))
+    })
+}
+
+/// Where the provider is, with what the operator said filled in.
+fn address(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Url> {
+    let given = endpoint.base_url.as_deref().unwrap_or(preset.base_url);
+    if given.is_empty() {
+        let variable = preset.url_variable;
+        let message = format!("`model_provider`: `{name}` has no address; set `{variable}` where the service runs");
+        return Err(Error::bad_request(message));
+    }
+    let location = endpoint.location.as_deref().unwrap_or("global");
+    let host = if location == "global" { String::new() } else { format!("{location}-") };
+    let region = endpoint.region.as_deref().or(config.aws.region.as_deref());
+    let mut filled = given.replace("{location_host}", &host).replace("{location}", location);
+    for (hole, value, variable) in
+        [("{region}", region, "AWS_REGION"), ("{project}", endpoint.project.as_deref(), "GOOGLE_CLOUD_PROJECT")]
+    {
+        if !filled.contains(hole) {
+            continue;
+        }
+        let Some(value) = value else {
+            let message = format!("`model_provider`: `{name}` has no address; set `{variable}` where the service runs");
+            return Err(Error::bad_request(message));
+        };
+        filled = filled.replace(hole, value);
+    }
+    let wrong = |why: String| Error::bad_request(format!("`{}`: {why}", preset.url_variable));
+    let mut url = Url::parse(&filled).map_err(|cause| wrong(format!("not a URL: {cause}")))?;
+    guard::operator_address(&url, config.lambda.runtime_api.as_deref()).map_err(wrong)?;
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+fn auth(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Auth> {
+    let key = endpoint.api_key.clone();
+    let header = |name: &str| {
+        HeaderName::try_from(name).map_err(|_| Error::bad_request(format!("`providers.{name}.auth`: no header is called so")))
+    };
+    let kind = match endpoint.auth.as_deref() {
+        Some("none") => return Ok(Auth::None),
+        Some("bearer") => AuthKind::Bearer,
+        Some(other) => return Ok(key.map_or(Auth::None, |key| header(other).map_or(Auth::None, |name| Auth::Header(name, key)))),
+        None => preset.auth,
+    };
+    match (kind, key) {
+        (AuthKind::Bearer | AuthKind::Aws, Some(key)) => Ok(Auth::Bearer(key)),
+        (AuthKind::Header(name), Some(key)) => Ok(Auth::Header(header(name)?, key)),
+        (AuthKind::Google, Some(key)) => Ok(Auth::Header(header("x-goog-api-key")?, key)),
+        (AuthKind::Aws, None) => {
+            let region = endpoint.region.clone().or_else(|| config.aws.region.clone()).unwrap_or_default();
+            Ok(Auth::Aws(Arc::new(Signer::new(config.aws.clone(), region, "bedrock"))))
+        }
+        (AuthKind::Google, None) => Ok(Auth::Google(Arc::new(Tokens::new(config.google_key_file.as_deref())?))),
+        (AuthKind::Bearer | AuthKind::Header(_), None) if preset.needs_key && endpoint.base_url.is_none() => {
+            let variable = endpoint.key_variable.as_deref().unwrap_or(preset.key_variable);
+            let message = format!("`model_provider`: `{name}` needs a key; set `{variable}` where the service runs");
+            Err(Error::new(Code::Authentication, message).from_provider(name, ""))
+        }
+        // A server at an address of the operator's may want none.
+        (AuthKind::Bearer | AuthKind::Header(_), None) => Ok(Auth::None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

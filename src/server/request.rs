@@ -17,7 +17,7 @@ use crate::rag::{Question, Retrieval};
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct QueryRequest {
     prompt: String,
-    model_provider: Option<ProviderName>,
+    model_provider: Option<String>,
     model_name: Option<String>,
     #[serde(default)]
     model_config: Option<ModelConfig>,
@@ -89,14 +89,7 @@ impl QueryRequest {
             let remedy = "set it to false; `model_config.response_format` `json` gives one JSON object without a schema";
             return Err(Error::not_supported("structured_output.enabled", remedy));
         }
-        let provider = match self.model_provider {
-            None => None,
-            Some(name @ (ProviderName::Openai | ProviderName::Custom)) => Some(name.as_str().to_owned()),
-            Some(other) => {
-                let field = format!("model_provider: {}", other.as_str());
-                return Err(Error::not_supported(&field, "use `openai` or `custom`, or leave it out"));
-            }
-        };
+        text("model_provider", self.model_provider.as_deref(), 64)?;
         text("model_name", self.model_name.as_deref(), 256)?;
         let context: Vec<Message> = self.context.unwrap_or_default().into_iter().map(ContextMessage::neutral).collect();
         if context.len() > 256 {
@@ -108,8 +101,9 @@ impl QueryRequest {
         Ok(Asked {
             question: Question {
                 prompt: self.prompt,
-                provider,
+                provider: self.model_provider,
                 model: self.model_name,
+                fallbacks: None,
                 sampling,
                 response_format: model_config.response_format(),
                 system_prompt: self.system_prompt,
@@ -173,34 +167,6 @@ impl ContextMessage {
             ContextRole::Assistant => Role::Assistant,
         };
         Message::text(role, self.content)
-    }
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ProviderName {
-    Openai,
-    Anthropic,
-    Bedrock,
-    Vertexai,
-    Mistral,
-    Cohere,
-    Groq,
-    Custom,
-}
-
-impl ProviderName {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Openai => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Bedrock => "bedrock",
-            Self::Vertexai => "vertexai",
-            Self::Mistral => "mistral",
-            Self::Cohere => "cohere",
-            Self::Groq => "groq",
-            Self::Custom => "custom",
-        }
     }
 }
 

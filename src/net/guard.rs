@@ -1,0 +1,209 @@
+//! Which addresses may be reached, and which may be handed on.
+//!
+//! We fetch no address that a caller names. But some providers do, and one of them may be a server inside the operator's own network:
+//! so an address in a request must be a public one. What names resolve to is only known to whoever fetches them, which is why servers
+//! of one's own get no addresses at all unless the operator says so.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde_json::Value;
+use url::{Host, Url};
+
+/// Checks an address that a caller wants a provider to fetch.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn public_address(address: &str) -> Result<(), String> {
+    let url = Url::parse(address).map_err(|cause| format!("not an address: {cause}"))?;
+    if url.scheme() != "https" && url.scheme() != "http" {
+        return Err(format!("`{}` is neither `https` nor `http`", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it carries credentials".to_owned());
+    }
+    match url.host() {
+        None => Err("it has no host".to_owned()),
+        Some(Host::Ipv4(address)) if !is_public(IpAddr::V4(address)) => Err(format!("`{address}` is not a public address")),
+        Some(Host::Ipv6(address)) if !is_public(IpAddr::V6(address)) => Err(format!("`{address}` is not a public address")),
+        Some(Host::Domain(name)) if !is_public_name(name) => Err(format!("`{name}` is not a public name")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Checks every address in a caller's own fields.
+///
+/// # Errors
+/// As [`public_address`], for the first one that is wrong.
+pub fn public_addresses(value: &Value) -> Result<(), String> {
+    match value {
+        Value::String(text) => {
+            let head: String = text.trim_start().chars().take(8).collect::<String>().to_ascii_lowercase();
+            let is_address = ["http:", "https:", "file:", "ftp:", "gopher:", "gs:", "s3:", "ws:", "wss:"].iter().any(|s| head.starts_with(s));
+            // A sentence that begins with an address is none.
+            if is_address && !text.trim().contains(char::is_whitespace) { public_address(text.trim()) } else { Ok(()) }
+        }
+        Value::Array(items) => items.iter().try_for_each(public_addresses),
+        Value::Object(fields) => fields.values().try_for_each(public_addresses),
+        _ => Ok(()),
+    }
+}
+
+/// Checks an address that the operator gave for a provider: inside addresses are his choice, but not those that hand out credentials.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn operator_address(url: &Url, runtime_api: Option<&str>) -> Result<(), String> {
+    let host = match url.host() {
+        None => return Err("it has no host".to_owned()),
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) if is_link_local(IpAddr::V4(address)) => return Err(credentials(&address.to_string())),
+        Some(Host::Ipv6(address)) if is_link_local(IpAddr::V6(address)) => return Err(credentials(&address.to_string())),
+        Some(host) => host.to_string(),
+    };
+    let here = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+    if runtime_api.is_some_and(|api| api == here) {
+        return Err(format!("`{here}` is Lambda's Runtime API"));
+    }
+    if host.eq_ignore_ascii_case("metadata.google.internal") {
+        return Err(credentials(&host));
+    }
+    Ok(())
+}
+
+fn credentials(host: &str) -> String {
+    format!("`{host}` hands out credentials")
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match unmapped(address) {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local() || address == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    }
+}
+
+/// Whether the address belongs to the open internet.
+pub fn is_public(address: IpAddr) -> bool {
+    match unmapped(address) {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            !(address.is_loopback()
+                || address.is_private()
+                || address.is_link_local()
+                || address.is_broadcast()
+                || address.is_documentation()
+                || address.is_multicast()
+                || a == 0
+                || a >= 240
+                // Carriers' own, benchmarks, protocol assignments.
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 198 && (18..20).contains(&b))
+                || (a == 192 && b == 0 && c == 0))
+        }
+        IpAddr::V6(address) => {
+            let first = address.segments()[0];
+            !(address.is_loopback()
+                || address.is_unspecified()
+                || address.is_multicast()
+                || address.is_unique_local()
+                || address.is_unicast_link_local()
+                || first == 0x2001 && address.segments()[1] == 0xdb8)
+        }
+    }
+}
+
+/// The IPv4 address inside an IPv6 one: mapped, translated (64:ff9b::/96), 6to4, compatible.
+fn unmapped(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let parts = v6.segments();
+    let four = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match parts {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => four(high, low),
+        [0x2002, high, low, ..] => four(high, low),
+        _ => address,
+    }
+}
+
+fn is_public_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let inside = ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "localdomain", "home.arpa"];
+    name.contains('.') && !inside.iter().any(|end| name == *end || name.ends_with(&format!(".{end}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_addresses_may_be_handed_on() {
+        for address in [
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f.0.0.1/",
+            "http://0177.0.0.1/",
+            "http://0/",
+            "http://localhost:9001/2018-06-01/runtime/invocation/next",
+            "http://LOCALHOST./",
+            "http://app.localhost/",
+            "http://169.254.169.254/latest/meta-data/",
+            "http://169.254.170.2/v2/credentials",
+            "http://metadata.google.internal/computeMetadata/v1/",
+            "http://[::1]/",
+            "http://[::]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://[2002:7f00:1::]/",
+            "http://[::127.0.0.1]/",
+            "http://[fd00:ec2::254]/",
+            "http://[fe80::1]/",
+            "http://10.0.0.1/",
+            "http://172.16.0.1/",
+            "http://192.168.1.1/",
+            "http://100.64.0.1/",
+            "http://0.0.0.0/",
+            "http://255.255.255.255/",
+            "http://intranet/",
+            "http://db.corp/",
+            "https://user:pass@example.com/",
+            "https://user@example.com/",
+            "file:///etc/passwd",
+            "ftp://example.com/",
+            "gopher://example.com/",
+            "gs://bucket/object",
+            "s3://bucket/object",
+            "javascript:alert(1)",
+            "//example.com/x",
+            "not an address",
+            "",
+        ] {
+            assert!(public_address(address).is_err(), "{address}");
+        }
+        for address in ["https://example.com/cat.png", "http://8.8.8.8/x", "https://[2606:4700::1111]/", "https://a.b.example.org:8443/"] {
+            assert_eq!(public_address(address), Ok(()), "{address}");
+        }
+    }
+
+    #[test]
+    fn addresses_hidden_in_fields_are_found() {
+        let bad = serde_json::json!({"a": [{"b": " HTTP://127.0.0.1/"}]});
+        assert!(public_addresses(&bad).is_err());
+        let good = serde_json::json!({"a": "https://example.com/", "b": "http://127.0.0.1 is a loopback address", "c": 1});
+        assert_eq!(public_addresses(&good), Ok(()));
+    }
+
+    #[test]
+    fn an_operator_may_name_what_is_inside_but_not_what_hands_out_credentials() {
+        let check = |address: &str| operator_address(&Url::parse(address).unwrap(), Some("127.0.0.1:9001"));
+        for address in ["http://127.0.0.1:8000/v1", "http://llm.corp/v1", "http://10.0.0.7/v1", "https://api.openai.com/v1"] {
+            assert_eq!(check(address), Ok(()), "{address}");
+        }
+        for address in ["http://169.254.169.254/", "http://[::ffff:169.254.170.2]/", "http://127.0.0.1:9001/", "http://metadata.google.internal/"] {
+            assert!(check(address).is_err(), "{address}");
+        }
+    }
+}

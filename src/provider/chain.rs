@@ -1,0 +1,206 @@
+//! Providers that stand in for one another.
+//!
+//! A failure that another provider may not have moves the request on; a mistake in the request does not. Thoughts and signatures of one
+//! provider are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Events, Provider};
+use crate::chat::{ChatRequest, ChatResponse, Part, Warning};
+use crate::error::{Code, Error, Result};
+use crate::net::Client;
+
+/// Providers and models in the order in which they are asked.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    links: Vec<(Provider, String)>,
+}
+
+/// Who answered, and what happened before.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Served {
+    /// Who answered.
+    pub provider: String,
+    /// Which model was asked.
+    pub model: String,
+    /// Everyone who was asked, the last one included.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One provider that was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Who.
+    pub provider: String,
+    /// Which model.
+    pub model: String,
+    /// How it failed, as in `error.code`; none if it answered.
+    pub code: Option<&'static str>,
+    /// Its HTTP status, where it refused.
+    pub status: Option<u16>,
+    /// How long it took until the answer, its beginning, or the failure.
+    pub duration: Duration,
+}
+
+/// Of the time that is left, the part that one who has others behind him may use.
+const SHARE: f64 = 0.6;
+
+impl Chain {
+    /// `first` is asked first, the others in their order where it fails.
+    pub fn new(first: Provider, model: String, others: Vec<(Provider, String)>) -> Self {
+        let mut links = vec![(first, model)];
+        for other in others {
+            if !links.iter().any(|(provider, model)| provider.name() == other.0.name() && *model == other.1) {
+                links.push(other);
+            }
+        }
+        Self { links }
+    }
+
+    /// Who is asked first, and which model.
+    pub fn first(&self) -> (String, String) {
+        self.links.first().map(|(provider, model)| (provider.name().to_owned(), model.clone())).unwrap_or_default()
+    }
+
+    /// Asks until somebody answers, whole.
+    ///
+    /// # Errors
+    /// The request is to blame, or everyone failed: the last failure.
+    pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<(ChatResponse, Served)> {
+        let mut walk = Walk::new(self, request, deadline);
+        while let Some((provider, request, until)) = walk.next() {
+            match provider.chat(client, &request, until).await {
+                Ok(mut answer) => {
+                    answer.warnings.splice(0..0, walk.warning());
+                    return Ok((answer, walk.served()));
+                }
+                Err(error) => walk.failed(error)?,
+            }
+        }
+        Err(walk.error())
+    }
+
+    /// Asks until somebody begins to answer.
+    ///
+    /// # Errors
+    /// As [`Self::chat`], up to the first content; later failures are items of the stream, and its last.
+    pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<(Events, Served, Option<Warning>)> {
+        let mut walk = Walk::new(self, request, deadline);
+        while let Some((provider, request, until)) = walk.next() {
+            match provider.stream(client, &request, until).await {
+                Ok(events) => {
+                    let warning = walk.warning();
+                    return Ok((events, walk.served(), warning));
+                }
+                Err(error) => walk.failed(error)?,
+            }
+        }
+        Err(walk.error())
+    }
+}
+
+/// A walk along the chain.
+struct Walk<'a> {
+    chain: &'a Chain,
+    request: &'a ChatRequest,
+    deadline: Instant,
+    /// The links still to be asked, the next one last.
+    left: Vec<usize>,
+    at: usize,
+    began: Instant,
+    attempts: Vec<Attempt>,
+    last: Option<Error>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(chain: &'a Chain, request: &'a ChatRequest, deadline: Instant) -> Self {
+        // Those who cool down are asked last, not never: a late answer is better than none.
+        let (warm, cooling): (Vec<usize>, Vec<usize>) =
+            (0..chain.links.len()).partition(|at| !chain.links[*at].0.health.is_cooling());
+        let left = warm.into_iter().chain(cooling).rev().collect();
+        Self { chain, request, deadline, left, at: 0, began: Instant::now(), attempts: Vec::new(), last: None }
+    }
+
+    /// The next to be asked, what, and until when.
+    fn next(&mut self) -> Option<(&'a Provider, ChatRequest, Instant)> {
+        self.at = self.left.pop()?;
+        let (provider, model) = &self.chain.links[self.at];
+        let mut request = self.request.clone();
+        if self.at > 0 {
+            strangers(&mut request);
+        }
+        model.clone_into(&mut request.model);
+        self.began = Instant::now();
+        let share = if self.left.is_empty() { 1.0 } else { SHARE };
+        let until = self.began + self.deadline.saturating_duration_since(self.began).mul_f64(share);
+        Some((provider, request, until))
+    }
+
+    /// Notes a failure.
+    ///
+    /// # Errors
+    /// Nobody else would do better, or there is nobody else: the failure.
+    fn failed(&mut self, error: Error) -> Result<()> {
+        self.note(Some(&error));
+        let hopeless = matches!(
+            error.code(),
+            Code::InvalidRequest | Code::NotSupported | Code::ContentFilter | Code::BodyTooLarge | Code::Internal
+        );
+        if hopeless || self.left.is_empty() {
+            return Err(error);
+        }
+        tracing::warn!(provider = error.provider(), code = error.code().as_str(), "asking the next provider");
+        self.last = Some(error);
+        Ok(())
+    }
+
+    fn note(&mut self, error: Option<&Error>) {
+        let (provider, model) = &self.chain.links[self.at];
+        self.attempts.push(Attempt {
+            provider: provider.name().to_owned(),
+            model: model.clone(),
+            code: error.map(|error| error.code().as_str()),
+            status: error.and_then(|error| error.refusal().status),
+            duration: self.began.elapsed(),
+        });
+    }
+
+    fn warning(&self) -> Option<Warning> {
+        let (provider, model) = &self.chain.links[self.at];
+        let detail = match &self.last {
+            Some(error) => format!("`{}` failed ({})", error.provider().unwrap_or_default(), error.code().as_str()),
+            None if self.at > 0 => format!("`{}` is left alone for a while", self.chain.links[0].0.name()),
+            None => return None,
+        };
+        Some(Warning::changed("provider", format!("{detail}: `{}/{model}` answers", provider.name())))
+    }
+
+    fn served(mut self) -> Served {
+        self.note(None);
+        let (provider, model) = &self.chain.links[self.at];
+        Served { provider: provider.name().to_owned(), model: model.clone(), attempts: self.attempts }
+    }
+
+    fn error(self) -> Error {
+        self.last.unwrap_or_else(|| Error::internal("no provider was asked"))
+    }
+}
+
+/// Takes out what only the provider that wrote it accepts back.
+fn strangers(request: &mut ChatRequest) {
+    for message in &mut request.messages {
+        message.parts.retain(|part| !matches!(part, Part::Reasoning(_) | Part::Raw(_)));
+        for part in &mut message.parts {
+            if let Part::ToolCall(call) = part {
+                call.signature = None;
+            }
+        }
+    }
+    request.messages.retain(|message| !message.parts.is_empty());
+    // The first provider's own fields mean nothing to another.
+    request.extra.clear();
+    request.headers.clear();
+    request.service_tier = None;
+}

@@ -1,0 +1,299 @@
+//! Cohere's chat dialect, version 2 (`POST {base}/chat`).
+//!
+//! Events arrive one JSON object per frame, without a `[DONE]`; `message-end` is the last and holds the usage. Billed tokens differ
+//! from counted ones, and the billed ones are what we tell. Before it calls tools the model writes a plan, which is a thought here.
+//! Documents stand beside the messages, not in them.
+
+use serde_json::{Value, json};
+
+use super::body::Body;
+use super::capability::{Capabilities, ReasoningMode};
+use super::dialect::{State, cut, failed, parse, tokens};
+use super::failure::{Refused, failure};
+use super::openai::address;
+use crate::chat::{
+    ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
+    Warning, plain,
+};
+use crate::error::{Code, Error, Result};
+
+/// Fields that `extra` must not touch.
+const RESERVED: &[&str] = &["model", "messages", "stream"];
+
+/// Writes the body of one chat turn.
+pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, warnings: &mut Vec<Warning>) -> Result<Body> {
+    let mut body = Body::default();
+    body.set("model", request.model.as_str());
+    let (mut messages, mut documents) = (Vec::new(), Vec::new());
+    for message in &request.messages {
+        messages.extend(self::messages(message, &mut documents, warnings)?);
+    }
+    body.set("messages", messages);
+    let sampling = &request.sampling;
+    body.set_some("max_tokens", sampling.max_tokens);
+    body.set_some("temperature", sampling.temperature);
+    body.set_some("p", sampling.top_p);
+    body.set_some("k", sampling.top_k);
+    body.set_some("frequency_penalty", sampling.frequency_penalty);
+    body.set_some("presence_penalty", sampling.presence_penalty);
+    body.set_list("stop_sequences", sampling.stop_sequences.iter().map(|text| text.as_str().into()).collect());
+    body.set_some("seed", sampling.seed);
+    body.set_list("tools", request.tools.iter().map(tool).collect());
+    if request.tools.iter().any(|tool| tool.strict == Some(true)) {
+        body.set("strict_tools", true);
+    }
+    match &request.tool_choice {
+        None | Some(ToolChoice::Auto) => {}
+        Some(ToolChoice::None) => body.set("tool_choice", "NONE"),
+        Some(ToolChoice::Required | ToolChoice::Tool(_)) => body.set("tool_choice", "REQUIRED"),
+    }
+    if documents.is_empty() {
+        body.set_some("response_format", response_format(&request.response_format, caps));
+    } else {
+        if !request.response_format.is_text() {
+            warnings.push(Warning::dropped("response_format", "Cohere takes it or documents, not both"));
+        }
+        body.set("documents", documents);
+    }
+    if let (ReasoningMode::Budget, Some(reasoning)) = (caps.reasoning, request.reasoning) {
+        let mut thinking = Body::default();
+        thinking.set("type", if reasoning.effort == Some(Effort::None) { "disabled" } else { "enabled" });
+        thinking.set_some("token_budget", reasoning.budget_tokens);
+        body.set("thinking", thinking.0);
+    }
+    body.set("stream", stream);
+    body.merge(&request.extra, RESERVED)?;
+    Ok(body)
+}
+
+fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Vec<Warning>) -> Result<Vec<Value>> {
+    let (mut out, mut content, mut calls, mut thoughts) = (Vec::new(), Vec::new(), Vec::new(), String::new());
+    for part in &message.parts {
+        match part {
+            Part::Text(text) => content.push(json!({"type": "text", "text": text})),
+            Part::Image(media) => {
+                let mut image = json!({"url": address(media)});
+                if let Some(detail) = &media.detail {
+                    image["detail"] = detail.as_str().into();
+                }
+                content.push(json!({"type": "image_url", "image_url": image}));
+            }
+            Part::Document(media) => documents.push(document(media)?),
+            Part::Reasoning(thought) => thoughts.push_str(&thought.text),
+            Part::ToolCall(call) => calls.push(
+                json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}),
+            ),
+            Part::ToolResult(result) => {
+                if result.is_error {
+                    warnings.push(Warning::dropped("tool_result.is_error", "the dialect has no mark for it"));
+                }
+                if result.content.iter().any(|part| matches!(part, Part::Image(_) | Part::Document(_))) {
+                    warnings.push(Warning::dropped("tool_result.content", "Cohere's tools answer in text only"));
+                }
+                out.push(json!({"role": "tool", "tool_call_id": result.call_id, "content": plain(&result.content)}));
+            }
+            Part::Raw(raw) if raw.dialect == "cohere" => content.push(raw.value.clone()),
+            Part::Raw(raw) => warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect))),
+            Part::CachePoint(_) => {}
+        }
+    }
+    let role = match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => return Ok(out),
+    };
+    let mut value = json!({"role": role});
+    if !calls.is_empty() {
+        value["tool_calls"] = calls.into();
+        if !thoughts.is_empty() {
+            value["tool_plan"] = std::mem::take(&mut thoughts).into();
+        }
+    }
+    if !thoughts.is_empty() {
+        content.insert(0, json!({"type": "thinking", "thinking": thoughts}));
+    }
+    match content.as_slice() {
+        [] => {}
+        [only] if only["type"] == "text" => value["content"] = only["text"].clone(),
+        _ => value["content"] = content.into(),
+    }
+    if value.as_object().is_some_and(|value| value.len() > 1) {
+        out.push(value);
+    }
+    Ok(out)
+}
+
+fn document(media: &Media) -> Result<Value> {
+    let Source::Text(text) = &media.source else {
+        return Err(Error::bad_request("`messages`: Cohere takes documents as text only"));
+    };
+    Ok(match &media.name {
+        Some(name) => json!({"id": name, "data": {"title": name, "snippet": text}}),
+        None => json!({"data": {"snippet": text}}),
+    })
+}
+
+fn tool(tool: &crate::chat::Tool) -> Value {
+    let mut function = Body::default();
+    function.set("name", tool.name.as_str());
+    function.set_some("description", tool.description.as_deref());
+    function.set("parameters", tool.parameters.clone());
+    json!({"type": "function", "function": function.0})
+}
+
+fn response_format(format: &ResponseFormat, caps: &Capabilities) -> Option<Value> {
+    match format {
+        ResponseFormat::Text => None,
+        ResponseFormat::JsonObject => Some(json!({"type": "json_object"})),
+        ResponseFormat::JsonSchema { schema, .. } => {
+            let mut out = json!({"type": "json_object"});
+            out[caps.schema_key.as_str()] = schema.clone();
+            Some(out)
+        }
+    }
+}
+
+/// Reads a buffered answer of status 2xx.
+pub(super) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
+    let message = &reply["message"];
+    if !message.is_object() {
+        return Err(failed("the provider's answer has no `message`"));
+    }
+    let mut decoder = Decoder::default();
+    let mut events = Vec::new();
+    decoder.state.start(reply["id"].as_str().or(reply["generation_id"].as_str()).unwrap_or_default(), "", &mut events);
+    told(&message["tool_plan"], &mut events, ChatEvent::Reasoning);
+    match &message["content"] {
+        Value::Array(blocks) => blocks.iter().for_each(|block| content(block, &mut events)),
+        text => told(text, &mut events, ChatEvent::Text),
+    }
+    for call in message["tool_calls"].as_array().into_iter().flatten() {
+        decoder.call(call, &mut events);
+    }
+    if let Some(citations) = message["citations"].as_array().filter(|citations| !citations.is_empty()) {
+        events.push(ChatEvent::Extra("citations".to_owned(), citations.clone().into()));
+    }
+    decoder.ending(reply, &mut events)?;
+    events.extend(decoder.end()?);
+    Ok(events)
+}
+
+/// Turns the frames of a stream into events.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    state: State,
+    calls: usize,
+    finish: Option<FinishReason>,
+}
+
+impl Decoder {
+    /// Reads the data of one frame.
+    pub(super) fn frame(&mut self, data: &str) -> Result<Vec<ChatEvent>> {
+        if data.trim().is_empty() || data.trim() == "[DONE]" {
+            return Ok(Vec::new());
+        }
+        let frame = parse(data.as_bytes())?;
+        let mut events = Vec::new();
+        let message = &frame["delta"]["message"];
+        match frame["type"].as_str().unwrap_or_default() {
+            "message-start" => self.state.start(frame["id"].as_str().unwrap_or_default(), "", &mut events),
+            "content-start" | "content-delta" => content(&message["content"], &mut events),
+            "tool-plan-delta" => told(&message["tool_plan"], &mut events, ChatEvent::Reasoning),
+            "tool-call-start" => self.call(&message["tool_calls"], &mut events),
+            "tool-call-delta" => {
+                let json = message["tool_calls"]["function"]["arguments"].as_str().unwrap_or_default();
+                if let Some(index) = self.calls.checked_sub(1).filter(|_| !json.is_empty()) {
+                    events.push(ChatEvent::Arguments { index, json: json.to_owned() });
+                }
+            }
+            "citation-start" => {
+                let citations = match &message["citations"] {
+                    Value::Array(citations) => citations.clone(),
+                    citation => vec![citation.clone()],
+                };
+                events.push(ChatEvent::Extra("citations".to_owned(), citations.into()));
+            }
+            "message-end" => self.ending(&frame["delta"], &mut events)?,
+            _ if frame.get("message").is_some_and(Value::is_string) && frame.get("type").is_none() => {
+                return Err(failure(&Refused { provider: "cohere", status: 200, ..Refused::default() }, &frame));
+            }
+            _ => {}
+        }
+        Ok(events)
+    }
+
+    /// Whether the last frame was seen.
+    pub(super) fn is_done(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// Says how the stream ended when no more bytes come.
+    pub(super) fn end(&mut self) -> Result<Vec<ChatEvent>> {
+        self.finish.take().map(|reason| vec![ChatEvent::Finish(reason)]).ok_or_else(cut)
+    }
+
+    fn call(&mut self, call: &Value, events: &mut Vec<ChatEvent>) {
+        // A list of one, in some versions.
+        let call = call.get(0).unwrap_or(call);
+        let index = self.calls;
+        self.calls += 1;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let function = &call["function"];
+        events.push(ChatEvent::ToolCall { index, id: text(&call["id"]), name: text(&function["name"]), signature: None });
+        let json = text(&function["arguments"]);
+        if !json.is_empty() {
+            events.push(ChatEvent::Arguments { index, json });
+        }
+    }
+
+    fn ending(&mut self, ending: &Value, events: &mut Vec<ChatEvent>) -> Result<()> {
+        if let Some(counts) = ending.get("usage").filter(|usage| usage.is_object()) {
+            events.push(ChatEvent::Usage(usage(counts)));
+        }
+        if ending["logprobs"].is_array() {
+            events.push(ChatEvent::Extra("logprobs".to_owned(), ending["logprobs"].clone()));
+        }
+        if let Some(error) = ending["error"].as_str() {
+            return Err(failure(&Refused { provider: "cohere", status: 200, ..Refused::default() }, &json!({"message": error})));
+        }
+        self.finish = match ending["finish_reason"].as_str() {
+            None => return Ok(()),
+            Some("COMPLETE") => Some(FinishReason::Stop),
+            Some("STOP_SEQUENCE") => Some(FinishReason::StopSequence),
+            Some("MAX_TOKENS") => Some(FinishReason::Length),
+            Some("TOOL_CALL") => Some(FinishReason::ToolCalls),
+            Some("ERROR" | "ERROR_TOXIC" | "ERROR_LIMIT") => return Err(failed("the provider ended its answer with an error")),
+            Some("TIMEOUT") => return Err(Error::new(Code::Timeout, "the provider ended its answer: it took too long")),
+            Some(other) => Some(FinishReason::Other(other.to_owned())),
+        };
+        Ok(())
+    }
+}
+
+fn content(block: &Value, events: &mut Vec<ChatEvent>) {
+    if block["thinking"].is_string() {
+        told(&block["thinking"], events, ChatEvent::Reasoning);
+    } else if block["text"].is_string() {
+        told(&block["text"], events, ChatEvent::Text);
+    } else if block.get("type").is_some_and(|kind| kind != "text" && kind != "thinking") {
+        events.push(ChatEvent::Raw(Raw { dialect: "cohere".to_owned(), value: block.clone() }));
+    }
+}
+
+fn told(text: &Value, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
+    if let Some(text) = text.as_str().filter(|text| !text.is_empty()) {
+        events.push(event(text.to_owned()));
+    }
+}
+
+fn usage(usage: &Value) -> Usage {
+    let counts = if usage["billed_units"].is_object() { &usage["billed_units"] } else { &usage["tokens"] };
+    let cached = [&usage["cached_tokens"], &usage["tokens"]["cached_tokens"]];
+    Usage {
+        prompt_tokens: tokens(&counts["input_tokens"]),
+        completion_tokens: tokens(&counts["output_tokens"]),
+        cache_read_tokens: cached.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
+        ..Usage::default()
+    }
+}

@@ -1,0 +1,255 @@
+//! The five dialects behind one enum, and the decoder that turns bytes into events whatever the framing.
+//!
+//! All of it is pure: bytes in, values out. Which dialect a provider speaks, and where, is a matter of its row.
+
+use serde_json::Value;
+
+use super::body::Body;
+use super::capability::Capabilities;
+use super::failure::{Refused, failure};
+use super::{anthropic, bedrock, cohere, gemini, openai};
+use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Warning, fold};
+use crate::error::{Code, Error, Result};
+use crate::net::{event_stream, sse};
+
+/// How a provider's JSON looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// Chat completions.
+    OpenAi,
+    /// Messages.
+    Anthropic,
+    /// Converse.
+    Bedrock,
+    /// `generateContent`.
+    Gemini,
+    /// Chat, version 2.
+    Cohere,
+}
+
+impl Dialect {
+    /// Its name in data files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
+            Self::Gemini => "gemini",
+            Self::Cohere => "cohere",
+        }
+    }
+
+    /// Writes the body of one chat turn; `request` fits `caps`.
+    pub(super) fn encode(
+        self,
+        request: &ChatRequest,
+        caps: &Capabilities,
+        stream: bool,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Body> {
+        match self {
+            Self::OpenAi => openai::encode(request, caps, stream, warnings),
+            Self::Anthropic => anthropic::encode(request, caps, stream, warnings),
+            Self::Bedrock => bedrock::encode(request, caps, warnings),
+            Self::Gemini => gemini::encode(request, caps, warnings),
+            Self::Cohere => cohere::encode(request, caps, stream, warnings),
+        }
+    }
+
+    /// Reads a buffered answer of status 2xx.
+    ///
+    /// # Errors
+    /// The bytes are no answer, or the answer is a failure.
+    pub fn decode(self, body: &[u8]) -> Result<ChatResponse> {
+        let reply = parse(body)?;
+        let events = match self {
+            Self::OpenAi => openai::decode(&reply),
+            Self::Anthropic => anthropic::decode(&reply),
+            Self::Bedrock => bedrock::decode(&reply),
+            Self::Gemini => gemini::decode(&reply),
+            Self::Cohere => cohere::decode(&reply),
+        }?;
+        Ok(fold(&events))
+    }
+
+    /// Reads a stream.
+    pub fn decoder(self) -> Decoder {
+        let (framing, reader) = match self {
+            Self::OpenAi => (Framing::Sse(sse::Parser::default()), Reader::OpenAi(openai::Decoder::default())),
+            Self::Anthropic => (Framing::Sse(sse::Parser::default()), Reader::Anthropic(anthropic::Decoder::default())),
+            Self::Bedrock => (Framing::EventStream(event_stream::Parser::default()), Reader::Bedrock(bedrock::Decoder::default())),
+            Self::Gemini => (Framing::Sse(sse::Parser::default()), Reader::Gemini(gemini::Decoder::default())),
+            Self::Cohere => (Framing::Sse(sse::Parser::default()), Reader::Cohere(cohere::Decoder::default())),
+        };
+        Decoder { framing, reader, ended: false }
+    }
+
+    /// Whether a `content-type` is that of the dialect's streams.
+    pub(super) fn is_stream(self, content_type: &str) -> bool {
+        match self {
+            Self::Bedrock => event_stream::is_event_stream(content_type),
+            _ => sse::is_event_stream(content_type),
+        }
+    }
+}
+
+/// Turns the bytes of a streamed answer into events. The last of them is [`ChatEvent::Finish`].
+#[derive(Debug)]
+pub struct Decoder {
+    framing: Framing,
+    reader: Reader,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Framing {
+    Sse(sse::Parser),
+    EventStream(event_stream::Parser),
+}
+
+#[derive(Debug)]
+enum Reader {
+    OpenAi(openai::Decoder),
+    Anthropic(anthropic::Decoder),
+    Bedrock(bedrock::Decoder),
+    Gemini(gemini::Decoder),
+    Cohere(cohere::Decoder),
+}
+
+impl Decoder {
+    /// Takes the next bytes and says which events they complete.
+    ///
+    /// # Errors
+    /// The stream is damaged, or tells of a failure. Nothing may be read after that.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<ChatEvent>> {
+        let mut events = Vec::new();
+        if self.ended {
+            return Ok(events);
+        }
+        match &mut self.framing {
+            Framing::Sse(parser) => {
+                for frame in parser.push(bytes)? {
+                    events.extend(self.reader.frame(&frame.event, frame.data.as_bytes())?);
+                }
+            }
+            Framing::EventStream(parser) => {
+                for message in parser.push(bytes)? {
+                    if message.kind != "event" {
+                        let body = serde_json::from_slice(&message.payload)
+                            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&message.payload).into_owned()));
+                        let refused = Refused { provider: "bedrock", status: 200, kind: Some(&message.name), ..Refused::default() };
+                        return Err(failure(&refused, &body));
+                    }
+                    events.extend(self.reader.frame(&message.name, &message.payload)?);
+                }
+            }
+        }
+        // Some servers leave the connection open behind the end.
+        if self.reader.is_done() {
+            self.ended = true;
+            events.extend(self.reader.end()?);
+        }
+        Ok(events)
+    }
+
+    /// Says how the stream ended when no more bytes come. Further calls say nothing.
+    ///
+    /// # Errors
+    /// The stream was cut before its end.
+    pub fn finish(&mut self) -> Result<Vec<ChatEvent>> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(Vec::new());
+        }
+        if let Framing::EventStream(parser) = &self.framing
+            && !parser.is_between()
+        {
+            return Err(cut());
+        }
+        self.reader.end()
+    }
+}
+
+impl Reader {
+    /// Whether the dialect's last event was seen.
+    fn is_done(&self) -> bool {
+        match self {
+            Self::OpenAi(reader) => reader.is_done(),
+            Self::Anthropic(reader) => reader.is_done(),
+            Self::Bedrock(reader) => reader.is_done(),
+            // Usage may follow the finish reason.
+            Self::Gemini(_) => false,
+            Self::Cohere(reader) => reader.is_done(),
+        }
+    }
+
+    fn end(&mut self) -> Result<Vec<ChatEvent>> {
+        match self {
+            Self::OpenAi(reader) => reader.end(),
+            Self::Anthropic(reader) => reader.end(),
+            Self::Bedrock(reader) => reader.end(),
+            Self::Gemini(reader) => reader.end(),
+            Self::Cohere(reader) => reader.end(),
+        }
+    }
+
+    fn frame(&mut self, name: &str, data: &[u8]) -> Result<Vec<ChatEvent>> {
+        let text = std::str::from_utf8(data).map_err(|_| failed("the provider's stream is not text"))?;
+        match self {
+            Self::OpenAi(reader) => reader.frame(text),
+            Self::Anthropic(reader) => reader.frame(name, text),
+            Self::Bedrock(reader) => reader.frame(name, text),
+            Self::Gemini(reader) => reader.frame(text),
+            Self::Cohere(reader) => reader.frame(text),
+        }
+    }
+}
+
+/// What decoders of several dialects keep.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    started: bool,
+    told: Vec<String>,
+}
+
+impl State {
+    /// Tells the beginning once, as soon as there is anything to tell.
+    pub(super) fn start(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
+        if !self.started && (!id.is_empty() || !model.is_empty()) {
+            self.started = true;
+            events.push(ChatEvent::Start { id: id.to_owned(), model: model.to_owned() });
+        }
+    }
+
+    /// Tells a fact of the provider's own once; a null is none.
+    pub(super) fn extra(&mut self, name: &str, value: &Value, events: &mut Vec<ChatEvent>) {
+        if !value.is_null() && !self.told.iter().any(|told| told == name) {
+            self.told.push(name.to_owned());
+            events.push(ChatEvent::Extra(name.to_owned(), value.clone()));
+        }
+    }
+}
+
+/// A count of tokens; what is none counts as 0.
+pub(super) fn tokens(value: &Value) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Cohere writes whole counts as floats")]
+    value.as_u64().or_else(|| value.as_f64().filter(|count| *count > 0.0).map(|count| count as u64)).unwrap_or(0)
+}
+
+/// Reads JSON of a provider's.
+pub(super) fn parse(body: &[u8]) -> Result<Value> {
+    serde_json::from_slice(body).map_err(|cause| {
+        // Serde's text can quote what it read; only the place may go out.
+        failed(format!("the provider's answer cannot be read: line {} column {}", cause.line(), cause.column()))
+    })
+}
+
+/// The provider did something that no provider should.
+pub(super) fn failed(message: impl Into<String>) -> Error {
+    Error::new(Code::ProviderError, message)
+}
+
+/// The stream ended before its end.
+pub(super) fn cut() -> Error {
+    failed("the provider's stream was cut before its end")
+}

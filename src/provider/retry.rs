@@ -1,0 +1,170 @@
+//! When to ask again, and when to leave a provider alone for a while.
+//!
+//! An attempt that cannot have reached the provider costs nothing and may be repeated within the budget. One that may have is repeated
+//! only where the provider says that it is busy, or broke off once. Nothing is repeated after content was handed out: the callers of
+//! this file do not come here then.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Code, Error, Result};
+use crate::net::{MAX_RETRY_WAIT, backoff};
+
+/// Failures within [`WINDOW`] after which a provider is left alone.
+const MOST_FAILURES: usize = 3;
+const WINDOW: Duration = Duration::from_secs(60);
+const COOLDOWN: Duration = Duration::from_secs(10);
+const MAX_COOLDOWN: Duration = Duration::from_secs(60);
+
+/// The budget of one call.
+#[derive(Debug)]
+pub(super) struct Retry {
+    left: u32,
+    attempt: u32,
+    /// Attempts that may have reached the provider and were broken off.
+    broken: u32,
+    deadline: Instant,
+}
+
+impl Retry {
+    /// `retries` further attempts, all of them before `deadline`.
+    pub(super) fn new(retries: u32, deadline: Instant) -> Self {
+        Self { left: retries, attempt: 0, broken: 0, deadline }
+    }
+
+    /// Waits until it makes sense to try again.
+    ///
+    /// # Errors
+    /// It never will: the error as it came.
+    pub(super) async fn after(&mut self, error: Error) -> Result<()> {
+        let Some(wait) = self.wait(&error) else { return Err(error) };
+        tracing::info!(code = error.code().as_str(), wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "asking again");
+        self.left -= 1;
+        self.attempt += 1;
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    fn wait(&mut self, error: &Error) -> Option<Duration> {
+        if self.left == 0 || error.is_final() {
+            return None;
+        }
+        let status = error.refusal().status;
+        let again = match error.code() {
+            _ if !error.may_have_reached() => error.code() == Code::ProviderError,
+            Code::RateLimit | Code::Overloaded | Code::ModelOutput => true,
+            Code::ProviderError if status.is_some() => true,
+            Code::Timeout => status.is_some(),
+            // Broken off, who knows where: that may cost twice, so once at most.
+            Code::ProviderError => {
+                self.broken += 1;
+                self.broken == 1
+            }
+            _ => false,
+        };
+        let asked = error.retry_after_seconds().map(Duration::from_secs);
+        let wait = asked.unwrap_or_else(|| backoff(self.attempt));
+        (again && wait <= MAX_RETRY_WAIT && Instant::now() + wait < self.deadline).then_some(wait)
+    }
+}
+
+/// What is known of how a provider does.
+#[derive(Debug, Default)]
+pub(super) struct Health(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    failures: Vec<Instant>,
+    until: Option<Instant>,
+}
+
+impl Health {
+    /// It answered.
+    pub(super) fn good(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State::default();
+    }
+
+    /// It failed, and the request was not to blame.
+    pub(super) fn bad(&self, error: &Error) {
+        let its_fault = matches!(error.code(), Code::RateLimit | Code::Overloaded | Code::Timeout | Code::ProviderError);
+        if !its_fault {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failures.retain(|at| now.duration_since(*at) < WINDOW);
+        state.failures.push(now);
+        let asked = error.retry_after_seconds().map(|seconds| Duration::from_secs(seconds).min(MAX_COOLDOWN));
+        if asked.is_some() || state.failures.len() >= MOST_FAILURES {
+            state.until = Some(now + asked.unwrap_or(COOLDOWN));
+        }
+    }
+
+    /// Whether it is to be left alone, where somebody else can answer.
+    pub(super) fn is_cooling(&self) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Refusal;
+
+    fn error(code: Code) -> Error {
+        Error::new(code, "x")
+    }
+
+    fn refused(code: Code, status: u16) -> Error {
+        error(code).refused(Refusal { status: Some(status), ..Refusal::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_can_help_is_repeated_and_within_the_budget() {
+        let again = |error: Error| Retry::new(1, Instant::now() + Duration::from_secs(60)).wait(&error).is_some();
+        assert!(again(error(Code::ProviderError).before_dispatch()));
+        assert!(again(refused(Code::RateLimit, 429)) && again(refused(Code::Overloaded, 529)) && again(refused(Code::ProviderError, 500)));
+        assert!(again(refused(Code::Timeout, 408)) && !again(error(Code::Timeout)), "our own clock does not run again");
+        assert!(again(refused(Code::ModelOutput, 400)));
+        for code in [Code::InvalidRequest, Code::Authentication, Code::Budget, Code::ContextLength, Code::ContentFilter, Code::InvalidModel] {
+            assert!(!again(refused(code, 400)), "{}", code.as_str());
+        }
+        assert!(!again(refused(Code::RateLimit, 429).final_word()));
+        assert!(!again(refused(Code::RateLimit, 429).retry_after(Some(11))), "nobody waits so long");
+        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        assert!(retry.wait(&error(Code::ProviderError)).is_some());
+        assert!(retry.wait(&error(Code::ProviderError)).is_none(), "what may have cost something is repeated once");
+        let mut retry = Retry::new(2, Instant::now() + Duration::from_secs(60));
+        for _ in 0..2 {
+            retry.after(refused(Code::Overloaded, 503)).await.unwrap();
+        }
+        assert!(retry.after(refused(Code::Overloaded, 503)).await.is_err());
+        let mut late = Retry::new(2, Instant::now() + Duration::from_secs(2));
+        assert!(late.after(refused(Code::RateLimit, 429).retry_after(Some(3))).await.is_err(), "not past the deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_fails_is_left_alone_for_a_while() {
+        let health = Health::default();
+        for _ in 0..2 {
+            health.bad(&error(Code::ProviderError));
+        }
+        health.bad(&error(Code::InvalidRequest));
+        assert!(!health.is_cooling());
+        health.bad(&error(Code::Timeout));
+        assert!(health.is_cooling());
+        tokio::time::advance(COOLDOWN).await;
+        assert!(!health.is_cooling());
+        health.bad(&error(Code::RateLimit).retry_after(Some(3600)));
+        assert!(health.is_cooling());
+        tokio::time::advance(MAX_COOLDOWN).await;
+        assert!(!health.is_cooling(), "no provider decides for an hour");
+        health.bad(&error(Code::RateLimit).retry_after(Some(5)));
+        health.good();
+        assert!(!health.is_cooling());
+    }
+}

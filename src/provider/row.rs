@@ -1,0 +1,228 @@
+//! What is known of a provider before the operator says anything: a row of data each.
+//!
+//! `{region}`, `{project}` and `{location}` in an address are the operator's; `{model}` in a path is the request's. A row with
+//! another's dialect and other authentication is all that a new surface needs: Claude on Vertex AI is Anthropic's dialect behind
+//! Google's door.
+
+use super::dialect::Dialect;
+use super::embed::EmbedDialect;
+
+/// A provider as data.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name in requests.
+    pub name: &'static str,
+    /// How its JSON looks.
+    pub dialect: Dialect,
+    /// Where it is; empty is for the operator to say.
+    pub base_url: &'static str,
+    /// Below the base URL, for a whole answer.
+    pub path: &'static str,
+    /// Below the base URL, for a streamed one.
+    pub stream_path: &'static str,
+    /// How a request is signed.
+    pub auth: AuthKind,
+    /// Whether it answers nobody without a key.
+    pub needs_key: bool,
+    /// Headers that every request has.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// Fields that every body has.
+    pub body: &'static [(&'static str, &'static str)],
+    /// Whether the body names the model and says whether to stream; otherwise the path does.
+    pub model_in_body: bool,
+    /// Headers of the caller's that go along.
+    pub forwards: &'static [&'static str],
+    /// How it embeds texts, if it does.
+    pub embeds: Option<EmbedDialect>,
+    /// The variable that overrides `base_url`.
+    pub url_variable: &'static str,
+    /// The variable that holds its key.
+    pub key_variable: &'static str,
+    /// The variable that names the model asked by default.
+    pub model_variable: &'static str,
+}
+
+/// How a provider wants to be convinced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthKind {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// The key in a header of this name.
+    Header(&'static str),
+    /// AWS Signature Version 4, or a bearer key of Bedrock's where there is one.
+    Aws,
+    /// An OAuth token of a Google service account, or an API key where there is one.
+    Google,
+}
+
+const COMPATIBLE: Preset = Preset {
+    name: "custom",
+    dialect: Dialect::OpenAi,
+    base_url: "",
+    path: "chat/completions",
+    stream_path: "chat/completions",
+    auth: AuthKind::Bearer,
+    needs_key: true,
+    headers: &[],
+    body: &[],
+    model_in_body: true,
+    forwards: &[],
+    embeds: Some(EmbedDialect::OpenAi),
+    url_variable: "CUSTOM_BASE_URL",
+    key_variable: "CUSTOM_API_KEY",
+    model_variable: "CUSTOM_MODEL",
+};
+
+const CLAUDE: Preset = Preset {
+    name: "anthropic",
+    dialect: Dialect::Anthropic,
+    base_url: "https://api.anthropic.com/v1",
+    path: "messages",
+    stream_path: "messages",
+    auth: AuthKind::Header("x-api-key"),
+    headers: &[("anthropic-version", "2023-06-01")],
+    forwards: &["anthropic-beta"],
+    embeds: None,
+    url_variable: "ANTHROPIC_BASE_URL",
+    key_variable: "ANTHROPIC_API_KEY",
+    model_variable: "ANTHROPIC_MODEL",
+    ..COMPATIBLE
+};
+
+const GEMINI: Preset = Preset {
+    name: "gemini",
+    dialect: Dialect::Gemini,
+    base_url: "https://generativelanguage.googleapis.com/v1beta",
+    path: "models/{model}:generateContent",
+    stream_path: "models/{model}:streamGenerateContent?alt=sse",
+    auth: AuthKind::Header("x-goog-api-key"),
+    model_in_body: false,
+    embeds: Some(EmbedDialect::Gemini),
+    url_variable: "GEMINI_BASE_URL",
+    key_variable: "GEMINI_API_KEY",
+    model_variable: "GEMINI_MODEL",
+    ..COMPATIBLE
+};
+
+const BEDROCK: Preset = Preset {
+    name: "bedrock",
+    dialect: Dialect::Bedrock,
+    base_url: "https://bedrock-runtime.{region}.amazonaws.com",
+    path: "model/{model}/converse",
+    stream_path: "model/{model}/converse-stream",
+    auth: AuthKind::Aws,
+    needs_key: false,
+    model_in_body: false,
+    embeds: Some(EmbedDialect::Bedrock),
+    url_variable: "BEDROCK_BASE_URL",
+    key_variable: "AWS_BEARER_TOKEN_BEDROCK",
+    model_variable: "BEDROCK_MODEL",
+    ..COMPATIBLE
+};
+
+const VERTEX: Preset = Preset {
+    name: "vertexai",
+    base_url: "https://{location_host}aiplatform.googleapis.com/v1/projects/{project}/locations/{location}",
+    path: "publishers/google/models/{model}:generateContent",
+    stream_path: "publishers/google/models/{model}:streamGenerateContent?alt=sse",
+    auth: AuthKind::Google,
+    needs_key: false,
+    embeds: Some(EmbedDialect::Vertex),
+    url_variable: "VERTEXAI_BASE_URL",
+    key_variable: "VERTEXAI_API_KEY",
+    model_variable: "VERTEXAI_MODEL",
+    ..GEMINI
+};
+
+/// Every provider of this build.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "openai",
+        base_url: "https://api.openai.com/v1",
+        forwards: &["openai-organization", "openai-project"],
+        url_variable: "OPENAI_BASE_URL",
+        key_variable: "OPENAI_API_KEY",
+        model_variable: "OPENAI_MODEL",
+        ..COMPATIBLE
+    },
+    CLAUDE,
+    BEDROCK,
+    VERTEX,
+    GEMINI,
+    Preset {
+        name: "mistral",
+        base_url: "https://api.mistral.ai/v1",
+        embeds: Some(EmbedDialect::Mistral),
+        url_variable: "MISTRAL_BASE_URL",
+        key_variable: "MISTRAL_API_KEY",
+        model_variable: "MISTRAL_MODEL",
+        ..COMPATIBLE
+    },
+    Preset {
+        name: "cohere",
+        dialect: Dialect::Cohere,
+        base_url: "https://api.cohere.com/v2",
+        path: "chat",
+        stream_path: "chat",
+        embeds: Some(EmbedDialect::Cohere),
+        url_variable: "COHERE_BASE_URL",
+        key_variable: "COHERE_API_KEY",
+        model_variable: "COHERE_MODEL",
+        ..COMPATIBLE
+    },
+    Preset {
+        name: "groq",
+        base_url: "https://api.groq.com/openai/v1",
+        embeds: None,
+        url_variable: "GROQ_BASE_URL",
+        key_variable: "GROQ_API_KEY",
+        model_variable: "GROQ_MODEL",
+        ..COMPATIBLE
+    },
+    // Any server that speaks OpenAI's dialect: llama.cpp, vLLM, Ollama, a company's own gateway.
+    Preset { needs_key: false, ..COMPATIBLE },
+    // Claude behind Google's door.
+    Preset {
+        name: "anthropic-vertex",
+        base_url: VERTEX.base_url,
+        path: "publishers/anthropic/models/{model}:rawPredict",
+        stream_path: "publishers/anthropic/models/{model}:streamRawPredict",
+        auth: AuthKind::Google,
+        needs_key: false,
+        headers: &[],
+        body: &[("anthropic_version", "vertex-2023-10-16")],
+        model_in_body: false,
+        url_variable: "ANTHROPIC_VERTEX_BASE_URL",
+        key_variable: "ANTHROPIC_VERTEX_API_KEY",
+        model_variable: "ANTHROPIC_VERTEX_MODEL",
+        ..CLAUDE
+    },
+    // Claude in its own dialect behind AWS's door.
+    Preset {
+        name: "anthropic-bedrock",
+        base_url: "https://bedrock-mantle.{region}.api.aws/anthropic/v1",
+        auth: AuthKind::Aws,
+        needs_key: false,
+        url_variable: "ANTHROPIC_BEDROCK_BASE_URL",
+        key_variable: "AWS_BEARER_TOKEN_BEDROCK",
+        model_variable: "ANTHROPIC_BEDROCK_MODEL",
+        ..CLAUDE
+    },
+    // Bedrock's models in OpenAI's dialect.
+    Preset {
+        name: "openai-bedrock",
+        base_url: "https://bedrock-runtime.{region}.amazonaws.com/openai/v1",
+        auth: AuthKind::Aws,
+        needs_key: false,
+        embeds: None,
+        url_variable: "OPENAI_BEDROCK_BASE_URL",
+        key_variable: "AWS_BEARER_TOKEN_BEDROCK",
+        model_variable: "OPENAI_BEDROCK_MODEL",
+        ..COMPATIBLE
+    },
+];
+
+/// The row of this name.
+pub fn preset(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
+}

@@ -1,0 +1,139 @@
+//! A streamed answer on its way through: bytes in, events out, with the clocks that watch over it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use tokio::time::Instant;
+
+use super::{Decoder, Provider, Written};
+use crate::chat::{ChatEvent, ChatRequest, Usage, unfold};
+use crate::error::{Code, Error, Result};
+use crate::net::{Client, Incoming};
+
+/// The events of one answer. The last is [`ChatEvent::Finish`] or an error.
+pub type Events = BoxStream<'static, Result<ChatEvent>>;
+
+/// Sends the request and waits for the first content.
+pub(super) async fn open(
+    provider: &Provider,
+    client: &Client,
+    request: &ChatRequest,
+    written: &Arc<Written>,
+    deadline: Instant,
+) -> Result<Events> {
+    let first = deadline.min(Instant::now() + client.first_token());
+    let mut out = written.request.clone();
+    provider.auth.sign(client, &mut out).await?;
+    let incoming = client.stream(&out, first).await?;
+    let content_type = incoming.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let dialect = provider.dialect();
+    let warnings = written.warnings.iter().cloned().map(ChatEvent::Warning);
+    if !incoming.is_success() {
+        return Err(provider.preset.refusal(&incoming.whole(first).await?));
+    }
+    if !dialect.is_stream(content_type) {
+        // A server that does not stream answers whole.
+        let reply = incoming.whole(deadline).await?;
+        let mut answer = dialect.decode(&reply.body)?;
+        written.fitted.restore_all(&mut answer);
+        let events: Vec<Result<ChatEvent>> = warnings.chain(unfold(answer)).map(Ok).collect();
+        return Ok(futures_util::stream::iter(events).boxed());
+    }
+    let mut live = Live {
+        incoming,
+        decoder: dialect.decoder(),
+        ready: warnings.collect(),
+        written: Arc::clone(written),
+        provider: Arc::clone(&provider.name),
+        model: request.model.clone(),
+        usage: None,
+        over: false,
+    };
+    let mut held = Vec::new();
+    loop {
+        match live.next(Some(first)).await {
+            None => break,
+            Some(event) => {
+                held.push(event?);
+                if matches!(held.last(), Some(event) if is_content(event)) {
+                    break;
+                }
+            }
+        }
+    }
+    let rest = futures_util::stream::unfold(live, |mut live| async move {
+        let event = live.next(None).await?;
+        let event = event.map_err(|error| error.from_provider(&live.provider, &live.model));
+        Some((event, live))
+    });
+    Ok(futures_util::stream::iter(held.into_iter().map(Ok)).chain(rest).boxed())
+}
+
+fn is_content(event: &ChatEvent) -> bool {
+    !matches!(event, ChatEvent::Start { .. } | ChatEvent::Warning(_) | ChatEvent::Usage(_) | ChatEvent::Extra(..))
+}
+
+/// The call while it lasts.
+struct Live {
+    incoming: Incoming,
+    decoder: Decoder,
+    ready: VecDeque<ChatEvent>,
+    written: Arc<Written>,
+    provider: Arc<str>,
+    model: String,
+    usage: Option<Usage>,
+    over: bool,
+}
+
+impl Live {
+    /// The next event. `first` bounds the wait for the first content; later the silence between two pieces is bounded.
+    async fn next(&mut self, first: Option<Instant>) -> Option<Result<ChatEvent>> {
+        loop {
+            if let Some(mut event) = self.ready.pop_front() {
+                self.written.fitted.restore(&mut event);
+                match &event {
+                    ChatEvent::Usage(usage) => self.usage = Some(*usage),
+                    ChatEvent::Finish(_) => self.over = true,
+                    _ => {}
+                }
+                return Some(Ok(event));
+            }
+            if self.over {
+                return None;
+            }
+            let outcome = match self.incoming.chunk(first).await {
+                Ok(Some(bytes)) => self.decoder.push(&bytes),
+                Ok(None) => self.decoder.finish().inspect(|events| self.over = events.is_empty()),
+                Err(error) if first.is_some() && error.code() == Code::Timeout => {
+                    Err(Error::new(Code::Timeout, "the provider did not begin to answer in time"))
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(events) => self.ready.extend(events),
+                Err(error) => {
+                    self.over = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Live {
+    /// A caller who leaves ends the call with this value. What it had used by then is known to nobody else.
+    fn drop(&mut self) {
+        if !self.over {
+            tracing::info!(
+                provider = &*self.provider,
+                model = self.model,
+                prompt_tokens = self.usage.map(|usage| usage.prompt_tokens),
+                completion_tokens = self.usage.map(|usage| usage.completion_tokens),
+                partial = true,
+                "the answer was left before its end"
+            );
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What the operator said, made into a provider.
+
+use super::*;
+use crate::chat::{Message, Role};
+use crate::config::Secret;
+
+fn config(name: &str, endpoint: Endpoint) -> Config {
+    let mut config = Config::default();
+    config.providers.insert(name.to_owned(), endpoint);
+    config
+}
+
+fn open(name: &str, config: &Config) -> Result<Provider> {
+    Provider::open(name, config, &Arc::new(Rules::new(None).unwrap()))
+}
+
+fn keyed() -> Endpoint {
+    Endpoint { api_key: Some(Secret::new("k")), ..Endpoint::default() }
+}
+
+fn hi(model: &str) -> ChatRequest {
+    ChatRequest { model: model.into(), messages: vec![Message::text(Role::User, "hi")], ..ChatRequest::default() }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let message = |name: &str, config: &Config| open(name, config).unwrap_err().message().to_owned();
+    let none = Config::default();
+    assert_eq!(message("openai", &none), "`model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs");
+    assert_eq!(message("custom", &none), "`model_provider`: `custom` has no address; set `CUSTOM_BASE_URL` where the service runs");
+    assert_eq!(message("bedrock", &none), "`model_provider`: `bedrock` has no address; set `AWS_REGION` where the service runs");
+    assert_eq!(message("vertexai", &none), "`model_provider`: `vertexai` has no address; set `GOOGLE_CLOUD_PROJECT` where the service runs");
+    assert!(message("opnai", &none).starts_with("`opnai`: no such provider; there are `openai`, `anthropic`, `bedrock`, "));
+    let like = config("ours", Endpoint { like: Some("x".into()), ..Endpoint::default() });
+    assert!(message("ours", &like).starts_with("`providers.ours.like`: `x`: no such provider"));
+    let provider = open("openai", &config("openai", keyed())).unwrap();
+    let expected = "`model_name`: missing, and `openai` has no model by default; name one, or set `OPENAI_MODEL`";
+    assert_eq!(provider.model(None).unwrap_err().message(), expected);
+    assert_eq!(provider.model(Some("m")).unwrap(), "m");
+}
+
+#[test]
+fn every_row_knows_where_to_send_what() {
+    let table = [
+        ("openai", "gpt-4o", false, "https://api.openai.com/v1/chat/completions"),
+        ("anthropic", "claude-sonnet-5-5", true, "https://api.anthropic.com/v1/messages"),
+        ("bedrock", "us.x:0", false, "https://bedrock-runtime.eu-west-1.amazonaws.com/model/us.x%3A0/converse"),
+        ("bedrock", "arn:aws:bedrock:us-east-1:1:inference-profile/x", true,
+            "https://bedrock-runtime.eu-west-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/converse-stream"),
+        ("vertexai", "gemini-3-flash", true,
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/gemini-3-flash:streamGenerateContent?alt=sse"),
+        ("gemini", "models/gemini-3-flash", false, "https://generativelanguage.googleapis.com/v1beta/models/gemini-3-flash:generateContent"),
+        ("mistral", "m", false, "https://api.mistral.ai/v1/chat/completions"),
+        ("cohere", "m", false, "https://api.cohere.com/v2/chat"),
+        ("groq", "m", false, "https://api.groq.com/openai/v1/chat/completions"),
+        ("anthropic-vertex", "claude-sonnet-4-5@20250929", true,
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5%4020250929:streamRawPredict"),
+        ("anthropic-bedrock", "anthropic.claude-x", false, "https://bedrock-mantle.eu-west-1.api.aws/anthropic/v1/messages"),
+        ("openai-bedrock", "openai.gpt-oss", false, "https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1/chat/completions"),
+    ];
+    for (name, model, stream, expected) in table {
+        let endpoint = Endpoint { project: Some("p".into()), ..keyed() };
+        let mut config = config(name, endpoint);
+        config.aws.region = Some("eu-west-1".into());
+        let written = open(name, &config).unwrap().write(&hi(model), stream).unwrap();
+        assert_eq!(written.request.url.as_str(), expected);
+    }
+    let written = open("anthropic-vertex", &config("anthropic-vertex", Endpoint { project: Some("p".into()), ..keyed() })).unwrap();
+    let body = written.write(&hi("claude-sonnet-4-5@20250929"), false).unwrap().body;
+    assert_eq!((body.get("model"), &body["anthropic_version"]), (None, &Value::from("vertex-2023-10-16")));
+    let regional = Endpoint { project: Some("p".into()), location: Some("europe-west4".into()), ..keyed() };
+    let written = open("vertexai", &config("vertexai", regional)).unwrap().write(&hi("m"), false).unwrap();
+    assert!(written.request.url.as_str().starts_with("https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/"));
+}
+
+#[test]
+fn the_address_is_joined_with_or_without_a_slash() {
+    for base in ["http://h:1/v1", "http://h:1/v1/"] {
+        let provider = open("custom", &config("custom", Endpoint { base_url: Some(base.into()), ..Endpoint::default() })).unwrap();
+        assert_eq!(provider.write(&hi("m"), false).unwrap().request.url.as_str(), "http://h:1/v1/chat/completions");
+    }
+}
+
+#[test]
+fn a_model_is_a_name_and_not_a_way() {
+    let provider = open("gemini", &config("gemini", keyed())).unwrap();
+    for model in ["..", ".", "", "models/.."] {
+        assert_eq!(provider.write(&hi(model), false).unwrap_err().code(), Code::InvalidModel, "{model}");
+    }
+    let written = provider.write(&hi("../../x?key=y#z"), false).unwrap();
+    assert_eq!(written.request.url.path(), "/v1beta/models/..%2F..%2Fx%3Fkey%3Dy%23z:generateContent");
+}
+
+#[test]
+fn an_operators_row_is_like_one_of_ours() {
+    let endpoint = Endpoint {
+        like: Some("groq".into()),
+        base_url: Some("http://llm.corp/v1".into()),
+        auth: Some("x-api-token".into()),
+        headers: [("x-team".to_owned(), "a".to_owned())].into(),
+        ..keyed()
+    };
+    let provider = open("ours", &config("ours", endpoint)).unwrap();
+    assert_eq!((provider.name(), provider.dialect()), ("ours", Dialect::OpenAi));
+    assert!(matches!(&provider.auth, Auth::Header(name, _) if name == "x-api-token"));
+    let written = provider.write(&hi("m"), false).unwrap();
+    assert_eq!(written.request.headers["x-team"], "a");
+    let inside = Endpoint { base_url: Some("http://169.254.169.254/".into()), ..Endpoint::default() };
+    let message = open("custom", &config("custom", inside)).unwrap_err().message().to_owned();
+    assert_eq!(message, "`CUSTOM_BASE_URL`: `169.254.169.254` hands out credentials");
+}
+
+#[test]
+fn only_headers_of_the_row_and_flags_of_the_model_go_along() {
+    let endpoint = Endpoint { project: Some("p".into()), ..keyed() };
+    let provider = open("anthropic-vertex", &config("anthropic-vertex", endpoint)).unwrap();
+    let mut request = hi("claude-sonnet-4-6");
+    request.headers = [("Anthropic-Beta", "made-up, context-1m-2025-08-07"), ("authorization", "x")]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let written = provider.write(&request, false).unwrap();
+    assert_eq!(written.request.headers["anthropic-beta"], "context-1m-2025-08-07");
+    assert!(!written.request.headers.contains_key("authorization"));
+    assert_eq!(written.warnings[0].to_string(), "`headers.authorization`: `anthropic-vertex` does not take it; it was left out");
+}

@@ -1,0 +1,597 @@
+//! Every recorded exchange, read by us and compared with what an independent look at the raw body finds.
+//!
+//! The folder is `OMNI_RECORDINGS`, else the shared one. The look at the raw body below knows nothing of our code: it searches the JSON
+//! for what must come out, by the vendors' own names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use omni_llm::chat::{ChatEvent, ChatResponse, FinishReason, Part, fold, unfold};
+use omni_llm::error::Code;
+use omni_llm::net::Reply;
+use omni_llm::provider::{Dialect, preset};
+use serde_json::Value;
+
+use super::support::{bedrock_event, events, shared};
+
+/// Streams up to this size are split at every byte.
+const SMALL_BYTES: usize = 1500;
+const RANDOM_SPLITS: usize = 24;
+
+/// What must come out of an exchange.
+#[derive(Debug, Default, PartialEq)]
+struct Expected {
+    text: String,
+    reasoning: String,
+    signatures: Vec<String>,
+    /// Names, and arguments as JSON.
+    calls: Vec<(String, Value)>,
+    ids: Vec<String>,
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    finish: Option<String>,
+    model: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    buffered: usize,
+    streamed: usize,
+    refused: usize,
+    others: usize,
+}
+
+#[test]
+fn every_recorded_exchange_is_read_whole() {
+    let folder = std::env::var_os("OMNI_RECORDINGS").map_or_else(|| shared("contracts/recordings/open"), PathBuf::from);
+    if !folder.is_dir() {
+        eprintln!("skipped: no recordings at {}", folder.display());
+        return;
+    }
+    let mut table: BTreeMap<String, Row> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for path in files(&folder) {
+        let Ok(recording) = serde_json::from_str::<Value>(&std::fs::read_to_string(&path).unwrap()) else { continue };
+        let provider = recording["provider"].as_str().unwrap_or_default().to_owned();
+        for (number, exchange) in recording["interactions"].as_array().into_iter().flatten().enumerate() {
+            let row = table.entry(provider.clone()).or_default();
+            let Some(dialect) = dialect(&provider, exchange) else {
+                row.others += 1;
+                continue;
+            };
+            let name = format!("{} #{number}", path.strip_prefix(&folder).unwrap().display());
+            match std::panic::catch_unwind(|| check(&provider, dialect, &exchange["response"])) {
+                Ok(Kind::Buffered) => row.buffered += 1,
+                Ok(Kind::Streamed) => row.streamed += 1,
+                Ok(Kind::Refused) => row.refused += 1,
+                Ok(Kind::Nothing) => row.others += 1,
+                Err(_) => wrong.push(name),
+            }
+        }
+    }
+    eprintln!("{:<20} {:>9} {:>9} {:>8} {:>14}", "provider", "buffered", "streamed", "refused", "other endpoint");
+    for (provider, row) in &table {
+        eprintln!("{provider:<20} {:>9} {:>9} {:>8} {:>14}", row.buffered, row.streamed, row.refused, row.others);
+    }
+    let passed: usize = table.values().map(|row| row.buffered + row.streamed + row.refused).sum();
+    eprintln!("exchanges of our dialects: {}, passed: {passed}", passed + wrong.len());
+    assert!(wrong.is_empty(), "{} exchanges are wrong: {wrong:#?}", wrong.len());
+    assert!(passed > 0, "nothing was read");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(files(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "json") && entry.file_name().unwrap() != "index.json" {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The dialect of an exchange, by its path; by the look of its body where the recording has no request.
+fn dialect(provider: &str, exchange: &Value) -> Option<Dialect> {
+    let path = exchange["request"]["path"].as_str().unwrap_or_default();
+    if path.contains("/chat/completions") {
+        return Some(Dialect::OpenAi);
+    }
+    if path.ends_with("/v1/messages") || path.contains("publishers/anthropic") {
+        return Some(Dialect::Anthropic);
+    }
+    if path.contains("/converse") {
+        return Some(Dialect::Bedrock);
+    }
+    if path.contains("enerateContent") {
+        return Some(Dialect::Gemini);
+    }
+    if path.ends_with("/v2/chat") {
+        return Some(Dialect::Cohere);
+    }
+    if !path.is_empty() {
+        return None;
+    }
+    let response = &exchange["response"];
+    let lines = lines(response);
+    let body = lines.first().cloned().unwrap_or_else(|| body(response));
+    let has = |name: &str| body.get(name).is_some();
+    match provider {
+        "anthropic" => (has("content") || body["type"] == "message_start").then_some(Dialect::Anthropic),
+        "bedrock" => (body["output"]["message"].is_object() || has("messageStart") || has("contentBlockDelta")).then_some(Dialect::Bedrock),
+        "google-gemini" | "google-vertex" => has("candidates").then_some(Dialect::Gemini),
+        "cohere" => (body["message"].is_object() || has("finish_reason") || body["type"] == "message-start").then_some(Dialect::Cohere),
+        _ => has("choices").then_some(Dialect::OpenAi),
+    }
+}
+
+fn body(response: &Value) -> Value {
+    match response["body_text"].as_str() {
+        Some(text) => serde_json::from_str(text).unwrap_or_else(|_| response["body_json"].clone()),
+        None => response["body_json"].clone(),
+    }
+}
+
+fn lines(response: &Value) -> Vec<Value> {
+    response["event_json_lines"].as_array().into_iter().flatten().map(line).collect()
+}
+
+fn line(line: &Value) -> Value {
+    line.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| line.clone())
+}
+
+enum Kind {
+    Buffered,
+    Streamed,
+    Refused,
+    Nothing,
+}
+
+fn check(provider: &str, dialect: Dialect, response: &Value) -> Kind {
+    let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
+    if status >= 300 {
+        refused(provider, status, response);
+        return Kind::Refused;
+    }
+    let stream = bytes(dialect, response);
+    if let Some(stream) = stream {
+        return streamed(dialect, &stream, response);
+    }
+    let body = body(response);
+    if body.is_null() {
+        return Kind::Nothing;
+    }
+    let expected = expected(dialect, std::slice::from_ref(&body));
+    if failed_inside(std::slice::from_ref(&body)) {
+        assert!(dialect.decode(body.to_string().as_bytes()).is_err());
+        return Kind::Refused;
+    }
+    let answer = dialect.decode(body.to_string().as_bytes()).unwrap();
+    compare(dialect, &expected, &answer);
+    assert_eq!(fold(&unfold(answer.clone())), answer, "the answer as events is another");
+    Kind::Buffered
+}
+
+/// The bytes of a stream, where the exchange is one.
+fn bytes(dialect: Dialect, response: &Value) -> Option<Vec<u8>> {
+    if let Some(text) = response["body_base64"].as_str() {
+        return Some(STANDARD.decode(text).unwrap());
+    }
+    let lines = lines(response);
+    if !lines.is_empty() {
+        let mut stream = Vec::new();
+        for line in lines {
+            if dialect == Dialect::Bedrock {
+                let (name, payload) = line.as_object().unwrap().iter().next().unwrap();
+                stream.extend(bedrock_event(name, &payload.to_string()));
+            } else {
+                stream.extend(format!("data: {line}\n\n").into_bytes());
+            }
+        }
+        return Some(stream);
+    }
+    let text = response["body_text"].as_str()?;
+    let is_stream = ["data:", "event:", ":"].iter().any(|start| text.trim_start().starts_with(start));
+    if dialect == Dialect::Bedrock && !text.trim_start().starts_with('{') {
+        return Some(text.as_bytes().to_vec());
+    }
+    is_stream.then(|| text.as_bytes().to_vec())
+}
+
+fn streamed(dialect: Dialect, stream: &[u8], response: &Value) -> Kind {
+    let chunks = chunks(dialect, stream, response);
+    if failed_inside(&chunks) {
+        assert!(events(dialect, &[stream]).is_err(), "a failure inside the stream was taken for an answer");
+        return Kind::Refused;
+    }
+    let whole = match events(dialect, &[stream]) {
+        Ok(whole) => whole,
+        Err(error) => panic!("{error}"),
+    };
+    assert!(matches!(whole.last(), Some(ChatEvent::Finish(_))), "the last event is not the end");
+    assert_eq!(whole.iter().filter(|event| matches!(event, ChatEvent::Finish(_))).count(), 1);
+    let answer = fold(&whole);
+    compare(dialect, &expected(dialect, &chunks), &answer);
+    assert_eq!(fold(&unfold(answer.clone())), answer, "the answer as events is another");
+    if stream.len() <= SMALL_BYTES {
+        for at in 0..=stream.len() {
+            assert_eq!(events(dialect, &[&stream[..at], &stream[at..]]).unwrap(), whole, "split at byte {at}");
+        }
+    }
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64 ^ stream.len() as u64;
+    for _ in 0..RANDOM_SPLITS {
+        let (mut pieces, mut rest) = (Vec::new(), stream);
+        while !rest.is_empty() {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (piece, more) = rest.split_at(rest.len().min(1 + (seed >> 33) as usize % (1 + stream.len() / 7)));
+            pieces.push(piece);
+            rest = more;
+        }
+        assert_eq!(events(dialect, &pieces).unwrap(), whole, "split at random");
+    }
+    Kind::Streamed
+}
+
+/// The JSON of every frame, found by the simplest means.
+fn chunks(dialect: Dialect, stream: &[u8], response: &Value) -> Vec<Value> {
+    let lines = lines(response);
+    if !lines.is_empty() {
+        return lines;
+    }
+    if dialect == Dialect::Bedrock {
+        let (mut found, mut rest) = (Vec::new(), stream);
+        while rest.len() > 16 {
+            let total = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
+            let headers = u32::from_be_bytes(rest[4..8].try_into().unwrap()) as usize;
+            let head = String::from_utf8_lossy(&rest[12..12 + headers]).into_owned();
+            let payload: Value = serde_json::from_slice(&rest[12 + headers..total - 4]).unwrap_or_default();
+            let names = ["messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"];
+            let name = names.into_iter().find(|name| head.contains(name)).unwrap_or(":exception");
+            found.push(serde_json::json!({ name: payload }));
+            rest = &rest[total..];
+        }
+        return found;
+    }
+    let text = String::from_utf8_lossy(stream);
+    text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?.trim()).ok()).collect()
+}
+
+fn failed_inside(chunks: &[Value]) -> bool {
+    chunks.iter().any(|chunk| {
+        chunk["error"].is_object()
+            || chunk["type"] == "error"
+            || chunk["choices"][0]["error"].is_object()
+            || chunk["choices"][0]["finish_reason"] == "error"
+            || chunk.as_object().is_some_and(|chunk| chunk.keys().any(|key| key.contains("xception")))
+            || ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"]
+                .iter()
+                .any(|reason| chunk["candidates"][0]["finishReason"] == *reason)
+    })
+}
+
+fn refused(provider: &str, status: u16, response: &Value) {
+    let raw = response["body_text"].as_str().map_or_else(|| response["body_json"].to_string(), str::to_owned);
+    let name = match provider {
+        "google-gemini" => "gemini",
+        "google-vertex" => "vertexai",
+        other => other,
+    };
+    let row = preset(name).unwrap_or_else(|| preset("custom").unwrap());
+    let reply = Reply { status, headers: Default::default(), body: Bytes::from(raw.clone()) };
+    let error = row.refusal(&reply);
+    assert_eq!(error.refusal().status, Some(status));
+    let codes: &[Code] = match status {
+        400 | 422 => &[Code::InvalidRequest, Code::ContextLength, Code::ContentFilter, Code::ModelOutput, Code::Budget, Code::InvalidModel, Code::Authentication],
+        401 | 403 => &[Code::Authentication],
+        402 => &[Code::Budget],
+        404 => &[Code::InvalidModel],
+        408 | 504 => &[Code::Timeout],
+        413 => &[Code::BodyTooLarge, Code::ContextLength],
+        429 => &[Code::RateLimit, Code::Budget],
+        503 | 529 => &[Code::Overloaded],
+        _ => &[Code::ProviderError, Code::ContextLength, Code::InvalidRequest],
+    };
+    assert!(codes.contains(&error.code()), "{status}: {} for {raw}", error.code().as_str());
+    // The provider's own words come through, unless they may hold a key.
+    let value: Value = serde_json::from_str(&raw).unwrap_or_default();
+    let value = value.get(0).cloned().unwrap_or(value);
+    let said = value.pointer("/error/message").or_else(|| value.get("message")).and_then(Value::as_str).unwrap_or_default();
+    let start: String = said.chars().take_while(|letter| !letter.is_control()).take(40).collect();
+    assert!(error.code() == Code::Authentication || error.message().contains(&start), "{}: {raw}", error.message());
+}
+
+fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) {
+    assert_eq!(answer.text(), expected.text, "text");
+    assert_eq!(answer.reasoning(), expected.reasoning, "reasoning");
+    let signatures: Vec<String> = answer
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Reasoning(thought) => thought.signature.clone().or_else(|| thought.redacted.clone()),
+            Part::ToolCall(call) => call.signature.clone(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(signatures, expected.signatures, "signatures");
+    let calls: Vec<(String, Value)> = answer
+        .tool_calls()
+        .map(|call| (call.name.clone(), serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into())))
+        .collect();
+    assert_eq!(calls, expected.calls, "tool calls");
+    let ids: Vec<&str> = answer.tool_calls().map(|call| call.id.as_str()).collect();
+    assert!(ids.iter().all(|id| !id.is_empty()), "a call without an id");
+    if expected.ids.iter().all(|id| !id.is_empty()) {
+        assert_eq!(ids, expected.ids, "ids");
+    }
+    assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), expected.prompt_tokens, "prompt tokens");
+    assert_eq!(answer.usage.map(|usage| usage.completion_tokens), expected.completion_tokens, "completion tokens");
+    if let Some(model) = &expected.model {
+        assert_eq!(&answer.model, model, "model");
+    }
+    let finish = reason(dialect, expected);
+    if let Some(finish) = finish {
+        assert_eq!(answer.finish_reason, finish, "finish reason");
+    }
+}
+
+/// The vendors' reasons, as the facts of the project list them.
+fn reason(dialect: Dialect, expected: &Expected) -> Option<FinishReason> {
+    let reason = expected.finish.as_deref()?;
+    Some(match (dialect, reason) {
+        (_, "stop" | "end_turn" | "COMPLETE" | "eos") => FinishReason::Stop,
+        (_, "STOP") if expected.calls.is_empty() => FinishReason::Stop,
+        (_, "STOP" | "tool_calls" | "function_call" | "tool_use" | "TOOL_CALL") => FinishReason::ToolCalls,
+        (_, "stop_sequence" | "STOP_SEQUENCE") => FinishReason::StopSequence,
+        (_, "length" | "max_tokens" | "model_length" | "MAX_TOKENS" | "model_context_window_exceeded") => FinishReason::Length,
+        (_, "content_filter" | "refusal" | "guardrail_intervened" | "content_filtered" | "SAFETY" | "PROHIBITED_CONTENT" | "blocked") => {
+            FinishReason::ContentFilter
+        }
+        (_, "pause_turn") => FinishReason::Pause,
+        (_, "") => return None,
+        (_, other) => FinishReason::Other(other.to_owned()),
+    })
+}
+
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_f64().map(|number| number as u64))
+}
+
+/// Looks for what must come out, in one body or in the frames of a stream.
+fn expected(dialect: Dialect, bodies: &[Value]) -> Expected {
+    let mut out = Expected::default();
+    let mut calls: Vec<Draft> = Vec::new();
+    for body in bodies {
+        match dialect {
+            Dialect::OpenAi => openai(body, &mut out, &mut calls),
+            Dialect::Anthropic => anthropic(body, &mut out, &mut calls),
+            Dialect::Bedrock => bedrock(body, &mut out, &mut calls),
+            Dialect::Gemini => gemini(body, &mut out, &mut calls),
+            Dialect::Cohere => cohere(body, &mut out, &mut calls),
+        }
+    }
+    for call in calls {
+        let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+        out.calls.push((call.name, serde_json::from_str(arguments).unwrap_or_else(|_| arguments.into())));
+        out.ids.push(call.id);
+    }
+    out
+}
+
+#[derive(Debug, Default)]
+struct Draft {
+    key: String,
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+fn json_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        value => value.to_string(),
+    }
+}
+
+fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
+    if let Some(model) = body["model"].as_str().filter(|model| !model.is_empty()) {
+        out.model.get_or_insert(model.to_owned());
+    }
+    for usage in [&body["x_groq"]["usage"], &body["choices"][0]["usage"], &body["usage"]] {
+        if usage.is_object() {
+            out.prompt_tokens = Some(number(&usage["prompt_tokens"]).unwrap_or(0));
+            out.completion_tokens = Some(number(&usage["completion_tokens"]).unwrap_or(0));
+        }
+    }
+    let Some(choice) = body["choices"].as_array().into_iter().flatten().find(|choice| number(&choice["index"]).unwrap_or(0) == 0) else {
+        return;
+    };
+    let message = if choice["message"].is_object() { &choice["message"] } else { &choice["delta"] };
+    match &message["content"] {
+        Value::String(text) => out.text.push_str(text),
+        Value::Array(parts) => {
+            for part in parts {
+                out.text.push_str(part["text"].as_str().unwrap_or_default());
+                match &part["thinking"] {
+                    Value::Array(texts) => texts.iter().for_each(|text| out.reasoning.push_str(text["text"].as_str().unwrap_or_default())),
+                    text => out.reasoning.push_str(text.as_str().unwrap_or_default()),
+                }
+            }
+        }
+        _ => {}
+    }
+    let refusal = message["refusal"].as_str().unwrap_or_default();
+    out.text.push_str(refusal);
+    let thought = message["reasoning_content"].as_str().or(message["reasoning"].as_str()).unwrap_or_default();
+    out.reasoning.push_str(thought);
+    for call in message["tool_calls"].as_array().into_iter().flatten() {
+        let (id, name) = (call["id"].as_str().unwrap_or_default(), call["function"]["name"].as_str().unwrap_or_default());
+        let key = call["index"].to_string();
+        let begins = !name.is_empty() && (id.is_empty() || !calls.iter().any(|call| call.id == id));
+        if begins || calls.is_empty() {
+            calls.push(Draft { key: key.clone(), id: id.into(), name: name.into(), arguments: String::new() });
+        }
+        let at = calls.iter().rposition(|call| !id.is_empty() && call.id == id);
+        let at = at.or_else(|| calls.iter().rposition(|call| call.key == key)).unwrap();
+        calls[at].arguments.push_str(&json_text(&call["function"]["arguments"]));
+        if let Some(signature) = call.pointer("/extra_content/google/thought_signature").and_then(Value::as_str) {
+            out.signatures.push(signature.to_owned());
+        }
+    }
+    if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
+        out.finish = Some(reason.to_owned());
+    }
+    if !refusal.is_empty() {
+        out.finish = Some("content_filter".into());
+    }
+}
+
+fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
+    let message = if body["message"].is_object() { &body["message"] } else { body };
+    if let Some(model) = message["model"].as_str() {
+        out.model = Some(model.to_owned());
+    }
+    let usage = if message["usage"].is_object() { &message["usage"] } else { &body["usage"] };
+    if usage.is_object() {
+        let count = |name: &str| number(&usage[name]);
+        let input = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"].map(count);
+        // Later snapshots may lack what earlier ones had.
+        if input.iter().any(Option::is_some) && (input[0].is_some() || out.prompt_tokens.is_none()) {
+            out.prompt_tokens = Some(input.into_iter().flatten().sum());
+        }
+        out.completion_tokens = count("output_tokens").or(out.completion_tokens);
+    }
+    let reason = body["stop_reason"].as_str().or(body["delta"]["stop_reason"].as_str());
+    out.finish = reason.map(str::to_owned).or(out.finish.take());
+    let single = body["content_block"].is_object().then(|| body["content_block"].clone());
+    for block in body["content"].as_array().into_iter().flatten().chain(&single) {
+        match block["type"].as_str().unwrap_or_default() {
+            "text" => out.text.push_str(block["text"].as_str().unwrap_or_default()),
+            "thinking" => {
+                out.reasoning.push_str(block["thinking"].as_str().unwrap_or_default());
+                out.signatures.extend(block["signature"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));
+            }
+            "redacted_thinking" => out.signatures.extend(block["data"].as_str().map(str::to_owned)),
+            "tool_use" => calls.push(Draft {
+                key: body["index"].to_string(),
+                id: block["id"].as_str().unwrap().into(),
+                name: block["name"].as_str().unwrap().into(),
+                arguments: if block["input"].as_object().is_some_and(|input| !input.is_empty()) { block["input"].to_string() } else { String::new() },
+            }),
+            _ => {}
+        }
+    }
+    let delta = &body["delta"];
+    out.text.push_str(delta["text"].as_str().unwrap_or_default());
+    out.reasoning.push_str(delta["thinking"].as_str().unwrap_or_default());
+    out.signatures.extend(delta["signature"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));
+    if let (Some(json), Some(call)) = (delta["partial_json"].as_str(), calls.iter_mut().find(|call| call.key == body["index"].to_string())) {
+        call.arguments.push_str(json);
+    }
+}
+
+fn bedrock(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
+    let usage = if body["metadata"].is_object() { &body["metadata"]["usage"] } else { &body["usage"] };
+    if usage.is_object() {
+        let count = |names: [&str; 2]| names.iter().filter_map(|name| number(&usage[*name])).max().unwrap_or(0);
+        let cached = count(["cacheReadInputTokens", "cacheReadInputTokenCount"]) + count(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
+        out.prompt_tokens = Some(number(&usage["inputTokens"]).unwrap_or(0) + cached);
+        out.completion_tokens = Some(number(&usage["outputTokens"]).unwrap_or(0));
+    }
+    let reason = body["stopReason"].as_str().or(body["messageStop"]["stopReason"].as_str());
+    out.finish = reason.map(str::to_owned).or(out.finish.take());
+    let start = &body["contentBlockStart"]["start"]["toolUse"];
+    if start.is_object() {
+        let key = body["contentBlockStart"]["contentBlockIndex"].to_string();
+        calls.push(Draft { key, id: start["toolUseId"].as_str().unwrap().into(), name: start["name"].as_str().unwrap().into(), arguments: String::new() });
+    }
+    let delta = &body["contentBlockDelta"]["delta"];
+    out.text.push_str(delta["text"].as_str().unwrap_or_default());
+    let thought = &delta["reasoningContent"];
+    out.reasoning.push_str(thought["text"].as_str().unwrap_or_default());
+    out.signatures.extend([&thought["signature"], &thought["redactedContent"]].into_iter().filter_map(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned));
+    if let Some(json) = delta["toolUse"]["input"].as_str() {
+        let key = body["contentBlockDelta"]["contentBlockIndex"].to_string();
+        calls.iter_mut().rfind(|call| call.key == key).unwrap().arguments.push_str(json);
+    }
+    for block in body["output"]["message"]["content"].as_array().into_iter().flatten() {
+        out.text.push_str(block["text"].as_str().unwrap_or_default());
+        for text in block["citationsContent"]["content"].as_array().into_iter().flatten() {
+            out.text.push_str(text["text"].as_str().unwrap_or_default());
+        }
+        let thought = &block["reasoningContent"];
+        out.reasoning.push_str(thought["reasoningText"]["text"].as_str().unwrap_or_default());
+        let proofs = [&thought["reasoningText"]["signature"], &thought["redactedContent"]];
+        out.signatures.extend(proofs.into_iter().filter_map(Value::as_str).map(str::to_owned));
+        let call = &block["toolUse"];
+        if call.is_object() {
+            calls.push(Draft { key: String::new(), id: call["toolUseId"].as_str().unwrap().into(), name: call["name"].as_str().unwrap().into(), arguments: json_text(&call["input"]) });
+        }
+    }
+}
+
+fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
+    if let Value::Array(chunks) = body {
+        chunks.iter().for_each(|chunk| gemini(chunk, out, calls));
+        return;
+    }
+    if let Some(model) = body["modelVersion"].as_str() {
+        out.model.get_or_insert(model.to_owned());
+    }
+    let usage = &body["usageMetadata"];
+    if usage.is_object() {
+        let count = |name: &str| number(&usage[name]).unwrap_or(0);
+        out.prompt_tokens = Some(count("promptTokenCount") + count("toolUsePromptTokenCount"));
+        out.completion_tokens = Some(count("candidatesTokenCount") + count("thoughtsTokenCount"));
+    }
+    if body["promptFeedback"]["blockReason"].is_string() {
+        out.finish = Some("blocked".into());
+    }
+    let candidate = &body["candidates"][0];
+    for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
+        let text = part["text"].as_str().unwrap_or_default();
+        if part["thought"] == true { out.reasoning.push_str(text) } else { out.text.push_str(text) }
+        let call = &part["functionCall"];
+        if call.is_object() {
+            let id = call["id"].as_str().unwrap_or_default();
+            calls.push(Draft { key: String::new(), id: id.into(), name: call["name"].as_str().unwrap().into(), arguments: json_text(&call["args"]) });
+        }
+        let kept = call.is_object() || part["text"].is_string();
+        out.signatures.extend(part["thoughtSignature"].as_str().filter(|text| kept && !text.is_empty()).map(str::to_owned));
+    }
+    if let Some(reason) = candidate["finishReason"].as_str() {
+        out.finish = Some(reason.to_owned());
+    }
+}
+
+fn cohere(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
+    let ending = if body["delta"].is_object() { &body["delta"] } else { body };
+    let usage = &ending["usage"];
+    if usage.is_object() {
+        let counts = if usage["billed_units"].is_object() { &usage["billed_units"] } else { &usage["tokens"] };
+        out.prompt_tokens = Some(number(&counts["input_tokens"]).unwrap_or(0));
+        out.completion_tokens = Some(number(&counts["output_tokens"]).unwrap_or(0));
+    }
+    if let Some(reason) = ending["finish_reason"].as_str() {
+        out.finish = Some(reason.to_owned());
+    }
+    let message = &ending["message"];
+    out.reasoning.push_str(message["tool_plan"].as_str().unwrap_or_default());
+    let single = message["content"].is_object().then(|| message["content"].clone());
+    for block in message["content"].as_array().into_iter().flatten().chain(&single) {
+        out.text.push_str(block["text"].as_str().unwrap_or_default());
+        out.reasoning.push_str(block["thinking"].as_str().unwrap_or_default());
+    }
+    let single = message["tool_calls"].is_object().then(|| message["tool_calls"].clone());
+    for call in message["tool_calls"].as_array().into_iter().flatten().chain(&single) {
+        let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+        match call["id"].as_str() {
+            Some(id) => calls.push(Draft { key: String::new(), id: id.into(), name: call["function"]["name"].as_str().unwrap().into(), arguments: arguments.into() }),
+            None => calls.last_mut().unwrap().arguments.push_str(arguments),
+        }
+    }
+}
