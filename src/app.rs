@@ -245,6 +245,6 @@ mod tests {
         let mut config = Config::default();
         config.generation.provider = Some("opnai".into());
         let error = App::open(config).err().unwrap();
-        assert_eq!(error.message(), "configuration: `opnai`: no such provider; there are `openai`, `custom`");
+        assert!(error.message().starts_with("configuration: `opnai`: no such provider; there are `openai`, `anthropic`, "));
     }
 }

@@ -132,3 +132,72 @@ impl Account {
 fn parse(address: &str) -> Result<Url> {
     Url::parse(address).map_err(|cause| Error::internal(format!("the address of Google's tokens: {cause}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::config::Config;
+
+    /// A token endpoint that checks the signature as Google would, and gives a token once.
+    #[tokio::test]
+    async fn a_service_account_gets_a_token_and_keeps_it() {
+        let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(key.as_der().unwrap().as_ref())
+        );
+        let public = key.public_key().as_ref().to_vec();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let token_uri = format!("http://{}/token", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut text = String::new();
+            while !text.contains("assertion=") || !text.ends_with(|letter: char| letter.is_ascii_graphic()) {
+                let mut piece = [0; 8192];
+                let count = socket.read(&mut piece).await.unwrap();
+                text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+            }
+            let body = "{\"access_token\":\"ya29.test\",\"expires_in\":3599,\"token_type\":\"Bearer\"}";
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            text
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.json");
+        let file = serde_json::json!({"type": "service_account", "client_email": "svc@p.iam.gserviceaccount.com", "private_key": pem, "private_key_id": "kid-1", "token_uri": token_uri});
+        std::fs::write(&path, file.to_string()).unwrap();
+        let (tokens, client) = (Tokens::new(Some(&path)).unwrap(), Client::new(&Config::default()).unwrap());
+        for _ in 0..2 {
+            assert_eq!(tokens.token(&client).await.unwrap().expose(), "ya29.test");
+        }
+        let request = server.await.unwrap();
+        assert!(request.contains("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&"), "{request}");
+        let assertion = request.split("assertion=").nth(1).unwrap();
+        let (signed, signature) = assertion.rsplit_once('.').unwrap();
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public);
+        key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+        let (header, claims) = signed.split_once('.').unwrap();
+        let read = |text: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap();
+        assert_eq!(read(header), serde_json::json!({"typ": "JWT", "alg": "RS256", "kid": "kid-1"}));
+        let claims = read(claims);
+        assert_eq!((&claims["iss"], &claims["aud"], &claims["scope"]), (&"svc@p.iam.gserviceaccount.com".into(), &AUDIENCE.into(), &SCOPE.into()));
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
+        assert!(!format!("{tokens:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_refused_without_being_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.json");
+        std::fs::write(&path, "{\"private_key\": \"hidden\"}").unwrap();
+        let message = Tokens::new(Some(&path)).unwrap_err().message().to_owned();
+        assert!(message.ends_with("no key file of a service account; make one with `gcloud iam service-accounts keys create`"), "{message}");
+        assert!(!message.contains("hidden"));
+    }
+}

@@ -390,21 +390,23 @@ impl Decoder {
         if message["audio"].is_object() {
             events.push(ChatEvent::Extra("audio".to_owned(), message["audio"].clone()));
         }
-        for call in message["tool_calls"].as_array().into_iter().flatten() {
-            self.call(call, events);
+        let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for (place, call) in (0..).zip(calls) {
+            // Told together, they are several, whatever is missing.
+            let place = (calls.len() > 1).then_some(place);
+            self.call(call, call["index"].as_u64().or(place), events);
         }
         if message["function_call"].is_object() {
-            self.call(&json!({"index": 0, "function": message["function_call"]}), events);
+            self.call(&json!({"function": message["function_call"]}), Some(0), events);
         }
     }
 
     /// Finds the call that a piece belongs to: by an id seen before, else by its number, else the current one. A new id, or a new
     /// name after whole arguments, begins a new call even on a number in use.
-    fn call(&mut self, piece: &Value, events: &mut Vec<ChatEvent>) {
+    fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) {
         let function = &piece["function"];
         let id = piece["id"].as_str().unwrap_or_default();
         let name = function["name"].as_str().unwrap_or_default();
-        let wire = piece["index"].as_u64();
         let same_id = self.calls.iter().rposition(|call| !id.is_empty() && call.id == id);
         let same_number = match wire {
             Some(wire) => self.calls.iter().rposition(|call| call.wire == Some(wire)),

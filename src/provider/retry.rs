@@ -1,7 +1,7 @@
 //! When to ask again, and when to leave a provider alone for a while.
 //!
 //! An attempt that cannot have reached the provider costs nothing and may be repeated within the budget. One that may have is repeated
-//! only where the provider says that it is busy, or broke off once. Nothing is repeated after content was handed out: the callers of
+//! only where the provider says that it is busy, and once where it failed or broke off. Nothing is repeated after content was handed out: the callers of
 //! this file do not come here then.
 
 use std::sync::{Mutex, PoisonError};
@@ -55,10 +55,9 @@ impl Retry {
         let again = match error.code() {
             _ if !error.may_have_reached() => error.code() == Code::ProviderError,
             Code::RateLimit | Code::Overloaded | Code::ModelOutput => true,
-            Code::ProviderError if status.is_some() => true,
             Code::Timeout => status.is_some(),
-            // Broken off, who knows where: that may cost twice, so once at most.
-            Code::ProviderError => {
+            // It failed or broke off, who knows where: that may cost twice, so once at most.
+            Code::ProviderError if status.is_none_or(|status| status >= 500) => {
                 self.broken += 1;
                 self.broken == 1
             }

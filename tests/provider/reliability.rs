@@ -1,1 +1,328 @@
-//! To come.
+//! What happens when a provider is busy, slow, gone or left: against a real socket that plays a part.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use omni_llm::chat::{ChatEvent, ChatRequest, Message, Role};
+use omni_llm::config::Config;
+use omni_llm::error::Code;
+use omni_llm::net::Client;
+use omni_llm::provider::embed::{EmbedRequest, Purpose};
+use omni_llm::provider::{Chain, Provider};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::support::provider;
+
+/// What a server does with one request.
+enum Part {
+    /// A whole answer: status, further header lines, body.
+    Whole(u16, &'static str, String),
+    /// A streamed one: pieces, and what follows them.
+    Stream(Vec<&'static str>, Then),
+    /// Never a byte.
+    Silence,
+    /// The connection ends before the answer.
+    Reset,
+}
+
+enum Then {
+    /// The end of the body.
+    End,
+    /// The connection breaks.
+    Cut,
+    /// Nothing, for ever.
+    Silence,
+}
+
+/// A server that plays its parts in turn, and what it saw.
+struct Mock {
+    url: String,
+    seen: Arc<Mutex<Vec<String>>>,
+    left: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Mock {
+    async fn new(parts: Vec<Part>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let parts = Arc::new(Mutex::new(VecDeque::from(parts)));
+        let (seen, left) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
+        let mock = Self { url, seen: Arc::clone(&seen), left: Arc::clone(&left) };
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (parts, seen, left) = (Arc::clone(&parts), Arc::clone(&seen), Arc::clone(&left));
+                tokio::spawn(async move {
+                    play(socket, &parts, &seen, &left).await;
+                });
+            }
+        });
+        mock
+    }
+
+    fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    fn provider(&self) -> Provider {
+        provider("custom", Some(&self.url))
+    }
+}
+
+async fn play(mut socket: TcpStream, parts: &Mutex<VecDeque<Part>>, seen: &Mutex<Vec<String>>, left: &Mutex<Option<Instant>>) {
+    let Some(request) = read(&mut socket).await else { return };
+    seen.lock().unwrap().push(request);
+    let part = parts.lock().unwrap().pop_front().expect("one request too many");
+    match part {
+        Part::Whole(status, headers, body) => {
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+        Part::Stream(pieces, then) => {
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").await;
+            for piece in pieces {
+                let _ = socket.write_all(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes()).await;
+            }
+            match then {
+                Then::End => {
+                    let _ = socket.write_all(b"0\r\n\r\n").await;
+                }
+                Then::Cut => return,
+                Then::Silence => wait(&mut socket, left).await,
+            }
+        }
+        Part::Silence => wait(&mut socket, left).await,
+        Part::Reset => {}
+    }
+}
+
+/// Until the other side leaves.
+async fn wait(socket: &mut TcpStream, left: &Mutex<Option<Instant>>) {
+    let mut byte = [0];
+    let _ = socket.read(&mut byte).await;
+    *left.lock().unwrap() = Some(Instant::now());
+}
+
+async fn read(socket: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let count = socket.read(&mut piece).await.ok().filter(|count| *count > 0)?;
+        bytes.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+        if body.len() >= length.unwrap_or(0) {
+            return Some(text);
+        }
+    }
+}
+
+fn client(change: impl FnOnce(&mut Config)) -> Client {
+    let mut config = Config::default();
+    config.limits.first_token_timeout_s = 1;
+    config.limits.stream_idle_timeout_s = 1;
+    change(&mut config);
+    Client::new(&config).unwrap()
+}
+
+fn hi() -> ChatRequest {
+    ChatRequest { model: "m".into(), messages: vec![Message::text(Role::User, "hi")], ..ChatRequest::default() }
+}
+
+fn soon() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(20)
+}
+
+fn answer(text: &str) -> Part {
+    Part::Whole(200, "", json!({"model": "m-1", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).to_string())
+}
+
+fn busy(status: u16, headers: &'static str) -> Part {
+    Part::Whole(status, headers, json!({"error": {"message": "busy"}}).to_string())
+}
+
+const TEXT: &str = "data: {\"model\":\"m-1\",\"choices\":[{\"delta\":{\"content\":\"Hello\"}}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n";
+const END: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+const OVERLOADED: &str = "data: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+
+#[tokio::test]
+async fn attempts_stay_within_the_budget() {
+    let mock = Mock::new(vec![busy(503, ""), busy(529, ""), answer("third")]).await;
+    let said = mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap();
+    assert_eq!((said.text().as_str(), mock.count()), ("third", 3));
+    let mock = Mock::new(vec![busy(503, ""), busy(503, ""), busy(503, "")]).await;
+    let error = mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap_err();
+    assert_eq!((error.code(), error.refusal().status, mock.count()), (Code::Overloaded, Some(503), 3));
+    // Broken off, it may have cost something: once more, and no more.
+    let mock = Mock::new(vec![Part::Reset, Part::Reset, answer("never")]).await;
+    assert_eq!(mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap_err().code(), Code::ProviderError);
+    assert_eq!(mock.count(), 2);
+    let mock = Mock::new(vec![busy(400, ""), answer("never")]).await;
+    assert_eq!(mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap_err().code(), Code::InvalidRequest);
+    assert_eq!(mock.count(), 1);
+    let mock = Mock::new(vec![busy(503, "x-should-retry: false\r\n"), answer("never")]).await;
+    assert!(mock.provider().chat(&client(|_| {}), &hi(), soon()).await.is_err());
+    assert_eq!(mock.count(), 1);
+}
+
+#[tokio::test]
+async fn the_wait_that_a_provider_asks_for_is_kept_or_told() {
+    let mock = Mock::new(vec![busy(429, "retry-after-ms: 300\r\n"), answer("later")]).await;
+    let began = Instant::now();
+    assert_eq!(mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap().text(), "later");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    let mock = Mock::new(vec![busy(429, "retry-after: 60\r\n"), answer("never")]).await;
+    let error = mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap_err();
+    assert_eq!((error.code(), error.retry_after_seconds(), mock.count()), (Code::RateLimit, Some(60), 1));
+    assert_eq!((error.provider(), error.model()), (Some("custom"), Some("m")));
+}
+
+#[tokio::test]
+async fn nothing_is_repeated_after_content() {
+    for then in [Then::Cut, Then::End] {
+        let mock = Mock::new(vec![Part::Stream(vec![TEXT], then), answer("never")]).await;
+        let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+        let (last, before) = events.split_last().unwrap();
+        assert!(before.iter().any(|event| matches!(event, Ok(ChatEvent::Text(text)) if text == "Hello")));
+        assert_eq!(last.as_ref().unwrap_err().code(), Code::ProviderError, "a cut stream is no answer");
+        assert_eq!(mock.count(), 1);
+    }
+    let mock = Mock::new(vec![Part::Stream(vec![TEXT, OVERLOADED], Then::End), answer("never")]).await;
+    let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+    assert_eq!(events.last().unwrap().as_ref().unwrap_err().code(), Code::Overloaded);
+    assert_eq!(mock.count(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_content_moves_on() {
+    let first = Mock::new(vec![Part::Stream(vec![": ping\n\n", OVERLOADED], Then::End)]).await;
+    let second = Mock::new(vec![Part::Stream(vec![TEXT, END], Then::End)]).await;
+    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
+    let (events, served, warning) = chain.stream(&client(|config| config.generation.retries = 0), &hi(), soon()).await.unwrap();
+    let events: Vec<_> = events.map(Result::unwrap).collect().await;
+    assert!(matches!(events.last(), Some(ChatEvent::Finish(_))));
+    assert_eq!((served.provider.as_str(), served.model.as_str()), ("custom", "b"));
+    let attempts: Vec<_> = served.attempts.iter().map(|attempt| (attempt.model.as_str(), attempt.code)).collect();
+    assert_eq!(attempts, [("a", Some("OVERLOADED")), ("b", None)]);
+    assert_eq!(warning.unwrap().to_string(), "`provider`: `custom` failed (OVERLOADED): `custom/b` answers; it was changed");
+    let sent = second.seen.lock().unwrap()[0].clone();
+    assert!(sent.contains("\"model\":\"b\""), "{sent}");
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_request_moves_nowhere() {
+    let first = Mock::new(vec![busy(400, "")]).await;
+    let second = Mock::new(vec![answer("never")]).await;
+    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
+    let error = chain.chat(&client(|_| {}), &hi(), soon()).await.unwrap_err();
+    assert_eq!((error.code(), second.count()), (Code::InvalidRequest, 0));
+}
+
+#[tokio::test]
+async fn a_provider_that_keeps_failing_is_passed_over() {
+    let first = Mock::new(vec![busy(500, ""), busy(500, ""), busy(500, "")]).await;
+    let second = Mock::new((0..4).map(|_| answer("second")).collect()).await;
+    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
+    let client = client(|config| config.generation.retries = 0);
+    for round in 0..4 {
+        let (said, served) = chain.chat(&client, &hi(), soon()).await.unwrap();
+        assert_eq!((said.text().as_str(), served.model.as_str()), ("second", "b"), "{round}");
+    }
+    assert_eq!(first.count(), 3, "the fourth request does not ask it");
+}
+
+#[tokio::test]
+async fn silence_ends_the_call_before_and_after_the_first_content() {
+    let client = client(|config| config.generation.retries = 0);
+    for part in [Part::Silence, Part::Stream(vec![": ping\n\n"], Then::Silence)] {
+        let mock = Mock::new(vec![part]).await;
+        let began = Instant::now();
+        let error = mock.provider().stream(&client, &hi(), soon()).await.err().unwrap();
+        assert_eq!(error.code(), Code::Timeout);
+        let took = began.elapsed().as_millis();
+        assert!((900..3000).contains(&took), "{took} ms");
+    }
+    let mock = Mock::new(vec![Part::Stream(vec![TEXT], Then::Silence)]).await;
+    let mut events = mock.provider().stream(&client, &hi(), soon()).await.unwrap();
+    let began = Instant::now();
+    let mut last = None;
+    while let Some(event) = events.next().await {
+        last = Some(event);
+    }
+    assert_eq!(last.unwrap().unwrap_err().code(), Code::Timeout);
+    let took = began.elapsed().as_millis();
+    assert!((900..3000).contains(&took), "{took} ms");
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_ends_the_call() {
+    let mock = Mock::new(vec![Part::Stream(vec![TEXT], Then::Silence)]).await;
+    let client = client(|config| config.limits.stream_idle_timeout_s = 30);
+    let mut events = mock.provider().stream(&client, &hi(), soon()).await.unwrap();
+    while !matches!(events.next().await, Some(Ok(ChatEvent::Text(_)))) {}
+    let began = Instant::now();
+    drop(events);
+    while mock.left.lock().unwrap().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(1), "the upstream runs on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_an_answer_is_the_end_even_where_the_connection_stays() {
+    let mock = Mock::new(vec![Part::Stream(vec![TEXT, END], Then::Silence)]).await;
+    let began = Instant::now();
+    let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+    assert!(matches!(events.last(), Some(Ok(ChatEvent::Finish(_)))));
+    assert!(began.elapsed() < Duration::from_millis(900));
+}
+
+#[tokio::test]
+async fn a_key_follows_no_redirect_and_leaves_for_no_other_host() {
+    let other = Mock::new(vec![]).await;
+    let to: &'static str = Box::leak(format!("location: {}/chat/completions\r\n", other.url).into_boxed_str());
+    for status in [301, 302, 307, 308] {
+        let mock = Mock::new(vec![Part::Whole(status, to, "{}".into())]).await;
+        let error = mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap_err();
+        assert_eq!((error.code(), error.refusal().status), (Code::ProviderError, Some(status)));
+    }
+    assert_eq!(other.count(), 0);
+    let closed = client(|config| config.net.allowed_hosts = vec!["api.openai.com".into(), "*.amazonaws.com".into()]);
+    let mock = Mock::new(vec![answer("never")]).await;
+    let error = mock.provider().chat(&closed, &hi(), soon()).await.unwrap_err();
+    assert_eq!(error.message(), "`127.0.0.1` is not among `net.allowed_hosts`; the operator has to add it");
+    assert_eq!(mock.count(), 0);
+}
+
+#[tokio::test]
+async fn no_key_is_in_any_text() {
+    let mock = Mock::new(vec![Part::Whole(401, "", json!({"error": {"message": "bad key test-key"}}).to_string())]).await;
+    let provider = mock.provider();
+    let error = provider.chat(&client(|_| {}), &hi(), soon()).await.unwrap_err();
+    assert!(!format!("{error} {error:?} {provider:?}").contains("test-key"));
+    assert!(mock.seen.lock().unwrap()[0].contains("authorization: Bearer test-key"));
+}
+
+#[tokio::test]
+async fn vectors_keep_the_order_of_their_texts() {
+    let rows = |from: usize, count: usize| {
+        let rows: Vec<Value> = (from..from + count).map(|at| json!([at as f64 + 0.5])).collect();
+        Part::Whole(200, "", json!({"embeddings": {"float": rows}, "meta": {"billed_units": {"input_tokens": count}}}).to_string())
+    };
+    let mock = Mock::new(vec![rows(0, 96), busy(429, "retry-after-ms: 1\r\n"), rows(96, 4)]).await;
+    let provider = provider("cohere", Some(&mock.url));
+    let texts = (0..100).map(|at| format!("text {at}")).collect();
+    let request = EmbedRequest { model: "embed-v4.0".into(), texts, purpose: Purpose::Query, dimensions: None };
+    let said = provider.embed(&client(|_| {}), &request, soon()).await.unwrap();
+    assert_eq!((said.vectors.len(), said.vectors[99][0], said.prompt_tokens), (100, 99.5, Some(100)));
+    assert!(mock.seen.lock().unwrap().iter().all(|request| request.contains("\"input_type\":\"search_query\"")));
+    let short = Mock::new(vec![rows(0, 1)]).await;
+    let request = EmbedRequest { texts: vec!["a".into(), "b".into()], ..request };
+    let error = super::support::provider("cohere", Some(&short.url)).embed(&client(|_| {}), &request, soon()).await.unwrap_err();
+    assert_eq!(error.message(), "the provider gave 1 vectors for 2 texts");
+}

@@ -1,1 +1,177 @@
-//! To come.
+//! Every golden body, held against the vendors' own specifications: OpenAI's and Anthropic's as JSON Schema, AWS's service model
+//! and Google's discovery document by walks of our own that know no field but theirs. Mistral's, Groq's and Cohere's are YAML;
+//! `.ci/check_sdks` holds those.
+
+use serde_json::{Map, Value, json};
+
+use super::golden::{ASKED, files};
+use super::support::shared;
+
+fn document(path: &str) -> Option<Value> {
+    let text = std::fs::read_to_string(shared(path)).ok();
+    if text.is_none() {
+        eprintln!("skipped: {path} is not here");
+    }
+    text.map(|text| serde_json::from_str(&text).unwrap())
+}
+
+/// Every body that is sent to `provider`, whole and streamed.
+fn bodies(provider: &str) -> Vec<(String, Value)> {
+    let (_, model) = ASKED.iter().find(|(name, _)| *name == provider).unwrap();
+    let mut found = Vec::new();
+    for (path, golden) in files() {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        for stream in [false, true] {
+            let sent = golden.sent(provider, model, stream);
+            found.extend(sent.get("body").map(|body| (format!("{name} stream={stream}"), body.clone())));
+        }
+    }
+    assert!(found.len() > 60, "{provider}: {}", found.len());
+    found
+}
+
+fn check_schema(provider: &str, spec: &str, name: &str, allowed: &[(&str, &str)]) {
+    let Some(spec) = document(spec) else { return };
+    let schema = json!({"$ref": format!("#/components/schemas/{name}"), "components": spec["components"]});
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut wrong = Vec::new();
+    for (name, body) in bodies(provider) {
+        if allowed.iter().any(|(allowed, _)| name.starts_with(allowed)) {
+            continue;
+        }
+        let errors: Vec<String> = validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        if !errors.is_empty() {
+            wrong.push(format!("{name}: {}", errors.join("; ").chars().take(600).collect::<String>()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} bodies break {provider}'s specification:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn openai_bodies_fit_openais_specification() {
+    check_schema("openai", "contracts/openai/openapi.json", "CreateChatCompletionRequest", &[]);
+}
+
+#[test]
+fn anthropic_bodies_fit_anthropics_specification() {
+    let allowed = [
+        ("reasoning_always", "the specification is of May 2026 and older than models that always think"),
+        ("service_tier", "`priority` is the caller's word; Anthropic knows `auto` and `standard_only`, and is to say so itself"),
+        ("extra ", "a made-up field of metadata"),
+    ];
+    check_schema("anthropic", "contracts/anthropic/openapi-2026-05.json", "CreateMessageParams", &allowed);
+}
+
+#[test]
+fn bedrock_bodies_fit_the_service_model() {
+    let Some(model) = document("contracts/aws/bedrock-runtime/service-2.json") else { return };
+    let mut wrong = Vec::new();
+    for (name, body) in bodies("bedrock") {
+        // A field of the caller's own that AWS does not know.
+        if name.starts_with("extra ") {
+            continue;
+        }
+        let mut body = body;
+        body["modelId"] = "m".into();
+        shape(&model["shapes"], "ConverseRequest", &body, &name, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Holds a value against a shape of AWS's: members, required ones, unions, enumerations, lengths, patterns.
+fn shape(shapes: &Value, name: &str, value: &Value, at: &str, wrong: &mut Vec<String>) {
+    let shape_of = &shapes[name];
+    let mut fail = |why: String| wrong.push(format!("{at}: {why} ({name})"));
+    match shape_of["type"].as_str().unwrap_or_default() {
+        "structure" if shape_of["document"] == true => {}
+        "structure" => {
+            let Some(fields) = value.as_object() else { return fail("no object".into()) };
+            let members = shape_of["members"].as_object().cloned().unwrap_or_default();
+            if shape_of["union"] == true && fields.len() != 1 {
+                fail(format!("{} members of a union", fields.len()));
+            }
+            for required in shape_of["required"].as_array().into_iter().flatten() {
+                if !fields.contains_key(required.as_str().unwrap()) {
+                    fail(format!("`{required}` is missing"));
+                }
+            }
+            for (field, inner) in fields {
+                match members.get(field) {
+                    None => wrong.push(format!("{at}: `{field}` is unknown ({name})")),
+                    Some(member) => shape(shapes, member["shape"].as_str().unwrap(), inner, &format!("{at}/{field}"), wrong),
+                }
+            }
+        }
+        "list" => match value.as_array() {
+            None => fail("no list".into()),
+            Some(items) => {
+                let count = items.len() as u64;
+                if count < shape_of["min"].as_u64().unwrap_or(0) || count > shape_of["max"].as_u64().unwrap_or(u64::MAX) {
+                    fail(format!("{count} items"));
+                }
+                let member = shape_of["member"]["shape"].as_str().unwrap();
+                for (number, item) in items.iter().enumerate() {
+                    shape(shapes, member, item, &format!("{at}/{number}"), wrong);
+                }
+            }
+        },
+        "string" => match value.as_str() {
+            None => fail("no string".into()),
+            Some(text) => {
+                let count = text.chars().count() as u64;
+                if count < shape_of["min"].as_u64().unwrap_or(0) || count > shape_of["max"].as_u64().unwrap_or(u64::MAX) {
+                    fail(format!("{count} characters"));
+                }
+                if shape_of["enum"].as_array().is_some_and(|words| !words.contains(value)) {
+                    fail(format!("`{text}` is none of the words"));
+                }
+                let word = |more: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.as_bytes().contains(&byte));
+                if (name == "ToolName" && !word("_-")) || (name == "ToolUseId" && !word("_.:-")) {
+                    fail(format!("`{text}` breaks the pattern"));
+                }
+            }
+        },
+        "integer" | "long" if !value.is_i64() && !value.is_u64() => fail("no whole number".into()),
+        "float" | "double" if !value.is_number() => fail("no number".into()),
+        "float" | "double" if value.as_f64() > shape_of["max"].as_f64().or(Some(f64::MAX)) => fail(format!("{value} is too high")),
+        "boolean" if !value.is_boolean() => fail("neither true nor false".into()),
+        "blob" if !value.is_string() => fail("no base64".into()),
+        _ => {}
+    }
+}
+
+#[test]
+fn gemini_bodies_hold_no_field_that_google_does_not_know() {
+    let Some(discovery) = document("contracts/google-vertex/aiplatform.v1.json") else { return };
+    let schemas = discovery["schemas"].as_object().unwrap();
+    let mut wrong = Vec::new();
+    for (name, body) in bodies("gemini").into_iter().filter(|(name, _)| !name.starts_with("extra ")) {
+        google(schemas, "GoogleCloudAiplatformV1GenerateContentRequest", &body, &name, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Holds a value against a schema of Google's: known fields, enumerations.
+fn google(schemas: &Map<String, Value>, name: &str, value: &Value, at: &str, wrong: &mut Vec<String>) {
+    let (Some(schema), Some(fields)) = (schemas.get(name), value.as_object()) else {
+        return wrong.push(format!("{at}: no object ({name})"));
+    };
+    for (field, inner) in fields {
+        let at = format!("{at}/{field}");
+        let Some(property) = schema["properties"].get(field) else {
+            wrong.push(format!("{at}: is unknown ({name})"));
+            continue;
+        };
+        let (property, items) = match inner {
+            Value::Array(items) if property["items"].is_object() => (&property["items"], items.as_slice()),
+            one => (property, std::slice::from_ref(one)),
+        };
+        for item in items {
+            if let Some(inner) = property["$ref"].as_str() {
+                google(schemas, inner, item, &at, wrong);
+            } else if property["enum"].as_array().is_some_and(|words| !words.contains(item)) {
+                wrong.push(format!("{at}: {item} is none of the words"));
+            }
+        }
+    }
+}
