@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod chat;
+pub mod citation;
 pub mod config;
 pub mod embed;
 pub mod error;
@@ -17,5 +18,6 @@ pub mod passage;
 pub mod prompt;
 pub mod provider;
 pub mod rag;
+pub mod schema;
 pub mod server;
 pub mod telemetry;

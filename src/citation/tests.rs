@@ -1,0 +1,190 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::passage::testing::passage;
+
+fn sources() -> Vec<Passage> {
+    vec![
+        passage("limits.md", "The largest request body is 6 MiB by default. A larger one is **not** accepted;\nit is refused with sta-\ntus 413, as “RFC 9110” has it.", 1.0),
+        passage("install.md", "Install the server with one command. The command fetches the embedding model and builds an index in under 5 minutes.", 0.9),
+    ]
+}
+
+fn check(answer: &str) -> Vec<(Status, Option<usize>, String)> {
+    let passages = sources();
+    let found = |citation: Citation| {
+        let text = citation.found.map_or(String::new(), |found| passages[found.passage].content[found.range].to_owned());
+        (citation.status, citation.cited, text)
+    };
+    Sources::new(&passages).check(answer).into_iter().map(found).collect()
+}
+
+#[test]
+fn a_quote_is_found_whatever_became_of_its_typesetting() {
+    for (answer, expected) in [
+        ("It says “The largest request body is 6 MiB by default.” [1].", "The largest request body is 6 MiB by default"),
+        ("\"the largest   request body is 6\u{a0}MiB by default\" [1]", "The largest request body is 6 MiB by default"),
+        ("“A larger one is not accepted; it is refused with status 413” [1]", "A larger one is **not** accepted;\nit is refused with sta-\ntus 413"),
+        ("According to [1], “it is refused with status 413, as 'RFC 9110' has it”.", "it is refused with sta-\ntus 413, as “RFC 9110” has it"),
+        ("“The largest request body … is refused with status 413” [1]", "The largest request body is 6 MiB by default. A larger one is **not** accepted;\nit is refused with sta-\ntus 413"),
+        ("«The largest request body is 6 MiB by default» [1]", "The largest request body is 6 MiB by default"),
+    ] {
+        let answer = answer.replace('…', "...");
+        assert_eq!(check(&answer), [(Status::Verified, Some(1), expected.to_owned())], "{answer}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    for (answer, status) in [
+        ("“The largest request body is 8 MiB by default” [1]", Status::NotFound),
+        ("“A larger one is accepted; it is refused with status 413” [1]", Status::NotFound),
+        ("“The smallest answer is never sent by anyone at all” [1]", Status::NotFound),
+        ("“The largest request body is 6 MiB by default” [2]", Status::WrongSource),
+        ("“Nobody ever wrote these words anywhere” [7]", Status::NoSuchSource),
+        ("The limit is 6 MiB [9].", Status::NoSuchSource),
+        ("Elephants migrate southwards every winter [1].", Status::Unsupported),
+        ("The largest body is 7 MiB [1].", Status::Unsupported),
+        ("Request bodies may have 6 MiB by default [1].", Status::Verified),
+        ("One command fetches the embedding model [2].", Status::Verified),
+    ] {
+        let seen = check(answer);
+        assert_eq!(seen.len(), 1, "{answer}: {seen:?}");
+        assert_eq!(seen[0].0, status, "{answer}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_word_changed_in_a_long_quote_costs_score_and_keeps_its_place() {
+    let passages = sources();
+    let citation = &Sources::new(&passages)
+        .check("“The command fetches the embedding model and then builds an index in under 5 minutes” [2]")[0];
+    assert!(citation.is_verified() && citation.score < 1.0 && citation.score >= VERBATIM, "{citation:?}");
+    let found = citation.found.clone().unwrap();
+    assert!(passages[1].content[found.range].starts_with("The command fetches"));
+}
+
+#[test]
+fn numbers_are_read_as_people_and_models_write_them() {
+    let numbers = |answer: &str| -> Vec<Vec<usize>> { text::mentions(answer).into_iter().map(|mention| mention.sources).collect() };
+    assert_eq!(numbers("A [1][2]. B [1, 3]. C [2-4]. D 【5】. E [source 6]."), [vec![1], vec![2], vec![1, 3], vec![2, 3, 4], vec![5], vec![6]]);
+    assert_eq!(numbers("`list[1]` and [1](http://x) and [a] and [0] and [1000] and [] and [1-99]"), [[0usize; 0]; 0]);
+    assert_eq!(numbers("Called “the port” here"), [[0usize; 0]; 0]);
+}
+
+#[test]
+fn false_citations_are_cut_out() {
+    let passages = sources();
+    let sources = Sources::new(&passages);
+    let cut = |answer: &str| without_false(answer, &sources.check(answer));
+    assert_eq!(
+        cut("The limit is 6 MiB [1]. It adds that “nobody ever wrote these words anywhere” [1]. Install it with one command [2]."),
+        "The limit is 6 MiB [1]. Install it with one command [2]."
+    );
+    assert_eq!(cut("The limit is 6 MiB by default [1][9]."), "The limit is 6 MiB by default [1].");
+    let fine = "The limit is 6 MiB by default [1].";
+    assert_eq!(cut(fine), fine);
+    let told = repair_prompt(&sources.check("“The largest request body is 6 MiB by default” [2] and so on [9]."));
+    assert!(told.contains("- [2] “The largest request body is 6 MiB by default”: this stands in source [1]"), "{told}");
+    assert!(told.contains("- [9]: there is no source of that number"), "{told}");
+}
+
+#[test]
+fn structured_answers_are_checked_where_they_quote() {
+    let passages = sources();
+    let sources = Sources::new(&passages);
+    let mut value = json!({
+        "answer": "The limit is 6 MiB [1].",
+        "quotes": [
+            {"quote": "largest request body", "source": 1},
+            {"quote": "the moon is made of cheese", "source": "[2]"},
+            {"quote": "builds an index", "source": 2}
+        ],
+        "evidence": ["“refused with status 413” [1]"],
+        "source": "limits.md"
+    });
+    let citations = sources.check_value(&value);
+    let seen: Vec<(&str, Status)> = citations.iter().map(|citation| (citation.pointer.as_deref().unwrap(), citation.status)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("/answer", Status::Verified),
+            ("/quotes/0/quote", Status::Verified),
+            ("/quotes/1/quote", Status::NotFound),
+            ("/quotes/2/quote", Status::Verified),
+            ("/evidence/0", Status::Verified)
+        ]
+    );
+    assert!(value_without_false(&mut value, &citations));
+    assert_eq!(value["quotes"].as_array().unwrap().len(), 2);
+    let lone = json!({"quote": "nobody wrote this"});
+    assert!(!value_without_false(&mut lone.clone(), &sources.check_value(&lone)));
+}
+
+#[test]
+fn hostile_input_takes_linear_time() {
+    let started = std::time::Instant::now();
+    let big = [passage("a", &"the same words again and again ".repeat(40_000), 1.0)];
+    let sources = Sources::new(&big);
+    for answer in [
+        "[".repeat(1 << 20),
+        "\"".repeat(1 << 20),
+        "[1]".repeat(1 << 18),
+        format!("“{}” [1]", "the same words again and over ".repeat(100)),
+        format!("“{}” [1]", "again ".repeat(600)),
+        "“never closed ".repeat(1 << 16),
+        "a [1] ".repeat(1 << 16),
+        "`[1]".repeat(1 << 16),
+    ] {
+        sources.check(&answer);
+        without_false(&answer, &sources.check(&answer));
+    }
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
+proptest! {
+    #[test]
+    fn any_stretch_of_words_is_found_where_it_stands(
+        words in proptest::collection::vec("[a-zé]{2,8}|[0-9]{1,3}", 12..60),
+        from in 0usize..8,
+        length in 4usize..12,
+        breaks in proptest::collection::vec(0usize..4, 60),
+        shout in any::<bool>(),
+    ) {
+        let blank = |at: usize| [" ", "\n", "  ", " \t"][breaks[at % breaks.len()]];
+        let mut stored = String::new();
+        let mut places = Vec::new();
+        for (at, word) in words.iter().enumerate() {
+            places.push(stored.len()..stored.len() + word.len());
+            stored.push_str(word);
+            stored.push_str(blank(at));
+        }
+        let to = (from + length).min(words.len());
+        let quote = words[from..to].join(" ");
+        let quote = if shout { quote.to_uppercase() } else { quote };
+        let passages = [passage("a", &stored, 1.0)];
+        let sources = Sources::new(&passages);
+        let citation = &sources.check_value(&json!({"quote": quote, "source": 1}))[0];
+        prop_assert!(citation.is_verified(), "{:?}", citation);
+        prop_assert_eq!(citation.score, 1.0);
+        let found = citation.found.clone().unwrap().range;
+        let seen: Vec<&str> = stored[found].split_whitespace().collect();
+        prop_assert_eq!(seen.join(" "), words[from..to].join(" "));
+        let _ = places;
+    }
+
+    #[test]
+    fn spans_are_slices_and_nothing_panics(answer in "[“”\"\\[\\]【】0-9a-zé .\n`,-]{0,120}", stored in "[“”a-zé .\n\u{ad}ﬁ-]{0,80}") {
+        let passages = [passage("a", &stored, 1.0)];
+        let sources = Sources::new(&passages);
+        for citation in sources.check(&answer) {
+            prop_assert!(answer.get(citation.span.clone()).is_some());
+            prop_assert!((0.0..=1.0).contains(&citation.score));
+            if let Some(found) = citation.found {
+                prop_assert!(stored.get(found.range).is_some());
+            }
+        }
+        let _ = without_false(&answer, &sources.check(&answer));
+    }
+}

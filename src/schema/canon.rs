@@ -1,0 +1,255 @@
+//! Any schema that callers bring (Pydantic's, an older draft's, OpenAPI's) -> one canonical 2020-12 schema, checked for what would
+//! make validation endless.
+//!
+//! References that leave the schema are refused: nothing that a caller names is fetched.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::walk::{each_child, each_child_mut, resolve};
+use crate::error::{Error, Result};
+
+/// Bytes of one schema, written down.
+pub const MAX_SCHEMA_BYTES: usize = 256 << 10;
+/// Steps that checking one value against a schema may take at one place; more is a knot of references that doubles at each level.
+const MAX_STEPS: u64 = 100_000;
+/// Levels of one schema.
+const MAX_DEPTH: usize = 64;
+
+const LATEST: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Rewrites `schema` in the words of 2020-12. A schema that says it is 2020-12 is taken at its word.
+pub(super) fn canonical(mut schema: Value, field: &str) -> Result<Value> {
+    let length = serde_json::to_vec(&schema).map_or(usize::MAX, |bytes| bytes.len());
+    if length > MAX_SCHEMA_BYTES {
+        return Err(Error::bad_request(format!("`{field}`: {length} bytes; a schema may have {MAX_SCHEMA_BYTES}")));
+    }
+    if !schema.is_object() && !schema.is_boolean() {
+        return Err(Error::bad_request(format!("`{field}`: a schema is an object, as in {{\"type\": \"object\"}}")));
+    }
+    let draft = schema.get("$schema").and_then(Value::as_str).map(|draft| draft.trim_end_matches('#').to_owned());
+    let is_known = draft.as_deref().is_none_or(|draft| {
+        draft == LATEST || ["draft-03", "draft-04", "draft-06", "draft-07", "2019-09"].iter().any(|name| draft.contains(name))
+    });
+    if !is_known {
+        let draft = draft.unwrap_or_default();
+        return Err(Error::bad_request(format!("`{field}`: `$schema` is `{draft}`; leave it out, or write `{LATEST}`")));
+    }
+    if let Some(map) = schema.as_object_mut() {
+        map.shift_remove("$schema");
+    }
+    if draft.as_deref() != Some(LATEST) {
+        modernise(&mut schema, 0);
+    }
+    check(&schema, &schema, 0, field)?;
+    let mut known = BTreeMap::new();
+    if steps(&schema, &schema, &mut known) > MAX_STEPS {
+        return Err(Error::bad_request(format!("`{field}`: its references multiply; use each definition in fewer places")));
+    }
+    Ok(schema)
+}
+
+/// Words of older drafts and of OpenAPI 3.0.
+fn modernise(schema: &mut Value, depth: usize) {
+    let Value::Object(map) = schema else { return };
+    if depth > MAX_DEPTH {
+        return;
+    }
+    if let Some(definitions) = map.shift_remove("definitions") {
+        match (map.get_mut("$defs"), definitions) {
+            (Some(Value::Object(there)), Value::Object(more)) => more.into_iter().for_each(|(name, schema)| {
+                there.entry(name).or_insert(schema);
+            }),
+            (_, definitions) => {
+                map.insert("$defs".into(), definitions);
+            }
+        }
+    }
+    if let Some(Value::String(reference)) = map.get_mut("$ref")
+        && reference.starts_with('#')
+    {
+        *reference = reference.replace("/definitions/", "/$defs/");
+    }
+    if map.get("items").is_some_and(Value::is_array) {
+        let (prefix, rest) = (map.shift_remove("items"), map.shift_remove("additionalItems"));
+        map.extend([("prefixItems".to_owned(), prefix.unwrap_or_default())]);
+        map.extend(rest.map(|rest| ("items".to_owned(), rest)));
+    }
+    if let Some(Value::Object(dependencies)) = map.shift_remove("dependencies") {
+        let (names, schemas): (Map<_, _>, Map<_, _>) = dependencies.into_iter().partition(|(_, value)| value.is_array());
+        for (keyword, part) in [("dependentRequired", names), ("dependentSchemas", schemas)] {
+            if !part.is_empty() {
+                map.insert(keyword.into(), part.into());
+            }
+        }
+    }
+    for (flag, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
+        if let Some(Value::Bool(is_exclusive)) = map.get(flag).cloned() {
+            map.shift_remove(flag);
+            if is_exclusive && let Some(value) = map.shift_remove(bound) {
+                map.insert(flag.into(), value);
+            }
+        }
+    }
+    if map.get("nullable") == Some(&Value::Bool(true)) {
+        map.shift_remove("nullable");
+        match map.get_mut("type") {
+            Some(Value::Array(types)) if !types.contains(&json!("null")) => types.push("null".into()),
+            Some(Value::String(kind)) => {
+                let both = json!([kind, "null"]);
+                map.insert("type".into(), both);
+            }
+            Some(_) => {}
+            None => {
+                let inner = std::mem::take(map);
+                map.insert("anyOf".into(), json!([inner, {"type": "null"}]));
+            }
+        }
+        if let Some(Value::Array(values)) = map.get_mut("enum")
+            && !values.contains(&Value::Null)
+        {
+            values.push(Value::Null);
+        }
+    }
+    each_child_mut(map, |child| modernise(child, depth + 1));
+}
+
+/// Refuses references that lead outside, and schemas too deep to walk.
+fn check(schema: &Value, root: &Value, depth: usize, field: &str) -> Result<()> {
+    let Value::Object(map) = schema else { return Ok(()) };
+    if depth > MAX_DEPTH {
+        return Err(Error::bad_request(format!("`{field}`: nested deeper than {MAX_DEPTH} levels")));
+    }
+    if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
+        let pointer = reference.strip_prefix('#');
+        if pointer.is_some_and(|pointer| pointer.is_empty() || pointer.starts_with('/')) && resolve(root, reference).is_none() {
+            return Err(Error::bad_request(format!("`{field}`: `$ref` to `{reference}`, which is not there")));
+        }
+        if reference.contains("://") && !holds_id(root, reference, 0) {
+            let message = format!("`{field}`: `$ref` to `{reference}`; nothing is fetched: put it into `$defs`");
+            return Err(Error::bad_request(message));
+        }
+    }
+    let mut outcome = Ok(());
+    each_child(map, |_, child| {
+        if outcome.is_ok() {
+            outcome = check(child, root, depth + 1, field);
+        }
+    });
+    outcome
+}
+
+/// Whether some schema inside `schema` calls itself what `reference` names, apart from its fragment.
+fn holds_id(schema: &Value, reference: &str, depth: usize) -> bool {
+    let Value::Object(map) = schema else { return false };
+    let named = reference.split('#').next();
+    if map.get("$id").and_then(Value::as_str).and_then(|id| id.split('#').next()) == named {
+        return true;
+    }
+    let mut found = false;
+    each_child(map, |_, child| found |= depth < MAX_DEPTH && holds_id(child, reference, depth + 1));
+    // Schemas with names of their own may refer to one another in ways that only the validator follows.
+    found || map.contains_key("$id")
+}
+
+/// How many schemas look at one and the same value, through references and branches; a cycle counts as too many.
+fn steps(schema: &Value, root: &Value, known: &mut BTreeMap<usize, u64>) -> u64 {
+    let Value::Object(map) = schema else { return 1 };
+    let key = std::ptr::from_ref(map).addr();
+    if let Some(&count) = known.get(&key) {
+        return count;
+    }
+    // A cycle without a step into the value: the validator stops it, so it costs one more look and no more.
+    known.insert(key, 1);
+    let mut count: u64 = 1;
+    let mut inside = Vec::new();
+    each_child(map, |keyword, child| {
+        if matches!(keyword, "allOf" | "anyOf" | "oneOf" | "not" | "if" | "then" | "else" | "dependentSchemas") {
+            count = count.saturating_add(steps(child, root, known));
+        } else {
+            inside.push(child);
+        }
+    });
+    for keyword in ["$ref", "$dynamicRef"] {
+        if let Some(target) = map.get(keyword).and_then(Value::as_str).and_then(|reference| resolve(root, reference)) {
+            count = count.saturating_add(steps(target, root, known));
+        }
+    }
+    known.insert(key, count);
+    // What looks at other values counts where it is worst.
+    let below = inside.into_iter().map(|child| steps(child, root, known)).max().unwrap_or(0);
+    let count = count.max(if below > MAX_STEPS { below } else { 0 });
+    known.insert(key, count);
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(schema: Value) -> String {
+        canonical(schema, "schema").unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn older_words_become_those_of_2020() {
+        let old = json!({
+            "$schema": "http://json-schema.org/draft-04/schema#",
+            "definitions": {"A": {"type": "integer", "minimum": 0, "exclusiveMinimum": true}},
+            "properties": {
+                "a": {"$ref": "#/definitions/A"},
+                "b": {"type": "array", "items": [{"type": "string"}], "additionalItems": false},
+                "c": {"type": "string", "nullable": true, "enum": ["x"]},
+                "d": {"$ref": "#/definitions/A", "nullable": true},
+                "e": {"const": {"definitions": {"nullable": true}}}
+            },
+            "dependencies": {"a": ["b"], "b": {"required": ["c"]}}
+        });
+        let expected = json!({
+            "$defs": {"A": {"type": "integer", "exclusiveMinimum": 0}},
+            "properties": {
+                "a": {"$ref": "#/$defs/A"},
+                "b": {"type": "array", "prefixItems": [{"type": "string"}], "items": false},
+                "c": {"type": ["string", "null"], "enum": ["x", null]},
+                "d": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]},
+                "e": {"const": {"definitions": {"nullable": true}}}
+            },
+            "dependentRequired": {"a": ["b"]}, "dependentSchemas": {"b": {"required": ["c"]}}
+        });
+        assert_eq!(canonical(old, "schema").unwrap(), expected);
+    }
+
+    #[test]
+    fn what_would_be_fetched_or_never_end_is_refused() {
+        assert_eq!(
+            message(json!({"$ref": "http://169.254.169.254/x"})),
+            "`schema`: `$ref` to `http://169.254.169.254/x`; nothing is fetched: put it into `$defs`"
+        );
+        assert_eq!(message(json!({"$ref": "#/$defs/A"})), "`schema`: `$ref` to `#/$defs/A`, which is not there");
+        assert_eq!(message(json!([1])), "`schema`: a schema is an object, as in {\"type\": \"object\"}");
+        let mut knot = json!({"$defs": {"n0": {"type": "string"}}, "$ref": "#/$defs/n40"});
+        for at in 1..=40 {
+            let below = format!("#/$defs/n{}", at - 1);
+            knot["$defs"][format!("n{at}")] = json!({"allOf": [{"$ref": below}, {"$ref": below}]});
+        }
+        assert_eq!(message(knot.clone()), "`schema`: its references multiply; use each definition in fewer places");
+        knot["properties"] = json!({"x": {"$ref": "#/$defs/n40"}});
+        knot.as_object_mut().unwrap().shift_remove("$ref");
+        assert_eq!(message(knot), "`schema`: its references multiply; use each definition in fewer places");
+        let mut deep = json!({});
+        for _ in 0..70 {
+            deep = json!({"items": deep});
+        }
+        assert_eq!(message(deep), "`schema`: nested deeper than 64 levels");
+        let long = "x".repeat(MAX_SCHEMA_BYTES);
+        assert!(message(json!({"description": long})).ends_with("bytes; a schema may have 262144"));
+    }
+
+    #[test]
+    fn a_schema_may_refer_to_itself() {
+        let tree = json!({"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}});
+        assert_eq!(canonical(tree.clone(), "schema").unwrap(), tree);
+        canonical(json!({"$ref": "#"}), "schema").unwrap();
+    }
+}

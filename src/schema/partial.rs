@@ -1,0 +1,507 @@
+//! JSON as it arrives: an incremental reader that says what each piece adds, in linear time.
+//!
+//! It is forgiving where models are careless (text around the object, single quotes, words without quotes, commas too many, Python's
+//! literals, an end that is missing) and notes each time it was. What it says on the way is a preview: only the whole, validated
+//! answer can be trusted.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Map, Number, Value};
+
+/// Levels of one answer.
+const MAX_DEPTH: usize = 128;
+
+/// What a piece adds: JSON Patch's `add`, and `append` for text that grows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum Patch {
+    /// A value begins: a number, a literal, or an empty object, list or text.
+    Add {
+        /// Where, as a JSON pointer.
+        path: String,
+        /// What.
+        value: Value,
+    },
+    /// The text there goes on.
+    Append {
+        /// Where, as a JSON pointer.
+        path: String,
+        /// With what.
+        value: String,
+    },
+}
+
+/// The reader.
+#[derive(Debug, Default)]
+pub struct Partial {
+    state: State,
+    open: Vec<Open>,
+    path: String,
+    text: String,
+    /// Text of the open string that was not told yet.
+    fresh: String,
+    escape: Escape,
+    whole: Option<Value>,
+    patches: Vec<Patch>,
+    notes: BTreeSet<&'static str>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Looking for the first `{`.
+    #[default]
+    Before,
+    /// A value must follow.
+    Value,
+    /// A value, or the end of the list.
+    ValueOrEnd,
+    /// A key, or the end of the object.
+    KeyOrEnd,
+    Key(char),
+    BareKey,
+    Colon,
+    Text(char),
+    Bare,
+    /// A comma or an end must follow.
+    After,
+    Done,
+    Broken,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Escape {
+    #[default]
+    No,
+    Slash,
+    Hex {
+        left: u8,
+        code: u16,
+    },
+    /// The first half of a pair was read; `\u` of the second must follow.
+    Half(u16),
+    HalfSlash(u16),
+    HalfHex {
+        first: u16,
+        left: u8,
+        code: u16,
+    },
+}
+
+/// A container that is not closed yet.
+#[derive(Debug)]
+struct Open {
+    value: Value,
+    key: String,
+    /// Length of the path of this container.
+    path: usize,
+}
+
+impl Partial {
+    /// Reads the next piece; says what it adds.
+    pub fn push(&mut self, piece: &str) -> Vec<Patch> {
+        for letter in piece.chars() {
+            self.letter(letter);
+        }
+        self.tell();
+        std::mem::take(&mut self.patches)
+    }
+
+    /// Ends the answer: its value where there is one, and what it needed leniency for.
+    pub fn finish(mut self) -> (Option<Value>, Vec<&'static str>) {
+        if !matches!(self.state, State::Done | State::Before | State::Broken) {
+            self.notes.insert("the end was missing");
+            match self.state {
+                State::Bare => self.close_bare(),
+                State::Text(_) => self.close_text(),
+                _ => {}
+            }
+            while !self.open.is_empty() {
+                self.close();
+            }
+        }
+        (self.whole, self.notes.into_iter().collect())
+    }
+
+    fn letter(&mut self, letter: char) {
+        match self.state {
+            State::Before if letter == '{' => self.open(Value::Object(Map::new())),
+            State::Before | State::Done | State::Broken => {}
+            State::Text(quote) => self.in_text(letter, quote, false),
+            State::Key(quote) => self.in_text(letter, quote, true),
+            State::BareKey if letter == ':' => {
+                self.key();
+                self.state = State::Value;
+            }
+            State::BareKey if letter.is_whitespace() => {
+                self.key();
+                self.state = State::Colon;
+            }
+            State::BareKey => self.text.push(letter),
+            State::Bare if matches!(letter, ',' | '}' | ']' | '\n') => {
+                self.close_bare();
+                self.letter(letter);
+            }
+            State::Bare => self.text.push(letter),
+            _ if letter.is_whitespace() => {}
+            State::KeyOrEnd => match letter {
+                '}' => self.close(),
+                ',' => self.note("a comma too many"),
+                '"' | '\'' | '“' | '”' => {
+                    if letter != '"' {
+                        self.note("other quotation marks");
+                    }
+                    self.text.clear();
+                    self.state = State::Key(letter);
+                }
+                letter if letter.is_alphabetic() || letter == '_' => {
+                    self.note("a key without quotes");
+                    self.text.clear();
+                    self.text.push(letter);
+                    self.state = State::BareKey;
+                }
+                _ => self.state = State::Broken,
+            },
+            State::Colon => self.state = if letter == ':' { State::Value } else { State::Broken },
+            State::Value | State::ValueOrEnd => self.value(letter),
+            State::After => match (letter, self.open.last().map(|open| open.value.is_object())) {
+                (',', Some(true)) => self.state = State::KeyOrEnd,
+                (',', Some(false)) => self.state = State::ValueOrEnd,
+                ('}', Some(true)) | (']', Some(false)) => self.close(),
+                _ => self.state = State::Broken,
+            },
+        }
+    }
+
+    fn value(&mut self, letter: char) {
+        match letter {
+            '{' => self.open(Value::Object(Map::new())),
+            '[' => self.open(Value::Array(Vec::new())),
+            ']' if self.state == State::ValueOrEnd => self.close(),
+            '"' | '\'' | '“' | '”' => {
+                if letter != '"' {
+                    self.note("other quotation marks");
+                }
+                self.text.clear();
+                self.fresh.clear();
+                self.state = State::Text(letter);
+                self.enter();
+                self.add(Value::String(String::new()));
+            }
+            ',' | '}' | ']' | ':' => self.state = State::Broken,
+            letter => {
+                self.text.clear();
+                self.text.push(letter);
+                self.state = State::Bare;
+            }
+        }
+    }
+
+    fn in_text(&mut self, letter: char, quote: char, is_key: bool) {
+        match self.escape {
+            Escape::No => match letter {
+                '\\' => self.escape = Escape::Slash,
+                letter if letter == quote || (matches!(quote, '“' | '”') && matches!(letter, '“' | '”')) => {
+                    if is_key {
+                        self.key();
+                        self.state = State::Colon;
+                    } else {
+                        self.close_text();
+                    }
+                }
+                letter => self.take(letter, is_key),
+            },
+            Escape::Slash => {
+                self.escape = Escape::No;
+                match letter {
+                    'n' => self.take('\n', is_key),
+                    't' => self.take('\t', is_key),
+                    'r' => self.take('\r', is_key),
+                    'b' => self.take('\u{8}', is_key),
+                    'f' => self.take('\u{c}', is_key),
+                    'u' => self.escape = Escape::Hex { left: 4, code: 0 },
+                    letter => self.take(letter, is_key),
+                }
+            }
+            Escape::Hex { left, code } => {
+                let Some(digit) = letter.to_digit(16) else { return self.lone(letter, quote, is_key) };
+                let code = code << 4 | digit as u16;
+                self.escape = if left > 1 {
+                    Escape::Hex { left: left - 1, code }
+                } else if (0xd800..0xdc00).contains(&code) {
+                    Escape::Half(code)
+                } else {
+                    self.take(char::from_u32(u32::from(code)).unwrap_or('\u{fffd}'), is_key);
+                    Escape::No
+                };
+            }
+            Escape::Half(first) if letter == '\\' => self.escape = Escape::HalfSlash(first),
+            Escape::HalfSlash(first) if letter == 'u' => self.escape = Escape::HalfHex { first, left: 4, code: 0 },
+            Escape::HalfSlash(_) => {
+                self.take('\u{fffd}', is_key);
+                self.escape = Escape::Slash;
+                self.in_text(letter, quote, is_key);
+            }
+            Escape::Half(_) => self.lone(letter, quote, is_key),
+            Escape::HalfHex { first, left, code } => {
+                let Some(digit) = letter.to_digit(16) else { return self.lone(letter, quote, is_key) };
+                let code = code << 4 | digit as u16;
+                if left > 1 {
+                    self.escape = Escape::HalfHex { first, left: left - 1, code };
+                    return;
+                }
+                self.escape = Escape::No;
+                match char::decode_utf16([first, code]).next() {
+                    Some(Ok(letter)) => self.take(letter, is_key),
+                    _ => {
+                        self.take('\u{fffd}', is_key);
+                        self.take(char::from_u32(u32::from(code)).unwrap_or('\u{fffd}'), is_key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An escape that breaks off: what is missing becomes U+FFFD, and the letter is read again.
+    fn lone(&mut self, letter: char, quote: char, is_key: bool) {
+        self.escape = Escape::No;
+        self.note("a broken escape");
+        self.take('\u{fffd}', is_key);
+        self.in_text(letter, quote, is_key);
+    }
+
+    fn take(&mut self, letter: char, is_key: bool) {
+        self.text.push(letter);
+        if !is_key {
+            self.fresh.push(letter);
+        }
+    }
+
+    fn key(&mut self) {
+        let key = std::mem::take(&mut self.text);
+        if let Some(open) = self.open.last_mut() {
+            open.key = key;
+        }
+    }
+
+    /// Moves the path to the value that begins.
+    fn enter(&mut self) {
+        let Some(open) = self.open.last() else { return };
+        self.path.truncate(open.path);
+        match &open.value {
+            Value::Array(list) => {
+                let number = list.len().to_string();
+                self.path.push('/');
+                self.path.push_str(&number);
+            }
+            _ => {
+                self.path.push('/');
+                self.path.push_str(&open.key.replace('~', "~0").replace('/', "~1"));
+            }
+        }
+    }
+
+    fn open(&mut self, value: Value) {
+        if self.open.len() >= MAX_DEPTH {
+            self.state = State::Broken;
+            return;
+        }
+        self.enter();
+        self.state = if value.is_object() { State::KeyOrEnd } else { State::ValueOrEnd };
+        self.add(value.clone());
+        self.open.push(Open { value, key: String::new(), path: self.path.len() });
+    }
+
+    fn close(&mut self) {
+        let Some(open) = self.open.pop() else { return };
+        self.path.truncate(open.path);
+        self.put(open.value);
+    }
+
+    fn close_text(&mut self) {
+        if self.escape != Escape::No {
+            self.escape = Escape::No;
+        }
+        self.tell();
+        let text = std::mem::take(&mut self.text);
+        self.put(Value::String(text));
+    }
+
+    fn close_bare(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        let word = text.trim();
+        let value = match word {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            "null" => Value::Null,
+            "True" | "False" | "None" | "NaN" | "undefined" => {
+                self.note("a literal of another language");
+                if word == "True" || word == "False" { Value::Bool(word == "True") } else { Value::Null }
+            }
+            word => match serde_json::from_str::<Number>(word) {
+                Ok(number) => Value::Number(number),
+                Err(_) => {
+                    self.note("a word without quotes");
+                    Value::String(word.to_owned())
+                }
+            },
+        };
+        self.enter();
+        self.add(value.clone());
+        self.put(value);
+    }
+
+    /// Puts a finished value where it belongs.
+    fn put(&mut self, value: Value) {
+        self.state = State::After;
+        match self.open.last_mut() {
+            None => {
+                self.whole = Some(value);
+                self.state = State::Done;
+            }
+            Some(open) => match &mut open.value {
+                Value::Array(list) => list.push(value),
+                Value::Object(map) => {
+                    map.insert(std::mem::take(&mut open.key), value);
+                }
+                _ => {}
+            },
+        }
+    }
+
+    fn add(&mut self, value: Value) {
+        self.patches.push(Patch::Add { path: self.path.clone(), value });
+    }
+
+    fn tell(&mut self) {
+        if !self.fresh.is_empty() {
+            let value = std::mem::take(&mut self.fresh);
+            self.patches.push(Patch::Append { path: self.path.clone(), value });
+        }
+    }
+
+    fn note(&mut self, note: &'static str) {
+        self.notes.insert(note);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the patches amount to.
+    fn applied(patches: &[Patch]) -> Value {
+        let mut whole = Value::Null;
+        for patch in patches {
+            match patch {
+                Patch::Add { path, value } if path.is_empty() => whole = value.clone(),
+                Patch::Add { path, value } => {
+                    let (parent, name) = path.rsplit_once('/').unwrap();
+                    match whole.pointer_mut(parent).unwrap() {
+                        Value::Array(list) => list.push(value.clone()),
+                        Value::Object(map) => {
+                            map.insert(name.replace("~1", "/").replace("~0", "~"), value.clone());
+                        }
+                        other => panic!("{other}"),
+                    }
+                }
+                Patch::Append { path, value } => match whole.pointer_mut(path).unwrap() {
+                    Value::String(text) => text.push_str(value),
+                    other => panic!("{other}"),
+                },
+            }
+        }
+        whole
+    }
+
+    fn read(pieces: &[&str]) -> (Value, Option<Value>, Vec<&'static str>) {
+        let mut partial = Partial::default();
+        let patches: Vec<Patch> = pieces.iter().flat_map(|piece| partial.push(piece)).collect();
+        let (whole, notes) = partial.finish();
+        (applied(&patches), whole, notes)
+    }
+
+    #[test]
+    fn a_cut_at_any_letter_changes_nothing() {
+        let text = r#"Sure: {"a": "x\u00e9\ud83d\ude00\n\"", "b/c~": [1, -2.5e3, {"d": [], "e": {}}], "f": null, "g": [true, false]} and more {"#;
+        let expected: Value = serde_json::from_str(text.split_once(' ').unwrap().1.split(" and").next().unwrap()).unwrap();
+        let at: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        for cut in at {
+            let (seen, whole, notes) = read(&[&text[..cut], &text[cut..]]);
+            assert_eq!((&seen, whole.as_ref()), (&expected, Some(&expected)), "{cut}");
+            assert_eq!(notes, [""; 0]);
+        }
+        let letters: Vec<String> = text.chars().map(String::from).collect();
+        let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+        assert_eq!(read(&letters).0, expected);
+    }
+
+    #[test]
+    fn carelessness_is_forgiven_and_noted() {
+        for (text, expected, note) in [
+            ("{'a': 'it'}", json!({"a": "it"}), "other quotation marks"),
+            ("{a: 1, b : 2}", json!({"a": 1, "b": 2}), "a key without quotes"),
+            (r#"{"a": so so, "b": [x, 2]}"#, json!({"a": "so so", "b": ["x", 2]}), "a word without quotes"),
+            (r#"{"a": [1,2,],}"#, json!({"a": [1, 2]}), ""),
+            (r#"{"a": True, "b": None}"#, json!({"a": true, "b": null}), "a literal of another language"),
+            (r#"{"a": [{"b": "cut of"#, json!({"a": [{"b": "cut of"}]}), "the end was missing"),
+            (r#"{"a": 12"#, json!({"a": 12}), "the end was missing"),
+            (r#"{"a": tru"#, json!({"a": "tru"}), "the end was missing"),
+            (r#"{"a": "x\u12"#, json!({"a": "x"}), "the end was missing"),
+            ("```json  \n{\"a\": \"line\nbreak\"}\n```", json!({"a": "line\nbreak"}), ""),
+            (r#"{"a": "\ud83dx"}"#, json!({"a": "\u{fffd}x"}), "a broken escape"),
+        ] {
+            let (seen, whole, notes) = read(&[text]);
+            assert_eq!((&seen, whole.as_ref()), (&expected, Some(&expected)), "{text}");
+            assert!(note.is_empty() || notes.contains(&note), "{text}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn depth_and_garbage_end_quietly() {
+        let (_, whole, _) = read(&[&"{\"a\":".repeat(100_000)]);
+        assert_eq!(whole, None);
+        for text in ["", "no object", "{", "{]", "{\"a\" 1}", "{\"a\": }", "{\"a\": 1 2", "}{", "{,,,:"] {
+            let _ = read(&[text]);
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from)
+        ];
+        let tree = leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                proptest::collection::btree_map("\\PC{0,4}", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect()))
+            ]
+        });
+        proptest::collection::btree_map("[a-z/~]{0,3}", tree, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
+    }
+
+    proptest! {
+        #[test]
+        fn valid_json_is_read_as_it_is(value in any_json(), pretty in any::<bool>(), size in 1usize..9) {
+            let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
+            let letters: Vec<char> = text.chars().collect();
+            let pieces: Vec<String> = letters.chunks(size).map(|piece| piece.iter().collect()).collect();
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            let (seen, whole, notes) = read(&pieces);
+            prop_assert_eq!(&seen, &value);
+            prop_assert_eq!(whole, Some(value));
+            prop_assert!(notes.is_empty(), "{:?}", notes);
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in "[\\[\\]{}\":,'\\\\u0-9a-f \ntrue]{0,80}") {
+            let _ = read(&[&text]);
+        }
+    }
+}

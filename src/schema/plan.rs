@@ -1,0 +1,208 @@
+//! How one model is asked for a shape: the best way that it has, and why not a better one.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::lower::{Loss, Lowered, lower, whole};
+use super::subset::Subset;
+use super::{Method, Shape, StrictMode};
+use crate::error::{Code, Error, Result};
+
+/// The tool whose call is the answer, where the shape is asked for as a tool.
+pub const TOOL: &str = "answer";
+
+/// A way of asking, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// The provider's own schema parameter.
+    Native,
+    /// One tool that the model must call.
+    ForcedTool,
+    /// The provider's JSON mode, and the schema in the prompt.
+    JsonMode,
+    /// The schema in the prompt.
+    Prompt,
+}
+
+impl Rung {
+    /// As it is written in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::ForcedTool => "forced_tool",
+            Self::JsonMode => "json_mode",
+            Self::Prompt => "prompt",
+        }
+    }
+}
+
+/// What a model can be asked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Means {
+    /// It has a schema parameter that works with this request's tools and streaming.
+    pub native: bool,
+    /// It accepts a tool that it must call, and the request has no tools of its own.
+    pub forced_tool: bool,
+    /// It has a JSON mode.
+    pub json_object: bool,
+    /// What of JSON Schema it takes; none takes all, or ignores what it does not know.
+    pub subset: Option<&'static Subset>,
+    /// It may take no notice of the schema parameter without saying so, and so is told in the prompt too.
+    pub may_ignore: bool,
+}
+
+/// How it is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The way.
+    pub rung: Rung,
+    /// The schema to send, natively or as the tool's parameters; none where only the prompt tells.
+    pub schema: Option<Value>,
+    /// Whether the provider is held to it.
+    pub strict: bool,
+    /// The root was no object, and the answer comes in [`super::WRAPPER`].
+    pub is_wrapped: bool,
+    /// What the provider is not told.
+    pub losses: Vec<Loss>,
+    /// What the prompt says.
+    pub instructions: Option<String>,
+    /// Better ways, and why they were not taken.
+    pub skipped: Vec<Skip>,
+}
+
+/// A way of asking that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skip {
+    /// The way.
+    pub rung: Rung,
+    /// Why.
+    pub why: String,
+}
+
+/// Chooses the way. `refused` are those that the provider has answered with an error.
+///
+/// # Errors
+/// `strict_mode` is `require` and the provider cannot be held to the schema.
+pub fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Plan> {
+    let mut skipped = Vec::new();
+    let mut skip = |rung: Rung, why: String| skipped.push(Skip { rung, why });
+    let canonical = shape.schema.as_deref().map(super::Schema::value);
+    let mut chosen: Option<(Rung, Lowered)> = None;
+    if let (Some(canonical), true) = (canonical, shape.method != Method::JsonMode) {
+        for (rung, has) in [(Rung::Native, means.native), (Rung::ForcedTool, means.forced_tool)] {
+            let lowered = if refused.contains(&rung) {
+                Err("the provider refused it".to_owned())
+            } else if !has {
+                Err("the model does not have it, or not for this request".to_owned())
+            } else {
+                match means.subset.filter(|_| rung == Rung::Native && shape.strict) {
+                    Some(subset) => lower(canonical, subset).map_err(|unfit| format!("`{}`: {}", unfit.pointer, unfit.why)),
+                    None => Ok(whole(canonical)),
+                }
+            };
+            match lowered {
+                Ok(lowered) => {
+                    chosen = Some((rung, lowered));
+                    break;
+                }
+                Err(why) => skip(rung, why),
+            }
+        }
+    }
+    if shape.strict_mode == StrictMode::Require && !matches!(chosen, Some((Rung::Native, _))) {
+        let why = skipped.first().map_or("`json_mode` holds the provider to nothing", |skip| skip.why.as_str());
+        let message = format!("`structured_output.strict_mode`: `require`, but the model cannot be held to the schema: {why}");
+        return Err(Error::new(Code::NotSupported, message));
+    }
+    Ok(match chosen {
+        Some((rung, lowered)) => Plan {
+            rung,
+            strict: shape.strict && rung == Rung::Native,
+            is_wrapped: lowered.is_wrapped,
+            losses: lowered.losses,
+            instructions: (rung == Rung::Native && means.may_ignore).then(|| instructions(Some(&lowered.schema))),
+            schema: Some(lowered.schema),
+            skipped,
+        },
+        None => {
+            let json_mode = means.json_object && !refused.contains(&Rung::JsonMode);
+            if !json_mode {
+                skipped.push(Skip { rung: Rung::JsonMode, why: "the model does not have it".into() });
+            }
+            let lowered = canonical.map(whole);
+            Plan {
+                rung: if json_mode { Rung::JsonMode } else { Rung::Prompt },
+                schema: None,
+                strict: false,
+                is_wrapped: lowered.as_ref().is_some_and(|lowered| lowered.is_wrapped),
+                losses: Vec::new(),
+                instructions: Some(instructions(lowered.as_ref().map(|lowered| &lowered.schema))),
+                skipped,
+            }
+        }
+    })
+}
+
+/// What a prompt says of the shape. Keys keep the order of the schema.
+fn instructions(schema: Option<&Value>) -> String {
+    match schema {
+        Some(schema) => {
+            format!("Answer with exactly one JSON object, without any text around it, that is valid under this JSON Schema:\n{schema}")
+        }
+        None => "Answer with exactly one JSON object, without any text around it.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::super::{COHERE, OPENAI, Schema};
+    use super::*;
+
+    fn shape(schema: Value) -> Shape {
+        Shape::from_response_format("answer", schema, true, "schema").unwrap()
+    }
+
+    const ALL: Means = Means { native: true, forced_tool: true, json_object: true, subset: Some(&OPENAI), may_ignore: false };
+
+    #[test]
+    fn the_best_way_is_taken_and_the_others_are_accounted_for() {
+        let simple = shape(json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}));
+        let rung = |means: Means, refused: &[Rung]| plan(&simple, &means, refused).unwrap().rung;
+        assert_eq!(rung(ALL, &[]), Rung::Native);
+        assert_eq!(rung(ALL, &[Rung::Native]), Rung::ForcedTool);
+        assert_eq!(rung(Means { native: false, forced_tool: false, ..ALL }, &[]), Rung::JsonMode);
+        assert_eq!(rung(ALL, &[Rung::Native, Rung::ForcedTool, Rung::JsonMode]), Rung::Prompt);
+        let map = shape(json!({"type": "object", "properties": {"m": {"type": "object", "additionalProperties": {"type": "integer"}}}}));
+        let plan = plan(&map, &ALL, &[]).unwrap();
+        assert_eq!(plan.rung, Rung::ForcedTool);
+        assert_eq!(plan.skipped, [Skip { rung: Rung::Native, why: "`/properties/m`: an object whose property names are not told".into() }]);
+    }
+
+    #[test]
+    fn require_turns_a_lesser_way_into_an_error() {
+        let mut shape = shape(json!({"type": "object", "properties": {"a": {"type": "string"}}}));
+        shape.strict_mode = StrictMode::Require;
+        assert_eq!(plan(&shape, &Means { subset: Some(&COHERE), ..ALL }, &[]).unwrap().rung, Rung::Native);
+        let error = plan(&shape, &Means { native: false, ..ALL }, &[]).unwrap_err();
+        assert_eq!(error.code(), Code::NotSupported);
+        assert!(error.message().contains("`require`, but the model cannot be held to the schema: the model does not have it"));
+        shape.schema = None;
+        shape.method = Method::JsonMode;
+        assert!(plan(&shape, &ALL, &[]).is_err());
+    }
+
+    #[test]
+    fn a_root_that_is_no_object_is_wrapped_on_every_way() {
+        let mut list = shape(json!({"type": "array", "items": {"type": "string"}}));
+        for refused in [&[][..], &[Rung::Native], &[Rung::Native, Rung::ForcedTool]] {
+            assert!(plan(&list, &ALL, refused).unwrap().is_wrapped);
+        }
+        list.schema = Some(Arc::new(Schema::new(json!({"type": "object"}), "s").unwrap()));
+        assert!(!plan(&list, &ALL, &[]).unwrap().is_wrapped);
+    }
+}

@@ -1,0 +1,386 @@
+//! What a model wrote -> a valid value, or what is wrong with it.
+//!
+//! Always undone, because we did it: the wrapper around a root that is no object, and the nulls that stand for absent properties. Always
+//! mended, because no other reading makes sense: an object that came as JSON text where no text is valid. Only with `coerce`: values
+//! of a wrong type. Every change but the undoing is reported.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::lower::WRAPPER;
+use super::partial::Partial;
+use super::walk::{allows_null, branches, step};
+use super::{Method, Shape, Violation};
+
+/// Places of a text at which an object is looked for.
+const MAX_CANDIDATES: usize = 64;
+/// Levels that are mended.
+const MAX_DEPTH: usize = 128;
+
+/// What an answer amounts to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reading {
+    /// The value, where there is one; valid where `violations` is empty.
+    pub value: Option<Value>,
+    /// What is wrong with it.
+    pub violations: Vec<Violation>,
+    /// How it differs from what the model wrote.
+    pub changes: Vec<Change>,
+}
+
+/// One difference between what a model wrote and its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Where in the value.
+    pub pointer: String,
+    /// What was done.
+    pub what: &'static str,
+}
+
+impl Reading {
+    /// Whether there is a value and it is valid.
+    pub fn is_valid(&self) -> bool {
+        self.value.is_some() && self.violations.is_empty()
+    }
+}
+
+/// Reads an answer: the first object in it that is valid, else the first that there is.
+pub fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
+    let mut first = None;
+    for (value, changes) in candidates(text) {
+        let reading = mended(value, changes, shape, is_wrapped);
+        if reading.is_valid() {
+            return reading;
+        }
+        first.get_or_insert(reading);
+    }
+    first.unwrap_or_else(|| Reading {
+        violations: vec![Violation { pointer: String::new(), message: "the answer holds no JSON object".into() }],
+        ..Reading::default()
+    })
+}
+
+/// What a model is told that wrote an invalid answer.
+pub fn repair_prompt(violations: &[Violation]) -> String {
+    let mut text = "The JSON above is not valid:\n".to_owned();
+    for violation in violations {
+        let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };
+        text.push_str(&format!("- {place}: {}\n", violation.message));
+    }
+    text.push_str("Write the corrected JSON object, whole, and nothing else.");
+    text
+}
+
+/// The JSON values of a text, likeliest first, with what reading them took.
+fn candidates(text: &str) -> Vec<(Value, Vec<Change>)> {
+    let change = |what| vec![Change { pointer: String::new(), what }];
+    let trimmed = text.trim_start_matches('\u{feff}').trim();
+    if let Ok(value) = serde_json::from_str::<Value>(trimmed) {
+        return match value.as_str().and_then(|inner| serde_json::from_str::<Value>(inner).ok()) {
+            Some(inner) => vec![(inner, change("the answer was JSON inside a JSON text"))],
+            None => vec![(value, Vec::new())],
+        };
+    }
+    let mut found: Vec<(Value, Vec<Change>)> = Vec::new();
+    let mut at = 0;
+    for _ in 0..MAX_CANDIDATES {
+        let Some(start) = trimmed[at..].find('{').map(|offset| at + offset) else { break };
+        let mut values = serde_json::Deserializer::from_str(&trimmed[start..]).into_iter::<Value>();
+        if let Some(Ok(value)) = values.next() {
+            at = start + values.byte_offset();
+            found.push((value, change("text around the object was left out")));
+        } else {
+            at = start + 1;
+        }
+    }
+    if found.is_empty() {
+        let mut partial = Partial::default();
+        partial.push(trimmed);
+        if let (Some(value), notes) = partial.finish() {
+            found.push((value, notes.into_iter().map(|what| Change { pointer: String::new(), what }).collect()));
+        }
+    }
+    found
+}
+
+fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped: bool) -> Reading {
+    if is_wrapped
+        && let Value::Object(map) = &mut value
+        && map.len() == 1
+        && let Some(inner) = map.shift_remove(WRAPPER)
+    {
+        value = inner;
+    }
+    let Some(schema) = shape.schema.as_deref() else {
+        // JSON mode without a schema promises an object.
+        let violations = if value.is_object() {
+            Vec::new()
+        } else {
+            vec![Violation { pointer: String::new(), message: "the answer is no JSON object".into() }]
+        };
+        return Reading { value: Some(value), violations, changes };
+    };
+    let mut mending =
+        Mending { root: schema.value(), coerce: shape.coerce, fill: shape.method == Method::Pydantic, changes: Vec::new() };
+    mending.value(&mut value, schema.value(), "", 0);
+    changes.append(&mut mending.changes);
+    Reading { violations: schema.violations(&value), value: Some(value), changes }
+}
+
+struct Mending<'a> {
+    root: &'a Value,
+    coerce: bool,
+    fill: bool,
+    changes: Vec<Change>,
+}
+
+impl<'a> Mending<'a> {
+    fn value(&mut self, value: &mut Value, schema: &'a Value, at: &str, depth: usize) {
+        if depth > MAX_DEPTH {
+            return;
+        }
+        let shapes = branches(schema, self.root);
+        let kinds = kinds(&shapes);
+        if let (Value::String(text), Some(kinds)) = (&*value, &kinds)
+            && !kinds.contains(&"string")
+            && let Ok(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(text)
+            && kinds.contains(&if inner.is_object() { "object" } else { "array" })
+        {
+            *value = inner;
+            self.change(at, "JSON inside a text");
+        }
+        if self.coerce {
+            self.convert(value, &shapes, kinds.as_deref(), at);
+        }
+        match value {
+            Value::Object(map) => self.object(map, &shapes, at, depth),
+            Value::Array(list) => {
+                for (number, item) in list.iter_mut().enumerate() {
+                    let prefix = |map: &&'a Map<String, Value>| map.get("prefixItems").and_then(|list| list.get(number));
+                    let of = |map: &&'a Map<String, Value>| prefix(map).or_else(|| map.get("items"));
+                    if let Some(schema) = shapes.iter().find_map(of) {
+                        self.value(item, schema, &step(at, &number.to_string()), depth + 1);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn object(&mut self, map: &mut Map<String, Value>, shapes: &[&'a Map<String, Value>], at: &str, depth: usize) {
+        let properties = |shape: &&'a Map<String, Value>| shape.get("properties").and_then(Value::as_object);
+        let is_required = |shape: &Map<String, Value>, name: &str| {
+            shape.get("required").and_then(Value::as_array).is_some_and(|list| list.iter().any(|it| it == name))
+        };
+        let anywhere_required = |name: &str| shapes.iter().any(|shape| is_required(shape, name));
+        // A null that stands for an absent property.
+        map.retain(|name, value| {
+            let told: Vec<&Value> = shapes.iter().filter_map(|shape| properties(shape)?.get(name)).collect();
+            !value.is_null()
+                || told.is_empty()
+                || anywhere_required(name)
+                || told.iter().any(|schema| allows_null(schema, self.root))
+        });
+        for shape in shapes {
+            for (name, schema) in properties(shape).into_iter().flatten() {
+                match map.get_mut(name) {
+                    Some(value) => self.value(value, schema, &step(at, name), depth + 1),
+                    // An absent property that stands for a null.
+                    None if is_required(shape, name) && shapes.len() == 1 && only_null_or_more(schema, self.root) => {
+                        map.insert(name.clone(), Value::Null);
+                    }
+                    None if self.fill && !is_required(shape, name) => {
+                        if let Some(default) = schema.get("default") {
+                            map.insert(name.clone(), default.clone());
+                            self.change(&step(at, name), "filled with its default");
+                        }
+                    }
+                    None => {}
+                }
+            }
+        }
+        if self.coerce && shapes.len() == 1 && shapes[0].get("additionalProperties") == Some(&Value::Bool(false)) {
+            let known = properties(&shapes[0]);
+            let unknown: Vec<String> =
+                map.keys().filter(|name| !known.is_some_and(|known| known.contains_key(*name))).cloned().collect();
+            if !shapes[0].contains_key("patternProperties") {
+                for name in unknown {
+                    map.shift_remove(&name);
+                    self.change(&step(at, &name), "an unknown property was dropped");
+                }
+            }
+        }
+    }
+
+    fn convert(&mut self, value: &mut Value, shapes: &[&Map<String, Value>], kinds: Option<&[&str]>, at: &str) {
+        let values = shapes.iter().find_map(|shape| shape.get("enum").and_then(Value::as_array));
+        if let (Some(values), Some(text)) = (values, value.as_str()) {
+            let same = |it: &&Value| it.as_str().is_some_and(|it| it.to_lowercase() == text.trim().to_lowercase());
+            if !values.contains(value)
+                && let Some(meant) = values.iter().find(same)
+            {
+                *value = meant.clone();
+                self.change(at, "the spelling of a choice");
+            }
+            return;
+        }
+        let Some(kinds) = kinds else { return };
+        let has = |kind: &str| kinds.contains(&kind);
+        let fits = match &*value {
+            Value::Null => has("null"),
+            Value::Bool(_) => has("boolean"),
+            Value::Number(_) => has("number") || has("integer"),
+            Value::String(_) => has("string"),
+            Value::Array(_) => has("array"),
+            Value::Object(_) => has("object"),
+        };
+        if fits {
+            return;
+        }
+        let (new, what) = match &*value {
+            Value::String(text) => {
+                let text = text.trim();
+                let number = serde_json::from_str::<serde_json::Number>(text).ok();
+                match (number, text.to_ascii_lowercase().as_str()) {
+                    (Some(number), _) if has("number") || (has("integer") && !number.is_f64()) => {
+                        (Value::Number(number), "a number inside a text")
+                    }
+                    (_, "true" | "false") if has("boolean") => {
+                        (Value::Bool(text.eq_ignore_ascii_case("true")), "a boolean inside a text")
+                    }
+                    (_, "null" | "none" | "") if has("null") => (Value::Null, "null inside a text"),
+                    _ if has("array") => (Value::Array(vec![value.clone()]), "a single value where a list belongs"),
+                    _ => return,
+                }
+            }
+            Value::Number(_) | Value::Bool(_) if has("string") => (Value::String(value.to_string()), "a text where none was"),
+            Value::Number(_) | Value::Bool(_) | Value::Object(_) if has("array") => {
+                (Value::Array(vec![value.clone()]), "a single value where a list belongs")
+            }
+            _ => return,
+        };
+        *value = new;
+        self.change(at, what);
+    }
+
+    fn change(&mut self, at: &str, what: &'static str) {
+        self.changes.push(Change { pointer: at.to_owned(), what });
+    }
+}
+
+/// The types that a value may have; none where any is allowed.
+fn kinds<'a>(shapes: &[&'a Map<String, Value>]) -> Option<Vec<&'a str>> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for shape in shapes {
+        match shape.get("type") {
+            Some(Value::String(kind)) => kinds.push(kind),
+            Some(Value::Array(list)) => kinds.extend(list.iter().filter_map(Value::as_str)),
+            _ if shape.contains_key("properties") => kinds.push("object"),
+            _ if ["$ref", "anyOf", "oneOf", "allOf"].iter().any(|keyword| shape.contains_key(*keyword)) => {}
+            _ => return None,
+        }
+    }
+    (!kinds.is_empty()).then_some(kinds)
+}
+
+/// Whether null is one of several things that are valid, said by name: Cohere's way of leaving such a property out is undone.
+fn only_null_or_more(schema: &Value, root: &Value) -> bool {
+    let says = |schema: &Value| ["type", "anyOf", "oneOf", "$ref", "enum"].iter().any(|keyword| schema.get(*keyword).is_some());
+    says(schema) && allows_null(schema, root)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::super::{Schema, StrictMode};
+    use super::*;
+
+    fn shape(schema: Value, method: Method, coerce: bool) -> Shape {
+        Shape {
+            name: "answer".into(),
+            schema: Some(Arc::new(Schema::new(schema, "schema").unwrap())),
+            method,
+            strict: true,
+            strict_mode: StrictMode::Prefer,
+            coerce,
+            include_raw: false,
+            max_repairs: 1,
+        }
+    }
+
+    fn person() -> Value {
+        json!({"type": "object", "properties": {
+            "name": {"type": "string"}, "age": {"type": "integer"}, "nick": {"type": ["string", "null"]},
+            "tags": {"type": "array", "items": {"type": "string"}, "default": ["new"]},
+            "mood": {"enum": ["Good", "Bad"]}, "home": {"$ref": "#/$defs/Place"}, "ok": {"type": "boolean"}},
+            "required": ["name"], "additionalProperties": false,
+            "$defs": {"Place": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}})
+    }
+
+    #[test]
+    fn objects_are_found_in_what_models_write() {
+        let shape = shape(person(), Method::JsonSchema, false);
+        for text in [
+            r#"{"name": "Ada"}"#,
+            "```json   \n{\"name\": \"Ada\"}\n```  ",
+            "Here you are:\n{\"name\": \"Ada\"}\nAnything else?",
+            r#"{"nome": 1} no, {"name": "Ada"}"#,
+            r#""{\"name\": \"Ada\"}""#,
+            "{'name': 'Ada',}",
+            "{name: Ada}",
+            "set {x} then {\"name\": \"Ada\"}",
+        ] {
+            let reading = read(text, &shape, false);
+            assert_eq!((reading.value, reading.violations), (Some(json!({"name": "Ada"})), vec![]), "{text}");
+        }
+        let reading = read("I would rather not.", &shape, false);
+        assert_eq!((reading.value, reading.violations[0].message.as_str()), (None, "the answer holds no JSON object"));
+        let reading = read(r#"{"name": 3, "x": 1}"#, &shape, false);
+        let places: Vec<&str> = reading.violations.iter().map(|violation| violation.pointer.as_str()).collect();
+        assert_eq!(places.len(), 2, "{reading:?}");
+        assert!(places.contains(&"/name") && !reading.is_valid());
+        let text = repair_prompt(&reading.violations);
+        assert!(text.contains("- /name: 3 is not of type") && text.contains("- the whole: "), "{text}");
+        // A hostile text costs no more than it is long.
+        let _ = read(&"{".repeat(1 << 20), &shape, false);
+        let _ = read(&"{\"a\":\"".repeat(1 << 16), &shape, false);
+    }
+
+    #[test]
+    fn what_lowering_did_is_undone() {
+        let plain = shape(person(), Method::JsonSchema, false);
+        let text = r#"{"name": "Ada", "age": null, "nick": null, "tags": null, "home": null}"#;
+        let reading = read(text, &plain, false);
+        assert_eq!(reading.value, Some(json!({"name": "Ada", "nick": null})));
+        assert!(reading.is_valid() && reading.changes.is_empty());
+        let list = shape(json!({"type": "array", "items": {"type": "integer"}}), Method::JsonSchema, false);
+        assert_eq!(read(r#"{"result": [1]}"#, &list, true).value, Some(json!([1])));
+        assert_eq!(read("[1]", &list, true).value, Some(json!([1])));
+        let nullable = json!({"type": "object", "properties": {"a": {"type": ["string", "null"]}}, "required": ["a"]});
+        assert_eq!(read("{}", &shape(nullable, Method::JsonSchema, false), false).value, Some(json!({"a": null})));
+    }
+
+    #[test]
+    fn objects_inside_texts_are_always_mended_and_said() {
+        let reading = read(r#"{"name": "{\"a\": 1}", "home": "{\"city\": \"Bern\"}"}"#, &shape(person(), Method::JsonSchema, false), false);
+        assert_eq!(reading.value, Some(json!({"name": "{\"a\": 1}", "home": {"city": "Bern"}})));
+        assert_eq!(reading.changes, [Change { pointer: "/home".into(), what: "JSON inside a text" }]);
+    }
+
+    #[test]
+    fn only_pydantic_fills_and_only_coerce_converts() {
+        let text = r#"{"name": "Ada", "age": "36", "mood": "good", "ok": "True", "tags": "x", "more": 1}"#;
+        let strict = read(text, &shape(person(), Method::TypedDict, false), false);
+        assert_eq!(strict.violations.len(), 5, "{strict:?}");
+        let coerced = read(text, &shape(person(), Method::Pydantic, true), false);
+        assert_eq!(coerced.value, Some(json!({"name": "Ada", "age": 36, "mood": "Good", "ok": true, "tags": ["x"]})));
+        assert!(coerced.is_valid());
+        assert_eq!(coerced.changes.len(), 5, "{:?}", coerced.changes);
+        let filled = read(r#"{"name": "Ada"}"#, &shape(person(), Method::Pydantic, false), false);
+        assert_eq!(filled.value, Some(json!({"name": "Ada", "tags": ["new"]})));
+        assert_eq!(filled.changes, [Change { pointer: "/tags".into(), what: "filled with its default" }]);
+    }
+}

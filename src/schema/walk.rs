@@ -1,0 +1,154 @@
+//! Where schemas stand inside a schema. Everything else in it (`enum`, `const`, `default`, `examples`) is data and is never read as one.
+
+use serde_json::{Map, Value};
+
+/// Keywords whose value is one schema.
+const ONE: [&str; 11] = [
+    "additionalProperties",
+    "contains",
+    "contentSchema",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+/// Keywords whose value is a list of schemas.
+const LIST: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
+/// Keywords whose value names schemas.
+const NAMED: [&str; 5] = ["$defs", "definitions", "dependentSchemas", "patternProperties", "properties"];
+
+/// Calls `visit` with the keyword and value of every schema directly inside `schema`.
+pub(super) fn each_child<'a>(schema: &'a Map<String, Value>, mut visit: impl FnMut(&'a str, &'a Value)) {
+    for (keyword, value) in schema {
+        match value {
+            Value::Object(named) if NAMED.contains(&keyword.as_str()) => named.values().for_each(|child| visit(keyword, child)),
+            Value::Array(list) if LIST.contains(&keyword.as_str()) => list.iter().for_each(|child| visit(keyword, child)),
+            value if ONE.contains(&keyword.as_str()) => visit(keyword, value),
+            _ => {}
+        }
+    }
+}
+
+/// As [`each_child`], to change them.
+pub(super) fn each_child_mut(schema: &mut Map<String, Value>, mut visit: impl FnMut(&mut Value)) {
+    for (keyword, value) in schema {
+        match value {
+            Value::Object(named) if NAMED.contains(&keyword.as_str()) => named.values_mut().for_each(&mut visit),
+            Value::Array(list) if LIST.contains(&keyword.as_str()) => list.iter_mut().for_each(&mut visit),
+            value if ONE.contains(&keyword.as_str()) => visit(value),
+            _ => {}
+        }
+    }
+}
+
+/// The schema that `reference` points at inside `root`; none where it is no JSON pointer or points nowhere.
+pub(super) fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
+    let pointer = reference.strip_prefix('#')?;
+    if !pointer.contains('%') {
+        return root.pointer(pointer);
+    }
+    root.pointer(&unescaped(pointer)?)
+}
+
+fn unescaped(pointer: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(pointer.len());
+    let mut rest = pointer.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let hex = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The schemas that `schema` stands for, seen through references and the branches of `allOf`, `anyOf`, `oneOf`: each once.
+pub(super) fn branches<'a>(schema: &'a Value, root: &'a Value) -> Vec<&'a Map<String, Value>> {
+    let (mut found, mut open): (Vec<&Map<String, Value>>, _) = (Vec::new(), vec![schema]);
+    while let Some(next) = open.pop() {
+        let Value::Object(map) = next else { continue };
+        if found.iter().any(|seen| std::ptr::eq(*seen, map)) {
+            continue;
+        }
+        found.push(map);
+        let reference = map.get("$ref").and_then(Value::as_str).and_then(|reference| resolve(root, reference));
+        open.extend(reference);
+        for keyword in ["allOf", "anyOf", "oneOf"] {
+            open.extend(map.get(keyword).and_then(Value::as_array).into_iter().flatten().rev());
+        }
+    }
+    found
+}
+
+/// Whether `null` is valid, as far as the type, the values and the branches say.
+pub(super) fn allows_null(schema: &Value, root: &Value) -> bool {
+    allows_null_within(schema, root, 32)
+}
+
+fn allows_null_within(schema: &Value, root: &Value, depth: usize) -> bool {
+    let Value::Object(map) = schema else { return schema == &Value::Bool(true) };
+    if depth == 0 {
+        return false;
+    }
+    let inside = |child: &Value| allows_null_within(child, root, depth - 1);
+    let types = match map.get("type") {
+        None => true,
+        Some(Value::Array(types)) => types.iter().any(|kind| kind == "null"),
+        Some(kind) => kind == "null",
+    };
+    let list = |keyword: &str| map.get(keyword).and_then(Value::as_array);
+    types
+        && map.get("const").is_none_or(Value::is_null)
+        && list("enum").is_none_or(|values| values.iter().any(Value::is_null))
+        && list("anyOf").is_none_or(|list| list.iter().any(inside))
+        && list("oneOf").is_none_or(|list| list.iter().any(inside))
+        && list("allOf").is_none_or(|list| list.iter().all(inside))
+        && map.get("$ref").and_then(Value::as_str).is_none_or(|to| resolve(root, to).is_some_and(inside))
+}
+
+/// `pointer` with one more step, escaped as RFC 6901 wants.
+pub(super) fn step(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn references_are_json_pointers_inside_the_schema() {
+        let root = json!({"$defs": {"a b": {"type": "null"}, "x/y": true}});
+        assert_eq!(resolve(&root, "#/$defs/a%20b"), Some(&json!({"type": "null"})));
+        assert_eq!(resolve(&root, "#/$defs/x~1y"), Some(&json!(true)));
+        assert_eq!(resolve(&root, "#"), Some(&root));
+        for nowhere in ["#/$defs/none", "http://h/x", "#/$defs/%f", "#/$defs/%ff"] {
+            assert_eq!(resolve(&root, nowhere), None);
+        }
+        assert_eq!(step("/a", "b/c~"), "/a/b~1c~0");
+    }
+
+    #[test]
+    fn null_is_found_through_references_and_branches_and_cycles_end() {
+        let root = json!({"$defs": {"n": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "loop": {"$ref": "#/$defs/loop"}}});
+        for (schema, expected) in [
+            (json!({"$ref": "#/$defs/n"}), true),
+            (json!({"type": ["string", "null"], "enum": ["a"]}), false),
+            (json!({"enum": ["a", null]}), true),
+            (json!({"type": "string"}), false),
+            (json!({}), true),
+            (json!(false), false),
+            (json!({"$ref": "#/$defs/loop"}), false),
+        ] {
+            assert_eq!(allows_null(&schema, &root), expected, "{schema}");
+        }
+        assert_eq!(branches(&json!({"$ref": "#/$defs/loop"}), &root).len(), 2);
+    }
+}
