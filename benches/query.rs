@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result};
 use criterion::Criterion;
 use figures::Figures;
 use omni_llm::app::App;
-use omni_llm::chat::Sampling;
 use omni_llm::config::Config;
 use omni_llm::embed::Embedder;
 use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
@@ -48,17 +47,8 @@ fn main() -> Result<()> {
     let app = Arc::new(App::open(config)?);
     let ask = || {
         let retrieval = Retrieval { top_k: 5, alpha: 0.5, score_threshold: None, uri_prefix: None };
-        let question = Question {
-            prompt: QUESTION.to_owned(),
-            provider: None,
-            model: None,
-            sampling: Sampling::default(),
-            system_prompt: None,
-            context: Vec::new(),
-            retrieval: Some(retrieval),
-            format: Format::Text,
-            max_chars: None,
-        };
+        let question =
+            Question { retrieval: Some(retrieval), format: Format::Text, ..Question::new(QUESTION.to_owned()) };
         runtime.block_on(rag::answer(&app, question, app.deadline()))
     };
     ask()?;

@@ -1,20 +1,22 @@
 //! What is open: index, embedding model, providers, client. If an [`App`] exists, it can answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, Preferred, PreferredBy};
+use crate::cost::Prices;
 use crate::embed::{DEFAULT_MODEL, Embedder};
 use crate::error::{Code, Error, Result};
 use crate::index::Index;
 use crate::net::Client;
 use crate::provider::capability::Rules;
-use crate::provider::{Chain, PRESETS, Provider, preset};
+use crate::provider::{PRESETS, Provider, preset};
+use crate::schema::Rung;
 
 /// Extension of index files.
 const INDEX_EXTENSION: &str = "omni";
@@ -28,7 +30,21 @@ pub struct App {
     rules: Arc<Rules>,
     client: Client,
     computing: Arc<Semaphore>,
+    prices: Prices,
+    learnt: Mutex<Learnt>,
 }
+
+/// What is learnt of providers while running. Bounded, because callers name models.
+#[derive(Default)]
+struct Learnt {
+    /// Ways of asking for a shape that a provider's model refused.
+    refused: HashMap<(String, String), Vec<Rung>>,
+    /// Milliseconds until a provider answers, newer ones weighing more.
+    answer_ms: HashMap<String, f64>,
+}
+
+/// Models whose refusals are remembered.
+const MAX_LEARNT: usize = 1024;
 
 /// An index and what it is called.
 pub struct Opened {
@@ -45,8 +61,8 @@ impl App {
     /// A file is missing or damaged, the index was built with another model, or the configuration names an unknown provider.
     pub fn open(config: Config) -> Result<Self> {
         let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
-        let named = config.providers.keys().chain(&config.generation.provider).map(String::as_str);
-        for name in named.chain(fallbacks) {
+        let named = config.providers.keys().chain(&config.generation.provider).chain(&config.generation.preferred.providers);
+        for name in named.map(String::as_str).chain(fallbacks) {
             let like = config.providers.get(name).and_then(|endpoint| endpoint.like.as_deref());
             if preset(like.unwrap_or(name)).is_none() {
                 let known: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
@@ -73,8 +89,10 @@ impl App {
             opened.index.require_model(embedder.fingerprint())?;
         }
         let client = Client::new(&config)?;
+        let prices = Prices::open(config.prices.as_deref())?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
-        Ok(Self { config, index, embedder, providers, rules, client, computing: Arc::new(Semaphore::new(permits)) })
+        let computing = Arc::new(Semaphore::new(permits));
+        Ok(Self { config, index, embedder, providers, rules, client, computing, prices, learnt: Mutex::default() })
     }
 
     /// What the operator said.
@@ -108,20 +126,82 @@ impl App {
         }
     }
 
-    /// The provider that is asked, and those that stand in for it: the request's, else the operator's.
+    /// Who is asked, and who stands in: the request's, else the operator's. Each with the model that is asked.
     ///
     /// # Errors
     /// As [`Self::provider`], or one of them has no model.
-    pub fn chain(&self, name: &str, model: Option<&str>, fallbacks: Option<&[String]>) -> Result<Chain> {
-        let first = self.provider(name)?;
-        let model = first.model(model)?.to_owned();
-        let others = fallbacks.unwrap_or(&self.config.generation.fallback_providers).iter().map(|named| {
-            let (name, model) = split(named);
+    pub fn links(&self, name: &str, model: Option<&str>, fallbacks: Option<&[String]>) -> Result<Vec<(Provider, String)>> {
+        let others = fallbacks.unwrap_or(&self.config.generation.fallback_providers).iter().map(|named| split(named));
+        let link = |(name, model): (&str, Option<&str>)| {
             let provider = self.provider(name)?;
             let model = provider.model(model)?.to_owned();
             Ok((provider, model))
-        });
-        Ok(Chain::new(first, model, others.collect::<Result<_>>()?))
+        };
+        std::iter::once((name, model)).chain(others).map(link).collect()
+    }
+
+    /// What models cost.
+    pub fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
+    /// Every provider that is ready to be asked, by name.
+    pub fn providers(&self) -> impl Iterator<Item = &Provider> {
+        self.providers.values()
+    }
+
+    /// Who answers where nobody is named: the operator's preference among providers that are ready and have a model by default.
+    /// Whoever was never measured comes before whoever was.
+    pub fn preferred(&self) -> Option<String> {
+        let Preferred { by, providers } = &self.config.generation.preferred;
+        if providers.is_empty() && *by == PreferredBy::Listed {
+            return None;
+        }
+        let ready = |name: &String| self.providers.get(name).is_some_and(|provider| provider.model(None).is_ok());
+        let mut names: Vec<String> = if providers.is_empty() { self.providers.keys().cloned().collect() } else { providers.clone() };
+        names.retain(ready);
+        let today = crate::cost::today();
+        let rank = |name: &String| match by {
+            PreferredBy::Listed => 0.0,
+            PreferredBy::Fastest => self.learnt().answer_ms.get(name).copied().unwrap_or(0.0),
+            // A price that is not known is no low price.
+            PreferredBy::Cheapest => {
+                let model = self.providers.get(name).and_then(|provider| provider.model(None).ok()).unwrap_or_default();
+                let price = self.prices.price(name, model, 1_000, &today);
+                price.map_or(f64::INFINITY, |price| 1_000.0 * price.input + 500.0 * price.output)
+            }
+        };
+        names.into_iter().map(|name| (rank(&name), name)).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+    }
+
+    /// Remembers how long a provider took to answer.
+    pub fn observe(&self, provider: &str, took: Duration) {
+        let took_ms = took.as_secs_f64() * 1e3;
+        let mut learnt = self.learnt();
+        match learnt.answer_ms.get_mut(provider) {
+            Some(known) => *known += 0.2 * (took_ms - *known),
+            None => {
+                learnt.answer_ms.insert(provider.to_owned(), took_ms);
+            }
+        }
+    }
+
+    /// Remembers that a model refused a way of asking for a shape.
+    pub fn refuse(&self, provider: &str, model: &str, rung: Rung) {
+        let mut learnt = self.learnt();
+        if learnt.refused.len() >= MAX_LEARNT {
+            learnt.refused.clear();
+        }
+        learnt.refused.entry((provider.to_owned(), model.to_owned())).or_default().push(rung);
+    }
+
+    /// The ways of asking for a shape that a model refused.
+    pub fn refused(&self, provider: &str, model: &str) -> Vec<Rung> {
+        self.learnt().refused.get(&(provider.to_owned(), model.to_owned())).cloned().unwrap_or_default()
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When a request that begins now has to be answered.

@@ -23,6 +23,8 @@ pub struct Config {
     pub index: Option<PathBuf>,
     /// The folder of the embedding model.
     pub model: Option<PathBuf>,
+    /// The operator's own prices, over the built-in ones.
+    pub prices: Option<PathBuf>,
     /// The bucket meant when a request gives `s3_prefix` alone.
     pub s3_bucket: Option<String>,
     /// What is logged.
@@ -156,10 +158,12 @@ pub struct Retrieval {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Generation {
-    /// Who answers; none is the extractive answer.
+    /// Who answers; none is whoever is preferred, else the extractive answer.
     pub provider: Option<String>,
     /// Who answers when a provider fails, in this order: `provider` or `provider/model`.
     pub fallback_providers: Vec<String>,
+    /// Who is preferred where neither the request nor `provider` names anybody.
+    pub preferred: Preferred,
     /// Upper bound of an answer, in the model's tokens.
     pub max_tokens: u32,
     /// 0 to 2; none leaves it to the provider, because some models refuse it.
@@ -170,6 +174,29 @@ pub struct Generation {
     pub context_chars: usize,
     /// Further attempts when a provider is busy or cannot be reached.
     pub retries: u32,
+}
+
+/// Who is preferred, among providers that have a key and a model by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preferred {
+    /// By what.
+    pub by: PreferredBy,
+    /// Among whom, in order; none are all.
+    pub providers: Vec<String>,
+}
+
+/// By what a provider is preferred.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PreferredBy {
+    /// The order of the list.
+    #[default]
+    Listed,
+    /// The lowest price of 1,000 tokens asked and 500 answered.
+    Cheapest,
+    /// The shortest time to an answer, as measured since the start.
+    Fastest,
 }
 
 /// One provider as the operator has it.
@@ -292,6 +319,13 @@ pub const VARIABLES: &[Variable] = &[
         example: "api.openai.com,*.amazonaws.com",
         apply: |c, v| put(&mut c.net.allowed_hosts, Ok(list(v))),
     },
+    Variable {
+        name: "PREFERRED_PROVIDERS",
+        key: "generation.preferred",
+        example: "cheapest:openai,custom",
+        apply: |c, v| put(&mut c.generation.preferred, preferred(v)),
+    },
+    Variable { name: "OMNI_PRICES", key: "prices", example: "prices.json", apply: |c, v| set(&mut c.prices, v.into()) },
     Variable {
         name: "OMNI_FALLBACK_EXTRACTIVE",
         key: "generation.fallback_extractive",
@@ -767,6 +801,7 @@ impl Default for Config {
             addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             index: None,
             model: None,
+            prices: None,
             s3_bucket: None,
             log: Log::default(),
             limits: Limits::default(),
@@ -810,6 +845,7 @@ impl Default for Generation {
         Self {
             provider: None,
             fallback_providers: Vec::new(),
+            preferred: Preferred::default(),
             max_tokens: 4096,
             temperature: None,
             fallback_extractive: false,
@@ -893,6 +929,26 @@ fn format(value: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         _ => Err(format!("`{value}` is none of `auto`, `json`, `text`")),
     }
+}
+
+/// `openai,groq`, `cheapest`, `fastest:openai,groq`.
+fn preferred(value: &str) -> Result<Preferred, String> {
+    let (by, names) = value.split_once(':').unwrap_or(match value {
+        "cheapest" | "fastest" | "listed" => (value, ""),
+        names => ("listed", names),
+    });
+    let by = match by.trim() {
+        "listed" => PreferredBy::Listed,
+        "cheapest" => PreferredBy::Cheapest,
+        "fastest" => PreferredBy::Fastest,
+        other => return Err(format!("`{other}` is none of `listed`, `cheapest`, `fastest`")),
+    };
+    let providers: Vec<String> =
+        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(|name| name.to_ascii_lowercase()).collect();
+    if by == PreferredBy::Listed && providers.is_empty() {
+        return Err("a list names nobody".to_owned());
+    }
+    Ok(Preferred { by, providers })
 }
 
 fn invoke_mode(value: &str) -> Result<bool, String> {

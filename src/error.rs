@@ -116,6 +116,7 @@ struct Inner {
     refusal: Refusal,
     reached: bool,
     is_final: bool,
+    details: Option<serde_json::Value>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -131,6 +132,7 @@ impl Error {
             refusal: Refusal::default(),
             reached: true,
             is_final: false,
+            details: None,
             cause: None,
         }))
     }
@@ -165,6 +167,13 @@ impl Error {
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds what else the caller should read: an object.
+    #[must_use]
+    pub fn with_details(mut self, details: serde_json::Value) -> Self {
+        self.0.details = Some(details);
         self
     }
 
@@ -227,6 +236,11 @@ impl Error {
     /// The text that the caller may read.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// What else the caller should read.
+    pub fn details(&self) -> Option<&serde_json::Value> {
+        self.0.details.as_ref()
     }
 
     /// The provider that failed, if one did.

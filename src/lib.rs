@@ -1,7 +1,7 @@
 //! Omni-LLM: from one memory-mapped index file to an answer with sources.
 //!
 //! ```text
-//! server::query -> rag::answer - embed -> index::search -> prompt::build -> provider::chat -> reply
+//! server::query -> rag::answer - embed -> index::search -> prompt::ground -> provider::chat -> schema, citation -> reply
 //!                                   \-> extractive::answer (no provider, no network)
 //! ```
 
@@ -9,6 +9,7 @@ pub mod app;
 pub mod chat;
 pub mod citation;
 pub mod config;
+pub mod cost;
 pub mod embed;
 pub mod error;
 pub mod extractive;

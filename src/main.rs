@@ -129,7 +129,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Ask { question, provider, model_name, top_k, files } => {
             let app = open(config, files)?;
             let retrieval = app.index().map(|_| retrieval(&app, top_k));
-            let question = Question { prompt: question, provider, model: model_name, retrieval, ..Question::default() };
+            let question = Question { provider, model: model_name, retrieval, ..Question::new(question) };
             runtime()?.block_on(ask(&app, question))
         }
         Command::Inspect { file, verify } => inspect(&file, verify),

@@ -12,6 +12,8 @@ pub struct Passage {
     pub chunk_id: String,
     /// The stored text.
     pub content: String,
+    /// Where the text begins in its document's text, in bytes.
+    pub start: u64,
     /// What answers call its document.
     pub source: String,
     /// What its document calls itself.
@@ -44,6 +46,7 @@ impl Passage {
                 Ok(Self {
                     chunk_id: index.chunk_id(hit.chunk)?,
                     content: chunk.text.to_owned(),
+                    start: chunk.start,
                     source: document.source,
                     title: document.title,
                     uri: document.uri,
@@ -74,6 +77,7 @@ pub(crate) mod testing {
         Passage {
             chunk_id: format!("chunk_{source}"),
             content: content.to_owned(),
+            start: 0,
             source: source.to_owned(),
             title: String::new(),
             uri: source.to_owned(),

@@ -1,50 +1,55 @@
-//! The journey of a question: retrieve -> prompt -> chat, or retrieve -> quote. Buffered and streamed it is the same line.
+//! The journey of a question: retrieve -> prompt -> chat -> shape and citations checked, or retrieve -> quote. Buffered and streamed it
+//! is the same line.
+
+mod call;
+mod check;
+mod pieces;
+mod quote;
 
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, FinishReason, Fold, Message, ResponseFormat, Sampling, Usage};
-use crate::error::{Code, Error, Result};
-use crate::extractive;
+use crate::chat::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage};
+use crate::citation::{Citation, Policy};
+use crate::error::{Error, Result};
 use crate::index::Query;
 use crate::passage::Passage;
-use crate::prompt::{self, Format, Turn};
-use crate::provider::{Chain, Events};
+use crate::prompt::{self, Format};
+use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
+
+use call::Call;
 
 /// What an answer made of quotes calls its provider and model.
 pub const EXTRACTIVE: &str = "extractive";
 
-/// Sentences whose meaning is compared with the question's; each costs a forward pass.
-const RESCORED_SENTENCES: usize = 12;
-
 /// A valid question.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// What is asked.
+    /// What is asked: what is retrieved for, and what quotes answer.
     pub prompt: String,
     /// Who is to answer; none is the operator's choice.
     pub provider: Option<String>,
     /// Which model; none is the operator's choice.
     pub model: Option<String>,
-    /// Who is asked when they fail, as `provider` or `provider/model`; none is the operator's choice.
-    pub fallbacks: Option<Vec<String>>,
-    /// How to sample.
-    pub sampling: Sampling,
-    /// Which JSON the answer must be, if any.
-    pub response_format: ResponseFormat,
-    /// The caller's instructions.
-    pub system_prompt: Option<String>,
-    /// Earlier messages, oldest first.
-    pub context: Vec<Message>,
+    /// The whole conversation, and how it is to be answered. Its model is left to the two above.
+    pub request: ChatRequest,
     /// How to retrieve; none answers without the index.
     pub retrieval: Option<Retrieval>,
     /// How the answer is written.
     pub format: Format,
     /// Where the answer is cut, in characters.
     pub max_chars: Option<usize>,
+    /// What shape it must have.
+    pub shape: Option<Shape>,
+    /// What becomes of citations that do not hold.
+    pub citations: Policy,
+    /// Whether the text of a shaped answer is told as it comes, too.
+    pub show_text: bool,
 }
 
 /// How passages are found.
@@ -65,20 +70,71 @@ pub struct Retrieval {
 pub struct Answer {
     /// The text.
     pub content: String,
+    /// Everything else that the model said: thoughts, tool calls, raw blocks, in order.
+    pub parts: Vec<Part>,
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// Who answered.
     pub provider: String,
     /// Which model.
     pub model: String,
-    /// Tokens, where they are known.
+    /// Tokens of all attempts, where they are known.
     pub usage: Option<Usage>,
+    /// Dollars of all attempts, where they are known.
+    pub cost_usd: Option<f64>,
+    /// Every exchange with a provider that answered.
+    pub attempts: Vec<Attempt>,
     /// What was retrieved, best first.
     pub passages: Vec<Passage>,
+    /// The quotes and source numbers of the answer, checked.
+    pub citations: Vec<Citation>,
+    /// The answer's value, where a shape was asked for.
+    pub structured: Option<Structured>,
     /// What the caller should know: left-out parameters, and the like.
     pub warnings: Vec<String>,
+    /// What only this provider says.
+    pub extra: serde_json::Map<String, Value>,
     /// The failure that made us answer with quotes instead.
     pub fallback: Option<Fallback>,
+}
+
+/// One exchange with a provider.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Attempt {
+    /// Who answered.
+    pub provider: String,
+    /// Which model.
+    pub model: String,
+    /// Why it was made.
+    pub purpose: &'static str,
+    /// Tokens, where they are known.
+    pub usage: Option<Usage>,
+    /// Dollars, where they are known.
+    pub cost_usd: Option<f64>,
+}
+
+/// An answer of a shape.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Structured {
+    /// The valid value.
+    pub data: Value,
+    /// What was done with the answer.
+    pub method: Method,
+    /// How the model was asked.
+    pub rung: Rung,
+    /// Better ways, and why they were not taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skip>,
+    /// What the provider was not told of the schema.
+    pub losses: Vec<Loss>,
+    /// How the value differs from what the model wrote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// How often the model was asked.
+    pub attempts: usize,
+    /// What the model wrote, where the caller wants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
 }
 
 /// Why quotes stand in for a model's answer.
@@ -95,45 +151,58 @@ pub struct Fallback {
 /// A piece of a streamed answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
-    /// The next text.
-    Text(String),
+    /// The next text, thought or tool call.
+    Event(ChatEvent),
+    /// What the next text adds to a shaped answer. A preview: only [`Self::Valid`] can be trusted.
+    Patch(Vec<Patch>),
+    /// The shaped answer so far is void; this attempt, counted from 1, replaces it.
+    Reset(usize),
+    /// The shaped answer, whole and valid.
+    Valid(Value),
     /// The end: the answer as it would have been buffered.
     Done(Box<Answer>),
+}
+
+impl Question {
+    /// A question of one message.
+    pub fn new(prompt: String) -> Self {
+        let messages = vec![Message::text(Role::User, prompt.clone())];
+        Self { prompt, request: ChatRequest { messages, ..ChatRequest::default() }, ..Self::default() }
+    }
+}
+
+impl Answer {
+    /// The tools that the model wants called.
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::ToolCall(call) => Some(call),
+            _ => None,
+        })
+    }
 }
 
 /// Answers a question.
 ///
 /// # Errors
-/// The question cannot be answered as asked, or the provider failed and the operator does not want quotes instead.
+/// The question cannot be answered as asked, the provider failed and the operator does not want quotes instead, or no answer had the
+/// shape that was asked for.
 pub async fn answer(app: &Arc<App>, question: Question, deadline: Instant) -> Result<Answer> {
     let question = Arc::new(question);
     let (mut answer, call) = prepare(app, &question, deadline).await?;
-    let Some((chain, request)) = call else {
-        return quote(app, &question, answer, deadline).await;
+    let Some(mut call) = call else {
+        return quote::answer(app, &question, answer, deadline).await;
     };
-    match chain.chat(app.client(), &request, deadline).await {
-        Ok((response, served)) => {
-            served.provider.clone_into(&mut answer.provider);
-            served.model.clone_into(&mut answer.model);
-            answer.warnings.extend(response.warnings.iter().map(ToString::to_string));
-            answer.content = response.text();
-            answer.finish_reason = response.finish_reason;
-            answer.usage = response.usage;
-            if !response.model.is_empty() {
-                answer.model = response.model;
-            }
-            cut(&mut answer, question.max_chars);
-            Ok(answer)
-        }
-        Err(error) => fall_back(app, &question, answer, error, deadline).await,
+    match call.chat(app, &mut answer, deadline).await {
+        Ok(response) => check::finish(app, &question, &mut call, answer, response, deadline).await,
+        Err(error) => quote::fall_back(app, &question, answer, error, deadline).await,
     }
 }
 
-/// Answers a question piece by piece. Nothing is handed out before the provider's first text, so that a failure until then is an
+/// Answers a question piece by piece. Nothing is handed out before the provider's first word, so that a failure until then is an
 /// error (or quotes) and not half an answer. Dropping the stream ends the provider's call.
 ///
 /// # Errors
-/// As [`answer`]; a failure after the first text is the stream's last item.
+/// As [`answer`]; a failure after the first word is the stream's last item.
 pub async fn stream(
     app: &Arc<App>,
     question: Question,
@@ -141,17 +210,14 @@ pub async fn stream(
 ) -> Result<impl Stream<Item = Result<Piece>> + Send + use<>> {
     let question = Arc::new(question);
     let (mut answer, call) = prepare(app, &question, deadline).await?;
-    let Some((chain, request)) = call else {
-        return Ok(whole(quote(app, &question, answer, deadline).await?).left_stream());
+    let Some(mut call) = call else {
+        return Ok(pieces::whole(quote::answer(app, &question, answer, deadline).await?).left_stream());
     };
-    match chain.stream(app.client(), &request, deadline).await {
-        Ok((events, served, warning)) => {
-            served.provider.clone_into(&mut answer.provider);
-            served.model.clone_into(&mut answer.model);
-            answer.warnings.extend(warning.map(|warning| warning.to_string()));
-            Ok(pieces(answer, question.max_chars, events).right_stream())
+    match call.stream(app, &mut answer, deadline).await {
+        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events).right_stream()),
+        Err(error) => {
+            Ok(pieces::whole(quote::fall_back(app, &question, answer, error, deadline).await?).left_stream())
         }
-        Err(error) => Ok(whole(fall_back(app, &question, answer, error, deadline).await?).left_stream()),
     }
 }
 
@@ -203,32 +269,33 @@ fn require_source(app: &App, prefix: &str) -> Result<()> {
 }
 
 /// Decides who answers, retrieves, and builds the request. Refuses before it searches.
-async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Result<(Answer, Option<(Chain, ChatRequest)>)> {
+async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Result<(Answer, Option<Call>)> {
     let generation = &app.config().generation;
-    let mut sampling = question.sampling.clone();
-    let json = !question.response_format.is_text() || question.format == Format::Json;
-    let name = question.provider.as_deref().or(generation.provider.as_deref());
-    let model = question.model.as_deref();
-    let chain = name.map(|name| app.chain(name, model, question.fallbacks.as_deref())).transpose()?;
+    let name = match question.provider.as_deref().or(generation.provider.as_deref()) {
+        Some(EXTRACTIVE) => None,
+        Some(name) => Some(name.to_owned()),
+        None => app.preferred(),
+    };
+    let provider = name.as_deref().map(|name| app.provider(name)).transpose()?;
+    let mut request = question.request.clone();
+    let json = !request.response_format.is_text() || question.format == Format::Json;
     let mut answer = Answer::default();
-    match &chain {
-        Some(chain) => {
-            (answer.provider, answer.model) = chain.first();
-            sampling.max_tokens = sampling.max_tokens.or(Some(generation.max_tokens));
-            sampling.temperature = sampling.temperature.or(generation.temperature);
+    match &provider {
+        Some(provider) => {
+            provider.name().clone_into(&mut answer.provider);
+            provider.model(question.model.as_deref())?.clone_into(&mut answer.model);
+            answer.warnings = provider.fit(&mut request.sampling)?;
+            answer.warnings.extend(app.prices().retirement(provider.name(), &answer.model, &crate::cost::today()));
+            request.sampling.max_tokens = request.sampling.max_tokens.or(Some(generation.max_tokens));
+            request.sampling.temperature = request.sampling.temperature.or(generation.temperature);
+            answer.model.clone_into(&mut request.model);
         }
         None => {
-            if question.model.is_some() {
-                return Err(Error::bad_request("`model_name`: no provider is asked; name one in `model_provider`"));
-            }
-            if question.retrieval.is_none() {
-                let message =
-                    "nobody can answer: no provider is asked and retrieval is off; name a `model_provider`, or load an index";
-                return Err(Error::bad_request(message));
-            }
+            refuse_without_provider(question)?;
             EXTRACTIVE.clone_into(&mut answer.provider);
             EXTRACTIVE.clone_into(&mut answer.model);
-            if question.sampling != Sampling::default() || question.system_prompt.is_some() {
+            let has_system = request.messages.iter().any(|message| message.role == Role::System);
+            if request.sampling != Sampling::default() || has_system {
                 answer.warnings.push("no provider is asked: the answer is quoted from the sources, `model_config` and `system_prompt` have no effect".into());
             }
         }
@@ -239,16 +306,13 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
             answer.warnings.push("this service has no embedding model: the sources were found by words only".into());
         }
     }
-    let Some(chain) = chain else { return Ok((answer, None)) };
-    let format = if json { Format::Json } else { question.format };
-    let turn =
-        Turn { prompt: &question.prompt, system_prompt: question.system_prompt.as_deref(), context: &question.context, format };
+    let Some(provider) = provider else { return Ok((answer, None)) };
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());
-    let (mut request, used) = prompt::build(&turn, passages, &answer.model, sampling, generation.context_chars);
-    request.response_format = match &question.response_format {
-        ResponseFormat::Text if json => ResponseFormat::JsonObject,
-        format => format.clone(),
-    };
+    let format = if json && question.shape.is_none() { Format::Json } else { question.format };
+    let used = prompt::ground(&mut request, passages, format, generation.context_chars);
+    if json && request.response_format.is_text() {
+        request.response_format = ResponseFormat::JsonObject;
+    }
     if used < answer.passages.len() {
         // What the model has not seen is no source of its answer.
         answer.warnings.push(format!(
@@ -258,115 +322,69 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
         ));
         answer.passages.truncate(used);
     }
-    Ok((answer, Some((chain, request))))
+    let call = Call::new(app, provider, request, question.shape.as_ref())?;
+    Ok((answer, Some(call)))
 }
 
-/// Answers with quotes.
-async fn quote(app: &Arc<App>, question: &Arc<Question>, mut answer: Answer, deadline: Instant) -> Result<Answer> {
-    let question = Arc::clone(question);
-    app.compute(deadline, move |app| {
-        let mut found = extractive::candidates(&question.prompt, &answer.passages);
-        if let Some(embedder) = app.embedder() {
-            found.truncate(RESCORED_SENTENCES);
-            let mut texts = vec![question.prompt.as_str()];
-            texts.extend(found.iter().map(|candidate| candidate.text(&answer.passages)));
-            let vectors = embedder.embed(&texts, &|_| {})?;
-            let cosines: Vec<f32> = vectors.iter().skip(1).map(|vector| dot(&vectors[0], vector)).collect();
-            extractive::rescore(&mut found, &cosines);
-        }
-        let json = !question.response_format.is_text();
-        let format = if json { Format::Json } else { question.format };
-        answer.content = extractive::compose(&found, &answer.passages, format);
-        answer.usage = Some(Usage::default());
-        cut(&mut answer, question.max_chars);
-        Ok(answer)
-    })
-    .await
-}
-
-/// Answers with quotes for a provider that failed, where the operator allows it and there is something to quote.
-async fn fall_back(
-    app: &Arc<App>,
-    question: &Arc<Question>,
-    mut answer: Answer,
-    error: Error,
-    deadline: Instant,
-) -> Result<Answer> {
-    let mistake = matches!(error.code(), Code::InvalidRequest | Code::NotSupported | Code::ContentFilter);
-    if !app.config().generation.fallback_extractive || question.retrieval.is_none() || mistake {
-        return Err(error);
+fn refuse_without_provider(question: &Question) -> Result<()> {
+    if question.model.as_deref().is_some_and(|model| model != EXTRACTIVE) {
+        return Err(Error::bad_request("`model_name`: no provider is asked; name one in `model_provider`"));
     }
-    tracing::warn!(code = error.code().as_str(), provider = answer.provider, "the provider failed; quoting instead");
-    let provider = std::mem::replace(&mut answer.provider, EXTRACTIVE.to_owned());
-    EXTRACTIVE.clone_into(&mut answer.model);
-    answer.warnings.push(format!("`{provider}` failed: the answer is quoted from the sources instead"));
-    answer.fallback = Some(Fallback { provider, code: error.code().as_str(), message: error.message().to_owned() });
-    // A provider that used up all the time must not take the quotes with it.
-    quote(app, question, answer, deadline.max(Instant::now() + std::time::Duration::from_secs(5))).await
+    if question.retrieval.is_none() {
+        let message = "nobody can answer: no provider is asked and retrieval is off; name a `model_provider`, or load an index";
+        return Err(Error::bad_request(message));
+    }
+    if question.shape.as_ref().is_some_and(|shape| shape.schema.is_some()) {
+        let message = "`structured_output`: no provider is asked, and quotes have a shape of their own; name a `model_provider`";
+        return Err(Error::bad_request(message));
+    }
+    if !question.request.tools.is_empty() {
+        return Err(Error::bad_request("`tools`: no provider is asked, and quotes call none; name a model"));
+    }
+    Ok(())
 }
 
-/// A finished answer as a stream: its words, then its end.
-fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
-    let words: Vec<String> = answer.content.split_inclusive(' ').map(str::to_owned).collect();
-    let done = Piece::Done(Box::new(answer));
-    futures_util::stream::iter(words.into_iter().map(Piece::Text).chain([done]).map(Ok))
-}
-
-/// A provider's answer on its way out.
-struct Outgoing {
-    answer: Answer,
-    seen: Fold,
-    left_chars: usize,
-    events: Option<Events>,
-    end: Option<Piece>,
-}
-
-/// Events to pieces. Where the answer is cut, the provider's call ends.
-fn pieces(answer: Answer, max_chars: Option<usize>, events: Events) -> impl Stream<Item = Result<Piece>> + Send {
-    let outgoing =
-        Outgoing { answer, seen: Fold::default(), left_chars: max_chars.unwrap_or(usize::MAX), events: Some(events), end: None };
-    futures_util::stream::unfold(outgoing, |mut outgoing| async move {
-        loop {
-            if let Some(end) = outgoing.end.take() {
-                return Some((Ok(end), outgoing));
-            }
-            // Every dialect ends with `Finish` or an error; the default is for one that would forget.
-            match outgoing.events.as_mut()?.next().await.unwrap_or(Ok(ChatEvent::Finish(FinishReason::Stop))) {
-                Ok(ChatEvent::Text(text)) => {
-                    let kept: String = text.chars().take(outgoing.left_chars).collect();
-                    outgoing.left_chars -= kept.chars().count();
-                    outgoing.seen.push(&ChatEvent::Text(kept.clone()));
-                    if kept.len() < text.len() {
-                        outgoing.finish(FinishReason::Length);
-                    }
-                    if !kept.is_empty() {
-                        return Some((Ok(Piece::Text(kept)), outgoing));
-                    }
-                }
-                Ok(ChatEvent::Finish(reason)) => outgoing.finish(reason),
-                Ok(event) => outgoing.seen.push(&event),
-                Err(error) => {
-                    outgoing.events = None;
-                    return Some((Err(error), outgoing));
-                }
-            }
+/// Takes over what a provider answered; a later answer replaces an earlier one, but what it cost stays.
+fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: &'static str) {
+    if !response.model.is_empty() {
+        answer.model.clone_from(&response.model);
+    }
+    let asked = answer.model.clone();
+    let cost = response.usage.and_then(|usage| app.prices().cost(&answer.provider, &asked, &usage, &crate::cost::today()));
+    let is_first = answer.attempts.is_empty();
+    answer.usage = match (answer.usage, response.usage) {
+        (Some(before), Some(now)) => Some(added(before, now)),
+        (None, now) if is_first => now,
+        _ => None,
+    };
+    answer.cost_usd = if is_first { cost } else { answer.cost_usd.zip(cost).map(|(before, now)| before + now) };
+    answer.attempts.push(Attempt {
+        provider: answer.provider.clone(),
+        model: asked,
+        purpose,
+        usage: response.usage,
+        cost_usd: cost,
+    });
+    answer.content = response.text();
+    answer.finish_reason = response.finish_reason;
+    answer.parts = response.parts;
+    answer.extra = response.extra;
+    for warning in response.warnings {
+        let warning = warning.to_string();
+        if !answer.warnings.contains(&warning) {
+            answer.warnings.push(warning);
         }
-    })
+    }
 }
 
-impl Outgoing {
-    fn finish(&mut self, reason: FinishReason) {
-        self.events = None;
-        let response = std::mem::take(&mut self.seen).finish();
-        let mut answer = std::mem::take(&mut self.answer);
-        answer.warnings.extend(response.warnings.iter().map(ToString::to_string));
-        answer.content = response.text();
-        answer.finish_reason = reason;
-        answer.usage = response.usage;
-        if !response.model.is_empty() {
-            answer.model = response.model;
-        }
-        self.end = Some(Piece::Done(Box::new(answer)));
+fn added(a: Usage, b: Usage) -> Usage {
+    Usage {
+        prompt_tokens: a.prompt_tokens.saturating_add(b.prompt_tokens),
+        completion_tokens: a.completion_tokens.saturating_add(b.completion_tokens),
+        cache_read_tokens: a.cache_read_tokens.saturating_add(b.cache_read_tokens),
+        cache_write_tokens: a.cache_write_tokens.saturating_add(b.cache_write_tokens),
+        cache_write_1h_tokens: a.cache_write_1h_tokens.saturating_add(b.cache_write_1h_tokens),
+        reasoning_tokens: a.reasoning_tokens.saturating_add(b.reasoning_tokens),
     }
 }
 
@@ -377,8 +395,4 @@ fn cut(answer: &mut Answer, max_chars: Option<usize>) {
         answer.content.truncate(at);
         answer.finish_reason = FinishReason::Length;
     }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 14] = [
-    ("app", &["config", "embed", "error", "index", "net", "provider"]),
+const ROOMS: [(&str, &[&str]); 17] = [
+    ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "schema"]),
     ("chat", &[]),
+    ("citation", &["passage"]),
     ("config", &["error"]),
+    ("cost", &["chat", "error"]),
     ("embed", &["error"]),
     ("error", &[]),
     ("extractive", &["passage", "prompt"]),
@@ -16,8 +18,9 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("passage", &["error", "index"]),
     ("prompt", &["chat", "passage"]),
     ("provider", &["chat", "config", "error", "net"]),
-    ("rag", &["app", "chat", "error", "extractive", "index", "passage", "prompt", "provider"]),
-    ("server", &["app", "chat", "error", "index", "net", "passage", "prompt", "rag", "telemetry"]),
+    ("rag", &["app", "chat", "citation", "cost", "error", "extractive", "index", "passage", "prompt", "provider", "schema"]),
+    ("schema", &["error", "net"]),
+    ("server", &["app", "chat", "citation", "config", "embed", "error", "index", "net", "passage", "prompt", "provider", "rag", "schema", "telemetry"]),
     ("telemetry", &["chat", "config", "error"]),
 ];
 

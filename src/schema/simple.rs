@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// A form that the grammar does not have; the text holds its JSON pointer.
-pub fn schema(format: &Value, field: &str) -> Result<Value> {
+pub(super) fn schema(format: &Value, field: &str) -> Result<Value> {
     let (schema, is_optional) = form(format, "", field)?;
     if is_optional {
         return Err(refused(field, "", "the whole answer cannot be optional"));

@@ -5,8 +5,14 @@
 //! | `POST /v1/query`, `POST /` | an answer with its sources, whole or streamed |
 //! | `POST /v1/search` | hits only |
 //! | `GET /v1/index` | what is loaded |
+//! | `POST /v1/chat/completions` | OpenAI's dialect, for any provider and for the index |
+//! | `POST /v1/messages` | Anthropic's dialect, likewise |
+//! | `POST /v1/embeddings` | vectors of the model that is loaded here |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | the names that these doors take |
+//! | `GET /openapi.json` | all of this, for machines |
 //! | `GET /healthz` | whether the service can answer |
 
+mod door;
 pub mod lambda;
 pub mod listen;
 mod query;
@@ -22,7 +28,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
@@ -31,11 +37,26 @@ use crate::app::App;
 use crate::error::{Code, Error};
 use crate::net::random_bytes;
 use crate::telemetry::Line;
+use door::Door;
 
 pub use response::QueryResponse;
 
 /// Every path that is answered.
-const PATHS: [&str; 5] = ["/", "/v1/query", "/v1/search", "/v1/index", "/healthz"];
+const PATHS: [&str; 10] = [
+    "/",
+    "/v1/query",
+    "/v1/search",
+    "/v1/index",
+    "/v1/chat/completions",
+    "/v1/messages",
+    "/v1/embeddings",
+    "/v1/models",
+    "/openapi.json",
+    "/healthz",
+];
+
+/// The description of every path and field, kept by hand; `tests/serve/openapi.rs` holds it against the code.
+const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
 /// What travels with a request.
 #[derive(Debug, Clone)]
@@ -43,6 +64,7 @@ struct Context {
     id: String,
     line: Arc<Line>,
     deadline: Instant,
+    door: Door,
 }
 
 /// When whoever calls us stops waiting; put into a request's extensions by the front door that knows.
@@ -60,6 +82,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/query", post(query::query))
         .route("/v1/search", post(query::search))
         .route("/v1/index", get(query::index))
+        .route("/v1/chat/completions", post(door::openai::completions))
+        .route("/v1/messages", post(door::anthropic::messages))
+        .route("/v1/embeddings", post(door::embeddings::embeddings))
+        .route("/v1/models", get(door::models::list))
+        .route("/v1/models/{*id}", get(door::models::one))
+        .route("/openapi.json", get(openapi))
         .route("/healthz", get(query::health))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -82,7 +110,7 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     }
     let ours = app.deadline();
     let deadline = request.extensions().get().map_or(ours, |&Deadline(theirs)| ours.min(theirs));
-    let context = Context { id, line, deadline };
+    let context = Context { id, line, deadline, door: Door::of(request.uri().path()) };
     request.extensions_mut().insert(context.clone());
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = outcome.unwrap_or_else(|_| {
@@ -98,8 +126,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
 /// Writes an error down, for the caller and for the log. `status` is for HTTP's own errors, which have codes of their own.
 fn failed(context: &Context, error: &Error, status: Option<StatusCode>) -> Response {
     context.line.error(error);
-    let status = status.or_else(|| StatusCode::from_u16(error.code().status()).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = response::json(status, &response::ErrorResponse::new(error, &context.id));
+    let status =
+        status.or_else(|| StatusCode::from_u16(context.door.status(error)).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = response::json(status, &context.door.error(error, &context.id));
     if let Some(seconds) = error.retry_after_seconds() {
         response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
     }
@@ -112,9 +141,17 @@ async fn unknown_path(axum::Extension(context): axum::Extension<Context>) -> Res
 }
 
 async fn wrong_method(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {
-    let wanted = if matches!(request.uri().path(), "/v1/index" | "/healthz") { "GET" } else { "POST" };
+    let path = request.uri().path();
+    let reads = matches!(path, "/v1/index" | "/healthz" | "/openapi.json" | "/v1/models") || path.starts_with("/v1/models/");
+    let wanted = if reads { "GET" } else { "POST" };
     let error = Error::bad_request(format!("`{}`: not allowed here; use {wanted}", request.method()));
-    failed(&context, &error, Some(StatusCode::METHOD_NOT_ALLOWED))
+    let mut response = failed(&context, &error, Some(StatusCode::METHOD_NOT_ALLOWED));
+    response.headers_mut().insert("allow", HeaderValue::from_static(wanted));
+    response
+}
+
+async fn openapi() -> Response {
+    ([("content-type", "application/json")], OPENAPI).into_response()
 }
 
 /// Reads a body within the operator's size and time.

@@ -15,11 +15,12 @@ use super::request::{Asked, QueryRequest, SearchRequest, Shown, parse};
 use super::response::{ErrorResponse, IndexResponse, QueryResponse, SearchResponse, json};
 use super::{Context, body, failed};
 use crate::app::App;
+use crate::chat::ChatEvent;
 use crate::error::{Error, Result};
 use crate::rag::{self, Answer, Piece, Question};
 
 /// How often a silent stream says that it lives; front doors close connections that are idle for 30 seconds.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// `POST /v1/query`.
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
@@ -75,7 +76,12 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.
     let events = pieces.map(move |piece| {
         Ok::<_, Infallible>(match piece {
-            Ok(Piece::Text(content)) => event("delta", &serde_json::json!({"content": content})),
+            Ok(Piece::Event(ChatEvent::Text(content))) => event("delta", &serde_json::json!({"content": content})),
+            // Thoughts are not shown here; tool calls stand in the end.
+            Ok(Piece::Event(_)) => Event::default().comment("."),
+            Ok(Piece::Patch(patches)) => event("partial", &serde_json::json!({"patch": patches})),
+            Ok(Piece::Reset(attempt)) => event("reset", &serde_json::json!({"attempt": attempt})),
+            Ok(Piece::Valid(data)) => event("validated", &serde_json::json!({"data": data})),
             Ok(Piece::Done(answer)) => event("done", &written(&app, &context, *answer, shown)),
             Err(error) => {
                 context.line.error(&error);

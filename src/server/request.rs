@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::chat::{self, Message, Role, Sampling};
+use crate::chat::{self, ChatRequest, Message, Role, Sampling};
+use crate::citation::Policy;
 use crate::error::{Error, Result};
 use crate::prompt::Format;
 use crate::rag::{Question, Retrieval};
+use crate::schema::Ask;
 
 /// `POST /v1/query`.
 #[derive(Debug, Default, Deserialize)]
@@ -25,7 +27,7 @@ pub(super) struct QueryRequest {
     context: Option<Vec<ContextMessage>>,
     rag_config: Option<RagConfig>,
     mcp_config: Option<McpConfig>,
-    structured_output: Option<StructuredOutput>,
+    structured_output: Option<Ask>,
     output_config: Option<OutputConfig>,
 }
 
@@ -85,9 +87,11 @@ impl QueryRequest {
             "mcp_config.enabled",
             "set it to false, or leave `mcp_config` out",
         )?;
-        if self.structured_output.is_some_and(|output| output.asks()) {
-            let remedy = "set it to false; `model_config.response_format` `json` gives one JSON object without a schema";
-            return Err(Error::not_supported("structured_output.enabled", remedy));
+        let shape = self.structured_output.map(Ask::understand).transpose()?.flatten();
+        if model_config.response_format == Some(ResponseFormat::Structured) && shape.is_none() {
+            return Err(Error::bad_request(
+                "`model_config.response_format`: `structured`, but `structured_output` does not say which shape; give its `format` or `schema`",
+            ));
         }
         text("model_provider", self.model_provider.as_deref(), 64)?;
         text("model_name", self.model_name.as_deref(), 256)?;
@@ -98,19 +102,33 @@ impl QueryRequest {
         let rag_config = self.rag_config.unwrap_or_default();
         let output = self.output_config.unwrap_or_default();
         let shown = shown(&output, &rag_config);
+        let max_chars = output.max_chars()?;
+        if max_chars.is_some() && shape.is_some() {
+            return Err(Error::bad_request(
+                "`output_config.max_response_length`: cutting would break the JSON of `structured_output`; leave it out",
+            ));
+        }
+        let system = self.system_prompt.filter(|text| !text.trim().is_empty()).map(|text| Message::text(Role::System, text));
+        let (told, said): (Vec<Message>, Vec<Message>) = context.into_iter().partition(|message| message.role == Role::System);
+        let asked = Message::text(Role::User, self.prompt.clone());
         Ok(Asked {
             question: Question {
                 prompt: self.prompt,
                 provider: self.model_provider,
                 model: self.model_name,
                 fallbacks: None,
-                sampling,
-                response_format: model_config.response_format(),
-                system_prompt: self.system_prompt,
-                context,
+                request: ChatRequest {
+                    messages: system.into_iter().chain(told).chain(said).chain([asked]).collect(),
+                    sampling,
+                    response_format: model_config.response_format(),
+                    ..ChatRequest::default()
+                },
                 retrieval: rag_config.retrieval(app)?,
                 format: output.format()?,
-                max_chars: output.max_chars()?,
+                max_chars,
+                shape,
+                citations: rag_config.citations(),
+                show_text: false,
             },
             stream: model_config.stream.unwrap_or(false),
             shown,
@@ -195,9 +213,6 @@ enum ResponseFormat {
 
 impl ModelConfig {
     fn sampling(&self) -> Result<Sampling> {
-        if self.response_format == Some(ResponseFormat::Structured) {
-            return Err(Error::not_supported("model_config.response_format: structured", "use `text` or `json`"));
-        }
         let stop_sequences = self.stop_sequences.clone().unwrap_or_default();
         if stop_sequences.iter().any(String::is_empty) || stop_sequences.len() > 16 {
             return Err(Error::bad_request("`model_config.stop_sequences`: send at most 16 texts, none of them empty"));
@@ -224,7 +239,7 @@ impl ModelConfig {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-struct RagConfig {
+pub(super) struct RagConfig {
     enabled: Option<bool>,
     s3_bucket: Option<String>,
     s3_prefix: Option<String>,
@@ -232,6 +247,7 @@ struct RagConfig {
     embedding_config: Option<EmbeddingConfig>,
     retrieval_config: Option<RetrievalConfig>,
     chunking_config: Option<ChunkingConfig>,
+    citations: Option<Policy>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -348,6 +364,19 @@ impl RagConfig {
         }))
     }
 
+    /// As [`Self::retrieval`], where it was asked for: no index is an error.
+    pub(super) fn required_retrieval(&self, app: &App) -> Result<Option<Retrieval>> {
+        if app.index().is_none() && self.enabled != Some(false) {
+            return Err(no_index());
+        }
+        self.retrieval(app)
+    }
+
+    /// What becomes of citations that do not hold.
+    pub(super) fn citations(&self) -> Policy {
+        self.citations.unwrap_or_default()
+    }
+
     /// Refuses what needs a store, a model or a step that this build does not have.
     fn refuse_foreign(&self) -> Result<()> {
         if let Some(store) = &self.vector_store {
@@ -429,33 +458,6 @@ impl McpConfig {
     fn asks(&self) -> bool {
         let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
         self.enabled.unwrap_or_else(|| some(&self.servers) || some(&self.tools) || self.auto_invoke == Some(true))
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
-struct StructuredOutput {
-    enabled: Option<bool>,
-    format: Option<Value>,
-    method: Option<Method>,
-    schema: Option<Value>,
-    strict: Option<bool>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Method {
-    Pydantic,
-    JsonSchema,
-    TypedDict,
-    JsonMode,
-}
-
-impl StructuredOutput {
-    fn asks(&self) -> bool {
-        let some = |value: &Option<Value>| value.as_ref().is_some_and(|value| *value != Value::Object(serde_json::Map::new()));
-        self.enabled
-            .unwrap_or_else(|| some(&self.format) || some(&self.schema) || self.method.is_some() || self.strict == Some(true))
     }
 }
 

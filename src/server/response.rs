@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::request::Shown;
 use crate::app::App;
 use crate::chat::{FinishReason, Usage};
+use crate::citation::{Citation, Status};
 use crate::error::Error;
 use crate::passage::Passage;
-use crate::rag::{Answer, EXTRACTIVE};
+use crate::rag::{Answer, Attempt, Structured};
 
 /// A whole answer.
 #[derive(Debug, Serialize)]
@@ -20,8 +21,72 @@ pub struct QueryResponse {
     response: Message,
     metadata: Metadata,
     rag_context: Vec<Source>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    citations: Vec<Cited>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_output: Option<Structured>,
     tool_calls: Vec<ToolCall>,
     error: Option<()>,
+}
+
+/// A quote or a cited statement, and where it stands in the stored text.
+#[derive(Debug, Serialize)]
+pub(super) struct Cited {
+    /// In a structured answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// Bytes of the answer's text, or of the string at `pointer`.
+    answer_start: usize,
+    answer_end: usize,
+    /// The number of the source, counted from 1: the one where it stands, else the one that the answer names.
+    source: Option<usize>,
+    /// As the answer has it; none for a statement.
+    quote: Option<String>,
+    verified: bool,
+    status: Status,
+    score: f32,
+    /// Where it stands; none where nothing is like it.
+    document: Option<String>,
+    uri: Option<String>,
+    page: Option<u32>,
+    chunk_id: Option<String>,
+    /// Bytes of the document's text.
+    start: Option<u64>,
+    end: Option<u64>,
+    /// What stands there.
+    text: Option<String>,
+}
+
+impl Cited {
+    /// Writes a citation down.
+    pub(super) fn new(citation: Citation, passages: &[Passage]) -> Self {
+        let found = citation.found.as_ref().and_then(|found| Some((passages.get(found.passage)?, found)));
+        let passage = found.map(|(passage, _)| passage);
+        let at = |place: usize| passage.map(|passage| passage.start + place as u64);
+        let range = citation.found.as_ref().map(|found| found.range.clone());
+        Self {
+            verified: citation.is_verified(),
+            answer_start: citation.span.start,
+            answer_end: citation.span.end,
+            source: citation.found.as_ref().map(|found| found.passage + 1).or(citation.cited),
+            status: citation.status,
+            score: (citation.score * 1e3).round() / 1e3,
+            document: passage.map(|passage| passage.source.clone()),
+            uri: passage.map(|passage| passage.uri.clone()),
+            page: passage.and_then(|passage| passage.page),
+            chunk_id: passage.map(|passage| passage.chunk_id.clone()),
+            start: range.as_ref().and_then(|range| at(range.start)),
+            end: range.as_ref().and_then(|range| at(range.end)),
+            text: found.and_then(|(passage, found)| passage.content.get(found.range.clone()).map(str::to_owned)),
+            pointer: citation.pointer,
+            quote: citation.quote,
+        }
+    }
+}
+
+/// Every citation of an answer, written down.
+pub(super) fn cited(citations: Vec<Citation>, passages: &[Passage]) -> Vec<Cited> {
+    citations.into_iter().map(|citation| Cited::new(citation, passages)).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -39,6 +104,9 @@ struct Metadata {
     execution_time: f64,
     request_id: String,
     index_digest: Option<String>,
+    /// Every exchange, where there were several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<Attempt>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,8 +129,9 @@ struct Fallback {
     message: String,
 }
 
+/// A passage that the answer was made from.
 #[derive(Debug, Serialize)]
-struct Source {
+pub(super) struct Source {
     content: String,
     source: String,
     page: Option<u32>,
@@ -81,9 +150,13 @@ struct SourceMetadata {
     document: BTreeMap<String, String>,
 }
 
-/// One call of a tool. There are no tools yet, so there are no calls; the list stands in every answer all the same.
+/// One call of a tool.
 #[derive(Debug, Serialize)]
-enum ToolCall {}
+struct ToolCall {
+    id: String,
+    name: String,
+    arguments: serde_json::Value,
+}
 
 /// The hits of a search.
 #[derive(Debug, Serialize)]
@@ -129,17 +202,25 @@ struct Embedding {
 impl QueryResponse {
     /// Writes an answer down.
     pub(super) fn new(app: &App, answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
-        let is_quoted = answer.provider == EXTRACTIVE;
+        let tool_calls = answer.tool_calls().map(|call| ToolCall {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.as_str().into()),
+        });
         Self {
+            tool_calls: tool_calls.collect(),
+            citations: cited(answer.citations, &answer.passages),
+            structured_output: answer.structured,
             success: true,
             response: Message { content: answer.content, role: "assistant", finish_reason: answer.finish_reason },
             metadata: Metadata {
                 model_used: answer.model,
                 provider: answer.provider,
-                usage: Cost::new(answer.usage, is_quoted),
+                usage: Cost::new(answer.usage, answer.cost_usd),
                 execution_time: rounded(execution_time),
                 request_id: request_id.to_owned(),
                 index_digest: digest(app),
+                attempts: if answer.attempts.len() > 1 { answer.attempts } else { Vec::new() },
                 warnings: answer.warnings,
                 fallback: answer.fallback.map(|fallback| Fallback {
                     provider: fallback.provider,
@@ -148,20 +229,18 @@ impl QueryResponse {
                 }),
             },
             rag_context: if shown.sources { sources(answer.passages, shown) } else { Vec::new() },
-            tool_calls: Vec::new(),
             error: None,
         }
     }
 }
 
 impl Cost {
-    /// Quotes cost nothing, which is known. There is no price table yet, so anything else is not.
-    fn new(usage: Option<Usage>, is_quoted: bool) -> Self {
+    fn new(usage: Option<Usage>, cost_usd: Option<f64>) -> Self {
         Self {
             prompt_tokens: usage.map(|usage| usage.prompt_tokens),
             completion_tokens: usage.map(|usage| usage.completion_tokens),
             total_tokens: usage.map(|usage| usage.prompt_tokens + usage.completion_tokens),
-            cost_usd: is_quoted.then_some(0.0),
+            cost_usd: cost_usd.map(|dollars| (dollars * 1e9).round() / 1e9),
         }
     }
 }
@@ -237,11 +316,12 @@ fn retrieval(app: &App) -> &'static str {
     if app.embedder().is_some() { "hybrid" } else { "words" }
 }
 
-fn digest(app: &App) -> Option<String> {
+pub(super) fn digest(app: &App) -> Option<String> {
     app.index().map(|opened| opened.index.digest().to_owned())
 }
 
-fn sources(passages: Vec<Passage>, shown: Shown) -> Vec<Source> {
+/// Passages as the caller reads them.
+pub(super) fn sources(passages: Vec<Passage>, shown: Shown) -> Vec<Source> {
     let source = |passage: Passage| {
         let metadata =
             SourceMetadata { title: passage.title, uri: passage.uri, headings: passage.headings, document: passage.metadata };
@@ -282,6 +362,9 @@ struct Details {
     provider: Option<String>,
     model: Option<String>,
     retry_after: Option<u64>,
+    /// What else there is to say of this failure.
+    #[serde(flatten)]
+    more: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -303,6 +386,7 @@ impl ErrorResponse {
                     provider: named(error.provider()),
                     model: named(error.model()),
                     retry_after: error.retry_after_seconds(),
+                    more: error.details().cloned(),
                 },
             },
             metadata: ErrorMetadata { request_id: request_id.to_owned(), timestamp: jiff::Timestamp::now().to_string() },

@@ -1,0 +1,409 @@
+//! Pure: tokens -> money, by a dated table (`data/prices.json`) and the operator's own prices over it.
+//!
+//! A cost that is not known is none, never 0, and counted: an unknown model, or cached tokens whose price the table lacks. A request
+//! is priced as a whole in one tier, by the size of its prompt, as the providers that have tiers do.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Deserialize;
+
+use crate::chat::Usage;
+use crate::error::{Error, Result};
+
+const BUILT_IN: &str = include_str!("../data/prices.json");
+const MILLION: f64 = 1_000_000.0;
+
+/// A day as `YYYY-MM-DD`, which orders as days do.
+pub type Day = String;
+
+/// What models cost.
+#[derive(Debug, Default)]
+pub struct Prices {
+    rows: BTreeMap<(String, String), Row>,
+    table: Table,
+    unknown: AtomicU64,
+}
+
+/// What one request would cost, for comparing providers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    /// Dollars a million tokens of the prompt.
+    pub input: f64,
+    /// Dollars a million tokens of the answer.
+    pub output: f64,
+    cache_read: Option<f64>,
+    cache_write: Option<f64>,
+    cache_write_1h: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Table {
+    as_of: Day,
+    unit: String,
+    source: String,
+    models: Vec<Row>,
+    regions: Vec<Region>,
+    resold: Vec<Resold>,
+    retired: Vec<Retired>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    provider: String,
+    model: String,
+    #[serde(default)]
+    names: Vec<String>,
+    input: f64,
+    output: f64,
+    cache_read: Option<f64>,
+    cache_write: Option<f64>,
+    cache_write_1h: Option<f64>,
+    /// What a batch costs of the full price.
+    batch_factor: Option<f64>,
+    #[serde(default)]
+    tiers: Vec<Tier>,
+    #[serde(default)]
+    earlier: Vec<Earlier>,
+}
+
+/// Prices of requests whose prompt, cached tokens included, is at least so long.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tier {
+    from_prompt_tokens: u64,
+    input_factor: Option<f64>,
+    input: Option<f64>,
+    output: Option<f64>,
+    cache_read: Option<f64>,
+    cache_write: Option<f64>,
+    cache_write_1h: Option<f64>,
+}
+
+/// Prices before a day.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Earlier {
+    until: Day,
+    input: Option<f64>,
+    output: Option<f64>,
+    cache_read: Option<f64>,
+    cache_write: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Region {
+    provider: String,
+    prefix: String,
+    factor: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resold {
+    provider: String,
+    prefix: String,
+    r#as: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retired {
+    provider: String,
+    models: Vec<String>,
+    /// The day from which the provider refuses it; none where it is gone already.
+    day: Option<Day>,
+}
+
+impl Prices {
+    /// The built-in table, with the operator's `file` over it where there is one.
+    ///
+    /// # Errors
+    /// The file is missing or no price table.
+    pub fn open(file: Option<&Path>) -> Result<Self> {
+        let read = |text: &str, name: &str| {
+            serde_json::from_str::<Table>(text).map_err(|cause| Error::bad_request(format!("{name}: no price table: {cause}")))
+        };
+        let mut prices = Self::default();
+        let table = read(BUILT_IN, "the built-in prices")?;
+        prices.take(&table.models)?;
+        prices.table = table;
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
+            let theirs = read(&text, &path.display().to_string())?;
+            prices.take(&theirs.models)?;
+            prices.table.regions.splice(0..0, theirs.regions);
+            prices.table.resold.splice(0..0, theirs.resold);
+            prices.table.retired.splice(0..0, theirs.retired);
+        }
+        Ok(prices)
+    }
+
+    /// The day of the built-in table.
+    pub fn as_of(&self) -> &str {
+        &self.table.as_of
+    }
+
+    /// How many requests had a cost that is not known.
+    pub fn unknown_count(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
+    }
+
+    /// Dollars of one exchange on `day`. None, and counted, where it is not known.
+    pub fn cost(&self, provider: &str, model: &str, usage: &Usage, day: &str) -> Option<f64> {
+        let cost = self.price(provider, model, usage.prompt_tokens, day).and_then(|price| price.of(usage));
+        if cost.is_none() {
+            self.unknown.fetch_add(1, Ordering::Relaxed);
+        }
+        cost
+    }
+
+    /// As [`Self::cost`], sent as part of a batch.
+    pub fn batch_cost(&self, provider: &str, model: &str, usage: &Usage, day: &str) -> Option<f64> {
+        let (row, _) = self.row(provider, model)?;
+        Some(self.cost(provider, model, usage, day)? * row.batch_factor?)
+    }
+
+    /// What a model costs on `day` for a prompt of that size.
+    pub fn price(&self, provider: &str, model: &str, prompt_tokens: u64, day: &str) -> Option<Price> {
+        let (row, factor) = self.row(provider, model)?;
+        let mut price = Price {
+            input: row.input,
+            output: row.output,
+            cache_read: row.cache_read,
+            cache_write: row.cache_write,
+            cache_write_1h: row.cache_write_1h,
+        };
+        if let Some(then) = row.earlier.iter().filter(|then| day < then.until.as_str()).min_by(|a, b| a.until.cmp(&b.until)) {
+            price.input = then.input.unwrap_or(price.input);
+            price.output = then.output.unwrap_or(price.output);
+            price.cache_read = then.cache_read.or(price.cache_read);
+            price.cache_write = then.cache_write.or(price.cache_write);
+        }
+        let tier = row.tiers.iter().filter(|tier| prompt_tokens >= tier.from_prompt_tokens).max_by_key(|tier| tier.from_prompt_tokens);
+        if let Some(tier) = tier {
+            let times = tier.input_factor.unwrap_or(1.0);
+            price.input = tier.input.unwrap_or(price.input * times);
+            price.output = tier.output.unwrap_or(price.output);
+            price.cache_read = tier.cache_read.or(price.cache_read.map(|price| price * times));
+            price.cache_write = tier.cache_write.or(price.cache_write.map(|price| price * times));
+            price.cache_write_1h = tier.cache_write_1h.or(price.cache_write_1h.map(|price| price * times));
+        }
+        Some(price.times(factor))
+    }
+
+    /// What the caller should know of a model that its provider has ended or will end soon.
+    pub fn retirement(&self, provider: &str, model: &str, day: &str) -> Option<String> {
+        let names = names(model);
+        let known = |row: &&Retired| row.provider == provider && row.models.iter().any(|it| names.iter().any(|name| name == it));
+        let row = self.table.retired.iter().find(known)?;
+        Some(match row.day.as_deref() {
+            Some(end) if end > day => format!("`{model}`: `{provider}` ends it on {end}; choose another model before that day"),
+            Some(end) => format!("`{model}`: `{provider}` ended it on {end} and may refuse it; choose another model"),
+            None => format!("`{model}`: `{provider}` has ended it and may refuse it; choose another model"),
+        })
+    }
+
+    fn take(&mut self, rows: &[Row]) -> Result<()> {
+        for row in rows {
+            let prices = [Some(row.input), Some(row.output), row.cache_read, row.cache_write, row.cache_write_1h];
+            if prices.into_iter().flatten().any(|price| !price.is_finite() || price < 0.0) {
+                return Err(Error::bad_request(format!("prices: `{}`: a price is negative or no number", row.model)));
+            }
+            for name in row.names.iter().chain([&row.model]) {
+                self.rows.insert((row.provider.clone(), name.clone()), row.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of a model, and what its region costs on top.
+    fn row(&self, provider: &str, model: &str) -> Option<(&Row, f64)> {
+        let (mut provider, mut model, mut factor) = (provider, model.rsplit_once("inference-profile/").map_or(model, |it| it.1), 1.0);
+        if let Some(region) = self.table.regions.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
+            (model, factor) = (&model[region.prefix.len()..], region.factor);
+        }
+        if let Some(resold) = self.table.resold.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
+            (provider, model) = (resold.r#as.as_str(), &model[resold.prefix.len()..]);
+        }
+        names(model).iter().find_map(|name| self.rows.get(&(provider.to_owned(), name.clone()))).map(|row| (row, factor))
+    }
+}
+
+impl Price {
+    /// Dollars of `usage`. None where it holds cached tokens whose price is not known.
+    pub fn of(&self, usage: &Usage) -> Option<f64> {
+        let part = |tokens: u64, price: Option<f64>| match tokens {
+            0 => Some(0.0),
+            tokens => Some(tokens as f64 * price?),
+        };
+        let short = usage.cache_write_tokens.saturating_sub(usage.cache_write_1h_tokens);
+        let dollars = part(usage.uncached_tokens(), Some(self.input))?
+            + part(usage.cache_read_tokens, self.cache_read)?
+            + part(short, self.cache_write)?
+            + part(usage.cache_write_1h_tokens, self.cache_write_1h)?
+            + part(usage.completion_tokens, Some(self.output))?;
+        Some(dollars / MILLION)
+    }
+
+    fn times(self, factor: f64) -> Self {
+        let times = |price: Option<f64>| price.map(|price| price * factor);
+        Self {
+            input: self.input * factor,
+            output: self.output * factor,
+            cache_read: times(self.cache_read),
+            cache_write: times(self.cache_write),
+            cache_write_1h: times(self.cache_write_1h),
+        }
+    }
+}
+
+/// Today, in UTC.
+pub fn today() -> Day {
+    jiff::Timestamp::now().to_string().chars().take(10).collect()
+}
+
+/// The names that a model may have in the table, likeliest first: providers add dates, versions and owners.
+fn names(model: &str) -> Vec<String> {
+    let model = model.rsplit_once("models/").map_or(model, |it| it.1);
+    let model = model.split('@').next().unwrap_or(model);
+    let mut names = vec![model.to_owned()];
+    let add = |name: &str, names: &mut Vec<String>| {
+        if !name.is_empty() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    };
+    if let Some((_, name)) = model.rsplit_once('/') {
+        add(name, &mut names);
+    }
+    for at in 0.. {
+        let Some(name) = names.get(at).cloned() else { break };
+        // As in `nova-lite-v1:0`.
+        if let Some((head, _)) = name.rsplit_once(':') {
+            add(head, &mut names);
+        }
+        if let Some((head, version)) = name.rsplit_once("-v")
+            && version.len() == 1
+            && name.len() > 4
+            && head.contains("nova") | head.contains("claude")
+        {
+            add(head, &mut names);
+        }
+        if let Some(name) = name.strip_prefix("amazon.") {
+            add(name, &mut names);
+        }
+        if let Some(name) = name.strip_suffix("-latest") {
+            add(name, &mut names);
+        }
+        // As in `-20260115` and `-2026-01-15`.
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        for length in [9, 11] {
+            if name.len() > length
+                && name.is_char_boundary(name.len() - length)
+                && name[name.len() - length..].starts_with("-20")
+                && digits(&name[name.len() - length..])
+            {
+                add(&name[..name.len() - length], &mut names);
+            }
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: &str = "2026-11-20";
+
+    fn usage(prompt: u64, read: u64, write: u64, completion: u64) -> Usage {
+        Usage { prompt_tokens: prompt, cache_read_tokens: read, cache_write_tokens: write, completion_tokens: completion, ..Usage::default() }
+    }
+
+    fn cost(provider: &str, model: &str, usage: Usage, day: &str) -> Option<f64> {
+        Prices::open(None).unwrap().cost(provider, model, &usage, day).map(|cost| (cost * 1e8).round() / 1e8)
+    }
+
+    #[test]
+    fn cached_tokens_have_prices_of_their_own() {
+        // 3 fresh, 12,304 written, 550 answered at 3 / 15 / 3.75.
+        assert_eq!(cost("anthropic", "claude-sonnet-4-6", usage(12_307, 0, 12_304, 550), DAY), Some(0.054_399));
+        assert_eq!(cost("openai", "gpt-6-sol", usage(1_000_000, 400_000, 0, 0), DAY), Some(2.0 * (0.6 * 2.0 + 0.4 * 0.2)));
+        let hour = Usage { cache_write_1h_tokens: 1_000_000, ..usage(1_000_000, 0, 1_000_000, 0) };
+        assert_eq!(cost("anthropic", "claude-opus-5-5", hour, DAY), Some(8.0));
+        // The table has no price of an hour's cache for this one.
+        assert_eq!(cost("anthropic", "claude-haiku-4-5", hour, DAY), None);
+    }
+
+    #[test]
+    fn tiers_days_and_regions() {
+        assert_eq!(cost("anthropic", "claude-haiku-5-5", usage(100_000, 0, 0, 0), DAY), Some(0.01));
+        assert_eq!(cost("anthropic", "claude-haiku-5-5", usage(100_001, 0, 0, 1_000_000), DAY), Some(2.550_000_5));
+        assert_eq!(cost("openai", "gpt-6.1-sol", usage(272_000, 0, 0, 0), DAY), Some(1.088));
+        assert_eq!(cost("anthropic", "claude-sonnet-5-5", usage(1_000_000, 1_000_000, 0, 0), "2026-10-06"), Some(0.2));
+        assert_eq!(cost("anthropic", "claude-sonnet-5-5", usage(1_000_000, 1_000_000, 0, 0), "2026-10-07"), Some(0.1));
+        let mega = usage(1_000_000, 0, 0, 1_000_000);
+        assert_eq!(cost("bedrock", "us.anthropic.claude-sonnet-5-5", mega, DAY), Some(13.2));
+        assert_eq!(cost("bedrock", "global.anthropic.claude-sonnet-5-5-20261001-v1:0", mega, DAY), Some(12.0));
+        assert_eq!(cost("bedrock", "amazon.nova-lite-v1:0", mega, DAY), Some(0.3));
+        let prices = Prices::open(None).unwrap();
+        assert_eq!(prices.batch_cost("anthropic", "claude-opus-5", &mega, DAY), Some(15.0));
+        assert_eq!(prices.batch_cost("openai", "gpt-5.5", &mega, DAY), None, "the table has no price of a batch");
+    }
+
+    #[test]
+    fn names_are_found_with_dates_versions_and_owners() {
+        let prices = Prices::open(None).unwrap();
+        for (provider, model) in [
+            ("openai", "gpt-5.4-2026-03-05"),
+            ("groq", "openai/gpt-oss-120b"),
+            ("anthropic", "claude-haiku-4-5-20251001"),
+            ("vertexai", "publishers/google/models/gemini-3.8-flash"),
+            ("mistral", "codestral-latest"),
+            ("bedrock", "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-5-5"),
+        ] {
+            assert!(prices.price(provider, model, 0, DAY).is_some(), "{model}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_none_and_counted() {
+        let prices = Prices::open(None).unwrap();
+        for (provider, model) in [("openai", "gpt-99"), ("custom", "gpt-5.4"), ("openai", "gpt-5.44"), ("openai", "")] {
+            assert_eq!(prices.cost(provider, model, &usage(1, 0, 0, 1), DAY), None, "{model}");
+        }
+        assert_eq!(prices.unknown_count(), 4);
+        assert_eq!(prices.cost("openai", "gpt-5.4", &usage(0, 0, 0, 0), DAY), Some(0.0));
+        assert_eq!(prices.unknown_count(), 4);
+    }
+
+    #[test]
+    fn the_operator_has_the_last_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prices.json");
+        std::fs::write(&path, r#"{"models": [{"provider": "custom", "model": "llama", "input": 0, "output": 1}, {"provider": "openai", "model": "gpt-5.5", "input": 1, "output": 1}]}"#).unwrap();
+        let prices = Prices::open(Some(&path)).unwrap();
+        assert_eq!(prices.cost("custom", "llama", &usage(5, 0, 0, 1_000_000), DAY), Some(1.0));
+        assert_eq!(prices.cost("openai", "gpt-5.5", &usage(1_000_000, 0, 0, 0), DAY), Some(1.0));
+        assert!(prices.cost("openai", "gpt-5.4", &usage(1, 0, 0, 0), DAY).is_some());
+        std::fs::write(&path, r#"{"models": [{"provider": "x", "model": "y", "input": -1, "output": 1}]}"#).unwrap();
+        assert_eq!(Prices::open(Some(&path)).unwrap_err().message(), "prices: `y`: a price is negative or no number");
+        std::fs::write(&path, "[]").unwrap();
+        assert!(Prices::open(Some(&path)).unwrap_err().message().contains("prices.json: no price table"));
+    }
+
+    #[test]
+    fn ended_models_are_said() {
+        let prices = Prices::open(None).unwrap();
+        let said = |provider, model| prices.retirement(provider, model, DAY);
+        assert_eq!(said("openai", "gpt-4").unwrap(), "`gpt-4`: `openai` ended it on 2026-10-23 and may refuse it; choose another model");
+        assert_eq!(said("openai", "o3").unwrap(), "`o3`: `openai` ends it on 2026-12-11; choose another model before that day");
+        assert_eq!(said("anthropic", "claude-3-5-sonnet-20241022").unwrap(), "`claude-3-5-sonnet-20241022`: `anthropic` has ended it and may refuse it; choose another model");
+        assert_eq!(said("openai", "gpt-4.1"), None);
+        assert_eq!(said("custom", "gpt-4"), None);
+    }
+}

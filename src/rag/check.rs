@@ -1,0 +1,199 @@
+//! What a provider answered, checked: its shape against the schema, its citations against the stored text.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::call::Call;
+use super::{Answer, Question, Structured, cut, take};
+use crate::app::App;
+use crate::chat::{ChatResponse, FinishReason, Message, Role};
+use crate::citation::{self, Citation, Policy, Sources};
+use crate::error::{Code, Error, Result};
+use crate::schema::{self, Reading, Rung, Shape};
+
+/// What is answered in the place of an answer whose citations do not hold.
+const ABSTAINED: &str = "The sources do not support an answer to this question.";
+
+/// Reads, checks and, where it must be, has mended what the provider answered.
+pub(super) async fn finish(
+    app: &Arc<App>,
+    question: &Question,
+    call: &mut Call,
+    mut answer: Answer,
+    response: ChatResponse,
+    deadline: Instant,
+) -> Result<Answer> {
+    match &question.shape {
+        Some(shape) => settle(app, shape, call, &mut answer, response, deadline).await?,
+        None => take(app, &mut answer, response, "answer"),
+    }
+    if question.retrieval.is_some() && answer.finish_reason != FinishReason::ToolCalls {
+        cite(app, question, call, &mut answer, deadline).await?;
+    }
+    cut(&mut answer, question.max_chars);
+    Ok(answer)
+}
+
+/// Reads a shaped answer; an invalid one is mended by the model, a bounded number of times.
+async fn settle(
+    app: &Arc<App>,
+    shape: &Shape,
+    call: &mut Call,
+    answer: &mut Answer,
+    mut response: ChatResponse,
+    deadline: Instant,
+) -> Result<()> {
+    let mut repairs = 0;
+    loop {
+        let text = call.text(&response);
+        let is_tool = call.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool);
+        let calls_tools = response.tool_calls().any(|it| !(is_tool && it.name == schema::TOOL));
+        take(app, answer, response, if repairs == 0 { "answer" } else { "repair" });
+        if calls_tools {
+            // An intermediate turn: the caller's tools come first.
+            return Ok(());
+        }
+        stopped_short(answer)?;
+        let (is_wrapped, rung) = call.plan.as_ref().map_or((false, Rung::Prompt), |plan| (plan.is_wrapped, plan.rung));
+        let reading = schema::read(&text, shape, is_wrapped);
+        if let (true, Some(data)) = (reading.is_valid(), reading.value.clone()) {
+            let plan = call.plan.as_ref();
+            // The model's own text stands where it says the same.
+            let is_same = serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|value| value == data);
+            answer.content = if is_same { text.trim().to_owned() } else { data.to_string() };
+            if is_tool {
+                answer.parts.clear();
+                answer.finish_reason = FinishReason::Stop;
+            }
+            answer.structured = Some(Structured {
+                data,
+                method: shape.method,
+                rung,
+                skipped: plan.map_or_else(Vec::new, |plan| plan.skipped.clone()),
+                losses: plan.map_or_else(Vec::new, |plan| plan.losses.clone()),
+                changes: reading.changes,
+                attempts: answer.attempts.len(),
+                raw: shape.include_raw.then_some(text),
+            });
+            return Ok(());
+        }
+        if repairs >= shape.max_repairs {
+            return Err(invalid(answer, &text, &reading));
+        }
+        repairs += 1;
+        call.request.messages.push(Message::text(Role::Assistant, if text.trim().is_empty() { "{}" } else { &text }));
+        call.request.messages.push(Message::text(Role::User, schema::repair_prompt(&reading.violations)));
+        call.request.sampling.temperature = call.request.sampling.temperature.map(|_| 0.0);
+        response = call.chat(app, answer, deadline).await?;
+    }
+}
+
+/// An answer that was cut or withheld is not mended by asking again.
+fn stopped_short(answer: &Answer) -> Result<()> {
+    let error = match answer.finish_reason {
+        FinishReason::Length => Error::new(
+            Code::ModelOutput,
+            "`structured_output`: the answer was cut before its JSON was whole; raise `max_tokens`, or ask for less",
+        ),
+        FinishReason::ContentFilter => Error::new(Code::ContentFilter, "`structured_output`: the model refused to answer"),
+        _ => return Ok(()),
+    };
+    Err(error.from_provider(&answer.provider, &answer.model).with_details(json!({"raw": answer.content})))
+}
+
+fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
+    let first = reading.violations.first().map_or_else(String::new, |violation| {
+        let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };
+        format!(": {place}: {}", violation.message)
+    });
+    let message = format!(
+        "`structured_output`: no valid answer in {} attempts{first}; simplify the schema, or ask a stronger model",
+        answer.attempts.len()
+    );
+    Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model).with_details(json!({
+        "raw": text,
+        "errors": reading.violations,
+        "attempts": answer.attempts,
+        "usage": answer.usage,
+        "cost_usd": answer.cost_usd,
+    }))
+}
+
+/// Checks the citations and does with the false ones what the policy says.
+async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
+    check(app, answer, deadline).await?;
+    let is_false = |answer: &Answer| answer.citations.iter().any(Citation::is_false);
+    match question.citations {
+        Policy::Annotate => {}
+        Policy::Abstain => {
+            let holds = answer.citations.iter().any(Citation::is_verified);
+            if is_false(answer) || !holds {
+                if question.shape.is_some() {
+                    let message = "`rag_config.citations`: `abstain`, and the sources do not support the answer";
+                    return Err(Error::new(Code::ModelOutput, message)
+                        .from_provider(&answer.provider, &answer.model)
+                        .with_details(json!({"raw": answer.content})));
+                }
+                ABSTAINED.clone_into(&mut answer.content);
+                answer.citations.clear();
+                answer.warnings.push("`rag_config.citations`: the sources do not support what the model answered; it is withheld".into());
+            }
+        }
+        Policy::Drop => drop_false(app, question, answer, deadline).await?,
+        Policy::Repair => {
+            if is_false(answer) {
+                let told = citation::repair_prompt(&answer.citations);
+                call.request.messages.push(Message::text(Role::Assistant, answer.content.clone()));
+                call.request.messages.push(Message::text(Role::User, told));
+                let response = call.chat(app, answer, deadline).await?;
+                match &question.shape {
+                    Some(shape) => settle(app, shape, call, answer, response, deadline).await?,
+                    None => take(app, answer, response, "citation repair"),
+                }
+                check(app, answer, deadline).await?;
+            }
+            drop_false(app, question, answer, deadline).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Cuts false citations out, and checks what is left.
+async fn drop_false(app: &Arc<App>, question: &Question, answer: &mut Answer, deadline: Instant) -> Result<()> {
+    let count = answer.citations.iter().filter(|citation| citation.is_false()).count();
+    if count == 0 {
+        return Ok(());
+    }
+    match (&mut answer.structured, question.shape.as_ref().and_then(|shape| shape.schema.as_deref())) {
+        (Some(structured), schema) => {
+            let mut data = structured.data.clone();
+            let is_cut = citation::value_without_false(&mut data, &answer.citations);
+            if !is_cut || schema.is_some_and(|schema| !schema.is_valid(&data)) {
+                answer.warnings.push(format!("`rag_config.citations`: {count} do not hold, and the schema does not let them be dropped"));
+                return Ok(());
+            }
+            answer.content = data.to_string();
+            structured.data = data;
+        }
+        (None, _) => answer.content = citation::without_false(&answer.content, &answer.citations),
+    }
+    answer.warnings.push(format!("`rag_config.citations`: {count} did not hold and were dropped"));
+    check(app, answer, deadline).await
+}
+
+/// Checking is work for a core, though not for long.
+async fn check(app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<()> {
+    let (passages, content) = (std::mem::take(&mut answer.passages), answer.content.clone());
+    let data = answer.structured.as_ref().map(|structured| structured.data.clone());
+    let checked = app
+        .compute(deadline, move |_| {
+            let sources = Sources::new(&passages);
+            let citations = data.map_or_else(|| sources.check(&content), |data| sources.check_value(&data));
+            Ok((citations, passages))
+        })
+        .await?;
+    (answer.citations, answer.passages) = checked;
+    Ok(())
+}

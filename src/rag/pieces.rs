@@ -1,0 +1,201 @@
+//! A provider's events on their way out as pieces.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _};
+
+use super::call::{Call, Events};
+use super::{Answer, Piece, Question, check, take};
+use crate::app::App;
+use crate::chat::{ChatEvent, FinishReason, Fold};
+use crate::citation::Policy;
+use crate::error::Result;
+use crate::schema::{self, Partial, Patch, Rung};
+
+/// A finished answer as a stream: its words, then its end.
+pub(super) fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
+    let words: Vec<String> = answer.content.split_inclusive(' ').map(str::to_owned).collect();
+    let done = Piece::Done(Box::new(answer));
+    futures_util::stream::iter(words.into_iter().map(|word| Piece::Event(ChatEvent::Text(word))).chain([done]).map(Ok))
+}
+
+/// A provider's answer on its way out.
+struct Outgoing {
+    app: Arc<App>,
+    question: Arc<Question>,
+    call: Call,
+    answer: Answer,
+    seen: Fold,
+    left_chars: usize,
+    events: Option<Events>,
+    partial: Option<Partial>,
+    /// Which tool call is the shaped answer.
+    tool: Option<usize>,
+    /// Text is told as it comes, and not only when it was checked.
+    is_live: bool,
+    ready: VecDeque<Result<Piece>>,
+}
+
+/// Events to pieces. Where the answer is cut, the provider's call ends.
+pub(super) fn pieces(
+    app: &Arc<App>,
+    question: &Arc<Question>,
+    call: Call,
+    answer: Answer,
+    events: Events,
+) -> impl Stream<Item = Result<Piece>> + Send + use<> {
+    // What may be cut out or replaced later is not told before it was checked.
+    let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
+    let is_promised = call.plan.as_ref().is_none_or(|plan| plan.strict && !plan.is_wrapped);
+    let is_live = !is_checked_first && (question.shape.is_none() || (question.show_text && is_promised));
+    let outgoing = Outgoing {
+        app: Arc::clone(app),
+        question: Arc::clone(question),
+        answer,
+        seen: Fold::default(),
+        left_chars: question.max_chars.unwrap_or(usize::MAX),
+        events: Some(events),
+        partial: question.shape.as_ref().map(|_| Partial::default()),
+        tool: None,
+        is_live,
+        ready: VecDeque::new(),
+        call,
+    };
+    futures_util::stream::unfold(outgoing, |mut outgoing| async move {
+        loop {
+            if let Some(piece) = outgoing.ready.pop_front() {
+                return Some((piece, outgoing));
+            }
+            // Every dialect ends with `Finish` or an error; the default is for one that would forget.
+            match outgoing.events.as_mut()?.next().await.unwrap_or(Ok(ChatEvent::Finish(FinishReason::Stop))) {
+                Ok(ChatEvent::Finish(reason)) => outgoing.finish(reason).await,
+                Ok(event) => {
+                    if outgoing.take(event) {
+                        outgoing.finish(FinishReason::Length).await;
+                    }
+                }
+                Err(error) => {
+                    outgoing.events = None;
+                    outgoing.ready.push_back(Err(error));
+                }
+            }
+        }
+    })
+}
+
+impl Outgoing {
+    /// Takes the next event; true where the answer is long enough.
+    fn take(&mut self, event: ChatEvent) -> bool {
+        let mut is_cut = false;
+        match event {
+            ChatEvent::Text(text) => {
+                let kept = match self.left_chars {
+                    usize::MAX => text,
+                    left => {
+                        let kept: String = text.chars().take(left).collect();
+                        self.left_chars -= kept.chars().count();
+                        is_cut = kept.len() < text.len();
+                        kept
+                    }
+                };
+                self.preview(&kept);
+                let event = ChatEvent::Text(kept);
+                self.seen.push(&event);
+                if self.is_live && !matches!(&event, ChatEvent::Text(text) if text.is_empty()) {
+                    self.ready.push_back(Ok(Piece::Event(event)));
+                }
+            }
+            ChatEvent::ToolCall { index, ref name, .. } if self.is_ours(name) => {
+                self.tool = Some(index);
+                self.seen.push(&event);
+            }
+            ChatEvent::Arguments { index, ref json } if self.tool == Some(index) => {
+                let json = json.clone();
+                self.preview(&json);
+                self.seen.push(&event);
+            }
+            event => {
+                self.seen.push(&event);
+                let is_told = matches!(
+                    event,
+                    ChatEvent::Start { .. }
+                        | ChatEvent::Reasoning(_)
+                        | ChatEvent::Signature(_)
+                        | ChatEvent::Redacted(_)
+                        | ChatEvent::ToolCall { .. }
+                        | ChatEvent::Arguments { .. }
+                        | ChatEvent::Raw(_)
+                );
+                if is_told {
+                    self.ready.push_back(Ok(Piece::Event(event)));
+                }
+            }
+        }
+        is_cut
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        name == schema::TOOL && self.call.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool)
+    }
+
+    fn preview(&mut self, text: &str) {
+        let Some(partial) = &mut self.partial else { return };
+        let patches = partial.push(text);
+        if !patches.is_empty() && !self.question.show_text {
+            let is_wrapped = self.call.plan.as_ref().is_some_and(|plan| plan.is_wrapped);
+            let patches: Vec<Patch> = patches.into_iter().filter_map(|patch| unwrapped(patch, is_wrapped)).collect();
+            if !patches.is_empty() {
+                self.ready.push_back(Ok(Piece::Patch(patches)));
+            }
+        }
+    }
+
+    async fn finish(&mut self, reason: FinishReason) {
+        self.events = None;
+        self.seen.push(&ChatEvent::Finish(reason));
+        let response = std::mem::take(&mut self.seen).finish();
+        let mut answer = std::mem::take(&mut self.answer);
+        if self.question.shape.is_none() && (self.question.retrieval.is_none() || response.parts.is_empty()) {
+            // Nothing is to be checked.
+            take(&self.app, &mut answer, response, "answer");
+            self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
+            return;
+        }
+        // A repair is a new exchange with a time of its own.
+        let deadline = self.app.deadline();
+        match check::finish(&self.app, &self.question, &mut self.call, answer, response, deadline).await {
+            Ok(answer) => self.end(answer),
+            Err(error) => self.ready.push_back(Err(error)),
+        }
+    }
+
+    fn end(&mut self, answer: Answer) {
+        let valid = answer.structured.as_ref().map(|structured| structured.data.clone());
+        if let (Some(data), false) = (&valid, self.question.show_text) {
+            if answer.attempts.len() > 1 {
+                self.ready.push_back(Ok(Piece::Reset(answer.attempts.len())));
+                self.ready.push_back(Ok(Piece::Patch(vec![Patch::Add { path: String::new(), value: data.clone() }])));
+            }
+            self.ready.push_back(Ok(Piece::Valid(data.clone())));
+        }
+        let is_untold = !self.is_live && (valid.is_none() || self.question.show_text);
+        if is_untold && !answer.content.is_empty() {
+            self.ready.push_back(Ok(Piece::Event(ChatEvent::Text(answer.content.clone()))));
+        }
+        self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
+    }
+}
+
+/// A patch of the wrapped answer as one of the answer itself.
+fn unwrapped(patch: Patch, is_wrapped: bool) -> Option<Patch> {
+    if !is_wrapped {
+        return Some(patch);
+    }
+    let inner = |path: String| path.strip_prefix('/')?.strip_prefix(schema::WRAPPER).map(str::to_owned);
+    match patch {
+        Patch::Add { path, value } => Some(Patch::Add { path: inner(path)?, value }),
+        Patch::Append { path, value } => Some(Patch::Append { path: inner(path)?, value }),
+    }
+}
+

@@ -1,0 +1,70 @@
+//! Answers made of quotes: where no provider is asked, and where one failed.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Answer, EXTRACTIVE, Fallback, Question, cut};
+use crate::app::App;
+use crate::chat::Usage;
+use crate::citation::Sources;
+use crate::error::{Code, Error, Result};
+use crate::extractive;
+use crate::prompt::Format;
+
+/// Sentences whose meaning is compared with the question's; each costs a forward pass.
+const RESCORED_SENTENCES: usize = 12;
+
+/// Answers with quotes.
+pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer: Answer, deadline: Instant) -> Result<Answer> {
+    let question = Arc::clone(question);
+    app.compute(deadline, move |app| {
+        let mut found = extractive::candidates(&question.prompt, &answer.passages);
+        if let Some(embedder) = app.embedder() {
+            found.truncate(RESCORED_SENTENCES);
+            let mut texts = vec![question.prompt.as_str()];
+            texts.extend(found.iter().map(|candidate| candidate.text(&answer.passages)));
+            let vectors = embedder.embed(&texts, &|_| {})?;
+            let cosines: Vec<f32> = vectors.iter().skip(1).map(|vector| dot(&vectors[0], vector)).collect();
+            extractive::rescore(&mut found, &cosines);
+        }
+        let json = !question.request.response_format.is_text() || question.shape.is_some();
+        let format = if json { Format::Json } else { question.format };
+        answer.content = extractive::compose(&found, &answer.passages, format);
+        answer.usage = Some(Usage::default());
+        answer.cost_usd = Some(0.0);
+        cut(&mut answer, question.max_chars);
+        let sources = Sources::new(&answer.passages);
+        let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();
+        let citations = value.map_or_else(|| sources.check(&answer.content), |value| sources.check_value(&value));
+        answer.citations = citations;
+        Ok(answer)
+    })
+    .await
+}
+
+/// Answers with quotes for a provider that failed, where the operator allows it and there is something to quote.
+pub(super) async fn fall_back(
+    app: &Arc<App>,
+    question: &Arc<Question>,
+    mut answer: Answer,
+    error: Error,
+    deadline: Instant,
+) -> Result<Answer> {
+    let mistake = matches!(error.code(), Code::InvalidRequest | Code::NotSupported | Code::ContentFilter);
+    let shaped = question.shape.as_ref().is_some_and(|shape| shape.schema.is_some()) || !question.request.tools.is_empty();
+    if !app.config().generation.fallback_extractive || question.retrieval.is_none() || mistake || shaped {
+        return Err(error);
+    }
+    tracing::warn!(code = error.code().as_str(), provider = answer.provider, "the provider failed; quoting instead");
+    let provider = std::mem::replace(&mut answer.provider, EXTRACTIVE.to_owned());
+    EXTRACTIVE.clone_into(&mut answer.model);
+    answer.warnings.push(format!("`{provider}` failed: the answer is quoted from the sources instead"));
+    answer.fallback = Some(Fallback { provider, code: error.code().as_str(), message: error.message().to_owned() });
+    // A provider that used up all the time must not take the quotes with it.
+    self::answer(app, question, answer, deadline.max(Instant::now() + std::time::Duration::from_secs(5))).await
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

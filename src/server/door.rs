@@ -1,0 +1,243 @@
+//! The front doors in other people's dialects: what they have in common.
+//!
+//! A model's name says who answers: `provider/model`, `provider` (its model by default), `rag/...` (from the index, with citations),
+//! `rag/extractive` (quotes; no provider, no key). A bare name is a model of the operator's provider.
+
+pub(super) mod anthropic;
+pub(super) mod embeddings;
+pub(super) mod models;
+pub(super) mod openai;
+
+use axum::http::HeaderMap;
+use axum::response::sse::Event;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Context;
+use super::request::RagConfig;
+use super::response::{self, Cited};
+use crate::app::App;
+use crate::chat::{ChatRequest, Role};
+use crate::error::{Code, Error, Result};
+use crate::provider::PRESETS;
+use crate::rag::{Answer, Attempt, EXTRACTIVE, Question};
+use crate::schema::Shape;
+
+/// What stands in front of a model that answers from the index.
+const RAG: &str = "rag";
+
+/// Whose errors and names a path speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    Native,
+    OpenAi,
+    Anthropic,
+}
+
+impl Door {
+    /// By path.
+    pub(super) fn of(path: &str) -> Self {
+        match path {
+            "/v1/messages" => Self::Anthropic,
+            "/v1/chat/completions" | "/v1/embeddings" => Self::OpenAi,
+            path if path == "/v1/models" || path.starts_with("/v1/models/") => Self::OpenAi,
+            _ => Self::Native,
+        }
+    }
+
+    /// Writes an error in the dialect of the path.
+    pub(super) fn error(self, error: &Error, request_id: &str) -> Value {
+        match self {
+            Self::Native => serde_json::to_value(response::ErrorResponse::new(error, request_id)).unwrap_or_default(),
+            Self::OpenAi => openai::error(error),
+            Self::Anthropic => anthropic::error(error, request_id),
+        }
+    }
+
+    /// The status of an error. Whoever names a model that is not there gets the 404 that the dialects' clients know.
+    pub(super) fn status(self, error: &Error) -> u16 {
+        match error.code() {
+            Code::InvalidModel if self != Self::Native => 404,
+            code => code.status(),
+        }
+    }
+}
+
+/// Who is meant by a model's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    provider: Option<String>,
+    model: Option<String>,
+    is_rag: bool,
+}
+
+impl Target {
+    /// Reads a model's name.
+    ///
+    /// # Errors
+    /// It names nobody.
+    pub(super) fn read(app: &App, name: &str) -> Result<Self> {
+        let (is_rag, rest) = match name.split_once('/') {
+            Some((RAG, rest)) => (true, rest),
+            _ if name == RAG => (true, ""),
+            _ => (false, name),
+        };
+        if rest == EXTRACTIVE {
+            return Ok(Self { provider: Some(EXTRACTIVE.into()), model: None, is_rag: true });
+        }
+        let is_known = |name: &str| PRESETS.iter().any(|preset| preset.name == name);
+        let target = |provider: Option<&str>, model: &str| Self {
+            provider: provider.map(str::to_owned),
+            model: (!model.is_empty()).then(|| model.to_owned()),
+            is_rag,
+        };
+        match rest.split_once('/') {
+            Some((provider, model)) if is_known(provider) => return Ok(target(Some(provider), model)),
+            None if is_known(rest) => return Ok(target(Some(rest), "")),
+            _ => {}
+        }
+        if app.config().generation.provider.is_none() && app.preferred().is_none() && (!rest.is_empty() || !is_rag) {
+            let shown: String = name.chars().take(100).collect();
+            let message = format!("`model`: `{shown}` names no provider; write `provider/model` or `rag/extractive`; `GET /v1/models` lists what is ready");
+            return Err(Error::new(Code::InvalidModel, message));
+        }
+        Ok(target(None, rest))
+    }
+}
+
+/// The extension field `rag`: `true`, `false`, or what `rag_config` of `/v1/query` takes.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "`true`, `false` or an object as `rag_config` of `/v1/query`")]
+pub(super) enum Rag {
+    Whether(bool),
+    How(Box<RagConfig>),
+}
+
+/// A question from a conversation.
+///
+/// # Errors
+/// Retrieval is asked for and cannot be done.
+pub(super) fn question(app: &App, target: Target, rag: Option<Rag>, request: ChatRequest, shape: Option<Shape>) -> Result<Question> {
+    let config = match rag {
+        Some(Rag::Whether(true)) => Some(RagConfig::default()),
+        Some(Rag::Whether(false)) if target.is_rag => {
+            return Err(Error::bad_request("`rag`: false, but the model's name begins with `rag/`; leave one of them out"));
+        }
+        Some(Rag::Whether(false)) => None,
+        Some(Rag::How(config)) => Some(*config),
+        None => target.is_rag.then(RagConfig::default),
+    };
+    let said = request.messages.iter().rev().find(|message| message.role == Role::User).map(crate::chat::Message::plain);
+    let prompt = said.unwrap_or_default();
+    let (retrieval, citations) = match config {
+        Some(config) => {
+            if prompt.trim().is_empty() {
+                return Err(Error::bad_request("`messages`: the user said nothing that could be looked up in the index"));
+            }
+            (config.required_retrieval(app)?, config.citations())
+        }
+        None => (None, crate::citation::Policy::default()),
+    };
+    Ok(Question {
+        prompt,
+        provider: target.provider,
+        model: target.model,
+        request,
+        retrieval,
+        shape,
+        citations,
+        show_text: true,
+        ..Question::default()
+    })
+}
+
+/// What we say beyond a dialect: the field `omni` of its answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Omni {
+    request_id: String,
+    provider: String,
+    cost_usd: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<Attempt>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_output: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rag_context: Option<Vec<response::Source>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    citations: Option<Vec<Cited>>,
+}
+
+impl Omni {
+    /// Takes it out of an answer.
+    pub(super) fn new(app: &App, context: &Context, answer: &mut Answer) -> Self {
+        let is_grounded = !answer.passages.is_empty();
+        let passages = std::mem::take(&mut answer.passages);
+        let citations = response::cited(std::mem::take(&mut answer.citations), &passages);
+        // The value itself is the answer's content.
+        let structured = answer.structured.take().and_then(|structured| {
+            let mut value = serde_json::to_value(structured).ok()?;
+            value.as_object_mut()?.shift_remove("data");
+            Some(value)
+        });
+        Self {
+            request_id: context.id.clone(),
+            provider: answer.provider.clone(),
+            cost_usd: answer.cost_usd,
+            attempts: if answer.attempts.len() > 1 { std::mem::take(&mut answer.attempts) } else { Vec::new() },
+            warnings: std::mem::take(&mut answer.warnings),
+            structured_output: structured,
+            index_digest: response::digest(app).filter(|_| is_grounded),
+            rag_context: is_grounded.then(|| response::sources(passages, super::request::Shown { sources: true, metadata: false })),
+            citations: is_grounded.then_some(citations),
+        }
+    }
+}
+
+/// One event of a stream whose data is JSON.
+pub(super) fn data(value: &impl Serialize) -> Event {
+    Event::default().data(serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Seconds since 1970.
+pub(super) fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// The text of a header, where it is text.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Endpoint};
+
+    #[test]
+    fn names_say_who_answers() {
+        let mut config = Config::default();
+        config.generation.provider = Some("custom".into());
+        config.providers.insert("custom".into(), Endpoint { base_url: Some("http://h/v1".into()), ..Endpoint::default() });
+        let app = App::open(config).unwrap();
+        let read = |name: &str| {
+            let target = Target::read(&app, name).unwrap();
+            (target.provider.unwrap_or_default(), target.model.unwrap_or_default(), target.is_rag)
+        };
+        let is = |provider: &str, model: &str, is_rag| (provider.to_owned(), model.to_owned(), is_rag);
+        assert_eq!(read("openai/gpt-5.4"), is("openai", "gpt-5.4", false));
+        assert_eq!(read("rag/openai/gpt-5.4"), is("openai", "gpt-5.4", true));
+        assert_eq!(read("rag/extractive"), is("extractive", "", true));
+        assert_eq!(read("extractive"), is("extractive", "", true));
+        assert_eq!(read("rag"), is("", "", true));
+        assert_eq!(read("openai"), is("openai", "", false));
+        assert_eq!(read("meta/llama-3"), is("", "meta/llama-3", false));
+        assert_eq!(read("custom/meta/llama-3"), is("custom", "meta/llama-3", false));
+        let bare = App::open(Config::default()).unwrap();
+        let message = Target::read(&bare, "gpt-5.4").unwrap_err().message().to_owned();
+        assert!(message.starts_with("`model`: `gpt-5.4` names no provider; write `provider/model`"), "{message}");
+    }
+}

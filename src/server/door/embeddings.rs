@@ -1,0 +1,123 @@
+//! `POST /v1/embeddings`: OpenAI's dialect over the embedding model that is loaded here.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use base64::Engine as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::server::request::parse;
+use crate::server::response::json;
+use crate::server::{Context, body, failed};
+
+/// Texts of one request.
+const MAX_TEXTS: usize = 2048;
+
+/// The body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct EmbeddingsBody {
+    model: String,
+    input: Input,
+    encoding_format: Option<Encoding>,
+    dimensions: Option<u32>,
+    #[serde(rename = "user")]
+    _user: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a text or a list of texts")]
+enum Input {
+    One(String),
+    Several(Vec<String>),
+    Tokens(Vec<Value>),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    #[default]
+    Float,
+    Base64,
+}
+
+#[derive(Debug, Serialize)]
+struct Embedding {
+    object: &'static str,
+    index: usize,
+    embedding: Value,
+}
+
+/// `POST /v1/embeddings`.
+pub(in crate::server) async fn embeddings(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    request: Request,
+) -> Response {
+    let bytes = match body(&app, &context, request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    let outcome = async { embed(&app, &context, parse(&bytes)?).await };
+    outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
+}
+
+async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
+    let texts = match body.input {
+        Input::One(text) => vec![text],
+        Input::Several(texts) => texts,
+        Input::Tokens(_) => {
+            return Err(Error::not_supported("input", "token numbers belong to one model's vocabulary; send texts"));
+        }
+    };
+    if texts.is_empty() || texts.len() > MAX_TEXTS || texts.iter().any(String::is_empty) {
+        return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts, none of them empty")));
+    }
+    let Some(name) = app.embedder().map(|embedder| embedder.name().to_owned()) else {
+        let message = "`model`: no embedding model is loaded; get one with `index-builder model`, and start with `--model`";
+        return Err(Error::new(Code::InvalidModel, message));
+    };
+    let asked = body.model.strip_prefix("local/").unwrap_or(&body.model);
+    if asked != "local" && asked.rsplit('/').next() != Some(name.as_str()) {
+        let shown: String = body.model.chars().take(100).collect();
+        return Err(Error::new(Code::InvalidModel, format!("`model`: `{shown}` is not loaded; `local/{name}` is")));
+    }
+    let encoding = body.encoding_format.unwrap_or_default();
+    let dimensions = body.dimensions;
+    let (data, tokens) = app
+        .compute(context.deadline, move |app| {
+            let Some(embedder) = app.embedder() else { return Err(Error::internal("the embedding model is gone")) };
+            if let Some(wanted) = dimensions.filter(|wanted| *wanted as usize != embedder.dimensions()) {
+                let has = embedder.dimensions();
+                return Err(Error::bad_request(format!("`dimensions`: {wanted}, but the model has {has}; leave it out")));
+            }
+            let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let vectors = embedder.embed(&borrowed, &|_| {})?;
+            let tokens: usize = borrowed.iter().map(|text| embedder.tokenizer().count(text)).sum();
+            let data: Vec<Embedding> = vectors
+                .into_iter()
+                .enumerate()
+                .map(|(index, vector)| Embedding { object: "embedding", index, embedding: written(&vector, encoding) })
+                .collect();
+            Ok((data, tokens))
+        })
+        .await?;
+    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    Ok(json(StatusCode::OK, &json!({"object": "list", "data": data, "model": format!("local/{name}"), "usage": usage})))
+}
+
+fn written(vector: &[f32], encoding: Encoding) -> Value {
+    match encoding {
+        Encoding::Float => json!(vector),
+        Encoding::Base64 => {
+            let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+            base64::engine::general_purpose::STANDARD.encode(bytes).into()
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `GET /v1/models`: the names that the other doors take right now.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Target, now_s};
+use crate::app::App;
+use crate::error::{Code, Error};
+use crate::rag::EXTRACTIVE;
+use crate::server::response::json;
+use crate::server::{Context, failed};
+
+/// When this process began: models have no date of their own here.
+static STARTED: LazyLock<i64> = LazyLock::new(now_s);
+
+#[derive(Debug, Serialize)]
+struct Model {
+    id: String,
+    object: &'static str,
+    created: i64,
+    owned_by: String,
+}
+
+impl Model {
+    fn new(id: String, owned_by: &str) -> Self {
+        Self { id, object: "model", created: *STARTED, owned_by: owned_by.to_owned() }
+    }
+}
+
+/// `GET /v1/models`.
+pub(in crate::server) async fn list(State(app): State<Arc<App>>) -> Response {
+    json(StatusCode::OK, &json!({"object": "list", "data": models(&app)}))
+}
+
+/// `GET /v1/models/{id}`. Any model of a provider that is ready is one; we do not know them all by name.
+pub(in crate::server) async fn one(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    Path(id): Path<String>,
+) -> Response {
+    if let Some(model) = models(&app).into_iter().find(|model| model.id == id) {
+        return json(StatusCode::OK, &model);
+    }
+    let owner = id.trim_start_matches("rag/").split('/').next().unwrap_or_default().to_owned();
+    if Target::read(&app, &id).is_ok() && app.providers().any(|provider| provider.name() == owner) {
+        return json(StatusCode::OK, &Model::new(id, &owner));
+    }
+    let shown: String = id.chars().take(100).collect();
+    failed(&context, &Error::new(Code::InvalidModel, format!("`model`: `{shown}` is not there; `GET /v1/models` lists what is ready")), None)
+}
+
+fn models(app: &App) -> Vec<Model> {
+    let mut models = Vec::new();
+    if app.index().is_some() {
+        models.push(Model::new(format!("rag/{EXTRACTIVE}"), "omni-llm"));
+    }
+    for provider in app.providers() {
+        let Ok(model) = provider.model(None) else { continue };
+        models.push(Model::new(format!("{}/{model}", provider.name()), provider.name()));
+        if app.index().is_some() {
+            models.push(Model::new(format!("rag/{}/{model}", provider.name()), provider.name()));
+        }
+    }
+    models.extend(app.embedder().map(|embedder| Model::new(format!("local/{}", embedder.name()), "omni-llm")));
+    models
+}
