@@ -47,8 +47,7 @@ fn main() -> Result<()> {
     let app = Arc::new(App::open(config)?);
     let ask = || {
         let retrieval = Retrieval { top_k: 5, alpha: 0.5, score_threshold: None, uri_prefix: None };
-        let question =
-            Question { retrieval: Some(retrieval), format: Format::Text, ..Question::new(QUESTION.to_owned()) };
+        let question = Question { retrieval: Some(retrieval), format: Format::Text, ..Question::new(QUESTION.to_owned()) };
         runtime.block_on(rag::answer(&app, question, app.deadline()))
     };
     ask()?;

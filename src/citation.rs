@@ -144,7 +144,9 @@ impl<'a> Sources<'a> {
                     let cited = inline.or(cited);
                     out.push(self.quote(&text[quote], 0..text.len(), cited, Some(at.to_owned())));
                 }
-                None => out.extend(self.check(text).into_iter().map(|citation| Citation { pointer: Some(at.to_owned()), ..citation })),
+                None => {
+                    out.extend(self.check(text).into_iter().map(|citation| Citation { pointer: Some(at.to_owned()), ..citation }))
+                }
             },
             Value::Array(list) => {
                 for (number, item) in list.iter().enumerate() {
@@ -194,8 +196,15 @@ impl<'a> Sources<'a> {
 
     /// Compares a statement with the source that it names.
     fn statement(&self, claim: &str, span: Range<usize>, cited: usize) -> Citation {
-        let citation =
-            Citation { pointer: None, span, cited: Some(cited), quote: None, status: Status::NoSuchSource, score: 0.0, found: None };
+        let citation = Citation {
+            pointer: None,
+            span,
+            cited: Some(cited),
+            quote: None,
+            status: Status::NoSuchSource,
+            score: 0.0,
+            found: None,
+        };
         let Some(at) = cited.checked_sub(1).filter(|at| *at < self.passages.len()) else { return citation };
         let (score, range) = self.folded[at].support(&Folded::new(claim));
         let status = if score >= RELATED { Status::Verified } else { Status::Unsupported };

@@ -184,7 +184,8 @@ impl Prices {
             price.cache_read = then.cache_read.or(price.cache_read);
             price.cache_write = then.cache_write.or(price.cache_write);
         }
-        let tier = row.tiers.iter().filter(|tier| prompt_tokens >= tier.from_prompt_tokens).max_by_key(|tier| tier.from_prompt_tokens);
+        let tier =
+            row.tiers.iter().filter(|tier| prompt_tokens >= tier.from_prompt_tokens).max_by_key(|tier| tier.from_prompt_tokens);
         if let Some(tier) = tier {
             let times = tier.input_factor.unwrap_or(1.0);
             price.input = tier.input.unwrap_or(price.input * times);
@@ -223,7 +224,8 @@ impl Prices {
 
     /// The row of a model, and what its region costs on top.
     fn row(&self, provider: &str, model: &str) -> Option<(&Row, f64)> {
-        let (mut provider, mut model, mut factor) = (provider, model.rsplit_once("inference-profile/").map_or(model, |it| it.1), 1.0);
+        let (mut provider, mut model, mut factor) =
+            (provider, model.rsplit_once("inference-profile/").map_or(model, |it| it.1), 1.0);
         if let Some(region) = self.table.regions.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
             (model, factor) = (&model[region.prefix.len()..], region.factor);
         }
@@ -321,7 +323,13 @@ mod tests {
     const DAY: &str = "2026-11-20";
 
     fn usage(prompt: u64, read: u64, write: u64, completion: u64) -> Usage {
-        Usage { prompt_tokens: prompt, cache_read_tokens: read, cache_write_tokens: write, completion_tokens: completion, ..Usage::default() }
+        Usage {
+            prompt_tokens: prompt,
+            cache_read_tokens: read,
+            cache_write_tokens: write,
+            completion_tokens: completion,
+            ..Usage::default()
+        }
     }
 
     fn cost(provider: &str, model: &str, usage: Usage, day: &str) -> Option<f64> {
@@ -400,9 +408,15 @@ mod tests {
     fn ended_models_are_said() {
         let prices = Prices::open(None).unwrap();
         let said = |provider, model| prices.retirement(provider, model, DAY);
-        assert_eq!(said("openai", "gpt-4").unwrap(), "`gpt-4`: `openai` ended it on 2026-10-23 and may refuse it; choose another model");
+        assert_eq!(
+            said("openai", "gpt-4").unwrap(),
+            "`gpt-4`: `openai` ended it on 2026-10-23 and may refuse it; choose another model"
+        );
         assert_eq!(said("openai", "o3").unwrap(), "`o3`: `openai` ends it on 2026-12-11; choose another model before that day");
-        assert_eq!(said("anthropic", "claude-3-5-sonnet-20241022").unwrap(), "`claude-3-5-sonnet-20241022`: `anthropic` has ended it and may refuse it; choose another model");
+        assert_eq!(
+            said("anthropic", "claude-3-5-sonnet-20241022").unwrap(),
+            "`claude-3-5-sonnet-20241022`: `anthropic` has ended it and may refuse it; choose another model"
+        );
         assert_eq!(said("openai", "gpt-4.1"), None);
         assert_eq!(said("custom", "gpt-4"), None);
     }

@@ -14,7 +14,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage};
+use crate::chat::{
+    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage,
+};
 use crate::citation::{Citation, Policy};
 use crate::error::{Error, Result};
 use crate::index::Query;
@@ -215,9 +217,7 @@ pub async fn stream(
     };
     match call.stream(app, &mut answer, deadline).await {
         Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events).right_stream()),
-        Err(error) => {
-            Ok(pieces::whole(quote::fall_back(app, &question, answer, error, deadline).await?).left_stream())
-        }
+        Err(error) => Ok(pieces::whole(quote::fall_back(app, &question, answer, error, deadline).await?).left_stream()),
     }
 }
 

@@ -20,7 +20,25 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("provider", &["chat", "config", "error", "net"]),
     ("rag", &["app", "chat", "citation", "cost", "error", "extractive", "index", "passage", "prompt", "provider", "schema"]),
     ("schema", &["error", "net"]),
-    ("server", &["app", "chat", "citation", "config", "embed", "error", "index", "net", "passage", "prompt", "provider", "rag", "schema", "telemetry"]),
+    (
+        "server",
+        &[
+            "app",
+            "chat",
+            "citation",
+            "config",
+            "embed",
+            "error",
+            "index",
+            "net",
+            "passage",
+            "prompt",
+            "provider",
+            "rag",
+            "schema",
+            "telemetry",
+        ],
+    ),
     ("telemetry", &["chat", "config", "error"]),
 ];
 

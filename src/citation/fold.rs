@@ -18,9 +18,50 @@ const TURNS: [&str; 14] =
 
 /// Words that support nothing.
 const COMMON: [&str; 44] = [
-    "the", "and", "for", "are", "was", "were", "that", "this", "with", "from", "have", "has", "had", "its", "it", "is", "a", "an", "of",
-    "to", "in", "on", "at", "by", "as", "be", "or", "can", "may", "you", "your", "they", "them", "their", "which", "who", "when", "if",
-    "then", "than", "also", "source", "according", "says",
+    "the",
+    "and",
+    "for",
+    "are",
+    "was",
+    "were",
+    "that",
+    "this",
+    "with",
+    "from",
+    "have",
+    "has",
+    "had",
+    "its",
+    "it",
+    "is",
+    "a",
+    "an",
+    "of",
+    "to",
+    "in",
+    "on",
+    "at",
+    "by",
+    "as",
+    "be",
+    "or",
+    "can",
+    "may",
+    "you",
+    "your",
+    "they",
+    "them",
+    "their",
+    "which",
+    "who",
+    "when",
+    "if",
+    "then",
+    "than",
+    "also",
+    "source",
+    "according",
+    "says",
 ];
 
 /// A text, folded.
@@ -34,7 +75,8 @@ pub(super) struct Folded {
 impl Folded {
     /// Folds a text of less than 4 GiB.
     pub(super) fn new(original: &str) -> Self {
-        let mut folded = Self { text: String::with_capacity(original.len()), origin: Vec::with_capacity(original.len()), words: Vec::new() };
+        let mut folded =
+            Self { text: String::with_capacity(original.len()), origin: Vec::with_capacity(original.len()), words: Vec::new() };
         let mut letters = original.char_indices().peekable();
         while let Some((at, letter)) = letters.next() {
             let end = at + letter.len_utf8();
@@ -53,7 +95,9 @@ impl Folded {
                         folded.push('-', at..end);
                     }
                 }
-                '"' | '\'' | '‘' | '’' | '‚' | '‛' | '“' | '”' | '„' | '‟' | '«' | '»' | '‹' | '›' | '′' | '″' => folded.push('\'', at..end),
+                '"' | '\'' | '‘' | '’' | '‚' | '‛' | '“' | '”' | '„' | '‟' | '«' | '»' | '‹' | '›' | '′' | '″' => {
+                    folded.push('\'', at..end)
+                }
                 letter if letter.is_whitespace() || letter == '|' => {
                     if !folded.text.ends_with(' ') && !folded.text.is_empty() {
                         folded.push(' ', at..end);
@@ -201,7 +245,9 @@ impl Folded {
         let mut pairs = Vec::new();
         let (mut row, mut band) = (rows, 0);
         for candidate in 0..width {
-            if column(rows, candidate).is_some_and(|at| at <= window.len()) && best[rows * width + candidate] > best[rows * width + band] {
+            if column(rows, candidate).is_some_and(|at| at <= window.len())
+                && best[rows * width + candidate] > best[rows * width + band]
+            {
                 band = candidate;
             }
         }
@@ -212,9 +258,7 @@ impl Folded {
                 break;
             }
             let in_window = at <= window.len();
-            if in_window
-                && wanted.word(row - 1) == self.word(window.start + at - 1)
-                && best[(row - 1) * width + band] + 1 == here
+            if in_window && wanted.word(row - 1) == self.word(window.start + at - 1) && best[(row - 1) * width + band] + 1 == here
             {
                 pairs.push((row - 1, window.start + at - 1));
                 row -= 1;

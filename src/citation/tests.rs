@@ -6,8 +6,16 @@ use crate::passage::testing::passage;
 
 fn sources() -> Vec<Passage> {
     vec![
-        passage("limits.md", "The largest request body is 6 MiB by default. A larger one is **not** accepted;\nit is refused with sta-\ntus 413, as “RFC 9110” has it.", 1.0),
-        passage("install.md", "Install the server with one command. The command fetches the embedding model and builds an index in under 5 minutes.", 0.9),
+        passage(
+            "limits.md",
+            "The largest request body is 6 MiB by default. A larger one is **not** accepted;\nit is refused with sta-\ntus 413, as “RFC 9110” has it.",
+            1.0,
+        ),
+        passage(
+            "install.md",
+            "Install the server with one command. The command fetches the embedding model and builds an index in under 5 minutes.",
+            0.9,
+        ),
     ]
 }
 
@@ -25,9 +33,18 @@ fn a_quote_is_found_whatever_became_of_its_typesetting() {
     for (answer, expected) in [
         ("It says “The largest request body is 6 MiB by default.” [1].", "The largest request body is 6 MiB by default"),
         ("\"the largest   request body is 6\u{a0}MiB by default\" [1]", "The largest request body is 6 MiB by default"),
-        ("“A larger one is not accepted; it is refused with status 413” [1]", "A larger one is **not** accepted;\nit is refused with sta-\ntus 413"),
-        ("According to [1], “it is refused with status 413, as 'RFC 9110' has it”.", "it is refused with sta-\ntus 413, as “RFC 9110” has it"),
-        ("“The largest request body … is refused with status 413” [1]", "The largest request body is 6 MiB by default. A larger one is **not** accepted;\nit is refused with sta-\ntus 413"),
+        (
+            "“A larger one is not accepted; it is refused with status 413” [1]",
+            "A larger one is **not** accepted;\nit is refused with sta-\ntus 413",
+        ),
+        (
+            "According to [1], “it is refused with status 413, as 'RFC 9110' has it”.",
+            "it is refused with sta-\ntus 413, as “RFC 9110” has it",
+        ),
+        (
+            "“The largest request body … is refused with status 413” [1]",
+            "The largest request body is 6 MiB by default. A larger one is **not** accepted;\nit is refused with sta-\ntus 413",
+        ),
         ("«The largest request body is 6 MiB by default» [1]", "The largest request body is 6 MiB by default"),
     ] {
         let answer = answer.replace('…', "...");
@@ -67,8 +84,12 @@ fn a_word_changed_in_a_long_quote_costs_score_and_keeps_its_place() {
 
 #[test]
 fn numbers_are_read_as_people_and_models_write_them() {
-    let numbers = |answer: &str| -> Vec<Vec<usize>> { text::mentions(answer).into_iter().map(|mention| mention.sources).collect() };
-    assert_eq!(numbers("A [1][2]. B [1, 3]. C [2-4]. D 【5】. E [source 6]."), [vec![1], vec![2], vec![1, 3], vec![2, 3, 4], vec![5], vec![6]]);
+    let numbers =
+        |answer: &str| -> Vec<Vec<usize>> { text::mentions(answer).into_iter().map(|mention| mention.sources).collect() };
+    assert_eq!(
+        numbers("A [1][2]. B [1, 3]. C [2-4]. D 【5】. E [source 6]."),
+        [vec![1], vec![2], vec![1, 3], vec![2, 3, 4], vec![5], vec![6]]
+    );
     assert_eq!(numbers("`list[1]` and [1](http://x) and [a] and [0] and [1000] and [] and [1-99]"), [[0usize; 0]; 0]);
     assert_eq!(numbers("Called “the port” here"), [[0usize; 0]; 0]);
 }
@@ -79,7 +100,9 @@ fn false_citations_are_cut_out() {
     let sources = Sources::new(&passages);
     let cut = |answer: &str| without_false(answer, &sources.check(answer));
     assert_eq!(
-        cut("The limit is 6 MiB [1]. It adds that “nobody ever wrote these words anywhere” [1]. Install it with one command [2]."),
+        cut(
+            "The limit is 6 MiB [1]. It adds that “nobody ever wrote these words anywhere” [1]. Install it with one command [2]."
+        ),
         "The limit is 6 MiB [1]. Install it with one command [2]."
     );
     assert_eq!(cut("The limit is 6 MiB by default [1][9]."), "The limit is 6 MiB by default [1].");
@@ -105,7 +128,8 @@ fn structured_answers_are_checked_where_they_quote() {
         "source": "limits.md"
     });
     let citations = sources.check_value(&value);
-    let seen: Vec<(&str, Status)> = citations.iter().map(|citation| (citation.pointer.as_deref().unwrap(), citation.status)).collect();
+    let seen: Vec<(&str, Status)> =
+        citations.iter().map(|citation| (citation.pointer.as_deref().unwrap(), citation.status)).collect();
     assert_eq!(
         seen,
         [

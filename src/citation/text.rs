@@ -102,13 +102,17 @@ fn markers(text: &str) -> Vec<Marker> {
         let start = at + offset;
         let open = text[start..].chars().next().map_or(1, char::len_utf8);
         at = start + open;
-        let Some(length) = text[at..].bytes().take(64).position(|byte| byte == b']' || byte == 0xe3).filter(|length| *length > 0) else {
+        let Some(length) = text[at..].bytes().take(64).position(|byte| byte == b']' || byte == 0xe3).filter(|length| *length > 0)
+        else {
             continue;
         };
         let Some(close) = text[at + length..].chars().next().filter(|letter| matches!(letter, ']' | '】')) else { continue };
         let before = text[..start].chars().next_back();
         let is_link = text[at + length + close.len_utf8()..].starts_with('(');
-        if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_') && !before.is_some_and(char::is_numeric) && open == 1 {
+        if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
+            && !before.is_some_and(char::is_numeric)
+            && open == 1
+        {
             // `array[1]` in code; but "word[1]" is how some models cite, so only code is left out.
             if in_code(text, start) {
                 continue;
@@ -132,7 +136,9 @@ fn numbers(inside: &str) -> Option<Vec<usize>> {
     let mut sources = Vec::new();
     for part in inside.split([',', ';', '&']) {
         let part = part.trim();
-        let part = ["sources", "source", "Sources", "Source", "ref.", "^", "#"].iter().fold(part, |part, word| part.strip_prefix(word).unwrap_or(part));
+        let part = ["sources", "source", "Sources", "Source", "ref.", "^", "#"]
+            .iter()
+            .fold(part, |part, word| part.strip_prefix(word).unwrap_or(part));
         let part = part.trim();
         let (first, last) = part.split_once(['-', '–']).unwrap_or((part, part));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -189,19 +195,27 @@ fn is_quote(inside: &str) -> bool {
 /// The statement that ends at `end`: its sentence, not further back than `from`.
 fn claim_before(text: &str, from: usize, end: usize) -> Range<usize> {
     let body = text[from..end].trim_end().trim_end_matches(['.', '!', '?', ',', ';']);
-    let start = body.rfind(['\n', '!', '?']).map(|at| at + 1).into_iter().chain(body.rfind(". ").map(|at| at + 2)).max().unwrap_or(0);
+    let start =
+        body.rfind(['\n', '!', '?']).map(|at| at + 1).into_iter().chain(body.rfind(". ").map(|at| at + 2)).max().unwrap_or(0);
     from + start..from + body.len()
 }
 
 /// The sentence around `span`, with the blank behind it.
 pub(super) fn sentence_around(text: &str, span: &Range<usize>) -> Range<usize> {
     let head = &text[..span.start];
-    let start = head.rfind('\n').map(|at| at + 1).into_iter().chain(head.rfind(". ").map(|at| at + 2)).chain(head.rfind("] ").map(|at| at + 2)).max();
+    let start = head
+        .rfind('\n')
+        .map(|at| at + 1)
+        .into_iter()
+        .chain(head.rfind(". ").map(|at| at + 2))
+        .chain(head.rfind("] ").map(|at| at + 2))
+        .max();
     let tail = &text[span.end..];
     let stop = tail.find(['.', '!', '?', '\n']).map_or(tail.len(), |at| if tail[at..].starts_with('\n') { at } else { at + 1 });
     // A sentence that begins behind the quote is another one.
     let own_end = text[..span.end].trim_end_matches(|letter: char| matches!(letter, ']' | '[' | ' ') || letter.is_ascii_digit());
-    let ended = own_end.ends_with(['”', '"', '»', '“', '」']) && own_end.trim_end_matches(['”', '"', '»', '“', '」']).ends_with(['.', '!', '?']);
+    let ended = own_end.ends_with(['”', '"', '»', '“', '」'])
+        && own_end.trim_end_matches(['”', '"', '»', '“', '」']).ends_with(['.', '!', '?']);
     let starts_new = tail.trim_start().chars().next().is_none_or(char::is_uppercase);
     let end = if ended && starts_new { span.end } else { span.end + stop };
     let blank = text[end..].len() - text[end..].trim_start_matches(' ').len();
@@ -221,14 +235,30 @@ pub(super) fn unquoted(text: &str) -> (Range<usize>, Option<usize>) {
 /// Keys whose text is a quote.
 pub(super) fn is_quote_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["quote", "quotes", "quotation", "quotations", "excerpt", "excerpts", "verbatim", "evidence", "quoted_text", "supporting_quote", "supporting_quotes", "cited_text", "source_text", "source_quote"]
-        .contains(&key.as_str())
+    [
+        "quote",
+        "quotes",
+        "quotation",
+        "quotations",
+        "excerpt",
+        "excerpts",
+        "verbatim",
+        "evidence",
+        "quoted_text",
+        "supporting_quote",
+        "supporting_quotes",
+        "cited_text",
+        "source_text",
+        "source_quote",
+    ]
+    .contains(&key.as_str())
 }
 
 /// Keys whose value is the number of a source.
 pub(super) fn is_source_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["source", "source_number", "source_id", "source_index", "citation", "citation_number", "ref", "reference", "number"].contains(&key.as_str())
+    ["source", "source_number", "source_id", "source_index", "citation", "citation_number", "ref", "reference", "number"]
+        .contains(&key.as_str())
 }
 
 /// The number of a source, as models write it: 1, "1", "[1]".

@@ -98,7 +98,10 @@ impl Call {
             };
             let Some(event) = timeout_at(deadline, events.next()).await.map_err(|_| late())? else { break };
             first.push(event?);
-            let waits = matches!(first.last(), Some(ChatEvent::Start { .. } | ChatEvent::Warning(_) | ChatEvent::Usage(_) | ChatEvent::Extra(..)));
+            let waits = matches!(
+                first.last(),
+                Some(ChatEvent::Start { .. } | ChatEvent::Warning(_) | ChatEvent::Usage(_) | ChatEvent::Extra(..))
+            );
             if !waits {
                 break;
             }
@@ -114,7 +117,11 @@ impl Call {
             return Err(error);
         }
         let rung = plan.rung;
-        tracing::warn!(provider = self.provider.name(), rung = rung.as_str(), "the provider refused this way of asking for a shape");
+        tracing::warn!(
+            provider = self.provider.name(),
+            rung = rung.as_str(),
+            "the provider refused this way of asking for a shape"
+        );
         answer.warnings.push(format!("`structured_output`: the provider refused `{}`; the next way was taken", rung.as_str()));
         app.refuse(self.provider.name(), &self.plain.model, rung);
         self.choose(app)

@@ -138,7 +138,9 @@ async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut
                 }
                 ABSTAINED.clone_into(&mut answer.content);
                 answer.citations.clear();
-                answer.warnings.push("`rag_config.citations`: the sources do not support what the model answered; it is withheld".into());
+                answer
+                    .warnings
+                    .push("`rag_config.citations`: the sources do not support what the model answered; it is withheld".into());
             }
         }
         Policy::Drop => drop_false(app, question, answer, deadline).await?,
@@ -171,7 +173,9 @@ async fn drop_false(app: &Arc<App>, question: &Question, answer: &mut Answer, de
             let mut data = structured.data.clone();
             let is_cut = citation::value_without_false(&mut data, &answer.citations);
             if !is_cut || schema.is_some_and(|schema| !schema.is_valid(&data)) {
-                answer.warnings.push(format!("`rag_config.citations`: {count} do not hold, and the schema does not let them be dropped"));
+                answer
+                    .warnings
+                    .push(format!("`rag_config.citations`: {count} do not hold, and the schema does not let them be dropped"));
                 return Ok(());
             }
             answer.content = data.to_string();

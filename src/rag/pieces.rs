@@ -198,4 +198,3 @@ fn unwrapped(patch: Patch, is_wrapped: bool) -> Option<Patch> {
         Patch::Append { path, value } => Some(Patch::Append { path: inner(path)?, value }),
     }
 }
-

@@ -82,7 +82,8 @@ impl Ask {
     /// # Errors
     /// A field contradicts another, or the schema is none.
     pub fn understand(self) -> Result<Option<Shape>> {
-        let some = |value: Option<Value>| value.filter(|value| *value != Value::Object(serde_json::Map::new()) && !value.is_null());
+        let some =
+            |value: Option<Value>| value.filter(|value| *value != Value::Object(serde_json::Map::new()) && !value.is_null());
         let (format, schema) = (some(self.format), some(self.schema));
         let asks = format.is_some() || schema.is_some() || self.method.is_some() || self.strict == Some(true);
         if !self.enabled.unwrap_or(asks) {
@@ -184,9 +185,8 @@ fn understood(schema: Value) -> Result<Value> {
 }
 
 fn is_type(value: &Value) -> bool {
-    let known = |value: &Value| {
-        matches!(value.as_str(), Some("string" | "number" | "integer" | "boolean" | "object" | "array" | "null"))
-    };
+    let known =
+        |value: &Value| matches!(value.as_str(), Some("string" | "number" | "integer" | "boolean" | "object" | "array" | "null"));
     known(value) || value.as_array().is_some_and(|list| list.iter().all(known))
 }
 
@@ -234,7 +234,10 @@ mod tests {
     fn the_ways_of_asking_come_to_one_schema() {
         let schema = |ask: Value| shape(ask).unwrap().unwrap().schema.unwrap().value().clone();
         let expected = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"], "additionalProperties": false});
-        assert_eq!(schema(json!({"enabled": true, "format": {"name": "string"}, "method": "pydantic", "schema": {}, "strict": true})), expected);
+        assert_eq!(
+            schema(json!({"enabled": true, "format": {"name": "string"}, "method": "pydantic", "schema": {}, "strict": true})),
+            expected
+        );
         assert_eq!(schema(json!({"schema": {"name": "string"}, "method": "typed_dict"})), expected);
         assert_eq!(schema(json!({"schema": expected.clone()})), expected);
         let named = schema(json!({"schema": {"type": "string", "format": "date"}}));
@@ -246,12 +249,18 @@ mod tests {
     #[test]
     fn contradictions_are_refused() {
         for (ask, expected) in [
-            (json!({"format": {"a": "string"}, "schema": {"type": "object"}}), "`structured_output`: both `format` and `schema` are given"),
+            (
+                json!({"format": {"a": "string"}, "schema": {"type": "object"}}),
+                "`structured_output`: both `format` and `schema` are given",
+            ),
             (json!({"enabled": true}), "`structured_output`: neither `format` nor `schema` is given; give one of them"),
             (json!({"format": {"a": "string"}, "coerce": true}), "`structured_output.coerce`: only `method` `pydantic` coerces"),
             (json!({"format": {"a": "string"}, "max_repairs": 4}), "`structured_output.max_repairs`: 4 is not between 0 and 3"),
             (json!({"format": {"a": "string"}, "name": "a b"}), "the schema's name `a b`: write 1 to 64 letters"),
-            (json!({"schema": {"type": "object", "properties": 3}}), "`structured_output.schema` at `/properties`: no JSON Schema"),
+            (
+                json!({"schema": {"type": "object", "properties": 3}}),
+                "`structured_output.schema` at `/properties`: no JSON Schema",
+            ),
             (json!({"schema": 3}), "`structured_output.schema`: a schema is an object"),
         ] {
             let message = shape(ask.clone()).unwrap_err().message().to_owned();

@@ -67,7 +67,9 @@ pub fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
     let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new() };
     let mut definitions = Map::new();
     if subset.refs {
-        if !subset.recursion && let Some(pointer) = recursion(canonical) {
+        if !subset.recursion
+            && let Some(pointer) = recursion(canonical)
+        {
             return Err(Unfit { pointer, why: "a definition refers to itself".into() });
         }
         for (name, schema) in canonical.get("$defs").and_then(Value::as_object).into_iter().flatten() {
@@ -270,8 +272,11 @@ impl Lowering<'_> {
 
     fn reference(&mut self, map: &Map<String, Value>, reference: &str, at: &str) -> Result<Value, Unfit> {
         let Some(target) = resolve(self.root, reference) else { return Err(unfit(at, "a reference that is no JSON pointer")) };
-        let siblings: Map<String, Value> =
-            map.iter().filter(|(keyword, _)| *keyword != "$ref" && *keyword != "$defs").map(|(k, v)| (k.clone(), v.clone())).collect();
+        let siblings: Map<String, Value> = map
+            .iter()
+            .filter(|(keyword, _)| *keyword != "$ref" && *keyword != "$defs")
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         let only_words = siblings.keys().all(|keyword| keyword == "description" || ANNOTATIONS.contains(&keyword.as_str()));
         let is_definition = reference == "#" || reference.strip_prefix("#/$defs/").is_some_and(|name| !name.contains('/'));
         if self.subset.refs && only_words && is_definition {
@@ -431,7 +436,11 @@ impl Lowering<'_> {
             return;
         }
         if !out.contains_key("type") && self.subset.typed {
-            let values = out.get("enum").and_then(Value::as_array).cloned().unwrap_or_else(|| map.get("const").cloned().into_iter().collect());
+            let values = out
+                .get("enum")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_else(|| map.get("const").cloned().into_iter().collect());
             let mut kinds: Vec<&str> = values.iter().map(kind_of).collect();
             kinds.dedup();
             if kinds.len() == 1 {
@@ -586,7 +595,8 @@ impl Lowering<'_> {
 
     /// Moves a keyword into the description.
     fn tell(&mut self, at: &str, keyword: &str, map: &Map<String, Value>, notes: &mut Vec<String>) {
-        let value = map.get(keyword).map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let value =
+            map.get(keyword).map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         let short: String = value.chars().take(400).collect();
         notes.push(format!("{keyword}: {short}"));
         self.lose(at, keyword, Action::MovedToDescription);

@@ -148,7 +148,9 @@ pub fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Plan> {
 fn instructions(schema: Option<&Value>) -> String {
     match schema {
         Some(schema) => {
-            format!("Answer with exactly one JSON object, without any text around it, that is valid under this JSON Schema:\n{schema}")
+            format!(
+                "Answer with exactly one JSON object, without any text around it, that is valid under this JSON Schema:\n{schema}"
+            )
         }
         None => "Answer with exactly one JSON object, without any text around it.".to_owned(),
     }
@@ -177,10 +179,15 @@ mod tests {
         assert_eq!(rung(ALL, &[Rung::Native]), Rung::ForcedTool);
         assert_eq!(rung(Means { native: false, forced_tool: false, ..ALL }, &[]), Rung::JsonMode);
         assert_eq!(rung(ALL, &[Rung::Native, Rung::ForcedTool, Rung::JsonMode]), Rung::Prompt);
-        let map = shape(json!({"type": "object", "properties": {"m": {"type": "object", "additionalProperties": {"type": "integer"}}}}));
+        let map = shape(
+            json!({"type": "object", "properties": {"m": {"type": "object", "additionalProperties": {"type": "integer"}}}}),
+        );
         let plan = plan(&map, &ALL, &[]).unwrap();
         assert_eq!(plan.rung, Rung::ForcedTool);
-        assert_eq!(plan.skipped, [Skip { rung: Rung::Native, why: "`/properties/m`: an object whose property names are not told".into() }]);
+        assert_eq!(
+            plan.skipped,
+            [Skip { rung: Rung::Native, why: "`/properties/m`: an object whose property names are not told".into() }]
+        );
     }
 
     #[test]

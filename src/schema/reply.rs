@@ -365,7 +365,8 @@ mod tests {
 
     #[test]
     fn objects_inside_texts_are_always_mended_and_said() {
-        let reading = read(r#"{"name": "{\"a\": 1}", "home": "{\"city\": \"Bern\"}"}"#, &shape(person(), Method::JsonSchema, false), false);
+        let reading =
+            read(r#"{"name": "{\"a\": 1}", "home": "{\"city\": \"Bern\"}"}"#, &shape(person(), Method::JsonSchema, false), false);
         assert_eq!(reading.value, Some(json!({"name": "{\"a\": 1}", "home": {"city": "Bern"}})));
         assert_eq!(reading.changes, [Change { pointer: "/home".into(), what: "JSON inside a text" }]);
     }

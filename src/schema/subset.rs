@@ -203,15 +203,8 @@ struct Count {
 
 /// The first limit that `schema`, already lowered, breaks: as in "25 optional parameters, 24 are allowed".
 pub(super) fn over_limit(schema: &Value, subset: &Subset) -> Option<String> {
-    let nothing = Limits {
-        properties: 0,
-        levels: 0,
-        enum_values: 0,
-        characters: 0,
-        long_enum_characters: 0,
-        optional: 0,
-        unions: 0,
-    };
+    let nothing =
+        Limits { properties: 0, levels: 0, enum_values: 0, characters: 0, long_enum_characters: 0, optional: 0, unions: 0 };
     let mut count = Count { limits: nothing, long_enum: false };
     tally(schema, &mut count);
     let levels = levels(schema, schema, &mut Vec::new());

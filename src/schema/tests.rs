@@ -42,7 +42,10 @@ fn the_official_suite() {
     // Two differences are meant: answers' formats are asserted (the draft leaves that to the application; `format.json` tests the
     // other choice), and schemas that are elsewhere are not fetched.
     let meant = |name: &String| {
-        name.starts_with("format: ") || name.starts_with("refRemote: ") || name.starts_with("vocabulary: ") || name.contains("remote")
+        name.starts_with("format: ")
+            || name.starts_with("refRemote: ")
+            || name.starts_with("vocabulary: ")
+            || name.contains("remote")
     };
     let (meant, others): (Vec<String>, Vec<String>) = names.into_iter().partition(meant);
     println!("  by choice: {} (asserted formats, remote schemas); other failures: {others:#?}", meant.len());

@@ -54,10 +54,12 @@ impl Door {
         }
     }
 
-    /// The status of an error. Whoever names a model that is not there gets the 404 that the dialects' clients know.
+    /// The status of an error. Whoever names a model that is not there gets the 404 that these dialects' clients know.
     pub(super) fn status(self, error: &Error) -> u16 {
         match error.code() {
             Code::InvalidModel if self != Self::Native => 404,
+            // Nobody was asked: the caller named a provider that this service has no key for.
+            Code::Authentication if error.model().is_none_or(str::is_empty) => 400,
             code => code.status(),
         }
     }
@@ -98,7 +100,9 @@ impl Target {
         }
         if app.config().generation.provider.is_none() && app.preferred().is_none() && (!rest.is_empty() || !is_rag) {
             let shown: String = name.chars().take(100).collect();
-            let message = format!("`model`: `{shown}` names no provider; write `provider/model` or `rag/extractive`; `GET /v1/models` lists what is ready");
+            let message = format!(
+                "`model`: `{shown}` names no provider; write `provider/model` or `rag/extractive`; `GET /v1/models` lists what is ready"
+            );
             return Err(Error::new(Code::InvalidModel, message));
         }
         Ok(target(None, rest))
@@ -117,7 +121,13 @@ pub(super) enum Rag {
 ///
 /// # Errors
 /// Retrieval is asked for and cannot be done.
-pub(super) fn question(app: &App, target: Target, rag: Option<Rag>, request: ChatRequest, shape: Option<Shape>) -> Result<Question> {
+pub(super) fn question(
+    app: &App,
+    target: Target,
+    rag: Option<Rag>,
+    request: ChatRequest,
+    shape: Option<Shape>,
+) -> Result<Question> {
     let config = match rag {
         Some(Rag::Whether(true)) => Some(RagConfig::default()),
         Some(Rag::Whether(false)) if target.is_rag => {
@@ -191,7 +201,8 @@ impl Omni {
             warnings: std::mem::take(&mut answer.warnings),
             structured_output: structured,
             index_digest: response::digest(app).filter(|_| is_grounded),
-            rag_context: is_grounded.then(|| response::sources(passages, super::request::Shown { sources: true, metadata: false })),
+            rag_context: is_grounded
+                .then(|| response::sources(passages, super::request::Shown { sources: true, metadata: false })),
             citations: is_grounded.then_some(citations),
         }
     }

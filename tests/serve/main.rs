@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail where they stand")]
 
+mod door;
 mod errors;
 mod lambda;
 mod logs;
+mod openapi;
 mod port;
 mod query;
 mod request;
+mod shape;
 mod stream;
 mod support;

@@ -164,7 +164,7 @@ async fn what_the_provider_does_not_take_is_said() {
 async fn a_provider_that_cannot_be_asked_is_named_with_its_remedy() {
     let service = Service::new(|_| {});
     let (status, answer) = service.query(json!({"prompt": "x", "model_provider": "openai", "model_name": "m"})).await;
-    assert_eq!((status, &answer["error"]["code"]), (502, &json!("AUTHENTICATION")));
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("AUTHENTICATION")));
     assert_eq!(answer["error"]["message"], "`model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs");
     assert_eq!(answer["error"]["details"], json!({"provider": "openai", "model": null, "retry_after": null}));
     let message = service.refusal(json!({"prompt": "x", "model_provider": "custom"})).await;

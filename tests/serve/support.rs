@@ -132,6 +132,25 @@ impl Service {
         parser.push(&bytes).unwrap().into_iter().map(|frame| (frame.event, serde_json::from_str(&frame.data).unwrap())).collect()
     }
 
+    /// `POST path`, streamed: the events as (name, data); data that is no JSON is text.
+    pub(crate) async fn events_of(&self, path: &str, body: &Value) -> Vec<(String, Value)> {
+        let request = axum::http::Request::post(path).body(Body::from(body.to_string())).unwrap();
+        let response = self.send(request).await;
+        assert_eq!(response.status(), 200);
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let mut parser = omni_llm::net::sse::Parser::default();
+        let frames = parser.push(&bytes).unwrap();
+        frames
+            .into_iter()
+            .map(|frame| (frame.event, serde_json::from_str(&frame.data).unwrap_or(Value::String(frame.data))))
+            .collect()
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        read(self.send(axum::http::Request::get(path).body(Body::empty()).unwrap()).await).await
+    }
+
     /// The message of a refusal of status 400.
     pub(crate) async fn refusal(&self, body: Value) -> String {
         let (status, answer) = self.query(body.clone()).await;
@@ -247,6 +266,41 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
                 Some((Ok::<_, std::io::Error>(bytes), (leaving, at + 1)))
             });
             Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(ticks)).unwrap()
+        }
+        part @ ("shaped" | "mends" | "never" | "refuses" | "cites" | "cuts") => {
+            let first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
+            if part == "refuses" && body["response_format"]["type"] == "json_schema" {
+                return json(
+                    400,
+                    json!({"error": {"message": "response_format json_schema is not supported", "type": "invalid_request_error"}}),
+                );
+            }
+            let content = match part {
+                "mends" if first => r#"{"name": 3}"#,
+                "never" => r#"{"name": 3}"#,
+                "cites" if first => {
+                    "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
+                }
+                "cites" => "“The largest request body is 6 MiB by default” [1].",
+                _ => r#"{"name": "Ada", "tags": ["x"]}"#,
+            };
+            let reason = if part == "cuts" { "length" } else { "stop" };
+            if stream {
+                let half = content.char_indices().nth(6).unwrap().0;
+                let end = chunk(&json!({"model": "good-1", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}));
+                return events(vec![
+                    text(0, &content[..half]),
+                    text(0, &content[half..]),
+                    end,
+                    usage,
+                    Bytes::from("data: [DONE]\n\n"),
+                ]);
+            }
+            json(
+                200,
+                json!({"model": "good-1", "choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": reason}],
+                "usage": {"prompt_tokens": 10, "completion_tokens": 5}}),
+            )
         }
         _ if stream => {
             events(vec![text(0, ""), text(0, "Six MiB"), text(0, " [1]."), end, usage, Bytes::from("data: [DONE]\n\n")])

@@ -16,38 +16,83 @@ fn schemas() -> Vec<(&'static str, Value)> {
         json!({"type": "object", "properties": map, "required": if required { names } else { vec![] }})
     };
     vec![
-        ("flat", json!({"type": "object", "properties": {"reason": {"type": "string"}, "answer": {"type": "integer"}}, "required": ["reason", "answer"], "additionalProperties": false})),
-        ("optional", json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"enum": ["x", "y"]}, "c": {"$ref": "#/$defs/C"}}, "required": ["a"], "$defs": {"C": {"type": "object", "properties": {"d": {"type": "boolean"}}, "required": ["d"]}}})),
+        (
+            "flat",
+            json!({"type": "object", "properties": {"reason": {"type": "string"}, "answer": {"type": "integer"}}, "required": ["reason", "answer"], "additionalProperties": false}),
+        ),
+        (
+            "optional",
+            json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"enum": ["x", "y"]}, "c": {"$ref": "#/$defs/C"}}, "required": ["a"], "$defs": {"C": {"type": "object", "properties": {"d": {"type": "boolean"}}, "required": ["d"]}}}),
+        ),
         ("all optional", json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "number"}}})),
-        ("pydantic", json!({"title": "Invoice", "type": "object", "properties": {
+        (
+            "pydantic",
+            json!({"title": "Invoice", "type": "object", "properties": {
             "id": {"title": "Id", "type": "string", "pattern": "^INV-[0-9]+$"},
             "total": {"type": "number", "minimum": 0, "exclusiveMaximum": 1_000_000},
             "note": {"anyOf": [{"type": "string", "maxLength": 200}, {"type": "null"}], "default": null},
             "lines": {"type": "array", "minItems": 2, "maxItems": 50, "uniqueItems": true, "items": {"$ref": "#/$defs/Line"}},
             "due": {"type": "string", "format": "date"}, "mail": {"type": "string", "format": "email"}},
             "required": ["id", "total", "lines"],
-            "$defs": {"Line": {"type": "object", "properties": {"text": {"type": "string", "minLength": 1}, "kind": {"const": "item"}}, "required": ["text"]}}})),
-        ("inheritance", json!({"type": "object", "allOf": [{"$ref": "#/$defs/Base"}, {"properties": {"b": {"type": "string"}}, "required": ["b"]}], "$defs": {"Base": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}}})),
-        ("contradiction", json!({"type": "object", "properties": {"a": {"allOf": [{"type": "string"}, {"type": "integer"}], "description": "odd"}, "b": {"type": "string"}}, "required": ["b"]})),
-        ("union", json!({"type": "object", "properties": {"shape": {"oneOf": [
+            "$defs": {"Line": {"type": "object", "properties": {"text": {"type": "string", "minLength": 1}, "kind": {"const": "item"}}, "required": ["text"]}}}),
+        ),
+        (
+            "inheritance",
+            json!({"type": "object", "allOf": [{"$ref": "#/$defs/Base"}, {"properties": {"b": {"type": "string"}}, "required": ["b"]}], "$defs": {"Base": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}}}),
+        ),
+        (
+            "contradiction",
+            json!({"type": "object", "properties": {"a": {"allOf": [{"type": "string"}, {"type": "integer"}], "description": "odd"}, "b": {"type": "string"}}, "required": ["b"]}),
+        ),
+        (
+            "union",
+            json!({"type": "object", "properties": {"shape": {"oneOf": [
             {"type": "object", "properties": {"kind": {"const": "circle"}, "r": {"type": "number"}}, "required": ["kind", "r"]},
             {"type": "object", "properties": {"kind": {"const": "square"}, "a": {"type": "number"}}, "required": ["kind", "a"]}],
-            "discriminator": {"propertyName": "kind"}}}, "required": ["shape"]})),
+            "discriminator": {"propertyName": "kind"}}}, "required": ["shape"]}),
+        ),
         ("list at the root", json!({"type": "array", "items": {"type": "string"}})),
         ("choice at the root", json!({"anyOf": [{"type": "string"}, {"type": "integer"}]})),
-        ("tree", json!({"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}, "required": ["name", "children"], "additionalProperties": false}}})),
+        (
+            "tree",
+            json!({"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}, "required": ["name", "children"], "additionalProperties": false}}}),
+        ),
         ("list that holds itself", json!({"type": "array", "items": {"$ref": "#"}})),
-        ("map", json!({"type": "object", "properties": {"counts": {"type": "object", "additionalProperties": {"type": "integer"}}}, "required": ["counts"]})),
-        ("open", json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": true})),
+        (
+            "map",
+            json!({"type": "object", "properties": {"counts": {"type": "object", "additionalProperties": {"type": "integer"}}}, "required": ["counts"]}),
+        ),
+        (
+            "open",
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": true}),
+        ),
         ("anything", json!({"type": "object", "properties": {"any": {}, "list": {"type": "array"}}, "required": ["any"]})),
-        ("tuple", json!({"type": "object", "properties": {"pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": false}}, "required": ["pair"]})),
-        ("conditions", json!({"type": "object", "properties": {"a": {"type": "integer", "not": {"const": 3}}, "b": {"type": "string"}}, "required": ["a"], "if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]}, "dependentRequired": {"b": ["a"]}, "minProperties": 1})),
-        ("described reference", json!({"type": "object", "properties": {"home": {"$ref": "#/$defs/P", "description": "where"}, "work": {"$ref": "#/$defs/P", "minProperties": 1}}, "required": ["home", "work"], "$defs": {"P": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}})),
-        ("patterns", json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=x).*$"}, "b": {"type": "string", "pattern": "[a-z]+\\b"}, "c": {"type": "string", "pattern": "[a-z]+"}}, "required": ["a", "b", "c"]})),
+        (
+            "tuple",
+            json!({"type": "object", "properties": {"pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": false}}, "required": ["pair"]}),
+        ),
+        (
+            "conditions",
+            json!({"type": "object", "properties": {"a": {"type": "integer", "not": {"const": 3}}, "b": {"type": "string"}}, "required": ["a"], "if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]}, "dependentRequired": {"b": ["a"]}, "minProperties": 1}),
+        ),
+        (
+            "described reference",
+            json!({"type": "object", "properties": {"home": {"$ref": "#/$defs/P", "description": "where"}, "work": {"$ref": "#/$defs/P", "minProperties": 1}}, "required": ["home", "work"], "$defs": {"P": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}),
+        ),
+        (
+            "patterns",
+            json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=x).*$"}, "b": {"type": "string", "pattern": "[a-z]+\\b"}, "c": {"type": "string", "pattern": "[a-z]+"}}, "required": ["a", "b", "c"]}),
+        ),
         ("17 nullable", strings(17, true)),
         ("30 optional", strings(30, false)),
-        ("mixed types", json!({"type": "object", "properties": {"v": {"type": ["string", "integer"]}, "w": {"enum": [1, "a", null]}}, "required": ["v", "w"]})),
-        ("keys in order", json!({"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}, "m": {"type": "string"}}, "required": ["a", "m", "z"]})),
+        (
+            "mixed types",
+            json!({"type": "object", "properties": {"v": {"type": ["string", "integer"]}, "w": {"enum": [1, "a", null]}}, "required": ["v", "w"]}),
+        ),
+        (
+            "keys in order",
+            json!({"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}, "m": {"type": "string"}}, "required": ["a", "m", "z"]}),
+        ),
     ]
 }
 
@@ -104,7 +149,9 @@ fn fits(schema: &Value, subset: &Subset, at: &str, problems: &mut Vec<String>) {
     } else {
         &[]
     };
-    for keyword in ["allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "default", "uniqueItems"].iter().chain(banned) {
+    for keyword in
+        ["allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "default", "uniqueItems"].iter().chain(banned)
+    {
         if map.contains_key(*keyword) {
             problem(keyword);
         }
@@ -141,7 +188,10 @@ fn lowering_never_refuses_what_was_valid() {
     let answers = [
         ("flat", json!({"reason": "r", "answer": 1})),
         ("optional", json!({"a": "x", "b": "y", "c": {"d": true}})),
-        ("pydantic", json!({"id": "INV-1", "total": 1, "note": "n", "lines": [{"text": "a", "kind": "item"}, {"text": "b", "kind": "item"}], "due": "2026-01-01", "mail": "a@b.c"})),
+        (
+            "pydantic",
+            json!({"id": "INV-1", "total": 1, "note": "n", "lines": [{"text": "a", "kind": "item"}, {"text": "b", "kind": "item"}], "due": "2026-01-01", "mail": "a@b.c"}),
+        ),
         ("inheritance", json!({"a": 1, "b": "x"})),
         ("union", json!({"shape": {"kind": "square", "a": 1}})),
         ("tuple", json!({"pair": ["a", 1]})),

@@ -172,7 +172,8 @@ fn understood(app: &App, body: MessagesBody) -> Result<Question> {
             WireRole::System => messages.push(Message { role: Role::System, parts }),
             WireRole::User => {
                 // What tools answered is a turn of its own.
-                let (results, said): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| matches!(part, Part::ToolResult(_)));
+                let (results, said): (Vec<Part>, Vec<Part>) =
+                    parts.into_iter().partition(|part| matches!(part, Part::ToolResult(_)));
                 if !results.is_empty() {
                     messages.push(Message { role: Role::Tool, parts: results });
                 }
@@ -397,7 +398,9 @@ fn model_of(answer: &Answer) -> String {
 fn thought(thought: &Thought) -> Value {
     match &thought.redacted {
         Some(data) => json!({"type": "redacted_thinking", "data": data}),
-        None => json!({"type": "thinking", "thinking": thought.text, "signature": thought.signature.as_deref().unwrap_or_default()}),
+        None => {
+            json!({"type": "thinking", "thinking": thought.text, "signature": thought.signature.as_deref().unwrap_or_default()})
+        }
     }
 }
 
@@ -485,7 +488,10 @@ impl Writer {
         }
         self.close(out);
         self.begin(out);
-        out.push_back(event("content_block_start", &json!({"type": "content_block_start", "index": self.next, "content_block": start})));
+        out.push_back(event(
+            "content_block_start",
+            &json!({"type": "content_block_start", "index": self.next, "content_block": start}),
+        ));
         self.open = Some(block);
     }
 
@@ -503,7 +509,10 @@ impl Writer {
     fn whole(&mut self, block: Value, out: &mut VecDeque<Event>) {
         self.close(out);
         self.begin(out);
-        out.push_back(event("content_block_start", &json!({"type": "content_block_start", "index": self.next, "content_block": block})));
+        out.push_back(event(
+            "content_block_start",
+            &json!({"type": "content_block_start", "index": self.next, "content_block": block}),
+        ));
         out.push_back(event("content_block_stop", &json!({"type": "content_block_stop", "index": self.next})));
         self.next += 1;
     }
@@ -558,8 +567,12 @@ fn events(
                     writer.begin(&mut out);
                     writer.close(&mut out);
                     let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
-                    let delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence")});
-                    out.push_back(event("message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni})));
+                    let delta =
+                        json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence")});
+                    out.push_back(event(
+                        "message_delta",
+                        &json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni}),
+                    ));
                     out.push_back(event("message_stop", &json!({"type": "message_stop"})));
                 }
                 Ok(Piece::Patch(_) | Piece::Reset(_) | Piece::Valid(_)) => {}

@@ -24,19 +24,11 @@ const MAX_TEXTS: usize = 2048;
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct EmbeddingsBody {
     model: String,
-    input: Input,
+    input: Value,
     encoding_format: Option<Encoding>,
     dimensions: Option<u32>,
     #[serde(rename = "user")]
     _user: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text or a list of texts")]
-enum Input {
-    One(String),
-    Several(Vec<String>),
-    Tokens(Vec<Value>),
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -69,13 +61,7 @@ pub(in crate::server) async fn embeddings(
 }
 
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
-    let texts = match body.input {
-        Input::One(text) => vec![text],
-        Input::Several(texts) => texts,
-        Input::Tokens(_) => {
-            return Err(Error::not_supported("input", "token numbers belong to one model's vocabulary; send texts"));
-        }
-    };
+    let texts = texts(body.input)?;
     if texts.is_empty() || texts.len() > MAX_TEXTS || texts.iter().any(String::is_empty) {
         return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts, none of them empty")));
     }
@@ -110,6 +96,22 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         .await?;
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
     Ok(json(StatusCode::OK, &json!({"object": "list", "data": data, "model": format!("local/{name}"), "usage": usage})))
+}
+
+fn texts(input: Value) -> Result<Vec<String>> {
+    let items = match input {
+        Value::String(text) => return Ok(vec![text]),
+        Value::Array(items) => items,
+        _ => return Err(Error::bad_request("`input`: neither a text nor a list of texts")),
+    };
+    let text = |item: Value| match item {
+        Value::String(text) => Ok(text),
+        Value::Number(_) | Value::Array(_) => {
+            Err(Error::not_supported("input", "token numbers belong to one model's vocabulary; send texts"))
+        }
+        _ => Err(Error::bad_request("`input`: neither a text nor a list of texts")),
+    };
+    items.into_iter().map(text).collect()
 }
 
 fn written(vector: &[f32], encoding: Encoding) -> Value {

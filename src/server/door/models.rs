@@ -52,7 +52,11 @@ pub(in crate::server) async fn one(
         return json(StatusCode::OK, &Model::new(id, &owner));
     }
     let shown: String = id.chars().take(100).collect();
-    failed(&context, &Error::new(Code::InvalidModel, format!("`model`: `{shown}` is not there; `GET /v1/models` lists what is ready")), None)
+    failed(
+        &context,
+        &Error::new(Code::InvalidModel, format!("`model`: `{shown}` is not there; `GET /v1/models` lists what is ready")),
+        None,
+    )
 }
 
 fn models(app: &App) -> Vec<Model> {

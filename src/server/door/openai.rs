@@ -19,8 +19,8 @@ use serde_json::{Map, Value, json};
 use super::{Omni, Rag, Target, data, now_s, question};
 use crate::app::App;
 use crate::chat::{
-    CacheTtl, ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Reasoning, ResponseFormat, Role, Sampling, Source,
-    Thought, Tool, ToolCall, ToolChoice, ToolResult, Usage,
+    CacheTtl, ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Reasoning, ResponseFormat, Role, Sampling,
+    Source, Thought, Tool, ToolCall, ToolChoice, ToolResult, Usage,
 };
 use crate::error::{Code, Error, Result};
 use crate::rag::{self, Answer, Piece, Question};
@@ -289,7 +289,13 @@ fn understood(app: &App, body: ChatBody) -> Result<Question> {
             (ResponseFormat::Text, Some(shape))
         }
     };
-    let tools = body.tools.unwrap_or_default().into_iter().enumerate().map(|(number, tool)| tool.neutral(number)).collect::<Result<_>>()?;
+    let tools = body
+        .tools
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+        .map(|(number, tool)| tool.neutral(number))
+        .collect::<Result<_>>()?;
     let request = ChatRequest {
         messages,
         sampling: Sampling {
@@ -347,7 +353,10 @@ fn push(messages: &mut Vec<Message>, message: WireMessage, number: usize) -> Res
     let mut parts = Vec::new();
     if message.reasoning_details.is_empty() {
         parts.extend(
-            message.reasoning_content.filter(|text| !text.is_empty()).map(|text| Part::Reasoning(Thought { text, ..Thought::default() })),
+            message
+                .reasoning_content
+                .filter(|text| !text.is_empty())
+                .map(|text| Part::Reasoning(Thought { text, ..Thought::default() })),
         );
     }
     parts.extend(message.reasoning_details.into_iter().map(|detail| {
@@ -578,7 +587,11 @@ async fn whole(app: &Arc<App>, context: &Context, question: Question) -> Result<
                 tool_calls,
                 reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
                 // A thought without a proof is told by its text.
-                reasoning_details: if details.iter().any(|it| it.signature.is_some() || it.data.is_some()) { details } else { Vec::new() },
+                reasoning_details: if details.iter().any(|it| it.signature.is_some() || it.data.is_some()) {
+                    details
+                } else {
+                    Vec::new()
+                },
             },
             logprobs: answer.extra.shift_remove("logprobs"),
             finish_reason: reason(&answer.finish_reason),
@@ -773,7 +786,9 @@ fn events(
 /// An error as the dialect's clients read it.
 pub(super) fn error(error: &Error) -> Value {
     let kind = match error.code() {
-        Code::InvalidRequest | Code::NotSupported | Code::ContextLength | Code::BodyTooLarge | Code::NotFound => "invalid_request_error",
+        Code::InvalidRequest | Code::NotSupported | Code::ContextLength | Code::BodyTooLarge | Code::NotFound => {
+            "invalid_request_error"
+        }
         Code::InvalidModel => "invalid_request_error",
         Code::RateLimit => "rate_limit_error",
         Code::Authentication => "authentication_error",

@@ -1,0 +1,231 @@
+//! The front doors in OpenAI's and Anthropic's dialects.
+
+use serde_json::{Value, json};
+
+use super::support::{Mock, Service};
+
+const QUESTION: &str = "How large may a request body be?";
+
+fn chat(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": QUESTION}]})
+}
+
+fn message(model: &str) -> Value {
+    json!({"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": QUESTION}]})
+}
+
+#[tokio::test]
+async fn openai_clients_are_answered_by_the_provider_that_the_model_names() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = chat("custom/good");
+    body["temperature"] = json!(0.5);
+    body["some_extension"] = Value::Null;
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!((&answer["object"], &answer["model"]), (&json!("chat.completion"), &json!("custom/good-1")));
+    assert_eq!(answer["choices"][0]["message"], json!({"role": "assistant", "content": "Six MiB [1].", "refusal": null}));
+    assert_eq!((&answer["choices"][0]["finish_reason"], &answer["choices"][0]["index"]), (&json!("stop"), &json!(0)));
+    assert_eq!(answer["usage"]["total_tokens"], 14);
+    assert!(answer["id"].as_str().unwrap().starts_with("chatcmpl-") && answer["created"].as_i64().unwrap() > 1_700_000_000);
+    assert_eq!((&answer["omni"]["provider"], &answer["omni"]["cost_usd"]), (&json!("custom"), &Value::Null));
+    // Without `rag` the index is not asked.
+    assert_eq!(mock.body()["messages"], json!([{"role": "user", "content": QUESTION}]));
+    assert_eq!(mock.body()["temperature"], 0.5);
+}
+
+#[tokio::test]
+async fn openai_streams_end_with_usage_and_done() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = chat("custom/good");
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({"include_usage": true});
+    let events = service.events_of("/v1/chat/completions", &body).await;
+    let chunks: Vec<&Value> = events.iter().map(|(_, data)| data).collect();
+    assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, "Six MiB [1].");
+    let [.., end, usage, done] = chunks.as_slice() else { panic!("{chunks:?}") };
+    assert_eq!((&end["choices"][0]["finish_reason"], &end["omni"]["provider"]), (&json!("stop"), &json!("custom")));
+    assert_eq!((&usage["choices"], &usage["usage"]["prompt_tokens"]), (&json!([]), &json!(11)));
+    assert_eq!(**done, json!("[DONE]"));
+    body.as_object_mut().unwrap().remove("stream_options");
+    let events = service.events_of("/v1/chat/completions", &body).await;
+    assert!(events.iter().all(|(_, data)| data["choices"] != json!([])));
+}
+
+#[tokio::test]
+async fn an_error_in_a_stream_is_told_in_the_dialect_and_nothing_follows_it() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    for model in ["custom/cut", "custom/error-inside"] {
+        let mut body = chat(model);
+        body["stream"] = json!(true);
+        let events = service.events_of("/v1/chat/completions", &body).await;
+        assert!(events.last().unwrap().1["error"]["message"].is_string(), "{events:?}");
+        let mut body = message(model);
+        body["stream"] = json!(true);
+        let events = service.events_of("/v1/messages", &body).await;
+        let (name, data) = events.last().unwrap();
+        assert_eq!((name.as_str(), &data["type"]), ("error", &json!("error")));
+        assert!(events.iter().all(|(name, _)| name != "message_stop"));
+    }
+}
+
+#[tokio::test]
+async fn the_index_answers_without_any_key_through_every_door() {
+    let service = Service::new(|_| {});
+    for model in ["rag/extractive", "extractive"] {
+        let (status, answer) = service.post("/v1/chat/completions", &chat(model)).await;
+        assert_eq!((status, &answer["model"]), (200, &json!("extractive")), "{answer}");
+        let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
+        assert!(content.contains("The largest request body is 6 MiB by default."), "{content}");
+        assert_eq!((&answer["omni"]["citations"][0]["verified"], &answer["omni"]["cost_usd"]), (&json!(true), &json!(0.0)));
+        assert_eq!(answer["omni"]["rag_context"][0]["source"], "limits.md");
+        let (status, answer) = service.post("/v1/messages", &message(model)).await;
+        assert_eq!((status, &answer["type"], &answer["stop_reason"]), (200, &json!("message"), &json!("end_turn")), "{answer}");
+        assert!(answer["content"][0]["text"].as_str().unwrap().contains("6 MiB"));
+        let mut body = message(model);
+        body["stream"] = json!(true);
+        let events = service.events_of("/v1/messages", &body).await;
+        let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names[..3], ["message_start", "content_block_start", "content_block_delta"]);
+        assert_eq!(names[names.len() - 3..], ["content_block_stop", "message_delta", "message_stop"]);
+    }
+}
+
+#[tokio::test]
+async fn a_model_answers_from_the_index_where_rag_is_asked_for() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut with_field = chat("custom/cites");
+    with_field["rag"] = json!({"retrieval_config": {"top_k": 2}, "citations": "drop"});
+    let (status, answer) = service.post("/v1/chat/completions", &with_field).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["choices"][0]["message"]["content"], "“The largest request body is 6 MiB by default” [1].");
+    assert_eq!(answer["omni"]["citations"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["omni"]["rag_context"].as_array().unwrap().len(), 2);
+    let (_, answer) = service.post("/v1/chat/completions", &chat("rag/custom/good")).await;
+    assert!(
+        mock.body()["messages"][1]["content"].as_str().unwrap().contains("<source number=\"1\" from=\"limits.md"),
+        "{}",
+        mock.body()
+    );
+    assert_eq!(answer["omni"]["citations"][0]["source"], 1, "{answer}");
+    let mut both = chat("rag/custom/good");
+    both["rag"] = json!(false);
+    let (status, answer) = service.post("/v1/chat/completions", &both).await;
+    assert_eq!((status, answer["error"]["param"].as_str()), (400, Some("rag")));
+}
+
+#[tokio::test]
+async fn a_schema_in_either_dialect_gives_valid_json() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let mut body = chat("custom/mends");
+    body["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": true}});
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let content: Value = serde_json::from_str(answer["choices"][0]["message"]["content"].as_str().unwrap()).unwrap();
+    assert_eq!(content["name"], "Ada");
+    assert_eq!(
+        (&answer["omni"]["structured_output"]["attempts"], answer["omni"]["attempts"].as_array().unwrap().len()),
+        (&json!(2), 2)
+    );
+    let mut body = message("custom/shaped");
+    body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
+    let (status, answer) = service.post("/v1/messages", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer["content"][0]["text"].as_str().unwrap().starts_with(r#"{"name": "Ada""#));
+    body["stream"] = json!(true);
+    let events = service.events_of("/v1/messages", &body).await;
+    let text: String = events.iter().filter_map(|(_, data)| data["delta"]["text"].as_str()).collect();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["name"], "Ada");
+}
+
+#[tokio::test]
+async fn mistakes_are_told_as_the_dialects_clients_expect() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let none = Service::new(|config| config.index = None);
+    let (status, answer) = none.post("/v1/chat/completions", &chat("gpt-4")).await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")), "{answer}");
+    let (status, answer) = none.post("/v1/messages", &message("claude-x")).await;
+    assert_eq!(
+        (status, &answer["type"], &answer["error"]["type"]),
+        (404, &json!("error"), &json!("not_found_error")),
+        "{answer}"
+    );
+    for (change, expected) in [
+        (json!({"messages": []}), "`messages`: empty; send at least one"),
+        (json!({"messages": [{"role": "wizard", "content": "x"}]}), "`messages[0].role`: unknown variant `wizard`"),
+        (json!({"messages": [{"role": "tool", "content": "x"}]}), "`messages[0].tool_call_id`: missing"),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}),
+            "`messages[0].content[0].type: input_audio`: not supported yet",
+        ),
+        (json!({"n": 2}), "`n`: not supported yet; one answer is given"),
+        (json!({"temperature": 3}), "`temperature`: 3 is not between 0 and 2"),
+        (json!({"max_tokens": 0}), "`max_completion_tokens`: 0 leaves no room"),
+        (json!({"tools": [{"type": "web_search"}]}), "`tools[0].type: web_search`: not supported yet"),
+        (json!({"functions": []}), "`functions`: not supported yet"),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}}),
+            "the schema's name `a b`",
+        ),
+        (json!({"rag": {"retrieval_config": {"top_k": 0}}}), "`rag_config.retrieval_config.top_k`: 0 is not between 1 and 100"),
+        (json!({"stop": 3}), "`stop`: data did not match"),
+    ] {
+        let mut body = chat("custom/good");
+        for (key, value) in change.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        let (status, answer) = service.post("/v1/chat/completions", &body).await;
+        let told = answer["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(status, 400, "{answer}");
+        assert!(told.starts_with(expected) || expected.contains("data did not"), "{told}\n{expected}");
+        assert_eq!(answer["error"]["type"], "invalid_request_error");
+    }
+    let mut busy = chat("custom/busy");
+    let (status, answer) = service.post("/v1/chat/completions", &busy).await;
+    assert_eq!((status, &answer["error"]["code"]), (429, &json!("rate_limit_exceeded")));
+    busy["max_tokens"] = json!(5);
+    let (status, answer) = service.post("/v1/messages", &busy).await;
+    assert_eq!((status, &answer["error"]["type"]), (429, &json!("rate_limit_error")));
+    let (status, answer) = service.post_text("/v1/messages", "{").await;
+    assert_eq!((status, &answer["type"]), (400, &json!("error")));
+}
+
+#[tokio::test]
+async fn models_are_listed_by_the_names_that_work() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let (status, list) = service.get("/v1/models").await;
+    let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!((status, names), (200, vec!["rag/extractive", "custom/good", "rag/custom/good"]));
+    let (status, model) = service.get("/v1/models/rag/custom/good").await;
+    assert_eq!((status, &model["object"], &model["owned_by"]), (200, &json!("model"), &json!("custom")));
+    assert_eq!(service.get("/v1/models/custom/other").await.0, 200);
+    let (status, answer) = service.get("/v1/models/nobody/x").await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")));
+}
+
+#[tokio::test]
+async fn embeddings_need_a_model_that_is_loaded() {
+    let service = Service::new(|_| {});
+    let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": "x"})).await;
+    assert_eq!(status, 404);
+    assert!(answer["error"]["message"].as_str().unwrap().contains("no embedding model is loaded"), "{answer}");
+    for (input, expected) in [
+        (json!([]), "`input`: send 1 to 2048 texts"),
+        (json!([""]), "`input`: send 1"),
+        (json!([1, 2]), "`input`: not supported yet"),
+        (json!({}), "`input`: neither"),
+    ] {
+        let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": input})).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().starts_with(expected), "{answer}");
+    }
+}

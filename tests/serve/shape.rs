@@ -1,0 +1,182 @@
+//! Answers of a shape, and citations that are checked, through `/v1/query`.
+
+use serde_json::{Value, json};
+
+use super::support::{Mock, Service};
+
+fn ask(model: &str, more: &Value) -> Value {
+    let mut body = json!({"prompt": "How large may a request be?", "model_provider": "custom", "model_name": model,
+        "structured_output": {"format": {"name": "string", "tags": ["string?"]}}});
+    body["structured_output"] = json!({"format": {"name": "string"}, "schema": {}});
+    for (key, value) in more.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    body
+}
+
+fn schema() -> Value {
+    json!({"structured_output": {"schema": {"type": "object", "properties": {"name": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}}}, "required": ["name"]}, "include_raw": true}})
+}
+
+#[tokio::test]
+async fn a_shaped_answer_is_valid_and_says_how_it_came_about() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let (status, answer) = service.query(ask("shaped", &schema())).await;
+    assert_eq!(status, 200, "{answer}");
+    let output = &answer["structured_output"];
+    assert_eq!(output["data"], json!({"name": "Ada", "tags": ["x"]}));
+    assert_eq!((&output["method"], &output["attempts"], &output["losses"]), (&json!("json_schema"), &json!(1), &json!([])));
+    assert_eq!(output["raw"], json!(r#"{"name": "Ada", "tags": ["x"]}"#));
+    assert_eq!(answer["response"]["content"], output["raw"]);
+    // The schema stood in the prompt: this server may ignore its parameter.
+    assert!(mock.body()["messages"][0]["content"].as_str().unwrap().contains(r#"{"type":"object","properties":{"name""#));
+}
+
+#[tokio::test]
+async fn an_invalid_answer_is_mended_once_and_both_exchanges_count() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let (status, answer) = service.query(ask("mends", &schema())).await;
+    assert_eq!((status, mock.calls()), (200, 2), "{answer}");
+    assert_eq!(answer["structured_output"]["attempts"], 2);
+    assert_eq!(answer["metadata"]["usage"]["prompt_tokens"], 20);
+    assert_eq!(answer["metadata"]["usage"]["cost_usd"], Value::Null, "nobody knows what a server of one's own costs");
+    assert_eq!(answer["metadata"]["attempts"][1]["purpose"], "repair");
+    let told = mock.body()["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
+    assert!(told.contains("- /name: 3 is not of type \"string\""), "{told}");
+}
+
+#[tokio::test]
+async fn an_answer_that_stays_invalid_is_an_error_with_everything_in_it() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let (status, answer) = service.query(ask("never", &schema())).await;
+    assert_eq!((status, mock.calls()), (502, 2), "{answer}");
+    assert_eq!(answer["error"]["code"], "MODEL_OUTPUT_INVALID");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("`structured_output`: no valid answer in 2 attempts: /name: 3 is not of type"), "{message}");
+    let details = &answer["error"]["details"];
+    assert_eq!((&details["raw"], &details["errors"][0]["pointer"]), (&json!(r#"{"name": 3}"#), &json!("/name")));
+    assert_eq!((details["attempts"].as_array().unwrap().len(), &details["provider"]), (2, &json!("custom")));
+    let (_, answer) =
+        service.query(ask("never", &json!({"structured_output": {"format": {"name": "string"}, "max_repairs": 0}}))).await;
+    assert_eq!(answer["error"]["details"]["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_is_not_mended() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let (status, answer) = service.query(ask("cuts", &schema())).await;
+    assert_eq!((status, mock.calls()), (502, 1), "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("raise `max_tokens`"));
+}
+
+#[tokio::test]
+async fn a_streamed_shape_is_previewed_and_validated_once() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let events = service.events(ask("shaped", &schema())).await;
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "message").collect();
+    assert_eq!(names, ["partial", "partial", "validated", "done"]);
+    let patches: Vec<&Value> =
+        events.iter().filter(|(name, _)| name == "partial").flat_map(|(_, data)| data["patch"].as_array().unwrap()).collect();
+    assert_eq!(patches[0], &json!({"op": "add", "path": "", "value": {}}));
+    assert!(patches.contains(&&json!({"op": "append", "path": "/name", "value": "Ada"})), "{patches:?}");
+    assert_eq!(events[events.len() - 2].1["data"], json!({"name": "Ada", "tags": ["x"]}));
+    let events = service.events(ask("mends", &schema())).await;
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "message").collect();
+    assert_eq!(names[names.len() - 4..], ["reset", "partial", "validated", "done"], "{names:?}");
+    let events = service.events(ask("never", &schema())).await;
+    assert_eq!(events.last().unwrap().0, "error");
+}
+
+#[tokio::test]
+async fn what_contradicts_a_shape_is_refused() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let refusal = |more: Value| service.refusal(ask("shaped", &more));
+    assert!(
+        refusal(json!({"output_config": {"max_response_length": 5}}))
+            .await
+            .starts_with("`output_config.max_response_length`: cutting would break")
+    );
+    assert!(
+        refusal(json!({"structured_output": {"format": {"a": "strng"}}}))
+            .await
+            .starts_with("`structured_output.format` at `/a`: `strng`: unknown")
+    );
+    assert!(
+        refusal(json!({"structured_output": {"schema": {"$ref": "http://10.0.0.1/s"}}})).await.contains("nothing is fetched")
+    );
+    assert!(
+        refusal(json!({"structured_output": {"enabled": false}, "model_config": {"response_format": "structured"}}))
+            .await
+            .contains("does not say which shape")
+    );
+    let unknown = refusal(json!({"structured_output": {"shema": {}}})).await;
+    assert!(unknown.starts_with("`structured_output.shema`: unknown field; expected one of `enabled`"), "{unknown}");
+    let quotes = Service::new(|_| {});
+    let message = quotes.refusal(json!({"prompt": "How large?", "structured_output": {"format": {"a": "string"}}})).await;
+    assert_eq!(
+        message,
+        "`structured_output`: no provider is asked, and quotes have a shape of their own; name a `model_provider`"
+    );
+}
+
+#[tokio::test]
+async fn citations_are_checked_and_the_policy_decides() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let ask = |policy: &str| json!({"prompt": "How large may a request body be?", "model_name": "cites", "rag_config": {"citations": policy}});
+    let (_, answer) = service.query(ask("annotate")).await;
+    let citations = answer["citations"].as_array().unwrap();
+    assert_eq!(citations.len(), 2, "{answer}");
+    assert_eq!(
+        (&citations[0]["verified"], &citations[0]["status"], &citations[0]["score"]),
+        (&json!(true), &json!("verified"), &json!(1.0))
+    );
+    assert_eq!(citations[0]["text"], "The largest request body is 6 MiB by default");
+    assert_eq!(
+        (&citations[0]["document"], &citations[0]["start"], &citations[0]["end"]),
+        (&json!("limits.md"), &json!(28), &json!(72))
+    );
+    assert_eq!((&citations[1]["verified"], &citations[1]["status"]), (&json!(false), &json!("not_found")));
+
+    let (_, answer) = service.query(ask("drop")).await;
+    assert_eq!(answer["response"]["content"], "“The largest request body is 6 MiB by default” [1].");
+    assert_eq!(answer["citations"].as_array().unwrap().len(), 1);
+    assert!(
+        answer["metadata"]["warnings"][0].as_str().unwrap().contains("1 did not hold and were dropped")
+            || answer["metadata"]["warnings"].to_string().contains("dropped")
+    );
+
+    let before = mock.calls();
+    let (_, answer) = service.query(ask("repair")).await;
+    assert_eq!((mock.calls() - before, &answer["citations"][0]["verified"]), (2, &json!(true)));
+    assert_eq!(answer["metadata"]["attempts"][1]["purpose"], "citation repair");
+
+    let (_, answer) = service.query(ask("abstain")).await;
+    assert_eq!(answer["response"]["content"], "The sources do not support an answer to this question.");
+
+    // What may be cut out is not told before it was checked.
+    let events = service.events(ask("drop")).await;
+    let told: String =
+        events.iter().filter(|(name, _)| name == "delta").map(|(_, data)| data["content"].as_str().unwrap()).collect();
+    assert_eq!(told, "“The largest request body is 6 MiB by default” [1].");
+    let events = service.events(ask("annotate")).await;
+    assert_eq!(events.last().unwrap().1["citations"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn quotes_are_citations_that_hold() {
+    let service = Service::new(|_| {});
+    for format in ["text", "markdown", "json"] {
+        let (_, answer) =
+            service.query(json!({"prompt": "How large may a request body be?", "output_config": {"format": format}})).await;
+        let citations = answer["citations"].as_array().unwrap_or_else(|| panic!("{format}: {answer}"));
+        assert!(citations.iter().all(|citation| citation["verified"] == true), "{format}: {answer}");
+    }
+}
