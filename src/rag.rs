@@ -38,6 +38,8 @@ pub struct Question {
     pub provider: Option<String>,
     /// Which model; none is the operator's choice.
     pub model: Option<String>,
+    /// Who is asked when they fail, as `provider` or `provider/model`; none is the operator's choice.
+    pub fallbacks: Option<Vec<String>>,
     /// The whole conversation, and how it is to be answered. Its model is left to the two above.
     pub request: ChatRequest,
     /// How to retrieve; none answers without the index.
@@ -84,7 +86,7 @@ pub struct Answer {
     pub usage: Option<Usage>,
     /// Dollars of all attempts, where they are known.
     pub cost_usd: Option<f64>,
-    /// Every exchange with a provider that answered.
+    /// Every exchange with a provider.
     pub attempts: Vec<Attempt>,
     /// What was retrieved, best first.
     pub passages: Vec<Passage>,
@@ -113,6 +115,9 @@ pub struct Attempt {
     pub usage: Option<Usage>,
     /// Dollars, where they are known.
     pub cost_usd: Option<f64>,
+    /// How it failed, as in `error.code`; none where it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
 }
 
 /// An answer of a shape.
@@ -190,7 +195,7 @@ impl Answer {
 /// shape that was asked for.
 pub async fn answer(app: &Arc<App>, question: Question, deadline: Instant) -> Result<Answer> {
     let question = Arc::new(question);
-    let (mut answer, call) = prepare(app, &question, deadline).await?;
+    let (mut answer, call) = prepare(app, &question, false, deadline).await?;
     let Some(mut call) = call else {
         return quote::answer(app, &question, answer, deadline).await;
     };
@@ -211,7 +216,7 @@ pub async fn stream(
     deadline: Instant,
 ) -> Result<impl Stream<Item = Result<Piece>> + Send + use<>> {
     let question = Arc::new(question);
-    let (mut answer, call) = prepare(app, &question, deadline).await?;
+    let (mut answer, call) = prepare(app, &question, true, deadline).await?;
     let Some(mut call) = call else {
         return Ok(pieces::whole(quote::answer(app, &question, answer, deadline).await?).left_stream());
     };
@@ -269,26 +274,26 @@ fn require_source(app: &App, prefix: &str) -> Result<()> {
 }
 
 /// Decides who answers, retrieves, and builds the request. Refuses before it searches.
-async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Result<(Answer, Option<Call>)> {
+async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline: Instant) -> Result<(Answer, Option<Call>)> {
     let generation = &app.config().generation;
     let name = match question.provider.as_deref().or(generation.provider.as_deref()) {
         Some(EXTRACTIVE) => None,
         Some(name) => Some(name.to_owned()),
         None => app.preferred(),
     };
-    let provider = name.as_deref().map(|name| app.provider(name)).transpose()?;
+    let (model, fallbacks) = (question.model.as_deref(), question.fallbacks.as_deref());
+    let links = name.as_deref().map(|name| app.links(name, model, fallbacks)).transpose()?;
     let mut request = question.request.clone();
     let json = !request.response_format.is_text() || question.format == Format::Json;
     let mut answer = Answer::default();
-    match &provider {
-        Some(provider) => {
+    match links.as_ref().and_then(|links| links.first()) {
+        Some((provider, model)) => {
             provider.name().clone_into(&mut answer.provider);
-            provider.model(question.model.as_deref())?.clone_into(&mut answer.model);
-            answer.warnings = provider.fit(&mut request.sampling)?;
-            answer.warnings.extend(app.prices().retirement(provider.name(), &answer.model, &crate::cost::today()));
+            model.clone_into(&mut answer.model);
+            answer.warnings.extend(app.prices().retirement(provider.name(), model, &crate::cost::today()));
             request.sampling.max_tokens = request.sampling.max_tokens.or(Some(generation.max_tokens));
             request.sampling.temperature = request.sampling.temperature.or(generation.temperature);
-            answer.model.clone_into(&mut request.model);
+            model.clone_into(&mut request.model);
         }
         None => {
             refuse_without_provider(question)?;
@@ -306,7 +311,7 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
             answer.warnings.push("this service has no embedding model: the sources were found by words only".into());
         }
     }
-    let Some(provider) = provider else { return Ok((answer, None)) };
+    let Some(links) = links else { return Ok((answer, None)) };
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());
     let format = if json && question.shape.is_none() { Format::Json } else { question.format };
     let used = prompt::ground(&mut request, passages, format, generation.context_chars);
@@ -322,7 +327,7 @@ async fn prepare(app: &Arc<App>, question: &Question, deadline: Instant) -> Resu
         ));
         answer.passages.truncate(used);
     }
-    let call = Call::new(app, provider, request, question.shape.as_ref())?;
+    let call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     Ok((answer, Some(call)))
 }
 
@@ -351,7 +356,7 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: &'stati
     }
     let asked = answer.model.clone();
     let cost = response.usage.and_then(|usage| app.prices().cost(&answer.provider, &asked, &usage, &crate::cost::today()));
-    let is_first = answer.attempts.is_empty();
+    let is_first = answer.attempts.iter().all(|attempt| attempt.code.is_some());
     answer.usage = match (answer.usage, response.usage) {
         (Some(before), Some(now)) => Some(added(before, now)),
         (None, now) if is_first => now,
@@ -364,6 +369,7 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: &'stati
         purpose,
         usage: response.usage,
         cost_usd: cost,
+        code: None,
     });
     answer.content = response.text();
     answer.finish_reason = response.finish_reason;

@@ -1,21 +1,22 @@
-//! One provider, asked in the best way that it has for the shape; a way that it refuses is not tried again in this process.
+//! The providers of one request, each asked in the best way that it has for the shape; a way that one refuses is not tried again in this
+//! process.
+//!
+//! Without a shape the whole chain is walked at once. With one, each provider is a chain of its own, because what is sent is written
+//! for it alone.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, stream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::Answer;
+use super::{Answer, Attempt};
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
 use crate::prompt;
-use crate::provider::Provider;
+use crate::provider::capability::SchemaMode;
+use crate::provider::{Chain, Dialect, Events, Provider, Served};
 use crate::schema::{self, Means, Plan, Rung, Shape};
-
-/// What a provider's answer comes as.
-pub(super) type Events = BoxStream<'static, Result<ChatEvent>>;
 
 /// Words of a refusal that is about the way of asking.
 const REFUSALS: [&str; 12] = [
@@ -33,21 +34,44 @@ const REFUSALS: [&str; 12] = [
     "tool_choice",
 ];
 
-/// A request on its way to one provider.
+/// A request on its way.
 pub(super) struct Call {
-    pub(super) provider: Provider,
+    chain: Chain,
+    /// Who is asked, and which model.
+    link: (Provider, String),
+    /// Who is asked next, where a shape makes each a chain of its own.
+    left: VecDeque<(Provider, String)>,
     /// As it was before the shape was added.
     plain: ChatRequest,
     /// As it is sent.
     pub(super) request: ChatRequest,
     shape: Option<Shape>,
+    is_stream: bool,
     pub(super) plan: Option<Plan>,
 }
 
 impl Call {
     /// Chooses the way.
-    pub(super) fn new(app: &App, provider: Provider, plain: ChatRequest, shape: Option<&Shape>) -> Result<Self> {
-        let mut call = Self { provider, request: plain.clone(), plain, shape: shape.cloned(), plan: None };
+    pub(super) fn new(
+        app: &App,
+        links: Vec<(Provider, String)>,
+        plain: ChatRequest,
+        shape: Option<&Shape>,
+        is_stream: bool,
+    ) -> Result<Self> {
+        let mut left = VecDeque::from(links);
+        let Some(link) = left.pop_front() else { return Err(Error::internal("no provider was named")) };
+        let others = if shape.is_some() { Vec::new() } else { left.drain(..).collect() };
+        let mut call = Self {
+            chain: Chain::new(link.0.clone(), link.1.clone(), others),
+            link,
+            left,
+            request: plain.clone(),
+            plain,
+            shape: shape.cloned(),
+            is_stream,
+            plan: None,
+        };
         call.choose(app)?;
         Ok(call)
     }
@@ -55,10 +79,9 @@ impl Call {
     /// Asks and waits for the whole answer.
     pub(super) async fn chat(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<ChatResponse> {
         loop {
-            let started = Instant::now();
-            match self.provider.chat(app.client(), &self.request, deadline).await {
-                Ok(response) => {
-                    app.observe(self.provider.name(), started.elapsed());
+            match self.chain.chat(app.client(), &self.request, deadline).await {
+                Ok((response, served)) => {
+                    note(app, answer, served);
                     return Ok(response);
                 }
                 Err(error) => self.descend(app, answer, error)?,
@@ -69,10 +92,10 @@ impl Call {
     /// Asks and waits for the first word.
     pub(super) async fn stream(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<Events> {
         loop {
-            let started = Instant::now();
-            match self.open(app, deadline).await {
-                Ok(events) => {
-                    app.observe(self.provider.name(), started.elapsed());
+            match self.chain.stream(app.client(), &self.request, deadline).await {
+                Ok((events, served, warning)) => {
+                    note(app, answer, served);
+                    answer.warnings.extend(warning.map(|warning| warning.to_string()));
                     return Ok(events);
                 }
                 Err(error) => self.descend(app, answer, error)?,
@@ -87,50 +110,43 @@ impl Call {
         call.map_or_else(|| response.text(), |call| call.arguments.clone())
     }
 
-    /// Opens the provider's stream and waits for its first word or its end.
-    async fn open(&self, app: &App, deadline: Instant) -> Result<Events> {
-        let mut events = self.provider.stream(app.client(), &self.request, deadline).await?.boxed();
-        let mut first = Vec::new();
-        loop {
-            let late = || {
-                Error::new(Code::Timeout, "the provider did not begin to answer in time")
-                    .from_provider(self.provider.name(), &self.request.model)
-            };
-            let Some(event) = timeout_at(deadline, events.next()).await.map_err(|_| late())? else { break };
-            first.push(event?);
-            let waits = matches!(
-                first.last(),
-                Some(ChatEvent::Start { .. } | ChatEvent::Warning(_) | ChatEvent::Usage(_) | ChatEvent::Extra(..))
-            );
-            if !waits {
-                break;
-            }
-        }
-        Ok(stream::iter(first.into_iter().map(Ok)).chain(events).boxed())
-    }
-
-    /// Takes the next way where the provider refused this one; any other failure is the caller's.
+    /// Takes the next way where the provider refused this one, or the next provider; any other failure is the caller's.
     fn descend(&mut self, app: &App, answer: &mut Answer, error: Error) -> Result<()> {
-        let Some(plan) = self.plan.as_ref().filter(|plan| plan.rung != Rung::Prompt) else { return Err(error) };
+        let Some(plan) = &self.plan else { return Err(error) };
         let text = error.message().to_lowercase();
-        if error.code() != Code::InvalidRequest || !REFUSALS.iter().any(|word| text.contains(word)) {
-            return Err(error);
+        let name = self.link.0.name().to_owned();
+        if error.code() == Code::InvalidRequest && plan.rung != Rung::Prompt && REFUSALS.iter().any(|word| text.contains(word)) {
+            let rung = plan.rung;
+            tracing::warn!(provider = name, rung = rung.as_str(), "the provider refused this way of asking for a shape");
+            answer.warnings.push(format!("`structured_output`: `{name}` refused `{}`; the next way was taken", rung.as_str()));
+            app.refuse(&name, &self.link.1, rung);
+            return self.choose(app);
         }
-        let rung = plan.rung;
-        tracing::warn!(
-            provider = self.provider.name(),
-            rung = rung.as_str(),
-            "the provider refused this way of asking for a shape"
+        let is_mistake = matches!(
+            error.code(),
+            Code::InvalidRequest | Code::NotSupported | Code::ContentFilter | Code::BodyTooLarge | Code::Internal
         );
-        answer.warnings.push(format!("`structured_output`: the provider refused `{}`; the next way was taken", rung.as_str()));
-        app.refuse(self.provider.name(), &self.plain.model, rung);
+        let Some(next) = self.left.pop_front().filter(|_| !is_mistake) else { return Err(error) };
+        answer.attempts.push(Attempt {
+            provider: name.clone(),
+            model: self.link.1.clone(),
+            purpose: "answer",
+            usage: None,
+            cost_usd: None,
+            code: Some(error.code().as_str()),
+        });
+        let (provider, model) = (next.0.name(), &next.1);
+        answer.warnings.push(format!("`{name}` failed ({}): `{provider}/{model}` answers", error.code().as_str()));
+        self.chain = Chain::new(next.0.clone(), next.1.clone(), Vec::new());
+        self.link = next;
         self.choose(app)
     }
 
     fn choose(&mut self, app: &App) -> Result<()> {
         let Some(shape) = &self.shape else { return Ok(()) };
-        let means = means(&self.provider, &self.plain);
-        let plan = schema::plan(shape, &means, &app.refused(self.provider.name(), &self.plain.model))?;
+        let (provider, model) = &self.link;
+        let means = means(provider, model, &self.plain, self.is_stream)?;
+        let plan = schema::plan(shape, &means, &app.refused(provider.name(), model))?;
         self.request = self.plain.clone();
         self.request.response_format = match plan.rung {
             Rung::Native => ResponseFormat::JsonSchema {
@@ -160,13 +176,37 @@ impl Call {
 }
 
 /// What the model can be asked by.
-fn means(provider: &Provider, request: &ChatRequest) -> Means {
-    let is_known = provider.name() != "custom";
-    Means {
-        native: true,
-        forced_tool: request.tools.is_empty() && is_known,
-        json_object: true,
-        subset: schema::subset(provider.name(), &request.model),
-        may_ignore: !is_known,
+fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: bool) -> Result<Means> {
+    let capabilities = provider.capabilities(model)?;
+    let fits = (request.tools.is_empty() || capabilities.schema_with_tools) && (!is_stream || capabilities.schema_with_stream);
+    let subset = schema::subset(provider.name(), model).or_else(|| match provider.dialect() {
+        Dialect::OpenAi => None,
+        dialect => schema::subset(dialect.as_str(), model),
+    });
+    Ok(Means {
+        native: capabilities.schema == SchemaMode::Native && fits,
+        forced_tool: capabilities.tools && capabilities.tool_choice_tool && request.tools.is_empty(),
+        json_object: capabilities.json_object,
+        subset,
+        may_ignore: subset.is_none(),
+    })
+}
+
+/// Who answered, and who failed before.
+fn note(app: &App, answer: &mut Answer, served: Served) {
+    for attempt in served.attempts {
+        match attempt.code {
+            None => app.observe(&attempt.provider, attempt.duration),
+            code => answer.attempts.push(Attempt {
+                provider: attempt.provider,
+                model: attempt.model,
+                purpose: "answer",
+                usage: None,
+                cost_usd: None,
+                code,
+            }),
+        }
     }
+    answer.provider = served.provider;
+    answer.model = served.model;
 }

@@ -74,7 +74,7 @@ async fn settle(
                 skipped: plan.map_or_else(Vec::new, |plan| plan.skipped.clone()),
                 losses: plan.map_or_else(Vec::new, |plan| plan.losses.clone()),
                 changes: reading.changes,
-                attempts: answer.attempts.len(),
+                attempts: answers(answer),
                 raw: shape.include_raw.then_some(text),
             });
             return Ok(());
@@ -88,6 +88,11 @@ async fn settle(
         call.request.sampling.temperature = call.request.sampling.temperature.map(|_| 0.0);
         response = call.chat(app, answer, deadline).await?;
     }
+}
+
+/// How often the model answered.
+pub(super) fn answers(answer: &Answer) -> usize {
+    answer.attempts.iter().filter(|attempt| attempt.code.is_none()).count()
 }
 
 /// An answer that was cut or withheld is not mended by asking again.
@@ -110,7 +115,7 @@ fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
     });
     let message = format!(
         "`structured_output`: no valid answer in {} attempts{first}; simplify the schema, or ask a stronger model",
-        answer.attempts.len()
+        answers(answer)
     );
     Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model).with_details(json!({
         "raw": text,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
 
-use super::call::{Call, Events};
+use super::call::Call;
 use super::{Answer, Piece, Question, check, take};
 use crate::app::App;
 use crate::chat::{ChatEvent, FinishReason, Fold};
 use crate::citation::Policy;
 use crate::error::Result;
+use crate::provider::Events;
 use crate::schema::{self, Partial, Patch, Rung};
 
 /// A finished answer as a stream: its words, then its end.
@@ -173,8 +174,8 @@ impl Outgoing {
     fn end(&mut self, answer: Answer) {
         let valid = answer.structured.as_ref().map(|structured| structured.data.clone());
         if let (Some(data), false) = (&valid, self.question.show_text) {
-            if answer.attempts.len() > 1 {
-                self.ready.push_back(Ok(Piece::Reset(answer.attempts.len())));
+            if check::answers(&answer) > 1 {
+                self.ready.push_back(Ok(Piece::Reset(check::answers(&answer))));
                 self.ready.push_back(Ok(Piece::Patch(vec![Patch::Add { path: String::new(), value: data.clone() }])));
             }
             self.ready.push_back(Ok(Piece::Valid(data.clone())));

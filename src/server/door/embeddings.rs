@@ -1,4 +1,4 @@
-//! `POST /v1/embeddings`: OpenAI's dialect over the embedding model that is loaded here.
+//! `POST /v1/embeddings`: OpenAI's dialect over the embedding model that is loaded here, or a provider's (`provider/model`).
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::provider::embed::{EmbedRequest, Purpose};
 use crate::server::request::parse;
 use crate::server::response::json;
 use crate::server::{Context, body, failed};
@@ -27,8 +28,18 @@ struct EmbeddingsBody {
     input: Value,
     encoding_format: Option<Encoding>,
     dimensions: Option<u32>,
+    input_type: Option<InputType>,
     #[serde(rename = "user")]
     _user: Option<String>,
+}
+
+/// What the texts are for: most providers give a question another vector than a document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum InputType {
+    Query,
+    #[default]
+    Document,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -65,6 +76,18 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
     if texts.is_empty() || texts.len() > MAX_TEXTS || texts.iter().any(String::is_empty) {
         return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts, none of them empty")));
     }
+    if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| app.providers().any(|it| it.name() == *name)) {
+        let provider = app.provider(provider)?;
+        let purpose = match body.input_type.unwrap_or_default() {
+            InputType::Query => Purpose::Query,
+            InputType::Document => Purpose::Document,
+        };
+        let request = EmbedRequest { model: model.to_owned(), texts, purpose, dimensions: body.dimensions };
+        let response = provider.embed(app.client(), &request, context.deadline).await?;
+        let name = format!("{}/{model}", provider.name());
+        let encoding = body.encoding_format.unwrap_or_default();
+        return Ok(reply(response.vectors, encoding, &name, response.prompt_tokens.unwrap_or(0)));
+    }
     let Some(name) = app.embedder().map(|embedder| embedder.name().to_owned()) else {
         let message = "`model`: no embedding model is loaded; get one with `index-builder model`, and start with `--model`";
         return Err(Error::new(Code::InvalidModel, message));
@@ -76,7 +99,7 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
     }
     let encoding = body.encoding_format.unwrap_or_default();
     let dimensions = body.dimensions;
-    let (data, tokens) = app
+    let (vectors, tokens) = app
         .compute(context.deadline, move |app| {
             let Some(embedder) = app.embedder() else { return Err(Error::internal("the embedding model is gone")) };
             if let Some(wanted) = dimensions.filter(|wanted| *wanted as usize != embedder.dimensions()) {
@@ -86,16 +109,17 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
             let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
             let vectors = embedder.embed(&borrowed, &|_| {})?;
             let tokens: usize = borrowed.iter().map(|text| embedder.tokenizer().count(text)).sum();
-            let data: Vec<Embedding> = vectors
-                .into_iter()
-                .enumerate()
-                .map(|(index, vector)| Embedding { object: "embedding", index, embedding: written(&vector, encoding) })
-                .collect();
-            Ok((data, tokens))
+            Ok((vectors, tokens as u64))
         })
         .await?;
+    Ok(reply(vectors, encoding, &format!("local/{name}"), tokens))
+}
+
+fn reply(vectors: Vec<Vec<f32>>, encoding: Encoding, model: &str, tokens: u64) -> Response {
+    let embedding = |(index, vector): (usize, Vec<f32>)| Embedding { object: "embedding", index, embedding: written(&vector, encoding) };
+    let data: Vec<Embedding> = vectors.into_iter().enumerate().map(embedding).collect();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-    Ok(json(StatusCode::OK, &json!({"object": "list", "data": data, "model": format!("local/{name}"), "usage": usage})))
+    json(StatusCode::OK, &json!({"object": "list", "data": data, "model": model, "usage": usage}))
 }
 
 fn texts(input: Value) -> Result<Vec<String>> {
