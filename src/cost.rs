@@ -400,7 +400,7 @@ mod tests {
         assert!(prices.cost("openai", "gpt-5.4", &usage(1, 0, 0, 0), DAY).is_some());
         std::fs::write(&path, r#"{"models": [{"provider": "x", "model": "y", "input": -1, "output": 1}]}"#).unwrap();
         assert_eq!(Prices::open(Some(&path)).unwrap_err().message(), "prices: `y`: a price is negative or no number");
-        std::fs::write(&path, "[]").unwrap();
+        std::fs::write(&path, "3").unwrap();
         assert!(Prices::open(Some(&path)).unwrap_err().message().contains("prices.json: no price table"));
     }
 

@@ -42,7 +42,7 @@ pub(super) fn canonical(mut schema: Value, field: &str) -> Result<Value> {
     if draft.as_deref() != Some(LATEST) {
         modernise(&mut schema, 0);
     }
-    check(&schema, &schema, 0, field)?;
+    check(&schema, &schema, has_names(&schema, 0), 0, field)?;
     let mut known = BTreeMap::new();
     if steps(&schema, &schema, &mut known) > MAX_STEPS {
         return Err(Error::bad_request(format!("`{field}`: its references multiply; use each definition in fewer places")));
@@ -115,18 +115,21 @@ fn modernise(schema: &mut Value, depth: usize) {
     each_child_mut(map, |child| modernise(child, depth + 1));
 }
 
-/// Refuses references that lead outside, and schemas too deep to walk.
-fn check(schema: &Value, root: &Value, depth: usize, field: &str) -> Result<()> {
+/// Refuses references that lead outside, and schemas too deep to walk. Where parts of a schema have names of their own (`$id`),
+/// references are relative to those, which the validator follows and we do not; it fetches nothing either.
+fn check(schema: &Value, root: &Value, has_names: bool, depth: usize, field: &str) -> Result<()> {
     let Value::Object(map) = schema else { return Ok(()) };
     if depth > MAX_DEPTH {
         return Err(Error::bad_request(format!("`{field}`: nested deeper than {MAX_DEPTH} levels")));
     }
-    if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
+    if let Some(reference) = map.get("$ref").and_then(Value::as_str).filter(|_| !has_names) {
         let pointer = reference.strip_prefix('#');
         if pointer.is_some_and(|pointer| pointer.is_empty() || pointer.starts_with('/')) && resolve(root, reference).is_none() {
             return Err(Error::bad_request(format!("`{field}`: `$ref` to `{reference}`, which is not there")));
         }
-        if reference.contains("://") && !holds_id(root, reference, 0) {
+        // The drafts' own schemas come with the validator.
+        let is_draft = ["http://json-schema.org/", "https://json-schema.org/"].iter().any(|known| reference.starts_with(known));
+        if reference.contains("://") && !is_draft {
             let message = format!("`{field}`: `$ref` to `{reference}`; nothing is fetched: put it into `$defs`");
             return Err(Error::bad_request(message));
         }
@@ -134,23 +137,18 @@ fn check(schema: &Value, root: &Value, depth: usize, field: &str) -> Result<()> 
     let mut outcome = Ok(());
     each_child(map, |_, child| {
         if outcome.is_ok() {
-            outcome = check(child, root, depth + 1, field);
+            outcome = check(child, root, has_names, depth + 1, field);
         }
     });
     outcome
 }
 
-/// Whether some schema inside `schema` calls itself what `reference` names, apart from its fragment.
-fn holds_id(schema: &Value, reference: &str, depth: usize) -> bool {
+/// Whether any part of a schema has a name of its own.
+fn has_names(schema: &Value, depth: usize) -> bool {
     let Value::Object(map) = schema else { return false };
-    let named = reference.split('#').next();
-    if map.get("$id").and_then(Value::as_str).and_then(|id| id.split('#').next()) == named {
-        return true;
-    }
-    let mut found = false;
-    each_child(map, |_, child| found |= depth < MAX_DEPTH && holds_id(child, reference, depth + 1));
-    // Schemas with names of their own may refer to one another in ways that only the validator follows.
-    found || map.contains_key("$id")
+    let mut found = map.contains_key("$id");
+    each_child(map, |_, child| found = found || (depth <= MAX_DEPTH && has_names(child, depth + 1)));
+    found
 }
 
 /// How many schemas look at one and the same value, through references and branches; a cycle counts as too many.

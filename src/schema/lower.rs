@@ -83,6 +83,9 @@ pub fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
             root = json!({"$ref": format!("#/$defs/{ROOT}")});
         }
         root = wrapped(root);
+        if let (Value::Object(map), Extras::Unsaid) = (&mut root, subset.extras) {
+            map.shift_remove("additionalProperties");
+        }
     }
     if let (Value::Object(map), false) = (&mut root, definitions.is_empty()) {
         map.insert("$defs".into(), definitions.into());

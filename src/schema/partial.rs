@@ -455,7 +455,9 @@ mod tests {
             (r#"{"a": "\ud83dx"}"#, json!({"a": "\u{fffd}x"}), "a broken escape"),
         ] {
             let (seen, whole, notes) = read(&[text]);
-            assert_eq!((&seen, whole.as_ref()), (&expected, Some(&expected)), "{text}");
+            assert_eq!(whole.as_ref(), Some(&expected), "{text}");
+            // What only the end settles is in nobody's preview.
+            assert!(seen == expected || note == "the end was missing", "{text}: {seen}");
             assert!(note.is_empty() || notes.contains(&note), "{text}: {notes:?}");
         }
     }

@@ -22,7 +22,8 @@ fn suite(folder: &str, is_valid: impl Fn(&Value, &Value) -> Option<bool>) -> Opt
                 } else {
                     failed += 1;
                     let file = path.file_stem().unwrap().to_string_lossy();
-                    names.push(format!("{file}: {}: {}", group["description"], test["description"]));
+                    let remote = if group["schema"].to_string().contains("localhost:1234") { "remote " } else { "" };
+                    names.push(format!("{remote}{file}: {}: {}", group["description"], test["description"]));
                 }
             }
         }
@@ -49,12 +50,14 @@ fn the_official_suite() {
     };
     let (meant, others): (Vec<String>, Vec<String>) = names.into_iter().partition(meant);
     println!("  by choice: {} (asserted formats, remote schemas); other failures: {others:#?}", meant.len());
-    assert!(others.len() <= 8, "{others:#?}");
+    assert!(others.is_empty(), "{others:#?}");
     let Some((passed, failed, names)) = suite("contracts/json-schema-test-suite/tests/draft2020-12/optional/format", ours) else {
         return;
     };
-    println!("JSON Schema 2020-12, optional formats: {passed} of {} pass; failures: {names:#?}", passed + failed);
-    assert!(failed * 50 < passed, "{names:#?}");
+    // Names of hosts in other scripts are taken as they are: their rules are large, and no answer was seen to need them.
+    let (idn, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| name.starts_with("idn-hostname: "));
+    println!("JSON Schema 2020-12, optional formats: {passed} of {} pass; idn-hostname, by choice: {}; other failures: {others:#?}", passed + failed, idn.len());
+    assert!(others.len() * 50 < passed, "{others:#?}");
 }
 
 #[test]
