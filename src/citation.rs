@@ -117,6 +117,10 @@ impl<'a> Sources<'a> {
                 }
                 None => {
                     for &cited in &mention.sources {
+                        // A list of sources states nothing.
+                        if mention.claim.is_empty() && (1..=self.passages.len()).contains(&cited) {
+                            continue;
+                        }
                         citations.push(self.statement(&answer[mention.claim.clone()], mention.span.clone(), cited));
                     }
                 }

@@ -192,12 +192,13 @@ fn is_quote(inside: &str) -> bool {
         || inside.chars().filter(|letter| letter.is_alphanumeric()).take(QUOTE_LETTERS).count() == QUOTE_LETTERS
 }
 
-/// The statement that ends at `end`: its sentence, not further back than `from`.
+/// The statement that ends at `end`: its sentence on its line, not further back than `from`. Empty where the line begins with the number,
+/// as in a list of sources.
 fn claim_before(text: &str, from: usize, end: usize) -> Range<usize> {
+    let from = text[from..end].rfind('\n').map_or(from, |newline| from + newline + 1);
     let body = text[from..end].trim_end().trim_end_matches(['.', '!', '?', ',', ';']);
-    let start =
-        body.rfind(['\n', '!', '?']).map(|at| at + 1).into_iter().chain(body.rfind(". ").map(|at| at + 2)).max().unwrap_or(0);
-    from + start..from + body.len()
+    let start = body.rfind(['!', '?']).map(|at| at + 1).into_iter().chain(body.rfind(". ").map(|at| at + 2)).max().unwrap_or(0);
+    if body[start..].chars().any(char::is_alphanumeric) { from + start..from + body.len() } else { end..end }
 }
 
 /// The sentence around `span`, with the blank behind it.

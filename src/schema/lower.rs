@@ -507,7 +507,9 @@ impl Lowering<'_> {
             must.push(first.as_str().into());
             self.lose(at, "required", Action::Narrowed);
         }
-        out.insert("properties".into(), lowered.into());
+        if !lowered.is_empty() || self.subset.extras != Extras::Allowed {
+            out.insert("properties".into(), lowered.into());
+        }
         if !must.is_empty() || self.subset.required == Required::All {
             out.insert("required".into(), must.into());
         }

@@ -14,7 +14,7 @@ async fn failure(service: &Service, request: Request<Body>) -> (u16, String, Str
     let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     let (status, answer) = read(response).await;
     let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["error", "metadata", "success"]);
+    assert_eq!(keys, ["success", "error", "metadata"]);
     assert_eq!((&answer["success"], &answer["metadata"]["request_id"]), (&json!(false), &json!(id)));
     assert!(answer["metadata"]["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert_eq!(answer["error"]["details"], json!({"provider": null, "model": null, "retry_after": null}));
@@ -30,7 +30,7 @@ fn expected(status: u16, code: &str, message: &str) -> (u16, String, String) {
 async fn paths_and_methods() {
     let service = Service::new(|_| {});
     let request = |method: Method, path: &str| Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    let paths = "no such path; there are `/`, `/v1/query`, `/v1/search`, `/v1/index`, `/healthz`";
+    let paths = "no such path; there are `/`, `/v1/query`, `/v1/search`, `/v1/index`, `/v1/chat/completions`, `/v1/messages`, `/v1/embeddings`, `/v1/models`, `/openapi.json`, `/healthz`";
     assert_eq!(failure(&service, request(Method::GET, "/v1/nothing")).await, expected(404, "NOT_FOUND", paths));
     let message = "`GET`: not allowed here; use POST";
     assert_eq!(failure(&service, request(Method::GET, "/v1/query")).await, expected(405, "INVALID_REQUEST", message));

@@ -70,7 +70,7 @@ async fn an_unknown_field_is_named_at_every_depth() {
         "rag_config.retrieval_config.k",
         "rag_config.chunking_config.size",
         "mcp_config.url",
-        "structured_output.name",
+        "structured_output.shape",
         "output_config.max_length",
     ];
     for path in paths {
@@ -129,11 +129,6 @@ async fn what_is_not_built_yet_is_refused_by_name() {
     let (mock, service) = service().await;
     let table = [
         (
-            "model_config.response_format",
-            json!("structured"),
-            "`model_config.response_format: structured`: not supported yet; use `text` or `json`",
-        ),
-        (
             "rag_config.vector_store.type",
             json!("pinecone"),
             "`rag_config.vector_store.type: pinecone`: not supported yet; use `faiss`, which means the loaded index, or leave it out",
@@ -162,16 +157,6 @@ async fn what_is_not_built_yet_is_refused_by_name() {
             "mcp_config",
             json!({"servers": ["filesystem"]}),
             "`mcp_config.enabled`: not supported yet; set it to false, or leave `mcp_config` out",
-        ),
-        (
-            "structured_output.enabled",
-            json!(true),
-            "`structured_output.enabled`: not supported yet; set it to false; `model_config.response_format` `json` gives one JSON object without a schema",
-        ),
-        (
-            "structured_output",
-            json!({"schema": {"type": "object"}}),
-            "`structured_output.enabled`: not supported yet; set it to false; `model_config.response_format` `json` gives one JSON object without a schema",
         ),
     ];
     for (path, value, expected) in table {

@@ -141,7 +141,7 @@ async fn citations_are_checked_and_the_policy_decides() {
     assert_eq!(citations[0]["text"], "The largest request body is 6 MiB by default");
     assert_eq!(
         (&citations[0]["document"], &citations[0]["start"], &citations[0]["end"]),
-        (&json!("limits.md"), &json!(28), &json!(72))
+        (&json!("limits.md"), &json!(29), &json!(73))
     );
     assert_eq!((&citations[1]["verified"], &citations[1]["status"]), (&json!(false), &json!("not_found")));
 
