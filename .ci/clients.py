@@ -50,7 +50,7 @@ assert len(chunks) > 4 and chunks[-1].usage.completion_tokens > 0
 assert chunks[-2].choices[0].finish_reason in ("stop", "length")
 passed("openai: chat, streamed", f"{len(chunks)} chunks")
 
-with client.chat.completions.stream(model=MODEL, max_tokens=200, stop=["!", "."], **ask("Say hello.")) as stream:
+with client.chat.completions.stream(model=MODEL, max_tokens=200, stop=["!", ".", ","], **ask("Say hello.")) as stream:
     final = stream.get_final_completion()
 assert final.choices[0].message.content
 passed("openai: the SDK folds the stream")

@@ -99,7 +99,11 @@ fn open(name: Option<&'static str>, mock: &Mock, figures: &mut Figures) -> Resul
         Some(_) => {
             let script = PathBuf::from(std::env::var_os("PORTKEY").context("`PORTKEY` names no file")?);
             let mut command = pinned(&PathBuf::from("node"))?;
-            command.arg(script).arg(format!("--port={port}")).arg("--headless").env("TRUSTED_CUSTOM_HOSTS", "localhost,127.0.0.1");
+            command
+                .arg(script)
+                .arg(format!("--port={port}"))
+                .arg("--headless")
+                .env("TRUSTED_CUSTOM_HOSTS", "localhost,127.0.0.1");
             let headers = format!("x-portkey-provider: openai\r\nx-portkey-custom-host: {upstream}\r\n");
             (command, "/", "mock-1k", headers)
         }
@@ -158,7 +162,17 @@ fn measure(figures: &mut Figures, way: &Way, baseline: &mut Vec<Baseline>, is_di
             let name = format!("{kib} KiB at {rate}/s");
             note(figures, way.peer, &name, load, baseline, is_direct);
         }
-        let load = call.load(32, if slow { 400 } else if way.peer == Some("portkey") { 3_000 } else { 30_000 }, None);
+        let load = call.load(
+            32,
+            if slow {
+                400
+            } else if way.peer == Some("portkey") {
+                3_000
+            } else {
+                30_000
+            },
+            None,
+        );
         figures.add(format!("{kib} KiB, saturated"), load.times.len() as f64 / load.took.as_secs_f64(), "requests/s", way.peer);
         if load.failed > 0 {
             figures.add(format!("{kib} KiB, saturated, failed"), load.failed as f64, "requests", way.peer);
@@ -177,7 +191,14 @@ fn measure(figures: &mut Figures, way: &Way, baseline: &mut Vec<Baseline>, is_di
     Ok(())
 }
 
-fn note(figures: &mut Figures, peer: Option<&'static str>, name: &str, load: Load, baseline: &mut Vec<Baseline>, is_direct: bool) {
+fn note(
+    figures: &mut Figures,
+    peer: Option<&'static str>,
+    name: &str,
+    load: Load,
+    baseline: &mut Vec<Baseline>,
+    is_direct: bool,
+) {
     let (mut times, failed) = (load.times, load.failed);
     times.sort_unstable();
     for percent in [50, 99] {

@@ -72,9 +72,8 @@ impl App {
                 )));
             }
         }
-        let rules = config.capabilities.as_deref().map(|path| {
-            std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))
-        });
+        let rules =
+            config.capabilities.as_deref().map(|path| std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause)));
         let rules = Arc::new(Rules::new(rules.transpose()?.as_deref())?);
         let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
         let providers = names
@@ -158,7 +157,8 @@ impl App {
             return None;
         }
         let ready = |name: &String| self.providers.get(name).is_some_and(|provider| provider.model(None).is_ok());
-        let mut names: Vec<String> = if providers.is_empty() { self.providers.keys().cloned().collect() } else { providers.clone() };
+        let mut names: Vec<String> =
+            if providers.is_empty() { self.providers.keys().cloned().collect() } else { providers.clone() };
         names.retain(ready);
         let today = crate::cost::today();
         let rank = |name: &String| match by {

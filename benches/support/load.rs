@@ -61,7 +61,9 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 fn event(choice: &str) -> String {
-    format!("data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"mock\",\"choices\":[{choice}]}}\n\n")
+    format!(
+        "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"mock\",\"choices\":[{choice}]}}\n\n"
+    )
 }
 
 fn chunk(mut writer: &TcpStream, text: &str) -> std::io::Result<()> {

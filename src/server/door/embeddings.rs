@@ -116,7 +116,8 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
 }
 
 fn reply(vectors: Vec<Vec<f32>>, encoding: Encoding, model: &str, tokens: u64) -> Response {
-    let embedding = |(index, vector): (usize, Vec<f32>)| Embedding { object: "embedding", index, embedding: written(&vector, encoding) };
+    let embedding =
+        |(index, vector): (usize, Vec<f32>)| Embedding { object: "embedding", index, embedding: written(&vector, encoding) };
     let data: Vec<Embedding> = vectors.into_iter().enumerate().map(embedding).collect();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
     json(StatusCode::OK, &json!({"object": "list", "data": data, "model": model, "usage": usage}))
