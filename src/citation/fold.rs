@@ -96,7 +96,7 @@ impl Folded {
                     }
                 }
                 '"' | '\'' | '‘' | '’' | '‚' | '‛' | '“' | '”' | '„' | '‟' | '«' | '»' | '‹' | '›' | '′' | '″' => {
-                    folded.push('\'', at..end)
+                    folded.push('\'', at..end);
                 }
                 letter if letter.is_whitespace() || letter == '|' => {
                     if !folded.text.ends_with(' ') && !folded.text.is_empty() {
@@ -212,22 +212,17 @@ impl Folded {
         if start >= end {
             return None;
         }
-        let (pairs, turned) = self.aligned(wanted, start..end);
+        let pairs = self.aligned(wanted, start..end);
         let (first, last) = (pairs.first()?.1, pairs.last()?.1);
         let covered = (last - first + 1).max(length) as f32;
         let score = pairs.len() as f32 / covered;
         // What changes a number or turns the sentence around is another statement, however alike.
-        let score = if turned(first..last + 1, &pairs) { score.min(RELATED_AT_MOST) } else { score };
+        let score = if self.is_turned(wanted, first..last + 1, &pairs) { score.min(RELATED_AT_MOST) } else { score };
         Some((score, self.original(first..last + 1)))
     }
 
-    /// The longest common run of words in order, within a band: (word of `wanted`, word of `self`). And whether what is not common
-    /// matters.
-    fn aligned<'a>(
-        &'a self,
-        wanted: &'a Self,
-        window: Range<usize>,
-    ) -> (Vec<(usize, usize)>, impl Fn(Range<usize>, &[(usize, usize)]) -> bool + 'a) {
+    /// The longest common run of words in order, within a band: (word of `wanted`, word of `self`).
+    fn aligned(&self, wanted: &Self, window: Range<usize>) -> Vec<(usize, usize)> {
         let (rows, width) = (wanted.words.len(), 4 * BAND + 1);
         // best[row][band]: the longest run of the first `row` words with those up to `row + band - 2 * BAND` of the window.
         let mut best = vec![0u32; (rows + 1) * width];
@@ -272,14 +267,16 @@ impl Folded {
             }
         }
         pairs.reverse();
-        let turned = move |span: Range<usize>, pairs: &[(usize, usize)]| {
-            let matters = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit()) || TURNS.contains(&word);
-            let mut ours = pairs.iter().map(|pair| pair.0).peekable();
-            let lost = (0..rows).any(|number| ours.next_if_eq(&number).is_none() && matters(wanted.word(number)));
-            let mut theirs = pairs.iter().map(|pair| pair.1).peekable();
-            lost || span.into_iter().any(|number| theirs.next_if_eq(&number).is_none() && matters(self.word(number)))
-        };
-        (pairs, turned)
+        pairs
+    }
+
+    /// Whether a word that is not common to both changes a number or turns the sentence around.
+    fn is_turned(&self, wanted: &Self, span: Range<usize>, pairs: &[(usize, usize)]) -> bool {
+        let matters = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit()) || TURNS.contains(&word);
+        let mut ours = pairs.iter().map(|pair| pair.0).peekable();
+        let lost = (0..wanted.words.len()).any(|number| ours.next_if_eq(&number).is_none() && matters(wanted.word(number)));
+        let mut theirs = pairs.iter().map(|pair| pair.1).peekable();
+        lost || span.into_iter().any(|number| theirs.next_if_eq(&number).is_none() && matters(self.word(number)))
     }
 
     /// How many of a statement's words its best stretch of this text holds, 0 to 1, and where that stretch is. A number that is

@@ -25,27 +25,8 @@ const RESERVED: &[&str] = &["model", "contents", "systemInstruction", "system_in
 
 /// What Google's JSON Schema fields understand; other keywords are refused.
 const KEYWORDS: &[&str] = &[
-    "$id",
-    "$defs",
-    "$ref",
-    "$anchor",
-    "type",
-    "format",
-    "title",
-    "description",
-    "enum",
-    "items",
-    "prefixItems",
-    "minItems",
-    "maxItems",
-    "minimum",
-    "maximum",
-    "anyOf",
-    "oneOf",
-    "properties",
-    "additionalProperties",
-    "required",
-    "propertyOrdering",
+    "$id", "$defs", "$ref", "$anchor", "type", "format", "title", "description", "enum", "items", "prefixItems", "minItems",
+    "maxItems", "minimum", "maximum", "anyOf", "oneOf", "properties", "additionalProperties", "required", "propertyOrdering",
 ];
 
 /// Writes the body of one chat turn. Model and streaming are a matter of the path.
@@ -147,9 +128,7 @@ fn narrowed(schema: &Value, left_out: &mut Vec<String>) -> Value {
                 out.insert(name.to_owned(), Value::Object(inner.collect()));
                 continue;
             }
-            ("anyOf" | "oneOf" | "prefixItems", Value::Array(items)) => {
-                items.iter().map(|item| narrowed(item, left_out)).collect()
-            }
+            ("anyOf" | "oneOf" | "prefixItems", Value::Array(items)) => items.iter().map(|item| narrowed(item, left_out)).collect(),
             ("items" | "additionalProperties", value) => narrowed(value, left_out),
             ("const", value) => {
                 out.insert("enum".to_owned(), vec![value.clone()].into());
@@ -345,9 +324,7 @@ impl Decoder {
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
             self.part(part, &mut events);
         }
-        for name in
-            ["groundingMetadata", "citationMetadata", "safetyRatings", "urlContextMetadata", "logprobsResult", "finishMessage"]
-        {
+        for name in ["groundingMetadata", "citationMetadata", "safetyRatings", "urlContextMetadata", "logprobsResult", "finishMessage"] {
             self.state.extra(name, &candidate[name], &mut events);
         }
         self.state.extra("promptFeedback", &chunk["promptFeedback"], &mut events);
@@ -396,11 +373,7 @@ fn finish(reason: &str, message: &str) -> Result<FinishReason> {
         "STOP" => FinishReason::Stop,
         "MAX_TOKENS" => FinishReason::Length,
         "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => FinishReason::ContentFilter,
-        "MALFORMED_FUNCTION_CALL"
-        | "UNEXPECTED_TOOL_CALL"
-        | "TOO_MANY_TOOL_CALLS"
-        | "MALFORMED_RESPONSE"
-        | "MISSING_THOUGHT_SIGNATURE" => {
+        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MALFORMED_RESPONSE" | "MISSING_THOUGHT_SIGNATURE" => {
             let message: String = message.chars().take(200).collect();
             let text = format!("the model wrote what its provider could not read: `{reason}` {message}");
             return Err(Error::new(Code::ModelOutput, text.trim_end()));
