@@ -158,10 +158,10 @@ assert final.content[0].text and final.stop_reason in ("end_turn", "max_tokens")
 passed("anthropic: chat, whole and streamed", final.usage)
 
 tool = {"name": TOOL["name"], "description": TOOL["description"], "input_schema": TOOL["parameters"]}
-answer = claude.messages.create(model=CALLER, max_tokens=100, temperature=0, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven."))
+answer = claude.messages.create(model=CALLER, max_tokens=100, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven."))
 use = next(block for block in answer.content if block.type == "tool_use")
 assert use.name == "set_alarm" and isinstance(use.input["hour"], int) and answer.stop_reason == "tool_use"
-with claude.messages.stream(model=CALLER, max_tokens=100, temperature=0, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven.")) as stream:
+with claude.messages.stream(model=CALLER, max_tokens=100, tools=[tool], tool_choice={"type": "any"}, **ask("Wake me at seven.")) as stream:
     final = stream.get_final_message()
 assert any(block.type == "tool_use" and "hour" in block.input for block in final.content), final
 history = [{"role": "user", "content": "Wake me at seven."}, {"role": "assistant", "content": answer.content},
@@ -170,7 +170,7 @@ assert claude.messages.create(model=CALLER, max_tokens=16, tools=[tool], message
 passed("anthropic: tools, whole, streamed and back", use.input)
 
 schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"], "additionalProperties": False}
-answer = claude.messages.create(model=MODEL, max_tokens=200, temperature=0, output_config={"format": {"type": "json_schema", "schema": schema}},
+answer = claude.messages.create(model=MODEL, max_tokens=200, output_config={"format": {"type": "json_schema", "schema": schema}},
                                 **ask("Ada Lovelace is 36 years old. Give her name and age."))
 assert set(json.loads(answer.content[0].text)) == {"name", "age"}
 passed("anthropic: structured output", answer.content[0].text)
