@@ -149,7 +149,9 @@ impl<'a> Sources<'a> {
                     out.push(self.quote(&text[quote], 0..text.len(), cited, Some(at.to_owned())));
                 }
                 None => {
-                    out.extend(self.check(text).into_iter().map(|citation| Citation { pointer: Some(at.to_owned()), ..citation }));
+                    out.extend(
+                        self.check(text).into_iter().map(|citation| Citation { pointer: Some(at.to_owned()), ..citation }),
+                    );
                 }
             },
             Value::Array(list) => {
