@@ -155,7 +155,7 @@ fn fits(schema: &Value, subset: &Subset, at: &str, problems: &mut Vec<String>) {
             problem(keyword);
         }
     }
-    if map.contains_key("$ref") && map.len() > 1 && at != "" {
+    if map.contains_key("$ref") && map.len() > 1 && !at.is_empty() {
         problem("a reference with neighbours");
     }
     each_child(map, |keyword, child| {
