@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use criterion::Criterion;
 use hnsw_rs::prelude::{DistDot, Hnsw};
-use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Recall, Writer};
 use rayon::prelude::*;
 use support::figures::Figures;
 use support::random::Random;
@@ -105,7 +105,15 @@ fn build(set: &Set<'_>, texts: &[String], figures: &mut Figures) -> Result<Index
 
 fn ours(set: &Set<'_>, index: &Index, questions: &[String], threads: &str, figures: &mut Figures) {
     let search = |vector: &[f32], text: Option<&str>| {
-        let query = Query { vector: Some(vector), text, top_k: K, alpha: 0.5, score_threshold: None, uri_prefix: None };
+        let query = Query {
+            vector: Some(vector),
+            text,
+            top_k: K,
+            alpha: 0.5,
+            score_threshold: None,
+            uri_prefix: None,
+            recall: Recall::Exact,
+        };
         let hits = index.search(&query).unwrap_or_default();
         hits.into_iter().map(|hit| u64::from(hit.chunk)).collect::<Vec<_>>()
     };

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::chat::{ChatEvent, ChatRequest, FinishReason, Message, Sampling, Usage};
 use crate::error::{Code, Error, Result};
 use crate::extractive;
-use crate::index::Query;
+use crate::index::{Query, Recall};
 use crate::passage::Passage;
 use crate::prompt::{self, Format, Turn};
 use crate::provider::{Provider, fold};
@@ -54,6 +54,8 @@ pub struct Retrieval {
     pub score_threshold: Option<f32>,
     /// Only documents whose address starts so.
     pub uri_prefix: Option<String>,
+    /// How much of what is nearest is to be found.
+    pub recall: Recall,
 }
 
 /// A whole answer.
@@ -170,6 +172,7 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
             alpha: retrieval.alpha,
             score_threshold: retrieval.score_threshold,
             uri_prefix: retrieval.uri_prefix.as_deref(),
+            recall: retrieval.recall,
         })?;
         if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
             require_source(app, prefix)?;

@@ -14,6 +14,7 @@ use omni_llm::index::{Index, Writer};
 use tempfile::TempDir;
 
 const SUPERBLOCK: usize = 4096;
+const CHECKSUMS: u32 = 2;
 const BLOCK: usize = 65_536;
 
 #[test]
@@ -167,12 +168,12 @@ fn messages_say_what_is_wrong_and_what_to_do() {
     let mut flipped = bytes.clone();
     flipped[100] ^= 1;
     assert_eq!(text(&flipped), format!("{shown}: damaged in the superblock; copy it again or rebuild it with index-builder"));
-    let vectors = sections(&bytes).into_iter().find(|section| section.kind == 6).unwrap();
+    let blocks = sections(&bytes).into_iter().find(|section| section.kind == 6).unwrap();
     flipped = bytes.clone();
-    flipped[vectors.start + 5] ^= 1;
+    flipped[blocks.start + 5] ^= 1;
     assert_eq!(
         text(&flipped),
-        format!("{shown}: damaged in section `vectors` at block 0; copy it again or rebuild it with index-builder")
+        format!("{shown}: damaged in section `blocks` at block 0; copy it again or rebuild it with index-builder")
     );
     flipped = bytes.clone();
     flipped[70] ^= 1;
@@ -290,7 +291,7 @@ fn mutated_files_do_no_harm() {
         let mut copy = bytes.clone();
         for _ in 0..=random.below(3) {
             // Half of them in the superblock's fields, the others anywhere behind it.
-            let end = if random.below(4) == 0 { 128 + 14 * 24 } else { copy.len() };
+            let end = if random.below(4) == 0 { 128 + 18 * 32 } else { copy.len() };
             let at = random.below(end);
             match random.below(4) {
                 0 => copy[at] ^= 1 << random.below(8),
@@ -352,9 +353,11 @@ struct Section {
 
 fn sections(bytes: &[u8]) -> Vec<Section> {
     let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
-    let entry = |number: usize| 128 + number * 24;
-    (0..14)
-        .map(|number| Section { kind: number as u32, start: u64_at(entry(number) + 8), length: u64_at(entry(number) + 16) })
+    let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let entry = |number: u32| 128 + number as usize * 32;
+    (0..u32_at(12).min(123))
+        .map(entry)
+        .map(|at| Section { kind: u32_at(at), start: u64_at(at + 8), length: u64_at(at + 16) })
         .collect()
 }
 
@@ -362,14 +365,14 @@ fn sections(bytes: &[u8]) -> Vec<Section> {
 fn reseal(bytes: &mut [u8]) {
     let sections = sections(bytes);
     let mut crcs = Vec::new();
-    for section in sections.iter().filter(|section| section.kind != 1) {
+    for section in sections.iter().filter(|section| section.kind != CHECKSUMS) {
         let range = section.start..section.start.saturating_add(section.length);
         for block in bytes.get(range).unwrap_or_default().chunks(BLOCK) {
             crcs.extend_from_slice(&crc32c::crc32c(block).to_le_bytes());
         }
     }
-    let range = sections[1].start..sections[1].start.saturating_add(sections[1].length);
-    if let Some(checksums) = bytes.get_mut(range)
+    if let Some(section) = sections.iter().find(|section| section.kind == CHECKSUMS)
+        && let Some(checksums) = bytes.get_mut(section.start..section.start.saturating_add(section.length))
         && checksums.len() == crcs.len()
     {
         checksums.copy_from_slice(&crcs);

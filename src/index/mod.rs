@@ -2,9 +2,15 @@
 //!
 //! [`Writer`] and [`Index`] share nothing but the layout in `format`; `docs/index-format.md` describes it for others.
 
+mod allowed;
+mod arrange;
+mod cluster;
+mod code;
 mod format;
 mod kernels;
 mod lexical;
+mod plan;
+mod rotation;
 mod search;
 mod terms;
 mod top;
@@ -14,6 +20,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -99,6 +106,33 @@ pub struct Chunk<'a> {
 /// Joins the headings of a chunk.
 pub const HEADING_SEPARATOR: &str = " > ";
 
+/// How much of the nearest is to be found: a search that may miss a little is many times faster where the index is large.
+/// Where it is small, every search is exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recall {
+    /// About 95 of 100.
+    Fast,
+    /// About 99 of 100.
+    #[default]
+    Balanced,
+    /// All of them: every vector is scored.
+    Exact,
+}
+
+impl FromStr for Recall {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "fast" => Ok(Self::Fast),
+            "balanced" => Ok(Self::Balanced),
+            "exact" => Ok(Self::Exact),
+            _ => Err(Error::bad_request(format!("`recall`: `{name}`; use `fast`, `balanced` or `exact`"))),
+        }
+    }
+}
+
 /// What to search for.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
@@ -114,6 +148,8 @@ pub struct Query<'a> {
     pub score_threshold: Option<f32>,
     /// Only documents whose `uri` starts so.
     pub uri_prefix: Option<&'a str>,
+    /// How much of what is nearest to `vector` is to be found.
+    pub recall: Recall,
 }
 
 /// A chunk that was found.

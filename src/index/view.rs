@@ -24,6 +24,7 @@ pub(super) struct View {
     path: PathBuf,
     map: Mmap,
     superblock: Superblock,
+    extents: [Extent; Section::ALL.len()],
     first_block: [u64; Section::ALL.len()],
     /// One bit a block: set once its checksum was right. Relaxed, because a bit publishes nothing but itself.
     checked: Box<[AtomicU64]>,
@@ -45,12 +46,13 @@ impl View {
         let view = Self {
             path: path.to_owned(),
             map,
+            extents: Section::ALL.map(|section| superblock.extent(section)),
             first_block: Section::ALL.map(|section| superblock.first_block(section)),
             checked: (0..superblock.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             superblock,
         };
         if crc32c::crc32c(view.raw(Section::Checksums)) != view.superblock.checksums_crc {
-            return Err(view.damaged(Section::Checksums, 0));
+            return Err(view.damaged(Section::Checksums.name(), 0));
         }
         Ok(view)
     }
@@ -86,30 +88,33 @@ impl View {
 
     /// A whole section, checked.
     pub(super) fn section(&self, section: Section) -> Result<&[u8]> {
-        self.bytes(section, 0, self.superblock.extent(section).length)
+        self.bytes(section, 0, self.extents[section as usize].length)
     }
 
     /// The checksums of `section` are right and still its content makes no sense.
     pub(super) fn inconsistent(&self, section: Section) -> Error {
-        let what = format!("inconsistent in section `{}`; copy it again or rebuild it with index-builder", section.name());
-        Error::corrupt(&self.path, what)
+        self.inconsistent_in(section.name())
     }
 
     /// Reads everything: each block against its checksum, the padding, the digest.
     pub(super) fn verify(&self) -> Result<()> {
         let mut end = SUPERBLOCK;
-        for section in Section::ALL {
-            let Extent { offset, length } = self.superblock.extent(section);
+        for (number, entry) in self.superblock.table.iter().enumerate() {
+            let Extent { offset, length } = entry.extent;
+            let name = || entry.section().map_or_else(|| entry.kind.to_string(), |section| section.name().to_owned());
             let padding = &self.map[end..offset as usize];
             if padding.iter().any(|&byte| byte != 0) {
-                return Err(self.inconsistent(section));
+                return Err(self.inconsistent_in(&name()));
             }
-            end = (offset + length) as usize;
-            if section == Section::Checksums {
+            end = entry.extent.end() as usize;
+            if !entry.is_checked() {
                 continue;
             }
+            let first = self.superblock.blocks_before(number);
             for block in 0..length.div_ceil(BLOCK) {
-                self.compare(section, block)?;
+                if !self.is_sound(entry.extent, block, first + block) {
+                    return Err(self.damaged(&name(), block));
+                }
             }
         }
         let start = &self.map[..SUPERBLOCK];
@@ -127,8 +132,12 @@ impl View {
         Ok(())
     }
 
+    fn inconsistent_in(&self, name: &str) -> Error {
+        Error::corrupt(&self.path, format!("inconsistent in section `{name}`; copy it again or rebuild it with index-builder"))
+    }
+
     fn raw(&self, section: Section) -> &[u8] {
-        let extent = self.superblock.extent(section);
+        let extent = self.extents[section as usize];
         self.map.get(extent.offset as usize..extent.end() as usize).unwrap_or_default()
     }
 
@@ -141,25 +150,22 @@ impl View {
         if word.load(Ordering::Relaxed) & bit != 0 {
             return Ok(());
         }
-        self.compare(section, block)?;
+        if !self.is_sound(self.extents[section as usize], block, number) {
+            return Err(self.damaged(section.name(), block));
+        }
         word.fetch_or(bit, Ordering::Relaxed);
         Ok(())
     }
 
-    fn compare(&self, section: Section, block: u64) -> Result<()> {
-        let whole = self.raw(section);
-        let start = (block * BLOCK) as usize;
-        let end = (start + BLOCK as usize).min(whole.len());
-        let number = self.first_block[section as usize] + block;
+    /// Whether a block is what its checksum, the one with this number, says.
+    fn is_sound(&self, extent: Extent, block: u64, number: u64) -> bool {
+        let start = extent.offset + block * BLOCK;
+        let end = (start + BLOCK).min(extent.end());
         let expected = u32_at(self.raw(Section::Checksums), number as usize * 4);
-        match whole.get(start..end) {
-            Some(bytes) if crc32c::crc32c(bytes) == expected => Ok(()),
-            _ => Err(self.damaged(section, block)),
-        }
+        self.map.get(start as usize..end as usize).is_some_and(|bytes| crc32c::crc32c(bytes) == expected)
     }
 
-    fn damaged(&self, section: Section, block: u64) -> Error {
-        let name = section.name();
+    fn damaged(&self, name: &str, block: u64) -> Error {
         let what = format!("damaged in section `{name}` at block {block}; copy it again or rebuild it with index-builder");
         Error::corrupt(&self.path, what)
     }

@@ -12,7 +12,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::format::{BLOCK, Extent, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
+use super::arrange::Rows;
+use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
 use super::lexical::Postings;
 use super::vectors::quantise;
 use super::{Chunk, Document, Manifest};
@@ -28,6 +29,7 @@ pub struct Writer {
     titles: Vec<String>,
     /// Sections that grow by pushing, by their number.
     sections: [Vec<u8>; Section::ALL.len()],
+    rows: Rows,
     headings: HashMap<String, (u32, u32)>,
     chunks: u32,
 }
@@ -37,7 +39,8 @@ impl Writer {
     pub fn new(manifest: Manifest) -> Self {
         let postings = Postings::new(manifest.lexical);
         let sections = Section::ALL.map(|_| Vec::new());
-        Self { manifest, postings, titles: Vec::new(), sections, headings: HashMap::new(), chunks: 0 }
+        let rows = Rows::new(manifest.dimensions);
+        Self { manifest, postings, titles: Vec::new(), sections, rows, headings: HashMap::new(), chunks: 0 }
     }
 
     /// Adds a document and says its number.
@@ -94,9 +97,7 @@ impl Writer {
             record.extend_from_slice(&value.to_le_bytes());
         }
         self.section(Section::Texts).extend_from_slice(chunk.text.as_bytes());
-        let quantised = quantise(vector);
-        self.section(Section::Vectors).extend(quantised.row.iter().map(|value| value.cast_unsigned()));
-        self.section(Section::Scales).extend_from_slice(&quantised.scale.to_le_bytes());
+        self.rows.push(&quantise(vector));
         self.chunks = next;
         Ok(number)
     }
@@ -115,6 +116,12 @@ impl Writer {
         let mut sections = self.sections;
         sections[Section::Manifest as usize] =
             serde_json::to_vec(&self.manifest).map_err(|cause| Error::internal("manifest: not valid JSON").caused_by(cause))?;
+        let arranged = self.rows.arrange();
+        sections[Section::Plan as usize] = arranged.plan;
+        sections[Section::Centroids as usize] = arranged.centroids;
+        sections[Section::Clusters as usize] = arranged.clusters;
+        sections[Section::Blocks as usize] = arranged.blocks;
+        sections[Section::Places as usize] = arranged.places;
         sections[Section::Lexicon as usize] = words.lexicon;
         sections[Section::Terms as usize] = words.terms;
         sections[Section::Postings as usize] = words.postings;
@@ -122,15 +129,13 @@ impl Writer {
         let checksums = checksums(&sections);
 
         let mut superblock = Superblock {
-            file_length: 0,
             chunks: self.chunks,
             documents: self.titles.len() as u32,
             terms: words.term_count,
             dimensions: self.manifest.dimensions as u32,
             total_length: words.total_length,
-            digest: [0; 32],
             checksums_crc: crc32c::crc32c(&checksums),
-            sections: [Extent::default(); Section::ALL.len()],
+            ..Superblock::default()
         };
         sections[Section::Checksums as usize] = checksums;
         superblock.place(Section::ALL.map(|section| sections[section as usize].len() as u64));
@@ -175,14 +180,14 @@ fn write(file: &mut File, mut superblock: Superblock, sections: &[Vec<u8>]) -> s
     let mut hash = Sha256::new().chain_update(without_digest(&superblock.encode()));
     let mut end = SUPERBLOCK as u64;
     file.seek(SeekFrom::Start(end))?;
-    for section in Section::ALL {
-        let extent = superblock.extent(section);
-        let padding = vec![0; (extent.offset - end) as usize];
-        for bytes in [&padding, &sections[section as usize]] {
+    for entry in &superblock.table {
+        let padding = vec![0; (entry.extent.offset - end) as usize];
+        let content = entry.section().map(|section| sections[section as usize].as_slice()).unwrap_or_default();
+        for bytes in [padding.as_slice(), content] {
             file.write_all(bytes)?;
             hash.update(bytes);
         }
-        end = extent.end();
+        end = entry.extent.end();
     }
     superblock.digest.copy_from_slice(&hash.finalize());
     file.seek(SeekFrom::Start(0))?;
