@@ -23,6 +23,14 @@ impl Allowed {
         }
     }
 
+    /// Whether a chunk may be scored, whose number takes a moment to find.
+    pub(super) fn permits(&self, chunk: impl FnOnce() -> u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(bits) => bits.contains(chunk()),
+        }
+    }
+
     /// How many of `chunks` chunks may be scored.
     pub(super) fn count(&self, chunks: u32) -> usize {
         match self {

@@ -1,9 +1,18 @@
 //! Lays the vectors of a new index out: collected in the order of the chunks, written cluster by cluster.
 
-use super::cluster::{self, Layout};
+use rayon::prelude::*;
+
+use super::cluster::{self, GROUP, Layout};
+use super::code;
 use super::format::ROW_ALIGNMENT;
+use super::kernels::Kernel;
+use super::kmeans::{self, Clusters, Table};
 use super::plan::Plan;
+use super::rotation::Rotation;
 use super::vectors::Quantised;
+
+/// Up to so many vectors are scored one and all, which takes less than half a millisecond and misses nothing.
+pub(super) const EXACT_UP_TO: usize = 20_000;
 
 /// The vectors of an index that is being built, in the order of their chunks.
 pub(super) struct Rows {
@@ -13,8 +22,9 @@ pub(super) struct Rows {
 }
 
 /// The sections that hold vectors.
+#[derive(Default)]
 pub(super) struct Arranged {
-    pub(super) plan: Vec<u8>,
+    pub(super) plan: Plan,
     pub(super) centroids: Vec<u8>,
     pub(super) clusters: Vec<u8>,
     pub(super) blocks: Vec<u8>,
@@ -33,36 +43,74 @@ impl Rows {
         self.scales.push(vector.scale);
     }
 
-    /// Lays them out.
-    pub(super) fn arrange(self) -> Arranged {
-        let all: Vec<u32> = (0..self.scales.len() as u32).collect();
-        let clusters = if all.is_empty() { Vec::new() } else { vec![all] };
-        let plan = Plan { clusters: clusters.len() as u32, coded: false, ..Plan::default() };
-        self.lay_out(plan, &clusters)
+    /// Lays them out: as they came if there are at most `exact_up_to`, else in clusters, with codes.
+    pub(super) fn arrange(self, exact_up_to: usize, kernel: Kernel) -> Arranged {
+        let rows = self.scales.len();
+        if rows <= exact_up_to {
+            let all: Vec<u32> = (0..rows as u32).collect();
+            let clusters = Clusters { members: if all.is_empty() { Vec::new() } else { vec![all] }, ..Clusters::default() };
+            return self.lay_out(&clusters, false);
+        }
+        let clusters = kmeans::divide(self.table(), cluster_count(rows), kernel);
+        self.lay_out(&clusters, true)
     }
 
-    fn lay_out(&self, plan: Plan, members: &[Vec<u32>]) -> Arranged {
-        let layout = Layout { stride: self.stride, coded: plan.coded };
-        let mut places = vec![0; self.scales.len() * 4];
-        let (mut clusters, mut blocks, mut first) = (Vec::new(), Vec::new(), 0);
-        for members in members {
-            push_record(&mut clusters, blocks.len(), first);
-            let heads: Vec<(u32, f32)> = members.iter().map(|&chunk| (chunk, self.scales[chunk as usize])).collect();
-            cluster::push_heads(&mut blocks, &heads);
-            for (place, &chunk) in (first..).zip(members) {
-                let chunk = chunk as usize;
-                blocks.extend_from_slice(&self.values[chunk * layout.stride..(chunk + 1) * layout.stride]);
-                places[chunk * 4..chunk * 4 + 4].copy_from_slice(&place.to_le_bytes());
+    fn table(&self) -> Table<'_> {
+        Table { stride: self.stride, values: &self.values, scales: &self.scales }
+    }
+
+    fn lay_out(&self, clusters: &Clusters, coded: bool) -> Arranged {
+        let layout = Layout { stride: self.stride, coded };
+        let rotation = Rotation::new(self.stride);
+        let block = |number: usize| {
+            let members = &clusters.members[number];
+            let mut block = Vec::with_capacity(layout.cluster_bytes(members.len()));
+            if coded {
+                self.push_codes(&mut block, clusters, number, &rotation);
             }
+            let heads: Vec<(u32, f32)> = members.iter().map(|&chunk| (chunk, self.scales[chunk as usize])).collect();
+            cluster::push_heads(&mut block, &heads);
+            members.iter().for_each(|&chunk| block.extend_from_slice(self.table().row(chunk)));
+            block
+        };
+        let blocks: Vec<Vec<u8>> = (0..clusters.members.len()).into_par_iter().map(block).collect();
+
+        let mut places = vec![0; self.scales.len() * 4];
+        let (mut directory, mut offset, mut first) = (Vec::new(), 0, 0);
+        for (members, block) in clusters.members.iter().zip(&blocks) {
+            cluster::push_record(&mut directory, offset, first);
+            for (place, &chunk) in (first..).zip(members) {
+                places[chunk as usize * 4..chunk as usize * 4 + 4].copy_from_slice(&place.to_le_bytes());
+            }
+            offset += block.len() as u64;
             first += members.len() as u32;
         }
-        push_record(&mut clusters, blocks.len(), first);
-        Arranged { plan: plan.encode(), centroids: Vec::new(), clusters, blocks, places }
+        cluster::push_record(&mut directory, offset, first);
+
+        let mut centroids = clusters.values.clone();
+        clusters.scales.iter().chain(&clusters.lengths).for_each(|value| centroids.extend_from_slice(&value.to_le_bytes()));
+        let plan = Plan { clusters: clusters.members.len() as u32, coded, ..Plan::default() };
+        Arranged { plan, centroids, clusters: directory, blocks: blocks.concat(), places }
+    }
+
+    fn push_codes(&self, block: &mut Vec<u8>, clusters: &Clusters, number: usize, rotation: &Rotation) {
+        let rotated = |row: &[u8], scale: f32| {
+            let mut vector: Vec<f32> = row.iter().map(|&value| f32::from(value.cast_signed()) * scale).collect();
+            rotation.apply(&mut vector);
+            vector
+        };
+        let row = &clusters.values[number * self.stride..(number + 1) * self.stride];
+        let middle = rotated(row, clusters.scales[number] * clusters.lengths[number]);
+        for group in clusters.members[number].chunks(GROUP) {
+            let vectors: Vec<Vec<f32>> =
+                group.iter().map(|&chunk| rotated(self.table().row(chunk), self.scales[chunk as usize])).collect();
+            let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+            code::push_group(block, &vectors, &middle);
+        }
     }
 }
 
-fn push_record(clusters: &mut Vec<u8>, offset: usize, first: u32) {
-    clusters.extend_from_slice(&(offset as u64).to_le_bytes());
-    clusters.extend_from_slice(&first.to_le_bytes());
-    clusters.extend_from_slice(&[0; 4]);
+/// Twice the root: comparing all middles then costs about as much as probing a few dozen clusters.
+fn cluster_count(rows: usize) -> usize {
+    (2.0 * (rows as f64).sqrt()) as usize
 }

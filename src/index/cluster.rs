@@ -126,6 +126,13 @@ impl Heads<'_> {
     }
 }
 
+/// Appends where a cluster begins, or, after the last, where everything ends.
+pub(super) fn push_record(out: &mut Vec<u8>, offset: u64, first: u32) {
+    out.extend_from_slice(&offset.to_le_bytes());
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+}
+
 /// Appends chunk numbers and scales in the layout that [`Heads`] reads.
 pub(super) fn push_heads(out: &mut Vec<u8>, vectors: &[(u32, f32)]) {
     for group in vectors.chunks(GROUP) {

@@ -61,7 +61,7 @@ impl Steps {
     /// The factor of a vector: an estimate is `(sum << shift) * factor / 2^15`.
     fn factor(self, s: f32) -> i16 {
         let factor = s * self.step() / (self.width as f32).sqrt() * UNIT * 32_768.0 / (1 << self.shift) as f32;
-        factor.round_ties_even().clamp(0.0, f32::from(i16::MAX)) as i16
+        round(factor.clamp(0.0, f32::from(i16::MAX))) as i16
     }
 }
 
@@ -81,10 +81,11 @@ impl Table {
         let mut sums = vec![0; query.len() / 4 * TABLE];
         let (quarters, _) = query.as_chunks::<4>();
         for (quarter, sums) in quarters.iter().zip(sums.as_chunks_mut::<TABLE>().0) {
-            let whole = quarter.map(|value| (value / step).round_ties_even().clamp(-most, most) as i16);
-            for (signs, sum) in (0_u8..).zip(sums.iter_mut()) {
-                let signed = (0..4).map(|bit| if signs >> bit & 1 != 0 { whole[bit] } else { -whole[bit] });
-                *sum = (signed.sum::<i16>() + 4 * steps.most as i16) as u8;
+            let [a, b, c, d] = quarter.map(|value| round((value / step).clamp(-most, most)) as i16);
+            let middle = 4 * steps.most as i16;
+            let (low, high) = ([-a - b, a - b, b - a, a + b], [-c - d, c - d, d - c, c + d]);
+            for (signs, sum) in sums.iter_mut().enumerate() {
+                *sum = (low[signs % 4] + high[signs / 4] + middle) as u8;
             }
         }
         Self { steps, sums }
@@ -94,7 +95,14 @@ impl Table {
 /// In units of an estimate.
 pub(super) fn units(value: f32) -> i16 {
     // A float that does not fit is cut, and NaN is 0.
-    (value * UNIT).round_ties_even() as i16
+    round(value.clamp(-4.0, 4.0) * UNIT) as i16
+}
+
+/// The nearest whole number, ties to even, of a value below 2^22: what is left where the last bit that fits is a one. The
+/// standard library's is a call on a CPU of the base line.
+pub(super) fn round(value: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (value + SHIFT) - SHIFT
 }
 
 /// Appends the codes and factors of a group of up to [`GROUP`] rotated unit vectors around their rotated middle.

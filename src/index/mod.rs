@@ -6,14 +6,18 @@ mod allowed;
 mod arrange;
 mod cluster;
 mod code;
+mod fault;
 mod format;
 mod kernels;
+mod kmeans;
 mod lexical;
 mod plan;
+mod probe;
 mod rotation;
 mod search;
 mod terms;
 mod top;
+mod tune;
 mod vectors;
 mod view;
 mod writer;
@@ -21,12 +25,14 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, Section, u32_at, u64_at};
 use self::kernels::Kernel;
+use self::rotation::Rotation;
 use self::view::View;
 pub use self::writer::Writer;
 use crate::error::{Code, Error, Result};
@@ -169,6 +175,7 @@ pub struct Hit {
 pub struct Index {
     view: View,
     kernel: Kernel,
+    rotation: Rotation,
     manifest: Manifest,
     digest: String,
 }
@@ -188,7 +195,8 @@ impl Index {
             return Err(view.inconsistent(Section::Manifest));
         }
         let digest = writer::hex(&view.superblock().digest);
-        Ok(Self { view, kernel, manifest, digest })
+        let rotation = Rotation::new(view.superblock().stride());
+        Ok(Self { view, kernel, rotation, manifest, digest })
     }
 
     /// Refuses vectors of another model.
@@ -247,6 +255,7 @@ impl Index {
     /// # Errors
     /// There is no such document, or the file is damaged there.
     pub fn document(&self, number: u32) -> Result<Document> {
+        self.view.require_whole()?;
         let record = self.record(Section::Documents, DOCUMENT_RECORD, 2 * DOCUMENT_RECORD, number, self.document_count())?;
         let (start, end) = (u64_at(record, 0), u64_at(record, 24));
         let length = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
@@ -259,6 +268,7 @@ impl Index {
     /// # Errors
     /// There is no such chunk, or the file is damaged there.
     pub fn chunk(&self, number: u32) -> Result<Chunk<'_>> {
+        self.view.require_whole()?;
         let record = self.record(Section::Chunks, CHUNK_RECORD, CHUNK_RECORD, number, self.len())?;
         let document = u32_at(record, 28);
         if document as usize >= self.document_count() {
@@ -294,7 +304,20 @@ impl Index {
     /// # Errors
     /// The query contradicts itself, its vector has another length, or the file is damaged where it was touched.
     pub fn search(&self, query: &Query<'_>) -> Result<Vec<Hit>> {
-        search::search(&self.view, self.kernel, self.manifest.lexical, query)
+        self.view.require_whole()?;
+        let hits = search::search(&self.view, self.kernel, &self.rotation, self.manifest.lexical, query)?;
+        self.view.require_whole()?;
+        Ok(hits)
+    }
+
+    /// Reads ahead what searches touch first, the nearest to every search foremost: until `budget_bytes` are read, or the
+    /// deadline passes. Says how many bytes were read. Meant for the time before the first question, as Lambda grants it.
+    ///
+    /// # Errors
+    /// The file is damaged in what was read.
+    pub fn warm(&self, budget_bytes: u64, deadline: Instant) -> Result<u64> {
+        self.view.require_whole()?;
+        self.view.warm(budget_bytes, deadline)
     }
 
     /// Reads the whole file and checks every byte.
@@ -302,6 +325,7 @@ impl Index {
     /// # Errors
     /// The first section that is damaged.
     pub fn verify(&self) -> Result<()> {
+        self.view.require_whole()?;
         self.view.verify()
     }
 

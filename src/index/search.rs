@@ -8,6 +8,7 @@
 use super::allowed::{Allowed, Bits};
 use super::format::{DOCUMENT_RECORD, Section, u32_at, u64_at};
 use super::kernels::Kernel;
+use super::rotation::Rotation;
 use super::top::{Scored, Top};
 use super::vectors::{Quantised, Vectors, quantise};
 use super::view::View;
@@ -21,13 +22,13 @@ const CANDIDATES: usize = 100;
 const CANDIDATES_PER_HIT: usize = 10;
 
 /// The best chunks, best first.
-pub(super) fn search(view: &View, kernel: Kernel, lexical: Lexical, query: &Query<'_>) -> Result<Vec<Hit>> {
+pub(super) fn search(view: &View, kernel: Kernel, rotation: &Rotation, lexical: Lexical, query: &Query<'_>) -> Result<Vec<Hit>> {
     check(view, query)?;
     let allowed = match query.uri_prefix {
         Some(prefix) => Allowed::Only(chunks_of(view, prefix)?),
         None => Allowed::All,
     };
-    let vectors = Vectors::of(view, kernel)?;
+    let vectors = Vectors::of(view, kernel, rotation)?;
     let vector = query.vector.map(quantise);
     let words = query.text.map(|text| lexical::scores(view, lexical, text)).transpose()?.map(Option::unwrap_or_default);
     let mut hits = match (&vector, &words) {

@@ -9,10 +9,13 @@ use rayon::prelude::*;
 
 use super::Recall;
 use super::allowed::Allowed;
-use super::cluster::{Cluster, Layout};
+use super::cluster::{Cluster, Heads, Layout};
+use super::code::round;
 use super::format::{ROW_ALIGNMENT, Section, u32_at};
 use super::kernels::Kernel;
-use super::plan::Plan;
+use super::plan::{Plan, Setting};
+use super::probe::Probe;
+use super::rotation::Rotation;
 use super::top::{Scored, Top};
 use super::view::View;
 use crate::error::Result;
@@ -40,7 +43,7 @@ pub(super) fn quantise(vector: &[f32]) -> Quantised {
     let max = vector.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
     let mut row: Vec<i8> = Vec::with_capacity(vector.len().next_multiple_of(ROW_ALIGNMENT));
     // Dividing first keeps the tiniest vectors (subnormal `max`) finite.
-    row.extend(vector.iter().map(|value| if max > 0.0 { (value / max * 127.0).round_ties_even() as i8 } else { 0 }));
+    row.extend(vector.iter().map(|value| if max > 0.0 { round(value / max * 127.0) as i8 } else { 0 }));
     row.resize(vector.len().next_multiple_of(ROW_ALIGNMENT), 0);
     let square: u64 = row.iter().map(|&value| u64::from(value.unsigned_abs()).pow(2)).sum();
     let scale = if square > 0 { 1.0 / (square as f64).sqrt() } else { 0.0 };
@@ -50,31 +53,68 @@ pub(super) fn quantise(vector: &[f32]) -> Quantised {
 /// The vectors of a file.
 #[derive(Clone, Copy)]
 pub(super) struct Vectors<'a> {
-    view: &'a View,
-    kernel: Kernel,
-    plan: Plan,
-    layout: Layout,
+    pub(super) view: &'a View,
+    pub(super) kernel: Kernel,
+    pub(super) plan: Plan,
+    pub(super) layout: Layout,
+    pub(super) rotation: &'a Rotation,
     directory: &'a [u8],
 }
 
 impl<'a> Vectors<'a> {
     /// Reads how they are searched.
-    pub(super) fn of(view: &'a View, kernel: Kernel) -> Result<Self> {
+    pub(super) fn of(view: &'a View, kernel: Kernel, rotation: &'a Rotation) -> Result<Self> {
         let plan = Plan::of(view)?;
         let layout = Layout { stride: view.superblock().stride(), coded: plan.coded };
         let directory = view.section(Section::Clusters)?;
-        Ok(Self { view, kernel, plan, layout, directory })
+        Ok(Self { view, kernel, plan, layout, rotation, directory })
     }
 
     /// The best `limit` of the `allowed` chunks, best first; all of them where there are fewer.
     ///
     /// What is not allowed is neither scored nor counted.
-    pub(super) fn nearest(&self, query: &Quantised, allowed: &Allowed, limit: usize, _recall: Recall) -> Result<Vec<Scored>> {
+    pub(super) fn nearest(&self, query: &Quantised, allowed: &Allowed, limit: usize, recall: Recall) -> Result<Vec<Scored>> {
         let matching = allowed.count(self.view.superblock().chunks);
         if matching.min(limit) == 0 {
             return Ok(Vec::new());
         }
+        let setting = match recall {
+            Recall::Fast => self.plan.fast,
+            Recall::Balanced => self.plan.balanced,
+            Recall::Exact => Setting::default(),
+        };
+        let setting = if let (Ok(p), Ok(m)) = (std::env::var("XP"), std::env::var("XM")) { Setting { probes: p.parse().unwrap(), margin: m.parse().unwrap(), recall: 0.0 } } else { setting };
+        if setting.probes > 0
+            && self.plan.coded
+            && let Some(found) = self.probe(query, allowed, limit, setting)?
+        {
+            return Ok(found);
+        }
         Ok(self.scan(query, allowed, matching, limit)?.into_sorted())
+    }
+
+    /// The best `limit` of the nearest clusters; none if there are fewer there and more elsewhere.
+    pub(super) fn probe(
+        &self,
+        query: &Quantised,
+        allowed: &Allowed,
+        limit: usize,
+        setting: Setting,
+    ) -> Result<Option<Vec<Scored>>> {
+        Probe::new(self, query).nearest(allowed, limit, setting)
+    }
+
+    /// The best `limit` of all, found without help from other threads.
+    pub(super) fn scan_alone(&self, query: &Quantised, limit: usize) -> Result<Vec<Scored>> {
+        let one = |top, number| self.scan_cluster(query, &Allowed::All, number, top);
+        (0..self.plan.clusters).try_fold(Top::new(limit), one).map(Top::into_sorted)
+    }
+
+    /// The vector of a chunk.
+    pub(super) fn vector(&self, chunk: u32) -> Result<Quantised> {
+        let (cluster, heads, row) = self.find(chunk)?;
+        let values = cluster.rows(self.view, row, 1)?;
+        Ok(Quantised { row: bytemuck::cast_slice(values).to_vec(), scale: heads.scale(row) })
     }
 
     /// The cosines of `chunks`, in their order.
@@ -124,23 +164,29 @@ impl<'a> Vectors<'a> {
     }
 
     fn cosine(&self, query: &Quantised, chunk: u32) -> Result<f32> {
+        let (cluster, heads, row) = self.find(chunk)?;
+        let mut dot = [0];
+        self.kernel.dots(&query.row, cluster.rows(self.view, row, 1)?, &mut dot);
+        Ok(score(dot[0], heads.scale(row), query))
+    }
+
+    /// Where the vector of a chunk lies.
+    fn find(&self, chunk: u32) -> Result<(Cluster, Heads<'a>, u32)> {
         let place = u32_at(self.view.bytes(Section::Places, u64::from(chunk) * 4, 4)?, 0);
         let cluster = Cluster::holding(self.view, self.directory, self.layout, place)?;
         let (row, heads) = (place - cluster.first, cluster.heads(self.view)?);
         if heads.chunk(row) != chunk {
             return Err(self.view.inconsistent(Section::Places));
         }
-        let mut dot = [0];
-        self.kernel.dots(&query.row, cluster.rows(self.view, row, 1)?, &mut dot);
-        Ok(score(dot[0], heads.scale(row), query))
+        Ok((cluster, heads, row))
     }
 
-    fn cluster(&self, number: u32) -> Result<Cluster> {
+    pub(super) fn cluster(&self, number: u32) -> Result<Cluster> {
         Cluster::of(self.view, self.directory, self.layout, number)
     }
 }
 
-fn score(dot: i32, scale: f32, query: &Quantised) -> f32 {
+pub(super) fn score(dot: i32, scale: f32, query: &Quantised) -> f32 {
     let score = dot as f32 * scale * query.scale;
     // A forged scale must not bring a NaN into the order.
     if score.is_finite() { score.clamp(-1.0, 1.0) } else { 0.0 }

@@ -12,7 +12,7 @@ use std::arch::x86_64::{
     _mm256_sign_epi8, _mm256_sll_epi16, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi16,
 };
 
-use super::{FACTORS, LANE, Scan};
+use super::{FACTORS, LANE, Scan, prefetch};
 use crate::index::cluster::GROUP;
 
 /// Bytes of a register.
@@ -61,7 +61,8 @@ pub(super) fn scan(scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]
     let excess = _mm256_set1_epi16(scan.excess);
     let shift = _mm_cvtsi32_si128(scan.shift as i32);
     let (base, bar) = (_mm256_set1_epi16(scan.base), _mm256_set1_epi16(scan.bar));
-    for ((group, estimates), reached) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached) {
+    for (number, ((group, estimates), reached)) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached).enumerate() {
+        prefetch(scan.ahead(groups, number));
         let (codes, factors) = group.split_at(width);
         let (codes, _) = codes.as_chunks::<HALF>();
         let (codes, _) = codes.as_chunks::<2>();

@@ -11,7 +11,7 @@ use std::arch::x86_64::{
     _mm512_sub_epi16, _mm512_sub_epi32, _mm512_xor_si512,
 };
 
-use super::{FACTORS, LANE, Scan};
+use super::{FACTORS, LANE, Scan, prefetch};
 use crate::index::cluster::GROUP;
 
 /// Dot products of `query` with every row.
@@ -43,7 +43,8 @@ pub(super) fn scan(scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]
     let excess = _mm512_set1_epi16(scan.excess);
     let shift = _mm_cvtsi32_si128(scan.shift as i32);
     let (base, bar) = (_mm512_set1_epi16(scan.base), _mm512_set1_epi16(scan.bar));
-    for ((group, estimates), reached) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached) {
+    for (number, ((group, estimates), reached)) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached).enumerate() {
+        prefetch(scan.ahead(groups, number));
         let (codes, factors) = group.split_at(width);
         let (codes, _) = codes.as_chunks::<LANE>();
         let (codes, _) = codes.as_chunks::<2>();

@@ -23,6 +23,10 @@ const LANE: usize = super::format::ROW_ALIGNMENT;
 /// Bytes of the factors that follow the codes of a group.
 const FACTORS: usize = GROUP * 4;
 
+/// Groups that are asked for before they are needed: clusters lie apart, where no hardware looks ahead.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 3;
+
 /// What a scan over codes needs of the query and the cluster; see `code.rs` for what it means.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scan<'a> {
@@ -36,6 +40,19 @@ pub(super) struct Scan<'a> {
     pub(super) base: i16,
     /// Estimates from here on are reported.
     pub(super) bar: i16,
+    /// The groups that are scanned next.
+    pub(super) next: &'a [u8],
+}
+
+impl<'a> Scan<'a> {
+    /// The group that is scanned [`AHEAD`] groups after that with this number; where there is none, nothing.
+    #[cfg(target_arch = "x86_64")]
+    fn ahead(&self, groups: &'a [u8], number: usize) -> &'a [u8] {
+        let bytes = self.sums.len() + FACTORS;
+        let start = (number + AHEAD) * bytes;
+        let (groups, start) = if start < groups.len() { (groups, start) } else { (self.next, start - groups.len()) };
+        groups.get(start..start + bytes).unwrap_or_default()
+    }
 }
 
 /// An instruction set that this CPU has. Only [`Self::available`] makes one, so that owning it is the proof.
@@ -156,16 +173,21 @@ impl Kernel {
     }
 
     /// Asks the CPU to fetch a row that is needed soon.
-    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a hint with an address"))]
     pub(super) fn prefetch(self, row: &[u8]) {
-        #[cfg(target_arch = "x86_64")]
-        for line in row.chunks(LANE) {
-            // SAFETY: a hint reads nothing; SSE is part of every x86-64.
-            unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = row;
+        prefetch(row);
     }
+}
+
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a hint with an address"))]
+#[inline]
+fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(LANE) {
+        // SAFETY: a hint reads nothing; SSE is part of every x86-64.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }
 
 #[cfg(test)]
@@ -209,7 +231,7 @@ mod tests {
             let mut random = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; state };
             let steps = Steps::new(lanes * LANE);
             let sums: Vec<u8> = (0..lanes * LANE * 4).map(|_| (random() % 121) as u8).collect();
-            let scan = Scan { sums: &sums, excess: steps.excess() as i16, shift: steps.shift, base, bar };
+            let scan = Scan { sums: &sums, excess: steps.excess() as i16, shift: steps.shift, base, bar, next: &[] };
             let mut groups: Vec<u8> = (0..(sums.len() + FACTORS) * count).map(|_| random() as u8).collect();
             // Factors have no sign.
             for group in groups.chunks_exact_mut(sums.len() + FACTORS) {
