@@ -8,9 +8,9 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use index_support::{Random, build, corpus, document, manifest, query};
+use index_support::{Random, build, build_with, corpus, document, manifest, query};
 use omni_llm::error::{Code, Result};
-use omni_llm::index::{Index, Writer};
+use omni_llm::index::{Index, Recall, Writer};
 use tempfile::TempDir;
 
 const SUPERBLOCK: usize = 4096;
@@ -280,14 +280,20 @@ fn flipped_padding_is_found_by_verify() {
 #[test]
 fn mutated_files_do_no_harm() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("kb.omni");
-    build(&path, &corpus(12, 6, 2));
-    let bytes = fs::read(&path).unwrap();
     let mutated = folder.path().join("mutated.omni");
-    fs::write(&mutated, &bytes).unwrap();
+    let files: Vec<Vec<u8>> = [usize::MAX, 0]
+        .into_iter()
+        .map(|exact_up_to| {
+            build_with(Writer::new(manifest()).exact_up_to(exact_up_to), &mutated, &corpus(12, 6, 2));
+            fs::read(&mutated).unwrap()
+        })
+        .collect();
+    let longest = files.iter().map(Vec::len).max().unwrap();
+    fs::write(&mutated, vec![0; longest]).unwrap();
     let mut random = Random::new(12);
     let mut opened = 0;
-    for _ in 0..20_000 {
+    for number in 0..100_000 {
+        let bytes = &files[number % files.len()];
         let mut copy = bytes.clone();
         for _ in 0..=random.below(3) {
             // Half of them in the superblock's fields, the others anywhere behind it.
@@ -308,21 +314,28 @@ fn mutated_files_do_no_harm() {
         if sealed {
             reseal(&mut copy);
         }
+        resize(&mutated, copy.len());
         overwrite(&mutated, &copy);
         if let Ok(index) = Index::open(&mutated) {
             opened += 1;
             let touched = touch_everything(&index);
-            assert!(sealed || copy == bytes || touched.is_err() || index.verify().is_err());
+            assert!(sealed || copy == *bytes || touched.is_err() || index.verify().is_err());
         }
     }
     // The test would prove nothing if everything were refused at the door.
-    assert!(opened > 2_000, "{opened}");
+    assert!(opened > 10_000, "{opened}");
 }
 
 /// Writes over the start of a file that nobody has mapped. Much faster than truncating it, which some file systems sync.
 fn overwrite(path: &Path, bytes: &[u8]) {
     let mut file = fs::File::options().write(true).open(path).unwrap();
     file.write_all(bytes).unwrap();
+}
+
+fn resize(path: &Path, length: usize) {
+    if fs::metadata(path).unwrap().len() != length as u64 {
+        fs::File::options().write(true).open(path).unwrap().set_len(length as u64).unwrap();
+    }
 }
 
 fn touch_everything(index: &Index) -> Result<()> {
@@ -341,6 +354,11 @@ fn touch_everything(index: &Index) -> Result<()> {
     index.search(&prefixed)?;
     index.search(&query(Some(&vector), Some(&words)))?;
     index.search(&query(Some(&vector), None))?;
+    for recall in [Recall::Fast, Recall::Exact] {
+        let mut query = query(Some(&vector), None);
+        query.recall = recall;
+        index.search(&query)?;
+    }
     index.search(&query(None, Some(&words))).map(drop)
 }
 

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// Maps that can be watched at once; more are mapped, but not watched.
 const MAPS: usize = 256;
 
-static WATCHED: [Slot; MAPS] = [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0), lost: AtomicBool::new(false) } }; MAPS];
+static WATCHED: [Slot; MAPS] =
+    [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0), lost: AtomicBool::new(false) } }; MAPS];
 static BEFORE: OnceLock<Option<(libc::sigaction, usize)>> = OnceLock::new();
 
 struct Slot {
@@ -35,9 +36,9 @@ impl Watch {
             return Self(None);
         }
         let range = map.as_ptr_range();
-        let free = WATCHED.iter().find(|slot| {
-            slot.start.compare_exchange(0, range.start as usize, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        });
+        let free = WATCHED
+            .iter()
+            .find(|slot| slot.start.compare_exchange(0, range.start as usize, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         if let Some(slot) = free {
             slot.lost.store(false, Ordering::Relaxed);
             slot.end.store(range.end as usize, Ordering::Release);
@@ -79,9 +80,8 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut li
     let before = BEFORE.get().and_then(Option::as_ref);
     // SAFETY: the kernel hands a valid structure to a handler with SA_SIGINFO.
     let address = unsafe { (*info).si_addr() } as usize;
-    let slot = WATCHED.iter().find(|slot| {
-        (slot.start.load(Ordering::Acquire)..slot.end.load(Ordering::Acquire)).contains(&address)
-    });
+    let slot =
+        WATCHED.iter().find(|slot| (slot.start.load(Ordering::Acquire)..slot.end.load(Ordering::Acquire)).contains(&address));
     if let (Some(slot), Some((_, page))) = (slot, before) {
         let start = (address & !(page - 1)) as *mut libc::c_void;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;

@@ -127,7 +127,8 @@ impl Clusters {
             (members.iter().map(cosine).sum::<f64>() / members.len().max(1) as f64) as f32
         };
         self.lengths = self.members.par_iter().enumerate().map(length).collect();
-        let full: Vec<u32> = (0..).zip(&self.members).filter(|(_, members)| !members.is_empty()).map(|(number, _)| number).collect();
+        let full: Vec<u32> =
+            (0..).zip(&self.members).filter(|(_, members)| !members.is_empty()).map(|(number, _)| number).collect();
         self.pick(&full, table.stride);
     }
 

@@ -146,9 +146,8 @@ impl<'a> Probe<'a> {
             scored.truncate(count);
         }
         scored.sort_unstable_by(nearer);
-        let base = |(cosine, number): (f32, u32)| {
-            (number, code::units(cosine * f32_at(floats, (clusters + number as usize) * 4)))
-        };
+        let base =
+            |(cosine, number): (f32, u32)| (number, code::units(cosine * f32_at(floats, (clusters + number as usize) * 4)));
         Ok(scored.into_iter().map(base).collect())
     }
 

@@ -46,7 +46,16 @@ impl Writer {
         let postings = Postings::new(manifest.lexical);
         let sections = Section::ALL.map(|_| Vec::new());
         let rows = Rows::new(manifest.dimensions);
-        Self { manifest, postings, titles: Vec::new(), sections, rows, exact_up_to: EXACT_UP_TO, headings: HashMap::new(), chunks: 0 }
+        Self {
+            manifest,
+            postings,
+            titles: Vec::new(),
+            sections,
+            rows,
+            exact_up_to: EXACT_UP_TO,
+            headings: HashMap::new(),
+            chunks: 0,
+        }
     }
 
     /// Up to how many chunks every vector is scored; above, vectors are divided into clusters, of which a search probes

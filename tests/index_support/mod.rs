@@ -101,7 +101,11 @@ pub(crate) fn corpus(seed: u64, chunks: usize, per_document: usize) -> Vec<Pushe
 
 /// Writes an index of `corpus` and says its digest.
 pub(crate) fn build(path: &Path, corpus: &[Pushed]) -> String {
-    let mut writer = Writer::new(manifest());
+    build_with(Writer::new(manifest()), path, corpus)
+}
+
+/// Writes an index of `corpus` with a writer of one's own.
+pub(crate) fn build_with(mut writer: Writer, path: &Path, corpus: &[Pushed]) -> String {
     let mut documents = 0;
     for pushed in corpus {
         while documents <= pushed.document {
