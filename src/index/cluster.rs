@@ -83,9 +83,9 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Bytes that a probe may touch.
-    pub(super) fn extent(&self) -> (u64, u64) {
-        (self.offset, self.layout.cluster_bytes(self.rows as usize) as u64)
+    /// Where the bytes lie that every probe touches: all before the rows.
+    pub(super) fn codes(&self) -> (u64, u64) {
+        (self.offset, self.layout.rows_at(self.rows as usize) as u64)
     }
 
     /// Codes and factors, group by group.

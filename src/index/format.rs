@@ -426,11 +426,6 @@ pub(super) fn without_digest(superblock: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The `u16` at byte `at`; 0 where there is none.
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |value| u16::from_le_bytes(*value))
-}
-
 /// The `u32` at byte `at`; 0 where there is none.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |value| u32::from_le_bytes(*value))

@@ -108,7 +108,8 @@ impl Clusters {
     fn center(&mut self, table: Table<'_>) {
         self.members.retain(|members| !members.is_empty());
         let middles: Vec<_> = self.members.par_iter().map(|members| quantise(&sum(table, members))).collect();
-        (self.values.clear(), self.scales.clear());
+        self.values.clear();
+        self.scales.clear();
         for middle in middles {
             self.values.extend(middle.row.iter().map(|value| value.cast_unsigned()));
             self.scales.push(middle.scale);
@@ -143,10 +144,21 @@ impl Clusters {
         };
     }
 
-    /// Puts similar clusters beside each other, so that what one query probes lies in few pieces of the file.
+    /// Puts similar clusters beside each other, so that what one query probes lies in few pieces of the file: a chain in
+    /// which each is followed by the nearest that is left.
     fn order(&mut self, stride: usize, kernel: Kernel) {
-        let mut order: Vec<u32> = (0..self.scales.len() as u32).collect();
-        bisect(&mut order, Table { stride, values: &self.values, scales: &self.scales }, kernel);
+        let mut left: Vec<u32> = (1..self.scales.len() as u32).collect();
+        let mut order = vec![0];
+        let middles = Table { stride, values: &self.values, scales: &self.scales };
+        let mut dots = vec![0; self.scales.len()];
+        while let Some(&last) = order.last() {
+            kernel.dots(bytemuck::cast_slice(middles.row(last)), &self.values, &mut dots);
+            let cosine = |number: u32| dots[number as usize] as f32 * self.scales[number as usize];
+            let nearest = left.iter().enumerate().max_by(|a, b| cosine(*a.1).total_cmp(&cosine(*b.1)).then(b.1.cmp(a.1)));
+            let Some((at, &nearest)) = nearest else { break };
+            left.swap_remove(at);
+            order.push(nearest);
+        }
         self.pick(&order, stride);
     }
 }
@@ -161,40 +173,6 @@ fn sum(table: Table<'_>, members: &[u32]) -> Vec<f32> {
         }
     }
     sum
-}
-
-/// Sorts along the line between two that are far apart, and each half again.
-fn bisect(order: &mut [u32], middles: Table<'_>, kernel: Kernel) {
-    if order.len() <= 2 {
-        return;
-    }
-    let cosines = |to: u32, order: &[u32]| -> Vec<f32> {
-        let mut dot = [0];
-        let query = bytemuck::cast_slice(middles.row(to));
-        let cosine = |&number: &u32| {
-            kernel.dots(query, middles.row(number), &mut dot);
-            dot[0] as f32 * middles.scales[number as usize]
-        };
-        order.iter().map(cosine).collect()
-    };
-    let farthest = |from: u32, order: &[u32]| -> (u32, Vec<f32>) {
-        let cosines = cosines(from, order);
-        let least = order.iter().zip(&cosines).min_by(|a, b| a.1.total_cmp(b.1)).map_or(from, |least| *least.0);
-        (least, cosines)
-    };
-    let (one, _) = farthest(order[0], order);
-    let (other, from_one) = farthest(one, order);
-    let from_other = cosines(other, order);
-    let mut keyed: Vec<(f32, u32)> = order
-        .iter()
-        .zip(from_one.iter().zip(&from_other))
-        .map(|(&number, (a, b))| (a * middles.scales[one as usize] - b * middles.scales[other as usize], number))
-        .collect();
-    keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    order.iter_mut().zip(keyed).for_each(|(place, (_, number))| *place = number);
-    let (left, right) = order.split_at_mut(order.len() / 2);
-    bisect(left, middles, kernel);
-    bisect(right, middles, kernel);
 }
 
 /// `count` different numbers below `rows`, or all of them, in random order.

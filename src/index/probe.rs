@@ -69,7 +69,7 @@ impl<'a> Probe<'a> {
         let probes = self.probes(setting.probes as usize)?;
         // All are asked for before the first is waited for.
         for &(number, _) in &probes {
-            let (start, length) = self.vectors.cluster(number)?.extent();
+            let (start, length) = self.vectors.cluster(number)?.codes();
             self.vectors.view.will_need(Section::Blocks, start, length);
         }
         let clusters = probes.iter().map(|&(number, _)| self.open(number)).collect::<Result<Vec<_>>>()?;

@@ -83,11 +83,6 @@ impl<'a> Vectors<'a> {
             Recall::Balanced => self.plan.balanced,
             Recall::Exact => Setting::default(),
         };
-        let setting = if let (Ok(p), Ok(m)) = (std::env::var("XP"), std::env::var("XM")) {
-            Setting { probes: p.parse().unwrap(), margin: m.parse().unwrap(), recall: 0.0 }
-        } else {
-            setting
-        };
         if setting.probes > 0
             && self.plan.coded
             && let Some(found) = self.probe(query, allowed, limit, setting)?
