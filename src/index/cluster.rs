@@ -83,6 +83,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Where all its bytes lie.
+    pub(super) fn extent(&self) -> (u64, u64) {
+        (self.offset, self.layout.cluster_bytes(self.rows as usize) as u64)
+    }
+
     /// Where the bytes lie that every probe touches: all before the rows.
     pub(super) fn codes(&self) -> (u64, u64) {
         (self.offset, self.layout.rows_at(self.rows as usize) as u64)

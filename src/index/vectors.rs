@@ -143,6 +143,8 @@ impl<'a> Vectors<'a> {
 
     fn scan_cluster(&self, query: &Quantised, allowed: &Allowed, number: u32, mut top: Top) -> Result<Top> {
         let cluster = self.cluster(number)?;
+        let (start, length) = cluster.extent();
+        self.view.will_need(Section::Blocks, start, length);
         let heads = cluster.heads(self.view)?;
         let mut dots = [0; BATCH as usize];
         for start in (0..cluster.rows).step_by(BATCH as usize) {

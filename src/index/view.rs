@@ -70,6 +70,10 @@ impl View {
             checked: (0..superblock.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             superblock,
         };
+        // Clusters lie apart, and what is needed of them is asked for by name: the system's own guess, which may be megabytes
+        // around each touch, would read most of the file for one question. Only a hint.
+        let blocks = view.extents[Section::Blocks as usize];
+        let _ = view.map.advise_range(Advice::Random, blocks.offset as usize, blocks.length as usize);
         if crc32c::crc32c(view.raw(Section::Checksums)) != view.superblock.checksums_crc {
             return Err(view.damaged(Section::Checksums.name(), 0));
         }
@@ -237,7 +241,12 @@ impl View {
         if word.load(Ordering::Relaxed) & bit != 0 {
             return Ok(());
         }
-        if !self.is_sound(self.extents[section as usize], block, number) {
+        let extent = self.extents[section as usize];
+        if section == Section::Blocks {
+            let length = BLOCK.min(extent.length - block * BLOCK);
+            let _ = self.map.advise_range(Advice::WillNeed, (extent.offset + block * BLOCK) as usize, length as usize);
+        }
+        if !self.is_sound(extent, block, number) {
             return Err(self.damaged(section.name(), block));
         }
         word.fetch_or(bit, Ordering::Relaxed);
