@@ -24,7 +24,6 @@ const LANE: usize = super::format::ROW_ALIGNMENT;
 const FACTORS: usize = GROUP * 4;
 
 /// Groups that are asked for before they are needed: clusters lie apart, where no hardware looks ahead.
-#[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 3;
 
 /// What a scan over codes needs of the query and the cluster; see `code.rs` for what it means.
@@ -46,7 +45,6 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// The group that is scanned [`AHEAD`] groups after that with this number; where there is none, nothing.
-    #[cfg(target_arch = "x86_64")]
     fn ahead(&self, groups: &'a [u8], number: usize) -> &'a [u8] {
         let bytes = self.sums.len() + FACTORS;
         let start = (number + AHEAD) * bytes;

@@ -11,7 +11,7 @@ use std::arch::aarch64::{
     vst1q_u16, vsubq_u16,
 };
 
-use super::{FACTORS, LANE, Scan};
+use super::{FACTORS, LANE, Scan, prefetch};
 use crate::index::cluster::GROUP;
 use crate::index::code::TABLE;
 
@@ -44,7 +44,8 @@ pub(super) fn scan(scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]
     let nibble = vdupq_n_u8(15);
     let shift = vdupq_n_s16(scan.shift as i16);
     let (base, bar) = (vdupq_n_s16(scan.base), vdupq_n_s16(scan.bar));
-    for ((group, estimates), reached) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached) {
+    for (number, ((group, estimates), reached)) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached).enumerate() {
+        prefetch(scan.ahead(groups, number));
         let (codes, factors) = group.split_at(width);
         let (codes, _) = codes.as_chunks::<TABLE>();
         let (codes, _) = codes.as_chunks::<2>();
