@@ -16,7 +16,7 @@ use figures::Figures;
 use omni_llm::app::App;
 use omni_llm::config::Config;
 use omni_llm::embed::Embedder;
-use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Recall, Writer};
 use omni_llm::prompt::Format;
 use omni_llm::rag::{self, Question, Retrieval};
 
@@ -37,8 +37,15 @@ fn main() -> Result<()> {
     figures.add("chunks in the index", index.len() as f64, "chunks", None);
 
     let vector = embedder.embed_query(QUESTION)?;
-    let query =
-        Query { vector: Some(&vector), text: Some(QUESTION), top_k: 5, alpha: 0.5, score_threshold: None, uri_prefix: None };
+    let query = Query {
+        vector: Some(&vector),
+        text: Some(QUESTION),
+        top_k: 5,
+        alpha: 0.5,
+        score_threshold: None,
+        uri_prefix: None,
+        recall: Recall::default(),
+    };
     time(&mut figures, "embed one question", || drop(embedder.embed_query(QUESTION)));
     time(&mut figures, "hybrid search", || drop(index.search(&query)));
 
@@ -46,7 +53,7 @@ fn main() -> Result<()> {
     let config = Config { index: Some(path), model: Some(model), ..Config::default() };
     let app = Arc::new(App::open(config)?);
     let ask = || {
-        let retrieval = Retrieval { top_k: 5, alpha: 0.5, score_threshold: None, uri_prefix: None };
+        let retrieval = Retrieval { top_k: 5, alpha: 0.5, score_threshold: None, uri_prefix: None, recall: Recall::default() };
         let question = Question { retrieval: Some(retrieval), format: Format::Text, ..Question::new(QUESTION.to_owned()) };
         runtime.block_on(rag::answer(&app, question, app.deadline()))
     };

@@ -1,62 +1,72 @@
-//! Retrieval latency beside recall: our exact int8 scan, dense and hybrid, at 10,000 and 100,000 chunks of 384 dimensions,
-//! with usearch (f32 and i8) and hnsw_rs on the same vectors in the same run.
+//! Retrieval latency beside recall: 10,000, 100,000 and 250,000 chunks of 384 dimensions, with usearch (f32 and i8) and
+//! hnsw_rs on the same vectors in the same run.
 //!
-//! Vectors: the rows of `target/vectors.npy` (f32, C order, unit length; export them from any model) where that file has
-//! enough, otherwise synthetic ones: 500 topics in a space of 48 dimensions, spread, turned into 384 with a little noise,
-//! which is about as clustered as sentence embeddings are. Which of the two it was is printed. Queries are held out.
-//! Texts for the hybrid search are synthetic: 80 words a chunk, Zipf over 20,000.
+//! Vectors: the rows of `target/vectors.npy` (f32, C order, unit length) where that file has enough. Where it is missing and
+//! both the titles (`scale/arxiv-titles.txt` below `OMNI_SHARED`, one text a line) and the model (`OMNI_MODEL`) are there,
+//! they are embedded once and kept in that file, so that other people's tools can be run on the same vectors. Otherwise
+//! they are synthetic: 500 topics in a space of 48 dimensions, spread, turned into 384 with a little noise. Which of them it
+//! was is printed. The queries are the 2,000 rows behind those of the largest size; they are in no index.
 //!
 //! One query at a time; each time is that of one search, k = 10, page cache warm, after one untimed round over all
-//! queries. Ours may use all cores above 50,000 chunks, so it is given twice: with one thread and with all. The peers
-//! search on one thread. Recall@10 is against the exact f32 scan. p50 and p99 over 200 queries; criterion repeats ours.
+//! queries. Ours runs on one thread, and so do the peers. Recall@10 is against the exact f32 scan. "64 at once" is ours on
+//! all cores: searches a second, and the slowest of them.
+//!
+//! `OMNI_BENCH_CHUNKS=10000` chooses sizes, `OMNI_BENCH_PEERS=0` leaves the peers out (their graphs take minutes to build).
 
 mod support;
 
 use std::hint::black_box;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use criterion::Criterion;
 use hnsw_rs::prelude::{DistDot, Hnsw};
-use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::embed::Embedder;
+use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Recall, Writer};
 use rayon::prelude::*;
 use support::figures::Figures;
 use support::random::Random;
 use usearch::{IndexOptions, MetricKind, ScalarKind};
 
 const DIMENSIONS: usize = 384;
-const QUERIES: usize = 200;
+const LARGEST: usize = 250_000;
+const QUERIES: usize = 2_000;
 const K: usize = 10;
 /// Breadth with which the peers build their graphs (16 links a node): small, so that the run stays short.
 const CONSTRUCTION: usize = 64;
+/// Searches that run at the same time.
+const AT_ONCE: usize = 64;
 
 fn main() -> Result<()> {
     let mut figures = Figures::new("search");
-    let largest = 100_000;
-    let mut vectors = vectors(largest + QUERIES)?;
-    let queries = vectors.split_off(largest);
+    let sizes = std::env::var("OMNI_BENCH_CHUNKS").unwrap_or_else(|_| "10000,100000,250000".into());
+    let alone = std::env::var("OMNI_BENCH_PEERS").is_ok_and(|value| value == "0");
+    let mut vectors = vectors(LARGEST + QUERIES)?;
+    let queries = vectors.split_off(LARGEST);
     let mut random = Random::new(2);
-    let texts: Vec<String> = (0..largest).map(|_| text(&mut random, 80)).collect();
     let questions: Vec<String> = (0..QUERIES).map(|_| text(&mut random, 6)).collect();
-    for (count, label) in [(10_000, "10k"), (largest, "100k")] {
+    for size in sizes.split(',') {
+        let count = size.parse::<usize>().context("OMNI_BENCH_CHUNKS")?.min(LARGEST);
+        let label = format!("{}k", count / 1000);
         let set = Set { vectors: &vectors[..count], queries: &queries, nearest: nearest(&vectors[..count], &queries), label };
-        let index = build(&set, &texts, &mut figures)?;
+        let index = build(&set, &mut figures)?;
         // A thread that is its own pool of one: nothing is handed to another core.
         std::thread::scope(|scope| {
             let measure = || {
                 let _pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()?;
-                ours(&set, &index, &questions, ", 1 thread", &mut figures);
+                ours(&set, &index, &questions, &mut figures);
                 anyhow::Ok(())
             };
             scope.spawn(measure).join().map_err(|_| anyhow!("the measuring thread panicked"))?
         })?;
-        if count > 50_000 {
-            ours(&set, &index, &questions, ", all threads", &mut figures);
+        at_once(&set, &index, &mut figures);
+        drop(index);
+        if !alone {
+            usearch(&set, ScalarKind::F32, &mut figures)?;
+            usearch(&set, ScalarKind::I8, &mut figures)?;
+            hnsw_rs(&set, &mut figures);
         }
-        usearch(&set, ScalarKind::F32, &mut figures)?;
-        usearch(&set, ScalarKind::I8, &mut figures)?;
-        hnsw_rs(&set, &mut figures);
     }
     figures.write()
 }
@@ -66,7 +76,7 @@ struct Set<'a> {
     vectors: &'a [Vec<f32>],
     queries: &'a [Vec<f32>],
     nearest: Vec<Vec<u64>>,
-    label: &'static str,
+    label: String,
 }
 
 impl Set<'_> {
@@ -89,51 +99,68 @@ impl Set<'_> {
     }
 }
 
-fn build(set: &Set<'_>, texts: &[String], figures: &mut Figures) -> Result<Index> {
+/// Builds and opens an index; its texts are synthetic, 20 words each, Zipf over 20,000.
+fn build(set: &Set<'_>, figures: &mut Figures) -> Result<Index> {
     let path = std::env::temp_dir().join(format!("bench-search-{}.omni", std::process::id()));
+    let mut random = Random::new(4);
+    let texts: Vec<String> = (0..set.vectors.len()).map(|_| text(&mut random, 20)).collect();
     let start = Instant::now();
-    write(&path, set.vectors, texts)?;
+    write(&path, set.vectors, &texts)?;
     figures.add(format!("{} build", set.label), start.elapsed().as_secs_f64(), "s", None);
+    let before = resident_kib();
     let start = Instant::now();
     let index = Index::open(&path)?;
     figures.add(format!("{} open", set.label), start.elapsed().as_secs_f64() * 1e6, "us", None);
+    if let (Some(before), Some(after)) = (before, resident_kib()) {
+        figures.add(format!("{} memory by opening", set.label), after.saturating_sub(before) as f64 / 1024.0, "MiB", None);
+    }
     std::fs::remove_file(&path)?;
-    let bytes = index.size_bytes() as f64 - texts[..set.vectors.len()].iter().map(String::len).sum::<usize>() as f64;
+    let bytes = index.size_bytes() as f64 - texts.iter().map(String::len).sum::<usize>() as f64;
     figures.add(format!("{} bytes a chunk besides its text", set.label), bytes / set.vectors.len() as f64, "B", None);
     Ok(index)
 }
 
-fn ours(set: &Set<'_>, index: &Index, questions: &[String], threads: &str, figures: &mut Figures) {
-    let search = |vector: &[f32], text: Option<&str>| {
-        let query = Query { vector: Some(vector), text, top_k: K, alpha: 0.5, score_threshold: None, uri_prefix: None };
-        let hits = index.search(&query).unwrap_or_default();
-        hits.into_iter().map(|hit| u64::from(hit.chunk)).collect::<Vec<_>>()
-    };
-    let dense = |_: usize, vector: &[f32]| search(vector, None);
-    let hybrid = |number: usize, vector: &[f32]| search(vector, Some(questions[number].as_str()));
+fn ours(set: &Set<'_>, index: &Index, questions: &[String], figures: &mut Figures) {
     let kernel = index.kernel();
-    set.measure(&format!("dense exact int8 ({kernel}{threads})"), None, figures, dense);
-    set.measure(&format!("hybrid ({kernel}{threads})"), None, figures, hybrid);
-    let mut criterion = Criterion::default()
-        .without_plots()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    let mut group = criterion.benchmark_group(format!("{}{threads}", set.label));
-    let mut number = 0;
-    let mut next = || {
-        number = (number + 1) % QUERIES;
-        number
-    };
-    group.bench_function("dense", |bencher| bencher.iter(|| search(&set.queries[next()], None)));
-    group.bench_function("hybrid", |bencher| {
-        bencher.iter(|| {
-            let number = next();
-            search(&set.queries[number], Some(questions[number].as_str()))
-        });
+    for recall in [Recall::Fast, Recall::Balanced, Recall::Exact] {
+        let dense = |_: usize, vector: &[f32]| search(index, vector, None, recall);
+        set.measure(&format!("dense, {recall:?} ({kernel})"), None, figures, dense);
+    }
+    let hybrid = |number: usize, vector: &[f32]| search(index, vector, Some(questions[number].as_str()), Recall::Balanced);
+    set.measure(&format!("hybrid, Balanced ({kernel})"), None, figures, hybrid);
+}
+
+/// As many searches at the same time as a busy service has.
+fn at_once(set: &Set<'_>, index: &Index, figures: &mut Figures) {
+    let start = Instant::now();
+    let slowest = std::thread::scope(|scope| {
+        let ask = |thread: usize| {
+            let mut slowest = Duration::ZERO;
+            for query in set.queries.iter().skip(thread).step_by(AT_ONCE / 4) {
+                let start = Instant::now();
+                black_box(search(index, query, None, Recall::Balanced));
+                slowest = slowest.max(start.elapsed());
+            }
+            slowest
+        };
+        let threads: Vec<_> = (0..AT_ONCE).map(|thread| scope.spawn(move || ask(thread))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).max().unwrap_or_default()
     });
-    group.finish();
+    let searches: usize = (0..AT_ONCE).map(|thread| (QUERIES - thread).div_ceil(AT_ONCE / 4)).sum();
+    let rate = searches as f64 / start.elapsed().as_secs_f64();
+    figures.add(format!("{} {AT_ONCE} at once, Balanced", set.label), rate, "searches/s", None);
+    figures.add(format!("{} {AT_ONCE} at once, slowest", set.label), slowest.as_secs_f64() * 1e6, "us", None);
+}
+
+fn search(index: &Index, vector: &[f32], text: Option<&str>, recall: Recall) -> Vec<u64> {
+    let query = Query { vector: Some(vector), text, top_k: K, alpha: 0.5, score_threshold: None, uri_prefix: None, recall };
+    index.search(&query).unwrap_or_default().into_iter().map(|hit| u64::from(hit.chunk)).collect()
+}
+
+/// Memory of this process, where the system tells.
+fn resident_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
 fn write(path: &Path, vectors: &[Vec<f32>], texts: &[String]) -> Result<()> {
@@ -220,13 +247,17 @@ fn nearest(vectors: &[Vec<f32>], queries: &[Vec<f32>]) -> Vec<Vec<u64>> {
 
 fn vectors(count: usize) -> Result<Vec<Vec<f32>>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vectors.npy");
+    if !path.exists()
+        && let Some((titles, model)) = titles()
+    {
+        embed(&titles, &model, count, &path)?;
+    }
     if let Ok(bytes) = std::fs::read(&path) {
-        let vectors = read_npy(&bytes).with_context(|| path.display().to_string())?;
+        let mut vectors = read_npy(&bytes).with_context(|| path.display().to_string())?;
         if vectors.len() >= count {
             eprintln!("vectors: the first {count} of {}", path.display());
-            // The queries are the last ones; files are often sorted, so take them from all over.
-            let step = vectors.len() / count;
-            return Ok(vectors.into_iter().step_by(step).take(count).collect());
+            vectors.truncate(count);
+            return Ok(vectors);
         }
     }
     eprintln!("vectors: synthetic, clustered");
@@ -244,6 +275,40 @@ fn vectors(count: usize) -> Result<Vec<Vec<f32>>> {
         normalise(vector)
     };
     Ok((0..count).map(one).collect())
+}
+
+/// The titles and the model, where both are at hand.
+fn titles() -> Option<(PathBuf, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = std::env::var_os("OMNI_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+    let model = std::env::var_os("OMNI_MODEL").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
+    let titles = shared.join("scale/arxiv-titles.txt");
+    (titles.exists() && model.exists()).then_some((titles, model))
+}
+
+/// Embeds the first `count` lines and keeps the vectors.
+fn embed(titles: &Path, model: &Path, count: usize, path: &Path) -> Result<()> {
+    eprintln!("vectors: embedding {count} titles, once");
+    let embedder = Embedder::open(model)?;
+    let text = std::fs::read_to_string(titles)?;
+    let lines: Vec<&str> = text.lines().take(count).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {DIMENSIONS}), }}", lines.len());
+    header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
+    header.push('\n');
+    std::fs::create_dir_all(path.parent().context("no folder")?)?;
+    let partial = path.with_extension("partial");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&partial)?);
+    file.write_all(b"\x93NUMPY\x01\0")?;
+    file.write_all(&(header.len() as u16).to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    for part in lines.chunks(4096) {
+        for vector in embedder.embed(part, &|_| {})? {
+            vector.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
+        }
+    }
+    file.into_inner()?.sync_all()?;
+    std::fs::rename(partial, path)?;
+    Ok(())
 }
 
 fn read_npy(bytes: &[u8]) -> Result<Vec<Vec<f32>>> {

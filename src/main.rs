@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use omni_llm::app::{App, Opened, find_files, index_path};
 use omni_llm::config::Config;
 use omni_llm::error::{Error, Result};
+use omni_llm::index::Recall;
 use omni_llm::passage::Passage;
 use omni_llm::rag::{self, Question, Retrieval};
 use omni_llm::server::{lambda, listen};
@@ -51,6 +52,9 @@ enum Command {
         /// How many passages
         #[arg(long, short = 'k', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
         top_k: Option<u32>,
+        /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
+        #[arg(long, value_name = "GOAL")]
+        recall: Option<Recall>,
         #[command(flatten)]
         files: Files,
     },
@@ -67,6 +71,9 @@ enum Command {
         /// How many passages
         #[arg(long, short = 'k', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
         top_k: Option<u32>,
+        /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
+        #[arg(long, value_name = "GOAL")]
+        recall: Option<Recall>,
         #[command(flatten)]
         files: Files,
     },
@@ -119,16 +126,16 @@ fn run(cli: Cli) -> Result<()> {
             let app = open(config, files)?;
             runtime()?.block_on(lambda::run(app))
         }
-        Command::Search { question, top_k, files } => {
+        Command::Search { question, top_k, recall, files } => {
             let app = open(config, files)?;
             runtime()?.block_on(async {
-                let passages = rag::retrieve(&app, &question, &retrieval(&app, top_k), app.deadline()).await?;
+                let passages = rag::retrieve(&app, &question, &retrieval(&app, top_k, recall), app.deadline()).await?;
                 print(&listed(&passages))
             })
         }
-        Command::Ask { question, provider, model_name, top_k, files } => {
+        Command::Ask { question, provider, model_name, top_k, recall, files } => {
             let app = open(config, files)?;
-            let retrieval = app.index().map(|_| retrieval(&app, top_k));
+            let retrieval = app.index().map(|_| retrieval(&app, top_k, recall));
             let question = Question { provider, model: model_name, retrieval, ..Question::new(question) };
             runtime()?.block_on(ask(&app, question))
         }
@@ -186,13 +193,14 @@ async fn ask(app: &Arc<App>, question: Question) -> Result<()> {
     print(&format!("{}{sources}\n", answer.content))
 }
 
-fn retrieval(app: &App, top_k: Option<u32>) -> Retrieval {
+fn retrieval(app: &App, top_k: Option<u32>, recall: Option<Recall>) -> Retrieval {
     let defaults = &app.config().retrieval;
     Retrieval {
         top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
         alpha: defaults.alpha,
         score_threshold: defaults.score_threshold.filter(|_| app.embedder().is_some()),
         uri_prefix: None,
+        recall: recall.unwrap_or_default(),
     }
 }
 

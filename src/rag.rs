@@ -19,7 +19,7 @@ use crate::chat::{
 };
 use crate::citation::{Citation, Policy};
 use crate::error::{Error, Result};
-use crate::index::Query;
+use crate::index::{Query, Recall};
 use crate::passage::Passage;
 use crate::prompt::{self, Format};
 use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
@@ -67,6 +67,8 @@ pub struct Retrieval {
     pub score_threshold: Option<f32>,
     /// Only documents whose address starts so.
     pub uri_prefix: Option<String>,
+    /// How much of what is nearest is to be found.
+    pub recall: Recall,
 }
 
 /// A whole answer.
@@ -250,6 +252,7 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
             alpha: retrieval.alpha,
             score_threshold: retrieval.score_threshold,
             uri_prefix: retrieval.uri_prefix.as_deref(),
+            recall: retrieval.recall,
         })?;
         if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
             require_source(app, prefix)?;

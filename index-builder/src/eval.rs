@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::Embedder;
-use omni_llm::index::{self, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{self, Index, Lexical, Manifest, Query, Recall, Writer};
 use rayon::prelude::*;
 use serde::Deserialize;
 
@@ -114,6 +114,7 @@ fn rank(index: &Index, mode: Mode, alpha: f32, text: &str, vector: &[f32], corpu
         alpha,
         score_threshold: None,
         uri_prefix: None,
+        recall: Recall::default(),
     };
     let hits = index.search(&query)?;
     Ok(hits.iter().filter_map(|hit| Some((corpus.get(hit.chunk as usize)?.id.clone(), hit.fused))).collect())

@@ -1,7 +1,8 @@
 //! The layout of an index file: superblock, section table, fixed records. Bytes in, values out; no file is touched here.
 //!
 //! Everything is little endian. Magic, version and the place of the superblock's checksum never change, so that any
-//! reader can tell a damaged file from one of another version. `docs/index-format.md` draws the whole file.
+//! reader can tell a damaged file from one of another version. Inside version 1 only sections are added: a reader skips
+//! those that it does not know, unless they are marked as required. `docs/index-format.md` draws the whole file.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use std::fmt;
 pub(super) const MAGIC: [u8; 8] = *b"OMNI-IDX";
 
 /// The version that this code writes, and the newest that it reads.
-pub(super) const VERSION: u32 = 0;
+pub(super) const VERSION: u32 = 1;
 
 /// Bytes of the superblock.
 pub(super) const SUPERBLOCK: usize = 4096;
@@ -32,28 +33,40 @@ pub(super) const TERM_RECORD: u64 = 16;
 /// A chunk without a page.
 pub(super) const NO_PAGE: u32 = u32::MAX;
 
+/// The section says something without which the others would be misread.
+const REQUIRED: u32 = 1;
 const DIGEST_AT: usize = 64;
 const TABLE_AT: usize = 128;
-const TABLE_ENTRY: usize = 24;
+const TABLE_ENTRY: usize = 32;
 const CRC_AT: usize = SUPERBLOCK - 4;
+/// Most entries that fit between the table's place and the checksum.
+const MAX_SECTIONS: usize = (CRC_AT - TABLE_AT) / TABLE_ENTRY;
+/// Offsets are multiples of one power of two up to this.
+const MAX_ALIGNMENT: u32 = 1 << 20;
 
-/// A part of the file. The order is that of the file: what opening and every query touch stands in front.
+/// A part of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     /// The manifest, as JSON.
     Manifest,
     /// CRC32C of every block of every other section, in file order.
     Checksums,
+    /// How vectors are searched: counts, tuned settings.
+    Plan,
+    /// Rows of `i8`: the middle of each cluster, and their scales.
+    Centroids,
+    /// Where each cluster lies in [`Self::Blocks`].
+    Clusters,
+    /// Codes, numbers and rows of the vectors, cluster by cluster.
+    Blocks,
+    /// The place of each chunk's vector.
+    Places,
     /// Fixed records of the sorted terms.
     Lexicon,
     /// The terms themselves, end to end.
     Terms,
     /// Terms in each chunk.
     Lengths,
-    /// The scale of each vector.
-    Scales,
-    /// Rows of `i8`.
-    Vectors,
     /// Where each term occurs.
     Postings,
     /// Fixed records of the chunks.
@@ -70,16 +83,58 @@ pub(super) enum Section {
     Texts,
 }
 
+/// What is fixed about a section. A row is never changed and a kind never used again: files live longer than code.
+struct Kind {
+    section: Section,
+    /// Its number in the section table.
+    kind: u32,
+    /// What messages call it.
+    name: &'static str,
+    /// Its offset is a multiple of this.
+    alignment: u32,
+    /// Whether a reader that does not know it must refuse the file.
+    required: bool,
+}
+
+/// All sections, in the order in which the writer lays them out: what opening and every query touch stands in front, what
+/// only final hits touch at the end. Readers take any order.
+const KINDS: [Kind; Section::ALL.len()] = [
+    kind(Section::Manifest, 1, "manifest", 64, true),
+    kind(Section::Checksums, 2, "checksums", 64, true),
+    kind(Section::Plan, 3, "plan", 64, true),
+    kind(Section::Centroids, 4, "centroids", 64, true),
+    kind(Section::Clusters, 5, "clusters", 64, true),
+    kind(Section::Blocks, 6, "blocks", 4096, true),
+    kind(Section::Places, 7, "places", 64, true),
+    kind(Section::Lexicon, 8, "lexicon", 64, true),
+    kind(Section::Terms, 9, "terms", 64, true),
+    kind(Section::Lengths, 10, "lengths", 64, true),
+    kind(Section::Postings, 11, "postings", 64, true),
+    kind(Section::Chunks, 12, "chunks", 64, true),
+    kind(Section::Documents, 13, "documents", 64, true),
+    kind(Section::Uris, 14, "uris", 64, true),
+    kind(Section::Records, 15, "records", 64, true),
+    kind(Section::Headings, 16, "headings", 64, true),
+    kind(Section::Texts, 17, "texts", 64, true),
+];
+
+const fn kind(section: Section, kind: u32, name: &'static str, alignment: u32, required: bool) -> Kind {
+    Kind { section, kind, name, alignment, required }
+}
+
 impl Section {
-    /// All of them, in file order.
-    pub(super) const ALL: [Self; 14] = [
+    /// All of them, in the order of [`KINDS`].
+    pub(super) const ALL: [Self; 17] = [
         Self::Manifest,
         Self::Checksums,
+        Self::Plan,
+        Self::Centroids,
+        Self::Clusters,
+        Self::Blocks,
+        Self::Places,
         Self::Lexicon,
         Self::Terms,
         Self::Lengths,
-        Self::Scales,
-        Self::Vectors,
         Self::Postings,
         Self::Chunks,
         Self::Documents,
@@ -91,27 +146,7 @@ impl Section {
 
     /// What messages call it.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Manifest => "manifest",
-            Self::Checksums => "checksums",
-            Self::Lexicon => "lexicon",
-            Self::Terms => "terms",
-            Self::Lengths => "lengths",
-            Self::Scales => "scales",
-            Self::Vectors => "vectors",
-            Self::Postings => "postings",
-            Self::Chunks => "chunks",
-            Self::Documents => "documents",
-            Self::Uris => "uris",
-            Self::Records => "records",
-            Self::Headings => "headings",
-            Self::Texts => "texts",
-        }
-    }
-
-    /// Its offset is a multiple of this.
-    pub(super) fn alignment(self) -> u64 {
-        if self == Self::Vectors { 4096 } else { 64 }
+        KINDS[self as usize].name
     }
 }
 
@@ -136,8 +171,30 @@ impl Extent {
     }
 }
 
+/// One row of the section table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The number of a [`Section`], or one that only newer services know.
+    pub(super) kind: u32,
+    flags: u32,
+    alignment: u32,
+    pub(super) extent: Extent,
+}
+
+impl Entry {
+    /// The section, if this code knows it.
+    pub(super) fn section(&self) -> Option<Section> {
+        KINDS.iter().find(|known| known.kind == self.kind).map(|known| known.section)
+    }
+
+    /// Checksums cover every section but their own.
+    pub(super) fn is_checked(&self) -> bool {
+        self.section() != Some(Section::Checksums)
+    }
+}
+
 /// The first 4 KiB.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Superblock {
     pub(super) file_length: u64,
     pub(super) chunks: u32,
@@ -150,14 +207,17 @@ pub(super) struct Superblock {
     pub(super) digest: [u8; 32],
     /// CRC32C of [`Section::Checksums`].
     pub(super) checksums_crc: u32,
-    pub(super) sections: [Extent; Section::ALL.len()],
+    /// The section table, in file order; sections without bytes have no entry.
+    pub(super) table: Vec<Entry>,
 }
 
 /// Why the first 4 KiB cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     NotAnIndex,
+    Older(u32),
     Newer(u32),
+    Unknown(u32),
     Damaged,
     Truncated { expected: u64, actual: u64 },
     Inconsistent(&'static str),
@@ -168,9 +228,17 @@ impl fmt::Display for Refusal {
         const REMEDY: &str = "copy it again or rebuild it with index-builder";
         match self {
             Self::NotAnIndex => write!(f, "not an Omni-LLM index; build one with index-builder"),
+            Self::Older(version) => write!(
+                f,
+                "written in format {version}, which came before the first stable one; rebuild it with this version's index-builder"
+            ),
             Self::Newer(version) => write!(
                 f,
                 "written in format {version}, this service reads up to {VERSION}; update the service or rebuild the file with this version's index-builder"
+            ),
+            Self::Unknown(kind) => write!(
+                f,
+                "needs section {kind}, which this service does not know; update the service or rebuild the file with this version's index-builder"
             ),
             Self::Damaged => write!(f, "damaged in the superblock; {REMEDY}"),
             Self::Truncated { expected, actual } if actual < expected => {
@@ -183,20 +251,27 @@ impl fmt::Display for Refusal {
 }
 
 impl Superblock {
-    /// Lays the sections out, in order, behind the superblock.
+    /// Lays the sections out behind the superblock, in the order of [`KINDS`]; `lengths` are by section number.
     pub(super) fn place(&mut self, lengths: [u64; Section::ALL.len()]) {
         let mut end = SUPERBLOCK as u64;
-        for (section, length) in Section::ALL.into_iter().zip(lengths) {
-            let offset = end.next_multiple_of(section.alignment());
-            self.sections[section as usize] = Extent { offset, length };
+        self.table.clear();
+        for known in KINDS.iter().filter(|known| lengths[known.section as usize] > 0) {
+            let offset = end.next_multiple_of(known.alignment.into());
+            let length = lengths[known.section as usize];
+            self.table.push(Entry {
+                kind: known.kind,
+                flags: if known.required { REQUIRED } else { 0 },
+                alignment: known.alignment,
+                extent: Extent { offset, length },
+            });
             end = offset + length;
         }
         self.file_length = end;
     }
 
-    /// Where `section` lies.
+    /// Where `section` lies; nowhere, with no bytes, if the file has none.
     pub(super) fn extent(&self, section: Section) -> Extent {
-        self.sections[section as usize]
+        self.table.iter().find(|entry| entry.kind == KINDS[section as usize].kind).map_or(Extent::default(), |entry| entry.extent)
     }
 
     /// Bytes of one row of vectors.
@@ -204,15 +279,21 @@ impl Superblock {
         (self.dimensions as usize).next_multiple_of(ROW_ALIGNMENT)
     }
 
-    /// Number of checksums: every block of every section but the checksums themselves.
+    /// Number of checksums.
     pub(super) fn blocks(&self) -> u64 {
-        self.first_block(Section::Texts) + self.extent(Section::Texts).blocks()
+        self.blocks_before(self.table.len())
     }
 
     /// The checksum of the first block of `section`.
     pub(super) fn first_block(&self, section: Section) -> u64 {
-        let before = Section::ALL.into_iter().take(section as usize).filter(|&other| other != Section::Checksums);
-        before.map(|other| self.extent(other).blocks()).fold(0, u64::saturating_add)
+        let number = self.table.iter().position(|entry| entry.kind == KINDS[section as usize].kind);
+        self.blocks_before(number.unwrap_or(self.table.len()))
+    }
+
+    /// Checksums of the first `entries` of the table.
+    pub(super) fn blocks_before(&self, entries: usize) -> u64 {
+        let before = self.table.iter().take(entries).filter(|entry| entry.is_checked());
+        before.map(|entry| entry.extent.blocks()).fold(0, u64::saturating_add)
     }
 
     /// Its bytes, checksum included.
@@ -220,7 +301,7 @@ impl Superblock {
         let mut bytes = [0; SUPERBLOCK];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &VERSION.to_le_bytes());
-        put(&mut bytes, 12, &(Section::ALL.len() as u32).to_le_bytes());
+        put(&mut bytes, 12, &(self.table.len() as u32).to_le_bytes());
         put(&mut bytes, 16, &self.file_length.to_le_bytes());
         put(&mut bytes, 24, &self.total_length.to_le_bytes());
         put(&mut bytes, 32, &self.chunks.to_le_bytes());
@@ -229,13 +310,13 @@ impl Superblock {
         put(&mut bytes, 44, &self.dimensions.to_le_bytes());
         put(&mut bytes, 48, &self.checksums_crc.to_le_bytes());
         put(&mut bytes, DIGEST_AT, &self.digest);
-        for section in Section::ALL {
-            let at = TABLE_AT + section as usize * TABLE_ENTRY;
-            let extent = self.extent(section);
-            put(&mut bytes, at, &(section as u32).to_le_bytes());
-            put(&mut bytes, at + 4, &(section.alignment() as u32).to_le_bytes());
-            put(&mut bytes, at + 8, &extent.offset.to_le_bytes());
-            put(&mut bytes, at + 16, &extent.length.to_le_bytes());
+        for (number, entry) in self.table.iter().take(MAX_SECTIONS).enumerate() {
+            let at = TABLE_AT + number * TABLE_ENTRY;
+            put(&mut bytes, at, &entry.kind.to_le_bytes());
+            put(&mut bytes, at + 4, &entry.flags.to_le_bytes());
+            put(&mut bytes, at + 8, &entry.extent.offset.to_le_bytes());
+            put(&mut bytes, at + 16, &entry.extent.length.to_le_bytes());
+            put(&mut bytes, at + 24, &entry.alignment.to_le_bytes());
         }
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
         put(&mut bytes, CRC_AT, &crc.to_le_bytes());
@@ -253,16 +334,27 @@ impl Superblock {
         if crc32c::crc32c(&bytes[..CRC_AT]) != u32_at(bytes, CRC_AT) {
             return Err(Refusal::Damaged);
         }
-        let version = u32_at(bytes, 8);
-        if version > VERSION {
-            return Err(Refusal::Newer(version));
+        match u32_at(bytes, 8) {
+            VERSION => {}
+            version if version > VERSION => return Err(Refusal::Newer(version)),
+            version => return Err(Refusal::Older(version)),
         }
-        if u32_at(bytes, 12) as usize != Section::ALL.len() {
+        let sections = u32_at(bytes, 12) as usize;
+        if sections > MAX_SECTIONS {
             return Err(Refusal::Inconsistent("number of sections"));
         }
         let mut digest = [0; 32];
         digest.copy_from_slice(&bytes[DIGEST_AT..DIGEST_AT + 32]);
-        let mut superblock = Self {
+        let entry = |number| {
+            let at = TABLE_AT + number * TABLE_ENTRY;
+            Entry {
+                kind: u32_at(bytes, at),
+                flags: u32_at(bytes, at + 4),
+                alignment: u32_at(bytes, at + 24),
+                extent: Extent { offset: u64_at(bytes, at + 8), length: u64_at(bytes, at + 16) },
+            }
+        };
+        let superblock = Self {
             file_length: u64_at(bytes, 16),
             total_length: u64_at(bytes, 24),
             chunks: u32_at(bytes, 32),
@@ -271,15 +363,8 @@ impl Superblock {
             dimensions: u32_at(bytes, 44),
             checksums_crc: u32_at(bytes, 48),
             digest,
-            sections: [Extent::default(); Section::ALL.len()],
+            table: (0..sections).map(entry).collect(),
         };
-        for section in Section::ALL {
-            let at = TABLE_AT + section as usize * TABLE_ENTRY;
-            if u32_at(bytes, at) != section as u32 || u64::from(u32_at(bytes, at + 4)) != section.alignment() {
-                return Err(Refusal::Inconsistent("section table"));
-            }
-            superblock.sections[section as usize] = Extent { offset: u64_at(bytes, at + 8), length: u64_at(bytes, at + 16) };
-        }
         superblock.check(file_length)?;
         Ok(superblock)
     }
@@ -290,9 +375,18 @@ impl Superblock {
         }
         // Sections stand end to end with nothing but alignment between them, so bounds and overlap need one comparison.
         let mut end = SUPERBLOCK as u64;
-        for section in Section::ALL {
-            let extent = self.extent(section);
-            if extent.offset != end.next_multiple_of(section.alignment()) || extent.length > file_length {
+        for (number, entry) in self.table.iter().enumerate() {
+            let Entry { kind, flags, alignment, extent } = *entry;
+            if entry.section().is_none() && flags & REQUIRED != 0 {
+                return Err(Refusal::Unknown(kind));
+            }
+            if self.table[..number].iter().any(|other| other.kind == kind) {
+                return Err(Refusal::Inconsistent("section table"));
+            }
+            if !alignment.is_power_of_two() || alignment > MAX_ALIGNMENT {
+                return Err(Refusal::Inconsistent("section alignment"));
+            }
+            if extent.length == 0 || extent.length > file_length || extent.offset != end.next_multiple_of(alignment.into()) {
                 return Err(Refusal::Inconsistent("section bounds"));
             }
             end = extent.end();
@@ -311,8 +405,6 @@ impl Superblock {
             (Section::Checksums, self.blocks() * 4),
             (Section::Lexicon, (terms + 1) * TERM_RECORD),
             (Section::Lengths, chunks * 4),
-            (Section::Scales, chunks * 4),
-            (Section::Vectors, chunks * self.stride() as u64),
             (Section::Chunks, chunks * CHUNK_RECORD),
             (Section::Documents, (documents + 1) * DOCUMENT_RECORD),
         ];
@@ -344,6 +436,12 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |value| u64::from_le_bytes(*value))
 }
 
+/// The `f32` at byte `at`; 0 where there is none or where it is not finite.
+pub(super) fn f32_at(bytes: &[u8], at: usize) -> f32 {
+    let value = f32::from_bits(u32_at(bytes, at));
+    if value.is_finite() { value } else { 0.0 }
+}
+
 fn put(bytes: &mut [u8; SUPERBLOCK], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
@@ -353,22 +451,36 @@ mod tests {
     use super::*;
 
     fn sample() -> Superblock {
-        let mut superblock = Superblock {
-            file_length: 0,
-            chunks: 3,
-            documents: 2,
-            terms: 5,
-            dimensions: 65,
-            total_length: 17,
-            digest: [7; 32],
-            checksums_crc: 9,
-            sections: [Extent::default(); Section::ALL.len()],
-        };
-        superblock.place([20, 13 * 4, 96, 40, 12, 12, 3 * 128, 30, 144, 72, 12, 80, 0, 100]);
-        superblock.sections[Section::Checksums as usize].length = superblock.blocks() * 4;
-        let lengths = superblock.sections.map(|extent| extent.length);
+        let mut superblock =
+            Superblock { chunks: 3, documents: 2, terms: 5, dimensions: 65, total_length: 17, ..Superblock::default() };
+        (superblock.digest, superblock.checksums_crc) = ([7; 32], 9);
+        let mut lengths = [20; Section::ALL.len()];
+        let fixed = [(Section::Lexicon, 96), (Section::Lengths, 12), (Section::Chunks, 144), (Section::Documents, 72)];
+        for (section, length) in fixed {
+            lengths[section as usize] = length;
+        }
+        lengths[Section::Headings as usize] = 0;
+        lengths[Section::Blocks as usize] = 2 * BLOCK + 1;
+        superblock.place(lengths);
+        lengths[Section::Checksums as usize] = superblock.blocks() * 4;
         superblock.place(lengths);
         superblock
+    }
+
+    /// `superblock` as bytes, with something changed and the checksum right again.
+    fn forged(superblock: &Superblock, change: impl FnOnce(&mut [u8; SUPERBLOCK])) -> [u8; SUPERBLOCK] {
+        let mut bytes = superblock.encode();
+        change(&mut bytes);
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        put(&mut bytes, CRC_AT, &crc.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn kinds_stand_where_their_section_says() {
+        for (number, (section, known)) in Section::ALL.into_iter().zip(&KINDS).enumerate() {
+            assert_eq!((section as usize, known.section), (number, section));
+        }
     }
 
     #[test]
@@ -388,24 +500,49 @@ mod tests {
     }
 
     #[test]
+    fn unknown_sections_are_skipped_unless_they_are_required() {
+        let mut superblock = sample();
+        let offset = superblock.file_length.next_multiple_of(8);
+        superblock.table.push(Entry { kind: 900, flags: 0, alignment: 8, extent: Extent { offset, length: 10 } });
+        superblock.file_length = offset + 10;
+        let checksums = superblock.blocks() * 4;
+        // One more block needs one more checksum; here its padding had room for it.
+        let at = superblock.table.iter().position(|entry| !entry.is_checked()).unwrap();
+        superblock.table[at].extent.length = checksums;
+        let decoded = Superblock::decode(&superblock.encode(), superblock.file_length);
+        assert_eq!(decoded.as_ref(), Ok(&superblock));
+        superblock.table.last_mut().unwrap().flags = REQUIRED;
+        let refused = Superblock::decode(&superblock.encode(), superblock.file_length).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "needs section 900, which this service does not know; update the service or rebuild the file with this version's index-builder"
+        );
+    }
+
+    #[test]
     fn refusals_say_what_to_do() {
         let superblock = sample();
         let text = |bytes: &[u8], length| Superblock::decode(bytes, length).unwrap_err().to_string();
         assert_eq!(text(b"", 0), "not an Omni-LLM index; build one with index-builder");
         assert_eq!(
-            text(&superblock.encode(), 10_000),
+            text(&superblock.encode(), 10_000_000),
             format!(
-                "too long, expected {} bytes, has 10000; copy it again or rebuild it with index-builder",
+                "too long, expected {} bytes, has 10000000; copy it again or rebuild it with index-builder",
                 superblock.file_length
             )
         );
-        let mut newer = superblock.encode();
-        newer[8] = 3;
-        let crc = crc32c::crc32c(&newer[..CRC_AT]);
-        put(&mut newer, CRC_AT, &crc.to_le_bytes());
         assert_eq!(
-            text(&newer, superblock.file_length),
-            "written in format 3, this service reads up to 0; update the service or rebuild the file with this version's index-builder"
+            text(&forged(&superblock, |bytes| bytes[8] = 3), superblock.file_length),
+            "written in format 3, this service reads up to 1; update the service or rebuild the file with this version's index-builder"
+        );
+        assert_eq!(
+            text(&forged(&superblock, |bytes| bytes[8] = 0), superblock.file_length),
+            "written in format 0, which came before the first stable one; rebuild it with this version's index-builder"
+        );
+        let twice = forged(&superblock, |bytes| bytes.copy_within(TABLE_AT..TABLE_AT + 4, TABLE_AT + TABLE_ENTRY));
+        assert_eq!(
+            text(&twice, superblock.file_length),
+            "inconsistent superblock, section table; copy it again or rebuild it with index-builder"
         );
     }
 }

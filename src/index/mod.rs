@@ -2,24 +2,37 @@
 //!
 //! [`Writer`] and [`Index`] share nothing but the layout in `format`; `docs/index-format.md` describes it for others.
 
+mod allowed;
+mod arrange;
+mod cluster;
+mod code;
+mod fault;
 mod format;
 mod kernels;
+mod kmeans;
 mod lexical;
+mod plan;
+mod probe;
+mod rotation;
 mod search;
 mod terms;
 mod top;
+mod tune;
 mod vectors;
 mod view;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, Section, u32_at, u64_at};
 use self::kernels::Kernel;
+use self::rotation::Rotation;
 use self::view::View;
 pub use self::writer::Writer;
 use crate::error::{Code, Error, Result};
@@ -99,6 +112,33 @@ pub struct Chunk<'a> {
 /// Joins the headings of a chunk.
 pub const HEADING_SEPARATOR: &str = " > ";
 
+/// How much of the nearest is to be found: a search that may miss a little is many times faster where the index is large.
+/// Where it is small, every search is exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recall {
+    /// About 95 of 100.
+    Fast,
+    /// About 99 of 100.
+    #[default]
+    Balanced,
+    /// All of them: every vector is scored.
+    Exact,
+}
+
+impl FromStr for Recall {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "fast" => Ok(Self::Fast),
+            "balanced" => Ok(Self::Balanced),
+            "exact" => Ok(Self::Exact),
+            _ => Err(Error::bad_request(format!("`recall`: `{name}`; use `fast`, `balanced` or `exact`"))),
+        }
+    }
+}
+
 /// What to search for.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
@@ -114,6 +154,8 @@ pub struct Query<'a> {
     pub score_threshold: Option<f32>,
     /// Only documents whose `uri` starts so.
     pub uri_prefix: Option<&'a str>,
+    /// How much of what is nearest to `vector` is to be found.
+    pub recall: Recall,
 }
 
 /// A chunk that was found.
@@ -133,6 +175,7 @@ pub struct Hit {
 pub struct Index {
     view: View,
     kernel: Kernel,
+    rotation: Rotation,
     manifest: Manifest,
     digest: String,
 }
@@ -152,7 +195,8 @@ impl Index {
             return Err(view.inconsistent(Section::Manifest));
         }
         let digest = writer::hex(&view.superblock().digest);
-        Ok(Self { view, kernel, manifest, digest })
+        let rotation = Rotation::new(view.superblock().stride());
+        Ok(Self { view, kernel, rotation, manifest, digest })
     }
 
     /// Refuses vectors of another model.
@@ -211,6 +255,7 @@ impl Index {
     /// # Errors
     /// There is no such document, or the file is damaged there.
     pub fn document(&self, number: u32) -> Result<Document> {
+        self.view.require_whole()?;
         let record = self.record(Section::Documents, DOCUMENT_RECORD, 2 * DOCUMENT_RECORD, number, self.document_count())?;
         let (start, end) = (u64_at(record, 0), u64_at(record, 24));
         let length = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
@@ -223,6 +268,7 @@ impl Index {
     /// # Errors
     /// There is no such chunk, or the file is damaged there.
     pub fn chunk(&self, number: u32) -> Result<Chunk<'_>> {
+        self.view.require_whole()?;
         let record = self.record(Section::Chunks, CHUNK_RECORD, CHUNK_RECORD, number, self.len())?;
         let document = u32_at(record, 28);
         if document as usize >= self.document_count() {
@@ -258,7 +304,20 @@ impl Index {
     /// # Errors
     /// The query contradicts itself, its vector has another length, or the file is damaged where it was touched.
     pub fn search(&self, query: &Query<'_>) -> Result<Vec<Hit>> {
-        search::search(&self.view, self.kernel, self.manifest.lexical, query)
+        self.view.require_whole()?;
+        let hits = search::search(&self.view, self.kernel, &self.rotation, self.manifest.lexical, query)?;
+        self.view.require_whole()?;
+        Ok(hits)
+    }
+
+    /// Reads ahead what searches touch first, the nearest to every search foremost: until `budget_bytes` are read, or the
+    /// deadline passes. Says how many bytes were read. Meant for the time before the first question, as Lambda grants it.
+    ///
+    /// # Errors
+    /// The file is damaged in what was read.
+    pub fn warm(&self, budget_bytes: u64, deadline: Instant) -> Result<u64> {
+        self.view.require_whole()?;
+        self.view.warm(budget_bytes, deadline)
     }
 
     /// Reads the whole file and checks every byte.
@@ -266,6 +325,7 @@ impl Index {
     /// # Errors
     /// The first section that is damaged.
     pub fn verify(&self) -> Result<()> {
+        self.view.require_whole()?;
         self.view.verify()
     }
 

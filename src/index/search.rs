@@ -5,12 +5,12 @@
 //! sink because its vector is far. (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid
 //! Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks.)
 
-use std::ops::Range;
-
+use super::allowed::{Allowed, Bits};
 use super::format::{DOCUMENT_RECORD, Section, u32_at, u64_at};
 use super::kernels::Kernel;
+use super::rotation::Rotation;
 use super::top::{Scored, Top};
-use super::vectors::{Quantised, cosine, quantise, scan};
+use super::vectors::{Quantised, Vectors, quantise};
 use super::view::View;
 use super::{Hit, Lexical, Query, lexical};
 use crate::error::{Error, Result};
@@ -22,20 +22,21 @@ const CANDIDATES: usize = 100;
 const CANDIDATES_PER_HIT: usize = 10;
 
 /// The best chunks, best first.
-pub(super) fn search(view: &View, kernel: Kernel, lexical: Lexical, query: &Query<'_>) -> Result<Vec<Hit>> {
+pub(super) fn search(view: &View, kernel: Kernel, rotation: &Rotation, lexical: Lexical, query: &Query<'_>) -> Result<Vec<Hit>> {
     check(view, query)?;
-    let ranges = match query.uri_prefix {
-        Some(prefix) => chunks_of(view, prefix)?,
-        None => std::iter::once(0..view.superblock().chunks).collect(),
+    let allowed = match query.uri_prefix {
+        Some(prefix) => Allowed::Only(chunks_of(view, prefix)?),
+        None => Allowed::All,
     };
+    let vectors = Vectors::of(view, kernel, rotation)?;
     let vector = query.vector.map(quantise);
     let words = query.text.map(|text| lexical::scores(view, lexical, text)).transpose()?.map(Option::unwrap_or_default);
     let mut hits = match (&vector, &words) {
         (Some(vector), None) => {
-            scan(view, kernel, vector, &ranges, query.top_k)?.into_sorted().into_iter().map(by_cosine).collect()
+            vectors.nearest(vector, &allowed, query.top_k, query.recall)?.into_iter().map(by_cosine).collect()
         }
-        (None, Some(words)) => best_words(words, &ranges, query.top_k).into_iter().map(by_words).collect(),
-        (Some(vector), Some(words)) => fuse(view, kernel, vector, words, &ranges, query)?,
+        (None, Some(words)) => best_words(words, &allowed, query.top_k).into_iter().map(by_words).collect(),
+        (Some(vector), Some(words)) => fuse(&vectors, vector, words, &allowed, query)?,
         (None, None) => Vec::new(),
     };
     if let Some(threshold) = query.score_threshold {
@@ -72,24 +73,17 @@ fn check(view: &View, query: &Query<'_>) -> Result<()> {
     }
 }
 
-fn fuse(
-    view: &View,
-    kernel: Kernel,
-    vector: &Quantised,
-    words: &[f32],
-    ranges: &[Range<u32>],
-    query: &Query<'_>,
-) -> Result<Vec<Hit>> {
+fn fuse(vectors: &Vectors<'_>, vector: &Quantised, words: &[f32], allowed: &Allowed, query: &Query<'_>) -> Result<Vec<Hit>> {
     let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
-    let near = scan(view, kernel, vector, ranges, limit)?.into_sorted();
-    let named = best_words(words, ranges, limit);
+    let near = vectors.nearest(vector, allowed, limit, query.recall)?;
+    let named = best_words(words, allowed, limit);
     let (cosines, bm25s) = (Span::of(&near), Span::of(&named));
     let mut candidates: Vec<u32> = near.iter().chain(&named).map(|scored| scored.chunk).collect();
     candidates.sort_unstable();
     candidates.dedup();
+    let scores = vectors.cosines(vector, &candidates)?;
     let mut hits = Vec::with_capacity(candidates.len());
-    for chunk in candidates {
-        let cosine = cosine(view, kernel, vector, chunk)?;
+    for (chunk, cosine) in candidates.into_iter().zip(scores) {
         let bm25 = words.get(chunk as usize).copied().unwrap_or_default();
         let fused = query.alpha * cosines.normalise(cosine) + (1.0 - query.alpha) * bm25s.normalise(bm25);
         hits.push(Hit { chunk, cosine, bm25, fused });
@@ -121,41 +115,34 @@ impl Span {
     }
 }
 
-fn best_words(words: &[f32], ranges: &[Range<u32>], limit: usize) -> Vec<Scored> {
+fn best_words(words: &[f32], allowed: &Allowed, limit: usize) -> Vec<Scored> {
     let mut top = Top::new(limit);
-    for range in ranges {
-        let scores = words.get(range.start as usize..range.end as usize).unwrap_or_default();
-        for (chunk, &score) in range.clone().zip(scores) {
-            if score > 0.0 {
-                top.push(score, chunk);
-            }
+    for (chunk, &score) in (0..).zip(words) {
+        if score > 0.0 && allowed.contains(chunk) {
+            top.push(score, chunk);
         }
     }
     top.into_sorted()
 }
 
-/// The chunks of all documents whose `uri` starts with `prefix`, neighbours joined.
-fn chunks_of(view: &View, prefix: &str) -> Result<Vec<Range<u32>>> {
+/// The chunks of all documents whose `uri` starts with `prefix`.
+fn chunks_of(view: &View, prefix: &str) -> Result<Bits> {
     let records = view.section(Section::Documents)?;
     let uris = view.section(Section::Uris)?;
     let inconsistent = || view.inconsistent(Section::Documents);
-    let mut ranges: Vec<Range<u32>> = Vec::new();
+    let mut bits = Bits::none(view.superblock().chunks);
     for pair in records.windows(2 * DOCUMENT_RECORD as usize).step_by(DOCUMENT_RECORD as usize) {
         let uri = uris.get(u64_at(pair, 8) as usize..u64_at(pair, 32) as usize).ok_or_else(inconsistent)?;
         if !uri.starts_with(prefix.as_bytes()) {
             continue;
         }
         let range = u32_at(pair, 16)..u32_at(pair, 40);
-        let after = ranges.last().map_or(0, |last| last.end);
-        if range.start < after || range.end < range.start || range.end > view.superblock().chunks {
+        if range.end < range.start || range.end > view.superblock().chunks {
             return Err(inconsistent());
         }
-        match ranges.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => ranges.push(range),
-        }
+        bits.insert_range(range);
     }
-    Ok(ranges)
+    Ok(bits)
 }
 
 fn by_cosine(scored: Scored) -> Hit {

@@ -26,6 +26,11 @@ impl Top {
         Self { limit, heap: BinaryHeap::new(), bar: f32::NEG_INFINITY }
     }
 
+    /// The worst of the best `limit`, once there are so many.
+    pub(super) fn worst(&self) -> Option<f32> {
+        (self.heap.len() == self.limit).then(|| self.heap.peek().map(|worst| worst.0.score)).flatten()
+    }
+
     /// Offers a chunk.
     pub(super) fn push(&mut self, score: f32, chunk: u32) {
         if score < self.bar || self.limit == 0 {

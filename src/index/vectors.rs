@@ -1,28 +1,33 @@
-//! Vectors as rows of `i8`, and the exact scan over them.
+//! Vectors as rows of `i8`, and how the best of them are found.
 //!
 //! A vector is divided by its largest magnitude, times 127, rounded to the nearest integer (ties to even); its scale is
 //! one by the length of *that integer row*. So `scale * scale * dot` is the exact cosine of the two quantised vectors:
 //! between -1 and 1, and 1 for a vector with itself. Queries are quantised the same way, which makes ranking integer
 //! work that is equal on every CPU.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
+use super::Recall;
+use super::allowed::Allowed;
+use super::cluster::{Cluster, Heads, Layout};
+use super::code::round;
 use super::format::{ROW_ALIGNMENT, Section, u32_at};
 use super::kernels::Kernel;
-use super::top::Top;
+use super::plan::{Plan, Setting};
+use super::probe::Probe;
+use super::rotation::Rotation;
+use super::top::{Scored, Top};
 use super::view::View;
 use crate::error::Result;
 
 /// Rows of one call of a kernel; 48 KiB at 384 dimensions, so that they stay in the cache between checksum and product.
-const BATCH: usize = 128;
+const BATCH: u32 = 128;
 
 /// Below this many rows one core is faster than waking the others.
 const PARALLEL_ROWS: usize = 50_000;
 
-/// Rows that one task scans at least.
-const TASK_ROWS: u32 = 8192;
+/// A filter that leaves one vector in so many is answered by looking those up, one by one.
+const SCATTERED: usize = 8;
 
 /// A vector as integers.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,60 +43,154 @@ pub(super) fn quantise(vector: &[f32]) -> Quantised {
     let max = vector.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
     let mut row: Vec<i8> = Vec::with_capacity(vector.len().next_multiple_of(ROW_ALIGNMENT));
     // Dividing first keeps the tiniest vectors (subnormal `max`) finite.
-    row.extend(vector.iter().map(|value| if max > 0.0 { (value / max * 127.0).round_ties_even() as i8 } else { 0 }));
+    row.extend(vector.iter().map(|value| if max > 0.0 { round(value / max * 127.0) as i8 } else { 0 }));
     row.resize(vector.len().next_multiple_of(ROW_ALIGNMENT), 0);
     let square: u64 = row.iter().map(|&value| u64::from(value.unsigned_abs()).pow(2)).sum();
     let scale = if square > 0 { 1.0 / (square as f64).sqrt() } else { 0.0 };
     Quantised { row, scale: scale as f32 }
 }
 
-/// The `limit` rows of `ranges` with the highest cosine.
-pub(super) fn scan(view: &View, kernel: Kernel, query: &Quantised, ranges: &[Range<u32>], limit: usize) -> Result<Top> {
-    let rows: usize = ranges.iter().map(ExactSizeIterator::len).sum();
-    if rows < PARALLEL_ROWS {
-        return ranges.iter().try_fold(Top::new(limit), |top, range| scan_range(view, kernel, query, range.clone(), top));
+/// The vectors of a file.
+#[derive(Clone, Copy)]
+pub(super) struct Vectors<'a> {
+    pub(super) view: &'a View,
+    pub(super) kernel: Kernel,
+    pub(super) plan: Plan,
+    pub(super) layout: Layout,
+    pub(super) rotation: &'a Rotation,
+    directory: &'a [u8],
+}
+
+impl<'a> Vectors<'a> {
+    /// Reads how they are searched.
+    pub(super) fn of(view: &'a View, kernel: Kernel, rotation: &'a Rotation) -> Result<Self> {
+        let plan = Plan::of(view)?;
+        let layout = Layout { stride: view.superblock().stride(), coded: plan.coded };
+        let directory = view.section(Section::Clusters)?;
+        Ok(Self { view, kernel, plan, layout, rotation, directory })
     }
-    let tasks: Vec<Range<u32>> = ranges.iter().flat_map(|range| split(range.clone())).collect();
-    let start = || Top::new(limit);
-    let scanned = tasks.into_par_iter().try_fold(start, |top, task| scan_range(view, kernel, query, task, top));
-    scanned.try_reduce(start, |left, right| Ok(left.merge(right)))
-}
 
-/// The cosine of one row.
-pub(super) fn cosine(view: &View, kernel: Kernel, query: &Quantised, chunk: u32) -> Result<f32> {
-    let mut cosine = 0.0;
-    each(view, kernel, query, chunk..chunk + 1, |score, _| cosine = score)?;
-    Ok(cosine)
-}
-
-fn scan_range(view: &View, kernel: Kernel, query: &Quantised, range: Range<u32>, mut top: Top) -> Result<Top> {
-    each(view, kernel, query, range, |score, chunk| top.push(score, chunk))?;
-    Ok(top)
-}
-
-fn each(view: &View, kernel: Kernel, query: &Quantised, range: Range<u32>, mut found: impl FnMut(f32, u32)) -> Result<()> {
-    let stride = query.row.len();
-    let mut dots = [0; BATCH];
-    let mut start = range.start;
-    while start < range.end {
-        let count = ((range.end - start) as usize).min(BATCH);
-        let rows = view.bytes(Section::Vectors, u64::from(start) * stride as u64, (count * stride) as u64)?;
-        let scales = view.bytes(Section::Scales, u64::from(start) * 4, count as u64 * 4)?;
-        kernel.dots(&query.row, rows, &mut dots[..count]);
-        for (row, &dot) in dots[..count].iter().enumerate() {
-            let scale = f32::from_bits(u32_at(scales, row * 4));
-            let score = dot as f32 * scale * query.scale;
-            // A forged scale must not bring a NaN into the order.
-            found(if score.is_finite() { score.clamp(-1.0, 1.0) } else { 0.0 }, start + row as u32);
+    /// The best `limit` of the `allowed` chunks, best first; all of them where there are fewer.
+    ///
+    /// What is not allowed is neither scored nor counted.
+    pub(super) fn nearest(&self, query: &Quantised, allowed: &Allowed, limit: usize, recall: Recall) -> Result<Vec<Scored>> {
+        let matching = allowed.count(self.view.superblock().chunks);
+        if matching.min(limit) == 0 {
+            return Ok(Vec::new());
         }
-        start += count as u32;
+        let setting = match recall {
+            Recall::Fast => self.plan.fast,
+            Recall::Balanced => self.plan.balanced,
+            Recall::Exact => Setting::default(),
+        };
+        if setting.probes > 0
+            && self.plan.coded
+            && let Some(found) = self.probe(query, allowed, limit, setting)?
+        {
+            return Ok(found);
+        }
+        Ok(self.scan(query, allowed, matching, limit)?.into_sorted())
     }
-    Ok(())
+
+    /// The best `limit` of the nearest clusters; none if there are fewer there and more elsewhere.
+    pub(super) fn probe(
+        &self,
+        query: &Quantised,
+        allowed: &Allowed,
+        limit: usize,
+        setting: Setting,
+    ) -> Result<Option<Vec<Scored>>> {
+        Probe::new(self, query).nearest(allowed, limit, setting)
+    }
+
+    /// The best `limit` of all, found without help from other threads.
+    pub(super) fn scan_alone(&self, query: &Quantised, limit: usize) -> Result<Vec<Scored>> {
+        let one = |top, number| self.scan_cluster(query, &Allowed::All, number, top);
+        (0..self.plan.clusters).try_fold(Top::new(limit), one).map(Top::into_sorted)
+    }
+
+    /// The vector of a chunk.
+    pub(super) fn vector(&self, chunk: u32) -> Result<Quantised> {
+        let (cluster, heads, row) = self.find(chunk)?;
+        let values = cluster.rows(self.view, row, 1)?;
+        Ok(Quantised { row: bytemuck::cast_slice(values).to_vec(), scale: heads.scale(row) })
+    }
+
+    /// The cosines of `chunks`, in their order.
+    pub(super) fn cosines(&self, query: &Quantised, chunks: &[u32]) -> Result<Vec<f32>> {
+        chunks.iter().map(|&chunk| self.cosine(query, chunk)).collect()
+    }
+
+    /// Scores every allowed row.
+    fn scan(&self, query: &Quantised, allowed: &Allowed, matching: usize, limit: usize) -> Result<Top> {
+        let chunks = self.view.superblock().chunks as usize;
+        if let Allowed::Only(bits) = allowed
+            && matching < chunks / SCATTERED
+        {
+            return bits.iter().try_fold(Top::new(limit), |mut top, chunk| {
+                top.push(self.cosine(query, chunk)?, chunk);
+                Ok(top)
+            });
+        }
+        let start = || Top::new(limit);
+        let one = |top, number| self.scan_cluster(query, allowed, number, top);
+        if matching < PARALLEL_ROWS {
+            return (0..self.plan.clusters).try_fold(start(), one);
+        }
+        let scanned = (0..self.plan.clusters).into_par_iter().try_fold(start, one);
+        scanned.try_reduce(start, |left, right| Ok(left.merge(right)))
+    }
+
+    fn scan_cluster(&self, query: &Quantised, allowed: &Allowed, number: u32, mut top: Top) -> Result<Top> {
+        let cluster = self.cluster(number)?;
+        let (start, length) = cluster.extent();
+        self.view.will_need(Section::Blocks, start, length);
+        let heads = cluster.heads(self.view)?;
+        let mut dots = [0; BATCH as usize];
+        for start in (0..cluster.rows).step_by(BATCH as usize) {
+            let count = (cluster.rows - start).min(BATCH);
+            let dots = &mut dots[..count as usize];
+            self.kernel.dots(&query.row, cluster.rows(self.view, start, count)?, dots);
+            for (row, &dot) in (start..).zip(dots.iter()) {
+                let chunk = heads.chunk(row);
+                if chunk >= self.view.superblock().chunks {
+                    return Err(self.view.inconsistent(Section::Blocks));
+                }
+                if allowed.contains(chunk) {
+                    top.push(score(dot, heads.scale(row), query), chunk);
+                }
+            }
+        }
+        Ok(top)
+    }
+
+    fn cosine(&self, query: &Quantised, chunk: u32) -> Result<f32> {
+        let (cluster, heads, row) = self.find(chunk)?;
+        let mut dot = [0];
+        self.kernel.dots(&query.row, cluster.rows(self.view, row, 1)?, &mut dot);
+        Ok(score(dot[0], heads.scale(row), query))
+    }
+
+    /// Where the vector of a chunk lies.
+    fn find(&self, chunk: u32) -> Result<(Cluster, Heads<'a>, u32)> {
+        let place = u32_at(self.view.bytes(Section::Places, u64::from(chunk) * 4, 4)?, 0);
+        let cluster = Cluster::holding(self.view, self.directory, self.layout, place)?;
+        let (row, heads) = (place - cluster.first, cluster.heads(self.view)?);
+        if heads.chunk(row) != chunk {
+            return Err(self.view.inconsistent(Section::Places));
+        }
+        Ok((cluster, heads, row))
+    }
+
+    pub(super) fn cluster(&self, number: u32) -> Result<Cluster> {
+        Cluster::of(self.view, self.directory, self.layout, number)
+    }
 }
 
-fn split(range: Range<u32>) -> impl Iterator<Item = Range<u32>> {
-    let end = range.end;
-    range.step_by(TASK_ROWS as usize).map(move |start| start..end.min(start.saturating_add(TASK_ROWS)))
+pub(super) fn score(dot: i32, scale: f32, query: &Quantised) -> f32 {
+    let score = dot as f32 * scale * query.scale;
+    // A forged scale must not bring a NaN into the order.
+    if score.is_finite() { score.clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -4,26 +4,39 @@
 //! is checked against the section table on every call, so that even a file whose checksums were forged, or that changes
 //! under the map, leads to an error and never to a read outside the map.
 //!
-//! What stays outside our reach: if somebody *truncates* the file in place while it is mapped, touching a page past its
-//! new end raises SIGBUS, as for every mapped file. `index-builder` never does that (it renames a new file over the old
-//! one, whose bytes live as long as somebody maps them), and nobody else should.
+//! Nobody should write into the file in place: `index-builder` renames a new file over the old one, whose bytes live as
+//! long as somebody maps them. Whoever does it nevertheless makes searches fail, not the process: the size and time of the
+//! file are compared before and after each use; where only the time differs, every block is verified anew, and where the
+//! file was cut, `fault.rs` turns the missing pages into zeros that are never handed out.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, UNIX_EPOCH};
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::{Advice, Mmap, MmapOptions};
+use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use super::fault::Watch;
 use super::format::{BLOCK, Extent, Refusal, SUPERBLOCK, Section, Superblock, u32_at, without_digest};
 use crate::error::{Error, Result};
+
+/// Bytes that storage hands out at once where images are loaded piece by piece.
+const PIECE: u64 = 512 * 1024;
 
 /// An index file as sections of checked bytes.
 pub(super) struct View {
     path: PathBuf,
+    file: File,
+    /// When the file was written to, as far as its checks are good for; in nanoseconds.
+    modified: AtomicU64,
+    /// Must go before the map.
+    watch: Watch,
     map: Mmap,
     superblock: Superblock,
+    extents: [Extent; Section::ALL.len()],
     first_block: [u64; Section::ALL.len()],
     /// One bit a block: set once its checksum was right. Relaxed, because a bit publishes nothing but itself.
     checked: Box<[AtomicU64]>,
@@ -32,27 +45,67 @@ pub(super) struct View {
 impl View {
     /// Maps the file; reads its superblock and its checksums, nothing else.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        Self::of(&File::open(path).map_err(|cause| Error::io(path, cause))?, path)
+    }
+
+    /// Maps a file that is open; `path` is what messages call it.
+    pub(super) fn of(file: &File, path: &Path) -> Result<Self> {
         let fail = |cause| Error::io(path, cause);
-        let file = File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
         if !metadata.is_file() {
             return Err(Error::corrupt(path, Refusal::NotAnIndex));
         }
-        let mut start = Vec::with_capacity(SUPERBLOCK);
-        (&file).take(SUPERBLOCK as u64).read_to_end(&mut start).map_err(fail)?;
+        let mut start = vec![0; SUPERBLOCK.min(metadata.len() as usize)];
+        file.read_exact_at(&mut start, 0).map_err(fail)?;
         let superblock = Superblock::decode(&start, metadata.len()).map_err(|refusal| Error::corrupt(path, refusal))?;
-        let map = map(&file, superblock.file_length).map_err(fail)?;
+        let map = map(file, superblock.file_length).map_err(fail)?;
         let view = Self {
             path: path.to_owned(),
+            file: file.try_clone().map_err(fail)?,
+            modified: AtomicU64::new(modified(&metadata)),
+            watch: Watch::new(&map),
             map,
+            extents: Section::ALL.map(|section| superblock.extent(section)),
             first_block: Section::ALL.map(|section| superblock.first_block(section)),
             checked: (0..superblock.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             superblock,
         };
+        // Clusters lie apart, and what is needed of them is asked for by name: the system's own guess, which may be megabytes
+        // around each touch, would read most of the file for one question. Only a hint.
+        let blocks = view.extents[Section::Blocks as usize];
+        let _ = view.map.advise_range(Advice::Random, blocks.offset as usize, blocks.length as usize);
         if crc32c::crc32c(view.raw(Section::Checksums)) != view.superblock.checksums_crc {
-            return Err(view.damaged(Section::Checksums, 0));
+            return Err(view.damaged(Section::Checksums.name(), 0));
         }
         Ok(view)
+    }
+
+    /// Refuses a file that was written to in place since it was opened, unless its content is still the same.
+    ///
+    /// Asked before a search and, because it may have happened meanwhile, after it.
+    pub(super) fn require_whole(&self) -> Result<()> {
+        let metadata = self.file.metadata().map_err(|cause| Error::io(&self.path, cause))?;
+        if metadata.len() != self.superblock.file_length || self.watch.lost() {
+            return Err(self.overwritten());
+        }
+        let modified = modified(&metadata);
+        if self.modified.load(Ordering::Relaxed) == modified {
+            return Ok(());
+        }
+        // Somebody touched it. What was verified may be something else now.
+        let start = self.map.get(..SUPERBLOCK).unwrap_or_default();
+        let same = Superblock::decode(start, metadata.len()).is_ok_and(|again| again == self.superblock);
+        if !same || crc32c::crc32c(self.raw(Section::Checksums)) != self.superblock.checksums_crc || self.watch.lost() {
+            return Err(self.overwritten());
+        }
+        self.checked.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.modified.store(modified, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn overwritten(&self) -> Error {
+        const REMEDY: &str = "put a new file in its place by renaming, never by writing into it, and start again";
+        Error::corrupt(&self.path, format!("was overwritten while in use; {REMEDY}"))
     }
 
     /// The file, for messages.
@@ -86,30 +139,33 @@ impl View {
 
     /// A whole section, checked.
     pub(super) fn section(&self, section: Section) -> Result<&[u8]> {
-        self.bytes(section, 0, self.superblock.extent(section).length)
+        self.bytes(section, 0, self.extents[section as usize].length)
     }
 
     /// The checksums of `section` are right and still its content makes no sense.
     pub(super) fn inconsistent(&self, section: Section) -> Error {
-        let what = format!("inconsistent in section `{}`; copy it again or rebuild it with index-builder", section.name());
-        Error::corrupt(&self.path, what)
+        self.inconsistent_in(section.name())
     }
 
     /// Reads everything: each block against its checksum, the padding, the digest.
     pub(super) fn verify(&self) -> Result<()> {
         let mut end = SUPERBLOCK;
-        for section in Section::ALL {
-            let Extent { offset, length } = self.superblock.extent(section);
+        for (number, entry) in self.superblock.table.iter().enumerate() {
+            let Extent { offset, length } = entry.extent;
+            let name = || entry.section().map_or_else(|| entry.kind.to_string(), |section| section.name().to_owned());
             let padding = &self.map[end..offset as usize];
             if padding.iter().any(|&byte| byte != 0) {
-                return Err(self.inconsistent(section));
+                return Err(self.inconsistent_in(&name()));
             }
-            end = (offset + length) as usize;
-            if section == Section::Checksums {
+            end = entry.extent.end() as usize;
+            if !entry.is_checked() {
                 continue;
             }
+            let first = self.superblock.blocks_before(number);
             for block in 0..length.div_ceil(BLOCK) {
-                self.compare(section, block)?;
+                if !self.is_sound(entry.extent, block, first + block) {
+                    return Err(self.damaged(&name(), block));
+                }
             }
         }
         let start = &self.map[..SUPERBLOCK];
@@ -127,8 +183,52 @@ impl View {
         Ok(())
     }
 
+    /// Reads and verifies what searches touch first, in the order of the file, until `budget` bytes are read or time is up.
+    /// Says how many bytes were read.
+    pub(super) fn warm(&self, budget: u64, deadline: Instant) -> Result<u64> {
+        let mut read = 0;
+        for entry in self.superblock.table.iter().filter(|entry| entry.is_checked()) {
+            let Some(section) = entry.section() else { continue };
+            let length = entry.extent.length.min(budget - read);
+            // One piece of storage at a time each: more would wait, less would ask twice.
+            let pieces: Vec<u64> = (0..length).step_by(PIECE as usize).collect();
+            let piece = |&start: &u64| {
+                if Instant::now() >= deadline {
+                    return Ok(0);
+                }
+                let length = PIECE.min(length - start);
+                self.will_need(section, start, length);
+                self.bytes(section, start, length).map(|bytes| bytes.len() as u64)
+            };
+            read += pieces.par_iter().map(piece).sum::<Result<u64>>()?;
+            if read >= budget || Instant::now() >= deadline {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Asks the system to read bytes that nobody has touched yet, without waiting.
+    pub(super) fn will_need(&self, section: Section, start: u64, length: u64) {
+        let extent = self.extents[section as usize];
+        let first = self.first_block[section as usize];
+        let (from, to) = (start / BLOCK, (start + length).div_ceil(BLOCK));
+        let cold = (from..to).find(|block| {
+            let number = first + block;
+            self.checked.get((number / 64) as usize).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 0)
+        });
+        if cold.is_some() && start + length <= extent.length {
+            // A hint; where it cannot be given, the bytes are read when they are touched.
+            let _ = self.map.advise_range(Advice::WillNeed, (extent.offset + start) as usize, length as usize);
+        }
+    }
+
+    fn inconsistent_in(&self, name: &str) -> Error {
+        Error::corrupt(&self.path, format!("inconsistent in section `{name}`; copy it again or rebuild it with index-builder"))
+    }
+
     fn raw(&self, section: Section) -> &[u8] {
-        let extent = self.superblock.extent(section);
+        let extent = self.extents[section as usize];
         self.map.get(extent.offset as usize..extent.end() as usize).unwrap_or_default()
     }
 
@@ -141,28 +241,36 @@ impl View {
         if word.load(Ordering::Relaxed) & bit != 0 {
             return Ok(());
         }
-        self.compare(section, block)?;
+        let extent = self.extents[section as usize];
+        if section == Section::Blocks {
+            let length = BLOCK.min(extent.length - block * BLOCK);
+            let _ = self.map.advise_range(Advice::WillNeed, (extent.offset + block * BLOCK) as usize, length as usize);
+        }
+        if !self.is_sound(extent, block, number) {
+            return Err(self.damaged(section.name(), block));
+        }
         word.fetch_or(bit, Ordering::Relaxed);
         Ok(())
     }
 
-    fn compare(&self, section: Section, block: u64) -> Result<()> {
-        let whole = self.raw(section);
-        let start = (block * BLOCK) as usize;
-        let end = (start + BLOCK as usize).min(whole.len());
-        let number = self.first_block[section as usize] + block;
+    /// Whether a block is what its checksum, the one with this number, says.
+    fn is_sound(&self, extent: Extent, block: u64, number: u64) -> bool {
+        let start = extent.offset + block * BLOCK;
+        let end = (start + BLOCK).min(extent.end());
         let expected = u32_at(self.raw(Section::Checksums), number as usize * 4);
-        match whole.get(start..end) {
-            Some(bytes) if crc32c::crc32c(bytes) == expected => Ok(()),
-            _ => Err(self.damaged(section, block)),
-        }
+        self.map.get(start as usize..end as usize).is_some_and(|bytes| crc32c::crc32c(bytes) == expected)
     }
 
-    fn damaged(&self, section: Section, block: u64) -> Error {
-        let name = section.name();
+    fn damaged(&self, name: &str, block: u64) -> Error {
         let what = format!("damaged in section `{name}` at block {block}; copy it again or rebuild it with index-builder");
         Error::corrupt(&self.path, what)
     }
+}
+
+/// When the file was last written to; 0 where the system does not say.
+fn modified(metadata: &Metadata) -> u64 {
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 #[expect(unsafe_code, reason = "mapping a file is unsafe because somebody else may write to it")]

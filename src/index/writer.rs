@@ -12,9 +12,15 @@ use std::path::Path;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::format::{BLOCK, Extent, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
+use super::arrange::{EXACT_UP_TO, Rows};
+use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
+use super::kernels::Kernel;
 use super::lexical::Postings;
-use super::vectors::quantise;
+use super::plan::Plan;
+use super::rotation::Rotation;
+use super::tune::tune;
+use super::vectors::{Vectors, quantise};
+use super::view::View;
 use super::{Chunk, Document, Manifest};
 use crate::error::{Error, Result};
 
@@ -28,6 +34,8 @@ pub struct Writer {
     titles: Vec<String>,
     /// Sections that grow by pushing, by their number.
     sections: [Vec<u8>; Section::ALL.len()],
+    rows: Rows,
+    exact_up_to: usize,
     headings: HashMap<String, (u32, u32)>,
     chunks: u32,
 }
@@ -37,7 +45,25 @@ impl Writer {
     pub fn new(manifest: Manifest) -> Self {
         let postings = Postings::new(manifest.lexical);
         let sections = Section::ALL.map(|_| Vec::new());
-        Self { manifest, postings, titles: Vec::new(), sections, headings: HashMap::new(), chunks: 0 }
+        let rows = Rows::new(manifest.dimensions);
+        Self {
+            manifest,
+            postings,
+            titles: Vec::new(),
+            sections,
+            rows,
+            exact_up_to: EXACT_UP_TO,
+            headings: HashMap::new(),
+            chunks: 0,
+        }
+    }
+
+    /// Up to how many chunks every vector is scored; above, vectors are divided into clusters, of which a search probes
+    /// the nearest. By default 20,000.
+    #[must_use]
+    pub fn exact_up_to(mut self, chunks: usize) -> Self {
+        self.exact_up_to = chunks;
+        self
     }
 
     /// Adds a document and says its number.
@@ -94,9 +120,7 @@ impl Writer {
             record.extend_from_slice(&value.to_le_bytes());
         }
         self.section(Section::Texts).extend_from_slice(chunk.text.as_bytes());
-        let quantised = quantise(vector);
-        self.section(Section::Vectors).extend(quantised.row.iter().map(|value| value.cast_unsigned()));
-        self.section(Section::Scales).extend_from_slice(&quantised.scale.to_le_bytes());
+        self.rows.push(&quantise(vector));
         self.chunks = next;
         Ok(number)
     }
@@ -115,26 +139,42 @@ impl Writer {
         let mut sections = self.sections;
         sections[Section::Manifest as usize] =
             serde_json::to_vec(&self.manifest).map_err(|cause| Error::internal("manifest: not valid JSON").caused_by(cause))?;
+        let kernel = Kernel::choose()?;
+        let arranged = self.rows.arrange(self.exact_up_to, kernel);
+        sections[Section::Plan as usize] = arranged.plan.encode();
+        sections[Section::Centroids as usize] = arranged.centroids;
+        sections[Section::Clusters as usize] = arranged.clusters;
+        sections[Section::Blocks as usize] = arranged.blocks;
+        sections[Section::Places as usize] = arranged.places;
         sections[Section::Lexicon as usize] = words.lexicon;
         sections[Section::Terms as usize] = words.terms;
         sections[Section::Postings as usize] = words.postings;
         sections[Section::Lengths as usize] = words.lengths;
-        let checksums = checksums(&sections);
+        sections[Section::Checksums as usize] = checksums(&sections);
 
         let mut superblock = Superblock {
-            file_length: 0,
             chunks: self.chunks,
             documents: self.titles.len() as u32,
             terms: words.term_count,
             dimensions: self.manifest.dimensions as u32,
             total_length: words.total_length,
-            digest: [0; 32],
-            checksums_crc: crc32c::crc32c(&checksums),
-            sections: [Extent::default(); Section::ALL.len()],
+            checksums_crc: crc32c::crc32c(&sections[Section::Checksums as usize]),
+            ..Superblock::default()
         };
-        sections[Section::Checksums as usize] = checksums;
         superblock.place(Section::ALL.map(|section| sections[section as usize].len() as u64));
-        replace(path, |file| write(file, superblock, &sections)).map_err(|cause| Error::io(path, cause))
+        replace(path, |file| {
+            write(file, &superblock, &sections)?;
+            if arranged.plan.coded {
+                let plan = tuned(file, path, kernel).map_err(std::io::Error::other)?;
+                sections[Section::Plan as usize] = plan.encode();
+                sections[Section::Checksums as usize] = Vec::new();
+                sections[Section::Checksums as usize] = checksums(&sections);
+                superblock.checksums_crc = crc32c::crc32c(&sections[Section::Checksums as usize]);
+                rewrite(file, &superblock, &sections)?;
+            }
+            seal(file, superblock, &sections)
+        })
+        .map_err(|cause| Error::io(path, cause))
     }
 
     fn section(&mut self, section: Section) -> &mut Vec<u8> {
@@ -170,24 +210,53 @@ fn checksums(sections: &[Vec<u8>]) -> Vec<u8> {
     crcs.concat()
 }
 
-/// Writes everything, the superblock last, and says the digest.
-fn write(file: &mut File, mut superblock: Superblock, sections: &[Vec<u8>]) -> std::io::Result<String> {
-    let mut hash = Sha256::new().chain_update(without_digest(&superblock.encode()));
-    let mut end = SUPERBLOCK as u64;
-    file.seek(SeekFrom::Start(end))?;
-    for section in Section::ALL {
-        let extent = superblock.extent(section);
-        let padding = vec![0; (extent.offset - end) as usize];
-        for bytes in [&padding, &sections[section as usize]] {
-            file.write_all(bytes)?;
-            hash.update(bytes);
-        }
-        end = extent.end();
+/// Writes everything but the digest.
+fn write(file: &mut File, superblock: &Superblock, sections: &[Vec<u8>]) -> std::io::Result<()> {
+    file.write_all(&superblock.encode())?;
+    each(superblock, sections, |bytes| file.write_all(bytes))
+}
+
+/// Tries the settings of a search on the file as it stands.
+fn tuned(file: &File, path: &Path, kernel: Kernel) -> Result<Plan> {
+    let view = View::of(file, path)?;
+    tune(&Vectors::of(&view, kernel, &Rotation::new(view.superblock().stride()))?)
+}
+
+/// Writes what tuning changed.
+fn rewrite(file: &mut File, superblock: &Superblock, sections: &[Vec<u8>]) -> std::io::Result<()> {
+    for section in [Section::Plan, Section::Checksums] {
+        file.seek(SeekFrom::Start(superblock.extent(section).offset))?;
+        file.write_all(&sections[section as usize])?;
     }
+    Ok(())
+}
+
+/// Writes the superblock with the digest of everything, and says it.
+fn seal(file: &mut File, mut superblock: Superblock, sections: &[Vec<u8>]) -> std::io::Result<String> {
+    let mut hash = Sha256::new().chain_update(without_digest(&superblock.encode()));
+    each(&superblock, sections, |bytes| {
+        hash.update(bytes);
+        Ok(())
+    })?;
     superblock.digest.copy_from_slice(&hash.finalize());
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&superblock.encode())?;
     Ok(hex(&superblock.digest))
+}
+
+/// Goes over everything behind the superblock, padding included.
+fn each(
+    superblock: &Superblock,
+    sections: &[Vec<u8>],
+    mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut end = SUPERBLOCK as u64;
+    for entry in &superblock.table {
+        take(&vec![0; (entry.extent.offset - end) as usize])?;
+        take(entry.section().map(|section| sections[section as usize].as_slice()).unwrap_or_default())?;
+        end = entry.extent.end();
+    }
+    Ok(())
 }
 
 /// Puts a new file at `path`, all of it or nothing.

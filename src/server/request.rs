@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::chat::{self, ChatRequest, Message, Role, Sampling};
 use crate::citation::Policy;
 use crate::error::{Error, Result};
+use crate::index::Recall;
 use crate::prompt::Format;
 use crate::rag::{Question, Retrieval};
 use crate::schema::Ask;
@@ -292,6 +293,7 @@ enum EmbeddingProvider {
 struct RetrievalConfig {
     top_k: Option<u64>,
     score_threshold: Option<f32>,
+    recall: Option<Recall>,
     rerank: Option<bool>,
     include_metadata: Option<bool>,
 }
@@ -361,6 +363,7 @@ impl RagConfig {
             alpha: defaults.alpha,
             score_threshold: score_threshold.or(defaults.score_threshold.filter(|_| app.embedder().is_some())),
             uri_prefix: self.uri_prefix(app.config().s3_bucket.as_deref())?,
+            recall: retrieval_config.and_then(|config| config.recall).unwrap_or_default(),
         }))
     }
 

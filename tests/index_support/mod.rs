@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Recall, Writer};
 
 /// Components of the vectors of these tests: not a multiple of anything, so that rows are padded.
 pub(crate) const DIMENSIONS: usize = 24;
@@ -101,7 +101,11 @@ pub(crate) fn corpus(seed: u64, chunks: usize, per_document: usize) -> Vec<Pushe
 
 /// Writes an index of `corpus` and says its digest.
 pub(crate) fn build(path: &Path, corpus: &[Pushed]) -> String {
-    let mut writer = Writer::new(manifest());
+    build_with(Writer::new(manifest()), path, corpus)
+}
+
+/// Writes an index of `corpus` with a writer of one's own.
+pub(crate) fn build_with(mut writer: Writer, path: &Path, corpus: &[Pushed]) -> String {
     let mut documents = 0;
     for pushed in corpus {
         while documents <= pushed.document {
@@ -115,5 +119,5 @@ pub(crate) fn build(path: &Path, corpus: &[Pushed]) -> String {
 
 /// A query for everything, best 10.
 pub(crate) fn query<'a>(vector: Option<&'a [f32]>, text: Option<&'a str>) -> Query<'a> {
-    Query { vector, text, top_k: 10, alpha: 0.5, score_threshold: None, uri_prefix: None }
+    Query { vector, text, top_k: 10, alpha: 0.5, score_threshold: None, uri_prefix: None, recall: Recall::default() }
 }

@@ -1,4 +1,4 @@
-//! Integer dot products of one query with many rows, on whatever the CPU has.
+//! Integer work over many rows, on whatever the CPU has: dot products with a query, and estimates from 1-bit codes.
 //!
 //! All kernels give the same integers, bit for bit: [`scalar`] is the definition. The query holds -127 to 127 (the
 //! quantiser never makes -128), which is what keeps the 16-bit steps of AVX2 and NEON from saturating for *any* row.
@@ -11,6 +11,7 @@ mod avx512;
 mod neon;
 mod scalar;
 
+use super::cluster::GROUP;
 use crate::error::{Error, Result};
 
 /// The variable that forces a kernel: `scalar`, `avx2`, `avx512` or `neon`.
@@ -18,6 +19,39 @@ const VARIABLE: &str = "OMNI_KERNEL";
 
 /// Bytes that the kernels take at a time; a row is a multiple of it.
 const LANE: usize = super::format::ROW_ALIGNMENT;
+
+/// Bytes of the factors that follow the codes of a group.
+const FACTORS: usize = GROUP * 4;
+
+/// Groups that are asked for before they are needed: clusters lie apart, where no hardware looks ahead.
+const AHEAD: usize = 3;
+
+/// What a scan over codes needs of the query and the cluster; see `code.rs` for what it means.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scan<'a> {
+    /// 16 sums for each 4 components, none above 127.
+    pub(super) sums: &'a [u8],
+    /// Taken off each sum.
+    pub(super) excess: i16,
+    /// By how many bits it is then moved up.
+    pub(super) shift: u32,
+    /// Added to every estimate.
+    pub(super) base: i16,
+    /// Estimates from here on are reported.
+    pub(super) bar: i16,
+    /// The groups that are scanned next.
+    pub(super) next: &'a [u8],
+}
+
+impl<'a> Scan<'a> {
+    /// The group that is scanned [`AHEAD`] groups after that with this number; where there is none, nothing.
+    fn ahead(&self, groups: &'a [u8], number: usize) -> &'a [u8] {
+        let bytes = self.sums.len() + FACTORS;
+        let start = (number + AHEAD) * bytes;
+        let (groups, start) = if start < groups.len() { (groups, start) } else { (self.next, start - groups.len()) };
+        groups.get(start..start + bytes).unwrap_or_default()
+    }
+}
 
 /// An instruction set that this CPU has. Only [`Self::available`] makes one, so that owning it is the proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +99,10 @@ impl Kernel {
             if is_x86_feature_detected!("avx2") {
                 kernels.push(Self(Set::Avx2));
             }
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vnni")
+            {
                 kernels.push(Self(Set::Avx512));
             }
         }
@@ -110,6 +147,45 @@ impl Kernel {
             Set::Neon => unsafe { neon::dots(query, rows, out) },
         }
     }
+
+    /// Writes the estimates of each group of `groups`, and a bit for each that reaches the bar.
+    #[cfg_attr(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        expect(unsafe_code, reason = "calling code compiled for an instruction set")
+    )]
+    pub(super) fn scan(self, scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]], reached: &mut [u32]) {
+        debug_assert!(scan.sums.len().is_multiple_of(4 * LANE) && estimates.len() == reached.len());
+        debug_assert_eq!(groups.len(), estimates.len() * (scan.sums.len() + FACTORS));
+        match self.0 {
+            Set::Scalar => scalar::scan(scan, groups, estimates, reached),
+            // SAFETY: a `Kernel` with this set exists only where `available` found the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { avx2::scan(scan, groups, estimates, reached) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::scan(scan, groups, estimates, reached) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::scan(scan, groups, estimates, reached) },
+        }
+    }
+
+    /// Asks the CPU to fetch a row that is needed soon.
+    pub(super) fn prefetch(self, row: &[u8]) {
+        prefetch(row);
+    }
+}
+
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a hint with an address"))]
+#[inline]
+fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(LANE) {
+        // SAFETY: a hint reads nothing; SSE is part of every x86-64.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }
 
 #[cfg(test)]
@@ -117,6 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::index::code::Steps;
 
     fn definition(query: &[i8], row: &[u8]) -> i32 {
         query.iter().zip(row).map(|(&q, &r)| i32::from(q) * i32::from(r as i8)).sum()
@@ -139,6 +216,32 @@ mod tests {
                 let mut out = vec![0; count];
                 kernel.dots(&query, &rows, &mut out);
                 prop_assert_eq!(&out, &expected, "{}", kernel.name());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn all_kernels_estimate_alike(lanes in 1_usize..9, count in 0_usize..5, base: i16, bar: i16, seed: u64) {
+            let mut state = seed | 1;
+            let mut random = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; state };
+            let steps = Steps::new(lanes * LANE);
+            let sums: Vec<u8> = (0..lanes * LANE * 4).map(|_| (random() % 121) as u8).collect();
+            let scan = Scan { sums: &sums, excess: steps.excess() as i16, shift: steps.shift, base, bar, next: &[] };
+            let mut groups: Vec<u8> = (0..(sums.len() + FACTORS) * count).map(|_| random() as u8).collect();
+            // Factors have no sign.
+            for group in groups.chunks_exact_mut(sums.len() + FACTORS) {
+                group[sums.len() + FACTORS / 2..].iter_mut().skip(1).step_by(2).for_each(|high| *high &= 0x7f);
+            }
+            let (mut expected, mut reached) = (vec![[0; GROUP]; count], vec![0; count]);
+            scalar::scan(&scan, &groups, &mut expected, &mut reached);
+            for kernel in Kernel::available() {
+                let (mut estimates, mut bits) = (vec![[1; GROUP]; count], vec![7; count]);
+                kernel.scan(&scan, &groups, &mut estimates, &mut bits);
+                prop_assert_eq!(&estimates, &expected, "{}", kernel.name());
+                prop_assert_eq!(&bits, &reached, "{}", kernel.name());
             }
         }
     }

@@ -1,0 +1,116 @@
+//! Lays the vectors of a new index out: collected in the order of the chunks, written cluster by cluster.
+
+use rayon::prelude::*;
+
+use super::cluster::{self, GROUP, Layout};
+use super::code;
+use super::format::ROW_ALIGNMENT;
+use super::kernels::Kernel;
+use super::kmeans::{self, Clusters, Table};
+use super::plan::Plan;
+use super::rotation::Rotation;
+use super::vectors::Quantised;
+
+/// Up to so many vectors are scored one and all, which takes less than half a millisecond and misses nothing.
+pub(super) const EXACT_UP_TO: usize = 20_000;
+
+/// The vectors of an index that is being built, in the order of their chunks.
+pub(super) struct Rows {
+    stride: usize,
+    values: Vec<u8>,
+    scales: Vec<f32>,
+}
+
+/// The sections that hold vectors.
+#[derive(Default)]
+pub(super) struct Arranged {
+    pub(super) plan: Plan,
+    pub(super) centroids: Vec<u8>,
+    pub(super) clusters: Vec<u8>,
+    pub(super) blocks: Vec<u8>,
+    pub(super) places: Vec<u8>,
+}
+
+impl Rows {
+    /// None yet.
+    pub(super) fn new(dimensions: usize) -> Self {
+        Self { stride: dimensions.next_multiple_of(ROW_ALIGNMENT), values: Vec::new(), scales: Vec::new() }
+    }
+
+    /// Adds the vector of the next chunk.
+    pub(super) fn push(&mut self, vector: &Quantised) {
+        self.values.extend(vector.row.iter().map(|value| value.cast_unsigned()));
+        self.scales.push(vector.scale);
+    }
+
+    /// Lays them out: as they came if there are at most `exact_up_to`, else in clusters, with codes.
+    pub(super) fn arrange(self, exact_up_to: usize, kernel: Kernel) -> Arranged {
+        let rows = self.scales.len();
+        if rows <= exact_up_to {
+            let all: Vec<u32> = (0..rows as u32).collect();
+            let clusters = Clusters { members: if all.is_empty() { Vec::new() } else { vec![all] }, ..Clusters::default() };
+            return self.lay_out(&clusters, false);
+        }
+        let clusters = kmeans::divide(self.table(), cluster_count(rows), kernel);
+        self.lay_out(&clusters, true)
+    }
+
+    fn table(&self) -> Table<'_> {
+        Table { stride: self.stride, values: &self.values, scales: &self.scales }
+    }
+
+    fn lay_out(&self, clusters: &Clusters, coded: bool) -> Arranged {
+        let layout = Layout { stride: self.stride, coded };
+        let rotation = Rotation::new(self.stride);
+        let block = |number: usize| {
+            let members = &clusters.members[number];
+            let mut block = Vec::with_capacity(layout.cluster_bytes(members.len()));
+            if coded {
+                self.push_codes(&mut block, clusters, number, &rotation);
+            }
+            let heads: Vec<(u32, f32)> = members.iter().map(|&chunk| (chunk, self.scales[chunk as usize])).collect();
+            cluster::push_heads(&mut block, &heads);
+            members.iter().for_each(|&chunk| block.extend_from_slice(self.table().row(chunk)));
+            block
+        };
+        let blocks: Vec<Vec<u8>> = (0..clusters.members.len()).into_par_iter().map(block).collect();
+
+        let mut places = vec![0; self.scales.len() * 4];
+        let (mut directory, mut offset, mut first) = (Vec::new(), 0, 0);
+        for (members, block) in clusters.members.iter().zip(&blocks) {
+            cluster::push_record(&mut directory, offset, first);
+            for (place, &chunk) in (first..).zip(members) {
+                places[chunk as usize * 4..chunk as usize * 4 + 4].copy_from_slice(&place.to_le_bytes());
+            }
+            offset += block.len() as u64;
+            first += members.len() as u32;
+        }
+        cluster::push_record(&mut directory, offset, first);
+
+        let mut centroids = clusters.values.clone();
+        clusters.scales.iter().chain(&clusters.lengths).for_each(|value| centroids.extend_from_slice(&value.to_le_bytes()));
+        let plan = Plan { clusters: clusters.members.len() as u32, coded, ..Plan::default() };
+        Arranged { plan, centroids, clusters: directory, blocks: blocks.concat(), places }
+    }
+
+    fn push_codes(&self, block: &mut Vec<u8>, clusters: &Clusters, number: usize, rotation: &Rotation) {
+        let rotated = |row: &[u8], scale: f32| {
+            let mut vector: Vec<f32> = row.iter().map(|&value| f32::from(value.cast_signed()) * scale).collect();
+            rotation.apply(&mut vector);
+            vector
+        };
+        let row = &clusters.values[number * self.stride..(number + 1) * self.stride];
+        let middle = rotated(row, clusters.scales[number] * clusters.lengths[number]);
+        for group in clusters.members[number].chunks(GROUP) {
+            let vectors: Vec<Vec<f32>> =
+                group.iter().map(|&chunk| rotated(self.table().row(chunk), self.scales[chunk as usize])).collect();
+            let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+            code::push_group(block, &vectors, &middle);
+        }
+    }
+}
+
+/// Twice the root: comparing all middles then costs about as much as probing a few dozen clusters.
+fn cluster_count(rows: usize) -> usize {
+    (2.0 * (rows as f64).sqrt()) as usize
+}

@@ -1,0 +1,237 @@
+//! k-means over rows of `i8`, by cosine: the same clusters from the same rows, whatever the number of threads.
+//!
+//! Which middle is nearest is decided by integer dot products; each middle is the mean of its members, added up in the
+//! order of their numbers. Training sees a sample; in the end every row goes to its nearest middle.
+
+use rayon::prelude::*;
+
+use super::kernels::Kernel;
+use super::vectors::quantise;
+
+/// Rounds of training.
+const ROUNDS: usize = 10;
+/// Rows a cluster that training sees at most.
+const SAMPLE: usize = 128;
+/// Rows that one task assigns.
+const TASK: usize = 512;
+/// Middles that are compared with a row before the next row: 24 KiB at 384 dimensions, to stay in the first cache.
+const TILE: usize = 64;
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Rows of `i8` and the scale of each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table<'a> {
+    /// Bytes of a row.
+    pub(super) stride: usize,
+    /// The rows, end to end.
+    pub(super) values: &'a [u8],
+    /// One by the length of each row.
+    pub(super) scales: &'a [f32],
+}
+
+impl<'a> Table<'a> {
+    /// One row.
+    pub(super) fn row(&self, number: u32) -> &'a [u8] {
+        let start = number as usize * self.stride;
+        &self.values[start..start + self.stride]
+    }
+}
+
+/// Clusters of rows.
+#[derive(Debug, Default)]
+pub(super) struct Clusters {
+    /// Rows of `i8`: the direction of each middle.
+    pub(super) values: Vec<u8>,
+    /// One by the length of each of them.
+    pub(super) scales: Vec<f32>,
+    /// The mean cosine of the members with it: how far out the middle of the members lies.
+    pub(super) lengths: Vec<f32>,
+    /// The rows in each cluster, ascending.
+    pub(super) members: Vec<Vec<u32>>,
+}
+
+/// Divides all rows into at most `count` clusters, none of them empty, similar ones beside each other.
+pub(super) fn divide(table: Table<'_>, count: usize, kernel: Kernel) -> Clusters {
+    let rows = table.scales.len();
+    let sample = sample(rows, count * SAMPLE);
+    // The first middles are rows from all over; the sample is in random order.
+    let mut clusters = Clusters::default();
+    for &row in sample.iter().take(count) {
+        clusters.values.extend_from_slice(table.row(row));
+        clusters.scales.push(table.scales[row as usize]);
+    }
+    let mut sorted = sample;
+    sorted.sort_unstable();
+    for _ in 0..ROUNDS {
+        clusters.assign(table, &sorted, kernel);
+        clusters.center(table);
+    }
+    let all: Vec<u32> = (0..rows as u32).collect();
+    // The middles stay as they are from here on: so the nearest middle of a vector is that of its own cluster, and whoever
+    // asks for the vector itself finds it in the first cluster that is probed.
+    clusters.assign(table, &all, kernel);
+    clusters.measure(table, kernel);
+    clusters.order(table.stride, kernel);
+    clusters
+}
+
+impl Clusters {
+    /// Gives each of `rows` to the middle with the highest cosine, the first of equals.
+    fn assign(&mut self, table: Table<'_>, rows: &[u32], kernel: Kernel) {
+        let nearest: Vec<u32> = rows.par_chunks(TASK).flat_map_iter(|rows| self.nearest(table, rows, kernel)).collect();
+        self.members = vec![Vec::new(); self.scales.len()];
+        for (&row, cluster) in rows.iter().zip(nearest) {
+            self.members[cluster as usize].push(row);
+        }
+    }
+
+    fn nearest(&self, table: Table<'_>, rows: &[u32], kernel: Kernel) -> Vec<u32> {
+        let mut best = vec![(f32::NEG_INFINITY, 0); rows.len()];
+        let mut dots = [0; TILE];
+        for (tile, middles) in self.values.chunks(TILE * table.stride).enumerate() {
+            let first = tile * TILE;
+            let dots = &mut dots[..middles.len() / table.stride];
+            for (&row, best) in rows.iter().zip(&mut best) {
+                kernel.dots(bytemuck::cast_slice(table.row(row)), middles, dots);
+                for (number, &dot) in (first..).zip(dots.iter()) {
+                    let cosine = dot as f32 * self.scales[number];
+                    if cosine > best.0 {
+                        *best = (cosine, number as u32);
+                    }
+                }
+            }
+        }
+        best.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// Moves each middle to the mean of its members and drops those without any.
+    fn center(&mut self, table: Table<'_>) {
+        self.members.retain(|members| !members.is_empty());
+        let middles: Vec<_> = self.members.par_iter().map(|members| quantise(&sum(table, members))).collect();
+        self.values.clear();
+        self.scales.clear();
+        for middle in middles {
+            self.values.extend(middle.row.iter().map(|value| value.cast_unsigned()));
+            self.scales.push(middle.scale);
+        }
+    }
+
+    /// Finds out how far out each middle lies, and drops those without members.
+    fn measure(&mut self, table: Table<'_>, kernel: Kernel) {
+        let length = |(number, members): (usize, &Vec<u32>)| {
+            let middle = &self.values[number * table.stride..(number + 1) * table.stride];
+            let mut dot = [0];
+            let cosine = |&member: &u32| {
+                kernel.dots(bytemuck::cast_slice(middle), table.row(member), &mut dot);
+                f64::from(dot[0] as f32 * self.scales[number] * table.scales[member as usize])
+            };
+            (members.iter().map(cosine).sum::<f64>() / members.len().max(1) as f64) as f32
+        };
+        self.lengths = self.members.par_iter().enumerate().map(length).collect();
+        let full: Vec<u32> =
+            (0..).zip(&self.members).filter(|(_, members)| !members.is_empty()).map(|(number, _)| number).collect();
+        self.pick(&full, table.stride);
+    }
+
+    /// Keeps these clusters, in this order.
+    fn pick(&mut self, order: &[u32], stride: usize) {
+        let middles = Table { stride, values: &self.values, scales: &self.scales };
+        *self = Self {
+            values: order.iter().flat_map(|&number| middles.row(number)).copied().collect(),
+            scales: order.iter().map(|&number| self.scales[number as usize]).collect(),
+            lengths: order.iter().map(|&number| self.lengths[number as usize]).collect(),
+            members: order.iter().map(|&number| std::mem::take(&mut self.members[number as usize])).collect(),
+        };
+    }
+
+    /// Puts similar clusters beside each other, so that what one query probes lies in few pieces of the file: a chain in
+    /// which each is followed by the nearest that is left.
+    fn order(&mut self, stride: usize, kernel: Kernel) {
+        let mut left: Vec<u32> = (1..self.scales.len() as u32).collect();
+        let mut order = vec![0];
+        let middles = Table { stride, values: &self.values, scales: &self.scales };
+        let mut dots = vec![0; self.scales.len()];
+        while let Some(&last) = order.last() {
+            kernel.dots(bytemuck::cast_slice(middles.row(last)), &self.values, &mut dots);
+            let cosine = |number: u32| dots[number as usize] as f32 * self.scales[number as usize];
+            let nearest = left.iter().enumerate().max_by(|a, b| cosine(*a.1).total_cmp(&cosine(*b.1)).then(b.1.cmp(a.1)));
+            let Some((at, &nearest)) = nearest else { break };
+            left.swap_remove(at);
+            order.push(nearest);
+        }
+        self.pick(&order, stride);
+    }
+}
+
+/// The sum of unit vectors.
+fn sum(table: Table<'_>, members: &[u32]) -> Vec<f32> {
+    let mut sum = vec![0.0_f32; table.stride];
+    for &member in members {
+        let scale = table.scales[member as usize];
+        for (sum, &value) in sum.iter_mut().zip(table.row(member)) {
+            *sum += f32::from(value.cast_signed()) * scale;
+        }
+    }
+    sum
+}
+
+/// `count` different numbers below `rows`, or all of them, in random order.
+fn sample(rows: usize, count: usize) -> Vec<u32> {
+    let mut numbers: Vec<u32> = (0..rows as u32).collect();
+    let mut state = SEED;
+    let count = count.min(rows);
+    for at in 0..count {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let other = at + (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as usize % (rows - at);
+        numbers.swap(at, other);
+    }
+    numbers.truncate(count);
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_one_cluster_whatever_the_threads() {
+        let mut state = 7_u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let rows = 3_000;
+        // A third of the rows are equal: more than a cluster's share.
+        let vectors: Vec<Vec<f32>> = (0..rows)
+            .map(|row| (0..24).map(|_| if row % 3 == 0 { 0.5 } else { (random() % 1000) as f32 / 500.0 - 1.0 }).collect())
+            .collect();
+        let (mut values, mut scales) = (Vec::new(), Vec::new());
+        for vector in &vectors {
+            let quantised = quantise(vector);
+            values.extend(quantised.row.iter().map(|value| value.cast_unsigned()));
+            scales.push(quantised.scale);
+        }
+        let table = Table { stride: 64, values: &values, scales: &scales };
+        let mut before: Option<Clusters> = None;
+        for kernel in Kernel::available() {
+            for threads in [1, 2, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let clusters = pool.install(|| divide(table, 40, kernel));
+                let mut all: Vec<u32> = clusters.members.iter().flatten().copied().collect();
+                all.sort_unstable();
+                assert!(all.into_iter().eq(0..rows));
+                assert!(clusters.members.iter().all(|members| !members.is_empty() && members.is_sorted()));
+                if let Some(before) = &before {
+                    assert_eq!(before.values, clusters.values);
+                    assert_eq!((&before.scales, &before.lengths), (&clusters.scales, &clusters.lengths));
+                    assert_eq!(before.members, clusters.members);
+                }
+                before = Some(clusters);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The search of a large index: the nearest clusters are probed by their 1-bit codes, the best estimates rescored by rows.
+//!
+//! One thread does it all, in microseconds; what runs in parallel are queries. The order of work is fixed by integers and
+//! plain products, so the answer is the same on every CPU.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::allowed::Allowed;
+use super::cluster::{Cluster, GROUP, Heads};
+use super::code::{self, Table};
+use super::format::{Section, f32_at};
+use super::kernels::Scan;
+use super::plan::Setting;
+use super::top::{Scored, Top};
+use super::vectors::{Quantised, Vectors, score};
+use crate::error::Result;
+
+/// Rows that are asked for before they are needed.
+const AHEAD: usize = 6;
+
+/// Settings are tuned for so many neighbours.
+const NEIGHBOURS: f32 = 10.0;
+
+/// For so many times more neighbours, that to this power times more clusters are probed.
+const DEPTH: f32 = 0.25;
+
+/// A query on its way through the clusters.
+pub(super) struct Probe<'a> {
+    vectors: &'a Vectors<'a>,
+    query: &'a Quantised,
+    table: Table,
+}
+
+/// A row that may be among the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    estimate: Reverse<i16>,
+    /// Which of the probed clusters.
+    probe: u32,
+    row: u32,
+}
+
+/// A cluster that is probed.
+#[derive(Debug, Clone, Copy)]
+struct Opened<'a> {
+    cluster: Cluster,
+    groups: &'a [u8],
+    heads: Heads<'a>,
+}
+
+impl<'a> Probe<'a> {
+    /// Prepares a query.
+    pub(super) fn new(vectors: &'a Vectors<'a>, query: &'a Quantised) -> Self {
+        let mut rotated: Vec<f32> = query.row.iter().map(|&value| f32::from(value) * query.scale).collect();
+        vectors.rotation.apply(&mut rotated);
+        Self { vectors, query, table: Table::new(&rotated) }
+    }
+
+    /// The best `limit` of the allowed chunks in the nearest clusters; none if there are fewer there and more elsewhere.
+    pub(super) fn nearest(&self, allowed: &Allowed, limit: usize, setting: Setting) -> Result<Option<Vec<Scored>>> {
+        let chunks = self.vectors.view.superblock().chunks;
+        let matching = allowed.count(chunks);
+        let wanted = matching.min(limit);
+        // The best ten of a tenth are about the best hundred of all.
+        let deep = (wanted as f32 * chunks as f32 / matching.max(1) as f32 / NEIGHBOURS).max(1.0);
+        let setting = Setting { probes: (setting.probes as f32 * deep.powf(DEPTH)) as u32, ..setting };
+        let margin = setting.margin.min(i16::MAX as u32) as i16;
+        let probes = self.probes(setting.probes as usize)?;
+        // All are asked for before the first is waited for.
+        for &(number, _) in &probes {
+            let (start, length) = self.vectors.cluster(number)?.codes();
+            self.vectors.view.will_need(Section::Blocks, start, length);
+        }
+        let clusters = probes.iter().map(|&(number, _)| self.open(number)).collect::<Result<Vec<_>>>()?;
+        let mut candidates = Vec::new();
+        // The best estimates so far, the worst of them on top.
+        let mut best = BinaryHeap::with_capacity(wanted + 1);
+        let mut bar = i16::MIN;
+        let (mut estimates, mut reached) = (Vec::new(), Vec::new());
+        for (probe, (&(_, base), opened)) in (0..).zip(probes.iter().zip(&clusters)) {
+            let groups = (opened.cluster.rows as usize).div_ceil(GROUP);
+            estimates.resize(groups, [0; GROUP]);
+            reached.resize(groups, 0);
+            let scan = Scan {
+                sums: &self.table.sums,
+                excess: self.table.steps.excess() as i16,
+                shift: self.table.steps.shift,
+                base,
+                bar,
+                next: clusters.get(probe as usize + 1).map_or(&[], |next| next.groups),
+            };
+            self.vectors.kernel.scan(&scan, opened.groups, &mut estimates, &mut reached);
+            for (group, (estimates, &reached)) in (0..).zip(estimates.iter().zip(&reached)) {
+                let mut rest = reached;
+                while rest != 0 {
+                    let at = rest.trailing_zeros();
+                    rest &= rest - 1;
+                    let (row, estimate) = (group * GROUP as u32 + at, estimates[at as usize]);
+                    if estimate < bar || row >= opened.cluster.rows || !allowed.permits(|| opened.heads.chunk(row)) {
+                        continue;
+                    }
+                    candidates.push(Candidate { estimate: Reverse(estimate), probe, row });
+                    if best.len() < wanted {
+                        best.push(Reverse(estimate));
+                    } else if let Some(mut worst) = best.peek_mut()
+                        && estimate > worst.0
+                    {
+                        *worst = Reverse(estimate);
+                    }
+                    if best.len() == wanted {
+                        bar = best.peek().map_or(bar, |worst| worst.0.saturating_sub(margin));
+                    }
+                }
+            }
+        }
+        candidates.retain(|candidate| candidate.estimate.0 >= bar);
+        if candidates.len() < wanted {
+            return Ok(None);
+        }
+        candidates.sort_unstable();
+        self.rescore(&candidates, &clusters, limit, margin).map(Some)
+    }
+
+    fn open(&self, number: u32) -> Result<Opened<'a>> {
+        let (view, cluster) = (self.vectors.view, self.vectors.cluster(number)?);
+        Ok(Opened { groups: cluster.groups(view)?, heads: cluster.heads(view)?, cluster })
+    }
+
+    /// The clusters with the nearest middles, nearest first, with what that adds to every estimate.
+    fn probes(&self, count: usize) -> Result<Vec<(u32, i16)>> {
+        let (view, stride) = (self.vectors.view, self.vectors.layout.stride);
+        let clusters = self.vectors.plan.clusters as usize;
+        let centroids = view.section(Section::Centroids)?;
+        if centroids.len() != clusters * (stride + 8) {
+            return Err(view.inconsistent(Section::Centroids));
+        }
+        let (rows, floats) = centroids.split_at(clusters * stride);
+        let mut dots = vec![0; clusters];
+        self.vectors.kernel.dots(&self.query.row, rows, &mut dots);
+        let scored = |(number, &dot): (u32, &i32)| (score(dot, f32_at(floats, number as usize * 4), self.query), number);
+        let mut scored: Vec<(f32, u32)> = (0..).zip(&dots).map(scored).collect();
+        let nearer = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if count < scored.len() {
+            scored.select_nth_unstable_by(count, nearer);
+            scored.truncate(count);
+        }
+        scored.sort_unstable_by(nearer);
+        let base =
+            |(cosine, number): (f32, u32)| (number, code::units(cosine * f32_at(floats, (clusters + number as usize) * 4)));
+        Ok(scored.into_iter().map(base).collect())
+    }
+
+    /// Exact cosines, best estimates first, until no estimate can be wrong by enough.
+    fn rescore(&self, candidates: &[Candidate], clusters: &[Opened<'_>], limit: usize, margin: i16) -> Result<Vec<Scored>> {
+        let view = self.vectors.view;
+        let row = |candidate: &Candidate| clusters[candidate.probe as usize].cluster.rows(view, candidate.row, 1);
+        let mut top = Top::new(limit);
+        for candidate in candidates.iter().take(AHEAD) {
+            self.vectors.kernel.prefetch(row(candidate)?);
+        }
+        for (number, candidate) in candidates.iter().enumerate() {
+            if let Some(next) = candidates.get(number + AHEAD) {
+                self.vectors.kernel.prefetch(row(next)?);
+            }
+            if let Some(worst) = top.worst()
+                && candidate.estimate.0.saturating_add(margin) < code::units(worst)
+            {
+                break;
+            }
+            let heads = clusters[candidate.probe as usize].heads;
+            let chunk = heads.chunk(candidate.row);
+            if chunk >= view.superblock().chunks {
+                return Err(view.inconsistent(Section::Blocks));
+            }
+            let mut dot = [0];
+            self.vectors.kernel.dots(&self.query.row, row(candidate)?, &mut dot);
+            top.push(score(dot[0], heads.scale(candidate.row), self.query), chunk);
+        }
+        Ok(top.into_sorted())
+    }
+}

@@ -1,0 +1,80 @@
+//! How much a search has to spend, found by trying: once, when a file is built, on vectors of its own.
+//!
+//! Each query is a vector of the index; what counts are its ten nearest others by the exact scan. So a setting says what
+//! recall it reached on this very content, and the caller chooses between settings, not between numbers.
+
+use rayon::prelude::*;
+
+use super::allowed::Allowed;
+use super::plan::{Plan, Setting};
+use super::vectors::{Quantised, Vectors};
+use crate::error::Result;
+
+/// Vectors that are asked for.
+const QUERIES: usize = 1000;
+/// Neighbours of each that count.
+const NEIGHBOURS: usize = 10;
+/// Recall@10 of `Recall::Fast` and of `Recall::Balanced` on the sample. A little above the .95 and .99 that are promised:
+/// rounding to integers costs the exact scan itself .7 of 100, and questions are not quite like what they ask for.
+const TARGETS: [f32; 2] = [0.9635, 0.996];
+/// What probing may lose of what a target allows to lose; the rest is lost to the margin.
+const LOST_TO_PROBES: f32 = 0.75;
+/// A margin that loses nothing: six times what an estimate is usually wrong by, at 384 components.
+const WIDE: u32 = 1500;
+/// Margins are multiples of this.
+const STEP: u32 = 25;
+
+/// The plan with its settings, the cheapest that reach the targets.
+pub(super) fn tune(vectors: &Vectors<'_>) -> Result<Plan> {
+    let sample = Sample::of(vectors)?;
+    let mut settings = [Setting::default(); TARGETS.len()];
+    for (setting, target) in settings.iter_mut().zip(TARGETS) {
+        let recall = |probes, margin| sample.recall(vectors, Setting { probes, margin, recall: 0.0 });
+        let easier = 1.0 - (1.0 - target) * LOST_TO_PROBES;
+        let probes = least(1, vectors.plan.clusters, |probes| Ok(recall(probes, WIDE)? >= easier))?;
+        let steps = least(1, WIDE / STEP, |steps| Ok(recall(probes, steps * STEP)? >= target))?;
+        let margin = steps * STEP;
+        *setting = Setting { probes, margin, recall: recall(probes, margin)? };
+    }
+    Ok(Plan { fast: settings[0], balanced: settings[1], ..vectors.plan })
+}
+
+/// Queries and what an exact scan finds.
+struct Sample {
+    queries: Vec<(u32, Quantised)>,
+    nearest: Vec<Vec<u32>>,
+}
+
+impl Sample {
+    fn of(vectors: &Vectors<'_>) -> Result<Self> {
+        let chunks = vectors.view.superblock().chunks;
+        let step = (chunks as usize).div_ceil(QUERIES).max(1);
+        let query = |chunk| Ok((chunk, vectors.vector(chunk)?));
+        let queries: Vec<(u32, Quantised)> = (0..chunks).step_by(step).map(query).collect::<Result<_>>()?;
+        let exact = |(chunk, query): &(u32, Quantised)| {
+            let found = vectors.scan_alone(query, NEIGHBOURS + 1)?;
+            Ok(found.into_iter().map(|scored| scored.chunk).filter(|other| other != chunk).take(NEIGHBOURS).collect())
+        };
+        let nearest = queries.par_iter().map(exact).collect::<Result<_>>()?;
+        Ok(Self { queries, nearest })
+    }
+
+    fn recall(&self, vectors: &Vectors<'_>, setting: Setting) -> Result<f32> {
+        let found = |((chunk, query), nearest): (&(u32, Quantised), &Vec<u32>)| -> Result<usize> {
+            let found = vectors.probe(query, &Allowed::All, NEIGHBOURS + 1, setting)?.unwrap_or_default();
+            Ok(found.iter().filter(|scored| scored.chunk != *chunk && nearest.contains(&scored.chunk)).count())
+        };
+        let found: Result<usize> = self.queries.par_iter().zip(&self.nearest).map(found).sum();
+        let wanted: usize = self.nearest.iter().map(Vec::len).sum();
+        Ok(found? as f32 / wanted.max(1) as f32)
+    }
+}
+
+/// The least number for which `holds` (it holds for all above), or the last.
+fn least(mut low: u32, mut high: u32, holds: impl Fn(u32) -> Result<bool>) -> Result<u32> {
+    while low < high {
+        let middle = low.midpoint(high);
+        if holds(middle)? { high = middle } else { low = middle + 1 }
+    }
+    Ok(low)
+}
