@@ -56,9 +56,8 @@ impl App {
                 )));
             }
         }
-        let rules = config.capabilities.as_deref().map(|path| {
-            std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))
-        });
+        let rules =
+            config.capabilities.as_deref().map(|path| std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause)));
         let rules = Arc::new(Rules::new(rules.transpose()?.as_deref())?);
         let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
         let providers = names

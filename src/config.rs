@@ -430,12 +430,7 @@ pub const VARIABLES: &[Variable] = &[
         example: "command-a-03-2025",
         apply: |c, v| set(&mut endpoint(c, "cohere").model, v.to_owned()),
     },
-    Variable {
-        name: "GROQ_API_KEY",
-        key: "",
-        example: "secret",
-        apply: |c, v| put(&mut endpoint(c, "groq").api_key, secret(v)),
-    },
+    Variable { name: "GROQ_API_KEY", key: "", example: "secret", apply: |c, v| put(&mut endpoint(c, "groq").api_key, secret(v)) },
     Variable {
         name: "GROQ_BASE_URL",
         key: "providers.groq.base_url",
@@ -550,24 +545,14 @@ pub const VARIABLES: &[Variable] = &[
         example: "us-east-1",
         apply: |c, v| set(&mut c.aws.region, v.to_owned()),
     },
-    Variable {
-        name: "AWS_ACCESS_KEY_ID",
-        key: "",
-        example: "AKIA...",
-        apply: |c, v| put(&mut c.aws.access_key_id, secret(v)),
-    },
+    Variable { name: "AWS_ACCESS_KEY_ID", key: "", example: "AKIA...", apply: |c, v| put(&mut c.aws.access_key_id, secret(v)) },
     Variable {
         name: "AWS_SECRET_ACCESS_KEY",
         key: "",
         example: "secret",
         apply: |c, v| put(&mut c.aws.secret_access_key, secret(v)),
     },
-    Variable {
-        name: "AWS_SESSION_TOKEN",
-        key: "",
-        example: "secret",
-        apply: |c, v| put(&mut c.aws.session_token, secret(v)),
-    },
+    Variable { name: "AWS_SESSION_TOKEN", key: "", example: "secret", apply: |c, v| put(&mut c.aws.session_token, secret(v)) },
     Variable {
         name: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         key: "",
@@ -710,8 +695,7 @@ impl Config {
         for endpoint in config.providers.values_mut() {
             if let Some(value) = endpoint.key_variable.as_deref().and_then(variable) {
                 let name = endpoint.key_variable.as_deref().unwrap_or_default();
-                endpoint.api_key =
-                    secret(value.trim()).map_err(|why| Error::bad_request(format!("`{name}`: {why}")))?;
+                endpoint.api_key = secret(value.trim()).map_err(|why| Error::bad_request(format!("`{name}`: {why}")))?;
             }
         }
         config.lambda.missing = LAMBDA_VARIABLES.into_iter().filter(|name| variable(name).is_none()).collect();
@@ -823,11 +807,7 @@ impl Default for Generation {
 const BEDROCKS: [&str; 3] = ["bedrock", "anthropic-bedrock", "openai-bedrock"];
 const VERTEXES: [&str; 2] = ["vertexai", "anthropic-vertex"];
 
-fn each(
-    config: &mut Config,
-    names: &[&str],
-    apply: impl Fn(&mut Endpoint) -> Result<(), String>,
-) -> Result<(), String> {
+fn each(config: &mut Config, names: &[&str], apply: impl Fn(&mut Endpoint) -> Result<(), String>) -> Result<(), String> {
     names.iter().try_for_each(|name| apply(endpoint(config, name)))
 }
 
