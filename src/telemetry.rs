@@ -211,7 +211,7 @@ mod tests {
     fn a_line_is_what_the_log_filter_of_lambda_reads() {
         let text = written(Level::Info, true, || {
             let line = Line::new("req_1", "POST", "/v1/query");
-            line.answer("openai", "m", 5, Some(Usage { prompt_tokens: 1, completion_tokens: 2 }));
+            line.answer("openai", "m", 5, Some(Usage { prompt_tokens: 1, completion_tokens: 2, ..Usage::default() }));
             line.status(200);
         });
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();

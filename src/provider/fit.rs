@@ -353,6 +353,9 @@ impl Fit<'_> {
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
                         call.id = tool_id(&call.id, self.caps.tool_id_rule);
+                        if call.arguments.trim().is_empty() {
+                            "{}".clone_into(&mut call.arguments);
+                        }
                     }
                     Part::ToolResult(result) => {
                         result.call_id = tool_id(&result.call_id, self.caps.tool_id_rule);

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::support::{DOCUMENTS, KEY, Mock, Service};
 
 fn keys(value: &Value) -> Vec<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
 }
 
 #[tokio::test]
@@ -113,7 +115,7 @@ async fn a_provider_gets_numbered_sources_and_its_answer_comes_back() {
     assert_eq!((&sent["model"], &sent["max_tokens"], &sent["temperature"]), (&json!("good"), &json!(4096), &json!(0.25)));
     assert_eq!(
         (&sent["top_k"], &sent["stop"], &sent["seed"], &sent["stream"]),
-        (&json!(40), &json!(["END"]), &json!(7), &json!(false))
+        (&json!(40), &json!(["END"]), &json!(7), &Value::Null)
     );
     let roles: Vec<&str> = sent["messages"].as_array().unwrap().iter().map(|message| message["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["system", "user", "assistant", "user"]);
@@ -154,7 +156,7 @@ async fn what_the_provider_does_not_take_is_said() {
     let body = json!({"prompt": "body", "model_provider": "openai", "model_config": {"top_k": 40, "max_tokens": 5, "response_format": "json"}});
     let (status, answer) = service.query(body).await;
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["metadata"]["warnings"][0], "`top_k`: `openai/good` does not take it; it was left out");
+    assert_eq!(answer["metadata"]["warnings"][1], "`top_k`: `openai/good` does not take it; it was left out");
     let sent = mock.body();
     assert_eq!((sent.get("top_k"), sent.get("max_tokens"), &sent["max_completion_tokens"]), (None, None, &json!(5)));
     assert_eq!(sent["response_format"], json!({"type": "json_object"}));

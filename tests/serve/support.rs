@@ -173,7 +173,12 @@ impl Mock {
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint { base_url: Some(self.base_url.clone()), model: Some("good".into()), api_key: Some(Secret::new(KEY)) }
+        Endpoint {
+            base_url: Some(self.base_url.clone()),
+            model: Some("good".into()),
+            api_key: Some(Secret::new(KEY)),
+            ..Endpoint::default()
+        }
     }
 
     /// The last body that was sent.
