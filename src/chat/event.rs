@@ -221,7 +221,12 @@ mod tests {
                 Part::ToolCall(ToolCall { id: "c".into(), name: "f".into(), arguments: r#"{"a":1}"#.into(), signature: None }),
                 Part::Reasoning(Thought { redacted: Some("x".into()), ..Thought::default() }),
                 Part::Raw(Raw { dialect: "d".into(), value: Value::from(1) }),
-                Part::ToolCall(ToolCall { id: "d".into(), name: "g".into(), arguments: "{}".into(), signature: Some("t".into()) }),
+                Part::ToolCall(ToolCall {
+                    id: "d".into(),
+                    name: "g".into(),
+                    arguments: "{}".into(),
+                    signature: Some("t".into()),
+                }),
             ],
             finish_reason: FinishReason::Other("odd".into()),
             usage: Some(Usage { prompt_tokens: 1, ..Usage::default() }),
@@ -239,7 +244,8 @@ mod tests {
     fn calls_told_in_turns_keep_their_arguments() {
         let call = |index, id: &str| ChatEvent::ToolCall { index, id: id.into(), name: id.into(), signature: None };
         let arguments = |index, json: &str| ChatEvent::Arguments { index, json: json.into() };
-        let events = [call(0, "a"), call(1, "b"), arguments(1, "{ \"x\" :"), arguments(0, "{\"y\": \"a \\\" b\"}"), arguments(1, "2}")];
+        let events =
+            [call(0, "a"), call(1, "b"), arguments(1, "{ \"x\" :"), arguments(0, "{\"y\": \"a \\\" b\"}"), arguments(1, "2}")];
         let answer = fold(&events);
         let seen: Vec<&str> = answer.tool_calls().map(|call| call.arguments.as_str()).collect();
         assert_eq!(seen, [r#"{"y":"a \" b"}"#, r#"{"x":2}"#]);

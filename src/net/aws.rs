@@ -58,9 +58,9 @@ impl Signer {
         // Only what must be: proxies add and change the rest.
         let names = ["content-type", "x-amz-date", "x-amz-security-token"];
         let mut headers = vec![("host".to_owned(), host)];
-        headers.extend(names.into_iter().filter_map(|name| {
-            Some((name.to_owned(), request.headers.get(name)?.to_str().ok()?.to_owned()))
-        }));
+        headers.extend(
+            names.into_iter().filter_map(|name| Some((name.to_owned(), request.headers.get(name)?.to_str().ok()?.to_owned()))),
+        );
         let body_sum = sum(&request.body);
         let signed = Signed {
             method: request.method.as_str(),

@@ -12,7 +12,10 @@ const CRC_BYTES: usize = 4;
 
 /// Whether a `content-type` promises a binary event stream.
 pub fn is_event_stream(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/vnd.amazon.eventstream"))
+    content_type
+        .split(';')
+        .next()
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/vnd.amazon.eventstream"))
 }
 
 /// One message.

@@ -85,9 +85,10 @@ impl Tokens {
                 })?
             }
         };
-        let fetched: Fetched = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 200).ok_or_else(|| {
-            Error::new(Code::Authentication, format!("Google gave no token (status {})", reply.status))
-        })?;
+        let fetched: Fetched = serde_json::from_slice(&reply.body)
+            .ok()
+            .filter(|_| reply.status == 200)
+            .ok_or_else(|| Error::new(Code::Authentication, format!("Google gave no token (status {})", reply.status)))?;
         let life = Duration::from_secs(fetched.expires_in).saturating_sub(EARLY);
         let token = Secret::new(fetched.access_token);
         *known = Some((token.clone(), Instant::now() + life));
@@ -186,7 +187,10 @@ mod tests {
         let read = |text: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap();
         assert_eq!(read(header), serde_json::json!({"typ": "JWT", "alg": "RS256", "kid": "kid-1"}));
         let claims = read(claims);
-        assert_eq!((&claims["iss"], &claims["aud"], &claims["scope"]), (&"svc@p.iam.gserviceaccount.com".into(), &AUDIENCE.into(), &SCOPE.into()));
+        assert_eq!(
+            (&claims["iss"], &claims["aud"], &claims["scope"]),
+            (&"svc@p.iam.gserviceaccount.com".into(), &AUDIENCE.into(), &SCOPE.into())
+        );
         assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
         assert!(!format!("{tokens:?}").contains("PRIVATE"));
     }
@@ -197,7 +201,10 @@ mod tests {
         let path = folder.path().join("key.json");
         std::fs::write(&path, "{\"private_key\": \"hidden\"}").unwrap();
         let message = Tokens::new(Some(&path)).unwrap_err().message().to_owned();
-        assert!(message.ends_with("no key file of a service account; make one with `gcloud iam service-accounts keys create`"), "{message}");
+        assert!(
+            message.ends_with("no key file of a service account; make one with `gcloud iam service-accounts keys create`"),
+            "{message}"
+        );
         assert!(!message.contains("hidden"));
     }
 }

@@ -38,7 +38,8 @@ pub fn public_addresses(value: &Value) -> Result<(), String> {
     match value {
         Value::String(text) => {
             let head: String = text.trim_start().chars().take(8).collect::<String>().to_ascii_lowercase();
-            let is_address = ["http:", "https:", "file:", "ftp:", "gopher:", "gs:", "s3:", "ws:", "wss:"].iter().any(|s| head.starts_with(s));
+            let is_address =
+                ["http:", "https:", "file:", "ftp:", "gopher:", "gs:", "s3:", "ws:", "wss:"].iter().any(|s| head.starts_with(s));
             // A sentence that begins with an address is none.
             if is_address && !text.trim().contains(char::is_whitespace) { public_address(text.trim()) } else { Ok(()) }
         }
@@ -183,7 +184,9 @@ mod tests {
         ] {
             assert!(public_address(address).is_err(), "{address}");
         }
-        for address in ["https://example.com/cat.png", "http://8.8.8.8/x", "https://[2606:4700::1111]/", "https://a.b.example.org:8443/"] {
+        for address in
+            ["https://example.com/cat.png", "http://8.8.8.8/x", "https://[2606:4700::1111]/", "https://a.b.example.org:8443/"]
+        {
             assert_eq!(public_address(address), Ok(()), "{address}");
         }
     }
@@ -202,7 +205,12 @@ mod tests {
         for address in ["http://127.0.0.1:8000/v1", "http://llm.corp/v1", "http://10.0.0.7/v1", "https://api.openai.com/v1"] {
             assert_eq!(check(address), Ok(()), "{address}");
         }
-        for address in ["http://169.254.169.254/", "http://[::ffff:169.254.170.2]/", "http://127.0.0.1:9001/", "http://metadata.google.internal/"] {
+        for address in [
+            "http://169.254.169.254/",
+            "http://[::ffff:169.254.170.2]/",
+            "http://127.0.0.1:9001/",
+            "http://metadata.google.internal/",
+        ] {
             assert!(check(address).is_err(), "{address}");
         }
     }

@@ -202,7 +202,7 @@ pub(super) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
         decoder.open(block, &mut events);
         decoder.close(&mut events);
     }
-    decoder.ending(reply, &mut events);
+    decoder.ending(reply, &reply["usage"], &mut events);
     decoder.done = true;
     events.extend(decoder.end()?);
     Ok(events)
@@ -235,7 +235,7 @@ enum Open {
         told: bool,
     },
     Raw {
-        block: Value,
+        block: Map<String, Value>,
         json: String,
     },
 }
@@ -262,9 +262,7 @@ impl Decoder {
             "content_block_stop" => self.close(&mut events),
             "message_delta" => {
                 self.close(&mut events);
-                let mut ending = frame["delta"].clone();
-                ending["usage"] = frame["usage"].clone();
-                self.ending(&ending, &mut events);
+                self.ending(&frame["delta"], &frame["usage"], &mut events);
             }
             "message_stop" => self.done = true,
             "error" => {
@@ -294,12 +292,12 @@ impl Decoder {
         self.state.extra("container", &message["container"], events);
     }
 
-    fn ending(&mut self, delta: &Value, events: &mut Vec<ChatEvent>) {
+    fn ending(&mut self, delta: &Value, usage: &Value, events: &mut Vec<ChatEvent>) {
         self.finish = delta["stop_reason"].as_str().map(finish).or(self.finish.take());
         for name in ["stop_sequence", "stop_details", "container"] {
             self.state.extra(name, &delta[name], events);
         }
-        self.snapshot(&delta["usage"], events);
+        self.snapshot(usage, events);
     }
 
     fn snapshot(&mut self, usage: &Value, events: &mut Vec<ChatEvent>) {
@@ -336,7 +334,7 @@ impl Decoder {
                 events.push(ChatEvent::ToolCall { index, id, name, signature: None });
                 Open::Call { index, input: block["input"].clone(), told: false }
             }
-            _ => Open::Raw { block: block.clone(), json: String::new() },
+            _ => Open::Raw { block: block.as_object().cloned().unwrap_or_default(), json: String::new() },
         };
     }
 
@@ -358,9 +356,9 @@ impl Decoder {
             (_, Open::Raw { block, .. }) => {
                 for (name, value) in delta.as_object().into_iter().flatten().filter(|(name, _)| *name != "type") {
                     match (block.get(name).and_then(Value::as_str), value.as_str()) {
-                        (Some(before), Some(more)) => block[name] = format!("{before}{more}").into(),
-                        _ => block[name] = value.clone(),
-                    }
+                        (Some(before), Some(more)) => block.insert(name.clone(), format!("{before}{more}").into()),
+                        _ => block.insert(name.clone(), value.clone()),
+                    };
                 }
             }
             _ => {}
@@ -378,9 +376,9 @@ impl Decoder {
             }
             Open::Raw { mut block, json } => {
                 if let Ok(input) = serde_json::from_str::<Value>(&json) {
-                    block["input"] = input;
+                    block.insert("input".to_owned(), input);
                 }
-                events.push(ChatEvent::Raw(Raw { dialect: "anthropic".to_owned(), value: block }));
+                events.push(ChatEvent::Raw(Raw { dialect: "anthropic".to_owned(), value: Value::Object(block) }));
             }
         }
     }

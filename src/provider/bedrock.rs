@@ -305,7 +305,11 @@ impl Decoder {
 
     /// A whole block of a buffered answer.
     fn block(&mut self, block: &Value, events: &mut Vec<ChatEvent>) {
-        let Some((kind, value)) = block.as_object().and_then(|block| block.iter().find(|(_, value)| !value.is_null())) else { return };
+        let Some((kind, value)) =
+            block.as_object().and_then(|block| block.iter().find(|(name, value)| *name != "type" && !value.is_null()))
+        else {
+            return;
+        };
         match kind.as_str() {
             "text" => self.delta(&json!({"delta": {"text": value}}), events),
             "toolUse" => {
@@ -348,7 +352,10 @@ impl Decoder {
         self.finish = Some(match reply["stopReason"].as_str().unwrap_or_default() {
             "guardrail_intervened" | "content_filtered" => FinishReason::ContentFilter,
             reason @ ("malformed_model_output" | "malformed_tool_use") => {
-                return Err(Error::new(Code::ModelOutput, format!("the model wrote what its provider could not read: `{reason}`")));
+                return Err(Error::new(
+                    Code::ModelOutput,
+                    format!("the model wrote what its provider could not read: `{reason}`"),
+                ));
             }
             reason => anthropic::finish(reason),
         });

@@ -86,7 +86,12 @@ impl Chain {
     ///
     /// # Errors
     /// As [`Self::chat`], up to the first content; later failures are items of the stream, and its last.
-    pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<(Events, Served, Option<Warning>)> {
+    pub async fn stream(
+        &self,
+        client: &Client,
+        request: &ChatRequest,
+        deadline: Instant,
+    ) -> Result<(Events, Served, Option<Warning>)> {
         let mut walk = Walk::new(self, request, deadline);
         while let Some((provider, request, until)) = walk.next() {
             match provider.stream(client, &request, until).await {

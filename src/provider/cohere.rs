@@ -80,9 +80,8 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Vec<Wa
             }
             Part::Document(media) => documents.push(document(media)?),
             Part::Reasoning(thought) => thoughts.push_str(&thought.text),
-            Part::ToolCall(call) => calls.push(
-                json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}),
-            ),
+            Part::ToolCall(call) => calls
+                .push(json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})),
             Part::ToolResult(result) => {
                 if result.is_error {
                     warnings.push(Warning::dropped("tool_result.is_error", "the dialect has no mark for it"));

@@ -78,7 +78,9 @@ impl Dialect {
         let (framing, reader) = match self {
             Self::OpenAi => (Framing::Sse(sse::Parser::default()), Reader::OpenAi(openai::Decoder::default())),
             Self::Anthropic => (Framing::Sse(sse::Parser::default()), Reader::Anthropic(anthropic::Decoder::default())),
-            Self::Bedrock => (Framing::EventStream(event_stream::Parser::default()), Reader::Bedrock(bedrock::Decoder::default())),
+            Self::Bedrock => {
+                (Framing::EventStream(event_stream::Parser::default()), Reader::Bedrock(bedrock::Decoder::default()))
+            }
             Self::Gemini => (Framing::Sse(sse::Parser::default()), Reader::Gemini(gemini::Decoder::default())),
             Self::Cohere => (Framing::Sse(sse::Parser::default()), Reader::Cohere(cohere::Decoder::default())),
         };
@@ -138,7 +140,8 @@ impl Decoder {
                     if message.kind != "event" {
                         let body = serde_json::from_slice(&message.payload)
                             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&message.payload).into_owned()));
-                        let refused = Refused { provider: "bedrock", status: 200, kind: Some(&message.name), ..Refused::default() };
+                        let refused =
+                            Refused { provider: "bedrock", status: 200, kind: Some(&message.name), ..Refused::default() };
                         return Err(failure(&refused, &body));
                     }
                     events.extend(self.reader.frame(&message.name, &message.payload)?);

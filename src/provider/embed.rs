@@ -90,7 +90,8 @@ impl Provider {
         let mut answer = EmbedResponse::default();
         for texts in request.texts.chunks(dialect.most_texts(&request.model)) {
             let written = dialect.encode(request, texts)?;
-            let url = self.base_url.join(&written.path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))?;
+            let url =
+                self.base_url.join(&written.path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))?;
             let mut out = Request::new(url, written.body.to_string());
             for (name, value) in self.headers.iter() {
                 out.headers.insert(name.clone(), value.clone());
@@ -257,9 +258,11 @@ fn cohere(embeddings: &Value) -> Result<Vec<Vec<f32>>> {
 fn vector(value: &Value) -> Result<Vec<f32>> {
     let unreadable = || failed("the provider's vector cannot be read");
     let vector: Vec<f32> = match value {
-        Value::Array(numbers) => {
-            numbers.iter().map(|number| number.as_f64().map(|number| number as f32)).collect::<Option<_>>().ok_or_else(unreadable)?
-        }
+        Value::Array(numbers) => numbers
+            .iter()
+            .map(|number| number.as_f64().map(|number| number as f32))
+            .collect::<Option<_>>()
+            .ok_or_else(unreadable)?,
         Value::String(text) => {
             let bytes = STANDARD.decode(text).map_err(|_| unreadable())?;
             bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect()
@@ -288,21 +291,87 @@ mod tests {
         use EmbedDialect::{Bedrock, Cohere, Gemini, Mistral, OpenAi, Vertex};
         use Purpose::{Document, Query};
         let table = [
-            (OpenAi, "m", Query, Some(8), "embeddings", json!({"model": "m", "input": ["a"], "encoding_format": "float", "dimensions": 8})),
+            (
+                OpenAi,
+                "m",
+                Query,
+                Some(8),
+                "embeddings",
+                json!({"model": "m", "input": ["a"], "encoding_format": "float", "dimensions": 8}),
+            ),
             (Mistral, "m", Document, Some(8), "embeddings", json!({"model": "m", "input": ["a"], "output_dimension": 8})),
-            (Cohere, "m", Query, None, "embed", json!({"model": "m", "texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]})),
-            (Cohere, "m", Document, Some(8), "embed", json!({"model": "m", "texts": ["a"], "input_type": "search_document", "embedding_types": ["float"], "output_dimension": 8})),
-            (Bedrock, "amazon.titan-embed-text-v1", Query, None, "model/amazon.titan-embed-text-v1/invoke", json!({"inputText": "a"})),
-            (Bedrock, "amazon.titan-embed-text-v2:0", Document, Some(256), "model/amazon.titan-embed-text-v2%3A0/invoke", json!({"inputText": "a", "normalize": true, "dimensions": 256})),
-            (Bedrock, "cohere.embed-english-v3", Query, None, "model/cohere.embed-english-v3/invoke", json!({"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]})),
-            (Bedrock, "amazon.nova-2-multimodal-embeddings-v1:0", Query, Some(256), "model/amazon.nova-2-multimodal-embeddings-v1%3A0/invoke",
-                json!({"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": "TEXT_RETRIEVAL", "text": {"truncationMode": "END", "value": "a"}, "embeddingDimension": 256}})),
-            (Gemini, "gemini-embedding-001", Query, Some(8), "models/gemini-embedding-001:batchEmbedContents",
-                json!({"requests": [{"model": "models/gemini-embedding-001", "content": {"parts": [{"text": "a"}]}, "taskType": "RETRIEVAL_QUERY", "outputDimensionality": 8}]})),
-            (Vertex, "text-embedding-005", Document, Some(8), "publishers/google/models/text-embedding-005:predict",
-                json!({"instances": [{"content": "a", "task_type": "RETRIEVAL_DOCUMENT"}], "parameters": {"autoTruncate": false, "outputDimensionality": 8}})),
-            (Vertex, "gemini-embedding-2", Query, None, "publishers/google/models/gemini-embedding-2:embedContent",
-                json!({"content": {"parts": [{"text": "a"}]}, "taskType": "RETRIEVAL_QUERY"})),
+            (
+                Cohere,
+                "m",
+                Query,
+                None,
+                "embed",
+                json!({"model": "m", "texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]}),
+            ),
+            (
+                Cohere,
+                "m",
+                Document,
+                Some(8),
+                "embed",
+                json!({"model": "m", "texts": ["a"], "input_type": "search_document", "embedding_types": ["float"], "output_dimension": 8}),
+            ),
+            (
+                Bedrock,
+                "amazon.titan-embed-text-v1",
+                Query,
+                None,
+                "model/amazon.titan-embed-text-v1/invoke",
+                json!({"inputText": "a"}),
+            ),
+            (
+                Bedrock,
+                "amazon.titan-embed-text-v2:0",
+                Document,
+                Some(256),
+                "model/amazon.titan-embed-text-v2%3A0/invoke",
+                json!({"inputText": "a", "normalize": true, "dimensions": 256}),
+            ),
+            (
+                Bedrock,
+                "cohere.embed-english-v3",
+                Query,
+                None,
+                "model/cohere.embed-english-v3/invoke",
+                json!({"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]}),
+            ),
+            (
+                Bedrock,
+                "amazon.nova-2-multimodal-embeddings-v1:0",
+                Query,
+                Some(256),
+                "model/amazon.nova-2-multimodal-embeddings-v1%3A0/invoke",
+                json!({"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": "TEXT_RETRIEVAL", "text": {"truncationMode": "END", "value": "a"}, "embeddingDimension": 256}}),
+            ),
+            (
+                Gemini,
+                "gemini-embedding-001",
+                Query,
+                Some(8),
+                "models/gemini-embedding-001:batchEmbedContents",
+                json!({"requests": [{"model": "models/gemini-embedding-001", "content": {"parts": [{"text": "a"}]}, "taskType": "RETRIEVAL_QUERY", "outputDimensionality": 8}]}),
+            ),
+            (
+                Vertex,
+                "text-embedding-005",
+                Document,
+                Some(8),
+                "publishers/google/models/text-embedding-005:predict",
+                json!({"instances": [{"content": "a", "task_type": "RETRIEVAL_DOCUMENT"}], "parameters": {"autoTruncate": false, "outputDimensionality": 8}}),
+            ),
+            (
+                Vertex,
+                "gemini-embedding-2",
+                Query,
+                None,
+                "publishers/google/models/gemini-embedding-2:embedContent",
+                json!({"content": {"parts": [{"text": "a"}]}, "taskType": "RETRIEVAL_QUERY"}),
+            ),
         ];
         for (dialect, model, purpose, dimensions, path, body) in table {
             assert_eq!(written(dialect, model, purpose, dimensions, &["a"]), (path.to_owned(), body), "{dialect:?} {model}");

@@ -25,16 +25,54 @@ pub(super) struct Refused<'a> {
 
 /// By the provider's own names, compared without case.
 const KINDS: &[(&[&str], Code)] = &[
-    (&["context_length_exceeded", "string_above_max_length", "model_context_window_exceeded", "exceed_context_size_error"], Code::ContextLength),
+    (
+        &["context_length_exceeded", "string_above_max_length", "model_context_window_exceeded", "exceed_context_size_error"],
+        Code::ContextLength,
+    ),
     (&["content_filter", "content_policy_violation", "responsibleaipolicyviolation"], Code::ContentFilter),
-    (&["insufficient_quota", "billing_error", "billing_not_active", "servicequotaexceededexception", "insufficient_credits"], Code::Budget),
-    (&["rate_limit_exceeded", "rate_limit_error", "rate_limited", "throttlingexception", "resource_exhausted", "too_many_requests", "toomanyrequestsexception"], Code::RateLimit),
-    (&["overloaded_error", "server_overloaded", "unavailable", "serviceunavailableexception", "modelnotreadyexception", "capacity_exceeded", "service_unavailable"], Code::Overloaded),
+    (
+        &["insufficient_quota", "billing_error", "billing_not_active", "servicequotaexceededexception", "insufficient_credits"],
+        Code::Budget,
+    ),
+    (
+        &[
+            "rate_limit_exceeded",
+            "rate_limit_error",
+            "rate_limited",
+            "throttlingexception",
+            "resource_exhausted",
+            "too_many_requests",
+            "toomanyrequestsexception",
+        ],
+        Code::RateLimit,
+    ),
+    (
+        &[
+            "overloaded_error",
+            "server_overloaded",
+            "unavailable",
+            "serviceunavailableexception",
+            "modelnotreadyexception",
+            "capacity_exceeded",
+            "service_unavailable",
+        ],
+        Code::Overloaded,
+    ),
     (&["timeout_error", "deadline_exceeded", "modeltimeoutexception"], Code::Timeout),
     (&["tool_use_failed", "json_validate_failed", "malformed_function_call", "modelerrorexception"], Code::ModelOutput),
     (&["model_not_found", "not_found_error", "model_decommissioned", "resourcenotfoundexception"], Code::InvalidModel),
     (
-        &["authentication_error", "invalid_api_key", "permission_error", "permission_denied", "unauthenticated", "accessdeniedexception", "unrecognizedclientexception", "expiredtokenexception", "invalidsignatureexception"],
+        &[
+            "authentication_error",
+            "invalid_api_key",
+            "permission_error",
+            "permission_denied",
+            "unauthenticated",
+            "accessdeniedexception",
+            "unrecognizedclientexception",
+            "expiredtokenexception",
+            "invalidsignatureexception",
+        ],
         Code::Authentication,
     ),
     (&["request_too_large"], Code::BodyTooLarge),
@@ -57,7 +95,14 @@ const OVERFLOW: &[&str] = &[
     "input token count",
     "too large for model",
 ];
-const MONEY: &[&str] = &["credit balance is too low", "usage limits", "spend limit", "spending limit", "billing hard limit", "quota exceeded for your plan"];
+const MONEY: &[&str] = &[
+    "credit balance is too low",
+    "usage limits",
+    "spend limit",
+    "spending limit",
+    "billing hard limit",
+    "quota exceeded for your plan",
+];
 
 /// Turns a refusal into our error.
 pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
@@ -72,7 +117,8 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let own = refused.kind.map(|kind| kind.split([':', '#']).next().unwrap_or(kind));
     let kinds = [own.unwrap_or_default(), text("code"), text("type"), text("status"), text("__type")];
     // Inside a 200 the status says nothing; some servers put it into the code.
-    let number = |value: &Value| value.as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
+    let number =
+        |value: &Value| value.as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
     let status = if refused.status == 200 { number(&error["code"]).unwrap_or(500) } else { refused.status };
     let lower = message.to_ascii_lowercase();
     let names = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
@@ -167,20 +213,56 @@ mod tests {
     fn refusals_become_codes_and_keep_what_the_provider_said() {
         let table = [
             ("openai", 400, None, json!({"error": {"message": "x", "code": "context_length_exceeded"}}), Code::ContextLength),
-            ("openai", 400, None, json!({"error": {"message": "This model's maximum context length is 9 tokens", "code": null}}), Code::ContextLength),
+            (
+                "openai",
+                400,
+                None,
+                json!({"error": {"message": "This model's maximum context length is 9 tokens", "code": null}}),
+                Code::ContextLength,
+            ),
             ("openai", 400, None, json!({"error": {"message": "x", "code": "content_filter"}}), Code::ContentFilter),
             ("openai", 400, None, json!({"error": {"message": "x", "type": "invalid_request_error"}}), Code::InvalidRequest),
             ("openai", 401, None, json!({"error": {"message": "Incorrect API key provided: sk-ab**yz"}}), Code::Authentication),
             ("openai", 404, None, json!({"error": {"message": "x", "code": "model_not_found"}}), Code::InvalidModel),
             ("openai", 429, None, json!({"error": {"message": "x", "type": "insufficient_quota"}}), Code::Budget),
-            ("openai", 429, None, json!({"error": {"message": "x", "type": "tokens", "code": "rate_limit_exceeded"}}), Code::RateLimit),
+            (
+                "openai",
+                429,
+                None,
+                json!({"error": {"message": "x", "type": "tokens", "code": "rate_limit_exceeded"}}),
+                Code::RateLimit,
+            ),
             ("custom", 422, None, json!({"detail": "x"}), Code::InvalidRequest),
             ("custom", 504, None, json!("gateway"), Code::Timeout),
             ("custom", 500, None, json!({}), Code::ProviderError),
-            ("anthropic", 529, None, json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}), Code::Overloaded),
-            ("anthropic", 200, None, json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}), Code::Overloaded),
-            ("anthropic", 400, None, json!({"error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"}}), Code::ContextLength),
-            ("anthropic", 400, None, json!({"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API"}}), Code::Budget),
+            (
+                "anthropic",
+                529,
+                None,
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+                Code::Overloaded,
+            ),
+            (
+                "anthropic",
+                200,
+                None,
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+                Code::Overloaded,
+            ),
+            (
+                "anthropic",
+                400,
+                None,
+                json!({"error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"}}),
+                Code::ContextLength,
+            ),
+            (
+                "anthropic",
+                400,
+                None,
+                json!({"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API"}}),
+                Code::Budget,
+            ),
             ("anthropic", 402, None, json!({"error": {"type": "billing_error", "message": "x"}}), Code::Budget),
             ("anthropic", 413, None, json!({"error": {"type": "request_too_large", "message": "x"}}), Code::BodyTooLarge),
             ("bedrock", 400, Some("ServiceQuotaExceededException"), json!({"message": "x"}), Code::Budget),
@@ -189,20 +271,39 @@ mod tests {
             ("bedrock", 424, Some("ModelErrorException"), json!({"message": "x"}), Code::ModelOutput),
             ("bedrock", 408, None, json!({"message": "x"}), Code::Timeout),
             ("bedrock", 200, Some("throttlingException"), json!({"message": "x"}), Code::RateLimit),
-            ("gemini", 429, None, json!([{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}]), Code::RateLimit),
+            (
+                "gemini",
+                429,
+                None,
+                json!([{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}]),
+                Code::RateLimit,
+            ),
             ("gemini", 503, None, json!({"error": {"code": 503, "status": "UNAVAILABLE"}}), Code::Overloaded),
-            ("mistral", 429, None, json!({"object": "error", "message": "x", "type": "rate_limited", "code": "1300"}), Code::RateLimit),
+            (
+                "mistral",
+                429,
+                None,
+                json!({"object": "error", "message": "x", "type": "rate_limited", "code": "1300"}),
+                Code::RateLimit,
+            ),
             ("mistral", 503, None, json!({"message": "capacity", "type": "invalid_request_error"}), Code::Overloaded),
             ("cohere", 498, None, json!({"message": "x"}), Code::Authentication),
             ("groq", 498, None, json!({"error": {"message": "x"}}), Code::Overloaded),
-            ("groq", 400, None, json!({"error": {"message": "x", "code": "tool_use_failed", "failed_generation": "<"}}), Code::ModelOutput),
+            (
+                "groq",
+                400,
+                None,
+                json!({"error": {"message": "x", "code": "tool_use_failed", "failed_generation": "<"}}),
+                Code::ModelOutput,
+            ),
         ];
         for (provider, status, kind, body, expected) in table {
             let error = read(provider, status, kind, body.clone());
             assert_eq!(error.code(), expected, "{provider} {status} {body}");
             assert_eq!(error.refusal().status, (status != 200).then_some(status));
         }
-        let error = read("anthropic", 529, None, json!({"error": {"type": "overloaded_error", "message": "m"}, "request_id": "req_1"}));
+        let error =
+            read("anthropic", 529, None, json!({"error": {"type": "overloaded_error", "message": "m"}, "request_id": "req_1"}));
         let refusal = Refusal { status: Some(529), kind: Some("overloaded_error".into()), request_id: Some("req_1".into()) };
         assert_eq!((error.refusal(), error.message()), (&refusal, "the provider refused (status 529): m"));
     }

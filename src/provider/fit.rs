@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::capability::{Capabilities, IdRule, NameRule, ReasoningMode, SchemaMode};
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Effort, Message, Part, Reasoning, ResponseFormat, Role, Source, ToolChoice, Warning};
+use crate::chat::{
+    ChatEvent, ChatRequest, ChatResponse, Effort, Message, Part, Reasoning, ResponseFormat, Role, Source, ToolChoice, Warning,
+};
 use crate::error::{Error, Result};
 use crate::net::guard;
 
@@ -63,10 +65,9 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream:
     fit.tools(&mut request)?;
     fit.messages(&mut request)?;
     fit.format(&mut request, stream);
-    for (value, name, taken) in [
-        (&mut request.service_tier, "service_tier", caps.service_tier),
-        (&mut request.user, "user", !caps.user.is_empty()),
-    ] {
+    for (value, name, taken) in
+        [(&mut request.service_tier, "service_tier", caps.service_tier), (&mut request.user, "user", !caps.user.is_empty())]
+    {
         if !taken && value.take().is_some() {
             fit.dropped(name);
         }
@@ -106,7 +107,9 @@ impl Fit<'_> {
             ReasoningMode::Budget => {
                 let budget = wish.budget_tokens.or_else(|| wish.effort.map(budget_of));
                 let budget = budget.map(|budget| self.budget(budget, request.sampling.max_tokens));
-                budget.unwrap_or(Some(wish)).map(|wish| Reasoning { show: request.reasoning.and_then(|asked| asked.show), ..wish })
+                budget
+                    .unwrap_or(Some(wish))
+                    .map(|wish| Reasoning { show: request.reasoning.and_then(|asked| asked.show), ..wish })
             }
             ReasoningMode::Effort
             | ReasoningMode::Level
@@ -272,7 +275,10 @@ impl Fit<'_> {
             ToolChoice::None if !caps.tool_choice_none => {
                 let is_tool = |part: &Part| matches!(part, Part::ToolCall(_) | Part::ToolResult(_));
                 if request.messages.iter().any(|message| message.parts.iter().any(is_tool)) {
-                    self.changed("tool_choice", format!("`{}` cannot be told `none` in a conversation with tools: `auto`", self.who));
+                    self.changed(
+                        "tool_choice",
+                        format!("`{}` cannot be told `none` in a conversation with tools: `auto`", self.who),
+                    );
                     ToolChoice::Auto
                 } else {
                     request.tools.clear();
@@ -306,7 +312,8 @@ impl Fit<'_> {
                 || (caps.tool_name_rule == NameRule::Dotted && matches!(letter, '.' | ':'))
         };
         let begins = |name: &str| {
-            caps.tool_name_rule == NameRule::Word || name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
+            caps.tool_name_rule == NameRule::Word
+                || name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
         };
         if !name.is_empty() && name.len() <= caps.tool_name_chars && name.chars().all(good) && begins(name) {
             return;
@@ -346,6 +353,9 @@ impl Fit<'_> {
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
                         call.id = tool_id(&call.id, self.caps.tool_id_rule);
+                        if call.arguments.trim().is_empty() {
+                            "{}".clone_into(&mut call.arguments);
+                        }
                     }
                     Part::ToolResult(result) => {
                         result.call_id = tool_id(&result.call_id, self.caps.tool_id_rule);
@@ -378,14 +388,17 @@ impl Fit<'_> {
     fn media(&self, source: &Source, what: &str, by_address: bool, as_bytes: bool) -> Result<()> {
         let who = self.who;
         if let Source::Url { url, .. } = source {
-            guard::public_address(url).map_err(|why| Error::bad_request(format!("`messages`: the address of an {what}: {why}")))?;
+            guard::public_address(url)
+                .map_err(|why| Error::bad_request(format!("`messages`: the address of an {what}: {why}")))?;
         }
         match source {
             Source::Url { .. } if !by_address && as_bytes => Err(Error::bad_request(format!(
                 "`messages`: `{who}` takes no address of an {what}, and we fetch none; send its bytes as base64"
             ))),
             Source::Url { .. } if !by_address => Err(Error::bad_request(format!("`messages`: `{who}` takes no {what}s"))),
-            Source::Base64 { .. } if !as_bytes => Err(Error::bad_request(format!("`messages`: `{who}` takes no {what} as bytes"))),
+            Source::Base64 { .. } if !as_bytes => {
+                Err(Error::bad_request(format!("`messages`: `{who}` takes no {what} as bytes")))
+            }
             _ => Ok(()),
         }
     }
@@ -411,7 +424,10 @@ impl Fit<'_> {
                 ResponseFormat::Text
             }
             ResponseFormat::JsonSchema { .. } if stream && !caps.schema_with_stream => {
-                self.changed("response_format", format!("`{}` takes no schema while streaming: some JSON object is asked for", self.who));
+                self.changed(
+                    "response_format",
+                    format!("`{}` takes no schema while streaming: some JSON object is asked for", self.who),
+                );
                 ResponseFormat::JsonObject
             }
             wish => wish,
@@ -422,7 +438,8 @@ impl Fit<'_> {
 /// The id as the provider takes it: itself, where it fits, else one that depends on nothing but itself.
 pub(super) fn tool_id(id: &str, rule: IdRule) -> String {
     let word = |id: &str, more: &[char]| {
-        !id.is_empty() && id.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter) || more.contains(&letter))
+        !id.is_empty()
+            && id.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter) || more.contains(&letter))
     };
     let fits = match rule {
         IdRule::Any => !id.is_empty(),

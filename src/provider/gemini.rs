@@ -25,8 +25,27 @@ const RESERVED: &[&str] = &["model", "contents", "systemInstruction", "system_in
 
 /// What Google's JSON Schema fields understand; other keywords are refused.
 const KEYWORDS: &[&str] = &[
-    "$id", "$defs", "$ref", "$anchor", "type", "format", "title", "description", "enum", "items", "prefixItems", "minItems",
-    "maxItems", "minimum", "maximum", "anyOf", "oneOf", "properties", "additionalProperties", "required", "propertyOrdering",
+    "$id",
+    "$defs",
+    "$ref",
+    "$anchor",
+    "type",
+    "format",
+    "title",
+    "description",
+    "enum",
+    "items",
+    "prefixItems",
+    "minItems",
+    "maxItems",
+    "minimum",
+    "maximum",
+    "anyOf",
+    "oneOf",
+    "properties",
+    "additionalProperties",
+    "required",
+    "propertyOrdering",
 ];
 
 /// Writes the body of one chat turn. Model and streaming are a matter of the path.
@@ -128,7 +147,9 @@ fn narrowed(schema: &Value, left_out: &mut Vec<String>) -> Value {
                 out.insert(name.to_owned(), Value::Object(inner.collect()));
                 continue;
             }
-            ("anyOf" | "oneOf" | "prefixItems", Value::Array(items)) => items.iter().map(|item| narrowed(item, left_out)).collect(),
+            ("anyOf" | "oneOf" | "prefixItems", Value::Array(items)) => {
+                items.iter().map(|item| narrowed(item, left_out)).collect()
+            }
             ("items" | "additionalProperties", value) => narrowed(value, left_out),
             ("const", value) => {
                 out.insert("enum".to_owned(), vec![value.clone()].into());
@@ -290,6 +311,8 @@ pub(super) struct Decoder {
     state: State,
     id: String,
     calls: usize,
+    /// The call whose arguments come piece by piece, and what they are so far.
+    open: Option<(usize, Value)>,
     finish: Option<FinishReason>,
 }
 
@@ -306,7 +329,10 @@ impl Decoder {
     pub(super) fn end(&mut self) -> Result<Vec<ChatEvent>> {
         let reason = self.finish.take().ok_or_else(cut)?;
         let calls = self.calls > 0 && reason == FinishReason::Stop;
-        Ok(vec![ChatEvent::Finish(if calls { FinishReason::ToolCalls } else { reason })])
+        let mut events = Vec::new();
+        self.close(&mut events);
+        events.push(ChatEvent::Finish(if calls { FinishReason::ToolCalls } else { reason }));
+        Ok(events)
     }
 
     fn chunk(&mut self, chunk: &Value) -> Result<Vec<ChatEvent>> {
@@ -324,7 +350,9 @@ impl Decoder {
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
             self.part(part, &mut events);
         }
-        for name in ["groundingMetadata", "citationMetadata", "safetyRatings", "urlContextMetadata", "logprobsResult", "finishMessage"] {
+        for name in
+            ["groundingMetadata", "citationMetadata", "safetyRatings", "urlContextMetadata", "logprobsResult", "finishMessage"]
+        {
             self.state.extra(name, &candidate[name], &mut events);
         }
         self.state.extra("promptFeedback", &chunk["promptFeedback"], &mut events);
@@ -337,18 +365,39 @@ impl Decoder {
         Ok(events)
     }
 
-    fn part(&mut self, part: &Value, events: &mut Vec<ChatEvent>) {
-        let signature = part["thoughtSignature"].as_str().filter(|signature| !signature.is_empty());
-        if part["functionCall"].is_object() {
-            let call = &part["functionCall"];
+    /// Reads a call, whole or piece by piece: the first piece has the name, the last does not promise another.
+    fn call(&mut self, call: &Value, signature: Option<&str>, events: &mut Vec<ChatEvent>) {
+        let name = call["name"].as_str().unwrap_or_default();
+        if self.open.is_none() || !name.is_empty() {
+            self.close(events);
             let index = self.calls;
             self.calls += 1;
             let id = call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| made_up_id(&self.id, index), str::to_owned);
-            let name = call["name"].as_str().unwrap_or_default().to_owned();
-            events.push(ChatEvent::ToolCall { index, id, name, signature: signature.map(str::to_owned) });
+            events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature: signature.map(str::to_owned) });
             if call["args"].is_object() {
                 events.push(ChatEvent::Arguments { index, json: call["args"].to_string() });
+            } else {
+                self.open = Some((index, Value::Object(Map::new())));
             }
+        }
+        if let Some((_, arguments)) = &mut self.open {
+            call["partialArgs"].as_array().into_iter().flatten().for_each(|piece| put(arguments, piece));
+        }
+        if call["willContinue"] != true {
+            self.close(events);
+        }
+    }
+
+    fn close(&mut self, events: &mut Vec<ChatEvent>) {
+        if let Some((index, arguments)) = self.open.take() {
+            events.push(ChatEvent::Arguments { index, json: arguments.to_string() });
+        }
+    }
+
+    fn part(&mut self, part: &Value, events: &mut Vec<ChatEvent>) {
+        let signature = part["thoughtSignature"].as_str().filter(|signature| !signature.is_empty());
+        if part["functionCall"].is_object() {
+            self.call(&part["functionCall"], signature, events);
             return;
         }
         match part["text"].as_str() {
@@ -368,12 +417,51 @@ impl Decoder {
     }
 }
 
+/// Puts a piece of an argument where its path says (`$.a.b[0]`); a text goes on from the text before it. What would grow without
+/// bound is left out.
+fn put(root: &mut Value, piece: &Value) {
+    const MOST_ITEMS: usize = 4096;
+    let mut place = root;
+    let path = piece["jsonPath"].as_str().unwrap_or_default().trim_start_matches('$');
+    for step in path.split(['.', '[', ']']).map(|step| step.trim_matches(['\'', '"'])).filter(|step| !step.is_empty()) {
+        place = match step.parse::<usize>() {
+            Ok(number) if number < MOST_ITEMS && !place.is_object() => {
+                if !place.is_array() {
+                    *place = Value::Array(Vec::new());
+                }
+                let Value::Array(items) = place else { return };
+                if items.len() <= number {
+                    items.resize(number + 1, Value::Null);
+                }
+                &mut items[number]
+            }
+            _ => {
+                if !place.is_object() {
+                    *place = Value::Object(Map::new());
+                }
+                let Value::Object(fields) = place else { return };
+                fields.entry(step).or_insert(Value::Null)
+            }
+        };
+    }
+    let kinds = ["stringValue", "numberValue", "boolValue", "nullValue"];
+    match (kinds.into_iter().find_map(|kind| piece.get(kind)), place) {
+        (Some(Value::String(more)), Value::String(text)) => text.push_str(more),
+        (Some(value), place) => value.clone_into(place),
+        (None, _) => {}
+    }
+}
+
 fn finish(reason: &str, message: &str) -> Result<FinishReason> {
     Ok(match reason {
         "STOP" => FinishReason::Stop,
         "MAX_TOKENS" => FinishReason::Length,
         "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => FinishReason::ContentFilter,
-        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MALFORMED_RESPONSE" | "MISSING_THOUGHT_SIGNATURE" => {
+        "MALFORMED_FUNCTION_CALL"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS"
+        | "MALFORMED_RESPONSE"
+        | "MISSING_THOUGHT_SIGNATURE" => {
             let message: String = message.chars().take(200).collect();
             let text = format!("the model wrote what its provider could not read: `{reason}` {message}");
             return Err(Error::new(Code::ModelOutput, text.trim_end()));

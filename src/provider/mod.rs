@@ -191,7 +191,8 @@ impl Provider {
         }
         let path = if stream { self.preset.stream_path } else { self.preset.path };
         let body = Value::Object(body.0);
-        let bytes = serde_json::to_vec(&body).map_err(|cause| Error::internal("the request cannot be written").caused_by(cause))?;
+        let bytes =
+            serde_json::to_vec(&body).map_err(|cause| Error::internal("the request cannot be written").caused_by(cause))?;
         let mut out = Request::new(self.url(path, &request.model)?, bytes);
         for (name, value) in self.headers.iter() {
             out.headers.insert(name.clone(), value.clone());

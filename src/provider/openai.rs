@@ -101,7 +101,8 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
         match part {
             Part::Reasoning(thought) => thoughts.push_str(&thought.text),
             Part::ToolCall(call) => {
-                let mut value = json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
+                let mut value =
+                    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
                 if let Some(signature) = &call.signature {
                     // Where Google's own server speaks this dialect, it wants its signature here.
                     value["extra_content"] = json!({"google": {"thought_signature": signature}});
@@ -139,11 +140,7 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
 }
 
 /// One text as a string, which every server takes; anything more as a list.
-fn content<'a>(
-    parts: impl IntoIterator<Item = &'a Part>,
-    caps: &Capabilities,
-    warnings: &mut Vec<Warning>,
-) -> Result<Value> {
+fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Result<Value> {
     let mut blocks: Vec<Value> = Vec::new();
     for part in parts {
         match part {
@@ -337,7 +334,9 @@ impl Decoder {
         }
         match self.finish.take() {
             Some(reason) => Ok(vec![ChatEvent::Finish(reason)]),
-            None if self.done => Ok(vec![ChatEvent::Finish(if self.begun > 0 { FinishReason::ToolCalls } else { FinishReason::Stop })]),
+            None if self.done => {
+                Ok(vec![ChatEvent::Finish(if self.begun > 0 { FinishReason::ToolCalls } else { FinishReason::Stop })])
+            }
             None => Err(cut()),
         }
     }
@@ -359,7 +358,8 @@ impl Decoder {
             match &choice[name] {
                 // Lists go on from chunk to chunk.
                 Value::Object(lists) if name == "logprobs" => {
-                    for (list, items) in lists.iter().filter(|(_, items)| items.as_array().is_some_and(|items| !items.is_empty())) {
+                    for (list, items) in lists.iter().filter(|(_, items)| items.as_array().is_some_and(|items| !items.is_empty()))
+                    {
                         let name = if list == "content" { "logprobs".to_owned() } else { format!("logprobs.{list}") };
                         events.push(ChatEvent::Extra(name, items.clone()));
                     }
@@ -383,7 +383,9 @@ impl Decoder {
             state_text(refusal, events, ChatEvent::Text);
         }
         for name in ["annotations", "reasoning_details", "executed_tools", "images"] {
-            if let Some(Value::Array(items)) = message.get(name).filter(|items| items.as_array().is_some_and(|items| !items.is_empty())) {
+            if let Some(Value::Array(items)) =
+                message.get(name).filter(|items| items.as_array().is_some_and(|items| !items.is_empty()))
+            {
                 events.push(ChatEvent::Extra(name.to_owned(), items.clone().into()));
             }
         }
@@ -512,7 +514,12 @@ fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
     let usage = places.into_iter().find(|usage| usage.is_object())?;
     let prompt = tokens(&usage["prompt_tokens"]);
     let prompt_details = &usage["prompt_tokens_details"];
-    let read = [&prompt_details["cached_tokens"], &usage["prompt_cache_hit_tokens"], &usage["num_cached_tokens"], &usage["cached_tokens"]];
+    let read = [
+        &prompt_details["cached_tokens"],
+        &usage["prompt_cache_hit_tokens"],
+        &usage["num_cached_tokens"],
+        &usage["cached_tokens"],
+    ];
     Some(Usage {
         prompt_tokens: prompt,
         completion_tokens: tokens(&usage["completion_tokens"]),

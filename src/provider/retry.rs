@@ -40,7 +40,11 @@ impl Retry {
     /// It never will: the error as it came.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
         let Some(wait) = self.wait(&error) else { return Err(error) };
-        tracing::info!(code = error.code().as_str(), wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "asking again");
+        tracing::info!(
+            code = error.code().as_str(),
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "asking again"
+        );
         self.left -= 1;
         self.attempt += 1;
         tokio::time::sleep(wait).await;
@@ -126,10 +130,21 @@ mod tests {
     async fn only_what_can_help_is_repeated_and_within_the_budget() {
         let again = |error: Error| Retry::new(1, Instant::now() + Duration::from_secs(60)).wait(&error).is_some();
         assert!(again(error(Code::ProviderError).before_dispatch()));
-        assert!(again(refused(Code::RateLimit, 429)) && again(refused(Code::Overloaded, 529)) && again(refused(Code::ProviderError, 500)));
+        assert!(
+            again(refused(Code::RateLimit, 429))
+                && again(refused(Code::Overloaded, 529))
+                && again(refused(Code::ProviderError, 500))
+        );
         assert!(again(refused(Code::Timeout, 408)) && !again(error(Code::Timeout)), "our own clock does not run again");
         assert!(again(refused(Code::ModelOutput, 400)));
-        for code in [Code::InvalidRequest, Code::Authentication, Code::Budget, Code::ContextLength, Code::ContentFilter, Code::InvalidModel] {
+        for code in [
+            Code::InvalidRequest,
+            Code::Authentication,
+            Code::Budget,
+            Code::ContextLength,
+            Code::ContentFilter,
+            Code::InvalidModel,
+        ] {
             assert!(!again(refused(code, 400)), "{}", code.as_str());
         }
         assert!(!again(refused(Code::RateLimit, 429).final_word()));

@@ -27,9 +27,15 @@ fn what_is_missing_is_named() {
     let message = |name: &str, config: &Config| open(name, config).unwrap_err().message().to_owned();
     let none = Config::default();
     assert_eq!(message("openai", &none), "`model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs");
-    assert_eq!(message("custom", &none), "`model_provider`: `custom` has no address; set `CUSTOM_BASE_URL` where the service runs");
+    assert_eq!(
+        message("custom", &none),
+        "`model_provider`: `custom` has no address; set `CUSTOM_BASE_URL` where the service runs"
+    );
     assert_eq!(message("bedrock", &none), "`model_provider`: `bedrock` has no address; set `AWS_REGION` where the service runs");
-    assert_eq!(message("vertexai", &none), "`model_provider`: `vertexai` has no address; set `GOOGLE_CLOUD_PROJECT` where the service runs");
+    assert_eq!(
+        message("vertexai", &none),
+        "`model_provider`: `vertexai` has no address; set `GOOGLE_CLOUD_PROJECT` where the service runs"
+    );
     assert!(message("opnai", &none).starts_with("`opnai`: no such provider; there are `openai`, `anthropic`, `bedrock`, "));
     let like = config("ours", Endpoint { like: Some("x".into()), ..Endpoint::default() });
     assert!(message("ours", &like).starts_with("`providers.ours.like`: `x`: no such provider"));
@@ -45,16 +51,33 @@ fn every_row_knows_where_to_send_what() {
         ("openai", "gpt-4o", false, "https://api.openai.com/v1/chat/completions"),
         ("anthropic", "claude-sonnet-5-5", true, "https://api.anthropic.com/v1/messages"),
         ("bedrock", "us.x:0", false, "https://bedrock-runtime.eu-west-1.amazonaws.com/model/us.x%3A0/converse"),
-        ("bedrock", "arn:aws:bedrock:us-east-1:1:inference-profile/x", true,
-            "https://bedrock-runtime.eu-west-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/converse-stream"),
-        ("vertexai", "gemini-3-flash", true,
-            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/gemini-3-flash:streamGenerateContent?alt=sse"),
-        ("gemini", "models/gemini-3-flash", false, "https://generativelanguage.googleapis.com/v1beta/models/gemini-3-flash:generateContent"),
+        (
+            "bedrock",
+            "arn:aws:bedrock:us-east-1:1:inference-profile/x",
+            true,
+            "https://bedrock-runtime.eu-west-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/converse-stream",
+        ),
+        (
+            "vertexai",
+            "gemini-3-flash",
+            true,
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/gemini-3-flash:streamGenerateContent?alt=sse",
+        ),
+        (
+            "gemini",
+            "models/gemini-3-flash",
+            false,
+            "https://generativelanguage.googleapis.com/v1beta/models/gemini-3-flash:generateContent",
+        ),
         ("mistral", "m", false, "https://api.mistral.ai/v1/chat/completions"),
         ("cohere", "m", false, "https://api.cohere.com/v2/chat"),
         ("groq", "m", false, "https://api.groq.com/openai/v1/chat/completions"),
-        ("anthropic-vertex", "claude-sonnet-4-5@20250929", true,
-            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5%4020250929:streamRawPredict"),
+        (
+            "anthropic-vertex",
+            "claude-sonnet-4-5@20250929",
+            true,
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5%4020250929:streamRawPredict",
+        ),
         ("anthropic-bedrock", "anthropic.claude-x", false, "https://bedrock-mantle.eu-west-1.api.aws/anthropic/v1/messages"),
         ("openai-bedrock", "openai.gpt-oss", false, "https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1/chat/completions"),
     ];
@@ -65,18 +88,26 @@ fn every_row_knows_where_to_send_what() {
         let written = open(name, &config).unwrap().write(&hi(model), stream).unwrap();
         assert_eq!(written.request.url.as_str(), expected);
     }
-    let written = open("anthropic-vertex", &config("anthropic-vertex", Endpoint { project: Some("p".into()), ..keyed() })).unwrap();
+    let written =
+        open("anthropic-vertex", &config("anthropic-vertex", Endpoint { project: Some("p".into()), ..keyed() })).unwrap();
     let body = written.write(&hi("claude-sonnet-4-5@20250929"), false).unwrap().body;
     assert_eq!((body.get("model"), &body["anthropic_version"]), (None, &Value::from("vertex-2023-10-16")));
     let regional = Endpoint { project: Some("p".into()), location: Some("europe-west4".into()), ..keyed() };
     let written = open("vertexai", &config("vertexai", regional)).unwrap().write(&hi("m"), false).unwrap();
-    assert!(written.request.url.as_str().starts_with("https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/"));
+    assert!(
+        written
+            .request
+            .url
+            .as_str()
+            .starts_with("https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/")
+    );
 }
 
 #[test]
 fn the_address_is_joined_with_or_without_a_slash() {
     for base in ["http://h:1/v1", "http://h:1/v1/"] {
-        let provider = open("custom", &config("custom", Endpoint { base_url: Some(base.into()), ..Endpoint::default() })).unwrap();
+        let provider =
+            open("custom", &config("custom", Endpoint { base_url: Some(base.into()), ..Endpoint::default() })).unwrap();
         assert_eq!(provider.write(&hi("m"), false).unwrap().request.url.as_str(), "http://h:1/v1/chat/completions");
     }
 }

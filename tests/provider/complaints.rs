@@ -121,16 +121,26 @@ fn sample(dialect: Dialect) -> Vec<Value> {
 /// The same answer, buffered.
 fn buffered(dialect: Dialect) -> Value {
     match dialect {
-        Dialect::OpenAi => json!({"id": "1", "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant", "content": "Grüße",
-            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}}], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}),
-        Dialect::Anthropic => json!({"id": "1", "model": "m", "type": "message", "role": "assistant", "stop_reason": "tool_use", "usage": {"input_tokens": 5, "output_tokens": 7},
-            "content": [{"type": "text", "text": "Grüße"}, {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}]}),
-        Dialect::Bedrock => json!({"output": {"message": {"role": "assistant", "content": [{"text": "Grüße"}, {"toolUse": {"toolUseId": "c", "name": "f", "input": {"a": 1}}}]}},
-            "stopReason": "tool_use", "usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12}}),
-        Dialect::Gemini => json!({"responseId": "1", "modelVersion": "m", "candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "Grüße"}, {"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]}}],
-            "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 4, "thoughtsTokenCount": 3}}),
-        Dialect::Cohere => json!({"id": "1", "finish_reason": "TOOL_CALL", "message": {"role": "assistant", "content": [{"type": "text", "text": "Grüße"}],
-            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}, "usage": {"billed_units": {"input_tokens": 5.0, "output_tokens": 7.0}}}),
+        Dialect::OpenAi => {
+            json!({"id": "1", "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant", "content": "Grüße",
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}}], "usage": {"prompt_tokens": 5, "completion_tokens": 7}})
+        }
+        Dialect::Anthropic => {
+            json!({"id": "1", "model": "m", "type": "message", "role": "assistant", "stop_reason": "tool_use", "usage": {"input_tokens": 5, "output_tokens": 7},
+            "content": [{"type": "text", "text": "Grüße"}, {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}]})
+        }
+        Dialect::Bedrock => {
+            json!({"output": {"message": {"role": "assistant", "content": [{"text": "Grüße"}, {"toolUse": {"toolUseId": "c", "name": "f", "input": {"a": 1}}}]}},
+            "stopReason": "tool_use", "usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12}})
+        }
+        Dialect::Gemini => {
+            json!({"responseId": "1", "modelVersion": "m", "candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "Grüße"}, {"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]}}],
+            "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 4, "thoughtsTokenCount": 3}})
+        }
+        Dialect::Cohere => {
+            json!({"id": "1", "finish_reason": "TOOL_CALL", "message": {"role": "assistant", "content": [{"type": "text", "text": "Grüße"}],
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}, "usage": {"billed_units": {"input_tokens": 5.0, "output_tokens": 7.0}}})
+        }
     }
 }
 
@@ -160,13 +170,19 @@ fn a_cut_stream_is_an_error_in_every_dialect() {
             let text = frame.to_string();
             match dialect {
                 Dialect::Anthropic => text.contains("message_stop"),
-                _ => ["\"finish_reason\":\"tool_calls\"", "stopReason", "finishReason", "message-end"].iter().any(|end| text.contains(end)),
+                _ => ["\"finish_reason\":\"tool_calls\"", "stopReason", "finishReason", "message-end"]
+                    .iter()
+                    .any(|end| text.contains(end)),
             }
         };
         let end = frames.iter().position(ending).unwrap();
         for kept in 0..end {
             let error = events(dialect, &[&stream(dialect, &frames[..kept])]).unwrap_err();
-            assert_eq!((error.code(), error.message()), (Code::ProviderError, "the provider's stream was cut before its end"), "{dialect:?} {kept}");
+            assert_eq!(
+                (error.code(), error.message()),
+                (Code::ProviderError, "the provider's stream was cut before its end"),
+                "{dialect:?} {kept}"
+            );
         }
         let bytes = stream(dialect, &frames[..=end]);
         assert!(events(dialect, &[&bytes]).is_ok(), "{dialect:?}");
@@ -180,9 +196,13 @@ fn a_cut_stream_is_an_error_in_every_dialect() {
 fn a_failure_inside_a_stream_is_an_error_in_every_dialect() {
     let inside = |dialect: Dialect| match dialect {
         Dialect::OpenAi => json!({"error": {"message": "x", "type": "overloaded_error"}}),
-        Dialect::Anthropic => json!({"type": "error", "error": {"details": null, "type": "overloaded_error", "message": "Overloaded"}}),
+        Dialect::Anthropic => {
+            json!({"type": "error", "error": {"details": null, "type": "overloaded_error", "message": "Overloaded"}})
+        }
         Dialect::Gemini => json!({"error": {"code": 503, "status": "UNAVAILABLE", "message": "x"}}),
-        Dialect::Cohere => json!({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "the service is overloaded"}}),
+        Dialect::Cohere => {
+            json!({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "the service is overloaded"}})
+        }
         Dialect::Bedrock => Value::Null,
     };
     for dialect in DIALECTS {
@@ -233,7 +253,8 @@ fn usage_is_taken_from_any_chunk() {
 
 #[test]
 fn cache_tokens_are_told_apart_streamed_or_not() {
-    let usage = json!({"input_tokens": 3, "cache_creation_input_tokens": 12304, "cache_read_input_tokens": 0, "output_tokens": 550});
+    let usage =
+        json!({"input_tokens": 3, "cache_creation_input_tokens": 12304, "cache_read_input_tokens": 0, "output_tokens": 550});
     let whole = json!({"content": [], "stop_reason": "end_turn", "usage": usage});
     let whole = Dialect::Anthropic.decode(whole.to_string().as_bytes()).unwrap().usage.unwrap();
     let mut begun = usage.clone();
@@ -248,14 +269,23 @@ fn cache_tokens_are_told_apart_streamed_or_not() {
     assert_eq!(first.prompt_tokens, 12307, "a caller who leaves early has used this much");
     let streamed = fold(&seen).usage.unwrap();
     for usage in [whole, streamed] {
-        assert_eq!((usage.prompt_tokens, usage.cache_write_tokens, usage.uncached_tokens(), usage.total_tokens()), (12307, 12304, 3, 12857));
-        let cost = (usage.uncached_tokens() as f64 * 3.0 + usage.cache_write_tokens as f64 * 3.75 + usage.completion_tokens as f64 * 15.0) / 1e6;
+        assert_eq!(
+            (usage.prompt_tokens, usage.cache_write_tokens, usage.uncached_tokens(), usage.total_tokens()),
+            (12307, 12304, 3, 12857)
+        );
+        let cost = (usage.uncached_tokens() as f64 * 3.0
+            + usage.cache_write_tokens as f64 * 3.75
+            + usage.completion_tokens as f64 * 15.0)
+            / 1e6;
         assert!((cost - 0.0544).abs() < 1e-4, "{cost}");
     }
     let bedrock = json!({"output": {"message": {"content": []}}, "stopReason": "end_turn",
         "usage": {"inputTokens": 3, "outputTokens": 5, "cacheWriteInputTokens": 10, "cacheReadInputTokens": 20, "cacheDetails": [{"ttl": "1h", "inputTokens": 4}, {"ttl": "5m", "inputTokens": 6}]}});
     let usage = Dialect::Bedrock.decode(bedrock.to_string().as_bytes()).unwrap().usage.unwrap();
-    assert_eq!((usage.prompt_tokens, usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens), (33, 20, 10, 4));
+    assert_eq!(
+        (usage.prompt_tokens, usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens),
+        (33, 20, 10, 4)
+    );
 }
 
 #[test]
@@ -287,15 +317,45 @@ fn calls_that_share_or_omit_their_number_stay_apart() {
         answer.tool_calls().map(|call| (call.id.clone(), call.name.clone(), call.arguments.clone())).collect::<Vec<_>>()
     };
     let f = |name: &str, arguments: &str| json!({"name": name, "arguments": arguments});
-    let both = vec![("a".to_owned(), "f".to_owned(), "{\"x\":1}".to_owned()), ("b".to_owned(), "g".to_owned(), "{\"y\":2}".to_owned())];
+    let both =
+        vec![("a".to_owned(), "f".to_owned(), "{\"x\":1}".to_owned()), ("b".to_owned(), "g".to_owned(), "{\"y\":2}".to_owned())];
     // One number for both; ids tell them apart.
-    assert_eq!(read(&[json!({"index": 0, "id": "a", "function": f("f", "{\"x\":1}")}), json!({"index": 0, "id": "b", "function": f("g", "{\"y\"")}), json!({"index": 0, "function": {"arguments": ":2}"}})]), both);
+    assert_eq!(
+        read(&[
+            json!({"index": 0, "id": "a", "function": f("f", "{\"x\":1}")}),
+            json!({"index": 0, "id": "b", "function": f("g", "{\"y\"")}),
+            json!({"index": 0, "function": {"arguments": ":2}"}})
+        ]),
+        both
+    );
     // No numbers; the current call goes on.
-    assert_eq!(read(&[json!({"id": "a", "function": f("f", "{\"x\"")}), json!({"function": {"arguments": ":1}"}}), json!({"id": "b", "function": f("g", "{\"y\":2}")})]), both);
+    assert_eq!(
+        read(&[
+            json!({"id": "a", "function": f("f", "{\"x\"")}),
+            json!({"function": {"arguments": ":1}"}}),
+            json!({"id": "b", "function": f("g", "{\"y\":2}")})
+        ]),
+        both
+    );
     // Told in turns, the id repeated.
-    assert_eq!(read(&[json!({"index": 0, "id": "a", "function": f("f", "{\"x\"")}), json!({"index": 1, "id": "b", "function": f("g", "{\"y\"")}), json!({"index": 0, "id": "a", "function": {"arguments": ":1}"}}), json!({"index": 1, "id": "b", "function": {"arguments": ":2}"}})]), both);
+    assert_eq!(
+        read(&[
+            json!({"index": 0, "id": "a", "function": f("f", "{\"x\"")}),
+            json!({"index": 1, "id": "b", "function": f("g", "{\"y\"")}),
+            json!({"index": 0, "id": "a", "function": {"arguments": ":1}"}}),
+            json!({"index": 1, "id": "b", "function": {"arguments": ":2}"}})
+        ]),
+        both
+    );
     // A new id without a name is no new call.
-    assert_eq!(read(&[json!({"index": 0, "id": "a", "function": f("f", "{\"x\"")}), json!({"index": 0, "id": "z", "function": {"arguments": ":1}"}})]).len(), 1);
+    assert_eq!(
+        read(&[
+            json!({"index": 0, "id": "a", "function": f("f", "{\"x\"")}),
+            json!({"index": 0, "id": "z", "function": {"arguments": ":1}"}})
+        ])
+        .len(),
+        1
+    );
     // Neither ids nor numbers: a new name after whole arguments. The ids are made up, and differ.
     let made_up = read(&[json!({"function": f("f", "{\"x\":1}")}), json!({"function": f("g", "{\"y\":2}")})]);
     assert_eq!(made_up.len(), 2);
@@ -323,13 +383,21 @@ fn names_that_are_refused_come_back_as_they_were() {
     let names = ["files.read/v2", "files.read_v2", &long, &format!("{long}x"), "fine_name"];
     let request = ChatRequest {
         model: "us.anthropic.claude-sonnet-4-5".into(),
-        messages: vec![Message::text(Role::User, "hi"), Message { role: Role::Assistant, parts: vec![call("1", names[0])] }, result("1")],
+        messages: vec![
+            Message::text(Role::User, "hi"),
+            Message { role: Role::Assistant, parts: vec![call("1", names[0])] },
+            result("1"),
+        ],
         tools: names.iter().map(|name| tool(name)).collect(),
         ..ChatRequest::default()
     };
     let written = provider("bedrock", None).write(&request, false).unwrap();
-    let sent: Vec<&str> =
-        written.body["toolConfig"]["tools"].as_array().unwrap().iter().map(|tool| tool["toolSpec"]["name"].as_str().unwrap()).collect();
+    let sent: Vec<&str> = written.body["toolConfig"]["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["toolSpec"]["name"].as_str().unwrap())
+        .collect();
     let distinct: std::collections::BTreeSet<&&str> = sent.iter().collect();
     assert_eq!(distinct.len(), names.len(), "aliases collide: {sent:?}");
     let good = |name: &str| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -353,7 +421,11 @@ fn parallel_results_are_one_turn() {
         tools: vec![tool("f")],
         ..ChatRequest::default()
     };
-    for (name, model, content) in [("anthropic", "claude-sonnet-4-5", "content"), ("bedrock", "us.anthropic.claude-sonnet-4-5", "content"), ("gemini", "gemini-2.5-flash", "parts")] {
+    for (name, model, content) in [
+        ("anthropic", "claude-sonnet-4-5", "content"),
+        ("bedrock", "us.anthropic.claude-sonnet-4-5", "content"),
+        ("gemini", "gemini-2.5-flash", "parts"),
+    ] {
         let body = provider(name, None).write(&request(model), false).unwrap().body;
         let turns = body.get("messages").or(body.get("contents")).unwrap().as_array().unwrap();
         assert_eq!(turns.len(), 3, "{name}: {body}");
@@ -399,7 +471,12 @@ fn every_tool_of_the_mcp_examples_is_written() {
     assert!(tools.len() > 3, "{}", tools.len());
     for (name, schema) in tools {
         let tool = Tool { name: name.clone(), parameters: schema, ..Tool::default() };
-        let request = ChatRequest { model: "gemini-2.5-flash".into(), messages: vec![Message::text(Role::User, "hi")], tools: vec![tool], ..ChatRequest::default() };
+        let request = ChatRequest {
+            model: "gemini-2.5-flash".into(),
+            messages: vec![Message::text(Role::User, "hi")],
+            tools: vec![tool],
+            ..ChatRequest::default()
+        };
         let body = provider("gemini", None).write(&request, false).unwrap().body.to_string();
         for keyword in ["\"$schema\"", "\"exclusiveMinimum\"", "\"const\"", "\"pattern\""] {
             assert!(!body.contains(&format!("{keyword}:")), "{name}: {body}");
@@ -410,7 +487,8 @@ fn every_tool_of_the_mcp_examples_is_written() {
 fn collect(value: &Value, tools: &mut Vec<(String, Value)>) {
     match value {
         Value::Object(fields) => {
-            if let (Some(Value::String(name)), Some(schema @ Value::Object(_))) = (fields.get("name"), fields.get("inputSchema")) {
+            if let (Some(Value::String(name)), Some(schema @ Value::Object(_))) = (fields.get("name"), fields.get("inputSchema"))
+            {
                 tools.push((name.clone(), schema.clone()));
             }
             fields.values().for_each(|value| collect(value, tools));
@@ -423,14 +501,29 @@ fn collect(value: &Value, tools: &mut Vec<(String, Value)>) {
 #[test]
 fn signatures_survive_a_round_trip() {
     let said = [
-        ("anthropic", "claude-sonnet-4-5", Dialect::Anthropic, "content",
+        (
+            "anthropic",
+            "claude-sonnet-4-5",
+            Dialect::Anthropic,
+            "content",
             json!([{"type": "thinking", "thinking": "hm\u{200b} é", "signature": "c2ln"}, {"type": "redacted_thinking", "data": "ZW5j"}, {"type": "thinking", "thinking": "", "signature": "b25seQ=="},
                 {"type": "text", "text": "I look."}, {"type": "tool_use", "id": "c", "name": "f", "input": {"b": 1, "a": [1.5, null]}},
-                {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": 1}}])),
-        ("bedrock", "us.anthropic.claude-sonnet-4-5", Dialect::Bedrock, "content",
-            json!([{"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}}, {"reasoningContent": {"redactedContent": "ZW5j"}}, {"text": "I look."}, {"toolUse": {"toolUseId": "c", "name": "f", "input": {"b": 1}}}])),
-        ("gemini", "gemini-3-flash", Dialect::Gemini, "parts",
-            json!([{"text": "hm", "thought": true, "thoughtSignature": "dA=="}, {"text": "I look.", "thoughtSignature": "c2ln"}, {"functionCall": {"name": "f", "args": {"b": 1}, "id": "c"}, "thoughtSignature": "Zg=="}, {"functionCall": {"name": "f", "args": {}, "id": "d"}}])),
+                {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": 1}}]),
+        ),
+        (
+            "bedrock",
+            "us.anthropic.claude-sonnet-4-5",
+            Dialect::Bedrock,
+            "content",
+            json!([{"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}}, {"reasoningContent": {"redactedContent": "ZW5j"}}, {"text": "I look."}, {"toolUse": {"toolUseId": "c", "name": "f", "input": {"b": 1}}}]),
+        ),
+        (
+            "gemini",
+            "gemini-3-flash",
+            Dialect::Gemini,
+            "parts",
+            json!([{"text": "hm", "thought": true, "thoughtSignature": "dA=="}, {"text": "I look.", "thoughtSignature": "c2ln"}, {"functionCall": {"name": "f", "args": {"b": 1}, "id": "c"}, "thoughtSignature": "Zg=="}, {"functionCall": {"name": "f", "args": {}, "id": "d"}}]),
+        ),
     ];
     for (name, model, dialect, field, content) in said {
         let reply = match dialect {
@@ -498,9 +591,20 @@ fn any_field_may_be_missing_or_odd() {
     }
     let read = |value: Value| Dialect::OpenAi.decode(value.to_string().as_bytes()).unwrap();
     assert_eq!(read(json!({"choices": [{"message": {"content": "x"}, "finish_reason": ""}]})).finish_reason, FinishReason::Stop);
-    assert_eq!(read(json!({"choices": [{"message": {"content": "x"}, "finish_reason": "eos"}], "service_tier": "on_demand"})).finish_reason, FinishReason::Stop);
-    assert_eq!(read(json!({"choices": [{"message": {"content": "x"}, "finish_reason": "whim"}]})).finish_reason, FinishReason::Other("whim".into()));
-    assert_eq!(read(json!({"choices": [{"message": {"content": null, "refusal": "no"}, "finish_reason": "stop"}], "usage": null})).finish_reason, FinishReason::ContentFilter);
+    assert_eq!(
+        read(json!({"choices": [{"message": {"content": "x"}, "finish_reason": "eos"}], "service_tier": "on_demand"}))
+            .finish_reason,
+        FinishReason::Stop
+    );
+    assert_eq!(
+        read(json!({"choices": [{"message": {"content": "x"}, "finish_reason": "whim"}]})).finish_reason,
+        FinishReason::Other("whim".into())
+    );
+    assert_eq!(
+        read(json!({"choices": [{"message": {"content": null, "refusal": "no"}, "finish_reason": "stop"}], "usage": null}))
+            .finish_reason,
+        FinishReason::ContentFilter
+    );
     let parts = json!({"choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": [{"type": "text", "text": "t"}]}, {"text": "b"}]}}]});
     assert_eq!((read(parts.clone()).text(), read(parts).reasoning()), ("ab".into(), "t".into()));
 }
@@ -508,7 +612,9 @@ fn any_field_may_be_missing_or_odd() {
 fn pointers(value: &Value, at: String, out: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| pointers(value, format!("{at}/{name}"), out)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(number, value)| pointers(value, format!("{at}/{number}"), out)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(number, value)| pointers(value, format!("{at}/{number}"), out))
+        }
         _ => {}
     }
     out.push(at);

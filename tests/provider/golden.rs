@@ -40,7 +40,8 @@ pub(crate) fn files() -> Vec<(PathBuf, Golden)> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let read = |path: PathBuf| {
-        let golden = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let golden = serde_json::from_str(&std::fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         (path, golden)
     };
     paths.into_iter().map(read).collect()
@@ -115,11 +116,21 @@ fn a_streamed_request_differs_by_the_stream_alone() {
 #[test]
 fn the_order_of_tools_changes_no_byte() {
     for (path, golden) in files() {
-        let mut turned = Golden { about: String::new(), models: golden.models.clone(), request: golden.request.clone(), sent: Default::default() };
+        let mut turned = Golden {
+            about: String::new(),
+            models: golden.models.clone(),
+            request: golden.request.clone(),
+            sent: Default::default(),
+        };
         let Some(tools) = turned.request.get_mut("tools").and_then(Value::as_array_mut) else { continue };
         tools.reverse();
         for (name, model) in ASKED {
-            assert_eq!(turned.sent(name, model, false)["body"].to_string(), golden.sent(name, model, false)["body"].to_string(), "{} {name}", path.display());
+            assert_eq!(
+                turned.sent(name, model, false)["body"].to_string(),
+                golden.sent(name, model, false)["body"].to_string(),
+                "{} {name}",
+                path.display()
+            );
         }
     }
 }

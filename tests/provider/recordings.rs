@@ -122,9 +122,13 @@ fn dialect(provider: &str, exchange: &Value) -> Option<Dialect> {
     let has = |name: &str| body.get(name).is_some();
     match provider {
         "anthropic" => (has("content") || body["type"] == "message_start").then_some(Dialect::Anthropic),
-        "bedrock" => (body["output"]["message"].is_object() || has("messageStart") || has("contentBlockDelta")).then_some(Dialect::Bedrock),
+        "bedrock" => {
+            (body["output"]["message"].is_object() || has("messageStart") || has("contentBlockDelta")).then_some(Dialect::Bedrock)
+        }
         "google-gemini" | "google-vertex" => has("candidates").then_some(Dialect::Gemini),
-        "cohere" => (body["message"].is_object() || has("finish_reason") || body["type"] == "message-start").then_some(Dialect::Cohere),
+        "cohere" => {
+            (body["message"].is_object() || has("finish_reason") || body["type"] == "message-start").then_some(Dialect::Cohere)
+        }
         _ => has("choices").then_some(Dialect::OpenAi),
     }
 }
@@ -285,7 +289,15 @@ fn refused(provider: &str, status: u16, response: &Value) {
     let error = row.refusal(&reply);
     assert_eq!(error.refusal().status, Some(status));
     let codes: &[Code] = match status {
-        400 | 422 => &[Code::InvalidRequest, Code::ContextLength, Code::ContentFilter, Code::ModelOutput, Code::Budget, Code::InvalidModel, Code::Authentication],
+        400 | 422 => &[
+            Code::InvalidRequest,
+            Code::ContextLength,
+            Code::ContentFilter,
+            Code::ModelOutput,
+            Code::Budget,
+            Code::InvalidModel,
+            Code::Authentication,
+        ],
         401 | 403 => &[Code::Authentication],
         402 => &[Code::Budget],
         404 => &[Code::InvalidModel],
@@ -347,9 +359,17 @@ fn reason(dialect: Dialect, expected: &Expected) -> Option<FinishReason> {
         (_, "STOP" | "tool_calls" | "function_call" | "tool_use" | "TOOL_CALL") => FinishReason::ToolCalls,
         (_, "stop_sequence" | "STOP_SEQUENCE") => FinishReason::StopSequence,
         (_, "length" | "max_tokens" | "model_length" | "MAX_TOKENS" | "model_context_window_exceeded") => FinishReason::Length,
-        (_, "content_filter" | "refusal" | "guardrail_intervened" | "content_filtered" | "SAFETY" | "PROHIBITED_CONTENT" | "blocked") => {
-            FinishReason::ContentFilter
-        }
+        (
+            _,
+            "content_filter"
+            | "refusal"
+            | "guardrail_intervened"
+            | "content_filtered"
+            | "SAFETY"
+            | "PROHIBITED_CONTENT"
+            | "MODEL_ARMOR"
+            | "blocked",
+        ) => FinishReason::ContentFilter,
         (_, "pause_turn") => FinishReason::Pause,
         (_, "") => return None,
         (_, other) => FinishReason::Other(other.to_owned()),
@@ -407,7 +427,8 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
             out.completion_tokens = Some(number(&usage["completion_tokens"]).unwrap_or(0));
         }
     }
-    let Some(choice) = body["choices"].as_array().into_iter().flatten().find(|choice| number(&choice["index"]).unwrap_or(0) == 0) else {
+    let Some(choice) = body["choices"].as_array().into_iter().flatten().find(|choice| number(&choice["index"]).unwrap_or(0) == 0)
+    else {
         return;
     };
     let message = if choice["message"].is_object() { &choice["message"] } else { &choice["delta"] };
@@ -417,7 +438,9 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
             for part in parts {
                 out.text.push_str(part["text"].as_str().unwrap_or_default());
                 match &part["thinking"] {
-                    Value::Array(texts) => texts.iter().for_each(|text| out.reasoning.push_str(text["text"].as_str().unwrap_or_default())),
+                    Value::Array(texts) => {
+                        texts.iter().for_each(|text| out.reasoning.push_str(text["text"].as_str().unwrap_or_default()))
+                    }
                     text => out.reasoning.push_str(text.as_str().unwrap_or_default()),
                 }
             }
@@ -480,7 +503,11 @@ fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
                 key: body["index"].to_string(),
                 id: block["id"].as_str().unwrap().into(),
                 name: block["name"].as_str().unwrap().into(),
-                arguments: if block["input"].as_object().is_some_and(|input| !input.is_empty()) { block["input"].to_string() } else { String::new() },
+                arguments: if block["input"].as_object().is_some_and(|input| !input.is_empty()) {
+                    block["input"].to_string()
+                } else {
+                    String::new()
+                },
             }),
             _ => {}
         }
@@ -489,7 +516,9 @@ fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     out.text.push_str(delta["text"].as_str().unwrap_or_default());
     out.reasoning.push_str(delta["thinking"].as_str().unwrap_or_default());
     out.signatures.extend(delta["signature"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));
-    if let (Some(json), Some(call)) = (delta["partial_json"].as_str(), calls.iter_mut().find(|call| call.key == body["index"].to_string())) {
+    if let (Some(json), Some(call)) =
+        (delta["partial_json"].as_str(), calls.iter_mut().find(|call| call.key == body["index"].to_string()))
+    {
         call.arguments.push_str(json);
     }
 }
@@ -498,7 +527,8 @@ fn bedrock(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     let usage = if body["metadata"].is_object() { &body["metadata"]["usage"] } else { &body["usage"] };
     if usage.is_object() {
         let count = |names: [&str; 2]| names.iter().filter_map(|name| number(&usage[*name])).max().unwrap_or(0);
-        let cached = count(["cacheReadInputTokens", "cacheReadInputTokenCount"]) + count(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
+        let cached = count(["cacheReadInputTokens", "cacheReadInputTokenCount"])
+            + count(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
         out.prompt_tokens = Some(number(&usage["inputTokens"]).unwrap_or(0) + cached);
         out.completion_tokens = Some(number(&usage["outputTokens"]).unwrap_or(0));
     }
@@ -507,13 +537,24 @@ fn bedrock(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     let start = &body["contentBlockStart"]["start"]["toolUse"];
     if start.is_object() {
         let key = body["contentBlockStart"]["contentBlockIndex"].to_string();
-        calls.push(Draft { key, id: start["toolUseId"].as_str().unwrap().into(), name: start["name"].as_str().unwrap().into(), arguments: String::new() });
+        calls.push(Draft {
+            key,
+            id: start["toolUseId"].as_str().unwrap().into(),
+            name: start["name"].as_str().unwrap().into(),
+            arguments: String::new(),
+        });
     }
     let delta = &body["contentBlockDelta"]["delta"];
     out.text.push_str(delta["text"].as_str().unwrap_or_default());
     let thought = &delta["reasoningContent"];
     out.reasoning.push_str(thought["text"].as_str().unwrap_or_default());
-    out.signatures.extend([&thought["signature"], &thought["redactedContent"]].into_iter().filter_map(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned));
+    out.signatures.extend(
+        [&thought["signature"], &thought["redactedContent"]]
+            .into_iter()
+            .filter_map(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned),
+    );
     if let Some(json) = delta["toolUse"]["input"].as_str() {
         let key = body["contentBlockDelta"]["contentBlockIndex"].to_string();
         calls.iter_mut().rfind(|call| call.key == key).unwrap().arguments.push_str(json);
@@ -529,7 +570,12 @@ fn bedrock(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         out.signatures.extend(proofs.into_iter().filter_map(Value::as_str).map(str::to_owned));
         let call = &block["toolUse"];
         if call.is_object() {
-            calls.push(Draft { key: String::new(), id: call["toolUseId"].as_str().unwrap().into(), name: call["name"].as_str().unwrap().into(), arguments: json_text(&call["input"]) });
+            calls.push(Draft {
+                key: String::new(),
+                id: call["toolUseId"].as_str().unwrap().into(),
+                name: call["name"].as_str().unwrap().into(),
+                arguments: json_text(&call["input"]),
+            });
         }
     }
 }
@@ -554,11 +600,26 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     let candidate = &body["candidates"][0];
     for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
         let text = part["text"].as_str().unwrap_or_default();
-        if part["thought"] == true { out.reasoning.push_str(text) } else { out.text.push_str(text) }
+        if part["thought"] == true {
+            out.reasoning.push_str(text)
+        } else {
+            out.text.push_str(text)
+        }
         let call = &part["functionCall"];
         if call.is_object() {
             let id = call["id"].as_str().unwrap_or_default();
-            calls.push(Draft { key: String::new(), id: id.into(), name: call["name"].as_str().unwrap().into(), arguments: json_text(&call["args"]) });
+            if let Some(name) = call["name"].as_str() {
+                calls.push(Draft { key: String::new(), id: id.into(), name: name.into(), arguments: json_text(&call["args"]) });
+            }
+            // Told piece by piece: only texts at the top, which is all that was recorded.
+            for piece in call["partialArgs"].as_array().into_iter().flatten() {
+                let draft = calls.last_mut().unwrap();
+                let mut arguments: Value = serde_json::from_str(&draft.arguments).unwrap_or_else(|_| serde_json::json!({}));
+                let name = piece["jsonPath"].as_str().unwrap().strip_prefix("$.").unwrap();
+                let before = arguments[name].as_str().unwrap_or_default().to_owned();
+                arguments[name] = format!("{before}{}", piece["stringValue"].as_str().unwrap()).into();
+                draft.arguments = arguments.to_string();
+            }
         }
         let kept = call.is_object() || part["text"].is_string();
         out.signatures.extend(part["thoughtSignature"].as_str().filter(|text| kept && !text.is_empty()).map(str::to_owned));
@@ -590,7 +651,12 @@ fn cohere(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     for call in message["tool_calls"].as_array().into_iter().flatten().chain(&single) {
         let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
         match call["id"].as_str() {
-            Some(id) => calls.push(Draft { key: String::new(), id: id.into(), name: call["function"]["name"].as_str().unwrap().into(), arguments: arguments.into() }),
+            Some(id) => calls.push(Draft {
+                key: String::new(),
+                id: id.into(),
+                name: call["function"]["name"].as_str().unwrap().into(),
+                arguments: arguments.into(),
+            }),
             None => calls.last_mut().unwrap().arguments.push_str(arguments),
         }
     }

@@ -79,11 +79,15 @@ async fn play(mut socket: TcpStream, parts: &Mutex<VecDeque<Part>>, seen: &Mutex
     match part {
         Part::Whole(status, headers, body) => {
             let length = body.len();
-            let answer = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
             let _ = socket.write_all(answer.as_bytes()).await;
         }
         Part::Stream(pieces, then) => {
-            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").await;
+            let _ = socket
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                .await;
             for piece in pieces {
                 let _ = socket.write_all(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes()).await;
             }
@@ -115,7 +119,8 @@ async fn read(socket: &mut TcpStream) -> Option<String> {
         bytes.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
         if body.len() >= length.unwrap_or(0) {
             return Some(text);
         }
@@ -139,7 +144,11 @@ fn soon() -> tokio::time::Instant {
 }
 
 fn answer(text: &str) -> Part {
-    Part::Whole(200, "", json!({"model": "m-1", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).to_string())
+    Part::Whole(
+        200,
+        "",
+        json!({"model": "m-1", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).to_string(),
+    )
 }
 
 fn busy(status: u16, headers: &'static str) -> Part {
@@ -312,7 +321,11 @@ async fn no_key_is_in_any_text() {
 async fn vectors_keep_the_order_of_their_texts() {
     let rows = |from: usize, count: usize| {
         let rows: Vec<Value> = (from..from + count).map(|at| json!([at as f64 + 0.5])).collect();
-        Part::Whole(200, "", json!({"embeddings": {"float": rows}, "meta": {"billed_units": {"input_tokens": count}}}).to_string())
+        Part::Whole(
+            200,
+            "",
+            json!({"embeddings": {"float": rows}, "meta": {"billed_units": {"input_tokens": count}}}).to_string(),
+        )
     };
     let mock = Mock::new(vec![rows(0, 96), busy(429, "retry-after-ms: 1\r\n"), rows(96, 4)]).await;
     let provider = provider("cohere", Some(&mock.url));

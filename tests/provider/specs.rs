@@ -39,7 +39,8 @@ fn check_schema(provider: &str, spec: &str, name: &str, allowed: &[(&str, &str)]
         if allowed.iter().any(|(allowed, _)| name.starts_with(allowed)) {
             continue;
         }
-        let errors: Vec<String> = validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<String> =
+            validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
         if !errors.is_empty() {
             wrong.push(format!("{name}: {}", errors.join("; ").chars().take(600).collect::<String>()));
         }
@@ -58,6 +59,7 @@ fn anthropic_bodies_fit_anthropics_specification() {
         ("reasoning_always", "the specification is of May 2026 and older than models that always think"),
         ("service_tier", "`priority` is the caller's word; Anthropic knows `auto` and `standard_only`, and is to say so itself"),
         ("extra ", "a made-up field of metadata"),
+        ("raw", "a block as a server sent it, with a short id"),
     ];
     check_schema("anthropic", "contracts/anthropic/openapi-2026-05.json", "CreateMessageParams", &allowed);
 }
@@ -133,7 +135,9 @@ fn shape(shapes: &Value, name: &str, value: &Value, at: &str, wrong: &mut Vec<St
         },
         "integer" | "long" if !value.is_i64() && !value.is_u64() => fail("no whole number".into()),
         "float" | "double" if !value.is_number() => fail("no number".into()),
-        "float" | "double" if value.as_f64() > shape_of["max"].as_f64().or(Some(f64::MAX)) => fail(format!("{value} is too high")),
+        "float" | "double" if value.as_f64() > shape_of["max"].as_f64().or(Some(f64::MAX)) => {
+            fail(format!("{value} is too high"))
+        }
         "boolean" if !value.is_boolean() => fail("neither true nor false".into()),
         "blob" if !value.is_string() => fail("no base64".into()),
         _ => {}
