@@ -5,7 +5,7 @@
 mod index_support;
 
 use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, manifest, query};
-use omni_llm::index::{Hit, Index, Writer};
+use omni_llm::index::{Hit, Index, Recall, Writer};
 use tempfile::TempDir;
 
 fn open(corpus: &[Pushed]) -> (TempDir, Index) {
@@ -101,7 +101,7 @@ fn many_rows_are_scanned_in_parallel_with_the_same_result() {
     let index = Index::open(&path).unwrap();
     let vector = random.vector();
     let mut query = query(Some(&vector), None);
-    query.top_k = 500;
+    (query.top_k, query.recall) = (500, Recall::Exact);
     let expected: Vec<u32> = ranked(&corpus, &vector).into_iter().take(500).map(|(number, _)| number).collect();
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
