@@ -14,7 +14,7 @@ use super::capability::{Capabilities, ReasoningMode};
 use super::dialect::{State, cut, failed, parse, tokens};
 use super::turn::{arguments, turns};
 use crate::chat::{
-    ChatEvent, ChatRequest, FinishReason, Media, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage, Warning,
+    ChatEvent, ChatRequest, Effort, FinishReason, Media, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage, Warning,
 };
 use crate::error::{Code, Error, Result};
 
@@ -49,7 +49,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut 
     match caps.reasoning {
         ReasoningMode::Effort => {
             let effort = request.reasoning.and_then(|reasoning| reasoning.effort);
-            additional.set_some("reasoning_effort", effort.map(|effort| effort.as_str()));
+            additional.set_some("reasoning_effort", effort.map(Effort::as_str));
         }
         mode => anthropic::thinking(request, mode, &mut additional, &mut output),
     }

@@ -72,6 +72,8 @@ pub struct Capabilities {
     pub reasons_by_default: bool,
     /// What stands in for a signature that a call from elsewhere has not; empty where none is needed.
     pub missing_signature: String,
+    /// Takes Google's signature back beside a call, in OpenAI's dialect.
+    pub call_signatures: bool,
     /// Takes its thoughts back in this field of an assistant's message; empty where it does not.
     pub reasoning_field: String,
 

@@ -11,7 +11,8 @@ use super::capability::{Capabilities, ReasoningMode};
 use super::dialect::{State, cut, failed, tokens};
 use super::failure::{Refused, failure};
 use crate::chat::{
-    ChatEvent, ChatRequest, FinishReason, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Usage, Warning, plain,
+    ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Usage, Warning,
+    plain,
 };
 use crate::error::{Code, Error, Result};
 
@@ -33,7 +34,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
     body.set_list("stop", sampling.stop_sequences.iter().map(|text| text.as_str().into()).collect());
     body.set_some(&caps.seed, sampling.seed);
     if caps.reasoning == ReasoningMode::Effort {
-        body.set_some("reasoning_effort", request.reasoning.and_then(|reasoning| reasoning.effort).map(|effort| effort.as_str()));
+        body.set_some("reasoning_effort", request.reasoning.and_then(|reasoning| reasoning.effort).map(Effort::as_str));
     }
     body.set_list("tools", request.tools.iter().map(tool).collect());
     body.set_some("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, caps)));
@@ -103,9 +104,13 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
             Part::ToolCall(call) => {
                 let mut value =
                     json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
-                if let Some(signature) = &call.signature {
+                match &call.signature {
                     // Where Google's own server speaks this dialect, it wants its signature here.
-                    value["extra_content"] = json!({"google": {"thought_signature": signature}});
+                    Some(signature) if caps.call_signatures => {
+                        value["extra_content"] = json!({"google": {"thought_signature": signature}});
+                    }
+                    Some(_) => warnings.push(Warning::dropped("tool_call.signature", "the provider does not take it back")),
+                    None => {}
                 }
                 calls.push(value);
             }
@@ -303,7 +308,8 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let chunk = super::dialect::parse(data.as_bytes())?;
-        for error in [chunk.get("error"), chunk.pointer("/x_groq/error")].into_iter().flatten().filter(|error| !error.is_null()) {
+        let failures = [chunk.get("error"), chunk.pointer("/x_groq/error")];
+        if let Some(error) = failures.into_iter().flatten().find(|error| !error.is_null()) {
             return Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error })));
         }
         let mut events = Vec::new();

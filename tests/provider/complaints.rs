@@ -613,7 +613,7 @@ fn pointers(value: &Value, at: String, out: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| pointers(value, format!("{at}/{name}"), out)),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(number, value)| pointers(value, format!("{at}/{number}"), out))
+            items.iter().enumerate().for_each(|(number, value)| pointers(value, format!("{at}/{number}"), out));
         }
         _ => {}
     }

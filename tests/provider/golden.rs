@@ -83,7 +83,8 @@ fn every_request_is_written_as_the_golden_file_says() {
         for (name, value) in sent {
             // As text, so that the order of fields counts.
             let expected = golden.sent.get(&name).unwrap_or(&Value::Null);
-            if value.to_string() != expected.to_string() {
+            let (sent, wanted) = (value.to_string(), expected.to_string());
+            if sent != wanted {
                 wrong.push(format!("{}: {name}\n  sent     {value}\n  expected {expected}", path.display()));
             }
         }

@@ -1,5 +1,7 @@
 //! Providers: what is sent, what is read, and what happens when it goes wrong.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail where they stand")]
+
 mod complaints;
 mod golden;
 mod recordings;

@@ -439,7 +439,7 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
                 out.text.push_str(part["text"].as_str().unwrap_or_default());
                 match &part["thinking"] {
                     Value::Array(texts) => {
-                        texts.iter().for_each(|text| out.reasoning.push_str(text["text"].as_str().unwrap_or_default()))
+                        texts.iter().for_each(|text| out.reasoning.push_str(text["text"].as_str().unwrap_or_default()));
                     }
                     text => out.reasoning.push_str(text.as_str().unwrap_or_default()),
                 }
@@ -516,9 +516,8 @@ fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     out.text.push_str(delta["text"].as_str().unwrap_or_default());
     out.reasoning.push_str(delta["thinking"].as_str().unwrap_or_default());
     out.signatures.extend(delta["signature"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));
-    if let (Some(json), Some(call)) =
-        (delta["partial_json"].as_str(), calls.iter_mut().find(|call| call.key == body["index"].to_string()))
-    {
+    let key = body["index"].to_string();
+    if let (Some(json), Some(call)) = (delta["partial_json"].as_str(), calls.iter_mut().find(|call| call.key == key)) {
         call.arguments.push_str(json);
     }
 }
@@ -601,9 +600,9 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
         let text = part["text"].as_str().unwrap_or_default();
         if part["thought"] == true {
-            out.reasoning.push_str(text)
+            out.reasoning.push_str(text);
         } else {
-            out.text.push_str(text)
+            out.text.push_str(text);
         }
         let call = &part["functionCall"];
         if call.is_object() {

@@ -95,7 +95,7 @@ async fn play(mut socket: TcpStream, parts: &Mutex<VecDeque<Part>>, seen: &Mutex
                 Then::End => {
                     let _ = socket.write_all(b"0\r\n\r\n").await;
                 }
-                Then::Cut => return,
+                Then::Cut => {}
                 Then::Silence => wait(&mut socket, left).await,
             }
         }

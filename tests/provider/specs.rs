@@ -136,7 +136,7 @@ fn shape(shapes: &Value, name: &str, value: &Value, at: &str, wrong: &mut Vec<St
         "integer" | "long" if !value.is_i64() && !value.is_u64() => fail("no whole number".into()),
         "float" | "double" if !value.is_number() => fail("no number".into()),
         "float" | "double" if value.as_f64() > shape_of["max"].as_f64().or(Some(f64::MAX)) => {
-            fail(format!("{value} is too high"))
+            fail(format!("{value} is too high"));
         }
         "boolean" if !value.is_boolean() => fail("neither true nor false".into()),
         "blob" if !value.is_string() => fail("no base64".into()),
