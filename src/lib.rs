@@ -19,3 +19,4 @@ pub mod provider;
 pub mod rag;
 pub mod server;
 pub mod telemetry;
+pub mod words;

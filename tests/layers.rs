@@ -4,21 +4,22 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("app", &["config", "embed", "error", "index", "net", "provider"]),
     ("chat", &[]),
     ("config", &["error"]),
     ("embed", &["error"]),
     ("error", &[]),
-    ("extractive", &["passage", "prompt"]),
-    ("index", &["error"]),
+    ("extractive", &["passage", "prompt", "words"]),
+    ("index", &["error", "words"]),
     ("net", &["config", "error"]),
     ("passage", &["error", "index"]),
     ("prompt", &["chat", "passage"]),
     ("provider", &["chat", "config", "error", "net"]),
-    ("rag", &["app", "chat", "error", "extractive", "index", "passage", "prompt", "provider"]),
-    ("server", &["app", "chat", "error", "index", "net", "passage", "prompt", "rag", "telemetry"]),
+    ("rag", &["app", "chat", "config", "error", "extractive", "index", "passage", "prompt", "provider"]),
+    ("server", &["app", "chat", "config", "error", "index", "net", "passage", "prompt", "rag", "telemetry"]),
     ("telemetry", &["chat", "config", "error"]),
+    ("words", &[]),
 ];
 
 #[test]

@@ -7,9 +7,13 @@
 //! | `GET /v1/index` | what is loaded |
 //! | `GET /healthz` | whether the service can answer |
 
+mod access;
+mod body;
+mod field;
 pub mod lambda;
 pub mod listen;
 mod query;
+mod rag_config;
 mod request;
 mod response;
 

@@ -6,6 +6,7 @@
 mod errors;
 mod lambda;
 mod logs;
+mod narrow;
 mod port;
 mod query;
 mod request;
