@@ -29,7 +29,11 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
             bail!("{}: no document `{named}`; name it as `omni-llm search` shows it, or by its whole address", path.display());
         }
         for uri in uris {
-            if undo { drop(tombstones.documents.remove(uri)) } else { drop(tombstones.documents.insert(uri.clone())) }
+            if undo {
+                tombstones.documents.remove(uri);
+            } else {
+                tombstones.documents.insert(uri.clone());
+            }
         }
     }
     if !documents.is_empty() {
