@@ -60,6 +60,12 @@ RUN --mount=type=cache,target=/var/cache/omni \
     && target/dist/index-builder build "${KNOWLEDGE}" --out /app/index --model /app/models/all-MiniLM-L6-v2 \
         --cache /var/cache/omni --report /report/report.json \
     && chmod -R a+rX /app/index && find /app/index -exec touch --date=@0 {} +
+# Questions whose sources are known, and what is good enough: an index that answers worse fails the build.
+#   --build-arg EVAL_QUESTIONS=questions.jsonl --build-arg "EVAL_GATE=--min-recall@5 0.9 --min-ndcg@10 0.7"
+ARG EVAL_QUESTIONS=""
+ARG EVAL_GATE="--min-recall@5 0.8 --min-ndcg@10 0.6"
+RUN test -z "${EVAL_QUESTIONS}" \
+    || target/dist/index-builder eval --questions "${EVAL_QUESTIONS}" --index /app/index --model /app/models/all-MiniLM-L6-v2 ${EVAL_GATE}
 ARG INDEX_DIGEST=""
 RUN test -z "${INDEX_DIGEST}" || test -f "/app/index/${INDEX_DIGEST}.omni" \
     || { echo "INDEX_DIGEST: ${INDEX_DIGEST} is not what was built: $(ls /app/index); build the report again" >&2; exit 1; }

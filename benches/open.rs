@@ -57,15 +57,7 @@ fn measure(path: &Path, label: &str, queries: &[Vec<f32>], figures: &mut Figures
         for vector in queries {
             forget(path)?;
             let index = Index::open(path)?;
-            let query = Query {
-                vector: Some(vector),
-                text: None,
-                top_k: 10,
-                alpha: 0.5,
-                score_threshold: None,
-                uri_prefix: None,
-                recall,
-            };
+            let query = Query { vector: Some(vector), recall, ..Query::default() };
             let start = Instant::now();
             index.search(&query)?;
             times.push(start.elapsed());
@@ -115,6 +107,7 @@ fn write(path: &Path, base: &[Vec<f32>], count: usize) -> Result<()> {
         dimensions: DIMENSIONS,
         chunking: serde_json::Value::Null,
         lexical: Lexical::default(),
+        ..Manifest::default()
     });
     let mut random = Random::new(5);
     let mut document = 0;
@@ -123,11 +116,8 @@ fn write(path: &Path, base: &[Vec<f32>], count: usize) -> Result<()> {
             document = writer.push_document(Document {
                 uri: format!("bench/{number}"),
                 source: format!("{number}"),
-                title: String::new(),
                 format: "text".into(),
-                pages: None,
-                sha256: String::new(),
-                metadata: [].into(),
+                ..Document::default()
             });
         }
         let text = format!("the text of chunk {number}, as long as a short sentence is, and no longer than that");

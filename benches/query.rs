@@ -16,7 +16,7 @@ use figures::Figures;
 use omni_llm::app::App;
 use omni_llm::config::Config;
 use omni_llm::embed::Embedder;
-use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Recall, Writer};
+use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
 use omni_llm::prompt::Format;
 use omni_llm::rag::{self, Question, Retrieval};
 
@@ -37,15 +37,7 @@ fn main() -> Result<()> {
     figures.add("chunks in the index", index.len() as f64, "chunks", None);
 
     let vector = embedder.embed_query(QUESTION)?;
-    let query = Query {
-        vector: Some(&vector),
-        text: Some(QUESTION),
-        top_k: 5,
-        alpha: 0.5,
-        score_threshold: None,
-        uri_prefix: None,
-        recall: Recall::default(),
-    };
+    let query = Query { vector: Some(&vector), text: Some(QUESTION), top_k: 5, ..Query::default() };
     time(&mut figures, "embed one question", || drop(embedder.embed_query(QUESTION)));
     time(&mut figures, "hybrid search", || drop(index.search(&query)));
 
@@ -53,7 +45,7 @@ fn main() -> Result<()> {
     let config = Config { index: Some(path), model: Some(model), ..Config::default() };
     let app = Arc::new(App::open(config)?);
     let ask = || {
-        let retrieval = Retrieval { top_k: 5, alpha: 0.5, score_threshold: None, uri_prefix: None, recall: Recall::default() };
+        let retrieval = Retrieval { top_k: 5, ..Retrieval::default() };
         let question = Question { retrieval: Some(retrieval), format: Format::Text, ..Question::new(QUESTION.to_owned()) };
         runtime.block_on(rag::answer(&app, question, app.deadline()))
     };
@@ -91,6 +83,7 @@ fn example(root: &Path, embedder: &Embedder, path: &Path) -> Result<PathBuf> {
         dimensions: embedder.dimensions(),
         chunking: serde_json::Value::Null,
         lexical: Lexical::default(),
+        ..Manifest::default()
     });
     for file in files {
         let text = std::fs::read_to_string(&file)?;
@@ -100,9 +93,7 @@ fn example(root: &Path, embedder: &Embedder, path: &Path) -> Result<PathBuf> {
             title: source.clone(),
             source,
             format: "markdown".to_owned(),
-            pages: None,
-            sha256: String::new(),
-            metadata: std::collections::BTreeMap::new(),
+            ..Document::default()
         });
         for paragraph in text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
             let start = paragraph.as_ptr() as u64 - text.as_ptr() as u64;

@@ -153,7 +153,7 @@ fn at_once(set: &Set<'_>, index: &Index, figures: &mut Figures) {
 }
 
 fn search(index: &Index, vector: &[f32], text: Option<&str>, recall: Recall) -> Vec<u64> {
-    let query = Query { vector: Some(vector), text, top_k: K, alpha: 0.5, score_threshold: None, uri_prefix: None, recall };
+    let query = Query { vector: Some(vector), text, top_k: K, recall, ..Query::default() };
     index.search(&query).unwrap_or_default().into_iter().map(|hit| u64::from(hit.chunk)).collect()
 }
 
@@ -171,6 +171,7 @@ fn write(path: &Path, vectors: &[Vec<f32>], texts: &[String]) -> Result<()> {
         dimensions: DIMENSIONS,
         chunking: serde_json::Value::Null,
         lexical: Lexical::default(),
+        ..Manifest::default()
     });
     let mut document = 0;
     for (number, (vector, text)) in vectors.iter().zip(texts).enumerate() {
@@ -178,11 +179,8 @@ fn write(path: &Path, vectors: &[Vec<f32>], texts: &[String]) -> Result<()> {
             document = writer.push_document(Document {
                 uri: format!("bench/{number}"),
                 source: format!("{number}"),
-                title: String::new(),
                 format: "text".into(),
-                pages: None,
-                sha256: String::new(),
-                metadata: [].into(),
+                ..Document::default()
             });
         }
         let chunk = Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };

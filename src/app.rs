@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use crate::config::{Config, Preferred, PreferredBy};
 use crate::cost::Prices;
 use crate::embed::{DEFAULT_MODEL, Embedder};
 use crate::error::{Code, Error, Result};
-use crate::index::Index;
+use crate::index::{Index, Tombstones};
 use crate::net::Client;
 use crate::provider::capability::Rules;
 use crate::provider::{PRESETS, Provider, preset};
@@ -24,7 +25,8 @@ const INDEX_EXTENSION: &str = "omni";
 /// Everything that is open.
 pub struct App {
     config: Config,
-    index: Option<Opened>,
+    /// The first answers where a request names none.
+    indexes: Vec<Opened>,
     embedder: Option<Embedder>,
     providers: BTreeMap<String, Provider>,
     rules: Arc<Rules>,
@@ -52,6 +54,12 @@ pub struct Opened {
     pub name: String,
     /// The file, mapped.
     pub index: Index,
+    tombstones: PathBuf,
+    /// What the file of tombstones was when it was last read; 0 for none.
+    stamp: AtomicU64,
+    /// When it is looked at next, in milliseconds since `opened`.
+    next_look_ms: AtomicU64,
+    opened: Instant,
 }
 
 impl App {
@@ -82,16 +90,28 @@ impl App {
                 Some((name.to_owned(), provider))
             })
             .collect();
-        let index = config.index.as_deref().map(index_path).transpose()?.map(|path| Opened::open(&path)).transpose()?;
         let embedder = config.model.as_deref().map(Embedder::open).transpose()?;
-        if let (Some(opened), Some(embedder)) = (&index, &embedder) {
-            opened.index.require_model(embedder.fingerprint())?;
+        let mut indexes: Vec<Opened> = Vec::new();
+        for named in config.index.iter().chain(&config.indexes) {
+            let opened = Opened::open(&index_path(named)?)?;
+            if let Some(embedder) = &embedder {
+                opened.index.require_model(embedder.fingerprint())?;
+            }
+            if indexes.iter().any(|other| other.name == opened.name) {
+                let message = format!(
+                    "{}: a second index called `{}`; requests could not tell them apart, rename one",
+                    named.display(),
+                    opened.name
+                );
+                return Err(Error::bad_request(message));
+            }
+            indexes.push(opened);
         }
         let client = Client::new(&config)?;
         let prices = Prices::open(config.prices.as_deref())?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
-        Ok(Self { config, index, embedder, providers, rules, client, computing, prices, learnt: Mutex::default() })
+        Ok(Self { config, indexes, embedder, providers, rules, client, computing, prices, learnt: Mutex::default() })
     }
 
     /// What the operator said.
@@ -99,9 +119,19 @@ impl App {
         &self.config
     }
 
-    /// The index, where there is one.
+    /// The index that answers where a request names none, where there is one.
     pub fn index(&self) -> Option<&Opened> {
-        self.index.as_ref()
+        self.indexes.first()
+    }
+
+    /// All of them.
+    pub fn indexes(&self) -> &[Opened] {
+        &self.indexes
+    }
+
+    /// An index by its name.
+    pub fn index_named(&self, name: &str) -> Option<&Opened> {
+        self.indexes.iter().find(|opened| opened.name == name)
     }
 
     /// The embedding model, where there is one.
@@ -231,15 +261,61 @@ impl App {
     }
 }
 
+/// How often the file of tombstones is looked at.
+const LOOK_EVERY_MS: u64 = 1000;
+
 impl Opened {
-    /// Opens an index file.
+    /// Opens an index file, and the tombstones beside it.
     ///
     /// # Errors
-    /// As [`Index::open`].
+    /// As [`Index::open`] and [`Index::bury`].
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Ok(Self { name, index: Index::open(path)? })
+        let opened = Self {
+            name,
+            index: Index::open(path)?,
+            tombstones: Tombstones::path(path),
+            stamp: AtomicU64::new(0),
+            next_look_ms: AtomicU64::new(LOOK_EVERY_MS),
+            opened: Instant::now(),
+        };
+        opened.read_tombstones()?;
+        Ok(opened)
     }
+
+    /// Takes over tombstones that have changed, looking at most once a second. Whoever comes while another looks goes on. A
+    /// list that cannot be used changes nothing and is said in the log: what is gone stays gone.
+    pub fn refresh(&self) {
+        let now = self.opened.elapsed().as_millis() as u64;
+        let due = self.next_look_ms.load(Ordering::Relaxed);
+        let next = now + LOOK_EVERY_MS;
+        if now < due || self.next_look_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        if let Err(error) = self.read_tombstones() {
+            tracing::error!(index = self.name, code = error.code().as_str(), "tombstones: {error}; the ones before stay");
+        }
+    }
+
+    fn read_tombstones(&self) -> Result<()> {
+        let stamp = stamp(&self.tombstones);
+        if self.stamp.swap(stamp, Ordering::Relaxed) == stamp {
+            return Ok(());
+        }
+        let none = || Tombstones { index: self.index.digest().to_owned(), ..Tombstones::default() };
+        let tombstones = Tombstones::read(&self.tombstones)?.unwrap_or_else(none);
+        self.index.bury(&tombstones).map_err(|error| Error::new(error.code(), format!("{}: {error}", self.tombstones.display())))
+    }
+}
+
+/// What changes when a file is replaced: 0 if there is none.
+fn stamp(path: &Path) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let Ok(metadata) = std::fs::metadata(path) else { return 0 };
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let mut hasher = DefaultHasher::new();
+    (metadata.len(), modified.map_or(0, |since| since.as_nanos())).hash(&mut hasher);
+    hasher.finish() | 1
 }
 
 /// `provider` or `provider/model`.

@@ -21,6 +21,8 @@ pub struct Config {
     pub addr: SocketAddr,
     /// The index file, or a folder holding exactly one.
     pub index: Option<PathBuf>,
+    /// Further index files, chosen by their names.
+    pub indexes: Vec<PathBuf>,
     /// The folder of the embedding model.
     pub model: Option<PathBuf>,
     /// The operator's own prices, over the built-in ones.
@@ -33,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// How passages are found.
     pub retrieval: Retrieval,
+    /// Who may see labelled documents.
+    pub access: Access,
     /// How answers are made.
     pub generation: Generation,
     /// Who may be asked, by provider name.
@@ -148,10 +152,22 @@ pub struct Limits {
 pub struct Retrieval {
     /// Passages for one question.
     pub top_k: usize,
-    /// Weight of the vectors against the words, 0 to 1.
-    pub alpha: f32,
+    /// Weight of the vectors against the words, 0 to 1; none is what the index was tuned to, else 0.5.
+    pub alpha: Option<f32>,
     /// Leaves out passages whose cosine is lower.
     pub score_threshold: Option<f32>,
+}
+
+/// Who may see labelled documents. What is not labelled is for everybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Access {
+    /// Labels that every caller has.
+    pub labels: Vec<String>,
+    /// The header, set by what stands in front of the service, that holds the labels of a caller.
+    pub header: Option<String>,
+    /// Whether the body of a request may claim labels. Only where every client may be trusted.
+    pub trust_request: bool,
 }
 
 /// How answers are made, where the request does not say.
@@ -293,6 +309,7 @@ const RETRIES: RangeInclusive<u32> = 0..=10;
 pub const VARIABLES: &[Variable] = &[
     Variable { name: CONFIG_VARIABLE, key: "", example: CONFIG_FILE, apply: |_, _| Ok(()) },
     Variable { name: "OMNI_INDEX", key: "index", example: "kb.omni", apply: |c, v| set(&mut c.index, v.into()) },
+    Variable { name: "OMNI_INDEXES", key: "indexes", example: "hr.omni,legal.omni", apply: |c, v| set_list(&mut c.indexes, v) },
     Variable { name: "OMNI_MODEL", key: "model", example: "models/all-MiniLM-L6-v2", apply: |c, v| set(&mut c.model, v.into()) },
     Variable { name: "OMNI_ADDR", key: "addr", example: "127.0.0.1:8080", apply: |c, v| put(&mut c.addr, address(v)) },
     Variable {
@@ -366,13 +383,31 @@ pub const VARIABLES: &[Variable] = &[
         name: "OMNI_ALPHA",
         key: "retrieval.alpha",
         example: "0.5",
-        apply: |c, v| put(&mut c.retrieval.alpha, number(v, &UNIT)),
+        apply: |c, v| put(&mut c.retrieval.alpha, number(v, &UNIT).map(Some)),
     },
     Variable {
         name: "OMNI_SCORE_THRESHOLD",
         key: "retrieval.score_threshold",
         example: "0.3",
         apply: |c, v| put(&mut c.retrieval.score_threshold, number(v, &COSINE).map(Some)),
+    },
+    Variable {
+        name: "OMNI_ACCESS_LABELS",
+        key: "access.labels",
+        example: "staff,hr",
+        apply: |c, v| set_list(&mut c.access.labels, v),
+    },
+    Variable {
+        name: "OMNI_ACCESS_HEADER",
+        key: "access.header",
+        example: "x-omni-access",
+        apply: |c, v| put(&mut c.access.header, header_name(v).map(Some)),
+    },
+    Variable {
+        name: "OMNI_ACCESS_TRUST_REQUEST",
+        key: "access.trust_request",
+        example: "false",
+        apply: |c, v| put(&mut c.access.trust_request, boolean(v)),
     },
     Variable {
         name: "OPENAI_API_KEY",
@@ -764,12 +799,15 @@ impl Config {
         within("limits.max_connections", limits.max_connections, &(1..=1_000_000))?;
         within("limits.concurrent_searches", limits.concurrent_searches, &(0..=1024))?;
         within("retrieval.top_k", self.retrieval.top_k, &TOP_K)?;
-        within("retrieval.alpha", self.retrieval.alpha, &UNIT)?;
+        within("retrieval.alpha", self.retrieval.alpha.unwrap_or(0.0), &UNIT)?;
         within("retrieval.score_threshold", self.retrieval.score_threshold.unwrap_or(0.0), &COSINE)?;
         within("generation.max_tokens", self.generation.max_tokens, &TOKENS)?;
         within("generation.temperature", self.generation.temperature.unwrap_or(0.0), &TEMPERATURE)?;
         within("generation.context_chars", self.generation.context_chars, &CONTEXT_CHARS)?;
         within("generation.retries", self.generation.retries, &RETRIES)?;
+        if let Some(header) = &self.access.header {
+            header_name(header).map_err(|why| format!("`access.header`: {why}"))?;
+        }
         for (name, endpoint) in &self.providers {
             if let Some(base_url) = &endpoint.base_url {
                 url(base_url).map_err(|why| format!("`providers.{name}.base_url`: {why}"))?;
@@ -784,12 +822,14 @@ impl Default for Config {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             index: None,
+            indexes: Vec::new(),
             model: None,
             prices: None,
             s3_bucket: None,
             log: Log::default(),
             limits: Limits::default(),
             retrieval: Retrieval::default(),
+            access: Access::default(),
             generation: Generation::default(),
             providers: BTreeMap::new(),
             lambda: Lambda::default(),
@@ -820,7 +860,7 @@ impl Default for Limits {
 
 impl Default for Retrieval {
     fn default() -> Self {
-        Self { top_k: 5, alpha: 0.5, score_threshold: None }
+        Self { top_k: 5, alpha: None, score_threshold: None }
     }
 }
 
@@ -877,6 +917,19 @@ fn number<T: std::str::FromStr + PartialOrd + fmt::Display>(value: &str, range: 
 
 fn list(value: &str) -> Vec<String> {
     value.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+/// Comma-separated; the type says of what.
+fn set_list<T: From<String>>(place: &mut Vec<T>, value: &str) -> Result<(), String> {
+    *place = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| T::from(item.to_owned())).collect();
+    Ok(())
+}
+
+fn header_name(value: &str) -> Result<String, String> {
+    if value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) && !value.is_empty() {
+        return Ok(value.to_ascii_lowercase());
+    }
+    Err(format!("`{value}` is not the name of a header"))
 }
 
 fn boolean(value: &str) -> Result<bool, String> {

@@ -22,3 +22,4 @@ pub mod rag;
 pub mod schema;
 pub mod server;
 pub mod telemetry;
+pub mod words;

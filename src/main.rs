@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use omni_llm::app::{App, Opened, find_files, index_path};
 use omni_llm::config::Config;
 use omni_llm::error::{Error, Result};
-use omni_llm::index::Recall;
+use omni_llm::index::{Filter, Recall};
 use omni_llm::passage::Passage;
 use omni_llm::rag::{self, Question, Retrieval};
 use omni_llm::server::{lambda, listen};
@@ -49,12 +49,8 @@ enum Command {
     Search {
         /// What to look for
         question: String,
-        /// How many passages
-        #[arg(long, short = 'k', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-        top_k: Option<u32>,
-        /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
-        #[arg(long, value_name = "GOAL")]
-        recall: Option<Recall>,
+        #[command(flatten)]
+        narrowed: Narrowed,
         #[command(flatten)]
         files: Files,
     },
@@ -68,12 +64,8 @@ enum Command {
         /// Which model of the provider
         #[arg(long = "model-name", value_name = "NAME")]
         model_name: Option<String>,
-        /// How many passages
-        #[arg(long, short = 'k', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-        top_k: Option<u32>,
-        /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
-        #[arg(long, value_name = "GOAL")]
-        recall: Option<Recall>,
+        #[command(flatten)]
+        narrowed: Narrowed,
         #[command(flatten)]
         files: Files,
     },
@@ -87,11 +79,31 @@ enum Command {
     },
 }
 
+/// What is searched, and for whom.
+#[derive(Args)]
+struct Narrowed {
+    /// How many passages
+    #[arg(long, short = 'k', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    top_k: Option<u32>,
+    /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
+    #[arg(long, value_name = "GOAL")]
+    recall: Option<Recall>,
+    /// Only what passes: `FIELD=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON as in requests; several must all pass
+    #[arg(long = "filter", value_name = "FILTER")]
+    filters: Vec<String>,
+    /// Only this namespace
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// A label of the caller: labelled documents are found by callers who have one of their labels
+    #[arg(long = "access", value_name = "LABEL")]
+    labels: Vec<String>,
+}
+
 #[derive(Args)]
 struct Files {
-    /// Index file, or a folder holding exactly one [default: the one in the working folder]
-    #[arg(long, value_name = "PATH")]
-    index: Option<PathBuf>,
+    /// Index file, or a folder holding exactly one [default: the one in the working folder]; again for further ones
+    #[arg(long = "index", value_name = "PATH")]
+    indexes: Vec<PathBuf>,
     /// Folder of the embedding model [default: models/all-MiniLM-L6-v2, where there is one]
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
@@ -111,7 +123,7 @@ fn run(cli: Cli) -> Result<()> {
     let mut config = Config::load(cli.config.as_deref())?;
     let command = match cli.command {
         Some(command) => command,
-        None if config.lambda.runtime_api.is_some() => Command::Lambda { files: Files { index: None, model: None } },
+        None if config.lambda.runtime_api.is_some() => Command::Lambda { files: Files { indexes: Vec::new(), model: None } },
         None => return Err(Error::bad_request("no command; try `omni-llm serve`, or `omni-llm --help` for all of them")),
     };
     match command {
@@ -126,16 +138,16 @@ fn run(cli: Cli) -> Result<()> {
             let app = open(config, files)?;
             runtime()?.block_on(lambda::run(app))
         }
-        Command::Search { question, top_k, recall, files } => {
+        Command::Search { question, narrowed, files } => {
             let app = open(config, files)?;
             runtime()?.block_on(async {
-                let passages = rag::retrieve(&app, &question, &retrieval(&app, top_k, recall), app.deadline()).await?;
-                print(&listed(&passages))
+                let found = rag::retrieve(&app, &question, &retrieval(&app, narrowed)?, app.deadline()).await?;
+                print(&listed(&found.passages))
             })
         }
-        Command::Ask { question, provider, model_name, top_k, recall, files } => {
+        Command::Ask { question, provider, model_name, narrowed, files } => {
             let app = open(config, files)?;
-            let retrieval = app.index().map(|_| retrieval(&app, top_k, recall));
+            let retrieval = app.index().map(|_| retrieval(&app, narrowed)).transpose()?;
             let question = Question { provider, model: model_name, retrieval, ..Question::new(question) };
             runtime()?.block_on(ask(&app, question))
         }
@@ -144,7 +156,11 @@ fn run(cli: Cli) -> Result<()> {
 }
 
 fn open(mut config: Config, files: Files) -> Result<Arc<App>> {
-    config.index = files.index.or(config.index);
+    let mut indexes = files.indexes.into_iter();
+    if let Some(first) = indexes.next() {
+        config.index = Some(first);
+        config.indexes = indexes.collect();
+    }
     config.model = files.model.or(config.model);
     find_files(&mut config)?;
     // Where a pool is there already, its threads do as well.
@@ -193,15 +209,16 @@ async fn ask(app: &Arc<App>, question: Question) -> Result<()> {
     print(&format!("{}{sources}\n", answer.content))
 }
 
-fn retrieval(app: &App, top_k: Option<u32>, recall: Option<Recall>) -> Retrieval {
-    let defaults = &app.config().retrieval;
-    Retrieval {
-        top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
-        alpha: defaults.alpha,
-        score_threshold: defaults.score_threshold.filter(|_| app.embedder().is_some()),
-        uri_prefix: None,
-        recall: recall.unwrap_or_default(),
-    }
+fn retrieval(app: &App, narrowed: Narrowed) -> Result<Retrieval> {
+    let mut retrieval = app.index().map_or_else(Retrieval::default, |opened| Retrieval::of(app.config(), opened));
+    retrieval.top_k = narrowed.top_k.map_or(retrieval.top_k, |top_k| top_k as usize);
+    retrieval.score_threshold = retrieval.score_threshold.filter(|_| app.embedder().is_some());
+    retrieval.recall = narrowed.recall.unwrap_or_default();
+    retrieval.namespace = narrowed.namespace;
+    retrieval.access.extend(narrowed.labels);
+    let filters: Vec<Filter> = narrowed.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<_>>()?;
+    retrieval.filter = (!filters.is_empty()).then_some(Filter::All(filters));
+    Ok(retrieval)
 }
 
 fn listed(passages: &[Passage]) -> String {
@@ -246,6 +263,23 @@ fn inspect(file: &Path, verify: bool) -> Result<()> {
         if lexical.stemming { "on" } else { "off" },
         if lexical.stop_words { "left out" } else { "kept" },
     );
+    let fields = index.fields()?.into_iter().map(|field| {
+        let values = if field.values == 1 { "value" } else { "values" };
+        format!("{} ({}, {} {values})", field.name, field.kind.as_str(), field.values)
+    });
+    let namespaces: Vec<String> = index.namespaces()?.into_iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let gone = (0..u32::try_from(index.document_count()).unwrap_or(u32::MAX)).filter(|&number| index.is_gone(number)).count();
+    text.push_str(&format!("fields     {}\n", fields.collect::<Vec<_>>().join(", ")));
+    text.push_str(&format!("namespaces {}\n", namespaces.join(", ")));
+    if manifest.labelled {
+        text.push_str("access     some documents are for callers with labels only\n");
+    }
+    if let Some(alpha) = manifest.alpha {
+        text.push_str(&format!("alpha      {alpha}\n"));
+    }
+    if gone > 0 {
+        text.push_str(&format!("gone       {gone} documents, by tombstones\n"));
+    }
     if verify {
         index.verify()?;
         text.push_str("verified   every byte\n");

@@ -29,7 +29,7 @@ pub struct Passage {
     /// What the passages are ordered by, relative to the best, which has 1.
     pub relevance: f32,
     /// Whatever else is known of its document.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: BTreeMap<String, serde_json::Value>,
 }
 
 impl Passage {

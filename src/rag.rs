@@ -13,13 +13,14 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::app::App;
+use crate::app::{App, Opened};
 use crate::chat::{
     ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage,
 };
 use crate::citation::{Citation, Policy};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::index::{Query, Recall};
+use crate::index::{Filter, Fusion, Query, Recall};
 use crate::passage::Passage;
 use crate::prompt::{self, Format};
 use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
@@ -59,16 +60,76 @@ pub struct Question {
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retrieval {
+    /// In which index; none is the first.
+    pub index: Option<String>,
+    /// In which of its namespaces; none is all of them.
+    pub namespace: Option<String>,
     /// At most so many.
     pub top_k: usize,
-    /// Weight of the vectors against the words, 0 to 1.
-    pub alpha: f32,
+    /// How vectors and words become one order.
+    pub fusion: Fusion,
     /// Leaves out passages whose cosine is lower.
     pub score_threshold: Option<f32>,
     /// Only documents whose address starts so.
     pub uri_prefix: Option<String>,
     /// How much of what is nearest is to be found.
     pub recall: Recall,
+    /// Only what passes.
+    pub filter: Option<Filter>,
+    /// The labels of whoever asks.
+    pub access: Vec<String>,
+    /// Whether passages that repeat a better one stand behind all others.
+    pub distinct: bool,
+}
+
+impl Retrieval {
+    /// As the operator has it, else as the index was tuned.
+    pub fn of(config: &Config, opened: &Opened) -> Self {
+        let defaults = &config.retrieval;
+        let alpha = defaults.alpha.or(opened.index.manifest().alpha);
+        Self {
+            index: Some(opened.name.clone()),
+            top_k: defaults.top_k,
+            fusion: alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha }),
+            score_threshold: defaults.score_threshold,
+            access: config.access.labels.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// What chunks have to pass.
+    fn filter(&self) -> Option<Filter> {
+        let mut filters: Vec<Filter> = self.filter.clone().into_iter().collect();
+        filters.extend(self.uri_prefix.as_deref().map(|prefix| Filter::prefix("uri", prefix)));
+        filters.extend(self.namespace.as_deref().map(|namespace| Filter::equal("namespace", namespace)));
+        (!filters.is_empty()).then_some(Filter::All(filters))
+    }
+}
+
+impl Default for Retrieval {
+    fn default() -> Self {
+        Self {
+            index: None,
+            namespace: None,
+            top_k: 5,
+            fusion: Fusion::default(),
+            score_threshold: None,
+            uri_prefix: None,
+            recall: Recall::default(),
+            filter: None,
+            access: Vec::new(),
+            distinct: true,
+        }
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Best first.
+    pub passages: Vec<Passage>,
+    /// The digest of the index that was searched.
+    pub index_digest: String,
 }
 
 /// A whole answer.
@@ -96,6 +157,8 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// The answer's value, where a shape was asked for.
     pub structured: Option<Structured>,
+    /// The digest of the index that was searched, or of the first one; none without an index.
+    pub index_digest: Option<String>,
     /// What the caller should know: left-out parameters, and the like.
     pub warnings: Vec<String>,
     /// What only this provider says.
@@ -231,44 +294,52 @@ pub async fn stream(
 /// Finds passages.
 ///
 /// # Errors
-/// There is no index, a threshold without a model, or no document in the index comes from where the question looks.
-pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadline: Instant) -> Result<Vec<Passage>> {
+/// There is no such index, the filter does not fit it, a threshold without a model, or no document that the caller may see
+/// comes from where the question looks.
+pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadline: Instant) -> Result<Found> {
     let (prompt, retrieval) = (prompt.to_owned(), retrieval.clone());
     app.compute(deadline, move |app| {
-        let Some(opened) = app.index() else {
+        let opened = match &retrieval.index {
+            Some(name) => app.index_named(name),
+            None => app.index(),
+        };
+        let Some(opened) = opened else {
             return Err(Error::bad_request(
                 "`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false",
             ));
         };
+        opened.refresh();
         if retrieval.score_threshold.is_some() && app.embedder().is_none() {
             let remedy = "this service has no embedding model and searches words only; leave it out";
             return Err(Error::not_supported("rag_config.retrieval_config.score_threshold", remedy));
         }
         let vector = app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?;
+        let filter = retrieval.filter();
         let hits = opened.index.search(&Query {
             vector: vector.as_deref(),
             text: Some(&prompt),
             top_k: retrieval.top_k,
-            alpha: retrieval.alpha,
+            fusion: retrieval.fusion,
             score_threshold: retrieval.score_threshold,
-            uri_prefix: retrieval.uri_prefix.as_deref(),
             recall: retrieval.recall,
+            filter: filter.as_ref(),
+            access: &retrieval.access,
+            distinct: retrieval.distinct,
         })?;
         if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
-            require_source(app, prefix)?;
+            require_source(opened, prefix, &retrieval.access)?;
         }
-        Passage::read(&opened.index, &hits, vector.is_some())
+        let passages = Passage::read(&opened.index, &hits, vector.is_some())?;
+        Ok(Found { passages, index_digest: opened.index.digest().to_owned() })
     })
     .await
 }
 
-/// Tells "nothing found there" from "there is no such place": only the second is the caller's mistake.
-fn require_source(app: &App, prefix: &str) -> Result<()> {
-    let Some(opened) = app.index() else { return Ok(()) };
-    for number in 0..u32::try_from(opened.index.document_count()).unwrap_or(u32::MAX) {
-        if opened.index.document(number)?.uri.starts_with(prefix) {
-            return Ok(());
-        }
+/// Tells "nothing found there" from "there is no such place": only the second is the caller's mistake. A place whose documents
+/// the caller may not see is no place.
+fn require_source(opened: &Opened, prefix: &str, access: &[String]) -> Result<()> {
+    if opened.index.count(Some(&Filter::prefix("uri", prefix)), access)? > 0 {
+        return Ok(());
     }
     let message = format!(
         "`rag_config.s3_bucket`: no document of the index comes from `{prefix}`; `GET /v1/index` lists where they come from"
@@ -308,8 +379,11 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
             }
         }
     }
+    answer.index_digest = app.index().map(|opened| opened.index.digest().to_owned());
     if let Some(retrieval) = &question.retrieval {
-        answer.passages = retrieve(app, &question.prompt, retrieval, deadline).await?;
+        let found = retrieve(app, &question.prompt, retrieval, deadline).await?;
+        answer.passages = found.passages;
+        answer.index_digest = Some(found.index_digest);
         if app.embedder().is_none() {
             answer.warnings.push("this service has no embedding model: the sources were found by words only".into());
         }

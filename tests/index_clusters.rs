@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, manifest, query};
-use omni_llm::index::{Hit, Index, Recall, Writer};
+use omni_llm::index::{Filter, Hit, Index, Recall, Writer};
 use tempfile::TempDir;
 
 /// Writes an index that is coded from the first chunk on.
@@ -137,10 +137,11 @@ fn a_filter_gives_exactly_what_matches() {
     let uri = |number: u32| document(corpus[number as usize].document as usize).uri;
     for prefix in ["s3://bucket/", "s3://bucket/guides/", "s3://bucket/notes/11", "s3://bucket/manuals/4.", "s3://other/"] {
         let matching = (0..3_000).filter(|&number| uri(number).starts_with(prefix)).count();
+        let filter = Filter::prefix("uri", prefix);
         for recall in [Recall::Fast, Recall::Balanced, Recall::Exact] {
             for top_k in [1, 10, 200, 4_000] {
                 let mut query = query(Some(&vector), None);
-                (query.top_k, query.uri_prefix, query.recall) = (top_k, Some(prefix), recall);
+                (query.top_k, query.filter, query.recall) = (top_k, Some(&filter), recall);
                 let hits = index.search(&query).unwrap();
                 assert_eq!(hits.len(), top_k.min(matching), "{prefix} {top_k} {recall:?}");
                 assert!(hits.iter().all(|hit| uri(hit.chunk).starts_with(prefix)));

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use index_support::{Random, build, build_with, corpus, document, manifest, query};
 use omni_llm::error::{Code, Result};
-use omni_llm::index::{Index, Recall, Writer};
+use omni_llm::index::{Filter, Index, Recall, Writer};
 use tempfile::TempDir;
 
 const SUPERBLOCK: usize = 4096;
@@ -354,7 +354,8 @@ fn touch(index: &Index, words: &str) -> Result<()> {
         index.chunk(number as u32)?;
     }
     let mut prefixed = query(Some(&vector), Some(words));
-    prefixed.uri_prefix = Some("s3://bucket/guides/");
+    let guides = Filter::prefix("uri", "s3://bucket/guides/");
+    prefixed.filter = Some(&guides);
     index.search(&prefixed)?;
     index.search(&query(Some(&vector), Some(words)))?;
     index.search(&query(Some(&vector), None))?;

@@ -5,7 +5,7 @@
 mod index_support;
 
 use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, manifest, query};
-use omni_llm::index::{Hit, Index, Recall, Writer};
+use omni_llm::index::{Filter, Fusion, Hit, Index, Recall, Writer};
 use tempfile::TempDir;
 
 fn open(corpus: &[Pushed]) -> (TempDir, Index) {
@@ -188,7 +188,7 @@ fn both_sides_are_fused_with_true_scores() {
     for alpha in [0.0, 0.3, 1.0] {
         let (vector, words) = (random.vector(), random.words(4, 300));
         let mut query = query(Some(&vector), Some(&words));
-        query.alpha = alpha;
+        query.fusion = Fusion::MinMax { alpha };
         let hits = index.search(&query).unwrap();
         assert_eq!(hits.len(), 10);
         assert!(hits.is_sorted_by(|a, b| a.fused > b.fused || (a.fused == b.fused && a.chunk < b.chunk)));
@@ -216,10 +216,11 @@ fn a_filter_gives_exactly_what_matches() {
     let vector = Random::new(24).vector();
     let uri = |number: u32| document(corpus[number as usize].document as usize).uri;
     for prefix in ["", "s3://bucket/", "s3://bucket/guides/", "s3://bucket/notes/11", "s3://bucket/manuals/4.", "s3://other/"] {
+        let filter = Filter::prefix("uri", prefix);
         let matching: Vec<u32> = (0..3_000).filter(|&number| uri(number).starts_with(prefix)).collect();
         for top_k in [1, 10, 4_000] {
             let mut query = query(Some(&vector), Some("w1 w2 w3"));
-            (query.top_k, query.uri_prefix) = (top_k, Some(prefix));
+            (query.top_k, query.filter) = (top_k, Some(&filter));
             let hits = index.search(&query).unwrap();
             assert_eq!(hits.len(), top_k.min(matching.len()), "{prefix} {top_k}");
             assert!(hits.iter().all(|hit| uri(hit.chunk).starts_with(prefix)));
@@ -229,7 +230,7 @@ fn a_filter_gives_exactly_what_matches() {
             assert_eq!(numbers(&index.search(&query).unwrap()), expected);
             (query.text, query.vector) = (Some("w1 w2 w3"), None);
             let filtered = index.search(&query).unwrap();
-            (query.top_k, query.uri_prefix) = (3_000, None);
+            (query.top_k, query.filter) = (3_000, None);
             let mut all = index.search(&query).unwrap();
             all.retain(|hit| matching.contains(&hit.chunk));
             all.truncate(top_k);
@@ -264,9 +265,9 @@ fn contradictions_are_named() {
     let infinite = [f32::INFINITY; DIMENSIONS];
     assert_eq!(text(query(Some(&infinite), None)), "vector: holds a value that is not finite; embed the question again");
     let mut wrong = query(Some(&vector), None);
-    wrong.alpha = 1.5;
+    wrong.fusion = Fusion::MinMax { alpha: 1.5 };
     assert_eq!(text(wrong), "`alpha`: 1.5 is not between 0 and 1");
-    wrong.alpha = f32::NAN;
+    wrong.fusion = Fusion::MinMax { alpha: f32::NAN };
     assert_eq!(text(wrong), "`alpha`: NaN is not between 0 and 1");
     wrong = query(None, Some("w1"));
     wrong.score_threshold = Some(0.5);

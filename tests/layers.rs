@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "schema"]),
     ("chat", &[]),
     ("citation", &["passage"]),
@@ -12,13 +12,16 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("cost", &["chat", "error"]),
     ("embed", &["error"]),
     ("error", &[]),
-    ("extractive", &["passage", "prompt"]),
-    ("index", &["error"]),
+    ("extractive", &["passage", "prompt", "words"]),
+    ("index", &["error", "words"]),
     ("net", &["config", "error"]),
     ("passage", &["error", "index"]),
     ("prompt", &["chat", "passage"]),
     ("provider", &["chat", "config", "error", "net"]),
-    ("rag", &["app", "chat", "citation", "cost", "error", "extractive", "index", "passage", "prompt", "provider", "schema"]),
+    (
+        "rag",
+        &["app", "chat", "citation", "config", "cost", "error", "extractive", "index", "passage", "prompt", "provider", "schema"],
+    ),
     ("schema", &["error", "net"]),
     (
         "server",
@@ -40,6 +43,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
         ],
     ),
     ("telemetry", &["chat", "config", "error"]),
+    ("words", &[]),
 ];
 
 #[test]

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::extract::Document;
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 1;
+const EXTRACTION_VERSION: u32 = 2;
 
 /// Names a text in the vector store: half a SHA-256.
 pub(crate) type Key = [u8; 16];

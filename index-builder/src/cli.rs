@@ -8,7 +8,10 @@ use omni_llm::embed::Precision;
 use omni_llm::index::Lexical;
 
 use crate::chunk::{self, Strategy, Unit};
-use crate::eval::Mode;
+use crate::eval::excerpts::Excerpts;
+use crate::eval::gate::{Gate, Least, Metric};
+use crate::eval::testset::{Evaluation, Mode};
+use crate::export::Format;
 use crate::extract::Limits;
 use crate::model::Origin;
 use crate::source;
@@ -34,8 +37,30 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Try it: get the model, build an index, serve it and answer a question
     Demo(DemoArgs),
-    /// Measure retrieval on a judged test set (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`)
-    Eval(EvalArgs),
+    /// Measure retrieval: questions against an index, excerpts against chunking strategies, or a judged test set
+    Eval(Box<EvalArgs>),
+    /// Write an index in formats that other tools read: `.npy`, `.fbin`, JSON lines
+    Export {
+        /// The index file, or a folder holding exactly one
+        index: PathBuf,
+        /// Folder to write into
+        #[arg(long, default_value = "export", value_name = "FOLDER")]
+        to: PathBuf,
+        /// What to write
+        #[arg(long = "format", value_enum, value_delimiter = ',', default_values_t = [Format::Npy, Format::Fbin, Format::Jsonl])]
+        formats: Vec<Format>,
+    },
+    /// Take documents out of an index at once, without building it again; without documents, list what is gone
+    Forget {
+        /// The index file, or a folder holding exactly one
+        index: PathBuf,
+        /// Documents, as answers name them or by their whole addresses
+        #[arg(value_name = "DOCUMENT")]
+        documents: Vec<String>,
+        /// Bring them back instead
+        #[arg(long)]
+        undo: bool,
+    },
     /// Print the text that the builder sees in each file
     Extract {
         /// The whole document (title, sections, pages, blocks) as a line of JSON
@@ -104,6 +129,18 @@ pub(crate) struct BuildArgs {
 
     #[command(flatten, next_help_heading = "Words")]
     pub(crate) lexical: LexicalArgs,
+
+    /// What is known of whole folders: a JSON object of path prefixes, each with fields, `access` labels or a `namespace`
+    #[arg(long, value_name = "FILE", help_heading = "Metadata")]
+    pub(crate) metadata: Option<PathBuf>,
+
+    /// Make each folder directly below the source a namespace of its own
+    #[arg(long, help_heading = "Metadata")]
+    pub(crate) namespace_by_folder: bool,
+
+    /// Questions (as for `eval --questions`) that choose the weight of the vectors against the words; it is stored in the index
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tune_alpha: Option<PathBuf>,
 
     /// Folder of what is remembered between builds [default: `.omni-cache` beside the index]
     #[arg(long, value_name = "FOLDER")]
@@ -224,40 +261,137 @@ impl LexicalArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
+    /// Questions to ask an index: lines of `{"question", "source"}`, also `sources`, `page`, `text`, `filter`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["corpus", "excerpts"], help_heading = "An index")]
+    questions: Option<PathBuf>,
+
+    /// The index file, or a folder holding exactly one
+    #[arg(long, default_value = "knowledge.omni", value_name = "FILE", help_heading = "An index")]
+    index: PathBuf,
+
+    /// Fail where less of what is expected is among the first so many
+    #[arg(long = "min-recall@1", value_name = "X", help_heading = "An index")]
+    min_recall_1: Option<f64>,
+    /// Likewise
+    #[arg(long = "min-recall@5", value_name = "X", help_heading = "An index")]
+    min_recall_5: Option<f64>,
+    /// Likewise
+    #[arg(long = "min-recall@10", value_name = "X", help_heading = "An index")]
+    min_recall_10: Option<f64>,
+    /// Fail where the order of the first ten is worse
+    #[arg(long = "min-ndcg@10", value_name = "X", help_heading = "An index")]
+    min_ndcg_10: Option<f64>,
+    /// Fail where what is expected comes later, on average
+    #[arg(long = "min-mrr@10", value_name = "X", help_heading = "An index")]
+    min_mrr_10: Option<f64>,
+
+    /// Fail where an older index answered the same questions better
+    #[arg(long, value_name = "OLD", help_heading = "An index")]
+    against: Option<PathBuf>,
+
+    /// How much worse than the older one is still as good
+    #[arg(long, default_value_t = 0.0, value_name = "X", help_heading = "An index")]
+    tolerance: f64,
+
+    /// A label of whoever asks; labelled documents are not there for others
+    #[arg(long = "access", value_name = "LABEL", help_heading = "An index")]
+    access: Vec<String>,
+
+    /// Questions with the excerpts that answer them, to compare chunking strategies: lines of `{"question", "source", "excerpts"}`
+    #[arg(long, value_name = "FILE", requires = "documents", help_heading = "Chunking strategies")]
+    excerpts: Option<PathBuf>,
+
+    /// The documents of the excerpts
+    #[arg(long, value_name = "FOLDER", help_heading = "Chunking strategies")]
+    documents: Option<PathBuf>,
+
+    /// Chunks that are retrieved for each question
+    #[arg(long, short = 'k', default_value_t = 5, value_name = "N", help_heading = "Chunking strategies")]
+    top_k: usize,
+
+    /// Most of one chunk, as for `build`; each strategy's default where it is left out
+    #[arg(long, value_name = "N", help_heading = "Chunking strategies")]
+    chunk_size: Option<usize>,
+
     /// Documents: lines of `{"_id", "title", "text"}`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) corpus: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "queries", help_heading = "A judged test set")]
+    corpus: Option<PathBuf>,
 
     /// Questions: lines of `{"_id", "text"}`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) queries: PathBuf,
+    #[arg(long, value_name = "FILE", help_heading = "A judged test set")]
+    queries: Option<PathBuf>,
 
     /// Judgements: a heading, then lines of `query-id<TAB>corpus-id<TAB>score`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) qrels: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help_heading = "A judged test set")]
+    qrels: Option<PathBuf>,
 
     /// Folder for the run files, one a mode: lines of `query-id<TAB>doc-id<TAB>score`
-    #[arg(long, value_name = "FOLDER", default_value = "target/eval")]
-    pub(crate) runs: PathBuf,
+    #[arg(long, value_name = "FOLDER", default_value = "target/eval", help_heading = "A judged test set")]
+    runs: PathBuf,
 
     /// What is measured
-    #[arg(long = "mode", value_enum, default_values_t = [Mode::Dense, Mode::Bm25, Mode::Hybrid])]
-    pub(crate) modes: Vec<Mode>,
+    #[arg(long = "mode", value_enum, default_values_t = [Mode::Dense, Mode::Bm25, Mode::Hybrid], help_heading = "A judged test set")]
+    modes: Vec<Mode>,
 
-    /// Weight of the vectors against the words, 0 to 1
-    #[arg(long, default_value_t = 0.5, value_name = "X")]
-    pub(crate) alpha: f32,
+    /// Weight of the vectors against the words, 0 to 1 [default: what the index was tuned to, else 0.5]
+    #[arg(long, value_name = "X")]
+    alpha: Option<f32>,
 
     /// Embedding model: its folder, or a packed file
     #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "PATH")]
-    pub(crate) model: PathBuf,
+    model: PathBuf,
 
     #[command(flatten, next_help_heading = "Words")]
-    pub(crate) lexical: LexicalArgs,
+    lexical: LexicalArgs,
 
     /// Folder of what is remembered between runs [default: `.omni-cache` beside the run files]
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) cache: Option<PathBuf>,
+    cache: Option<PathBuf>,
+}
+
+/// What is measured.
+pub(crate) enum What {
+    /// Questions against an index.
+    Gate(Gate),
+    /// Excerpts against chunking strategies.
+    Excerpts(Excerpts),
+    /// A judged test set.
+    TestSet(Evaluation),
+}
+
+impl EvalArgs {
+    /// What is measured, by what was given.
+    pub(crate) fn what(self) -> omni_llm::error::Result<What> {
+        let lexical = self.lexical.settings()?;
+        if let Some(alpha) = self.alpha.filter(|alpha| !(0.0..=1.0).contains(alpha)) {
+            return Err(omni_llm::error::Error::bad_request(format!("`--alpha`: {alpha}; give a number from 0 to 1")));
+        }
+        let cache = self.cache.unwrap_or_else(|| self.runs.join(".omni-cache"));
+        if let Some(questions) = self.questions {
+            let least = [
+                (Metric::Recall(1), self.min_recall_1),
+                (Metric::Recall(5), self.min_recall_5),
+                (Metric::Recall(10), self.min_recall_10),
+                (Metric::Ndcg(10), self.min_ndcg_10),
+                (Metric::Mrr(10), self.min_mrr_10),
+            ];
+            let least = least.into_iter().filter_map(|(metric, value)| Some(Least { metric, value: value? })).collect();
+            let Self { index, against, tolerance, access, alpha, model, .. } = self;
+            return Ok(What::Gate(Gate { questions, index, least, against, tolerance, access, alpha, model }));
+        }
+        if let (Some(questions), Some(documents)) = (self.excerpts, self.documents) {
+            let Self { top_k, chunk_size, alpha, model, .. } = self;
+            return Ok(What::Excerpts(Excerpts { questions, documents, top_k, chunk_size, alpha, lexical, model, cache }));
+        }
+        let (Some(corpus), Some(queries)) = (self.corpus, self.queries) else {
+            return Err(omni_llm::error::Error::bad_request(
+                "`eval`: nothing to measure; give `--questions FILE`, `--excerpts FILE --documents FOLDER`, or `--corpus FILE --queries FILE`",
+            ));
+        };
+        let Self { qrels, runs, modes, model, .. } = self;
+        let alpha = self.alpha.unwrap_or(0.5);
+        Ok(What::TestSet(Evaluation { corpus, queries, qrels, runs, modes, alpha, lexical, model, cache }))
+    }
 }
 
 #[derive(Debug, Args)]

@@ -72,6 +72,8 @@ fn build(args: &DemoArgs) -> Result<Build> {
         model: args.model.clone(),
         chunking: chunk::Settings::default(),
         lexical: Lexical::default(),
+        rules: crate::metadata::Rules::default(),
+        tune_alpha: None,
         limits: Limits::default(),
         parallel: crate::default_threads(),
         strict: false,

@@ -5,7 +5,10 @@ mod chunk;
 mod cli;
 mod demo;
 mod eval;
+mod export;
 mod extract;
+mod forget;
+mod metadata;
 mod model;
 mod pipeline;
 mod progress;
@@ -20,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use cli::{BuildArgs, Cli, Command, EvalArgs};
+use cli::{BuildArgs, Cli, Command, EvalArgs, What};
 use omni_llm::embed::Precision;
 use pipeline::Build;
 use progress::Progress;
@@ -34,8 +37,10 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Build(args) => build(&args, progress),
         Command::Demo(args) => demo::run(&args, progress).map(|()| ExitCode::SUCCESS),
-        Command::Eval(args) => evaluate(args, progress),
+        Command::Eval(args) => evaluate(*args, progress),
+        Command::Export { index, to, formats } => write_out(&index, &to, &formats),
         Command::Extract { json, files } => show_extracts(&files, json),
+        Command::Forget { index, documents, undo } => take_out(&index, &documents, undo),
         Command::List { source, read } => list(&source, read),
         Command::Model { from, to, precision } => get_model(&from, &to, precision.into(), cli.quiet),
     };
@@ -56,6 +61,8 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
         model: args.model.clone(),
         chunking: args.chunking.settings()?,
         lexical: args.lexical.settings()?,
+        rules: metadata::Rules::read(args.metadata.as_deref(), args.namespace_by_folder)?,
+        tune_alpha: args.tune_alpha.clone(),
         limits: args.limits(),
         parallel: threads,
         strict: args.strict,
@@ -73,25 +80,28 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Measures; a gate that is not passed is a failure with its reasons.
 fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
-    let evaluation = eval::Evaluation {
-        lexical: args.lexical.settings()?,
-        corpus: args.corpus,
-        queries: args.queries,
-        qrels: args.qrels,
-        modes: args.modes,
-        alpha: args.alpha,
-        model: args.model,
-        cache: args.cache.unwrap_or_else(|| args.runs.join(".omni-cache")),
-        runs: args.runs,
-    };
-    for (mode, run, scores) in eval::run(&evaluation, progress)? {
-        let name = format!("{mode:?}").to_lowercase();
-        let scores = scores.map_or_else(String::new, |scores| {
-            let eval::Scores { ndcg_10, recall_100, mrr_10, queries } = scores;
-            format!("nDCG@10 {ndcg_10:.4}  Recall@100 {recall_100:.4}  MRR@10 {mrr_10:.4}  {queries} queries  ")
-        });
-        print(&format!("{name:<7} {scores}{}\n", run.display()));
+    match args.what()? {
+        What::TestSet(evaluation) => {
+            for (mode, run, scores) in eval::testset::run(&evaluation, progress)? {
+                let name = format!("{mode:?}").to_lowercase();
+                let scores = scores.map_or_else(String::new, |scores| {
+                    let eval::testset::Scores { ndcg_10, recall_100, mrr_10, queries } = scores;
+                    format!("nDCG@10 {ndcg_10:.4}  Recall@100 {recall_100:.4}  MRR@10 {mrr_10:.4}  {queries} queries  ")
+                });
+                print(&format!("{name:<7} {scores}{}\n", run.display()));
+            }
+        }
+        What::Gate(gate) => {
+            let (text, failures) = eval::gate::run(&gate)?;
+            print(&text);
+            for failure in &failures {
+                eprintln!("failed: {failure}");
+            }
+            return Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        What::Excerpts(excerpts) => print(&eval::excerpts::run(&excerpts, progress)?),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,6 +109,19 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
 fn get_model(origin: &model::Origin, to: &Path, precision: Precision, quiet: bool) -> Result<ExitCode> {
     let progress = if quiet { model::Progress::silent() } else { model::Progress::on_terminal() };
     model::ensure(origin, to, precision, &progress)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_out(index: &Path, to: &Path, formats: &[export::Format]) -> Result<ExitCode> {
+    let chunks = export::run(index, to, formats)?;
+    print(&format!("{chunks} chunks in {}\n", to.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what is gone, a document a line.
+fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<ExitCode> {
+    let gone = forget::run(index, documents, undo)?;
+    print(&gone.iter().map(|uri| format!("{uri}\n")).collect::<String>());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,8 +1,8 @@
 //! The build journey as one readable line: list -> read -> extract -> chunk -> embed -> write -> report.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,7 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cache::{self, Cache, Key};
 use crate::chunk;
+use crate::eval::{self, Asked};
 use crate::extract::{self, Limits, Sandbox};
+use crate::forget;
+use crate::metadata::{self, Fields, Rules};
 use crate::progress::Progress;
 use crate::report::{Remark, Report, Seconds};
 use crate::source::{Content, Entry, Listing, Source};
@@ -30,6 +33,10 @@ pub(crate) struct Build {
     pub(crate) model: PathBuf,
     pub(crate) chunking: chunk::Settings,
     pub(crate) lexical: Lexical,
+    /// What is known of whole folders.
+    pub(crate) rules: Rules,
+    /// Questions by whose answers `alpha` is chosen.
+    pub(crate) tune_alpha: Option<PathBuf>,
     pub(crate) limits: Limits,
     /// Folder of what is remembered between builds.
     pub(crate) cache: PathBuf,
@@ -63,14 +70,23 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let started = Instant::now();
     let embedder = Embedder::open(&build.model)?;
     let cache = Cache::open(&build.cache)?;
+    let questions = build.tune_alpha.as_deref().map(eval::questions).transpose()?;
     let Listing { entries, skipped: unreadable, .. } = build.source.list()?;
     let list = started.elapsed().as_secs_f64();
-
-    let stage = progress.stage("extracting", "files", entries.len());
-    let prepared = prepare_all(build, &entries, &embedder, &cache, || stage.advance(1))?;
-    let extract = stage.finish();
+    let (beside, entries): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
     let mut skipped: Vec<Remark> =
         unreadable.into_iter().map(|(source, reason)| Remark { source, reason: reason.to_string() }).collect();
+    let mut sidecars = read_sidecars(build, &beside)?;
+
+    let stage = progress.stage("extracting", "files", entries.len());
+    let prepared = prepare_all(build, &entries, &sidecars, &embedder, &cache, || stage.advance(1))?;
+    let extract = stage.finish();
+    entries.iter().for_each(|entry| drop(sidecars.remove(&entry.source)));
+    skipped.extend(sidecars.into_keys().map(|document| Remark {
+        source: format!("{document}.metadata.json"),
+        reason: format!("says what is known of `{document}`, which is not there"),
+    }));
     let mut documents = Vec::new();
     for (entry, outcome) in entries.iter().zip(prepared) {
         match outcome {
@@ -92,8 +108,20 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         dimensions: embedder.dimensions(),
         chunking: serde_json::to_value(&build.chunking)?,
         lexical: build.lexical,
+        ..Manifest::default()
     };
-    let (path, digest) = write(manifest, &documents, &vectors, &build.out)?;
+    let (mut path, mut digest) = write(manifest.clone(), &documents, &vectors, &build.out)?;
+    let mut alpha = None;
+    if let Some(questions) = &questions {
+        // The index is written to be asked, then once more with what the answers said.
+        alpha = Some(tune(&path, questions, &embedder)?);
+        let untuned = path.clone();
+        (path, digest) = write(Manifest { alpha, ..manifest }, &documents, &vectors, &build.out)?;
+        if untuned != path {
+            std::fs::remove_file(&untuned).with_context(|| untuned.display().to_string())?;
+        }
+    }
+    let gone = forget::carry_over(&path)?;
     let write = write_started.elapsed().as_secs_f64();
 
     let warnings = documents.iter().flat_map(|prepared| {
@@ -111,6 +139,8 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         pages: documents.iter().map(|prepared| prepared.pages).sum(),
         chunks: documents.iter().map(|prepared| prepared.chunks.len()).sum(),
         chunks_embedded,
+        alpha,
+        gone,
         warnings: warnings.collect(),
         skipped,
         seconds: Seconds { list, extract, embed, write, total: started.elapsed().as_secs_f64() },
@@ -127,10 +157,44 @@ fn refusal(build: &Build, files: usize, skipped: &[Remark]) -> String {
     text
 }
 
+/// What the files beside documents say of them, or why they cannot be understood: then the document is left out, because it may
+/// have been closed to most.
+fn read_sidecars(build: &Build, entries: &[Entry]) -> Result<HashMap<String, Result<Fields, String>>> {
+    let sidecars = Mutex::new(HashMap::new());
+    if entries.is_empty() {
+        return Ok(HashMap::new());
+    }
+    build.source.read_all(entries, 1, READ_AHEAD_BYTES, |place, content| {
+        let Some(document) = metadata::sidecar_of(&entries[place].source) else { return };
+        let fields = content.map_err(|reason| format!("its `.metadata.json`: {reason}"));
+        let fields = fields.and_then(|content| metadata::read_sidecar(&content.bytes));
+        sidecars.lock().unwrap_or_else(PoisonError::into_inner).insert(document.to_owned(), fields);
+    })?;
+    Ok(sidecars.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The weight of the vectors with which most of what the questions look for comes first; of equals, the one nearest to a half.
+fn tune(path: &Path, questions: &[Asked], embedder: &Embedder) -> Result<f32> {
+    let index = index::Index::open(path)?;
+    let vectors = eval::embed(questions, embedder)?;
+    let mut best = (f64::NEG_INFINITY, 0.5_f32);
+    for step in 0..=20_u8 {
+        // From the middle outwards.
+        let offset = f32::from(step.div_ceil(2)) * 0.05;
+        let alpha = if step % 2 == 1 { 0.5 + offset } else { 0.5 - offset };
+        let scores = eval::ask(&index, questions, &vectors, index::Fusion::MinMax { alpha }, &[])?;
+        if scores.ndcg(10) > best.0 + 1e-9 {
+            best = (scores.ndcg(10), alpha);
+        }
+    }
+    Ok((best.1 * 100.0).round() / 100.0)
+}
+
 /// Reads, extracts and chunks every entry, several at a time; the outcomes are in the entries' order.
 fn prepare_all(
     build: &Build,
     entries: &[Entry],
+    sidecars: &HashMap<String, Result<Fields, String>>,
     embedder: &Embedder,
     cache: &Cache,
     done: impl Fn() + Sync,
@@ -138,9 +202,11 @@ fn prepare_all(
     let sandbox = Sandbox::new(build.limits)?;
     let outcomes: Vec<OnceLock<Result<Prepared, String>>> = entries.iter().map(|_| OnceLock::new()).collect();
     build.source.read_all(entries, build.parallel, READ_AHEAD_BYTES, |place, content| {
-        let outcome = content
-            .map_err(|reason| reason.to_string())
-            .and_then(|content| prepare(build, &sandbox, &entries[place], &content, embedder, cache));
+        let outcome = content.map_err(|reason| reason.to_string()).and_then(|content| {
+            let entry = &entries[place];
+            let sidecar = sidecars.get(&entry.source).cloned().transpose()?;
+            prepare(build, &sandbox, entry, &content, sidecar, embedder, cache)
+        });
         // Each place is visited once.
         drop(outcomes[place].set(outcome));
         done();
@@ -154,6 +220,7 @@ fn prepare(
     sandbox: &Sandbox,
     entry: &Entry,
     content: &Content,
+    sidecar: Option<Fields>,
     embedder: &Embedder,
     cache: &Cache,
 ) -> Result<Prepared, String> {
@@ -162,7 +229,7 @@ fn prepare(
     let key = cache::document_key(&sha256, &entry.source, charset);
     let known = cache.document(&key);
     let unchanged = known.is_some();
-    let document = match known {
+    let mut document = match known {
         Some(document) => document,
         None => {
             let document = sandbox.extract(&content.bytes, &entry.source, charset).map_err(|refusal| refusal.to_string())?;
@@ -170,6 +237,10 @@ fn prepare(
             document
         }
     };
+    let mut described = describe(entry, &document, sha256);
+    let front_matter = std::mem::take(&mut document.metadata);
+    build.rules.apply(&mut described, front_matter, sidecar, &mut document.warnings)?;
+    document.title.clone_from(&described.title);
     let embed = |texts: &[&str]| embedder.embed(texts, &|_| ());
     let chunks = chunk::split(&document, &build.chunking, embedder.tokenizer(), &embed).map_err(|error| error.to_string())?;
     if chunks.is_empty() {
@@ -179,7 +250,7 @@ fn prepare(
         chunks: chunks.iter().map(|chunk| prepare_chunk(&document, chunk)).collect(),
         pages: document.pages.len() as u64,
         unchanged,
-        document: describe(entry, &document, sha256),
+        document: described,
         warnings: document.warnings,
     })
 }
@@ -205,7 +276,7 @@ fn describe(entry: &Entry, document: &extract::Document, sha256: String) -> inde
         format: document.format.as_str().to_owned(),
         pages: (!document.pages.is_empty()).then_some(document.pages.len() as u32),
         sha256,
-        metadata: BTreeMap::new(),
+        ..index::Document::default()
     }
 }
 

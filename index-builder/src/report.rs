@@ -27,6 +27,11 @@ pub(crate) struct Report {
     pub(crate) chunks: usize,
     /// Of these, embedded by this build; the others were known.
     pub(crate) chunks_embedded: usize,
+    /// The weight of the vectors against the words that the given questions chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) alpha: Option<f32>,
+    /// Documents that tombstones keep out of answers.
+    pub(crate) gone: usize,
     /// Files that are not in the index, and why.
     pub(crate) skipped: Vec<Remark>,
     /// Documents that are in the index, but not whole or not surely right.
@@ -85,6 +90,16 @@ impl fmt::Display for Report {
             "seconds   {:.1} (list {:.1}, extract {:.1}, embed {:.1}, write {:.1})",
             seconds.total, seconds.list, seconds.extract, seconds.embed, seconds.write
         )?;
+        if let Some(alpha) = self.alpha {
+            writeln!(f, "alpha     {alpha} (chosen by the questions)")?;
+        }
+        if self.gone > 0 {
+            writeln!(
+                f,
+                "gone      {} documents, by tombstones; take them out of the source, or run `index-builder forget --undo`",
+                self.gone
+            )?;
+        }
         write_remarks(f, "warning", &self.warnings)?;
         write_remarks(f, "skipped", &self.skipped)
     }
@@ -119,6 +134,8 @@ mod tests {
             pages: 3,
             chunks: 10,
             chunks_embedded: 4,
+            alpha: None,
+            gone: 0,
             skipped,
             warnings: Vec::new(),
             seconds: Seconds::default(),

@@ -40,7 +40,7 @@ impl Allowed {
     }
 }
 
-/// A set of chunk numbers below a fixed end.
+/// A set of numbers below a fixed end: of chunks, or of documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bits {
     end: u32,
@@ -52,6 +52,18 @@ impl Bits {
     /// No chunk of `end`.
     pub(super) fn none(end: u32) -> Self {
         Self { end, words: vec![0; end.div_ceil(64) as usize] }
+    }
+
+    /// The number behind the last possible one.
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Adds one number; what lies past the end is left out.
+    pub(super) fn insert(&mut self, number: u32) {
+        if number < self.end {
+            self.words[(number / 64) as usize] |= 1 << (number % 64);
+        }
     }
 
     /// Adds the chunks of `range`; what lies past the end is left out.
@@ -69,6 +81,37 @@ impl Bits {
         self.words[first] |= low;
         self.words[first + 1..last].fill(u64::MAX);
         self.words[last] |= high;
+    }
+
+    /// Adds 64 numbers at once: those of word `at` whose bit is set.
+    pub(super) fn insert_word(&mut self, at: usize, word: u64) {
+        if let Some(here) = self.words.get_mut(at) {
+            let used = self.end - at as u32 * 64;
+            *here |= if used < 64 { word & ((1 << used) - 1) } else { word };
+        }
+    }
+
+    /// Keeps what is in both.
+    pub(super) fn intersect(&mut self, other: &Self) {
+        self.words.iter_mut().zip(&other.words).for_each(|(here, there)| *here &= there);
+    }
+
+    /// Adds what is in the other.
+    pub(super) fn unite(&mut self, other: &Self) {
+        self.words.iter_mut().zip(&other.words).for_each(|(here, there)| *here |= there);
+    }
+
+    /// Takes out what is in the other.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        self.words.iter_mut().zip(&other.words).for_each(|(here, there)| *here &= !there);
+    }
+
+    /// Turns into what was not in it.
+    pub(super) fn complement(&mut self) {
+        let mut all = Self::none(self.end);
+        all.insert_range(0..self.end);
+        all.subtract(self);
+        *self = all;
     }
 
     /// Whether `chunk` is in it.
@@ -89,6 +132,29 @@ impl Bits {
                 .map(move |rest| number as u32 * 64 + rest.trailing_zeros())
         })
     }
+
+    /// All of them, as runs of neighbours, ascending.
+    pub(super) fn runs(&self) -> impl Iterator<Item = Range<u32>> + '_ {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let start = self.next(at, true)?;
+            let end = self.next(start, false).unwrap_or(self.end);
+            at = end;
+            Some(start..end)
+        })
+    }
+
+    /// The first number from `at` on that is (or is not) in it.
+    fn next(&self, at: u32, wanted: bool) -> Option<u32> {
+        let word = |number: usize| self.words.get(number).map(|&word| if wanted { word } else { !word });
+        let mut number = (at / 64) as usize;
+        let mut bits = word(number)? & u64::MAX << (at % 64);
+        while bits == 0 {
+            number += 1;
+            bits = word(number)?;
+        }
+        Some(number as u32 * 64 + bits.trailing_zeros()).filter(|&found| found < self.end)
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set(end in 0_u32..400, ranges in proptest::collection::vec((0_u32..420, 0_u32..420), 0..6)) {
+        fn it_is_a_set(end in 0_u32..400, ranges in proptest::collection::vec((0_u32..420, 0_u32..420), 0..6), more in proptest::collection::vec(0_u32..420, 0..30)) {
             let (mut bits, mut set) = (Bits::none(end), BTreeSet::new());
             for (start, stop) in ranges {
                 bits.insert_range(start..stop);
@@ -109,7 +175,21 @@ mod tests {
             }
             prop_assert_eq!(bits.count(), set.len());
             prop_assert!((0..500).all(|chunk| bits.contains(chunk) == set.contains(&chunk)));
-            prop_assert!(bits.iter().eq(set));
+            prop_assert!(bits.iter().eq(set.iter().copied()));
+            prop_assert!(bits.runs().flatten().eq(set.iter().copied()));
+            let (mut other, mut others) = (Bits::none(end), BTreeSet::new());
+            for chunk in more {
+                other.insert(chunk);
+                others.extend((chunk < end).then_some(chunk));
+            }
+            let changed = |change: fn(&mut Bits, &Bits)| { let mut bits = bits.clone(); change(&mut bits, &other); bits };
+            prop_assert!(changed(Bits::intersect).iter().eq(set.intersection(&others).copied()));
+            prop_assert!(changed(Bits::unite).iter().eq(set.union(&others).copied()));
+            prop_assert!(changed(Bits::subtract).iter().eq(set.difference(&others).copied()));
+            prop_assert!(changed(|bits, _| bits.complement()).iter().eq((0..end).filter(|chunk| !set.contains(chunk))));
+            let mut words = Bits::none(end);
+            (0..9).for_each(|at| words.insert_word(at, u64::MAX));
+            prop_assert_eq!(words.count(), end as usize);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) const ROW_ALIGNMENT: usize = 64;
 /// Bytes of one record of [`Section::Chunks`].
 pub(super) const CHUNK_RECORD: u64 = 48;
 /// Bytes of one record of [`Section::Documents`]; one more than there are documents ends the last.
-pub(super) const DOCUMENT_RECORD: u64 = 24;
+pub(super) const DOCUMENT_RECORD: u64 = 16;
 /// Bytes of one record of [`Section::Lexicon`]; one more than there are terms ends the last.
 pub(super) const TERM_RECORD: u64 = 16;
 /// A chunk without a page.
@@ -73,8 +73,8 @@ pub(super) enum Section {
     Chunks,
     /// Fixed records of the documents.
     Documents,
-    /// The documents' `uri`s, end to end: what a prefix filter reads.
-    Uris,
+    /// Values of fields and where they occur: what filters, labels and tombstones read.
+    Facets,
     /// The documents, as JSON, end to end.
     Records,
     /// Heading paths, each once, end to end.
@@ -112,7 +112,7 @@ const KINDS: [Kind; Section::ALL.len()] = [
     kind(Section::Postings, 11, "postings", 64, true),
     kind(Section::Chunks, 12, "chunks", 64, true),
     kind(Section::Documents, 13, "documents", 64, true),
-    kind(Section::Uris, 14, "uris", 64, true),
+    kind(Section::Facets, 64, "facets", 64, true),
     kind(Section::Records, 15, "records", 64, true),
     kind(Section::Headings, 16, "headings", 64, true),
     kind(Section::Texts, 17, "texts", 64, true),
@@ -138,7 +138,7 @@ impl Section {
         Self::Postings,
         Self::Chunks,
         Self::Documents,
-        Self::Uris,
+        Self::Facets,
         Self::Records,
         Self::Headings,
         Self::Texts,
@@ -455,7 +455,7 @@ mod tests {
             Superblock { chunks: 3, documents: 2, terms: 5, dimensions: 65, total_length: 17, ..Superblock::default() };
         (superblock.digest, superblock.checksums_crc) = ([7; 32], 9);
         let mut lengths = [20; Section::ALL.len()];
-        let fixed = [(Section::Lexicon, 96), (Section::Lengths, 12), (Section::Chunks, 144), (Section::Documents, 72)];
+        let fixed = [(Section::Lexicon, 96), (Section::Lengths, 12), (Section::Chunks, 144), (Section::Documents, 48)];
         for (section, length) in fixed {
             lengths[section as usize] = length;
         }

@@ -6,8 +6,11 @@ mod allowed;
 mod arrange;
 mod cluster;
 mod code;
+mod facets;
 mod fault;
+mod filter;
 mod format;
+mod fusion;
 mod kernels;
 mod kmeans;
 mod lexical;
@@ -16,6 +19,7 @@ mod probe;
 mod rotation;
 mod search;
 mod terms;
+mod tombstones;
 mod top;
 mod tune;
 mod vectors;
@@ -25,20 +29,26 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use self::allowed::Bits;
+pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
+pub use self::filter::{Filter, Test};
 use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, Section, u32_at, u64_at};
+pub use self::fusion::Fusion;
 use self::kernels::Kernel;
 use self::rotation::Rotation;
+pub use self::tombstones::Tombstones;
 use self::view::View;
 pub use self::writer::Writer;
 use crate::error::{Code, Error, Result};
 
 /// What an index says of itself, apart from its documents and chunks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the builder.
     pub builder: String,
@@ -52,6 +62,12 @@ pub struct Manifest {
     pub chunking: serde_json::Value,
     /// How text becomes terms.
     pub lexical: Lexical,
+    /// The weight of the vectors against the words that was best for questions given when the index was built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f32>,
+    /// Whether some documents are for callers with labels only; the writer knows.
+    #[serde(default)]
+    pub labelled: bool,
 }
 
 /// How text becomes terms, and how BM25 weighs them.
@@ -74,7 +90,7 @@ impl Default for Lexical {
 }
 
 /// One document of the index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Where it came from: `s3://bucket/key`, or the path below the source folder.
     pub uri: String,
@@ -88,8 +104,14 @@ pub struct Document {
     pub pages: Option<u32>,
     /// Lower-case hex SHA-256 of its bytes.
     pub sha256: String,
-    /// Whatever else is known of it.
-    pub metadata: BTreeMap<String, String>,
+    /// Whatever else is known of it: texts, numbers, truth values, or lists of them.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// The collection that it belongs to; none is [`DEFAULT_NAMESPACE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Who may see it: callers who have one of these labels. Nothing is everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access: Vec<String>,
 }
 
 /// One chunk of a document: an exact slice of its text, and where it stands.
@@ -148,14 +170,34 @@ pub struct Query<'a> {
     pub text: Option<&'a str>,
     /// At most so many hits.
     pub top_k: usize,
-    /// Weight of the vector side in the fused score, 0 to 1.
-    pub alpha: f32,
+    /// How both sides become one order.
+    pub fusion: Fusion,
     /// Leaves out hits whose cosine is lower; needs `vector`.
     pub score_threshold: Option<f32>,
-    /// Only documents whose `uri` starts so.
-    pub uri_prefix: Option<&'a str>,
     /// How much of what is nearest to `vector` is to be found.
     pub recall: Recall,
+    /// Only chunks that pass.
+    pub filter: Option<&'a Filter>,
+    /// The labels of the caller: documents with other labels only are not there.
+    pub access: &'a [String],
+    /// Puts hits that repeat a better one behind all others.
+    pub distinct: bool,
+}
+
+impl Default for Query<'_> {
+    fn default() -> Self {
+        Self {
+            vector: None,
+            text: None,
+            top_k: 10,
+            fusion: Fusion::default(),
+            score_threshold: None,
+            recall: Recall::default(),
+            filter: None,
+            access: &[],
+            distinct: false,
+        }
+    }
 }
 
 /// A chunk that was found.
@@ -178,6 +220,8 @@ pub struct Index {
     rotation: Rotation,
     manifest: Manifest,
     digest: String,
+    facets: OnceLock<facets::Reader>,
+    gone: tombstones::Gone,
 }
 
 impl Index {
@@ -196,7 +240,8 @@ impl Index {
         }
         let digest = writer::hex(&view.superblock().digest);
         let rotation = Rotation::new(view.superblock().stride());
-        Ok(Self { view, kernel, rotation, manifest, digest })
+        let (facets, gone) = (OnceLock::new(), tombstones::Gone::default());
+        Ok(Self { view, kernel, rotation, manifest, digest, facets, gone })
     }
 
     /// Refuses vectors of another model.
@@ -257,7 +302,7 @@ impl Index {
     pub fn document(&self, number: u32) -> Result<Document> {
         self.view.require_whole()?;
         let record = self.record(Section::Documents, DOCUMENT_RECORD, 2 * DOCUMENT_RECORD, number, self.document_count())?;
-        let (start, end) = (u64_at(record, 0), u64_at(record, 24));
+        let (start, end) = (u64_at(record, 0), u64_at(record, DOCUMENT_RECORD as usize));
         let length = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
         let json = self.view.bytes(Section::Records, start, length)?;
         serde_json::from_slice(json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
@@ -305,7 +350,7 @@ impl Index {
     /// The query contradicts itself, its vector has another length, or the file is damaged where it was touched.
     pub fn search(&self, query: &Query<'_>) -> Result<Vec<Hit>> {
         self.view.require_whole()?;
-        let hits = search::search(&self.view, self.kernel, &self.rotation, self.manifest.lexical, query)?;
+        let hits = search::search(self, query)?;
         self.view.require_whole()?;
         Ok(hits)
     }
@@ -318,6 +363,91 @@ impl Index {
     pub fn warm(&self, budget_bytes: u64, deadline: Instant) -> Result<u64> {
         self.view.require_whole()?;
         self.view.warm(budget_bytes, deadline)
+    }
+
+    /// How many chunks a caller with these labels finds through a filter.
+    ///
+    /// # Errors
+    /// The filter names a field that is not in the index or tests it for what it cannot be, or the file is damaged.
+    pub fn count(&self, filter: Option<&Filter>, access: &[String]) -> Result<usize> {
+        self.view.require_whole()?;
+        Ok(search::allowed(self, filter, access)?.count(self.view.superblock().chunks))
+    }
+
+    /// What chunks can be filtered by.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn fields(&self) -> Result<Vec<Field>> {
+        Ok(self.facets()?.fields().collect())
+    }
+
+    /// The namespaces of the documents and how many documents are in each, sorted.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn namespaces(&self) -> Result<Vec<(String, u32)>> {
+        let named = self.facets()?.values(&self.view, facets::NAMESPACE)?;
+        Ok(if named.is_empty() { vec![(DEFAULT_NAMESPACE.to_owned(), self.view.superblock().documents)] } else { named })
+    }
+
+    /// Whether there is a document with this `uri`.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn has_document(&self, uri: &str) -> Result<bool> {
+        Ok(self.facets()?.documents_with(&self.view, "uri", uri)?.is_some())
+    }
+
+    /// Makes the documents of a list, and no others, gone from now on.
+    ///
+    /// # Errors
+    /// The list was written for another index, or names a document that is not in this one. Then nothing changes.
+    pub fn bury(&self, tombstones: &Tombstones) -> Result<()> {
+        if tombstones.index != self.digest {
+            return Err(Error::new(
+                Code::CorruptFile,
+                format!(
+                    "tombstones: written for index {}, this is {}; write them again with `index-builder forget`, or delete the file if every document of this index may be found",
+                    tombstones.index, self.digest
+                ),
+            ));
+        }
+        let mut gone = Bits::none(self.view.superblock().documents);
+        for uri in &tombstones.documents {
+            let Some(documents) = self.facets()?.documents_with(&self.view, "uri", uri)? else {
+                return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; take it out of the list")));
+            };
+            gone.unite(&documents);
+        }
+        self.gone.replace(&gone);
+        Ok(())
+    }
+
+    /// Whether a document is gone.
+    pub fn is_gone(&self, document: u32) -> bool {
+        self.gone.contains(document)
+    }
+
+    /// The vector of a chunk: as it was given but for rounding, of length one.
+    ///
+    /// # Errors
+    /// There is no such chunk, or the file is damaged there.
+    pub fn vector(&self, chunk: u32) -> Result<Vec<f32>> {
+        self.record(Section::Chunks, CHUNK_RECORD, CHUNK_RECORD, chunk, self.len())?;
+        vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?.unit(chunk)
+    }
+
+    fn facets(&self) -> Result<&facets::Reader> {
+        self.view.require_whole()?;
+        match self.facets.get() {
+            Some(reader) => Ok(reader),
+            None => {
+                let reader = facets::Reader::open(&self.view)?;
+                // Whoever came first: both have read the same.
+                Ok(self.facets.get_or_init(|| reader))
+            }
+        }
     }
 
     /// Reads the whole file and checks every byte.
@@ -339,6 +469,12 @@ impl Index {
         }
         self.view.bytes(section, u64::from(number) * step, length)
     }
+}
+
+/// The text of a chunk.
+fn text_of(view: &View, chunk: u32) -> Result<&str> {
+    let record = view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?;
+    view.text(Section::Texts, u64_at(record, 0), u32_at(record, 24).into())
 }
 
 #[cfg(test)]

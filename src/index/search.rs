@@ -1,18 +1,13 @@
-//! From a query to hits: candidates of both sides, every candidate scored on both, fused by min-max.
-//!
-//! Each side is normalised over its own list of candidates: its best is 1, the worst that made the list 0, and so is a
-//! candidate that came from the other side and lies lower: a chunk that alone holds the rare word of a question must not
-//! sink because its vector is far. (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid
-//! Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks.)
+//! From a query to hits: what may be seen, candidates of both sides, one order, near-duplicates behind the others.
 
 use super::allowed::{Allowed, Bits};
-use super::format::{DOCUMENT_RECORD, Section, u32_at, u64_at};
-use super::kernels::Kernel;
-use super::rotation::Rotation;
-use super::top::{Scored, Top};
+use super::filter::Filter;
+use super::format::{CHUNK_RECORD, Section, u32_at};
+use super::fusion::{self, Fusion};
+use super::lexical::Scorer;
+use super::top::Scored;
 use super::vectors::{Quantised, Vectors, quantise};
-use super::view::View;
-use super::{Hit, Lexical, Query, lexical};
+use super::{Hit, Index, Query, text_of};
 use crate::error::{Error, Result};
 
 /// Candidates that each side brings, at least.
@@ -21,33 +16,61 @@ const CANDIDATES: usize = 100;
 /// Candidates that each side brings for each hit wanted.
 const CANDIDATES_PER_HIT: usize = 10;
 
+/// Two chunks of one document whose cosine is above this say the same.
+const TWINS: f32 = 0.97;
+
+/// Chunks of different documents are compared letter by letter from this cosine on: yearly reports are alike and not the same.
+const COPIES: f32 = 0.995;
+
 /// The best chunks, best first.
-pub(super) fn search(view: &View, kernel: Kernel, rotation: &Rotation, lexical: Lexical, query: &Query<'_>) -> Result<Vec<Hit>> {
-    check(view, query)?;
-    let allowed = match query.uri_prefix {
-        Some(prefix) => Allowed::Only(chunks_of(view, prefix)?),
-        None => Allowed::All,
-    };
-    let vectors = Vectors::of(view, kernel, rotation)?;
+pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
+    check(index, query)?;
+    let allowed = allowed(index, query.filter, query.access)?;
+    let view = &index.view;
+    let vectors = Vectors::of(view, index.kernel, &index.rotation)?;
     let vector = query.vector.map(quantise);
-    let words = query.text.map(|text| lexical::scores(view, lexical, text)).transpose()?.map(Option::unwrap_or_default);
-    let mut hits = match (&vector, &words) {
-        (Some(vector), None) => {
-            vectors.nearest(vector, &allowed, query.top_k, query.recall)?.into_iter().map(by_cosine).collect()
-        }
-        (None, Some(words)) => best_words(words, &allowed, query.top_k).into_iter().map(by_words).collect(),
-        (Some(vector), Some(words)) => fuse(&vectors, vector, words, &allowed, query)?,
+    let scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text)).transpose()?;
+    let reserve = if query.distinct { query.top_k.max(CANDIDATES) } else { 0 };
+    let limit = query.top_k.saturating_add(reserve);
+    let mut hits = match (&vector, scorer) {
+        (Some(vector), None) => vectors.nearest(vector, &allowed, limit, query.recall)?.into_iter().map(by_cosine).collect(),
+        (None, Some(mut scorer)) => scorer.best(&allowed, limit)?.into_iter().map(by_words).collect(),
+        (Some(vector), Some(scorer)) => fuse(&vectors, vector, scorer, &allowed, query)?,
         (None, None) => Vec::new(),
     };
     if let Some(threshold) = query.score_threshold {
         hits.retain(|hit| hit.cosine >= threshold);
     }
+    if query.distinct {
+        hits = spread(index, &vectors, hits, query.top_k)?;
+    }
     hits.truncate(query.top_k);
     Ok(hits)
 }
 
-fn check(view: &View, query: &Query<'_>) -> Result<()> {
-    let dimensions = view.superblock().dimensions as usize;
+/// The chunks that a caller with these labels finds through this filter.
+pub(super) fn allowed(index: &Index, filter: Option<&Filter>, access: &[String]) -> Result<Allowed> {
+    let view = &index.view;
+    let mut allowed: Option<Bits> = None;
+    let mut keep = |bits: Bits| match &mut allowed {
+        Some(allowed) => allowed.intersect(&bits),
+        None => allowed = Some(bits),
+    };
+    if index.manifest.labelled {
+        keep(index.facets()?.visible(view, access)?);
+    }
+    if let Some(filter) = filter {
+        keep(index.facets()?.matching(view, filter)?);
+    }
+    if let Some(mut gone) = index.gone.documents(view.superblock().documents) {
+        gone.complement();
+        keep(index.facets()?.chunks_of(view, gone)?);
+    }
+    Ok(allowed.map_or(Allowed::All, Allowed::Only))
+}
+
+fn check(index: &Index, query: &Query<'_>) -> Result<()> {
+    let dimensions = index.view.superblock().dimensions as usize;
     if let Some(vector) = query.vector {
         if vector.len() != dimensions {
             let message =
@@ -61,8 +84,10 @@ fn check(view: &View, query: &Query<'_>) -> Result<()> {
     if query.vector.is_none() && query.text.is_none() {
         return Err(Error::bad_request("query: has neither a vector nor a text; give one of them"));
     }
-    if !(0.0..=1.0).contains(&query.alpha) {
-        return Err(Error::bad_request(format!("`alpha`: {} is not between 0 and 1", query.alpha)));
+    if let Fusion::MinMax { alpha } = query.fusion
+        && !(0.0..=1.0).contains(&alpha)
+    {
+        return Err(Error::bad_request(format!("`alpha`: {alpha} is not between 0 and 1")));
     }
     match query.score_threshold {
         Some(_) if query.vector.is_none() => {
@@ -73,76 +98,55 @@ fn check(view: &View, query: &Query<'_>) -> Result<()> {
     }
 }
 
-fn fuse(vectors: &Vectors<'_>, vector: &Quantised, words: &[f32], allowed: &Allowed, query: &Query<'_>) -> Result<Vec<Hit>> {
+fn fuse(
+    vectors: &Vectors<'_>,
+    vector: &Quantised,
+    mut scorer: Scorer<'_>,
+    allowed: &Allowed,
+    query: &Query<'_>,
+) -> Result<Vec<Hit>> {
     let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
     let near = vectors.nearest(vector, allowed, limit, query.recall)?;
-    let named = best_words(words, allowed, limit);
-    let (cosines, bm25s) = (Span::of(&near), Span::of(&named));
-    let mut candidates: Vec<u32> = near.iter().chain(&named).map(|scored| scored.chunk).collect();
-    candidates.sort_unstable();
-    candidates.dedup();
-    let scores = vectors.cosines(vector, &candidates)?;
-    let mut hits = Vec::with_capacity(candidates.len());
-    for (chunk, cosine) in candidates.into_iter().zip(scores) {
-        let bm25 = words.get(chunk as usize).copied().unwrap_or_default();
-        let fused = query.alpha * cosines.normalise(cosine) + (1.0 - query.alpha) * bm25s.normalise(bm25);
-        hits.push(Hit { chunk, cosine, bm25, fused });
-    }
-    // Stable, and the candidates stand in the order of their numbers.
-    hits.sort_by(|a, b| b.fused.total_cmp(&a.fused));
-    Ok(hits)
+    let named = scorer.best(allowed, limit)?;
+    let chunks = fusion::candidates(&near, &named);
+    let cosines = vectors.cosines(vector, &chunks)?;
+    let bm25s = scorer.scores(&chunks)?;
+    let scored = chunks.into_iter().zip(cosines).zip(bm25s).map(|((chunk, cosine), bm25)| (chunk, cosine, bm25));
+    Ok(fusion::fuse(query.fusion, &near, &named, scored))
 }
 
-/// The best and the worst of a list.
-struct Span {
-    low: f32,
-    high: f32,
+/// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left.
+fn spread(index: &Index, vectors: &Vectors<'_>, hits: Vec<Hit>, top_k: usize) -> Result<Vec<Hit>> {
+    let (mut kept, mut chunks): (Vec<Hit>, Vec<u32>) = (Vec::new(), Vec::new());
+    let mut twins = Vec::new();
+    for hit in hits {
+        if kept.len() >= top_k {
+            break;
+        }
+        if repeats(index, vectors, hit.chunk, &chunks)? {
+            twins.push(hit);
+        } else {
+            chunks.push(hit.chunk);
+            kept.push(hit);
+        }
+    }
+    kept.append(&mut twins);
+    Ok(kept)
 }
 
-impl Span {
-    fn of(sorted: &[Scored]) -> Self {
-        let score = |scored: Option<&Scored>| scored.map_or(0.0, |scored| scored.score);
-        Self { low: score(sorted.last()), high: score(sorted.first()) }
-    }
-
-    fn normalise(&self, score: f32) -> f32 {
-        let width = self.high - self.low;
-        if width > 0.0 {
-            return ((score - self.low) / width).max(0.0);
+fn repeats(index: &Index, vectors: &Vectors<'_>, chunk: u32, others: &[u32]) -> Result<bool> {
+    let similarities = vectors.cosines(&vectors.vector(chunk)?, others)?;
+    for (&other, similarity) in others.iter().zip(similarities) {
+        let is_twin = similarity > TWINS && document_of(index, chunk)? == document_of(index, other)?;
+        if is_twin || similarity > COPIES && text_of(&index.view, chunk)? == text_of(&index.view, other)? {
+            return Ok(true);
         }
-        // A list of one, of equals, or of nothing: in or out.
-        if self.high > 0.0 && score >= self.high { 1.0 } else { 0.0 }
     }
+    Ok(false)
 }
 
-fn best_words(words: &[f32], allowed: &Allowed, limit: usize) -> Vec<Scored> {
-    let mut top = Top::new(limit);
-    for (chunk, &score) in (0..).zip(words) {
-        if score > 0.0 && allowed.contains(chunk) {
-            top.push(score, chunk);
-        }
-    }
-    top.into_sorted()
-}
-
-/// The chunks of all documents whose `uri` starts with `prefix`.
-fn chunks_of(view: &View, prefix: &str) -> Result<Bits> {
-    let records = view.section(Section::Documents)?;
-    let uris = view.section(Section::Uris)?;
-    let inconsistent = || view.inconsistent(Section::Documents);
-    let mut bits = Bits::none(view.superblock().chunks);
-    for pair in records.windows(2 * DOCUMENT_RECORD as usize).step_by(DOCUMENT_RECORD as usize) {
-        let uri = uris.get(u64_at(pair, 8) as usize..u64_at(pair, 32) as usize).ok_or_else(inconsistent)?;
-        if !uri.starts_with(prefix.as_bytes()) {
-            continue;
-        }
-        let range = u32_at(pair, 16)..u32_at(pair, 40);
-        if range.end < range.start || range.end > view.superblock().chunks {
-            return Err(inconsistent());
-        }
-        bits.insert_range(range);
-    }
-    Ok(bits)
+fn document_of(index: &Index, chunk: u32) -> Result<u32> {
+    Ok(u32_at(index.view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?, 28))
 }
 
 fn by_cosine(scored: Scored) -> Hit {

@@ -1,16 +1,13 @@
 //! Text to terms: Unicode words, lower case, stemmed, without function words, and code kept findable.
 //!
 //! Words with connectors inside (`kb.omni`, `std::fs::read`, `src/index/mod.rs`, `max_tokens`) give their parts *and*
-//! themselves. The whole is an extra: it can be found, but does not count in the length of the text, so that BM25 weighs
-//! prose as if it were not there.
+//! themselves; words with humps (`getUserName`) themselves *and* their parts. What is not a word of prose is an extra: it
+//! can be found, but does not count in the length of the text, so that BM25 weighs prose as if it were not there.
 
-use std::borrow::Cow;
-
-use rust_stemmers::{Algorithm, Stemmer};
-use unicode_normalization::UnicodeNormalization as _;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::Lexical;
+use crate::words::{Words, fold};
 
 /// Longer words (base64, minified code) are not words; what people look for, such as a SHA-512, is shorter.
 const MAX_BYTES: usize = 128;
@@ -20,65 +17,61 @@ const MAX_BYTES: usize = 128;
 pub(super) enum Kind {
     /// A word.
     Word,
-    /// The whole of a compound whose parts are words.
+    /// The whole of a compound whose parts are words, or a part of a name whose whole is one.
     Extra,
 }
 
 /// Cuts text into terms, always in the same way for the same settings.
 pub(super) struct Terms {
-    stemmer: Option<Stemmer>,
-    stop_words: bool,
+    words: Words,
 }
 
 impl Terms {
     /// By the settings of an index.
     pub(super) fn new(lexical: Lexical) -> Self {
-        Self { stemmer: lexical.stemming.then(|| Stemmer::create(Algorithm::English)), stop_words: lexical.stop_words }
+        Self { words: Words::new(lexical.stemming, lexical.stop_words) }
     }
 
     /// Calls `found` with each term of `text`, in order.
     pub(super) fn each(&self, text: &str, mut found: impl FnMut(&str, Kind)) {
         for run in text.split(ends_run) {
-            let run = run.trim_matches(|c: char| !c.is_alphanumeric());
-            if run.is_empty() {
+            let run = run.trim_start_matches(|c: char| !c.is_alphanumeric());
+            let bare = run.trim_end_matches(|c: char| !c.is_alphanumeric());
+            if bare.is_empty() {
                 continue;
             }
+            if is_language(bare, &run[bare.len()..]) {
+                whole(run.trim_end_matches(['.', ',', ':', '\'', '-', '/']), &mut found);
+            }
             let mut parts = 0;
-            for word in run.unicode_words() {
+            for word in bare.unicode_words() {
                 if is_number(word) {
                     parts += 1;
-                    self.word(word, &mut found);
+                    self.term(word, Kind::Word, &mut found);
                     continue;
                 }
                 let before = parts;
                 for part in word.split(is_connector).filter(|part| !part.is_empty()) {
                     parts += 1;
-                    self.word(part, &mut found);
+                    self.term(part, Kind::Word, &mut found);
+                    humps(part, |hump| self.term(hump, Kind::Extra, &mut found));
                 }
-                if parts - before > 1 && word.len() < run.len() {
+                if parts - before > 1 && word.len() < bare.len() {
                     whole(word, &mut found);
                 }
             }
-            if parts > 1 && is_compound(run) {
-                whole(run, &mut found);
+            if parts > 1 && is_compound(bare) {
+                whole(bare, &mut found);
             }
         }
     }
 
-    fn word(&self, word: &str, found: &mut impl FnMut(&str, Kind)) {
+    fn term(&self, word: &str, kind: Kind, found: &mut impl FnMut(&str, Kind)) {
         if word.len() > MAX_BYTES {
             return;
         }
-        let word = fold(word);
-        let word = word.strip_suffix("'s").unwrap_or(&word);
-        if self.stop_words && is_stop_word(word) {
-            return;
-        }
-        match &self.stemmer {
-            Some(stemmer) if word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'\'') => {
-                found(&stemmer.stem(word), Kind::Word);
-            }
-            _ => found(word, Kind::Word),
+        if let Some(term) = self.words.normalise(word) {
+            found(&term, kind);
         }
     }
 }
@@ -89,17 +82,31 @@ fn whole(compound: &str, found: &mut impl FnMut(&str, Kind)) {
     }
 }
 
-/// Lower case, typographic apostrophes straightened, compatibility forms and accents removed.
-fn fold(word: &str) -> Cow<'_, str> {
-    if word.is_ascii() {
-        if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Cow::Owned(word.to_ascii_lowercase());
-        }
-        return Cow::Borrowed(word);
+/// Calls `found` with the parts of `getUserName` or `HTTPServer`, where there are several.
+fn humps(word: &str, mut found: impl FnMut(&str)) {
+    let bytes = word.as_bytes();
+    if !word.is_ascii() || word.len() > MAX_BYTES {
+        return;
     }
-    // Only the combining marks of Latin, Greek and Cyrillic accents: in other scripts they are letters.
-    let lower = word.nfkd().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).flat_map(char::to_lowercase);
-    Cow::Owned(lower.map(|c| if c == '\u{2019}' { '\'' } else { c }).nfc().collect())
+    let mut start = 0;
+    for at in 1..bytes.len() {
+        let rises = bytes[at].is_ascii_uppercase() && !bytes[at - 1].is_ascii_uppercase();
+        let falls = bytes[at].is_ascii_uppercase() && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
+        if (rises || falls) && bytes[at - 1].is_ascii_alphanumeric() {
+            if at - start > 1 {
+                found(&word[start..at]);
+            }
+            start = at;
+        }
+    }
+    if start > 0 && bytes.len() - start > 1 {
+        found(&word[start..]);
+    }
+}
+
+/// `c++`, `c#`, `f#`: a letter or two and what trimming would take away.
+fn is_language(bare: &str, tail: &str) -> bool {
+    bare.len() <= 2 && bare.bytes().all(|byte| byte.is_ascii_alphabetic()) && (tail.starts_with('#') || tail.starts_with("++"))
 }
 
 /// White space and what stands around words, but not what joins the parts of a name, path or number.
@@ -122,20 +129,6 @@ fn is_compound(run: &str) -> bool {
     run.contains(['_', '.', ':', '/', '\\', '@', '#'])
         && run.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '/' | '\\' | '-' | '@' | '#' | '+'))
 }
-
-fn is_stop_word(word: &str) -> bool {
-    STOP_WORDS.binary_search(&word).is_ok()
-}
-
-/// Lucene's 33 English words, with question words, auxiliaries and pronouns, which questions are full of: on SQuAD nDCG@10
-/// .902 instead of .888, on Cranfield .416 instead of .402, on SciFact the same (.682). Without "us", for the country's sake.
-const STOP_WORDS: [&str; 70] = [
-    "a", "about", "am", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for",
-    "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "me", "my", "no", "not",
-    "of", "on", "or", "our", "she", "should", "such", "that", "the", "their", "them", "then", "there", "these", "they", "this",
-    "to", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you",
-    "your",
-];
 
 #[cfg(test)]
 mod tests {
@@ -169,6 +162,14 @@ mod tests {
         assert_eq!(terms("error E0382: use std::fs::read()", Kind::Extra), ["std::fs::read"]);
         assert_eq!(terms("`kb.omni`, see src/index/mod.rs.", Kind::Extra), ["kb.omni", "mod.rs", "src/index/mod.rs"]);
         assert_eq!(terms("MAX_TOKENS=5", Kind::Extra), ["max_tokens"]);
+        assert_eq!(words("call getUserNames()"), ["call", "getusernam"]);
+        assert_eq!(terms("call getUserNames()", Kind::Extra), ["get", "user", "name"]);
+        assert_eq!(
+            terms("HTTPServer parseJSON x86Kernel McA", Kind::Extra),
+            ["http", "server", "pars", "json", "x86", "kernel", "mc"]
+        );
+        assert_eq!(terms("C++, C# (and F#); not 5# or a+", Kind::Extra), ["c++", "c#", "f#"]);
+        assert_eq!(words("0x80070005 ERR_TIMED_OUT"), ["0x80070005", "err", "time", "out"]);
     }
 
     #[test]
@@ -186,10 +187,5 @@ mod tests {
         ] {
             Terms::new(Lexical::default()).each(text, |term, _| assert!(!term.is_empty() && term.len() <= 4 * MAX_BYTES));
         }
-    }
-
-    #[test]
-    fn stop_words_are_sorted() {
-        assert!(STOP_WORDS.is_sorted());
     }
 }

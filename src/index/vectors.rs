@@ -121,6 +121,13 @@ impl<'a> Vectors<'a> {
         chunks.iter().map(|&chunk| self.cosine(query, chunk)).collect()
     }
 
+    /// A vector as it was before it was rounded, nearly, and of length one.
+    pub(super) fn unit(&self, chunk: u32) -> Result<Vec<f32>> {
+        let Quantised { row, scale } = self.vector(chunk)?;
+        let dimensions = self.view.superblock().dimensions as usize;
+        Ok(row.into_iter().take(dimensions).map(|value| f32::from(value) * scale).collect())
+    }
+
     /// Scores every allowed row.
     fn scan(&self, query: &Quantised, allowed: &Allowed, matching: usize, limit: usize) -> Result<Top> {
         let chunks = self.view.superblock().chunks as usize;

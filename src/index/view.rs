@@ -142,6 +142,11 @@ impl View {
         self.bytes(section, 0, self.extents[section as usize].length)
     }
 
+    /// Whether a file has no such section: one of an older version.
+    pub(super) fn is_absent(&self, section: Section) -> bool {
+        self.raw(section).is_empty()
+    }
+
     /// The checksums of `section` are right and still its content makes no sense.
     pub(super) fn inconsistent(&self, section: Section) -> Error {
         self.inconsistent_in(section.name())

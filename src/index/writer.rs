@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::arrange::{EXACT_UP_TO, Rows};
+use super::facets::Facets;
 use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
 use super::kernels::Kernel;
 use super::lexical::Postings;
@@ -31,6 +32,7 @@ const TEMPORARY: &str = ".partial";
 pub struct Writer {
     manifest: Manifest,
     postings: Postings,
+    facets: Facets,
     titles: Vec<String>,
     /// Sections that grow by pushing, by their number.
     sections: [Vec<u8>; Section::ALL.len()],
@@ -46,16 +48,8 @@ impl Writer {
         let postings = Postings::new(manifest.lexical);
         let sections = Section::ALL.map(|_| Vec::new());
         let rows = Rows::new(manifest.dimensions);
-        Self {
-            manifest,
-            postings,
-            titles: Vec::new(),
-            sections,
-            rows,
-            exact_up_to: EXACT_UP_TO,
-            headings: HashMap::new(),
-            chunks: 0,
-        }
+        let (facets, titles, headings) = (Facets::default(), Vec::new(), HashMap::new());
+        Self { manifest, postings, facets, titles, sections, rows, exact_up_to: EXACT_UP_TO, headings, chunks: 0 }
     }
 
     /// Up to how many chunks every vector is scored; above, vectors are divided into clusters, of which a search probes
@@ -70,7 +64,7 @@ impl Writer {
     pub fn push_document(&mut self, document: Document) -> u32 {
         let number = self.titles.len() as u32;
         self.document_record(self.chunks);
-        self.section(Section::Uris).extend_from_slice(document.uri.as_bytes());
+        self.facets.push_document(&document);
         // Strings, numbers and a sorted map of strings always serialise.
         let json = serde_json::to_vec(&document).unwrap_or_default();
         self.section(Section::Records).extend_from_slice(&json);
@@ -110,6 +104,7 @@ impl Writer {
         self.postings.push(&[title, chunk.headings, chunk.text]);
         let (heading, heading_length) = self.heading(chunk.headings).ok_or_else(|| too_large("more than 4 GiB of headings"))?;
 
+        self.facets.push_chunk(chunk.headings, chunk.page.filter(|&page| page != NO_PAGE));
         let text = self.section(Section::Texts).len() as u64;
         let record = self.section(Section::Chunks);
         for value in [text, chunk.start, chunk.end] {
@@ -135,6 +130,7 @@ impl Writer {
             return Err(Error::bad_request(message));
         }
         self.document_record(self.chunks);
+        self.manifest.labelled = self.facets.is_labelled();
         let words = self.postings.finish()?;
         let mut sections = self.sections;
         sections[Section::Manifest as usize] =
@@ -146,6 +142,7 @@ impl Writer {
         sections[Section::Clusters as usize] = arranged.clusters;
         sections[Section::Blocks as usize] = arranged.blocks;
         sections[Section::Places as usize] = arranged.places;
+        sections[Section::Facets as usize] = self.facets.finish()?;
         sections[Section::Lexicon as usize] = words.lexicon;
         sections[Section::Terms as usize] = words.terms;
         sections[Section::Postings as usize] = words.postings;
@@ -183,10 +180,9 @@ impl Writer {
 
     /// Where the next document begins, or, after the last, where everything ends.
     fn document_record(&mut self, first_chunk: u32) {
-        let (record, uri) = (self.section(Section::Records).len() as u64, self.section(Section::Uris).len() as u64);
+        let record = self.section(Section::Records).len() as u64;
         let documents = self.section(Section::Documents);
         documents.extend_from_slice(&record.to_le_bytes());
-        documents.extend_from_slice(&uri.to_le_bytes());
         documents.extend_from_slice(&first_chunk.to_le_bytes());
         documents.extend_from_slice(&[0; 4]);
     }
@@ -260,7 +256,7 @@ fn each(
 }
 
 /// Puts a new file at `path`, all of it or nothing.
-fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<T>) -> std::io::Result<T> {
+pub(super) fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<T>) -> std::io::Result<T> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(std::io::ErrorKind::IsADirectory)?.to_string_lossy();
     let prefix = format!(".{name}.");

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Context;
-use super::request::RagConfig;
+use super::rag_config::RagConfig;
 use super::response::{self, Cited};
 use crate::app::App;
 use crate::chat::{ChatRequest, Role};
@@ -127,6 +127,7 @@ pub(super) fn question(
     rag: Option<Rag>,
     request: ChatRequest,
     shape: Option<Shape>,
+    labels: &[String],
 ) -> Result<Question> {
     let config = match rag {
         Some(Rag::Whether(true)) => Some(RagConfig::default()),
@@ -144,7 +145,7 @@ pub(super) fn question(
             if prompt.trim().is_empty() {
                 return Err(Error::bad_request("`messages`: the user said nothing that could be looked up in the index"));
             }
-            (config.required_retrieval(app)?, config.citations())
+            (config.required_retrieval(app, labels)?, config.citations())
         }
         None => (None, crate::citation::Policy::default()),
     };
@@ -183,7 +184,7 @@ pub(super) struct Omni {
 
 impl Omni {
     /// Takes it out of an answer.
-    pub(super) fn new(app: &App, context: &Context, answer: &mut Answer) -> Self {
+    pub(super) fn new(context: &Context, answer: &mut Answer) -> Self {
         let is_grounded = !answer.passages.is_empty();
         let passages = std::mem::take(&mut answer.passages);
         let citations = response::cited(std::mem::take(&mut answer.citations), &passages);
@@ -200,7 +201,7 @@ impl Omni {
             attempts: if answer.attempts.len() > 1 { std::mem::take(&mut answer.attempts) } else { Vec::new() },
             warnings: std::mem::take(&mut answer.warnings),
             structured_output: structured,
-            index_digest: response::digest(app).filter(|_| is_grounded),
+            index_digest: answer.index_digest.take().filter(|_| is_grounded),
             rag_context: is_grounded
                 .then(|| response::sources(passages, super::request::Shown { sources: true, metadata: false })),
             citations: is_grounded.then_some(citations),

@@ -12,10 +12,14 @@
 //! | `GET /openapi.json` | all of this, for machines |
 //! | `GET /healthz` | whether the service can answer |
 
+mod access;
+mod body;
 mod door;
+mod field;
 pub mod lambda;
 pub mod listen;
 mod query;
+mod rag_config;
 mod request;
 mod response;
 

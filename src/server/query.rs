@@ -11,7 +11,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 
-use super::request::{Asked, QueryRequest, SearchRequest, Shown, parse};
+use super::access;
+use super::body::parse;
+use super::request::{Asked, QueryRequest, SearchRequest, Shown};
 use super::response::{ErrorResponse, IndexResponse, QueryResponse, SearchResponse, json};
 use super::{Context, body, failed};
 use crate::app::App;
@@ -24,11 +26,13 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// `POST /v1/query`.
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
+    let labels = access::labels(app.config(), request.headers());
     let bytes = match body(&app, &context, request).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
-    let outcome = match parse::<QueryRequest>(&bytes).and_then(|request| request.understand(&app)) {
+    let asked = labels.and_then(|labels| parse::<QueryRequest>(&bytes)?.understand(&app, &labels));
+    let outcome = match asked {
         Ok(Asked { question, stream: true, shown }) => stream(&app, &context, question, shown).await,
         Ok(Asked { question, stream: false, shown }) => whole(&app, &context, question, shown).await,
         Err(error) => Err(error),
@@ -38,15 +42,16 @@ pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Exten
 
 /// `POST /v1/search`.
 pub(super) async fn search(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
+    let labels = access::labels(app.config(), request.headers());
     let bytes = match body(&app, &context, request).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
     let outcome = async {
-        let (prompt, retrieval, shown) = parse::<SearchRequest>(&bytes)?.understand(&app)?;
-        let passages = rag::retrieve(&app, &prompt, &retrieval, context.deadline).await?;
-        context.line.hits(passages.len());
-        Ok(json(StatusCode::OK, &SearchResponse::new(&app, passages, shown, &context.id, context.line.seconds())))
+        let (prompt, retrieval, shown) = parse::<SearchRequest>(&bytes)?.understand(&app, &labels?)?;
+        let found = rag::retrieve(&app, &prompt, &retrieval, context.deadline).await?;
+        context.line.hits(found.passages.len());
+        Ok(json(StatusCode::OK, &SearchResponse::new(&app, found, shown, &context.id, context.line.seconds())))
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
 }
@@ -66,13 +71,13 @@ pub(super) async fn health() -> Response {
 
 async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
     let answer = rag::answer(app, question, context.deadline).await?;
-    Ok(json(StatusCode::OK, &written(app, context, answer, shown)))
+    Ok(json(StatusCode::OK, &written(context, answer, shown)))
 }
 
 async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
     let pieces = rag::stream(app, question, context.deadline).await?;
     context.line.streaming();
-    let (app, context) = (Arc::clone(app), context.clone());
+    let context = context.clone();
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.
     let events = pieces.map(move |piece| {
         Ok::<_, Infallible>(match piece {
@@ -82,7 +87,7 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
             Ok(Piece::Patch(patches)) => event("partial", &serde_json::json!({"patch": patches})),
             Ok(Piece::Reset(attempt)) => event("reset", &serde_json::json!({"attempt": attempt})),
             Ok(Piece::Valid(data)) => event("validated", &serde_json::json!({"data": data})),
-            Ok(Piece::Done(answer)) => event("done", &written(&app, &context, *answer, shown)),
+            Ok(Piece::Done(answer)) => event("done", &written(&context, *answer, shown)),
             Err(error) => {
                 context.line.error(&error);
                 event("error", &ErrorResponse::new(&error, &context.id))
@@ -95,9 +100,9 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
     Ok(response)
 }
 
-fn written(app: &App, context: &Context, answer: Answer, shown: Shown) -> QueryResponse {
+fn written(context: &Context, answer: Answer, shown: Shown) -> QueryResponse {
     context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-    QueryResponse::new(app, answer, shown, &context.id, context.line.seconds())
+    QueryResponse::new(answer, shown, &context.id, context.line.seconds())
 }
 
 fn event(name: &str, data: &impl serde::Serialize) -> Event {

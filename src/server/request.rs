@@ -1,16 +1,15 @@
-//! What a caller may ask: the JSON of `POST /v1/query` and `POST /v1/search`, checked field by field.
+//! What a caller may ask: the JSON of `POST /v1/query` and `POST /v1/search`, checked field by field (`rag_config` next door).
 //!
 //! Nothing is ignored. A field that no build knows is refused by name, and so is a field that asks for something this build does
 //! not do: an answer that quietly lacks what was asked for is worse than none.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 
+use super::field::{between, count, refuse_if, text};
+use super::rag_config::{RagConfig, no_index};
 use crate::app::App;
 use crate::chat::{self, ChatRequest, Message, Role, Sampling};
-use crate::citation::Policy;
 use crate::error::{Error, Result};
-use crate::index::Recall;
 use crate::prompt::Format;
 use crate::rag::{Question, Retrieval};
 use crate::schema::Ask;
@@ -58,28 +57,9 @@ pub(super) struct Asked {
     pub(super) shown: Shown,
 }
 
-/// Reads a body. `T`'s unknown fields are refused by path.
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    match body.trim_ascii_start().first() {
-        None => return Err(Error::bad_request("the body is empty; send a JSON object such as `{\"prompt\": \"...\"}`")),
-        // Serde would read a list as the fields in their order.
-        Some(b'[' | b'"' | b'0'..=b'9' | b'-') => {
-            return Err(Error::bad_request("the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"));
-        }
-        Some(_) => {}
-    }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        mistake(&path, error.into_inner())
-    })?;
-    reader.end().map_err(|error| mistake(".", error))?;
-    Ok(value)
-}
-
 impl QueryRequest {
-    /// Checks every field against what this service can do.
-    pub(super) fn understand(self, app: &App) -> Result<Asked> {
+    /// Checks every field against what this service can do for a caller with these labels.
+    pub(super) fn understand(self, app: &App, labels: &[String]) -> Result<Asked> {
         prompt(&self.prompt)?;
         let model_config = self.model_config.unwrap_or_default();
         let sampling = model_config.sampling()?;
@@ -124,7 +104,7 @@ impl QueryRequest {
                     response_format: model_config.response_format(),
                     ..ChatRequest::default()
                 },
-                retrieval: rag_config.retrieval(app)?,
+                retrieval: rag_config.retrieval(app, labels)?,
                 format: output.format()?,
                 max_chars,
                 shape,
@@ -139,7 +119,7 @@ impl QueryRequest {
 
 impl SearchRequest {
     /// Checks every field; retrieval cannot be switched off here.
-    pub(super) fn understand(self, app: &App) -> Result<(String, Retrieval, Shown)> {
+    pub(super) fn understand(self, app: &App, labels: &[String]) -> Result<(String, Retrieval, Shown)> {
         prompt(&self.prompt)?;
         let rag_config = self.rag_config.unwrap_or_default();
         let output = self.output_config.unwrap_or_default();
@@ -152,7 +132,7 @@ impl SearchRequest {
             }
         }
         let shown = shown(&output, &rag_config);
-        match rag_config.retrieval(app)? {
+        match rag_config.retrieval(app, labels)? {
             Some(retrieval) => Ok((self.prompt, retrieval, shown)),
             None if rag_config.enabled == Some(false) => {
                 Err(Error::bad_request("`rag_config.enabled`: false, but a search is nothing else; leave it out"))
@@ -240,216 +220,6 @@ impl ModelConfig {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-pub(super) struct RagConfig {
-    enabled: Option<bool>,
-    s3_bucket: Option<String>,
-    s3_prefix: Option<String>,
-    vector_store: Option<VectorStore>,
-    embedding_config: Option<EmbeddingConfig>,
-    retrieval_config: Option<RetrievalConfig>,
-    chunking_config: Option<ChunkingConfig>,
-    citations: Option<Policy>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
-struct VectorStore {
-    #[serde(rename = "type")]
-    kind: Option<StoreKind>,
-    index_name: Option<String>,
-    namespace: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum StoreKind {
-    Faiss,
-    Pinecone,
-    Opensearch,
-    Chroma,
-    Weaviate,
-    Qdrant,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
-struct EmbeddingConfig {
-    provider: Option<EmbeddingProvider>,
-    model: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum EmbeddingProvider {
-    Local,
-    Openai,
-    Cohere,
-    Bedrock,
-    Google,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
-struct RetrievalConfig {
-    top_k: Option<u64>,
-    score_threshold: Option<f32>,
-    recall: Option<Recall>,
-    rerank: Option<bool>,
-    include_metadata: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
-struct ChunkingConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    strategy: Option<Strategy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    chunk_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    chunk_overlap: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    separators: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata_fields: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Strategy {
-    FixedSize,
-    Character,
-    Token,
-    Recursive,
-    Semantic,
-    Structure,
-}
-
-impl RagConfig {
-    /// How to retrieve; none where it is off: said so, or nothing said and no index loaded.
-    fn retrieval(&self, app: &App) -> Result<Option<Retrieval>> {
-        let retrieval_config = self.retrieval_config.as_ref();
-        let top_k = count("rag_config.retrieval_config.top_k", retrieval_config.and_then(|config| config.top_k), 100)?;
-        let threshold = retrieval_config.and_then(|config| config.score_threshold);
-        let score_threshold = between("rag_config.retrieval_config.score_threshold", threshold, -1.0, 1.0)?;
-        self.refuse_foreign()?;
-        if self.enabled == Some(false) {
-            return Ok(None);
-        }
-        let Some(opened) = app.index() else {
-            let asked = self.enabled == Some(true) || self.asks();
-            return if asked { Err(no_index()) } else { Ok(None) };
-        };
-        let manifest = opened.index.manifest();
-        if let Some(name) =
-            self.vector_store.as_ref().and_then(|store| store.index_name.as_deref()).filter(|name| *name != opened.name)
-        {
-            let message =
-                format!("`rag_config.vector_store.index_name`: `{name}` is not loaded; this service holds `{}`", opened.name);
-            return Err(Error::bad_request(message));
-        }
-        let model = self.embedding_config.as_ref().and_then(|config| config.model.as_deref());
-        if let Some(model) = model.filter(|model| model.rsplit('/').next() != Some(manifest.model.as_str())) {
-            return Err(Error::bad_request(format!(
-                "`rag_config.embedding_config.model`: `{model}`, but the index was built with `{}`; leave it out",
-                manifest.model
-            )));
-        }
-        if let Some(chunking) = &self.chunking_config {
-            chunking.require(&manifest.chunking)?;
-        }
-        let defaults = &app.config().retrieval;
-        Ok(Some(Retrieval {
-            top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
-            alpha: defaults.alpha,
-            score_threshold: score_threshold.or(defaults.score_threshold.filter(|_| app.embedder().is_some())),
-            uri_prefix: self.uri_prefix(app.config().s3_bucket.as_deref())?,
-            recall: retrieval_config.and_then(|config| config.recall).unwrap_or_default(),
-        }))
-    }
-
-    /// As [`Self::retrieval`], where it was asked for: no index is an error.
-    pub(super) fn required_retrieval(&self, app: &App) -> Result<Option<Retrieval>> {
-        if app.index().is_none() && self.enabled != Some(false) {
-            return Err(no_index());
-        }
-        self.retrieval(app)
-    }
-
-    /// What becomes of citations that do not hold.
-    pub(super) fn citations(&self) -> Policy {
-        self.citations.unwrap_or_default()
-    }
-
-    /// Refuses what needs a store, a model or a step that this build does not have.
-    fn refuse_foreign(&self) -> Result<()> {
-        if let Some(store) = &self.vector_store {
-            if let Some(kind) = store.kind.filter(|kind| *kind != StoreKind::Faiss) {
-                let field = format!("rag_config.vector_store.type: {}", spelled(&kind));
-                return Err(Error::not_supported(&field, "use `faiss`, which means the loaded index, or leave it out"));
-            }
-            if let Some(namespace) = store.namespace.as_deref().filter(|namespace| *namespace != "default") {
-                let message = format!(
-                    "`rag_config.vector_store.namespace`: `{namespace}`, but the loaded index has only `default`; leave it out"
-                );
-                return Err(Error::bad_request(message));
-            }
-        }
-        if let Some(provider) =
-            self.embedding_config.as_ref().and_then(|config| config.provider).filter(|it| *it != EmbeddingProvider::Local)
-        {
-            let field = format!("rag_config.embedding_config.provider: {}", spelled(&provider));
-            return Err(Error::not_supported(&field, "use `local`, or leave it out"));
-        }
-        let rerank = self.retrieval_config.as_ref().is_some_and(|config| config.rerank == Some(true));
-        refuse_if(rerank, "rag_config.retrieval_config.rerank", "set it to false, or leave it out")
-    }
-
-    /// Whether anything in it expects an index.
-    fn asks(&self) -> bool {
-        self.s3_bucket.is_some()
-            || self.s3_prefix.is_some()
-            || self.vector_store.is_some()
-            || self.embedding_config.is_some()
-            || self.retrieval_config.is_some()
-            || self.chunking_config.is_some()
-    }
-
-    /// Where documents must come from. The bucket is only compared with what is in the index; it is never read.
-    fn uri_prefix(&self, default_bucket: Option<&str>) -> Result<Option<String>> {
-        let bucket = match (self.s3_bucket.as_deref(), self.s3_prefix.as_deref()) {
-            (None, None) => return Ok(None),
-            (Some(bucket), _) => bucket,
-            (None, Some(_)) => default_bucket.ok_or_else(|| {
-                Error::bad_request("`rag_config.s3_prefix`: needs `s3_bucket`, or `S3_BUCKET_NAME` where the service runs")
-            })?,
-        };
-        if bucket.is_empty() || !bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')) {
-            return Err(Error::bad_request("`rag_config.s3_bucket`: not the name of a bucket"));
-        }
-        let prefix = self.s3_prefix.as_deref().unwrap_or_default();
-        Ok(Some(format!("s3://{bucket}/{}", prefix.trim_start_matches('/'))))
-    }
-}
-
-impl ChunkingConfig {
-    /// Chunks are cut when the index is built. A request may say how, as long as it is how it was done.
-    fn require(&self, built: &Value) -> Result<()> {
-        let Ok(Value::Object(asked)) = serde_json::to_value(self) else { return Ok(()) };
-        for (field, value) in asked {
-            let known = &built[&field];
-            if *known != value {
-                let was = if known.is_null() { "nothing of the kind".to_owned() } else { format!("`{known}`") };
-                return Err(Error::bad_request(format!(
-                    "`rag_config.chunking_config.{field}`: `{value}`, but the index was built with {was}; chunks are cut when the index is built: rebuild it, or leave the field out"
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
 struct McpConfig {
     enabled: Option<bool>,
     servers: Option<Vec<String>>,
@@ -506,79 +276,4 @@ fn prompt(prompt: &str) -> Result<()> {
         return Err(Error::bad_request("`prompt`: empty; write the question"));
     }
     Ok(())
-}
-
-fn text(field: &str, value: Option<&str>, most: usize) -> Result<()> {
-    match value {
-        Some(value) if value.trim().is_empty() || value.len() > most => {
-            Err(Error::bad_request(format!("`{field}`: {} bytes; send 1 to {most}, or leave it out", value.len())))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn between<T: Copy + PartialOrd + std::fmt::Display>(field: &str, value: Option<T>, least: T, most: T) -> Result<Option<T>> {
-    match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(Error::bad_request(format!("`{field}`: {value} is not between {least} and {most}")))
-        }
-        _ => Ok(value),
-    }
-}
-
-fn count(field: &str, value: Option<u64>, most: u32) -> Result<Option<u32>> {
-    let Some(value) = value else { return Ok(None) };
-    match u32::try_from(value) {
-        Ok(count) if (1..=most).contains(&count) => Ok(Some(count)),
-        _ => Err(Error::bad_request(format!("`{field}`: {value} is not between 1 and {most}"))),
-    }
-}
-
-fn refuse_if(asked: bool, field: &str, remedy: &str) -> Result<()> {
-    if asked { Err(Error::not_supported(field, remedy)) } else { Ok(()) }
-}
-
-fn no_index() -> Error {
-    Error::bad_request("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false")
-}
-
-fn spelled(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Serde's text with the path in front and its position left out.
-fn mistake(path: &str, error: serde_json::Error) -> Error {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
-    if error.is_syntax() || error.is_eof() {
-        if text.contains("recursion limit") {
-            return Error::bad_request("the body is nested deeper than 128 levels");
-        }
-        return Error::bad_request(format!("the body is not JSON: {text}, line {} column {}", error.line(), error.column()));
-    }
-    let parent = if path == "." { "" } else { path };
-    let quoted = |rest: &str| rest.split('`').next().unwrap_or_default().to_owned();
-    if let Some(rest) = text.strip_prefix("unknown field `") {
-        let (name, expected) = (quoted(rest), rest.split_once(", ").map_or("", |(_, expected)| expected));
-        return Error::bad_request(format!("`{}`: unknown field; {expected}", joined(parent, &name)));
-    }
-    if let Some(rest) = text.strip_prefix("missing field `") {
-        return Error::bad_request(format!("`{}`: missing", joined(parent, &quoted(rest))));
-    }
-    if let Some(rest) = text.strip_prefix("duplicate field `") {
-        return Error::bad_request(format!("`{}`: given twice", joined(parent, &quoted(rest))));
-    }
-    let parent = if parent.is_empty() { "the body" } else { parent };
-    Error::bad_request(format!("`{parent}`: {text}"))
-}
-
-/// The path of a field; serde may have counted it in already.
-fn joined(parent: &str, name: &str) -> String {
-    if parent.is_empty() || parent == name {
-        name.to_owned()
-    } else if parent.ends_with(&format!(".{name}")) {
-        parent.to_owned()
-    } else {
-        format!("{parent}.{name}")
-    }
 }

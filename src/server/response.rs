@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::request::Shown;
-use crate::app::App;
+use crate::app::{App, Opened};
 use crate::chat::{FinishReason, Usage};
 use crate::citation::{Citation, Status};
 use crate::error::Error;
 use crate::passage::Passage;
-use crate::rag::{Answer, Attempt, Structured};
+use crate::rag::{Answer, Attempt, Found, Structured};
 
 /// A whole answer.
 #[derive(Debug, Serialize)]
@@ -147,7 +147,7 @@ struct SourceMetadata {
     uri: String,
     headings: String,
     #[serde(flatten)]
-    document: BTreeMap<String, String>,
+    document: BTreeMap<String, serde_json::Value>,
 }
 
 /// One call of a tool.
@@ -175,23 +175,39 @@ struct SearchMetadata {
     index_digest: Option<String>,
 }
 
-/// What is loaded.
+/// What is loaded: the index that answers where a request names none, and all of them.
 #[derive(Debug, Serialize)]
 pub(super) struct IndexResponse {
     loaded: bool,
     retrieval: Option<&'static str>,
-    name: Option<String>,
-    digest: Option<String>,
-    documents: usize,
-    chunks: usize,
-    builder: Option<String>,
-    embedding: Option<Embedding>,
-    chunking: Option<serde_json::Value>,
-    lexical: Option<crate::index::Lexical>,
-    roots: BTreeMap<String, usize>,
+    #[serde(flatten)]
+    index: Option<Loaded>,
+    indexes: Vec<Loaded>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
+struct Loaded {
+    name: String,
+    digest: String,
+    documents: usize,
+    /// Documents that tombstones have taken out.
+    gone: usize,
+    chunks: usize,
+    builder: String,
+    embedding: Embedding,
+    chunking: serde_json::Value,
+    lexical: crate::index::Lexical,
+    /// How many documents come from where.
+    roots: BTreeMap<String, usize>,
+    /// Documents in each namespace.
+    namespaces: BTreeMap<String, u32>,
+    /// What a filter can test.
+    fields: Vec<crate::index::Field>,
+    /// Whether some documents are for callers with labels only.
+    labelled: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
 struct Embedding {
     model: String,
     fingerprint: String,
@@ -201,7 +217,7 @@ struct Embedding {
 
 impl QueryResponse {
     /// Writes an answer down.
-    pub(super) fn new(app: &App, answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+    pub(super) fn new(answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
         let tool_calls = answer.tool_calls().map(|call| ToolCall {
             id: call.id.clone(),
             name: call.name.clone(),
@@ -219,7 +235,7 @@ impl QueryResponse {
                 usage: Cost::new(answer.usage, answer.cost_usd),
                 execution_time: rounded(execution_time),
                 request_id: request_id.to_owned(),
-                index_digest: digest(app),
+                index_digest: answer.index_digest,
                 attempts: if answer.attempts.len() > 1 { answer.attempts } else { Vec::new() },
                 warnings: answer.warnings,
                 fallback: answer.fallback.map(|fallback| Fallback {
@@ -247,15 +263,15 @@ impl Cost {
 
 impl SearchResponse {
     /// Writes hits down.
-    pub(super) fn new(app: &App, passages: Vec<Passage>, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+    pub(super) fn new(app: &App, found: Found, shown: Shown, request_id: &str, execution_time: f64) -> Self {
         Self {
             success: true,
-            hits: sources(passages, shown),
+            hits: sources(found.passages, shown),
             metadata: SearchMetadata {
                 retrieval: retrieval(app),
                 execution_time: rounded(execution_time),
                 request_id: request_id.to_owned(),
-                index_digest: digest(app),
+                index_digest: Some(found.index_digest),
             },
             error: None,
         }
@@ -265,43 +281,44 @@ impl SearchResponse {
 impl IndexResponse {
     /// Says what `app` holds. Counts where documents come from by reading all of them, so it is work.
     pub(super) fn new(app: &App) -> crate::error::Result<Self> {
-        let Some(opened) = app.index() else {
-            return Ok(Self {
-                loaded: false,
-                retrieval: None,
-                name: None,
-                digest: None,
-                documents: 0,
-                chunks: 0,
-                builder: None,
-                embedding: None,
-                chunking: None,
-                lexical: None,
-                roots: BTreeMap::new(),
-            });
-        };
-        let manifest = opened.index.manifest();
-        let mut roots = BTreeMap::new();
-        for number in 0..u32::try_from(opened.index.document_count()).unwrap_or(u32::MAX) {
-            *roots.entry(root(&opened.index.document(number)?.uri)).or_default() += 1;
+        let indexes = app.indexes().iter().map(|opened| Loaded::new(app, opened)).collect::<crate::error::Result<Vec<_>>>()?;
+        Ok(Self {
+            loaded: !indexes.is_empty(),
+            retrieval: app.index().map(|_| retrieval(app)),
+            index: indexes.first().cloned(),
+            indexes,
+        })
+    }
+}
+
+impl Loaded {
+    fn new(app: &App, opened: &Opened) -> crate::error::Result<Self> {
+        let index = &opened.index;
+        let manifest = index.manifest();
+        let (mut roots, mut gone) = (BTreeMap::new(), 0);
+        for number in 0..u32::try_from(index.document_count()).unwrap_or(u32::MAX) {
+            *roots.entry(root(&index.document(number)?.uri)).or_default() += 1;
+            gone += usize::from(index.is_gone(number));
         }
         Ok(Self {
-            loaded: true,
-            retrieval: Some(retrieval(app)),
-            name: Some(opened.name.clone()),
-            digest: digest(app),
-            documents: opened.index.document_count(),
-            chunks: opened.index.len(),
-            builder: Some(manifest.builder.clone()),
-            embedding: Some(Embedding {
+            name: opened.name.clone(),
+            digest: index.digest().to_owned(),
+            documents: index.document_count(),
+            gone,
+            chunks: index.len(),
+            builder: manifest.builder.clone(),
+            embedding: Embedding {
                 model: manifest.model.clone(),
                 fingerprint: manifest.model_fingerprint.clone(),
                 dimensions: manifest.dimensions,
                 loaded: app.embedder().is_some(),
-            }),
-            chunking: Some(manifest.chunking.clone()),
-            lexical: Some(manifest.lexical),
+            },
+            chunking: manifest.chunking.clone(),
+            lexical: manifest.lexical,
             roots,
+            namespaces: index.namespaces()?.into_iter().collect(),
+            fields: index.fields()?,
+            labelled: manifest.labelled,
         })
     }
 }
@@ -314,10 +331,6 @@ fn root(uri: &str) -> String {
 
 fn retrieval(app: &App) -> &'static str {
     if app.embedder().is_some() { "hybrid" } else { "words" }
-}
-
-pub(super) fn digest(app: &App) -> Option<String> {
-    app.index().map(|opened| opened.index.digest().to_owned())
 }
 
 /// Passages as the caller reads them.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Recall, Writer};
+use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
 
 /// Components of the vectors of these tests: not a multiple of anything, so that rows are padded.
 pub(crate) const DIMENSIONS: usize = 24;
@@ -45,6 +45,7 @@ pub(crate) fn manifest() -> Manifest {
         dimensions: DIMENSIONS,
         chunking: serde_json::json!({"strategy": "structure", "chunk_size": 1000}),
         lexical: Lexical::default(),
+        ..Manifest::default()
     }
 }
 
@@ -56,7 +57,8 @@ pub(crate) fn document(number: usize) -> Document {
         format: "pdf".into(),
         pages: (!number.is_multiple_of(2)).then_some(number as u32),
         sha256: format!("{number:064x}"),
-        metadata: [("author".to_owned(), format!("Größe {number}"))].into(),
+        metadata: [("author".to_owned(), format!("Größe {number}").into())].into(),
+        ..Document::default()
     }
 }
 
@@ -119,5 +121,5 @@ pub(crate) fn build_with(mut writer: Writer, path: &Path, corpus: &[Pushed]) -> 
 
 /// A query for everything, best 10.
 pub(crate) fn query<'a>(vector: Option<&'a [f32]>, text: Option<&'a str>) -> Query<'a> {
-    Query { vector, text, top_k: 10, alpha: 0.5, score_threshold: None, uri_prefix: None, recall: Recall::default() }
+    Query { vector, text, ..Query::default() }
 }

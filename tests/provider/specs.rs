@@ -1,6 +1,6 @@
 //! Every golden body, held against the vendors' own specifications: OpenAI's and Anthropic's as JSON Schema, AWS's service model
-//! and Google's discovery document by walks of our own that know no field but theirs. Mistral's, Groq's and Cohere's are YAML;
-//! `.ci/check_sdks` holds those.
+//! and Google's discovery document by walks of our own that know no field but theirs. Mistral's, Groq's and Cohere's are YAML,
+//! and not held against here.
 
 use serde_json::{Map, Value, json};
 

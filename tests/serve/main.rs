@@ -7,6 +7,7 @@ mod door;
 mod errors;
 mod lambda;
 mod logs;
+mod narrow;
 mod openapi;
 mod port;
 mod query;

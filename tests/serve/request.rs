@@ -186,7 +186,7 @@ async fn what_cannot_change_at_query_time_must_be_as_it_was_built() {
         (
             "rag_config.vector_store.namespace",
             json!("team"),
-            "`rag_config.vector_store.namespace`: `team`, but the loaded index has only `default`; leave it out".to_owned(),
+            "`rag_config.vector_store.namespace`: `team` is not in `kb`; it has `default`".to_owned(),
         ),
         (
             "rag_config.embedding_config.model",

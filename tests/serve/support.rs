@@ -51,6 +51,7 @@ pub(crate) fn index(folder: &Path) -> std::path::PathBuf {
         dimensions: 4,
         chunking: json!({"strategy": "recursive", "chunk_size": 1000, "chunk_overlap": 200, "separators": ["\n\n"]}),
         lexical: Lexical::default(),
+        ..Manifest::default()
     };
     let mut writer = Writer::new(manifest);
     for (at, (uri, source, page, text)) in DOCUMENTS.into_iter().enumerate() {
@@ -61,7 +62,8 @@ pub(crate) fn index(folder: &Path) -> std::path::PathBuf {
             format: "md".into(),
             pages: page,
             sha256: "0".repeat(64),
-            metadata: BTreeMap::from([("author".to_owned(), "Ada".to_owned())]),
+            metadata: BTreeMap::from([("author".to_owned(), "Ada".into())]),
+            ..Document::default()
         };
         let number = writer.push_document(document);
         let mut vector = [0.0; 4];

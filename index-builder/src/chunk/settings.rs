@@ -46,7 +46,12 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
-    fn name(self) -> &'static str {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::FixedSize, Self::Character, Self::Token, Self::Recursive, Self::Semantic, Self::Structure];
+
+    /// What the API calls it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::FixedSize => "fixed_size",
             Self::Character => "character",

@@ -1,5 +1,6 @@
 //! What every extractor makes: one text, and where each piece of it came from.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub(crate) struct Document {
     pub blocks: Vec<Block>,
     /// What was lost or guessed, for the report.
     pub warnings: Vec<String>,
+    /// What the document says of itself besides its title: the fields of its front matter.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, serde_json::Value>,
 }
 
 /// A stretch of text under one heading path.

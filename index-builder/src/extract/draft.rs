@@ -4,6 +4,8 @@
 //! piece never joins the one before it, so the whole is in form NFC because its pieces are. A form feed inside a piece is a page
 //! break and leaves no character behind.
 
+use std::collections::BTreeMap;
+
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::document::{Block, BlockKind, Document, Format, Page, Section};
@@ -117,7 +119,7 @@ impl Draft {
         close_sections(&mut self.sections, self.text.len());
         let title = one_line(&clean(title));
         let Self { text, sections, pages, blocks, warnings, .. } = self;
-        Document { title, format, text, sections, pages, blocks, warnings }
+        Document { title, format, text, sections, pages, blocks, warnings, metadata: BTreeMap::new() }
     }
 
     fn add(&mut self, gap: &str, text: &str) {

@@ -3,6 +3,7 @@
 //! Headings are what CommonMark calls headings: a `#` inside a fence is none, and one inside a list or a quotation opens no
 //! section of the document.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
@@ -10,24 +11,43 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use super::document::{Block, BlockKind, Document, Format, Section};
 use super::draft::{clean, close_sections, descend, one_line};
 use super::encoding::{self, Decoded};
+use super::front_matter;
 use super::{Refusal, title_or_name};
 
 /// Reads a Markdown file in whatever encoding it is.
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
     let source = clean(&text).replace('\u{c}', "\n");
-    let (front_matter, body) = split_front_matter(&source);
+    let (front_matter, body) = front_matter::split(&source);
     let text = body.trim_matches('\n').trim_end().to_owned();
     let mut outline = Outline::default();
     outline.read(&text);
-    let title = front_matter.and_then(title_of_front_matter).or(outline.title);
+    let mut warnings: Vec<String> = warning.into_iter().collect();
+    let mut metadata = match front_matter.map(front_matter::read) {
+        Some(Ok(fields)) => fields,
+        Some(Err(refused)) => {
+            // Who may see the document stood in there, perhaps.
+            if front_matter.is_some_and(front_matter::names_access) {
+                return Err(Refusal::new(format!("{refused}, and `access` is one of them")));
+            }
+            warnings.push(refused);
+            BTreeMap::new()
+        }
+        None => BTreeMap::new(),
+    };
+    let title = match metadata.remove("title") {
+        Some(serde_json::Value::String(title)) => Some(title),
+        Some(serde_json::Value::Null) | None => outline.title,
+        Some(other) => Some(other.to_string()),
+    };
     Ok(Document {
         title: title_or_name(title, name),
         format: Format::Markdown,
         sections: outline.sections,
         pages: Vec::new(),
         blocks: outline.blocks,
-        warnings: warning.into_iter().collect(),
+        warnings,
+        metadata,
         text,
     })
 }
@@ -90,39 +110,6 @@ impl Outline {
     }
 }
 
-/// Cuts off YAML (`---`) or TOML (`+++`) front matter: the first line opens it, an equal line (or `...`) closes it.
-fn split_front_matter(source: &str) -> (Option<&str>, &str) {
-    let Some(fence) =
-        ["---", "+++"].into_iter().find(|fence| source.lines().next().is_some_and(|line| line.trim_end() == *fence))
-    else {
-        return (None, source);
-    };
-    let start = source.find('\n').map_or(source.len(), |at| at + 1);
-    let mut at = start;
-    for line in source[start..].split_inclusive('\n') {
-        let closes = line.trim_end() == fence || (fence == "---" && line.trim_end() == "...");
-        // A rule on the first line of a document is no front matter: that has keys and no empty first line.
-        if at == start && (closes || !line.contains([':', '=', '#'])) {
-            break;
-        }
-        if closes {
-            return (Some(&source[start..at]), &source[at + line.len()..]);
-        }
-        at += line.len();
-    }
-    (None, source)
-}
-
-fn title_of_front_matter(front_matter: &str) -> Option<String> {
-    let value = front_matter.lines().find_map(|line| {
-        let rest = line.strip_prefix("title")?.trim_start();
-        rest.strip_prefix([':', '='])
-    })?;
-    let value = value.trim();
-    let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
-    Some(quoted.unwrap_or(value).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +151,12 @@ mod tests {
     fn front_matter_gives_the_title_and_goes() {
         let yaml = document("---\r\ndescription: d\r\ntitle: \"The: title\"\r\n---\r\n\r\n# H\r\n\r\ntext\r\n");
         assert_eq!((yaml.title.as_str(), yaml.text.as_str()), ("The: title", "# H\n\ntext"));
+        assert_eq!(yaml.metadata, BTreeMap::from([("description".to_owned(), "d".into())]));
+        let broken = document("---\ntitle: [never closed\n---\nx");
+        assert_eq!((broken.title.as_str(), broken.text.as_str()), ("page.md", "x"));
+        assert!(broken.warnings[0].starts_with("front matter: "), "{:?}", broken.warnings);
+        let closed = read(b"---\ntitle: [never closed\nAccess: hr\n---\nx", "page.md", None).unwrap_err().to_string();
+        assert!(closed.ends_with("its fields are left out, and `access` is one of them"), "{closed}");
         let toml = document("+++\ntitle = 'T'\n+++\nx");
         assert_eq!((toml.title.as_str(), toml.text.as_str()), ("T", "x"));
         let rule = document("---\n\ntext: 1\n\n---\n");

@@ -7,6 +7,7 @@ mod document;
 mod docx;
 mod draft;
 mod encoding;
+mod front_matter;
 mod html;
 mod markdown;
 mod package;

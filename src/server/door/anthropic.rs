@@ -26,8 +26,9 @@ use crate::chat::{
 use crate::error::{Code, Error, Result};
 use crate::rag::{self, Answer, Piece, Question};
 use crate::schema::Shape;
+use crate::server::access;
+use crate::server::body::parse;
 use crate::server::query::KEEP_ALIVE;
-use crate::server::request::parse;
 use crate::server::response::json;
 use crate::server::{Context, body, failed};
 
@@ -142,6 +143,7 @@ pub(in crate::server) async fn messages(
     request: Request,
 ) -> Response {
     let betas = header(request.headers(), "anthropic-beta").map(str::to_owned);
+    let labels = access::labels(app.config(), request.headers());
     let bytes = match body(&app, &context, request).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
@@ -149,14 +151,14 @@ pub(in crate::server) async fn messages(
     let outcome = async {
         let body: MessagesBody = parse(&bytes)?;
         let is_stream = body.stream.unwrap_or(false);
-        let mut question = understood(&app, body)?;
+        let mut question = understood(&app, body, &labels?)?;
         question.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
         if is_stream { streamed(&app, &context, question).await } else { whole(&app, &context, question).await }
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
 }
 
-fn understood(app: &App, body: MessagesBody) -> Result<Question> {
+fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Result<Question> {
     if body.messages.is_empty() {
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
@@ -213,7 +215,7 @@ fn understood(app: &App, body: MessagesBody) -> Result<Question> {
         extra: body.rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         ..ChatRequest::default()
     };
-    question(app, target, body.rag, request, shape)
+    question(app, target, body.rag, request, shape, labels)
 }
 
 fn reasoning(thinking: Option<&Thinking>, effort: Option<Effort>) -> Option<Reasoning> {
@@ -407,7 +409,7 @@ fn thought(thought: &Thought) -> Value {
 async fn whole(app: &Arc<App>, context: &Context, question: Question) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
     context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-    let omni = Omni::new(app, context, &mut answer);
+    let omni = Omni::new(context, &mut answer);
     let model = model_of(&answer);
     // The text is taken from `content`, which was checked; it stands where the first text stood.
     let (mut content, mut told) = (Vec::new(), answer.content.is_empty());
@@ -444,7 +446,7 @@ async fn streamed(app: &Arc<App>, context: &Context, question: Question) -> Resu
     let pieces = rag::stream(app, question, context.deadline).await?;
     context.line.streaming();
     let writer = Writer { id: name_of(context), model: String::new(), begun: false, open: None, next: 0 };
-    let events = events(Arc::clone(app), context.clone(), writer, pieces);
+    let events = events(context.clone(), writer, pieces);
     let ping = event("ping", &json!({"type": "ping"}));
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).event(ping)).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -551,7 +553,6 @@ impl Writer {
 }
 
 fn events(
-    app: Arc<App>,
     context: Context,
     mut writer: Writer,
     pieces: impl Stream<Item = Result<Piece>> + Send,
@@ -563,7 +564,7 @@ fn events(
                 Ok(Piece::Event(event)) => writer.event(event, &mut out),
                 Ok(Piece::Done(mut answer)) => {
                     context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-                    let omni = Omni::new(&app, &context, &mut answer);
+                    let omni = Omni::new(&context, &mut answer);
                     writer.begin(&mut out);
                     writer.close(&mut out);
                     let usage = answer.usage.map(WireUsage::from).unwrap_or_default();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::provider::embed::{EmbedRequest, Purpose};
-use crate::server::request::parse;
+use crate::server::body::parse;
 use crate::server::response::json;
 use crate::server::{Context, body, failed};
 

@@ -25,8 +25,9 @@ use crate::chat::{
 use crate::error::{Code, Error, Result};
 use crate::rag::{self, Answer, Piece, Question};
 use crate::schema::Shape;
+use crate::server::access;
+use crate::server::body::parse;
 use crate::server::query::KEEP_ALIVE;
-use crate::server::request::parse;
 use crate::server::response::json;
 use crate::server::{Context, body, failed};
 
@@ -248,6 +249,7 @@ pub(in crate::server) async fn completions(
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Response {
+    let labels = access::labels(app.config(), request.headers());
     let bytes = match body(&app, &context, request).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
@@ -256,13 +258,13 @@ pub(in crate::server) async fn completions(
         let body: ChatBody = parse(&bytes)?;
         let is_stream = body.stream.unwrap_or(false);
         let with_usage = body.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false);
-        let question = understood(&app, body)?;
+        let question = understood(&app, body, &labels?)?;
         if is_stream { streamed(&app, &context, question, with_usage).await } else { whole(&app, &context, question).await }
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
 }
 
-fn understood(app: &App, body: ChatBody) -> Result<Question> {
+fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result<Question> {
     if body.n.is_some_and(|n| n != 1) {
         return Err(Error::not_supported("n", "one answer is given; ask several times"));
     }
@@ -322,7 +324,7 @@ fn understood(app: &App, body: ChatBody) -> Result<Question> {
         extra: body.rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         ..ChatRequest::default()
     };
-    question(app, target, body.rag, request, shape)
+    question(app, target, body.rag, request, shape, labels)
 }
 
 pub(super) fn between(field: &str, value: Option<f64>, least: f64, most: f64) -> Result<Option<f64>> {
@@ -556,7 +558,7 @@ fn model_of(answer: &Answer) -> String {
 async fn whole(app: &Arc<App>, context: &Context, question: Question) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
     context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-    let omni = Omni::new(app, context, &mut answer);
+    let omni = Omni::new(context, &mut answer);
     let model = model_of(&answer);
     let (mut tool_calls, mut details) = (Vec::new(), Vec::new());
     for part in answer.parts {
@@ -617,7 +619,7 @@ async fn streamed(app: &Arc<App>, context: &Context, question: Question, with_us
     let pieces = rag::stream(app, question, context.deadline).await?;
     context.line.streaming();
     let head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false };
-    let events = events(Arc::clone(app), context.clone(), head, with_usage, pieces);
+    let events = events(context.clone(), head, with_usage, pieces);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
@@ -744,7 +746,6 @@ impl Head {
 
 /// Pieces to chunks. An error is an event of the stream, and no `[DONE]` follows it.
 fn events(
-    app: Arc<App>,
     context: Context,
     mut head: Head,
     with_usage: bool,
@@ -757,7 +758,7 @@ fn events(
                 Ok(Piece::Event(event)) => head.event(&event, &mut out),
                 Ok(Piece::Done(mut answer)) => {
                     context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-                    let omni = Omni::new(&app, &context, &mut answer);
+                    let omni = Omni::new(&context, &mut answer);
                     head.model = model_of(&answer);
                     if !head.begun {
                         head.delta(Delta::default(), &mut out);

@@ -88,7 +88,16 @@ fn documents() -> impl proptest::strategy::Strategy<Value = Document> {
             let kind = if tables { BlockKind::Table } else { BlockKind::Code };
             let blocks = sorted(blocks).chunks_exact(2).map(|pair| Block { span: pair[0]..pair[1], kind }).collect();
             let title = headings[headings.len() - 1].clone();
-            Document { title, format: Format::Text, text, sections, pages, blocks, warnings: Vec::new() }
+            Document {
+                title,
+                format: Format::Text,
+                text,
+                sections,
+                pages,
+                blocks,
+                warnings: Vec::new(),
+                metadata: Default::default(),
+            }
         },
     )
 }

@@ -166,5 +166,6 @@ fn plain(title: &str, text: &str) -> Document {
         pages: Vec::new(),
         blocks: Vec::new(),
         warnings: Vec::new(),
+        metadata: std::collections::BTreeMap::new(),
     }
 }

@@ -4,14 +4,18 @@
 //! its headings and by its place; where there is a model, by its cosine with the question too. Everything quoted is a slice of the
 //! stored text: a quote may grow to the sentence before it or to the list or code behind it, but never be rewritten.
 
+mod sentence;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use rust_stemmers::{Algorithm, Stemmer};
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use self::sentence::{Sentence, sentences};
 use crate::passage::Passage;
 use crate::prompt::Format;
+use crate::words::Words;
 
 /// Sentences of one answer.
 const MAX_QUOTES: usize = 4;
@@ -47,19 +51,19 @@ impl Candidate {
 
 /// All sentences of the passages, best first, scored by their words and places.
 pub fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate> {
-    let stemmer = Stemmer::create(Algorithm::English);
-    let asked = terms(question, &stemmer);
+    let known = Words::new(true, true);
+    let asked = terms(question, &known);
     let sentences: Vec<(usize, Sentence, BTreeSet<String>)> = passages
         .iter()
         .enumerate()
         .flat_map(|(number, passage)| sentences(&passage.content).into_iter().map(move |sentence| (number, sentence)))
         .map(|(number, sentence)| {
-            let words = terms(&passages[number].content[sentence.range.clone()], &stemmer);
+            let words = terms(&passages[number].content[sentence.range.clone()], &known);
             (number, sentence, words)
         })
         .collect();
     let headings: Vec<BTreeSet<String>> =
-        passages.iter().map(|passage| terms(&format!("{} {}", passage.title, passage.headings), &stemmer)).collect();
+        passages.iter().map(|passage| terms(&format!("{} {}", passage.title, passage.headings), &known)).collect();
     // How much a word of the question weighs: BM25's idf over these sentences.
     let total = sentences.len() as f32;
     let weights: BTreeMap<&str, f32> = asked
@@ -210,209 +214,14 @@ fn alike(a: &BTreeSet<String>, b: &BTreeSet<String>) -> bool {
     common / least > 0.8
 }
 
-/// The stemmed content words of a text.
-fn terms(text: &str, stemmer: &Stemmer) -> BTreeSet<String> {
-    text.unicode_words()
-        .map(str::to_lowercase)
-        .filter(|word| !STOP_WORDS.contains(&word.as_str()))
-        .map(|word| stemmer.stem(&word).into_owned())
-        .collect()
+/// The content words of a text, as the index has them.
+fn terms(text: &str, words: &Words) -> BTreeSet<String> {
+    let terms = text.unicode_words().filter_map(|word| words.normalise(word));
+    terms.filter(|term| !ASKING.contains(&&**term)).map(Cow::into_owned).collect()
 }
 
-/// One sentence of a passage.
-#[derive(Debug, Clone, PartialEq)]
-struct Sentence {
-    range: Range<usize>,
-    /// Which sentence of its passage it is.
-    position: usize,
-    /// Where a quote of it should begin: the sentence before, where this one leans on it.
-    lead: usize,
-    /// Where a quote of it should end: behind the list or code that it announces.
-    tail: usize,
-    /// Letters among its characters, 0 to 1.
-    prose: f32,
-    /// What it loses for stating nothing: a question or a bare link most, a line without an end some.
-    silence: f32,
-}
-
-impl Sentence {
-    /// What it loses for being a fragment, a wall of text, or noise.
-    fn penalty(&self) -> f32 {
-        let short = if self.range.len() < 25 && self.tail == self.range.end { 0.3 } else { 0.0 };
-        let long = if self.range.len() > 400 { 0.2 } else { 0.0 };
-        let noise = if self.prose < 0.6 { 0.3 } else { 0.0 };
-        short + long + noise + self.silence
-    }
-}
-
-/// A run of lines that belong together.
-struct Block {
-    range: Range<usize>,
-    prose: bool,
-    item: bool,
-}
-
-fn sentences(text: &str) -> Vec<Sentence> {
-    let blocks = blocks(text);
-    let mut sentences: Vec<Sentence> = Vec::new();
-    for (number, block) in blocks.iter().enumerate().filter(|(_, block)| block.prose) {
-        let first = sentences.len();
-        for range in split(text, block.range.clone()) {
-            let sentence = &text[range.clone()];
-            let letters = sentence.chars().filter(|letter| letter.is_alphabetic() || letter.is_whitespace()).count();
-            let prose = letters as f32 / sentence.chars().count().max(1) as f32;
-            let leans = sentences.len() > first && LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
-            let lead = sentences.last().filter(|_| leans).map_or(range.start, |before| before.range.start);
-            let tail = if sentence.ends_with(':') { announced(&blocks[number..]) } else { range.end };
-            let link = sentence.starts_with('[') && sentence.ends_with(')');
-            let ended = sentence.ends_with(['.', '!', ':', ')', '"', '”', '。', '`']);
-            let silence = if link || sentence.ends_with('?') {
-                0.7
-            } else if ended {
-                0.0
-            } else {
-                0.25
-            };
-            sentences.push(Sentence { position: sentences.len(), lead, tail: tail.max(range.end), prose, silence, range });
-        }
-    }
-    sentences
-}
-
-/// The end of what a sentence at the end of the first block announces: the code behind it, or the items of a list.
-fn announced(blocks: &[Block]) -> usize {
-    let mut end = blocks[0].range.end;
-    for (number, block) in blocks.iter().enumerate().skip(1) {
-        if !(block.item || (number == 1 && !block.prose)) {
-            break;
-        }
-        end = block.range.end;
-        if !block.item {
-            break;
-        }
-    }
-    end
-}
-
-/// Paragraphs, list items and code. Headings, rules and table lines are left out: they are no sentences.
-fn blocks(text: &str) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut open: Option<Block> = None;
-    let mut fence: Option<usize> = None;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let start = at;
-        at += line.len();
-        let trimmed = line.trim();
-        let indent = line.len() - line.trim_start().len();
-        let content = start + indent..start + indent + trimmed.len();
-        if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
-            blocks.extend(open.take());
-            match fence.take() {
-                Some(begin) => blocks.push(Block { range: begin..content.end, prose: false, item: false }),
-                None => fence = Some(content.start),
-            }
-            continue;
-        }
-        if fence.is_some() {
-            continue;
-        }
-        let no_sentence = trimmed.starts_with('#') || trimmed.starts_with('|') || !trimmed.chars().any(char::is_alphanumeric);
-        if no_sentence {
-            blocks.extend(open.take());
-            continue;
-        }
-        let marker = marker(trimmed);
-        match &mut open {
-            Some(block) if marker == 0 => block.range.end = content.end,
-            _ => {
-                blocks.extend(open.take());
-                open = Some(Block {
-                    range: content.start + marker..content.end,
-                    prose: true,
-                    item: marker > 0 && !trimmed.starts_with('>'),
-                });
-            }
-        }
-    }
-    blocks.extend(open);
-    blocks
-}
-
-/// Bytes of the list or quote marker that a line begins with.
-fn marker(line: &str) -> usize {
-    for marker in ["- [ ] ", "- [x] ", "- ", "* ", "+ ", "• ", "> "] {
-        if line.starts_with(marker) {
-            return marker.len();
-        }
-    }
-    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
-    let follows = line.get(digits..digits + 2);
-    if (1..=3).contains(&digits) && matches!(follows, Some(". " | ") ")) { digits + 2 } else { 0 }
-}
-
-/// Sentences of one block. Unicode's rule ends a sentence behind every full stop; ours joins it again after an abbreviation.
-fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
-    let mut sentences: Vec<Range<usize>> = Vec::new();
-    let mut start = block.start;
-    for (offset, piece) in text[block.clone()].split_sentence_bound_indices() {
-        let end = block.start + offset + piece.len();
-        let so_far = text[start..end].trim_end();
-        // A wrapped line is no boundary; Unicode takes a line end for one.
-        let wrapped = !so_far.ends_with(['.', '!', '?', ':', '。', '！', '？', '…', '"', '”', ')']) && end < block.end;
-        let next_is_small = text[end..block.end].trim_start().starts_with(|letter: char| letter.is_lowercase());
-        if end < block.end && (wrapped || next_is_small || is_abbreviated(so_far)) {
-            continue;
-        }
-        let lead = text[start..end].len() - text[start..end].trim_start().len();
-        if !so_far.trim().is_empty() {
-            sentences.push(start + lead..start + so_far.len());
-        }
-        start = end;
-    }
-    sentences
-}
-
-fn is_abbreviated(sentence: &str) -> bool {
-    let Some(body) = sentence.strip_suffix('.') else { return false };
-    let word = body.rsplit([' ', '\n', '(', '\u{a0}']).next().unwrap_or_default();
-    let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
-    initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
-}
-
-/// First words that lean on the sentence before.
-const LEANING: [&str; 16] = [
-    "It",
-    "This",
-    "That",
-    "These",
-    "Those",
-    "They",
-    "He",
-    "She",
-    "Its",
-    "Their",
-    "However",
-    "Therefore",
-    "Then",
-    "Otherwise",
-    "Instead",
-    "Also",
-];
-
-const ABBREVIATIONS: [&str; 30] = [
-    "e.g", "i.e", "etc", "vs", "cf", "al", "fig", "figs", "eq", "no", "nos", "vol", "pp", "ch", "sec", "dr", "mr", "mrs", "ms",
-    "prof", "st", "jr", "sr", "inc", "ltd", "co", "approx", "dept", "est", "resp",
-];
-
-/// Words that say nothing of what is asked.
-const STOP_WORDS: [&str; 78] = [
-    "a", "about", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could",
-    "did", "do", "does", "for", "from", "get", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "me",
-    "my", "no", "not", "of", "on", "one", "or", "our", "out", "please", "should", "so", "some", "tell", "than", "that", "the",
-    "their", "them", "then", "there", "these", "they", "this", "to", "use", "used", "was", "we", "were", "what", "when", "where",
-    "which", "who", "why", "will", "with", "would", "you", "your", "explain", "describe",
-];
+/// Words of a request for an answer, which say nothing of what is asked.
+const ASKING: [&str; 8] = ["describ", "explain", "get", "pleas", "show", "tell", "use", "want"];
 
 #[cfg(test)]
 mod tests {
@@ -421,29 +230,8 @@ mod tests {
     use super::*;
     use crate::passage::testing::passage;
 
-    fn texts(text: &str) -> Vec<&str> {
-        sentences(text).into_iter().map(|sentence| &text[sentence.range]).collect()
-    }
-
     fn answer(question: &str, passages: &[Passage]) -> String {
         compose(&candidates(question, passages), passages, Format::Any)
-    }
-
-    #[test]
-    fn sentences_survive_abbreviations_wrapping_and_markdown() {
-        let text = "# Title\n\nUse a port, e.g. 8080, on it. Version 1.5 (cf. Fig. 3) by J. Doe is\nfine. Is it?\n\n\
-            - First item\n- Second item. More.\n\n```sh\nrun it. now.\n```\n\n| a | b |\n|---|---|\n\n> Quoted text.\n3) Third\n";
-        let expected = [
-            "Use a port, e.g. 8080, on it.",
-            "Version 1.5 (cf. Fig. 3) by J. Doe is\nfine.",
-            "Is it?",
-            "First item",
-            "Second item.",
-            "More.",
-            "Quoted text.",
-            "Third",
-        ];
-        assert_eq!(texts(text), expected);
     }
 
     #[test]

@@ -5,16 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::Embedder;
-use omni_llm::index::{self, Index, Lexical, Manifest, Query, Recall, Writer};
+use omni_llm::index::{self, Index, Lexical, Manifest, Query, Writer};
 use rayon::prelude::*;
 use serde::Deserialize;
 
+use super::lines;
 use crate::cache::{Cache, text_key};
 use crate::progress::Progress;
 
@@ -76,8 +75,8 @@ type Qrels = HashMap<String, BTreeMap<String, f64>>;
 pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mode, PathBuf, Option<Scores>)>> {
     let embedder = Embedder::open(&evaluation.model)?;
     let cache = Cache::open(&evaluation.cache)?;
-    let corpus = rows(&evaluation.corpus)?;
-    let queries = rows(&evaluation.queries)?;
+    let corpus: Vec<Row> = lines(&evaluation.corpus, "`_id` and `text`")?;
+    let queries: Vec<Row> = lines(&evaluation.queries, "`_id` and `text`")?;
     let qrels = evaluation.qrels.as_deref().map(judgements).transpose()?;
     let dense = evaluation.modes.iter().any(|&mode| mode != Mode::Bm25);
 
@@ -111,17 +110,16 @@ fn rank(index: &Index, mode: Mode, alpha: f32, text: &str, vector: &[f32], corpu
         vector: (mode != Mode::Bm25).then_some(vector),
         text: (mode != Mode::Dense).then_some(text),
         top_k: DEPTH,
-        alpha,
-        score_threshold: None,
-        uri_prefix: None,
-        recall: Recall::default(),
+        fusion: index::Fusion::MinMax { alpha },
+        distinct: true,
+        ..Query::default()
     };
     let hits = index.search(&query)?;
     Ok(hits.iter().filter_map(|hit| Some((corpus.get(hit.chunk as usize)?.id.clone(), hit.fused))).collect())
 }
 
 /// Vectors of the documents, known ones from the cache.
-fn embed_texts(texts: &[String], embedder: &Embedder, cache: &Cache, progress: Progress) -> Result<Vec<Vec<f32>>> {
+pub(crate) fn embed_texts(texts: &[String], embedder: &Embedder, cache: &Cache, progress: Progress) -> Result<Vec<Vec<f32>>> {
     let keys: Vec<_> = texts.iter().map(|text| text_key(text)).collect();
     let mut store = cache.vectors(embedder.fingerprint(), embedder.dimensions())?;
     let mut known = store.find(&keys)?;
@@ -164,16 +162,14 @@ fn write(
         dimensions: embedder.dimensions(),
         chunking: serde_json::Value::Null,
         lexical,
+        ..Manifest::default()
     });
     for ((row, text), vector) in corpus.iter().zip(texts).zip(vectors) {
         let document = writer.push_document(index::Document {
             uri: row.id.clone(),
             source: row.id.clone(),
-            title: String::new(),
             format: "text".to_owned(),
-            pages: None,
-            sha256: String::new(),
-            metadata: BTreeMap::new(),
+            ..index::Document::default()
         });
         let chunk = index::Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, vector)?;
@@ -215,23 +211,6 @@ fn score(queries: &[Row], rankings: &[Vec<(String, f32)>], qrels: &Qrels) -> Sco
 
 fn dcg(gains: &[f64]) -> f64 {
     gains.iter().take(10).enumerate().map(|(rank, gain)| gain / ((rank + 2) as f64).log2()).sum()
-}
-
-fn rows(path: &Path) -> Result<Vec<Row>> {
-    let file = File::open(path).with_context(|| format!("{}: cannot open", path.display()))?;
-    let mut rows = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("{}: line {}", path.display(), number + 1))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let row = serde_json::from_str(&line);
-        rows.push(row.with_context(|| format!("{}: line {}: expected `_id` and `text`", path.display(), number + 1))?);
-    }
-    if rows.is_empty() {
-        bail!("{}: no rows; expected one JSON object a line", path.display());
-    }
-    Ok(rows)
 }
 
 fn judgements(path: &Path) -> Result<Qrels> {

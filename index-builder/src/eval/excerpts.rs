@@ -1,0 +1,271 @@
+//! Chunking strategies side by side: how much of the text that answers a question is in the chunks that are retrieved, and
+//! how much else.
+//!
+//! Counted in bytes of the documents, as in Chroma's evaluation of chunking (Smith and Troynikov 2024): recall is the share
+//! of the excerpts that the first `k` chunks hold; precision the share of what these chunks hold that is excerpt, what
+//! overlapping chunks repeat counted again; IoU the excerpts found by excerpts and chunks together.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use omni_llm::embed::Embedder;
+use omni_llm::index::{self, Fusion, Index, Lexical, Manifest, Query, Writer};
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::lines;
+use super::testset::embed_texts;
+use crate::cache::Cache;
+use crate::chunk::{self, Settings, Strategy};
+use crate::extract::{Document, Limits, Sandbox};
+use crate::progress::Progress;
+use crate::source::{Options, Source};
+
+/// What to measure.
+pub(crate) struct Excerpts {
+    /// Lines of `{"question", "source", "excerpts"}`.
+    pub(crate) questions: PathBuf,
+    /// The documents.
+    pub(crate) documents: PathBuf,
+    /// Chunks that are retrieved for each question.
+    pub(crate) top_k: usize,
+    /// Most of one chunk, where not each strategy's default.
+    pub(crate) chunk_size: Option<usize>,
+    pub(crate) alpha: Option<f32>,
+    pub(crate) lexical: Lexical,
+    pub(crate) model: PathBuf,
+    pub(crate) cache: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    question: String,
+    source: String,
+    excerpts: Vec<String>,
+}
+
+/// A question and the bytes of a document that answer it.
+struct Asked {
+    document: u32,
+    spans: Vec<Range<u64>>,
+}
+
+/// The figures of one strategy.
+#[derive(Debug, Clone, Copy, Default)]
+struct Figures {
+    recall: f64,
+    precision: f64,
+    iou: f64,
+}
+
+/// Measures every strategy and draws the table.
+pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
+    let embedder = Embedder::open(&excerpts.model)?;
+    let cache = Cache::open(&excerpts.cache)?;
+    let rows: Vec<Row> = lines(&excerpts.questions, "`question`, `source` and `excerpts`")?;
+    let documents = read(&excerpts.documents)?;
+    let asked = rows.iter().map(|row| locate(row, &documents)).collect::<Result<Vec<_>>>()?;
+    let vectors: Vec<Vec<f32>> = rows.par_iter().map(|row| Ok(embedder.embed_query(&row.question)?)).collect::<Result<_>>()?;
+    let fusion = excerpts.alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
+    let k = excerpts.top_k;
+    let mut text = format!(
+        "{} questions, {} documents, hybrid search\n{:<11} {:>6} {:>6} {:>5} {:>10} {:>13} {:>6}\n",
+        rows.len(),
+        documents.len(),
+        "strategy",
+        "chunks",
+        "tokens",
+        "<40",
+        format!("recall@{k}"),
+        format!("precision@{k}"),
+        "IoU"
+    );
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    for strategy in Strategy::ALL {
+        let mut settings = Settings::new(strategy);
+        if let Some(size) = excerpts.chunk_size {
+            settings.size = size;
+            settings.overlap = settings.overlap.min(size / 5);
+        }
+        let path = folder.path().join("strategy.omni");
+        let tokens = build(&path, &settings, &documents, excerpts.lexical, &embedder, &cache, progress)?;
+        let index = Index::open(&path)?;
+        let figures: Vec<Figures> = rows
+            .par_iter()
+            .zip(&asked)
+            .zip(&vectors)
+            .map(|((row, asked), vector)| {
+                let query = Query {
+                    vector: Some(vector),
+                    text: Some(&row.question),
+                    top_k: k,
+                    fusion,
+                    distinct: true,
+                    ..Query::default()
+                };
+                let mut chunks = Vec::with_capacity(k);
+                for hit in index.search(&query)? {
+                    let chunk = index.chunk(hit.chunk)?;
+                    chunks.push((chunk.document, chunk.start..chunk.end));
+                }
+                Ok(figures(asked, &chunks))
+            })
+            .collect::<Result<_>>()?;
+        let mean = |of: fn(&Figures) -> f64| figures.iter().map(of).sum::<f64>() / figures.len().max(1) as f64;
+        let small = tokens.iter().filter(|&&count| count < 40).count();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{:<11} {:>6} {:>6} {:>5} {:>10.4} {:>13.4} {:>6.4}",
+            strategy.name(),
+            tokens.len(),
+            tokens.iter().sum::<usize>() / tokens.len().max(1),
+            small,
+            mean(|figures| figures.recall),
+            mean(|figures| figures.precision),
+            mean(|figures| figures.iou),
+        );
+    }
+    Ok(text)
+}
+
+fn figures(asked: &Asked, chunks: &[(u32, Range<u64>)]) -> Figures {
+    let own: Vec<Range<u64>> =
+        chunks.iter().filter(|(document, _)| *document == asked.document).map(|(_, span)| span.clone()).collect();
+    let wanted = union(asked.spans.clone());
+    let hit = overlap(&wanted, &union(own));
+    // Chunks that overlap show the same excerpt twice, and cost their room twice.
+    let shown: u64 = chunks.iter().map(|(_, span)| span.end - span.start).sum();
+    let useful: u64 = chunks
+        .iter()
+        .filter(|(document, _)| *document == asked.document)
+        .map(|(_, span)| overlap(&wanted, std::slice::from_ref(span)))
+        .sum();
+    let wanted = length(&wanted);
+    let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    Figures { recall: ratio(hit, wanted), precision: ratio(useful, shown), iou: ratio(hit, wanted + shown - useful.min(shown)) }
+}
+
+fn union(mut spans: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    spans.sort_unstable_by_key(|span| span.start);
+    let mut joined: Vec<Range<u64>> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match joined.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => joined.push(span),
+        }
+    }
+    joined
+}
+
+fn length(spans: &[Range<u64>]) -> u64 {
+    spans.iter().map(|span| span.end - span.start).sum()
+}
+
+fn overlap(a: &[Range<u64>], b: &[Range<u64>]) -> u64 {
+    let common = |a: &Range<u64>, b: &Range<u64>| a.end.min(b.end).saturating_sub(a.start.max(b.start));
+    a.iter().map(|a| b.iter().map(|b| common(a, b)).sum::<u64>()).sum()
+}
+
+/// The documents of a folder with their names, in order.
+fn read(folder: &Path) -> Result<Vec<(String, Document)>> {
+    let source = Source::open(&Options { source: Some(folder.to_owned()), ..Options::default() })?;
+    let sandbox = Sandbox::new(Limits::default())?;
+    let mut documents = Vec::new();
+    for entry in source.list()?.entries {
+        let content = source.read(&entry)?.map_err(|reason| anyhow::anyhow!("{}: {reason}", entry.source))?;
+        let document = sandbox.extract(&content.bytes, &entry.source, None);
+        documents.push((entry.source.clone(), document.map_err(|refusal| anyhow::anyhow!("{}: {refusal}", entry.source))?));
+    }
+    Ok(documents)
+}
+
+/// Finds the excerpts of a question in the text that is indexed.
+fn locate(row: &Row, documents: &[(String, Document)]) -> Result<Asked> {
+    let Some(number) = documents.iter().position(|(source, _)| *source == row.source) else {
+        bail!("`{}`: no such document, for the question `{}`", row.source, row.question);
+    };
+    let text = &documents[number].1.text;
+    let mut spans = Vec::with_capacity(row.excerpts.len());
+    for excerpt in &row.excerpts {
+        let Some(start) = text.find(excerpt.trim()) else {
+            bail!("`{}`: does not hold the excerpt `{excerpt}` of the question `{}`", row.source, row.question);
+        };
+        spans.push(start as u64..(start + excerpt.trim().len()) as u64);
+    }
+    Ok(Asked { document: number as u32, spans })
+}
+
+/// Writes an index of all documents and says how many tokens each chunk has.
+fn build(
+    path: &Path,
+    settings: &Settings,
+    documents: &[(String, Document)],
+    lexical: Lexical,
+    embedder: &Embedder,
+    cache: &Cache,
+    progress: Progress,
+) -> Result<Vec<usize>> {
+    let embed = |texts: &[&str]| embedder.embed(texts, &|_| ());
+    let chunks = documents.iter().map(|(_, document)| chunk::split(document, settings, embedder.tokenizer(), &embed));
+    let chunks = chunks.collect::<omni_llm::error::Result<Vec<_>>>()?;
+    let texts: Vec<String> = documents
+        .iter()
+        .zip(&chunks)
+        .flat_map(|((_, document), chunks)| chunks.iter().map(|chunk| chunk::embedding_text(document, chunk)))
+        .collect();
+    let vectors = embed_texts(&texts, embedder, cache, progress)?;
+    let mut writer = Writer::new(Manifest {
+        builder: env!("CARGO_PKG_VERSION").to_owned(),
+        model: embedder.name().to_owned(),
+        model_fingerprint: embedder.fingerprint().to_owned(),
+        dimensions: embedder.dimensions(),
+        chunking: serde_json::to_value(settings)?,
+        lexical,
+        ..Manifest::default()
+    });
+    let mut vectors = vectors.iter();
+    for ((source, document), chunks) in documents.iter().zip(&chunks) {
+        let number = writer.push_document(index::Document {
+            uri: source.clone(),
+            source: source.clone(),
+            title: document.title.clone(),
+            format: document.format.as_str().to_owned(),
+            metadata: BTreeMap::new(),
+            ..index::Document::default()
+        });
+        for chunk in chunks {
+            let written = index::Chunk {
+                document: number,
+                text: &document.text[chunk.span.clone()],
+                start: chunk.span.start as u64,
+                end: chunk.span.end as u64,
+                page: chunk.page,
+                headings: &chunk.headings.join(index::HEADING_SEPARATOR),
+            };
+            writer.push_chunk(&written, vectors.next().context("a chunk has no vector")?)?;
+        }
+    }
+    writer.finish(path)?;
+    Ok(chunks.iter().flatten().map(|chunk| chunk.tokens).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_counted_as_the_paper_counts_tokens() {
+        let asked = Asked { document: 1, spans: vec![0..10, 20..30] };
+        let all = figures(&asked, &[(1, 0..40)]);
+        assert_eq!((all.recall, all.precision, all.iou), (1.0, 0.5, 0.5));
+        // Half of the excerpts, shown twice, and a chunk of another document.
+        let half = figures(&asked, &[(1, 0..10), (1, 5..15), (0, 20..30)]);
+        assert_eq!((half.recall, half.precision), (0.5, 0.5));
+        assert_eq!(figures(&asked, &[]).recall, 0.0);
+    }
+}

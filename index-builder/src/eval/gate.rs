@@ -1,0 +1,176 @@
+//! The gate: questions whose sources are known, asked of a built index. It fails where the answers are not good enough, or
+//! worse than those of an older index.
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use omni_llm::app::{Opened, index_path};
+use omni_llm::embed::Embedder;
+use omni_llm::index::Fusion;
+
+use super::{Asked, Scores, ask, embed, questions};
+
+/// Questions that are listed as missed; all of them count.
+const SHOWN_MISSES: usize = 20;
+
+/// What to ask whom, and what is good enough.
+pub(crate) struct Gate {
+    pub(crate) questions: PathBuf,
+    pub(crate) index: PathBuf,
+    pub(crate) least: Vec<Least>,
+    pub(crate) against: Option<PathBuf>,
+    /// How much worse than the older index is still as good.
+    pub(crate) tolerance: f64,
+    /// The labels of whoever asks.
+    pub(crate) access: Vec<String>,
+    /// The weight of the vectors, where not the index's own.
+    pub(crate) alpha: Option<f32>,
+    pub(crate) model: PathBuf,
+}
+
+/// The least of a metric that is good enough.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Least {
+    pub(crate) metric: Metric,
+    pub(crate) value: f64,
+}
+
+/// What is measured, among the first so many hits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Metric {
+    Recall(usize),
+    Ndcg(usize),
+    Mrr(usize),
+}
+
+/// What is printed, and what an older index is compared by.
+const SHOWN: [Metric; 5] = [Metric::Recall(1), Metric::Recall(5), Metric::Recall(10), Metric::Ndcg(10), Metric::Mrr(10)];
+const COMPARED: [Metric; 2] = [Metric::Recall(5), Metric::Ndcg(10)];
+
+impl Metric {
+    fn of(self, scores: &Scores) -> f64 {
+        match self {
+            Self::Recall(k) => scores.recall(k),
+            Self::Ndcg(k) => scores.ndcg(k),
+            Self::Mrr(k) => scores.mrr(k),
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recall(k) => write!(f, "recall@{k}"),
+            Self::Ndcg(k) => write!(f, "nDCG@{k}"),
+            Self::Mrr(k) => write!(f, "MRR@{k}"),
+        }
+    }
+}
+
+/// Asks, and says in words what came of it and why it is not good enough.
+pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
+    let questions = questions(&gate.questions)?;
+    let embedder = Embedder::open(&gate.model)?;
+    let vectors = embed(&questions, &embedder)?;
+    let measure = |named: &PathBuf| -> Result<Scores> {
+        let opened = Opened::open(&index_path(named)?)?;
+        opened.index.require_model(embedder.fingerprint())?;
+        let alpha = gate.alpha.or(opened.index.manifest().alpha);
+        let fusion = alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
+        ask(&opened.index, &questions, &vectors, fusion, &gate.access)
+    };
+    let new = measure(&gate.index)?;
+    let old = gate.against.as_ref().map(measure).transpose()?;
+    let text = table(&questions, &new, old.as_ref());
+    Ok((text, failures(gate, &new, old.as_ref())))
+}
+
+fn failures(gate: &Gate, new: &Scores, old: Option<&Scores>) -> Vec<String> {
+    let mut failures: Vec<String> = Vec::new();
+    for Least { metric, value } in &gate.least {
+        let reached = metric.of(new);
+        if reached < *value {
+            failures.push(format!("{metric} is {reached:.4}, wanted at least {value}"));
+        }
+    }
+    for metric in COMPARED {
+        let Some(before) = old.map(|old| metric.of(old)) else { continue };
+        let now = metric.of(new);
+        // What was added up in another order must not count.
+        if now < before - gate.tolerance - 1e-9 {
+            failures.push(format!("{metric} is {now:.4}, the older index reached {before:.4}"));
+        }
+    }
+    failures
+}
+
+fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>) -> String {
+    let mut text = format!("questions  {}\n", questions.len());
+    for metric in SHOWN {
+        let before = old.map(|old| format!("  (older index {:.4})", metric.of(old))).unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{:<10} {:.4}{before}", metric.to_string(), metric.of(new));
+    }
+    let missed: Vec<_> = questions.iter().zip(&new.outcomes).filter(|(_, outcome)| outcome.ranks.contains(&None)).collect();
+    if !missed.is_empty() {
+        let _ = writeln!(text, "missed     {} of {}", missed.len(), questions.len());
+    }
+    for (asked, outcome) in missed.iter().take(SHOWN_MISSES) {
+        let expected = asked.expected();
+        let lost = expected.iter().zip(&outcome.ranks).filter(|(_, rank)| rank.is_none()).map(|(source, _)| *source);
+        let first = outcome.found.first().map_or("nothing", String::as_str);
+        let lost: Vec<&str> = lost.collect();
+        let _ = writeln!(text, "  {}\n    expected {}, found first {first}", asked.question, lost.join(", "));
+    }
+    if missed.len() > SHOWN_MISSES {
+        let _ = writeln!(text, "  and {} more", missed.len() - SHOWN_MISSES);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outcome;
+    use super::*;
+
+    fn scores(ranks: &[Option<usize>]) -> Scores {
+        let outcome = |&rank: &Option<usize>| Outcome { ranks: vec![rank], found: vec!["other.md".to_owned()] };
+        Scores { outcomes: ranks.iter().map(outcome).collect() }
+    }
+
+    fn gate(least: Vec<Least>, tolerance: f64) -> Gate {
+        Gate {
+            questions: PathBuf::new(),
+            index: PathBuf::new(),
+            least,
+            against: None,
+            tolerance,
+            access: Vec::new(),
+            alpha: None,
+            model: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn too_little_and_worse_than_before_are_failures() {
+        let (new, old) = (scores(&[Some(1), None]), scores(&[Some(1), Some(4)]));
+        let strict =
+            gate(vec![Least { metric: Metric::Recall(5), value: 0.8 }, Least { metric: Metric::Mrr(10), value: 0.5 }], 0.0);
+        assert_eq!(failures(&strict, &new, None), ["recall@5 is 0.5000, wanted at least 0.8"]);
+        assert_eq!(
+            failures(&gate(Vec::new(), 0.0), &new, Some(&old)),
+            ["recall@5 is 0.5000, the older index reached 1.0000", "nDCG@10 is 0.5000, the older index reached 0.7153"]
+        );
+        assert!(failures(&gate(Vec::new(), 0.0), &new, Some(&new)).is_empty());
+        assert!(failures(&gate(Vec::new(), 0.6), &new, Some(&old)).is_empty());
+    }
+
+    #[test]
+    fn misses_are_listed_with_what_came_instead() {
+        let asked: Asked = serde_json::from_str(r#"{"question": "Why?", "source": "a.md"}"#).unwrap();
+        let text = table(&[asked.clone(), asked], &scores(&[None, Some(1)]), Some(&scores(&[Some(1), Some(1)])));
+        assert!(text.contains("recall@5   0.5000  (older index 1.0000)\n"), "{text}");
+        assert!(text.ends_with("missed     1 of 2\n  Why?\n    expected a.md, found first other.md\n"), "{text}");
+    }
+}

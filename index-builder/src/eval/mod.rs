@@ -1,0 +1,193 @@
+//! Is retrieval good enough? Three measurements, all through the very index, embedder and fusion that answer questions.
+//!
+//! [`gate`] asks a built index questions whose sources are known, and can fail a build; [`excerpts`] compares chunking
+//! strategies by the text that has to be found; [`testset`] scores a judged test set, as in papers.
+
+pub(crate) mod excerpts;
+pub(crate) mod gate;
+pub(crate) mod testset;
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use omni_llm::embed::Embedder;
+use omni_llm::index::{Filter, Fusion, Index, Query};
+use rayon::prelude::*;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Hits that are looked at: enough for every metric.
+const DEPTH: usize = 10;
+
+/// A question and where its answer stands.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    pub(crate) question: String,
+    /// The document that answers it, as answers name it.
+    source: Option<String>,
+    /// All of several that have to be found.
+    #[serde(default)]
+    sources: Vec<String>,
+    /// The page of it.
+    page: Option<u32>,
+    /// Text that the right chunk holds.
+    text: Option<String>,
+    /// What the question is narrowed down by, as in requests.
+    filter: Option<Value>,
+}
+
+/// What became of one question.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    /// For each thing expected, its rank from 1, where it was found.
+    ranks: Vec<Option<usize>>,
+    /// The sources of the hits, best first.
+    found: Vec<String>,
+}
+
+/// What became of all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Scores {
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Scores {
+    /// The share of what is expected that stands among the first `k`.
+    pub(crate) fn recall(&self, k: usize) -> f64 {
+        self.mean(|ranks| share(ranks.iter().filter(|rank| within(rank, k)).count(), ranks.len()))
+    }
+
+    /// Discounted gain among the first `k` by the best that was possible.
+    pub(crate) fn ndcg(&self, k: usize) -> f64 {
+        let gain = |rank: usize| 1.0 / ((rank + 1) as f64).log2();
+        self.mean(|ranks| {
+            let ideal: f64 = (1..=ranks.len().min(k)).map(gain).sum();
+            ranks.iter().flatten().filter(|&&rank| rank <= k).map(|&rank| gain(rank)).sum::<f64>() / ideal
+        })
+    }
+
+    /// One by the rank of the first thing that is expected, 0 beyond `k`.
+    pub(crate) fn mrr(&self, k: usize) -> f64 {
+        self.mean(|ranks| ranks.iter().flatten().min().filter(|&&rank| rank <= k).map_or(0.0, |&rank| 1.0 / rank as f64))
+    }
+
+    fn mean(&self, of: impl Fn(&[Option<usize>]) -> f64) -> f64 {
+        self.outcomes.iter().map(|outcome| of(&outcome.ranks)).sum::<f64>() / self.outcomes.len().max(1) as f64
+    }
+}
+
+fn within(rank: &Option<usize>, k: usize) -> bool {
+    rank.is_some_and(|rank| rank <= k)
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+/// Reads questions.
+pub(crate) fn questions(path: &Path) -> Result<Vec<Asked>> {
+    let questions: Vec<Asked> = lines(path, "`question` and `source`")?;
+    for (number, asked) in questions.iter().enumerate() {
+        if asked.expected().is_empty() {
+            bail!("{}: question {}: no `source` and no `sources`; name the documents that answer it", path.display(), number + 1);
+        }
+    }
+    Ok(questions)
+}
+
+/// Reads a file of JSON lines.
+fn lines<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<Vec<T>> {
+    let file = File::open(path).with_context(|| format!("{}: cannot open", path.display()))?;
+    let mut rows = Vec::new();
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.with_context(|| format!("{}: line {}", path.display(), number + 1))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let row = serde_json::from_str(&line);
+        rows.push(row.with_context(|| format!("{}: line {}: expected {expected}", path.display(), number + 1))?);
+    }
+    if rows.is_empty() {
+        bail!("{}: no rows; expected one JSON object a line", path.display());
+    }
+    Ok(rows)
+}
+
+/// The vectors of the questions.
+pub(crate) fn embed(questions: &[Asked], embedder: &Embedder) -> Result<Vec<Vec<f32>>> {
+    questions.par_iter().map(|asked| Ok(embedder.embed_query(&asked.question)?)).collect()
+}
+
+/// Asks an index all questions.
+pub(crate) fn ask(index: &Index, questions: &[Asked], vectors: &[Vec<f32>], fusion: Fusion, access: &[String]) -> Result<Scores> {
+    let outcomes = questions.par_iter().zip(vectors).map(|(asked, vector)| {
+        let filter = asked.filter.as_ref().map(|filter| Filter::from_json(filter, "filter")).transpose()?;
+        let hits = index.search(&Query {
+            vector: Some(vector),
+            text: Some(&asked.question),
+            top_k: DEPTH,
+            fusion,
+            filter: filter.as_ref(),
+            access,
+            distinct: true,
+            ..Query::default()
+        })?;
+        let expected = asked.expected();
+        let mut ranks = vec![None; expected.len()];
+        let mut found = Vec::with_capacity(hits.len());
+        for (hit, rank) in hits.iter().zip(1..) {
+            let chunk = index.chunk(hit.chunk)?;
+            let source = index.document(chunk.document)?.source;
+            let fits = asked.page.is_none_or(|page| chunk.page == Some(page))
+                && asked.text.as_deref().is_none_or(|text| chunk.text.contains(text));
+            for (place, _) in expected.iter().enumerate().filter(|(_, expected)| fits && **expected == source) {
+                ranks[place].get_or_insert(rank);
+            }
+            found.push(source);
+        }
+        Ok(Outcome { ranks, found })
+    });
+    Ok(Scores { outcomes: outcomes.collect::<Result<_>>()? })
+}
+
+impl Asked {
+    fn expected(&self) -> Vec<&str> {
+        self.source.iter().chain(&self.sources).map(String::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(ranks: &[&[Option<usize>]]) -> Scores {
+        let outcome = |ranks: &&[Option<usize>]| Outcome { ranks: ranks.to_vec(), found: Vec::new() };
+        Scores { outcomes: ranks.iter().map(outcome).collect() }
+    }
+
+    #[test]
+    fn scores_are_those_of_the_textbook() {
+        let perfect = scores(&[&[Some(1)], &[Some(2), Some(1)]]);
+        assert_eq!((perfect.recall(5), perfect.ndcg(10), perfect.mrr(10)), (1.0, 1.0, 1.0));
+        let late = scores(&[&[Some(3)], &[None, Some(6)]]);
+        assert_eq!((late.recall(5), late.recall(10), late.mrr(10)), (0.5, 0.75, (1.0 / 3.0 + 1.0 / 6.0) / 2.0));
+        let ideal = 1.0 + 1.0 / 3_f64.log2();
+        assert!((late.ndcg(10) - (0.5 + 1.0 / 7_f64.log2() / ideal) / 2.0).abs() < 1e-12);
+        assert_eq!(scores(&[&[None]]).ndcg(10), 0.0);
+    }
+
+    #[test]
+    fn a_question_without_a_source_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{\"question\": \"a\", \"source\": \"x\"}\n\n{\"question\": \"b\"}\n").unwrap();
+        let error = questions(file.path()).unwrap_err().to_string();
+        assert!(error.ends_with("question 2: no `source` and no `sources`; name the documents that answer it"), "{error}");
+        std::fs::write(file.path(), "{\"question\": \"a\", \"sauce\": \"x\"}\n").unwrap();
+        let error = questions(file.path()).unwrap_err().to_string();
+        assert!(error.ends_with("line 1: expected `question` and `source`"), "{error}");
+    }
+}

@@ -1,0 +1,130 @@
+//! An index in formats that other tools read, so that nobody is locked in.
+//!
+//! - `vectors.npy`: `float32`, one row a chunk (NumPy format 1.0); `ids.npy`: the chunks' names, fixed-width bytes
+//! - `vectors.fbin`: u32 rows, u32 columns, then the rows as `float32` (what the billion-scale benchmarks read)
+//! - `chunks.jsonl`: a line a chunk with its name, text, place and all that is known of its document
+//!
+//! Rows, ids and lines are in the same order. Vectors are those that the index searches: rounded to 8 bits, of length one.
+//! Labels are exported as `access`: whoever can read the index file can read everything in it.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use omni_llm::app::index_path;
+use omni_llm::index::Index;
+use serde_json::json;
+
+/// Bytes of a chunk's name.
+const ID_BYTES: usize = 22;
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// `vectors.npy` and `ids.npy`
+    Npy,
+    /// `vectors.fbin`
+    Fbin,
+    /// `chunks.jsonl`
+    Jsonl,
+}
+
+/// Writes the files into a folder and says how many chunks they hold.
+pub(crate) fn run(index: &Path, to: &Path, formats: &[Format]) -> Result<usize> {
+    let index = Index::open(&index_path(index)?)?;
+    std::fs::create_dir_all(to).with_context(|| format!("{}: cannot make the folder", to.display()))?;
+    for format in formats {
+        match format {
+            Format::Npy => {
+                let (rows, columns) = (index.len(), index.manifest().dimensions);
+                let head = npy_head("<f4", &format!("({rows}, {columns})"));
+                file(to, "vectors.npy", |file| vectors(&index, &head, file))?;
+                let head = npy_head(&format!("|S{ID_BYTES}"), &format!("({rows},)"));
+                file(to, "ids.npy", |file| ids(&index, &head, file))?;
+            }
+            Format::Fbin => {
+                let mut head = (index.len() as u32).to_le_bytes().to_vec();
+                head.extend_from_slice(&(index.manifest().dimensions as u32).to_le_bytes());
+                file(to, "vectors.fbin", |file| vectors(&index, &head, file))?;
+            }
+            Format::Jsonl => file(to, "chunks.jsonl", |file| lines(&index, file))?,
+        }
+    }
+    Ok(index.len())
+}
+
+fn file(folder: &Path, name: &str, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let path = folder.join(name);
+    let file = File::create(&path).with_context(|| format!("{}: cannot write", path.display()))?;
+    let mut file = BufWriter::new(file);
+    fill(&mut file)?;
+    file.flush().with_context(|| format!("{}: cannot write", path.display()))
+}
+
+/// The head of a NumPy file, padded so that the data begins at a multiple of 64 (NumPy's format 1.0).
+fn npy_head(kind: &str, shape: &str) -> Vec<u8> {
+    let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
+    let padded = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    text.push_str(&" ".repeat(padded - text.len() - 1));
+    text.push('\n');
+    let mut head = b"\x93NUMPY\x01\x00".to_vec();
+    head.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    head.extend_from_slice(text.as_bytes());
+    head
+}
+
+fn vectors(index: &Index, head: &[u8], out: &mut impl Write) -> Result<()> {
+    out.write_all(head)?;
+    for number in numbers(index) {
+        for value in index.vector(number)? {
+            out.write_all(&value.to_le_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn ids(index: &Index, head: &[u8], out: &mut impl Write) -> Result<()> {
+    out.write_all(head)?;
+    for number in numbers(index) {
+        let mut id = index.chunk_id(number)?.into_bytes();
+        id.resize(ID_BYTES, 0);
+        out.write_all(&id)?;
+    }
+    Ok(())
+}
+
+fn lines(index: &Index, out: &mut impl Write) -> Result<()> {
+    for number in numbers(index) {
+        let chunk = index.chunk(number)?;
+        let document = index.document(chunk.document)?;
+        let line = json!({
+            "id": index.chunk_id(number)?, "text": chunk.text, "source": document.source, "uri": document.uri,
+            "title": document.title, "format": document.format, "page": chunk.page, "headings": chunk.headings,
+            "start": chunk.start, "end": chunk.end, "namespace": document.namespace, "access": document.access,
+            "metadata": document.metadata,
+        });
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn numbers(index: &Index) -> std::ops::Range<u32> {
+    0..u32::try_from(index.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numpy_head_is_what_numpy_writes() {
+        let head = npy_head("<f4", "(3, 384)");
+        assert_eq!(head.len() % 64, 0);
+        assert_eq!(&head[..8], b"\x93NUMPY\x01\x00");
+        assert_eq!(usize::from(u16::from_le_bytes([head[8], head[9]])), head.len() - 10);
+        let text = std::str::from_utf8(&head[10..]).unwrap();
+        assert!(text.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 384), }") && text.ends_with(" \n"));
+    }
+}

@@ -1,0 +1,152 @@
+//! Front matter: what stands above a Markdown document, as YAML between `---` or TOML between `+++`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// Front matter of one document, the fence that opened it told by its first line.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum FrontMatter<'a> {
+    Yaml(&'a str),
+    Toml(&'a str),
+}
+
+/// More bytes than this are no front matter that anybody wrote; aliases in YAML could make more of them.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Reads the fields. Nested ones get dotted names.
+///
+/// # Errors
+/// It is not what its fence says; the text is for the report.
+pub(super) fn read(front_matter: FrontMatter<'_>) -> Result<BTreeMap<String, Value>, String> {
+    let refused = |cause: String| format!("front matter: {}; its fields are left out", cause.replace('\n', " "));
+    let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
+    if text.len() > MAX_BYTES {
+        return Err(refused(format!("{} bytes", text.len())));
+    }
+    let value = match front_matter {
+        // An alias repeats what it names, and aliases of aliases explode: nobody needs them here.
+        FrontMatter::Yaml(text) if has_alias(text) => return Err(refused("aliases (`*name`) are not read".to_owned())),
+        FrontMatter::Yaml(text) => {
+            let documents = YamlLoader::load_from_str(text).map_err(|cause| refused(cause.to_string()))?;
+            documents.into_iter().next().map_or(Value::Null, |yaml| json_of(yaml, 0))
+        }
+        FrontMatter::Toml(text) => {
+            let table = text.parse::<toml::Table>().map_err(|cause| refused(cause.message().to_owned()))?;
+            json_of_toml(toml::Value::Table(table))
+        }
+    };
+    match value {
+        Value::Object(object) => Ok(crate::metadata::flatten(object)),
+        Value::Null => Ok(BTreeMap::new()),
+        _ => Err(refused("not a list of fields".to_owned())),
+    }
+}
+
+/// Whether a line begins with the name of the field that says who may see the document.
+pub(super) fn names_access(front_matter: FrontMatter<'_>) -> bool {
+    let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
+    text.lines().any(|line| line.trim_start_matches([' ', '"', '\'', '[']).to_ascii_lowercase().starts_with("access"))
+}
+
+fn has_alias(yaml: &str) -> bool {
+    yaml.lines().any(|line| {
+        let bare = line.trim_start().trim_start_matches(['-', ' ']);
+        bare.starts_with('*') || [": *", "[*", ", *", "- *"].iter().any(|mark| line.contains(mark))
+    })
+}
+
+fn json_of(yaml: Yaml, depth: usize) -> Value {
+    if depth > 16 {
+        return Value::Null;
+    }
+    match yaml {
+        Yaml::String(text) => text.into(),
+        Yaml::Boolean(truth) => truth.into(),
+        Yaml::Integer(number) => number.into(),
+        Yaml::Real(text) => text.parse::<f64>().map_or_else(|_| text.into(), Value::from),
+        Yaml::Array(list) => list.into_iter().map(|item| json_of(item, depth + 1)).collect(),
+        Yaml::Hash(fields) => {
+            let fields = fields.into_iter().filter_map(|(name, value)| {
+                let name = match json_of(name, depth + 1) {
+                    Value::String(name) => name,
+                    Value::Null => return None,
+                    other => other.to_string(),
+                };
+                Some((name, json_of(value, depth + 1)))
+            });
+            Value::Object(fields.collect())
+        }
+        Yaml::Alias(_) | Yaml::Null | Yaml::BadValue => Value::Null,
+    }
+}
+
+fn json_of_toml(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Array(list) => list.into_iter().map(json_of_toml).collect(),
+        toml::Value::Table(table) => Value::Object(table.into_iter().map(|(name, value)| (name, json_of_toml(value))).collect()),
+    }
+}
+
+/// Cuts off YAML (`---`) or TOML (`+++`) front matter: the first line opens it, an equal line (or `...`) closes it.
+pub(super) fn split(source: &str) -> (Option<FrontMatter<'_>>, &str) {
+    let Some(fence) =
+        ["---", "+++"].into_iter().find(|fence| source.lines().next().is_some_and(|line| line.trim_end() == *fence))
+    else {
+        return (None, source);
+    };
+    let start = source.find('\n').map_or(source.len(), |at| at + 1);
+    let mut at = start;
+    for line in source[start..].split_inclusive('\n') {
+        let closes = line.trim_end() == fence || (fence == "---" && line.trim_end() == "...");
+        // A rule on the first line of a document is no front matter: that has keys and no empty first line.
+        if at == start && (closes || !line.contains([':', '=', '#'])) {
+            break;
+        }
+        if closes {
+            let inside = &source[start..at];
+            let front_matter = if fence == "---" { FrontMatter::Yaml(inside) } else { FrontMatter::Toml(inside) };
+            return (Some(front_matter), &source[at + line.len()..]);
+        }
+        at += line.len();
+    }
+    (None, source)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(source: &str) -> Value {
+        let (front_matter, _) = split(source);
+        serde_json::to_value(read(front_matter.unwrap()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn yaml_and_toml_give_the_same_fields() {
+        let expected = json!({"title": "T", "tags": ["a", "b"], "year": 2024, "draft": false, "date": "2024-05-31", "geo.country": "de", "price": 1.5});
+        let yaml = "---\ntitle: T\ntags:\n  - a\n  - b\nyear: 2024\ndraft: false\ndate: 2024-05-31\nprice: 1.5\ngeo: {country: de}\nempty:\n---\n";
+        let mut yaml = fields(yaml);
+        assert_eq!(yaml["empty"], Value::Null);
+        yaml.as_object_mut().unwrap().remove("empty");
+        assert_eq!(yaml, expected);
+        let toml = "+++\ntitle = 'T'\ntags = ['a', 'b']\nyear = 2024\ndraft = false\ndate = 2024-05-31\nprice = 1.5\n[geo]\ncountry = 'de'\n+++\n";
+        assert_eq!(fields(toml), expected);
+    }
+
+    #[test]
+    fn what_is_no_front_matter_is_said() {
+        for source in ["---\na: [\n---\n", "---\na: &x 1\nb: *x\n---\n", "+++\na = \n+++\n", "---\n- x: y\n---\n"] {
+            let (front_matter, _) = split(source);
+            assert!(read(front_matter.unwrap()).unwrap_err().starts_with("front matter: "), "{source}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What is known of a document besides its text: fields to filter by, its namespace, who may see it.
+//!
+//! Three places can say it: the document itself (front matter), a file beside it (`guide.pdf.metadata.json`, the shape that
+//! Amazon Bedrock's knowledge bases read works too), and rules for whole folders (`--metadata FILE`). For ordinary fields
+//! the nearer place wins: file beside, front matter, rules. For `access` it is the other way round: whoever may write a
+//! document must not be able to open it to more people than the rules say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use omni_llm::index::{self, RESERVED, Scalar};
+use serde_json::{Map, Value};
+
+/// What the name of a file beside a document ends with.
+const SIDECAR: &str = ".metadata.json";
+
+/// Fields of one document.
+const MAX_FIELDS: usize = 64;
+
+/// Values of one field.
+const MAX_VALUES: usize = 256;
+
+/// Bytes of one value.
+const MAX_BYTES: usize = 512;
+
+/// Fields by name.
+pub(crate) type Fields = BTreeMap<String, Value>;
+
+/// The document that a file speaks of, if it is a file beside one.
+pub(crate) fn sidecar_of(source: &str) -> Option<&str> {
+    source.strip_suffix(SIDECAR).filter(|document| !document.is_empty() && !document.ends_with('/'))
+}
+
+/// Reads a file beside a document: an object of fields, or one with `metadataAttributes`.
+pub(crate) fn read_sidecar(bytes: &[u8]) -> Result<Fields, String> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|cause| format!("its `{SIDECAR}` is not JSON: {cause}"))?;
+    let Value::Object(mut object) = value else { return Err(format!("its `{SIDECAR}` is not an object of fields")) };
+    match object.remove("metadataAttributes") {
+        Some(Value::Object(inner)) if object.is_empty() => Ok(flatten(inner)),
+        Some(_) => Err(format!("its `{SIDECAR}`: `metadataAttributes` is not the only field, or not an object")),
+        None => Ok(flatten(object)),
+    }
+}
+
+/// Fields of folders: for each prefix of a path, what holds for the documents below it.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    /// Shorter prefixes first.
+    prefixes: Vec<(String, Fields)>,
+    by_folder: bool,
+}
+
+impl Rules {
+    /// Reads a file of rules: `{"hr/": {"access": ["hr"]}, "": {"language": "en"}}`. With `by_folder` the first folder of a
+    /// path is the namespace, where nothing else says one.
+    pub(crate) fn read(file: Option<&Path>, by_folder: bool) -> Result<Self> {
+        let Some(path) = file else { return Ok(Self { prefixes: Vec::new(), by_folder }) };
+        let text = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
+        let rules: BTreeMap<String, Value> = serde_json::from_slice(&text)
+            .with_context(|| format!("{}: expected an object of path prefixes, each with an object of fields", path.display()))?;
+        let mut prefixes = Vec::new();
+        for (prefix, fields) in rules {
+            let Value::Object(fields) = fields else {
+                bail!("{}: `{prefix}`: expected an object of fields", path.display());
+            };
+            let fields = flatten(fields);
+            let mut warnings = Vec::new();
+            // Rules are written by hand and rarely: a mistake in them is not for a report that scrolls by.
+            checked(fields.clone(), &mut warnings);
+            let labels = access(&fields).err();
+            if let Some(warning) = warnings.into_iter().chain(labels).next() {
+                bail!("{}: `{prefix}`: {warning}", path.display());
+            }
+            prefixes.push((prefix, fields));
+        }
+        prefixes.sort_by_key(|(prefix, _)| prefix.len());
+        Ok(Self { prefixes, by_folder })
+    }
+
+    /// Puts everything that is known into a document. Its path, as answers show it, is what rules look at.
+    ///
+    /// # Errors
+    /// Its labels make no sense: it is left out, because nobody knows who may see it.
+    pub(crate) fn apply(
+        &self,
+        document: &mut index::Document,
+        front_matter: Fields,
+        sidecar: Option<Fields>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let rules = self.prefixes.iter().filter(|(prefix, _)| document.source.starts_with(prefix.as_str()));
+        let rules: Fields = rules.flat_map(|(_, fields)| fields.clone()).collect();
+        let places = [rules, front_matter, sidecar.unwrap_or_default()];
+        // The labels of rules win over those of the file beside, those over the document's own.
+        for place in [&places[0], &places[2], &places[1]] {
+            if let Some(labels) = access(place)? {
+                document.access = labels;
+                break;
+            }
+        }
+        let mut fields: Fields = places.into_iter().flatten().collect();
+        fields.remove("access");
+        match fields.remove("namespace") {
+            Some(Value::String(namespace)) if !namespace.trim().is_empty() && namespace.len() <= MAX_BYTES => {
+                document.namespace = Some(namespace);
+            }
+            Some(other) => return Err(format!("`namespace`: {other} is not a name")),
+            None if self.by_folder => {
+                document.namespace = document.source.split_once('/').map(|(folder, _)| folder.to_owned());
+            }
+            None => {}
+        }
+        if let Some(Value::String(title)) = fields.remove("title")
+            && !title.trim().is_empty()
+        {
+            document.title = title;
+        }
+        document.metadata = checked(fields, warnings);
+        Ok(())
+    }
+}
+
+/// The labels that a place gives: a list of texts, or one. An empty list gives none and so opens the document.
+fn access(fields: &Fields) -> Result<Option<Vec<String>>, String> {
+    // What was meant for labels and is none must not leave the document open.
+    let meant = |name: &&String| {
+        let name = name.to_ascii_lowercase();
+        name == "access" || name.starts_with("access.")
+    };
+    if let Some(name) = fields.keys().filter(meant).find(|name| *name != "access") {
+        return Err(format!("`{name}`: labels are the field `access`, a list of texts"));
+    }
+    let Some(value) = fields.get("access") else { return Ok(None) };
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let labels = list.iter().map(|label| label.as_str().map(str::trim).filter(|label| !label.is_empty()).map(str::to_owned));
+    let mut labels: Vec<String> =
+        labels.collect::<Option<_>>().ok_or_else(|| format!("`access`: {value} is not a list of labels"))?;
+    if let Some(label) = labels.iter().find(|label| label.len() > 256 || label.contains(',')) {
+        return Err(format!("`access`: `{label}` cannot be a label; use up to 256 bytes without commas"));
+    }
+    labels.sort_unstable();
+    labels.dedup();
+    Ok(Some(labels))
+}
+
+/// Nested objects become fields with dotted names.
+pub(crate) fn flatten(object: Map<String, Value>) -> Fields {
+    let mut fields = Fields::new();
+    let mut open: Vec<(String, Value)> = object.into_iter().collect();
+    while let Some((name, value)) = open.pop() {
+        match value {
+            Value::Object(inner) => open.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value))),
+            value => drop(fields.insert(name, value)),
+        }
+    }
+    fields
+}
+
+/// What can be a field; the rest becomes a warning.
+fn checked(fields: Fields, warnings: &mut Vec<String>) -> Fields {
+    let mut kept = Fields::new();
+    for (name, value) in fields {
+        if matches!(name.as_str(), "access" | "namespace" | "title") || value.is_null() {
+            continue;
+        }
+        if RESERVED.contains(&name.as_str()) {
+            warnings.push(format!("metadata `{name}`: the index fills this field itself; call it something else"));
+            continue;
+        }
+        let values = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
+        let fits = |value: &Value| Scalar::from_json(value).is_some_and(|scalar| scalar.text().len() <= MAX_BYTES);
+        if name.len() > 64 || kept.len() == MAX_FIELDS || values.len() > MAX_VALUES || !values.iter().all(fits) {
+            warnings.push(format!(
+                "metadata `{name}`: left out; a document has up to {MAX_FIELDS} fields with names of up to 64 bytes, each a text of up to {MAX_BYTES} bytes, a number, a truth value, or a list of up to {MAX_VALUES} of them"
+            ));
+            continue;
+        }
+        kept.insert(name, value);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        let Value::Object(object) = value else { panic!("not an object") };
+        flatten(object)
+    }
+
+    fn rules(text: &str, by_folder: bool) -> Result<Rules> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Rules::read(Some(file.path()), by_folder)
+    }
+
+    #[test]
+    fn the_nearer_place_wins_but_not_for_labels() {
+        let rules = rules(r#"{"": {"lang": "en", "team": "all"}, "hr/": {"team": "hr", "access": ["hr"]}}"#, true).unwrap();
+        let mut document = index::Document { source: "hr/pay.md".into(), title: "Pay".into(), ..index::Document::default() };
+        let front_matter = fields(json!({"team": "pay", "tags": ["a", "b"], "access": "everybody", "title": "T"}));
+        let sidecar = fields(json!({"tags": "c", "year": 2024, "geo": {"country": "de"}}));
+        let mut warnings = Vec::new();
+        rules.apply(&mut document, front_matter, Some(sidecar), &mut warnings).unwrap();
+        assert_eq!(warnings, [""; 0]);
+        assert_eq!((document.access, document.namespace.as_deref()), (vec!["hr".to_owned()], Some("hr")));
+        assert_eq!(document.title, "T");
+        let expected = json!({"lang": "en", "team": "pay", "tags": "c", "year": 2024, "geo.country": "de"});
+        assert_eq!(serde_json::to_value(&document.metadata).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_closes_the_document() {
+        let rules = Rules::default();
+        let mut document = index::Document::default();
+        for access in [json!(5), json!(["a", 1]), json!([""]), json!({"x": 1}), json!("a,b")] {
+            let fields = Fields::from([("access".to_owned(), access.clone())]);
+            assert!(rules.apply(&mut document, fields, None, &mut Vec::new()).is_err(), "{access}");
+        }
+        for meant in [json!({"access": {"label": "hr"}}), json!({"Access": ["hr"]})] {
+            assert!(rules.apply(&mut document, fields(meant.clone()), None, &mut Vec::new()).is_err(), "{meant}");
+        }
+        assert!(read_sidecar(b"{").is_err() && read_sidecar(b"[]").is_err());
+        assert!(read_sidecar(br#"{"metadataAttributes": 1}"#).is_err());
+    }
+
+    #[test]
+    fn a_sidecar_is_read_in_both_shapes() {
+        let plain = read_sidecar(br#"{"tags": ["x"], "year": 2024}"#).unwrap();
+        assert_eq!(read_sidecar(br#"{"metadataAttributes": {"tags": ["x"], "year": 2024}}"#).unwrap(), plain);
+        assert_eq!(sidecar_of("a/guide.pdf.metadata.json"), Some("a/guide.pdf"));
+        assert_eq!(sidecar_of(".metadata.json"), None);
+        assert_eq!(sidecar_of("a/metadata.json"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_a_field_is_a_warning() {
+        let mut warnings = Vec::new();
+        let given = fields(json!({"source": "x", "long": "y".repeat(513), "list": [[1]], "none": null, "ok": [1, "b", true]}));
+        let kept = checked(given, &mut warnings);
+        assert_eq!(kept.keys().collect::<Vec<_>>(), ["ok"]);
+        assert_eq!(warnings.len(), 3);
+        assert_eq!(warnings[2], "metadata `source`: the index fills this field itself; call it something else");
+        let error = rules(r#"{"a/": {"uri": "x"}}"#, false).unwrap_err().to_string();
+        assert!(error.ends_with("`a/`: metadata `uri`: the index fills this field itself; call it something else"), "{error}");
+    }
+}

@@ -1,0 +1,358 @@
+//! Facets: for each value of each field, which documents or chunks have it; and filters over them.
+//!
+//! A value's list is either numbers or, where that is shorter, a bitmap. Values of a field are sorted, so that `range` and
+//! `prefix` are one run of neighbours. The directory is read when the first filter asks; searches without filters, labels
+//! and tombstones never touch this section.
+
+mod value;
+mod write;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::value::{Kind, Scalar};
+use self::value::{date_key, number_key};
+pub(super) use self::write::Facets;
+use super::allowed::Bits;
+use super::filter::{Filter, Test};
+use super::format::{Section, u32_at, u64_at};
+use super::view::View;
+use crate::error::{Error, Result};
+
+/// The field of access labels. Unlabelled documents have the label "".
+pub(super) const ACCESS: &str = "access";
+
+/// The field of namespaces; there is none where no document names one.
+pub(super) const NAMESPACE: &str = "namespace";
+
+/// The namespace of documents that name none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Fields that the index itself fills: metadata cannot.
+pub const RESERVED: [&str; 8] = ["uri", "source", "title", "format", "section", "page", NAMESPACE, ACCESS];
+
+/// What an index can be filtered by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What its values are.
+    pub kind: Kind,
+    /// Different values.
+    pub values: u32,
+}
+
+/// What the numbers in the lists of a field count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Document,
+    Chunk,
+}
+
+/// What the section begins with, as JSON behind its length.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Directory {
+    columns: Vec<Column>,
+    /// Where the first chunk of each document stands; none where every document is one chunk.
+    firsts: Option<u64>,
+}
+
+/// Where the tables of one field begin, counted from behind the directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Column {
+    name: String,
+    kind: Kind,
+    level: Level,
+    values: u32,
+    /// For text, u32 offsets into `texts`, one more than values; else u64 keys.
+    keys: u64,
+    texts: u64,
+    /// For each value, u32 first word in `postings`, u32 numbers.
+    lists: u64,
+    postings: u64,
+}
+
+/// The section, its directory read.
+pub(super) struct Reader {
+    directory: Directory,
+    start: u64,
+}
+
+/// A set of documents or of chunks.
+struct Set {
+    level: Level,
+    bits: Bits,
+}
+
+impl Reader {
+    /// Reads the directory.
+    pub(super) fn open(view: &View) -> Result<Self> {
+        let inconsistent = || view.inconsistent(Section::Facets);
+        if view.is_absent(Section::Facets) {
+            return Ok(Self { directory: Directory::default(), start: 0 });
+        }
+        let length = u32_at(view.bytes(Section::Facets, 0, 4)?, 0);
+        let json = view.bytes(Section::Facets, 4, length.into())?;
+        let directory = serde_json::from_slice(json).map_err(|cause| inconsistent().caused_by(cause))?;
+        Ok(Self { directory, start: (4 + u64::from(length)).next_multiple_of(8) })
+    }
+
+    /// What can be filtered by.
+    pub(super) fn fields(&self) -> impl Iterator<Item = Field> + '_ {
+        let shown = self.directory.columns.iter().filter(|column| column.name != ACCESS);
+        shown.map(|column| Field { name: column.name.clone(), kind: column.kind, values: column.values })
+    }
+
+    /// The values of a text field with how many documents or chunks have each.
+    pub(super) fn values(&self, view: &View, field: &str) -> Result<Vec<(String, u32)>> {
+        let Some(column) = self.column(field).filter(|column| column.kind == Kind::Text) else { return Ok(Vec::new()) };
+        (0..column.values)
+            .map(|value| {
+                let text = std::str::from_utf8(self.text(view, column, value)?);
+                let text = text.map_err(|_| view.inconsistent(Section::Facets))?;
+                Ok((text.to_owned(), self.list(view, column, value)?.1))
+            })
+            .collect()
+    }
+
+    /// The chunks that a caller with these labels may see, in an index that says it has labels.
+    pub(super) fn visible(&self, view: &View, labels: &[String]) -> Result<Bits> {
+        let Some(column) = self.column(ACCESS) else { return Err(view.inconsistent(Section::Facets)) };
+        let mut set = self.empty(view, column);
+        for label in std::iter::once("").chain(labels.iter().map(String::as_str)) {
+            let at = self.first_text(view, column, |text| text < label.as_bytes())?;
+            if at < column.values && self.text(view, column, at)? == label.as_bytes() {
+                self.add(view, column, at..at + 1, &mut set)?;
+            }
+        }
+        self.chunks(view, set)
+    }
+
+    /// The chunks of some documents.
+    pub(super) fn chunks_of(&self, view: &View, documents: Bits) -> Result<Bits> {
+        self.chunks(view, Set { level: Level::Document, bits: documents })
+    }
+
+    /// The documents that have `value` in a text field that documents have.
+    pub(super) fn documents_with(&self, view: &View, field: &str, value: &str) -> Result<Option<Bits>> {
+        let Some(column) = self.column(field).filter(|column| column.level == Level::Document) else { return Ok(None) };
+        let mut set = self.empty(view, column);
+        let run = self.equal(view, column, &Scalar::Text(value.to_owned()))?;
+        let is_known = !run.is_empty();
+        self.add(view, column, run, &mut set)?;
+        Ok(is_known.then_some(set.bits))
+    }
+
+    /// The chunks that a filter lets through.
+    pub(super) fn matching(&self, view: &View, filter: &Filter) -> Result<Bits> {
+        let set = self.evaluate(view, filter)?;
+        self.chunks(view, set)
+    }
+
+    fn column(&self, field: &str) -> Option<&Column> {
+        self.directory.columns.iter().find(|column| column.name == field)
+    }
+
+    fn empty(&self, view: &View, column: &Column) -> Set {
+        let superblock = view.superblock();
+        let end = if column.level == Level::Document { superblock.documents } else { superblock.chunks };
+        Set { level: column.level, bits: Bits::none(end) }
+    }
+
+    fn evaluate(&self, view: &View, filter: &Filter) -> Result<Set> {
+        match filter {
+            Filter::All(parts) => self.combine(view, parts, Bits::intersect),
+            Filter::Any(parts) => self.combine(view, parts, Bits::unite),
+            Filter::Not(part) => {
+                let mut set = self.evaluate(view, part)?;
+                set.bits.complement();
+                Ok(set)
+            }
+            Filter::Field { field, test } => {
+                let Some(column) = self.column(field).filter(|_| field != ACCESS) else { return Err(self.unknown(field)) };
+                let mut set = self.empty(view, column);
+                for run in self.runs(view, column, test)? {
+                    self.add(view, column, run, &mut set)?;
+                }
+                Ok(set)
+            }
+        }
+    }
+
+    fn combine(&self, view: &View, parts: &[Filter], with: fn(&mut Bits, &Bits)) -> Result<Set> {
+        let mut sets = parts.iter().map(|part| self.evaluate(view, part));
+        let mut all = sets.next().unwrap_or_else(|| Err(Error::bad_request("`filter`: an empty list; put filters into it")))?;
+        for set in sets {
+            let mut set = set?;
+            if set.level != all.level {
+                all = Set { level: Level::Chunk, bits: self.chunks(view, all)? };
+                set = Set { level: Level::Chunk, bits: self.chunks(view, set)? };
+            }
+            with(&mut all.bits, &set.bits);
+        }
+        Ok(all)
+    }
+
+    fn unknown(&self, field: &str) -> Error {
+        let known: Vec<String> = self.fields().map(|field| format!("`{}`", field.name)).collect();
+        let known = if known.is_empty() { "none; rebuild it with this version".to_owned() } else { known.join(", ") };
+        Error::bad_request(format!("`filter`: no field `{field}` in this index; its fields are {known}"))
+    }
+
+    /// The runs of values that pass a test.
+    fn runs(&self, view: &View, column: &Column, test: &Test) -> Result<Vec<Range<u32>>> {
+        match test {
+            Test::In(values) => values.iter().map(|value| self.equal(view, column, value)).collect(),
+            Test::Prefix(prefix) => {
+                if column.kind != Kind::Text {
+                    let kind = column.kind.as_str();
+                    let message = format!("`filter`: `{}` holds {kind}s; `prefix` is for text, use `range`", column.name);
+                    return Err(Error::bad_request(message));
+                }
+                let prefix = prefix.as_bytes();
+                let first = self.first_text(view, column, |text| text < prefix)?;
+                let after = self.first_text(view, column, |text| text < prefix || text.starts_with(prefix))?;
+                Ok(std::iter::once(first..after).collect())
+            }
+            Test::Range { low, high } => {
+                let bound = |value: &Scalar| self.keys_of(column, value).ok_or_else(|| wrong_kind(column, value));
+                if column.kind == Kind::Text {
+                    let message =
+                        format!("`filter`: `{}` holds text; `range` is for numbers and dates, use `in` or `prefix`", column.name);
+                    return Err(Error::bad_request(message));
+                }
+                let mut run = 0..column.values;
+                if let Some((value, inclusive)) = low {
+                    let keys = bound(value)?;
+                    run.start = self.first_key(view, column, if *inclusive { keys.start } else { keys.end })?;
+                }
+                if let Some((value, inclusive)) = high {
+                    let keys = bound(value)?;
+                    run.end = self.first_key(view, column, if *inclusive { keys.end } else { keys.start })?;
+                }
+                run.end = run.end.max(run.start);
+                Ok(std::iter::once(run).collect())
+            }
+        }
+    }
+
+    fn equal(&self, view: &View, column: &Column, value: &Scalar) -> Result<Range<u32>> {
+        if column.kind != Kind::Text {
+            let keys = self.keys_of(column, value).ok_or_else(|| wrong_kind(column, value))?;
+            return Ok(self.first_key(view, column, keys.start)?..self.first_key(view, column, keys.end)?);
+        }
+        let text = value.text();
+        let at = self.first_text(view, column, |other| other < text.as_bytes())?;
+        let is_there = at < column.values && self.text(view, column, at)? == text.as_bytes();
+        Ok(at..at + u32::from(is_there))
+    }
+
+    /// The keys that a value stands for: one number, or the moments of a period.
+    fn keys_of(&self, column: &Column, value: &Scalar) -> Option<Range<u64>> {
+        match column.kind {
+            Kind::Text => None,
+            Kind::Number => value.number().map(number_key).map(|key| key..key.saturating_add(1)),
+            Kind::Date => value.period().map(|period| date_key(period.start)..date_key(period.end)),
+        }
+    }
+
+    fn bytes<'a>(&self, view: &'a View, table: u64, at: u64, length: u64) -> Result<&'a [u8]> {
+        let start = self.start.checked_add(table).and_then(|start| start.checked_add(at));
+        view.bytes(Section::Facets, start.ok_or_else(|| view.inconsistent(Section::Facets))?, length)
+    }
+
+    /// The first value whose key is not below `key`.
+    fn first_key(&self, view: &View, column: &Column, key: u64) -> Result<u32> {
+        search(column.values, |value| Ok(u64_at(self.bytes(view, column.keys, u64::from(value) * 8, 8)?, 0) < key))
+    }
+
+    /// The first value that is not `before`.
+    fn first_text(&self, view: &View, column: &Column, before: impl Fn(&[u8]) -> bool) -> Result<u32> {
+        search(column.values, |value| Ok(before(self.text(view, column, value)?)))
+    }
+
+    fn text<'a>(&self, view: &'a View, column: &Column, value: u32) -> Result<&'a [u8]> {
+        let offsets = self.bytes(view, column.keys, u64::from(value) * 4, 8)?;
+        let (start, end) = (u64::from(u32_at(offsets, 0)), u64::from(u32_at(offsets, 4)));
+        let length = end.checked_sub(start).ok_or_else(|| view.inconsistent(Section::Facets))?;
+        self.bytes(view, column.texts, start, length)
+    }
+
+    /// The first word of a list and how many numbers it holds.
+    fn list(&self, view: &View, column: &Column, value: u32) -> Result<(u64, u32)> {
+        let list = self.bytes(view, column.lists, u64::from(value) * 8, 8)?;
+        Ok((u32_at(list, 0).into(), u32_at(list, 4)))
+    }
+
+    /// Adds what has one of the values of a run. Their lists are neighbours, so that a run is read as one.
+    fn add(&self, view: &View, column: &Column, run: Range<u32>, set: &mut Set) -> Result<()> {
+        if run.is_empty() {
+            return Ok(());
+        }
+        let inconsistent = || view.inconsistent(Section::Facets);
+        let words = words_of(set.bits.end());
+        let length = |count: u32| if count as usize > words { words } else { count as usize };
+        let table = self.bytes(view, column.lists, u64::from(run.start) * 8, u64::from(run.end - run.start) * 8)?;
+        let (first, last) = (u32_at(table, 0), table.len() - 8);
+        let end = u64::from(u32_at(table, last)) + length(u32_at(table, last + 4)) as u64;
+        let bytes = end.checked_sub(first.into()).ok_or_else(inconsistent)? * 4;
+        let postings = self.bytes(view, column.postings, u64::from(first) * 4, bytes)?;
+        for entry in table.chunks_exact(8) {
+            let (start, count) = (u32_at(entry, 0), u32_at(entry, 4));
+            let start = start.checked_sub(first).ok_or_else(inconsistent)? as usize * 4;
+            let list = postings.get(start..start + length(count) * 4).ok_or_else(inconsistent)?;
+            if count as usize > words {
+                for (at, pair) in list.chunks(8).enumerate() {
+                    set.bits.insert_word(at, u64::from(u32_at(pair, 0)) | u64::from(u32_at(pair, 4)) << 32);
+                }
+            } else {
+                list.chunks_exact(4).for_each(|number| set.bits.insert(u32_at(number, 0)));
+            }
+        }
+        Ok(())
+    }
+
+    fn chunks(&self, view: &View, set: Set) -> Result<Bits> {
+        let superblock = view.superblock();
+        if set.level == Level::Chunk {
+            return Ok(set.bits);
+        }
+        let Some(firsts) = self.directory.firsts else {
+            // Every document is one chunk, so that their numbers are the same; a forged file may say so wrongly.
+            return if superblock.documents == superblock.chunks {
+                Ok(set.bits)
+            } else {
+                Err(view.inconsistent(Section::Facets))
+            };
+        };
+        let mut chunks = Bits::none(superblock.chunks);
+        let firsts = self.bytes(view, firsts, 0, (u64::from(superblock.documents) + 1) * 4)?;
+        for run in set.bits.runs() {
+            chunks.insert_range(u32_at(firsts, run.start as usize * 4)..u32_at(firsts, run.end as usize * 4));
+        }
+        Ok(chunks)
+    }
+}
+
+/// The 32-bit words of a bitmap of `end` numbers.
+fn words_of(end: u32) -> usize {
+    end.div_ceil(32) as usize
+}
+
+/// The first of `count` that is not `before`, where those that are stand in front.
+fn search(count: u32, before: impl Fn(u32) -> Result<bool>) -> Result<u32> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle)? { low = middle + 1 } else { high = middle }
+    }
+    Ok(low)
+}
+
+fn wrong_kind(column: &Column, value: &Scalar) -> Error {
+    let (name, kind) = (&column.name, column.kind.as_str());
+    let example = if column.kind == Kind::Date { "`2024-05-31`" } else { "`12.5`" };
+    Error::bad_request(format!("`filter`: `{name}` holds {kind}s, `{}` is none; write one such as {example}", value.text()))
+}

@@ -1,0 +1,149 @@
+//! Values of a field, and the moments that dates mean.
+//!
+//! A date may be given as far as it is known (`2024`, `2024-05`, `2024-05-31`) or to the second with its offset
+//! (RFC 3339). It means the whole period, in UTC, from its first second to before the first second after it.
+
+use std::ops::Range;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use serde::{Deserialize, Serialize};
+
+/// What all values of a field are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Compared byte by byte.
+    Text,
+    /// Compared by size.
+    Number,
+    /// Compared by time.
+    Date,
+}
+
+impl Kind {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "number",
+            Self::Date => "date",
+        }
+    }
+}
+
+/// One value as a document or a filter gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    /// A text; dates are texts too.
+    Text(String),
+    /// A number, never NaN.
+    Number(f64),
+}
+
+impl Scalar {
+    /// Reads JSON: a text, a number or a truth value, which is the text `true` or `false`.
+    pub fn from_json(value: &serde_json::Value) -> Option<Self> {
+        match value {
+            serde_json::Value::String(text) => Some(Self::Text(text.clone())),
+            serde_json::Value::Bool(truth) => Some(Self::Text(truth.to_string())),
+            serde_json::Value::Number(number) => number.as_f64().map(Self::Number),
+            _ => None,
+        }
+    }
+
+    /// It as text: numbers as JSON writes them, without a fraction that is zero.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+        }
+    }
+
+    /// It as a number, where it is one or spells one.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            Self::Number(number) => Some(*number),
+        }
+    }
+
+    /// The seconds of the period that it names, where it is a date.
+    pub(super) fn period(&self) -> Option<Range<i64>> {
+        match self {
+            Self::Text(text) => period(text.trim()),
+            // A year is a number in most notations.
+            Self::Number(year) if (1000.0..10_000.0).contains(year) && year.fract() == 0.0 => period(&year.to_string()),
+            Self::Number(_) => None,
+        }
+    }
+}
+
+/// A number as bits that sort as it does.
+pub(super) fn number_key(number: f64) -> u64 {
+    // Minus zero is zero.
+    let bits = (number + 0.0).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+/// A moment as bits that sort as it does.
+pub(super) fn date_key(seconds: i64) -> u64 {
+    seconds.cast_unsigned() ^ 1 << 63
+}
+
+fn period(text: &str) -> Option<Range<i64>> {
+    if !text.is_ascii() || text.len() < 4 || !text.as_bytes()[..4].iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let seconds = |date: Date| Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second());
+    let number = |range: Range<usize>| text.get(range)?.parse::<i8>().ok();
+    let year = text[..4].parse::<i16>().ok()?;
+    let (first, after) = match text.len() {
+        4 => {
+            let first = Date::new(year, 1, 1).ok()?;
+            (first, first.checked_add(1.year()).ok()?)
+        }
+        7 if text.as_bytes()[4] == b'-' => {
+            let first = Date::new(year, number(5..7)?, 1).ok()?;
+            (first, first.checked_add(1.month()).ok()?)
+        }
+        10 if text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-' => {
+            let first = Date::new(year, number(5..7)?, number(8..10)?).ok()?;
+            (first, first.checked_add(1.day()).ok()?)
+        }
+        _ => {
+            let moment = text.parse::<Timestamp>().ok()?.as_second();
+            return Some(moment..moment + 1);
+        }
+    };
+    Some(seconds(first)?..seconds(after)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_the_period_that_it_names() {
+        let days = |text: &str| period(text).map(|period| (period.end - period.start) as f64 / 86_400.0);
+        assert_eq!(days("2024"), Some(366.0));
+        assert_eq!(days("2023-02"), Some(28.0));
+        assert_eq!(days("2024-05-31"), Some(1.0));
+        assert_eq!(period("1970-01-02"), Some(86_400..172_800));
+        assert_eq!(period("1970-01-01T01:00:05+01:00"), Some(5..6));
+        for no in ["", "5", "20245", "2024-13", "2024-02-30", "2024/05/31", "2024-5-3", "v2024", "2024-05-31T10:00", "９９９９"]
+        {
+            assert_eq!(period(no), None, "{no}");
+        }
+        assert_eq!(Scalar::Number(2024.0).period(), period("2024"));
+    }
+
+    #[test]
+    fn keys_sort_as_their_numbers_do() {
+        let numbers = [f64::MIN, -2.5, -1.0, -1e-300, 0.0, 1e-300, 1.0, 2024.0, f64::MAX];
+        assert!(numbers.windows(2).all(|pair| number_key(pair[0]) < number_key(pair[1])));
+        assert_eq!(number_key(-0.0), number_key(0.0));
+        assert!([i64::MIN, -1, 0, 1, i64::MAX].windows(2).all(|pair| date_key(pair[0]) < date_key(pair[1])));
+    }
+}

@@ -1,0 +1,191 @@
+//! The postings of one word while a search goes through them: forward only, decoded a block at a time.
+
+use std::ops::Range;
+
+use super::list::{BLOCK, ROW, Reader};
+use super::{Entry, Weighing};
+use crate::error::Result;
+use crate::index::format::{Section, u32_at};
+use crate::index::view::View;
+
+/// Where a search stands in the postings of one word.
+pub(super) struct Cursor<'a> {
+    view: &'a View,
+    weighing: Weighing,
+    weight: f32,
+    /// Rows of the table; empty for a list of one block, which is decoded from the start.
+    table: &'a [u8],
+    /// First byte of the first block.
+    start: u64,
+    /// Bytes of all blocks.
+    length: u64,
+    chunks: u32,
+    /// The first block that may hold what is asked next.
+    block: usize,
+    decoded: Option<usize>,
+    /// Chunks of the decoded block, and how often each holds the word.
+    entries: Vec<(u32, u32)>,
+    /// The greatest score of a list of one block.
+    greatest: u32,
+}
+
+impl<'a> Cursor<'a> {
+    /// Stands before the first posting of a term that a question names `repeats` times.
+    pub(super) fn open(view: &'a View, weighing: Weighing, entry: Entry, repeats: f32) -> Result<Self> {
+        let Entry { start, length, chunks } = entry;
+        let blocks = chunks.div_ceil(BLOCK) as usize;
+        let table_bytes = if blocks > 1 { (blocks * ROW) as u64 } else { 0 };
+        let length = length.checked_sub(table_bytes).ok_or_else(|| view.inconsistent(Section::Postings))?;
+        let mut cursor = Self {
+            view,
+            weighing,
+            weight: weighing.weight(chunks) * repeats,
+            table: view.bytes(Section::Postings, start, table_bytes)?,
+            start: start + table_bytes,
+            length,
+            chunks,
+            block: 0,
+            decoded: None,
+            entries: Vec::new(),
+            greatest: 0,
+        };
+        if blocks == 1 {
+            cursor.decode(0)?;
+            cursor.greatest = cursor.greatest()?;
+        }
+        Ok(cursor)
+    }
+
+    /// Over postings that are in no list.
+    pub(super) fn of(view: &'a View, weighing: Weighing, postings: &[(u32, u32)]) -> Result<Self> {
+        let chunks = postings.len() as u32;
+        let mut cursor = Self {
+            view,
+            weighing,
+            weight: weighing.weight(chunks),
+            table: &[],
+            start: 0,
+            length: 0,
+            chunks,
+            block: 0,
+            decoded: Some(0),
+            entries: postings.to_vec(),
+            greatest: 0,
+        };
+        cursor.greatest = cursor.greatest()?;
+        Ok(cursor)
+    }
+
+    /// Chunks that hold the word.
+    pub(super) fn chunks(&self) -> u32 {
+        self.chunks
+    }
+
+    /// Back to the first posting.
+    pub(super) fn rewind(&mut self) {
+        self.block = 0;
+    }
+
+    /// No score of a chunk in `from..to` is greater. What is asked later may not lie before `from`.
+    pub(super) fn bound(&mut self, from: u32, to: u32) -> u32 {
+        self.skip_to(from);
+        if self.table.is_empty() {
+            let first = self.entries.partition_point(|&(chunk, _)| chunk < from);
+            return if self.entries.get(first).is_some_and(|&(chunk, _)| chunk < to) { self.greatest } else { 0 };
+        }
+        let overlapping = (self.block..self.blocks()).take_while(|&block| self.base(block) < to);
+        overlapping.map(|block| self.score(f32::from_bits(u32_at(self.table, block * ROW + 8)))).max().unwrap_or_default()
+    }
+
+    /// Calls `found` with every chunk of `from..to` that holds the word, and its score.
+    pub(super) fn each(&mut self, from: u32, to: u32, mut found: impl FnMut(u32, u32)) -> Result<()> {
+        self.skip_to(from);
+        for block in self.block..self.blocks() {
+            if self.base(block) >= to {
+                break;
+            }
+            self.decode(block)?;
+            let first = self.entries.partition_point(|&(chunk, _)| chunk < from);
+            let after = self.entries.partition_point(|&(chunk, _)| chunk < to);
+            self.scores(first..after, &mut found)?;
+        }
+        Ok(())
+    }
+
+    /// The score of one chunk; 0 if it does not hold the word. What is asked later may not lie before it.
+    pub(super) fn score_at(&mut self, chunk: u32) -> Result<u32> {
+        self.skip_to(chunk);
+        if self.block >= self.blocks() || self.base(self.block) > chunk {
+            return Ok(0);
+        }
+        self.decode(self.block)?;
+        let found = self.entries.binary_search_by_key(&chunk, |&(chunk, _)| chunk);
+        let Ok(at) = found else { return Ok(0) };
+        let mut only = 0;
+        self.scores(at..at + 1, &mut |_, score| only = score)?;
+        Ok(only)
+    }
+
+    fn blocks(&self) -> usize {
+        self.chunks.div_ceil(BLOCK).min(if self.table.is_empty() { 1 } else { u32::MAX }) as usize
+    }
+
+    fn skip_to(&mut self, chunk: u32) {
+        while self.block * ROW < self.table.len() && u32_at(self.table, self.block * ROW) < chunk {
+            self.block += 1;
+        }
+    }
+
+    /// The least chunk that a block can hold.
+    fn base(&self, block: usize) -> u32 {
+        if block == 0 { 0 } else { u32_at(self.table, (block - 1) * ROW).saturating_add(1) }
+    }
+
+    /// Calls `found` with chunks and scores of some of the decoded entries.
+    fn scores(&self, range: Range<usize>, found: &mut impl FnMut(u32, u32)) -> Result<()> {
+        let entries = &self.entries[range];
+        let (Some(&(first, _)), Some(&(last, _))) = (entries.first(), entries.last()) else { return Ok(()) };
+        let lengths = self.view.bytes(Section::Lengths, u64::from(first) * 4, u64::from(last - first + 1) * 4)?;
+        for &(chunk, count) in entries {
+            let impact = self.weighing.impact(count, u32_at(lengths, (chunk - first) as usize * 4));
+            found(chunk, self.score(impact));
+        }
+        Ok(())
+    }
+
+    fn greatest(&self) -> Result<u32> {
+        let mut greatest = 0;
+        self.scores(0..self.entries.len(), &mut |_, score| greatest = greatest.max(score))?;
+        Ok(greatest)
+    }
+
+    fn score(&self, impact: f32) -> u32 {
+        // At least one, so that a word that is everywhere still finds what holds it.
+        ((self.weight * impact) as u32).max(1)
+    }
+
+    fn decode(&mut self, block: usize) -> Result<()> {
+        if self.decoded == Some(block) {
+            return Ok(());
+        }
+        let inconsistent = || self.view.inconsistent(Section::Postings);
+        let byte = |block: usize| u64::from(u32_at(self.table, block * ROW + 4));
+        let (from, to) =
+            if self.table.is_empty() { (0, self.length) } else { (block.checked_sub(1).map_or(0, byte), byte(block)) };
+        let length = to.checked_sub(from).filter(|_| to <= self.length).ok_or_else(inconsistent)?;
+        let count = (self.chunks - block as u32 * BLOCK).min(BLOCK);
+        let base = self.base(block);
+        let mut reader = Reader::new(self.view.bytes(Section::Postings, self.start + from, length)?, base);
+        self.decoded = None;
+        self.entries.clear();
+        for _ in 0..count {
+            self.entries.push(reader.posting().filter(|&(chunk, _)| chunk < self.weighing.chunks).ok_or_else(inconsistent)?);
+        }
+        let last = self.entries.last().map_or(base, |&(chunk, _)| chunk);
+        if !self.table.is_empty() && last != u32_at(self.table, block * ROW) {
+            return Err(inconsistent());
+        }
+        self.decoded = Some(block);
+        Ok(())
+    }
+}

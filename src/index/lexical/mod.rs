@@ -1,0 +1,166 @@
+//! BM25 over postings that can be skipped: exact best chunks without reading every posting.
+//!
+//! `idf * tf / (tf + k1 * (1 - b + b * length / mean))` with `idf = ln(1 + (N - n + .5) / (n + .5))`, which is Lucene's
+//! (Robertson and Zaragoza 2009 without the constant factor `k1 + 1`, which changes no order). Lengths are exact.
+//!
+//! What one word adds to a score is an integer (in units of 2^-18), so that sums do not depend on the order in which words
+//! are visited: skipping changes no score and no rank.
+
+mod best;
+mod cursor;
+mod list;
+mod phrase;
+
+use self::cursor::Cursor;
+pub(super) use self::list::Postings;
+use super::Lexical;
+use super::allowed::Allowed;
+use super::format::{Section, TERM_RECORD, u32_at, u64_at};
+use super::terms::Terms;
+use super::top::Scored;
+use super::view::View;
+use crate::error::Result;
+
+/// One in the units of scores: sums up to 64 are exact in an `f32` too, so that no two of them become a tie.
+const UNIT: f32 = (1_u32 << 18) as f32;
+
+/// Different words of one question that are looked up; the rarest, where there are more.
+const MAX_TERMS: usize = 512;
+
+/// How often a word of a question counts at most.
+const MAX_REPEATS: usize = 100;
+
+/// Where at most this share of the chunks is allowed, they are scored one by one.
+const FEW: usize = 64;
+
+/// The words of a question, found in the index.
+pub(super) struct Scorer<'a> {
+    chunks: u32,
+    /// In the order of their terms; phrases last.
+    cursors: Vec<Cursor<'a>>,
+}
+
+impl<'a> Scorer<'a> {
+    /// Looks the words of `text` up, and the phrases that stand in quotation marks.
+    pub(super) fn new(view: &'a View, lexical: Lexical, text: &str) -> Result<Self> {
+        let weighing = Weighing::of(view, lexical);
+        let mut terms = Vec::new();
+        Terms::new(lexical).each(text, |term, _| terms.push(term.to_owned()));
+        terms.sort_unstable();
+        let mut found = Vec::new();
+        for same in terms.chunk_by(|a, b| a == b) {
+            if let Some(entry) = find(view, &same[0])? {
+                found.push((entry, same.len().min(MAX_REPEATS)));
+            }
+        }
+        if found.len() > MAX_TERMS {
+            // Stable, so that equally rare words keep their order.
+            found.sort_by_key(|(entry, _)| entry.chunks);
+            found.truncate(MAX_TERMS);
+        }
+        let cursor = |(entry, repeats): (Entry, usize)| Cursor::open(view, weighing, entry, repeats as f32);
+        let mut cursors = found.into_iter().map(cursor).collect::<Result<Vec<_>>>()?;
+        for phrase in phrase::quoted(text) {
+            let postings = phrase::postings(view, lexical, weighing, phrase)?;
+            if !postings.is_empty() {
+                cursors.push(Cursor::of(view, weighing, &postings)?);
+            }
+        }
+        Ok(Self { chunks: view.superblock().chunks, cursors })
+    }
+
+    /// The `limit` chunks with the highest scores above zero; ties in the order of their numbers.
+    pub(super) fn best(&mut self, allowed: &Allowed, limit: usize) -> Result<Vec<Scored>> {
+        let few = match allowed {
+            Allowed::Only(bits) if bits.count() <= self.chunks as usize / FEW => bits,
+            _ => return best::best(&mut self.cursors, self.chunks, allowed, limit),
+        };
+        let mut top = best::Top::new(limit);
+        self.rewind();
+        for chunk in few.iter() {
+            top.push(self.sum(chunk)?, chunk);
+        }
+        Ok(top.into_sorted())
+    }
+
+    /// The scores of `chunks`, which ascend; 0 where a chunk holds none of the words.
+    pub(super) fn scores(&mut self, chunks: &[u32]) -> Result<Vec<f32>> {
+        self.rewind();
+        chunks.iter().map(|&chunk| Ok(score(self.sum(chunk)?))).collect()
+    }
+
+    fn sum(&mut self, chunk: u32) -> Result<u64> {
+        self.cursors.iter_mut().try_fold(0, |sum, cursor| Ok(sum + u64::from(cursor.score_at(chunk)?)))
+    }
+
+    fn rewind(&mut self) {
+        self.cursors.iter_mut().for_each(Cursor::rewind);
+    }
+}
+
+/// A sum as a caller sees it.
+fn score(sum: u64) -> f32 {
+    (sum as f64 / f64::from(UNIT)) as f32
+}
+
+/// How counts and lengths become scores in one index.
+#[derive(Debug, Clone, Copy)]
+struct Weighing {
+    chunks: u32,
+    constant: f32,
+    per_term: f32,
+}
+
+impl Weighing {
+    fn new(lexical: Lexical, chunks: u32, total_length: u64) -> Self {
+        let mean = (total_length as f64 / f64::from(chunks.max(1))).max(f64::MIN_POSITIVE);
+        let per_term = (f64::from(lexical.k1 * lexical.b) / mean) as f32;
+        Self { chunks, constant: lexical.k1 * (1.0 - lexical.b), per_term }
+    }
+
+    fn of(view: &View, lexical: Lexical) -> Self {
+        let superblock = view.superblock();
+        Self::new(lexical, superblock.chunks, superblock.total_length)
+    }
+
+    /// What a word that occurs `count` times in `length` words adds, without its weight: 0 to 1.
+    fn impact(self, count: u32, length: u32) -> f32 {
+        let count = count as f32;
+        count / (count + self.constant + self.per_term * length as f32)
+    }
+
+    /// The weight of a word that `chunks` chunks hold, in the units of scores.
+    fn weight(self, chunks: u32) -> f32 {
+        let n = f64::from(chunks);
+        let idf = (1.0 + (f64::from(self.chunks) - n + 0.5) / (n + 0.5)).ln();
+        idf.max(0.0) as f32 * UNIT
+    }
+}
+
+/// Where the postings of one term lie.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    start: u64,
+    length: u64,
+    chunks: u32,
+}
+
+fn find(view: &View, term: &str) -> Result<Option<Entry>> {
+    let (mut low, mut high) = (0, view.superblock().terms);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let entry = view.bytes(Section::Lexicon, u64::from(middle) * TERM_RECORD, 2 * TERM_RECORD)?;
+        let (start, end) = (u64::from(u32_at(entry, 8)), u64::from(u32_at(entry, 24)));
+        let length = end.checked_sub(start).ok_or_else(|| view.inconsistent(Section::Lexicon))?;
+        match view.bytes(Section::Terms, start, length)?.cmp(term.as_bytes()) {
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+            std::cmp::Ordering::Equal => {
+                let (start, end) = (u64_at(entry, 0), u64_at(entry, 16));
+                let length = end.checked_sub(start).ok_or_else(|| view.inconsistent(Section::Lexicon))?;
+                return Ok(Some(Entry { start, length, chunks: u32_at(entry, 12) }));
+            }
+        }
+    }
+    Ok(None)
+}

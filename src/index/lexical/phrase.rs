@@ -1,0 +1,103 @@
+//! Phrases: what stands in quotation marks in a question is one more word, whose postings are found when it is asked for.
+//!
+//! The index holds no positions. The chunks that hold all words of a phrase are found by their postings, and the best of
+//! them are read. A phrase whose words are everywhere but seldom together may so lose far-off chunks, never gain wrong ones.
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use super::best::Top;
+use super::cursor::Cursor;
+use super::{Weighing, find};
+use crate::error::Result;
+use crate::index::terms::{Kind, Terms};
+use crate::index::view::View;
+use crate::index::{Lexical, text_of};
+use crate::words::fold;
+
+/// Phrases of one question that are looked for.
+const MAX_PHRASES: usize = 8;
+
+/// Words of one phrase.
+const MAX_WORDS: usize = 32;
+
+/// Chunks that are read for one phrase.
+const MAX_READ: usize = 1000;
+
+/// What stands between quotation marks, if it is more than one word.
+pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let open = rest.find(['"', '“', '„'])?;
+            let inside = &rest[open + rest[open..].chars().next()?.len_utf8()..];
+            let close = inside.find(['"', '”', '“'])?;
+            rest = &inside[close + inside[close..].chars().next()?.len_utf8()..];
+            let words = inside[..close].unicode_words().count();
+            if (2..=MAX_WORDS).contains(&words) {
+                return Some(&inside[..close]);
+            }
+        }
+    })
+    .take(MAX_PHRASES)
+}
+
+/// The chunks that hold `phrase`, and how often.
+pub(super) fn postings(view: &View, lexical: Lexical, weighing: Weighing, phrase: &str) -> Result<Vec<(u32, u32)>> {
+    let mut terms = Vec::new();
+    Terms::new(lexical).each(phrase, |term, kind| terms.extend((kind == Kind::Word).then(|| term.to_owned())));
+    terms.sort_unstable();
+    terms.dedup();
+    let mut cursors = Vec::with_capacity(terms.len());
+    for term in &terms {
+        let Some(entry) = find(view, term)? else { return Ok(Vec::new()) };
+        cursors.push(Cursor::open(view, weighing, entry, 1.0)?);
+    }
+    // The rarest word leads.
+    cursors.sort_by_key(Cursor::chunks);
+    let Some((lead, others)) = cursors.split_first_mut() else { return Ok(Vec::new()) };
+    let mut top = Top::new(MAX_READ);
+    let mut candidates = Vec::new();
+    lead.each(0, weighing.chunks, |chunk, score| candidates.push((chunk, score)))?;
+    for (chunk, score) in candidates {
+        let mut sum = u64::from(score);
+        let mut all = true;
+        for other in others.iter_mut() {
+            let score = other.score_at(chunk)?;
+            all &= score > 0;
+            sum += u64::from(score);
+            if !all {
+                break;
+            }
+        }
+        if all {
+            top.push(sum, chunk);
+        }
+    }
+    let mut chunks: Vec<u32> = top.into_sorted().into_iter().map(|scored| scored.chunk).collect();
+    chunks.sort_unstable();
+    let words: Vec<_> = phrase.unicode_words().map(fold).collect();
+    let mut postings = Vec::new();
+    for chunk in chunks {
+        let text = text_of(view, chunk)?;
+        let held: Vec<_> = text.unicode_words().map(fold).collect();
+        let count = held.windows(words.len()).filter(|window| *window == words.as_slice()).count();
+        if count > 0 {
+            postings.push((chunk, count as u32));
+        }
+    }
+    Ok(postings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotation_marks_of_several_words_make_a_phrase() {
+        let phrases = |text| quoted(text).collect::<Vec<_>>();
+        assert_eq!(phrases(r#"what is "the cold start" of “a small image”?"#), ["the cold start", "a small image"]);
+        assert_eq!(phrases("„zu kalt“ und \"one\" \"open end"), ["zu kalt"]);
+        assert_eq!(phrases("5\" screws and 6\" screws"), ["screws and 6"].map(|_| " screws and 6"));
+        assert!(phrases(&"\"a b\" ".repeat(20)).len() == MAX_PHRASES);
+    }
+}

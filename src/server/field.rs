@@ -1,0 +1,49 @@
+//! Checks of single fields, which name the field in what they say.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// Refuses a text that is blank or longer than `most` bytes.
+pub(super) fn text(field: &str, value: Option<&str>, most: usize) -> Result<()> {
+    match value {
+        Some(value) if value.trim().is_empty() || value.len() > most => {
+            Err(Error::bad_request(format!("`{field}`: {} bytes; send 1 to {most}, or leave it out", value.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a number outside of `least..=most`.
+pub(super) fn between<T: Copy + PartialOrd + std::fmt::Display>(
+    field: &str,
+    value: Option<T>,
+    least: T,
+    most: T,
+) -> Result<Option<T>> {
+    match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(Error::bad_request(format!("`{field}`: {value} is not between {least} and {most}")))
+        }
+        _ => Ok(value),
+    }
+}
+
+/// Refuses a count outside of `1..=most`.
+pub(super) fn count(field: &str, value: Option<u64>, most: u32) -> Result<Option<u32>> {
+    let Some(value) = value else { return Ok(None) };
+    match u32::try_from(value) {
+        Ok(count) if (1..=most).contains(&count) => Ok(Some(count)),
+        _ => Err(Error::bad_request(format!("`{field}`: {value} is not between 1 and {most}"))),
+    }
+}
+
+/// Refuses a field that asks for what this build does not do.
+pub(super) fn refuse_if(asked: bool, field: &str, remedy: &str) -> Result<()> {
+    if asked { Err(Error::not_supported(field, remedy)) } else { Ok(()) }
+}
+
+/// How JSON writes a name.
+pub(super) fn spelled(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

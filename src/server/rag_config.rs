@@ -1,0 +1,281 @@
+//! `rag_config`: how a request wants passages found, checked against what is open.
+//!
+//! A request chooses among what the operator has loaded (an index by name, a namespace in it) and narrows it down (filter,
+//! bucket and prefix). It cannot widen what its caller may see: labels come from the operator, see [`super::access`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::field::{between, count, refuse_if, spelled};
+use crate::app::{App, Opened};
+use crate::citation::Policy;
+use crate::error::{Error, Result};
+use crate::index::{DEFAULT_NAMESPACE, Filter, Fusion, Recall};
+use crate::rag::Retrieval;
+
+/// How passages are to be found.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RagConfig {
+    pub(super) enabled: Option<bool>,
+    s3_bucket: Option<String>,
+    s3_prefix: Option<String>,
+    vector_store: Option<VectorStore>,
+    embedding_config: Option<EmbeddingConfig>,
+    pub(super) retrieval_config: Option<RetrievalConfig>,
+    chunking_config: Option<ChunkingConfig>,
+    citations: Option<Policy>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct VectorStore {
+    #[serde(rename = "type")]
+    kind: Option<StoreKind>,
+    index_name: Option<String>,
+    namespace: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum StoreKind {
+    Faiss,
+    Pinecone,
+    Opensearch,
+    Chroma,
+    Weaviate,
+    Qdrant,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct EmbeddingConfig {
+    provider: Option<EmbeddingProvider>,
+    model: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum EmbeddingProvider {
+    Local,
+    Openai,
+    Cohere,
+    Bedrock,
+    Google,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RetrievalConfig {
+    top_k: Option<u64>,
+    score_threshold: Option<f32>,
+    recall: Option<Recall>,
+    rerank: Option<bool>,
+    pub(super) include_metadata: Option<bool>,
+    filter: Option<Value>,
+    fusion: Option<FusionName>,
+    alpha: Option<f32>,
+    distinct: Option<bool>,
+    access: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum FusionName {
+    MinMax,
+    Rrf,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct ChunkingConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strategy: Option<Strategy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunk_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunk_overlap: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    separators: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata_fields: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Strategy {
+    FixedSize,
+    Character,
+    Token,
+    Recursive,
+    Semantic,
+    Structure,
+}
+
+impl RagConfig {
+    /// How to retrieve for a caller with these labels; none where it is off: said so, or nothing said and no index loaded.
+    pub(super) fn retrieval(&self, app: &App, labels: &[String]) -> Result<Option<Retrieval>> {
+        let none = RetrievalConfig::default();
+        let asked = self.retrieval_config.as_ref().unwrap_or(&none);
+        let top_k = count("rag_config.retrieval_config.top_k", asked.top_k, 100)?;
+        let score_threshold = between("rag_config.retrieval_config.score_threshold", asked.score_threshold, -1.0, 1.0)?;
+        let alpha = between("rag_config.retrieval_config.alpha", asked.alpha, 0.0, 1.0)?;
+        let filter = asked.filter.as_ref();
+        let filter = filter.map(|filter| Filter::from_json(filter, "rag_config.retrieval_config.filter")).transpose()?;
+        self.refuse_foreign()?;
+        if self.enabled == Some(false) {
+            return Ok(None);
+        }
+        let Some(default) = app.index() else {
+            let asked = self.enabled == Some(true) || self.asks();
+            return if asked { Err(no_index()) } else { Ok(None) };
+        };
+        let store = self.vector_store.as_ref();
+        let opened = match store.and_then(|store| store.index_name.as_deref()) {
+            None => default,
+            Some(name) => app.index_named(name).ok_or_else(|| {
+                let loaded: Vec<String> = app.indexes().iter().map(|opened| format!("`{}`", opened.name)).collect();
+                let loaded = loaded.join(", ");
+                let message =
+                    format!("`rag_config.vector_store.index_name`: `{name}` is not loaded; this service holds {loaded}");
+                Error::bad_request(message)
+            })?,
+        };
+        let namespace = store.and_then(|store| store.namespace.as_deref());
+        let manifest = opened.index.manifest();
+        let model = self.embedding_config.as_ref().and_then(|config| config.model.as_deref());
+        if let Some(model) = model.filter(|model| model.rsplit('/').next() != Some(manifest.model.as_str())) {
+            return Err(Error::bad_request(format!(
+                "`rag_config.embedding_config.model`: `{model}`, but the index was built with `{}`; leave it out",
+                manifest.model
+            )));
+        }
+        if let Some(chunking) = &self.chunking_config {
+            chunking.require(&manifest.chunking)?;
+        }
+        let defaults = Retrieval::of(app.config(), opened);
+        let fusion = match (asked.fusion, alpha, defaults.fusion) {
+            (Some(FusionName::Rrf), Some(_), _) => {
+                let message = "`rag_config.retrieval_config.alpha`: has no meaning with `rrf`; leave one of them out";
+                return Err(Error::bad_request(message));
+            }
+            (Some(FusionName::Rrf), None, _) => Fusion::Rrf,
+            (_, Some(alpha), _) => Fusion::MinMax { alpha },
+            (Some(FusionName::MinMax), None, Fusion::Rrf) => Fusion::default(),
+            (_, None, fusion) => fusion,
+        };
+        Ok(Some(Retrieval {
+            index: Some(opened.name.clone()),
+            namespace: namespace.map(|namespace| known_namespace(opened, namespace)).transpose()?.flatten(),
+            top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
+            fusion,
+            score_threshold: score_threshold.or(defaults.score_threshold.filter(|_| app.embedder().is_some())),
+            uri_prefix: self.uri_prefix(app.config().s3_bucket.as_deref())?,
+            recall: asked.recall.unwrap_or_default(),
+            filter,
+            access: self.access(app, asked, labels)?,
+            distinct: asked.distinct.unwrap_or(defaults.distinct),
+        }))
+    }
+
+    /// As [`Self::retrieval`], where it was asked for: no index is an error.
+    pub(super) fn required_retrieval(&self, app: &App, labels: &[String]) -> Result<Option<Retrieval>> {
+        if app.index().is_none() && self.enabled != Some(false) {
+            return Err(no_index());
+        }
+        self.retrieval(app, labels)
+    }
+
+    /// What becomes of citations that do not hold.
+    pub(super) fn citations(&self) -> Policy {
+        self.citations.unwrap_or_default()
+    }
+
+    /// The caller's labels, with those that the request claims where the operator lets it.
+    fn access(&self, app: &App, asked: &RetrievalConfig, labels: &[String]) -> Result<Vec<String>> {
+        let Some(claimed) = &asked.access else { return Ok(labels.to_vec()) };
+        if !app.config().access.trust_request {
+            let message = "`rag_config.retrieval_config.access`: this service does not take labels from requests; the operator sets `access.header`, or `access.trust_request` where every client may be trusted";
+            return Err(Error::bad_request(message));
+        }
+        super::access::checked("`rag_config.retrieval_config.access`", labels.iter().chain(claimed).map(String::as_str))
+    }
+
+    /// Refuses what needs a store, a model or a step that this build does not have.
+    fn refuse_foreign(&self) -> Result<()> {
+        if let Some(kind) = self.vector_store.as_ref().and_then(|store| store.kind).filter(|kind| *kind != StoreKind::Faiss) {
+            let field = format!("rag_config.vector_store.type: {}", spelled(&kind));
+            return Err(Error::not_supported(&field, "use `faiss`, which means the loaded index, or leave it out"));
+        }
+        if let Some(provider) =
+            self.embedding_config.as_ref().and_then(|config| config.provider).filter(|it| *it != EmbeddingProvider::Local)
+        {
+            let field = format!("rag_config.embedding_config.provider: {}", spelled(&provider));
+            return Err(Error::not_supported(&field, "use `local`, or leave it out"));
+        }
+        let rerank = self.retrieval_config.as_ref().is_some_and(|config| config.rerank == Some(true));
+        refuse_if(rerank, "rag_config.retrieval_config.rerank", "set it to false, or leave it out")
+    }
+
+    /// Whether anything in it expects an index.
+    fn asks(&self) -> bool {
+        self.s3_bucket.is_some()
+            || self.s3_prefix.is_some()
+            || self.vector_store.is_some()
+            || self.embedding_config.is_some()
+            || self.retrieval_config.is_some()
+            || self.chunking_config.is_some()
+    }
+
+    /// Where documents must come from. The bucket is only compared with what is in the index; it is never read.
+    fn uri_prefix(&self, default_bucket: Option<&str>) -> Result<Option<String>> {
+        let bucket = match (self.s3_bucket.as_deref(), self.s3_prefix.as_deref()) {
+            (None, None) => return Ok(None),
+            (Some(bucket), _) => bucket,
+            (None, Some(_)) => default_bucket.ok_or_else(|| {
+                Error::bad_request("`rag_config.s3_prefix`: needs `s3_bucket`, or `S3_BUCKET_NAME` where the service runs")
+            })?,
+        };
+        if bucket.is_empty() || !bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')) {
+            return Err(Error::bad_request("`rag_config.s3_bucket`: not the name of a bucket"));
+        }
+        let prefix = self.s3_prefix.as_deref().unwrap_or_default();
+        Ok(Some(format!("s3://{bucket}/{}", prefix.trim_start_matches('/'))))
+    }
+}
+
+impl ChunkingConfig {
+    /// Chunks are cut when the index is built. A request may say how, as long as it is how it was done.
+    fn require(&self, built: &Value) -> Result<()> {
+        let Ok(Value::Object(asked)) = serde_json::to_value(self) else { return Ok(()) };
+        for (field, value) in asked {
+            let known = &built[&field];
+            if *known != value {
+                let was = if known.is_null() { "nothing of the kind".to_owned() } else { format!("`{known}`") };
+                return Err(Error::bad_request(format!(
+                    "`rag_config.chunking_config.{field}`: `{value}`, but the index was built with {was}; chunks are cut when the index is built: rebuild it, or leave the field out"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The namespace to search in; none where it is all there is.
+fn known_namespace(opened: &Opened, namespace: &str) -> Result<Option<String>> {
+    let known = opened.index.namespaces()?;
+    if !known.iter().any(|(known, _)| known == namespace) {
+        let names: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
+        return Err(Error::bad_request(format!(
+            "`rag_config.vector_store.namespace`: `{namespace}` is not in `{}`; it has {}",
+            opened.name,
+            names.join(", ")
+        )));
+    }
+    Ok((known.len() > 1 || namespace != DEFAULT_NAMESPACE).then(|| namespace.to_owned()))
+}
+
+/// The error of a request that needs an index where none is.
+pub(super) fn no_index() -> Error {
+    Error::bad_request("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false")
+}

