@@ -83,9 +83,9 @@ fn open(corpus: &[Known], seed: u64) -> (TempDir, Index) {
 /// A filter as JSON, and the plain meaning of it.
 #[derive(Debug, Clone)]
 enum Meaning {
-    All(Vec<Meaning>),
-    Any(Vec<Meaning>),
-    Not(Box<Meaning>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Tags(Vec<&'static str>),
     Years(u32, u32),
     Until(u32, u32),
