@@ -10,7 +10,7 @@ use std::path::Path;
 
 use index_support::{Random, build, build_with, corpus, document, manifest, query};
 use omni_llm::error::{Code, Result};
-use omni_llm::index::{Filter, Index, Recall, Writer};
+use omni_llm::index::{Filter, Index, Kind, Recall, Scalar, Test, Writer};
 use tempfile::TempDir;
 
 const SUPERBLOCK: usize = 4096;
@@ -342,7 +342,22 @@ fn touch_everything(index: &Index) -> Result<()> {
     let mut words: String = (0..300).map(|word| format!("w{word} ")).collect();
     (0..index.document_count().min(5_000)).for_each(|number| words.push_str(&format!("{number} title part ")));
     (0..index.len().min(5_000)).for_each(|number| words.push_str(&format!("größe{number} ")));
-    touch(index, &words)
+    // Not more words at once than a question may have, and every hit, so that nothing is skipped.
+    let words: Vec<&str> = words.split(' ').collect();
+    for some in words.chunks(400) {
+        let some = some.join(" ");
+        let mut query = query(None, Some(&some));
+        query.top_k = usize::MAX;
+        index.search(&query)?;
+    }
+    for field in index.fields()? {
+        let test = match field.kind {
+            Kind::Text => Test::Prefix(String::new()),
+            Kind::Number | Kind::Date => Test::Range { low: None, high: Some((Scalar::Number(9000.0), true)) },
+        };
+        index.count(Some(&Filter::Field { field: field.name, test }), &[])?;
+    }
+    touch(index, "w1 title")
 }
 
 fn touch(index: &Index, words: &str) -> Result<()> {
