@@ -262,7 +262,7 @@ pub(super) fn is_source_key(key: &str) -> bool {
         .contains(&key.as_str())
 }
 
-/// The number of a source, as models write it: 1, "1", "[1]".
+/// The number of a source, as models write it: 1, "1", `[1]`.
 pub(super) fn number(value: &Value) -> Option<usize> {
     match value {
         Value::Number(number) => number.as_u64().and_then(|number| usize::try_from(number).ok()),
