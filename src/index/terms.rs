@@ -82,25 +82,25 @@ fn whole(compound: &str, found: &mut impl FnMut(&str, Kind)) {
     }
 }
 
-/// Calls `found` with the parts of `getUserName` or `HTTPServer`, where there are several.
-fn humps(word: &str, mut found: impl FnMut(&str)) {
+/// Calls `found` with the parts of `getUserName` or `HTTPServer`, where there are several. With a part of one letter it is
+/// no code: `mRNA` and `iPhone` are words.
+fn humps(word: &str, found: impl FnMut(&str)) {
     let bytes = word.as_bytes();
     if !word.is_ascii() || word.len() > MAX_BYTES {
         return;
     }
-    let mut start = 0;
+    let mut starts = vec![0];
     for at in 1..bytes.len() {
         let rises = bytes[at].is_ascii_uppercase() && !bytes[at - 1].is_ascii_uppercase();
         let falls = bytes[at].is_ascii_uppercase() && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
         if (rises || falls) && bytes[at - 1].is_ascii_alphanumeric() {
-            if at - start > 1 {
-                found(&word[start..at]);
-            }
-            start = at;
+            starts.push(at);
         }
     }
-    if start > 0 && bytes.len() - start > 1 {
-        found(&word[start..]);
+    let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
+    let parts: Vec<&str> = starts.iter().zip(ends).map(|(&start, end)| &word[start..end]).collect();
+    if parts.len() > 1 && parts.iter().all(|part| part.len() > 1) {
+        parts.into_iter().for_each(found);
     }
 }
 
@@ -165,8 +165,8 @@ mod tests {
         assert_eq!(words("call getUserNames()"), ["call", "getusernam"]);
         assert_eq!(terms("call getUserNames()", Kind::Extra), ["get", "user", "name"]);
         assert_eq!(
-            terms("HTTPServer parseJSON x86Kernel McA", Kind::Extra),
-            ["http", "server", "pars", "json", "x86", "kernel", "mc"]
+            terms("HTTPServer parseJSON x86Kernel mRNA iPhone", Kind::Extra),
+            ["http", "server", "pars", "json", "x86", "kernel"]
         );
         assert_eq!(terms("C++, C# (and F#); not 5# or a+", Kind::Extra), ["c++", "c#", "f#"]);
         assert_eq!(words("0x80070005 ERR_TIMED_OUT"), ["0x80070005", "err", "time", "out"]);
