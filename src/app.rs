@@ -299,12 +299,16 @@ impl Opened {
 
     fn read_tombstones(&self) -> Result<()> {
         let stamp = stamp(&self.tombstones);
-        if self.stamp.swap(stamp, Ordering::Relaxed) == stamp {
+        if self.stamp.load(Ordering::Relaxed) == stamp {
             return Ok(());
         }
         let none = || Tombstones { index: self.index.digest().to_owned(), ..Tombstones::default() };
         let tombstones = Tombstones::read(&self.tombstones)?.unwrap_or_else(none);
-        self.index.bury(&tombstones).map_err(|error| Error::new(error.code(), format!("{}: {error}", self.tombstones.display())))
+        let named = |error: Error| Error::new(error.code(), format!("{}: {error}", self.tombstones.display()));
+        self.index.bury(&tombstones).map_err(named)?;
+        // Only now: a list that could not be read is looked at again.
+        self.stamp.store(stamp, Ordering::Relaxed);
+        Ok(())
     }
 }
 

@@ -8,6 +8,9 @@ use crate::error::{Code, Error, Result};
 /// Bytes that one event may hold before the sender is taken for broken.
 const MAX_EVENT_BYTES: usize = 16 << 20;
 
+/// Bytes of an id; a longer one is not taken.
+const MAX_ID_BYTES: usize = 1024;
+
 /// Whether a `content-type` promises an event stream. Anything else is read as what it is, never as events.
 pub fn is_event_stream(content_type: &str) -> bool {
     content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
@@ -78,7 +81,8 @@ impl Parser {
                 self.data.push('\n');
             }
             "event" => value.clone_into(&mut self.event),
-            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+            // Stands in every later event: one without end would be copied without end.
+            "id" if !value.contains('\0') && value.len() <= MAX_ID_BYTES => value.clone_into(&mut self.id),
             _ => {}
         }
         None

@@ -374,7 +374,10 @@ fn usage(usage: &Value) -> Option<Usage> {
             completion_tokens: tokens(&usage["outputTokens"]),
             cache_read_tokens: read,
             cache_write_tokens: written,
-            cache_write_1h_tokens: details.filter(|row| row["ttl"] == "1h").map(|row| tokens(&row["inputTokens"])).sum(),
+            cache_write_1h_tokens: details
+                .filter(|row| row["ttl"] == "1h")
+                .map(|row| tokens(&row["inputTokens"]))
+                .fold(0, u64::saturating_add),
             reasoning_tokens: 0,
         }
     })

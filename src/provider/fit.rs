@@ -333,6 +333,20 @@ impl Fit<'_> {
         *name = alias;
     }
 
+    /// Checks what a part points to, in a message as in the result of a tool.
+    fn reachable(&mut self, part: &Part) -> Result<()> {
+        match part {
+            Part::Raw(raw) => {
+                guard::public_addresses(&raw.value).map_err(|why| Error::bad_request(format!("`messages`: an address: {why}")))
+            }
+            Part::Image(media) => self.media(&media.source, "image", self.caps.image_url, self.caps.image_base64),
+            Part::Document(media) if !matches!(media.source, Source::Text(_)) => {
+                self.media(&media.source, "document", self.caps.document_url, self.caps.document_base64)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn messages(&mut self, request: &mut ChatRequest) -> Result<()> {
         let mut cached = false;
         for message in &mut request.messages {
@@ -340,16 +354,11 @@ impl Fit<'_> {
             for mut part in parts {
                 match &mut part {
                     Part::Text(text) if text.is_empty() => continue,
-                    Part::Raw(raw) => guard::public_addresses(&raw.value)
-                        .map_err(|why| Error::bad_request(format!("`messages`: an address: {why}")))?,
                     Part::CachePoint(_) if !self.caps.cache_points => {
                         cached = true;
                         continue;
                     }
-                    Part::Image(media) => self.media(&media.source, "image", self.caps.image_url, self.caps.image_base64)?,
-                    Part::Document(media) if !matches!(media.source, Source::Text(_)) => {
-                        self.media(&media.source, "document", self.caps.document_url, self.caps.document_base64)?;
-                    }
+                    Part::Raw(_) | Part::Image(_) | Part::Document(_) => self.reachable(&part)?,
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
                         call.id = tool_id(&call.id, self.caps.tool_id_rule);
@@ -360,11 +369,7 @@ impl Fit<'_> {
                     Part::ToolResult(result) => {
                         result.call_id = tool_id(&result.call_id, self.caps.tool_id_rule);
                         result.content.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
-                        for part in &result.content {
-                            if let Part::Image(media) = part {
-                                self.media(&media.source, "image", self.caps.image_url, self.caps.image_base64)?;
-                            }
-                        }
+                        result.content.iter().try_for_each(|part| self.reachable(part))?;
                     }
                     _ => {}
                 }

@@ -29,10 +29,12 @@ pub(super) async fn finish(
         Some(shape) => settle(app, shape, call, &mut answer, response, deadline).await?,
         None => take(app, &mut answer, response, "answer"),
     }
+    // What is cut off is not cited.
+    cut(&mut answer, question.max_chars);
     if question.retrieval.is_some() && answer.finish_reason != FinishReason::ToolCalls {
         cite(app, question, call, &mut answer, deadline).await?;
+        cut(&mut answer, question.max_chars);
     }
-    cut(&mut answer, question.max_chars);
     Ok(answer)
 }
 
@@ -137,9 +139,7 @@ async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut
             if is_false(answer) || !holds {
                 if question.shape.is_some() {
                     let message = "`rag_config.citations`: `abstain`, and the sources do not support the answer";
-                    return Err(Error::new(Code::ModelOutput, message)
-                        .from_provider(&answer.provider, &answer.model)
-                        .with_details(json!({"raw": answer.content})));
+                    return Err(Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model));
                 }
                 ABSTAINED.clone_into(&mut answer.content);
                 answer.citations.clear();

@@ -57,7 +57,7 @@ pub(super) fn pieces(
         seen: Fold::default(),
         left_chars: question.max_chars.unwrap_or(usize::MAX),
         events: Some(events),
-        partial: question.shape.as_ref().map(|_| Partial::default()),
+        partial: question.shape.as_ref().filter(|_| !is_checked_first).map(|_| Partial::default()),
         tool: None,
         is_live,
         ready: VecDeque::new(),

@@ -4,6 +4,8 @@
 //! without properties), the schema is unfit for it and the next way of asking is taken. What the provider is not told, the
 //! description tells the model, and the answer is checked against the whole schema all the same.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -64,7 +66,7 @@ pub struct Unfit {
 /// It cannot be said there without saying something else, or it is over a limit.
 pub fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
     let is_wrapped = !is_object(canonical);
-    let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new() };
+    let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new(), written: 0 };
     let mut definitions = Map::new();
     if subset.refs {
         if !subset.recursion
@@ -162,9 +164,13 @@ fn redirect(schema: &mut Value) {
 
 /// The first definition, or the root, that can reach itself.
 fn recursion(canonical: &Value) -> Option<String> {
-    fn reaches(schema: &Value, root: &Value, open: &mut Vec<usize>) -> bool {
+    // `done` has the places below which nothing was found: each is walked once, however many references lead to it.
+    fn reaches(schema: &Value, root: &Value, open: &mut Vec<usize>, done: &mut HashSet<usize>) -> bool {
         let Value::Object(map) = schema else { return false };
         let key = std::ptr::from_ref(map).addr();
+        if done.contains(&key) {
+            return false;
+        }
         if open.contains(&key) || open.len() > 256 {
             return true;
         }
@@ -173,18 +179,19 @@ fn recursion(canonical: &Value) -> Option<String> {
             .get("$ref")
             .and_then(Value::as_str)
             .and_then(|to| resolve(root, to))
-            .is_some_and(|target| reaches(target, root, open));
-        each_child(map, |keyword, child| found = found || (keyword != "$defs" && reaches(child, root, open)));
+            .is_some_and(|target| reaches(target, root, open, done));
+        each_child(map, |keyword, child| found = found || (keyword != "$defs" && reaches(child, root, open, done)));
         open.pop();
+        done.insert(key);
         found
     }
-    let mut open = Vec::new();
+    let (mut open, mut done) = (Vec::new(), HashSet::new());
     for (name, schema) in canonical.get("$defs").and_then(Value::as_object).into_iter().flatten() {
-        if reaches(schema, canonical, &mut open) {
+        if reaches(schema, canonical, &mut open, &mut done) {
             return Some(step("/$defs", name));
         }
     }
-    reaches(canonical, canonical, &mut open).then(String::new)
+    reaches(canonical, canonical, &mut open, &mut done).then(String::new)
 }
 
 struct Lowering<'a> {
@@ -194,7 +201,12 @@ struct Lowering<'a> {
     losses: Vec<Loss>,
     /// References being written out.
     open: Vec<String>,
+    /// Places written so far, those of references once for each time they are written out.
+    written: usize,
 }
+
+/// Places of a lowered schema: what is written out again and again must not grow without end.
+const MAX_PLACES: usize = 10_000;
 
 /// Keywords that the steps of [`Lowering::schema`] have dealt with.
 const STRUCTURE: [&str; 13] = [
@@ -234,6 +246,10 @@ const ANNOTATIONS: [&str; 15] = [
 
 impl Lowering<'_> {
     fn schema(&mut self, schema: &Value, at: &str) -> Result<Value, Unfit> {
+        self.written += 1;
+        if self.written > MAX_PLACES {
+            return Err(unfit(at, "references that would be written out too often"));
+        }
         let map = match schema {
             Value::Object(map) => map,
             Value::Bool(true) if !self.subset.typed => return Ok(json!({})),

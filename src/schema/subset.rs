@@ -3,6 +3,8 @@
 //! Two subsets never share a form: OpenAI wants every property required and writes "optional" as a union with null, which is what
 //! Anthropic counts and limits. So a schema is lowered for one provider, never to a common form.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::walk::{each_child, resolve};
@@ -207,7 +209,7 @@ pub(super) fn over_limit(schema: &Value, subset: &Subset) -> Option<String> {
         Limits { properties: 0, levels: 0, enum_values: 0, characters: 0, long_enum_characters: 0, optional: 0, unions: 0 };
     let mut count = Count { limits: nothing, long_enum: false };
     tally(schema, &mut count);
-    let levels = levels(schema, schema, &mut Vec::new());
+    let levels = levels(schema, schema, &mut Vec::new(), &mut HashMap::new());
     let (held, most) = (count.limits, &subset.limits);
     [
         (held.properties, most.properties, "properties"),
@@ -253,23 +255,30 @@ fn written(value: &Value) -> usize {
     value.as_str().map_or_else(|| value.to_string().len(), |text| text.chars().count())
 }
 
-/// Levels of objects and lists, through references; a reference to what is already open adds none.
-fn levels(schema: &Value, root: &Value, open: &mut Vec<usize>) -> usize {
+/// Levels of objects and lists, through references; a reference to what is already open adds none. Each place is walked once, however
+/// many references lead to it: `known` has what was found below it, by address.
+fn levels(schema: &Value, root: &Value, open: &mut Vec<usize>, known: &mut HashMap<usize, usize>) -> usize {
     let Value::Object(map) = schema else { return 0 };
     let key = std::ptr::from_ref(map).addr();
+    if let Some(levels) = known.get(&key) {
+        return *levels;
+    }
     if open.contains(&key) || open.len() > 64 {
         return 0;
     }
     open.push(key);
     let target = map.get("$ref").and_then(Value::as_str).and_then(|reference| resolve(root, reference));
-    let mut below = target.map_or(0, |target| levels(target, root, open));
+    let mut below = target.map_or(0, |target| levels(target, root, open, known));
     each_child(map, |keyword, child| {
         if keyword != "$defs" {
-            below = below.max(levels(child, root, open));
+            below = below.max(levels(child, root, open, known));
         }
     });
     open.pop();
-    below + usize::from(map.contains_key("properties") || map.contains_key("items") || map.contains_key("prefixItems"))
+    let levels =
+        below + usize::from(map.contains_key("properties") || map.contains_key("items") || map.contains_key("prefixItems"));
+    known.insert(key, levels);
+    levels
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Target {
         if rest == EXTRACTIVE {
             return Ok(Self { provider: Some(EXTRACTIVE.into()), model: None, is_rag: true });
         }
-        let is_known = |name: &str| PRESETS.iter().any(|preset| preset.name == name);
+        let is_known = |name: &str| PRESETS.iter().any(|preset| preset.name == name) || app.config().providers.contains_key(name);
         let target = |provider: Option<&str>, model: &str| Self {
             provider: provider.map(str::to_owned),
             model: (!model.is_empty()).then(|| model.to_owned()),
@@ -133,6 +133,11 @@ pub(super) fn question(
         Some(Rag::Whether(true)) => Some(RagConfig::default()),
         Some(Rag::Whether(false)) if target.is_rag => {
             return Err(Error::bad_request("`rag`: false, but the model's name begins with `rag/`; leave one of them out"));
+        }
+        Some(Rag::How(config)) if target.is_rag && config.enabled == Some(false) => {
+            return Err(Error::bad_request(
+                "`rag.enabled`: false, but the model's name begins with `rag/`; leave one of them out",
+            ));
         }
         Some(Rag::Whether(false)) => None,
         Some(Rag::How(config)) => Some(*config),

@@ -225,6 +225,7 @@ impl RagConfig {
             || self.embedding_config.is_some()
             || self.retrieval_config.is_some()
             || self.chunking_config.is_some()
+            || self.citations.is_some()
     }
 
     /// Where documents must come from. The bucket is only compared with what is in the index; it is never read.

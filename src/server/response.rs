@@ -255,7 +255,7 @@ impl Cost {
         Self {
             prompt_tokens: usage.map(|usage| usage.prompt_tokens),
             completion_tokens: usage.map(|usage| usage.completion_tokens),
-            total_tokens: usage.map(|usage| usage.prompt_tokens + usage.completion_tokens),
+            total_tokens: usage.map(|usage| usage.total_tokens()),
             cost_usd: cost_usd.map(|dollars| (dollars * 1e9).round() / 1e9),
         }
     }

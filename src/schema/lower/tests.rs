@@ -97,6 +97,27 @@ fn schemas() -> Vec<(&'static str, Value)> {
 }
 
 #[test]
+fn definitions_that_lead_to_one_another_in_ever_more_ways_take_no_time() {
+    let mut definitions = serde_json::Map::new();
+    definitions.insert("n0".into(), json!({"type": "string"}));
+    for level in 1..40 {
+        let below = json!({"$ref": format!("#/$defs/n{}", level - 1)});
+        definitions.insert(
+            format!("n{level}"),
+            json!({"type": "object", "properties": {"a": below, "b": below}, "required": ["a", "b"], "additionalProperties": false}),
+        );
+    }
+    let knot = json!({"$defs": definitions, "type": "object", "properties": {"v": {"$ref": "#/$defs/n39"}}, "required": ["v"]});
+    let canonical = Schema::new(knot, "schema").unwrap();
+    for subset in SUBSETS {
+        if let Err(unfit) = lower(canonical.value(), subset) {
+            assert!(unfit.why.contains("levels") || unfit.why.contains("too often"), "{}: {}", subset.name, unfit.why);
+        }
+    }
+    assert!(lower(canonical.value(), &COHERE).is_err(), "2^39 places are not written out");
+}
+
+#[test]
 fn the_table_of_schemas_and_providers() {
     let mut page = String::new();
     for (name, schema) in schemas() {
