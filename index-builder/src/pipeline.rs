@@ -26,6 +26,9 @@ const EMBED_STEP: usize = 256;
 /// Most bytes of documents that are read and still wait to be extracted.
 const READ_AHEAD_BYTES: u64 = 256 << 20;
 
+/// Of nDCG@10: what questions gain by less is chance.
+const WORTH_A_CHANGE: f64 = 0.001;
+
 /// What to build, from what, and how.
 pub(crate) struct Build {
     pub(crate) source: Source,
@@ -183,7 +186,7 @@ fn tune(path: &Path, questions: &[Asked], embedder: &Embedder) -> Result<f32> {
         let offset = f32::from(step.div_ceil(2)) * 0.05;
         let alpha = if step % 2 == 1 { 0.5 + offset } else { 0.5 - offset };
         let scores = eval::ask(&index, questions, &vectors, index::Fusion::MinMax { alpha }, &[])?;
-        if scores.ndcg(10) > best.0 + 1e-9 {
+        if scores.ndcg(10) > best.0 + WORTH_A_CHANGE {
             best = (scores.ndcg(10), alpha);
         }
     }

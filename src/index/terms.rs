@@ -82,8 +82,8 @@ fn whole(compound: &str, found: &mut impl FnMut(&str, Kind)) {
     }
 }
 
-/// Calls `found` with the parts of `getUserName` or `HTTPServer`, where there are several. With a part of one letter it is
-/// no code: `mRNA` and `iPhone` are words.
+/// Calls `found` with the parts of `getUserName` or `HTTPServer`, where there are several. Each has to begin with two
+/// letters, or it is no code: `mRNA`, `RNAs`, `iPhone` and `H3K4me3` are words.
 fn humps(word: &str, found: impl FnMut(&str)) {
     let bytes = word.as_bytes();
     if !word.is_ascii() || word.len() > MAX_BYTES {
@@ -92,14 +92,16 @@ fn humps(word: &str, found: impl FnMut(&str)) {
     let mut starts = vec![0];
     for at in 1..bytes.len() {
         let rises = bytes[at].is_ascii_uppercase() && !bytes[at - 1].is_ascii_uppercase();
-        let falls = bytes[at].is_ascii_uppercase() && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
+        let small = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_lowercase);
+        let falls = bytes[at].is_ascii_uppercase() && small(at + 1) && small(at + 2);
         if (rises || falls) && bytes[at - 1].is_ascii_alphanumeric() {
             starts.push(at);
         }
     }
     let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
     let parts: Vec<&str> = starts.iter().zip(ends).map(|(&start, end)| &word[start..end]).collect();
-    if parts.len() > 1 && parts.iter().all(|part| part.len() > 1) {
+    let is_word = |part: &str| part.len() > 1 && part.bytes().take(2).all(|byte| byte.is_ascii_alphabetic());
+    if parts.len() > 1 && parts.iter().all(|part| is_word(part)) {
         parts.into_iter().for_each(found);
     }
 }
@@ -165,8 +167,8 @@ mod tests {
         assert_eq!(words("call getUserNames()"), ["call", "getusernam"]);
         assert_eq!(terms("call getUserNames()", Kind::Extra), ["get", "user", "name"]);
         assert_eq!(
-            terms("HTTPServer parseJSON x86Kernel mRNA iPhone", Kind::Extra),
-            ["http", "server", "pars", "json", "x86", "kernel"]
+            terms("HTTPServer parseJSON utf8Decode mRNA RNAs iPhone H3K4me3", Kind::Extra),
+            ["http", "server", "pars", "json", "utf8", "decod"]
         );
         assert_eq!(terms("C++, C# (and F#); not 5# or a+", Kind::Extra), ["c++", "c#", "f#"]);
         assert_eq!(words("0x80070005 ERR_TIMED_OUT"), ["0x80070005", "err", "time", "out"]);

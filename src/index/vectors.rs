@@ -27,7 +27,13 @@ const BATCH: u32 = 128;
 const PARALLEL_ROWS: usize = 50_000;
 
 /// A filter that leaves one vector in so many is answered by looking those up, one by one.
-const SCATTERED: usize = 8;
+const SCATTERED: usize = 32;
+
+/// So few that a filter leaves are scored one by one sooner than clusters are found for them.
+const FEW: usize = 256;
+
+/// Times as many clusters are probed before all vectors are scored.
+const WIDER: u32 = 4;
 
 /// A vector as integers.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,11 +89,15 @@ impl<'a> Vectors<'a> {
             Recall::Balanced => self.plan.balanced,
             Recall::Exact => Setting::default(),
         };
-        if setting.probes > 0
-            && self.plan.coded
-            && let Some(found) = self.probe(query, allowed, limit, setting)?
-        {
-            return Ok(found);
+        let few = matches!(allowed, Allowed::Only(_)) && matching <= FEW;
+        if setting.probes > 0 && self.plan.coded && !few {
+            // Where a filter leaves too little in the nearest clusters, some more are still far less than all.
+            for wider in [1, WIDER] {
+                let setting = Setting { probes: setting.probes.saturating_mul(wider), ..setting };
+                if let Some(found) = self.probe(query, allowed, limit, setting)? {
+                    return Ok(found);
+                }
+            }
         }
         Ok(self.scan(query, allowed, matching, limit)?.into_sorted())
     }

@@ -72,6 +72,9 @@ struct Column {
     /// For each value, u32 first word in `postings`, u32 numbers.
     lists: u64,
     postings: u64,
+    /// Whether every document (or chunk) has exactly one value: then a run is also what all others leave.
+    #[serde(default)]
+    whole: bool,
 }
 
 /// The section, its directory read.
@@ -173,7 +176,17 @@ impl Reader {
             Filter::Field { field, test } => {
                 let Some(column) = self.column(field).filter(|_| field != ACCESS) else { return Err(self.unknown(field)) };
                 let mut set = self.empty(view, column);
-                for run in self.runs(view, column, test)? {
+                let runs = self.runs(view, column, test)?;
+                if let [run] = &runs[..]
+                    && column.whole
+                    && run.len() > column.values as usize / 2
+                {
+                    self.add(view, column, 0..run.start, &mut set)?;
+                    self.add(view, column, run.end..column.values, &mut set)?;
+                    set.bits.complement();
+                    return Ok(set);
+                }
+                for run in runs {
                     self.add(view, column, run, &mut set)?;
                 }
                 Ok(set)

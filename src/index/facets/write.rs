@@ -170,6 +170,10 @@ impl Body {
                 numbers.push(list);
             }
         }
+        let mut seen = vec![false; end as usize];
+        // No number twice, and as many as there are.
+        let whole = numbers.iter().flatten().all(|&number| !std::mem::replace(&mut seen[number as usize], true))
+            && seen.iter().all(|&seen| seen);
         let values = u32::try_from(numbers.len()).map_err(|_| too_large(&name))?;
         let (mut lists, mut postings) = (Vec::new(), Vec::new());
         for list in numbers {
@@ -192,6 +196,7 @@ impl Body {
             texts: self.put(texts),
             lists: self.put(lists),
             postings: self.put(postings),
+            whole,
         })
     }
 }
