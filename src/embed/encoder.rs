@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use super::kernels::ops::QUERIES;
 use super::kernels::{Kernel, LANES, Op, Rows, RowsMut};
 use super::packed::{Layer, Matrix, Packed, Pooling, Precision};
 
@@ -86,7 +85,7 @@ struct Worker {
     bytes: Vec<u8>,
     units: Vec<f32>,
     zeros: Vec<i32>,
-    keys: Vec<f32>,
+    queries: Vec<f32>,
     scores: Vec<f32>,
     /// Floats in use of those buffers that have a row for each token.
     length: usize,
@@ -96,7 +95,7 @@ impl Worker {
     /// Makes room for `rows` tokens that belong to sequences of at most `longest`.
     fn fit(&mut self, model: &Packed, rows: usize, longest: usize) {
         let manifest = model.manifest();
-        let (width, inner, padded) = (manifest.dimensions, manifest.intermediate, longest.next_multiple_of(LANES));
+        let (width, inner) = (manifest.dimensions, manifest.intermediate);
         self.length = rows * width;
         for buffer in [&mut self.hidden, &mut self.context, &mut self.delta] {
             grow(buffer, rows * width);
@@ -107,8 +106,8 @@ impl Worker {
             grow(&mut self.units, rows);
             grow(&mut self.zeros, rows);
         }
-        grow(&mut self.keys, width / manifest.heads * padded);
-        grow(&mut self.scores, QUERIES * padded);
+        grow(&mut self.queries, width / manifest.heads * LANES);
+        grow(&mut self.scores, longest * LANES);
     }
 
     /// Rows are tokens: looks up their position and id.
@@ -130,8 +129,8 @@ impl Worker {
     fn attend(&mut self, model: &Packed, kernel: Kernel, qkv: &[f32], rows: Range<usize>, first: usize) {
         let width = model.manifest().dimensions;
         let out = &mut self.context[first * width..][..rows.len() * width];
-        let (keys, scores) = (&mut self.keys[..], &mut self.scores[..]);
-        kernel.run(Op::Attention { qkv, rows, heads: model.manifest().heads, keys, scores, out });
+        let (queries, scores) = (&mut self.queries[..], &mut self.scores[..]);
+        kernel.run(Op::Attention { qkv, rows, heads: model.manifest().heads, queries, scores, out });
     }
 
     /// The rest of a layer, from the context on.

@@ -10,7 +10,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-pub(super) mod ops;
+mod ops;
 mod scalar;
 
 use std::ops::Range;
@@ -99,7 +99,14 @@ pub(super) enum Op<'a> {
     /// f32 matrix product, bias, and GELU where asked.
     LinearF32 { input: &'a [f32], matrix: MatrixF32<'a>, gelu: bool, out: &'a mut [f32] },
     /// Self-attention of some `rows` of one sequence, of which `qkv` has all (query, key and value side by side), to rows of context.
-    Attention { qkv: &'a [f32], rows: Range<usize>, heads: usize, keys: &'a mut [f32], scores: &'a mut [f32], out: &'a mut [f32] },
+    Attention {
+        qkv: &'a [f32],
+        rows: Range<usize>,
+        heads: usize,
+        queries: &'a mut [f32],
+        scores: &'a mut [f32],
+        out: &'a mut [f32],
+    },
     /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero.
     Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32 },
     /// f32 rows to u8 rows.
