@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use super::kernels::{Kernel, LANES, Op, Rows, RowsMut};
+use super::kernels::{LANES, Op, Rows, RowsMut, run};
 use super::packed::{Layer, Matrix, Packed, Pooling, Precision};
+use crate::cpu::Kernel;
 
 /// Rows that go through the feed-forward part together.
 const BLOCK: usize = 48;
@@ -116,7 +117,7 @@ impl Worker {
         for (row, (position, id)) in hidden.chunks_exact_mut(model.manifest().dimensions).zip(tokens) {
             model.embed_token(id, position, row);
         }
-        kernel.run(Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
+        run(kernel, Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
     }
 
     /// Query, key and value of all rows.
@@ -130,7 +131,7 @@ impl Worker {
         let width = model.manifest().dimensions;
         let out = &mut self.context[first * width..][..rows.len() * width];
         let (queries, scores) = (&mut self.queries[..], &mut self.scores[..]);
-        kernel.run(Op::Attention { qkv, rows, heads: model.manifest().heads, queries, scores, out });
+        run(kernel, Op::Attention { qkv, rows, heads: model.manifest().heads, queries, scores, out });
     }
 
     /// The rest of a layer, from the context on.
@@ -140,12 +141,12 @@ impl Worker {
         let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
         let (hidden, delta) = (&mut self.hidden[..self.length], &mut self.delta[..self.length]);
         units.linear(kernel, &self.context[..self.length], layer.output, false, delta);
-        kernel.run(Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
+        run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
         for (hidden, delta) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)) {
             let inner = &mut self.inner[..hidden.len() / width * manifest.intermediate];
             units.linear(kernel, hidden, layer.up, true, inner);
             units.linear(kernel, inner, layer.down, false, delta);
-            kernel.run(Op::Norm { hidden, delta, norm: layer.norm, epsilon });
+            run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon });
         }
     }
 
@@ -173,13 +174,13 @@ impl Units<'_> {
     /// `out = input * matrix + bias`, through GELU where asked.
     fn linear(&mut self, kernel: Kernel, input: &[f32], matrix: Matrix<'_>, gelu: bool, out: &mut [f32]) {
         let matrix = match matrix {
-            Matrix::F32(matrix) => return kernel.run(Op::LinearF32 { input, matrix, gelu, out }),
+            Matrix::F32(matrix) => return run(kernel, Op::LinearF32 { input, matrix, gelu, out }),
             Matrix::Int8(matrix) => matrix,
         };
         let rows = input.len() / matrix.rows;
         let (bytes, units, zeros) = (&mut self.bytes[..input.len()], &mut self.units[..rows], &mut self.zeros[..rows]);
-        kernel.run(Op::Quantize { input, out: RowsMut { bytes, units, zeros } });
-        kernel.run(Op::LinearI8 { input: Rows { bytes, units, zeros }, matrix, gelu, out });
+        run(kernel, Op::Quantize { input, out: RowsMut { bytes, units, zeros } });
+        run(kernel, Op::LinearI8 { input: Rows { bytes, units, zeros }, matrix, gelu, out });
     }
 }
 

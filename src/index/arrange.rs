@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use super::cluster::{self, GROUP, Layout};
 use super::code;
 use super::format::ROW_ALIGNMENT;
-use super::kernels::Kernel;
 use super::kmeans::{self, Clusters, Table};
 use super::plan::Plan;
 use super::rotation::Rotation;
 use super::vectors::Quantised;
+use crate::cpu::Kernel;
 
 /// Up to so many vectors are scored one and all, which takes less than half a millisecond and misses nothing.
 pub(super) const EXACT_UP_TO: usize = 20_000;

@@ -5,8 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::kernels::Kernel;
 use super::vectors::quantise;
+use crate::cpu::Kernel;
 
 /// Rounds of training.
 const ROUNDS: usize = 10;

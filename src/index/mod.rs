@@ -40,11 +40,11 @@ pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
 pub use self::filter::{Filter, Test};
 use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, Section, u32_at, u64_at};
 pub use self::fusion::Fusion;
-use self::kernels::Kernel;
 use self::rotation::Rotation;
 pub use self::tombstones::Tombstones;
 use self::view::View;
 pub use self::writer::Writer;
+use crate::cpu::Kernel;
 use crate::error::{Code, Error, Result};
 
 /// What an index says of itself, apart from its documents and chunks.

@@ -12,12 +12,12 @@ use super::allowed::Allowed;
 use super::cluster::{Cluster, Heads, Layout};
 use super::code::round;
 use super::format::{ROW_ALIGNMENT, Section, u32_at};
-use super::kernels::Kernel;
 use super::plan::{Plan, Setting};
 use super::probe::Probe;
 use super::rotation::Rotation;
 use super::top::{Scored, Top};
 use super::view::View;
+use crate::cpu::Kernel;
 use crate::error::Result;
 
 /// Rows of one call of a kernel; 48 KiB at 384 dimensions, so that they stay in the cache between checksum and product.

@@ -15,7 +15,6 @@ use sha2::{Digest as _, Sha256};
 use super::arrange::{EXACT_UP_TO, Rows};
 use super::facets::Facets;
 use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
-use super::kernels::Kernel;
 use super::lexical::Postings;
 use super::plan::Plan;
 use super::rotation::Rotation;
@@ -23,6 +22,7 @@ use super::tune::tune;
 use super::vectors::{Vectors, quantise};
 use super::view::View;
 use super::{Chunk, Document, Manifest};
+use crate::cpu::Kernel;
 use crate::error::{Error, Result};
 
 /// What the name of a temporary file ends with; it begins with a dot and the name of the target.

@@ -9,10 +9,6 @@ use std::mem::MaybeUninit;
 
 use super::{LANES, Lanes, Op, ops};
 
-pub(super) fn is_here() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-}
-
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn run(op: Op<'_>) {
     ops::run::<Avx2>(op);
