@@ -88,6 +88,10 @@ pub struct Aws {
     pub container_token: Option<Secret>,
     /// A file of what it says there.
     pub container_token_file: Option<PathBuf>,
+    /// Where Secrets Manager is, where not at its own address.
+    pub secrets_url: Option<String>,
+    /// The port of the Lambda extension for secrets, where it runs.
+    pub secrets_extension_port: Option<u16>,
 }
 
 /// What is logged.
@@ -288,6 +292,9 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What stands before the name of a secret in the place of a key.
+pub const SECRET_PREFIX: &str = "aws-secret:";
+
 const CONFIG_FILE: &str = "omni.toml";
 const CONFIG_VARIABLE: &str = "OMNI_CONFIG";
 
@@ -327,7 +334,9 @@ impl Config {
             None => Self::default(),
         };
         for row in VARIABLES {
-            let Some(value) = variable(row.name) else { continue };
+            let value = variable(row.name);
+            let value = if row.is_key() { from_file(row.name, value, &variable)? } else { value };
+            let Some(value) = value else { continue };
             (row.apply)(&mut config, value.trim()).map_err(|why| {
                 Error::bad_request(format!(
                     "`{}`: {why}; write for example `{}={}`, or unset it",
@@ -336,8 +345,8 @@ impl Config {
             })?;
         }
         for endpoint in config.providers.values_mut() {
-            if let Some(value) = endpoint.key_variable.as_deref().and_then(variable) {
-                let name = endpoint.key_variable.as_deref().unwrap_or_default();
+            let Some(name) = endpoint.key_variable.as_deref() else { continue };
+            if let Some(value) = from_file(name, variable(name), &variable)? {
                 endpoint.api_key = secret(value.trim()).map_err(|why| Error::bad_request(format!("`{name}`: {why}")))?;
             }
         }
@@ -453,6 +462,21 @@ impl Default for Generation {
     }
 }
 
+/// The value of a key's variable: its own, or what the file holds that `NAME_FILE` names.
+fn from_file(name: &str, own: Option<String>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
+    let Some(path) = variable(&format!("{name}_FILE")) else { return Ok(own) };
+    if own.is_some() {
+        return Err(Error::bad_request(format!("`{name}_FILE`: `{name}` is set, too; unset one of them")));
+    }
+    let path = Path::new(path.trim());
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| Error::bad_request(format!("`{name}_FILE`: {}: {cause}", path.display())))?;
+    if text.trim().is_empty() {
+        return Err(Error::bad_request(format!("`{name}_FILE`: {}: empty; write the key into it", path.display())));
+    }
+    Ok(Some(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -534,6 +558,38 @@ mod tests {
             let message = outcome.unwrap_err().message().to_owned();
             assert!(message.starts_with(expected), "{message}\n{expected}");
         }
+    }
+
+    #[test]
+    fn keys_come_from_files_and_references_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "sk-file\n").unwrap();
+        let named = path.to_string_lossy().into_owned();
+        let config = load(
+            Some("[providers.mine]\nlike = \"custom\"\nkey_variable = \"MY_KEY\""),
+            &[("OPENAI_API_KEY_FILE", &named), ("MY_KEY_FILE", &named), ("GROQ_API_KEY", "aws-secret:prod/groq#key")],
+        )
+        .unwrap();
+        let key = |name: &str| config.providers[name].api_key.as_ref().unwrap().expose().to_owned();
+        assert_eq!(
+            (key("openai"), key("mine"), key("groq")),
+            ("sk-file".into(), "sk-file".into(), "aws-secret:prod/groq#key".into())
+        );
+        let message = |environment: &[(&str, &str)]| load(None, environment).unwrap_err().message().replace(&named, "KEY");
+        assert_eq!(
+            message(&[("OPENAI_API_KEY_FILE", &named), ("OPENAI_API_KEY", "sk-x")]),
+            "`OPENAI_API_KEY_FILE`: `OPENAI_API_KEY` is set, too; unset one of them"
+        );
+        assert!(message(&[("OPENAI_API_KEY_FILE", "/nowhere")]).starts_with("`OPENAI_API_KEY_FILE`: /nowhere: No such file"));
+        for bad in ["aws-secret:", "aws-secret:#key", "aws-secret:name#"] {
+            let expected = "`OPENAI_API_KEY`: `aws-secret:NAME` or `aws-secret:NAME#FIELD` names a secret; write for example";
+            assert!(message(&[("OPENAI_API_KEY", bad)]).starts_with(expected), "{bad}");
+        }
+        std::fs::write(&path, " \n").unwrap();
+        assert_eq!(message(&[("OPENAI_API_KEY_FILE", &named)]), "`OPENAI_API_KEY_FILE`: KEY: empty; write the key into it");
+        // Only keys are read from files.
+        assert_eq!(load(None, &[("OPENAI_MODEL_FILE", &named)]).unwrap().providers.get("openai"), None);
     }
 
     #[test]

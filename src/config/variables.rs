@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use super::{CONFIG_FILE, CONFIG_VARIABLE, Config, Endpoint, Level, LogFormat, Preferred, PreferredBy, Secret};
+use super::{CONFIG_FILE, CONFIG_VARIABLE, Config, Endpoint, Level, LogFormat, Preferred, PreferredBy, SECRET_PREFIX, Secret};
 
 /// One environment variable.
 pub struct Variable {
@@ -15,6 +15,13 @@ pub struct Variable {
     /// A value that works.
     pub example: &'static str,
     pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Variable {
+    /// Whether it holds a provider's key, which may come from a file as well.
+    pub fn is_key(&self) -> bool {
+        self.name.ends_with("_API_KEY") || self.name == "AWS_BEARER_TOKEN_BEDROCK"
+    }
 }
 
 pub(super) const SECONDS: RangeInclusive<u64> = 1..=900;
@@ -369,6 +376,18 @@ pub const VARIABLES: &[Variable] = &[
         apply: |c, v| set(&mut c.aws.container_token_file, v.into()),
     },
     Variable {
+        name: "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        key: "",
+        example: "https://vpce-1.secretsmanager.us-east-1.vpce.amazonaws.com",
+        apply: |c, v| put(&mut c.aws.secrets_url, url(v)),
+    },
+    Variable {
+        name: "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT",
+        key: "",
+        example: "2773",
+        apply: |c, v| set(&mut c.aws.secrets_extension_port, number(v, &(1..=u16::MAX))?),
+    },
+    Variable {
         name: "GOOGLE_APPLICATION_CREDENTIALS",
         key: "",
         example: "service-account.json",
@@ -562,6 +581,10 @@ pub(super) fn url(value: &str) -> Result<Option<String>, String> {
 
 /// A key fit for a header. The value is never echoed.
 pub(super) fn secret(value: &str) -> Result<Option<Secret>, String> {
+    let is_nameless = |named: &str| named.is_empty() || named.starts_with('#') || named.ends_with('#');
+    if value.strip_prefix(SECRET_PREFIX).is_some_and(is_nameless) {
+        return Err(format!("`{SECRET_PREFIX}NAME` or `{SECRET_PREFIX}NAME#FIELD` names a secret"));
+    }
     if value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(Some(Secret::new(value)));
     }

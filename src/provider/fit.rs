@@ -65,12 +65,9 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream:
     fit.tools(&mut request)?;
     fit.messages(&mut request)?;
     fit.format(&mut request, stream);
-    for (value, name, taken) in
-        [(&mut request.service_tier, "service_tier", caps.service_tier), (&mut request.user, "user", !caps.user.is_empty())]
-    {
-        if !taken && value.take().is_some() {
-            fit.dropped(name);
-        }
+    fit.tier(&mut request);
+    if caps.user.is_empty() && request.user.take().is_some() {
+        fit.dropped("user");
     }
     Ok(Fitted { request, warnings: fit.warnings, names: fit.names })
 }
@@ -168,6 +165,25 @@ impl Fit<'_> {
             self.changed("reasoning.budget_tokens", format!("{fitted} tokens in the place of {budget}"));
         }
         Some(Reasoning { effort: None, budget_tokens: Some(fitted), show: None })
+    }
+
+    /// The tier as the provider calls it. Only the standard one has a name everywhere; no other is taken for one that costs more or less.
+    fn tier(&mut self, request: &mut ChatRequest) {
+        let (known, who) = (&self.caps.service_tiers, self.who);
+        let Some(tier) = request.service_tier.take() else { return };
+        if known.iter().any(|word| *word == tier || word == "*") {
+            request.service_tier = Some(tier);
+            return;
+        }
+        let same = known.iter().find(|word| STANDARD_TIERS.contains(&word.as_str()) && STANDARD_TIERS.contains(&tier.as_str()));
+        if let Some(word) = same {
+            self.warnings.push(Warning::renamed("service_tier", format!("`{who}` calls `{tier}` `{word}`")));
+            request.service_tier = Some(word.clone());
+        } else if known.is_empty() {
+            self.dropped("service_tier");
+        } else {
+            self.warnings.push(Warning::dropped("service_tier", format!("`{who}` knows {}, not `{tier}`", quoted(known))));
+        }
     }
 
     /// The closest effort that the model knows; between two, the higher one.
@@ -438,6 +454,13 @@ impl Fit<'_> {
             wish => wish,
         };
     }
+}
+
+/// What providers call the tier without haste and without delay.
+const STANDARD_TIERS: [&str; 3] = ["default", "standard_only", "on_demand"];
+
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The id as the provider takes it: itself, where it fits, else one that depends on nothing but itself.

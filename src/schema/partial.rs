@@ -12,6 +12,10 @@ use serde_json::{Map, Number, Value};
 /// Levels of one answer.
 const MAX_DEPTH: usize = 128;
 
+/// Bytes of a path. Each patch repeats its own, so what is at a longer one is not previewed: long keys around many small values would
+/// make a hundred times more of an answer than it is.
+const MAX_PATH: usize = 512;
+
 /// What a piece adds: JSON Patch's `add`, and `append` for text that grows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
@@ -370,12 +374,14 @@ impl Partial {
     }
 
     fn add(&mut self, value: Value) {
-        self.patches.push(Patch::Add { path: self.path.clone(), value });
+        if self.path.len() <= MAX_PATH {
+            self.patches.push(Patch::Add { path: self.path.clone(), value });
+        }
     }
 
     fn tell(&mut self) {
-        if !self.fresh.is_empty() {
-            let value = std::mem::take(&mut self.fresh);
+        let value = std::mem::take(&mut self.fresh);
+        if !value.is_empty() && self.path.len() <= MAX_PATH {
             self.patches.push(Patch::Append { path: self.path.clone(), value });
         }
     }
@@ -469,6 +475,18 @@ mod tests {
         for text in ["", "no object", "{", "{]", "{\"a\" 1}", "{\"a\": }", "{\"a\": 1 2", "}{", "{,,,:"] {
             let _ = read(&[text]);
         }
+    }
+
+    #[test]
+    fn long_keys_around_many_values_cost_no_more_than_the_text() {
+        let text = format!("{{\"short\": {{\"x\": 1}}, \"{}\": [{}1], \"after\": 2}}", "k".repeat(100_000), "1,".repeat(50_000));
+        let mut partial = Partial::default();
+        let patches: Vec<Patch> =
+            text.as_bytes().chunks(4096).flat_map(|piece| partial.push(std::str::from_utf8(piece).unwrap())).collect();
+        let told: usize = patches.iter().map(|patch| serde_json::to_string(patch).unwrap().len()).sum();
+        assert!(told < 1000, "{told}");
+        assert_eq!(applied(&patches), json!({"short": {"x": 1}, "after": 2}), "what is not previewed is only left out");
+        assert_eq!(partial.finish().0, serde_json::from_str(&text).ok());
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

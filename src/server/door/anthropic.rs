@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::openai::{CacheControl, between, positive};
-use super::{Omni, Rag, Target, header, question};
+use super::{Added, Omni, Rag, Target, header, question};
 use crate::app::App;
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, Reasoning, Role, Sampling, Source, Thought, Tool,
@@ -29,6 +29,7 @@ use crate::schema::Shape;
 use crate::server::access;
 use crate::server::body::parse;
 use crate::server::query::KEEP_ALIVE;
+use crate::server::request::Shown;
 use crate::server::response::json;
 use crate::server::{Context, body, failed};
 
@@ -52,6 +53,7 @@ struct MessagesBody {
     metadata: Option<Metadata>,
     service_tier: Option<String>,
     rag: Option<Rag>,
+    fallbacks: Option<Vec<String>>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -151,14 +153,14 @@ pub(in crate::server) async fn messages(
     let outcome = async {
         let body: MessagesBody = parse(&bytes)?;
         let is_stream = body.stream.unwrap_or(false);
-        let mut question = understood(&app, body, &labels?)?;
+        let (mut question, shown) = understood(&app, body, &labels?)?;
         question.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
-        if is_stream { streamed(&app, &context, question).await } else { whole(&app, &context, question).await }
+        if is_stream { streamed(&app, &context, question, shown).await } else { whole(&app, &context, question, shown).await }
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
 }
 
-fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Result<Question> {
+fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Result<(Question, Shown)> {
     if body.messages.is_empty() {
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
@@ -215,7 +217,8 @@ fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Result<Questi
         extra: body.rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         ..ChatRequest::default()
     };
-    question(app, target, body.rag, request, shape, labels)
+    let added = Added { rag: body.rag, fallbacks: body.fallbacks };
+    question(app, target, added, request, shape, labels)
 }
 
 fn reasoning(thinking: Option<&Thinking>, effort: Option<Effort>) -> Option<Reasoning> {
@@ -406,10 +409,10 @@ fn thought(thought: &Thought) -> Value {
     }
 }
 
-async fn whole(app: &Arc<App>, context: &Context, question: Question) -> Result<Response> {
+async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
-    context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-    let omni = Omni::new(context, &mut answer);
+    context.answered(&answer);
+    let omni = Omni::new(context, &mut answer, shown);
     let model = model_of(&answer);
     // The text is taken from `content`, which was checked; it stands where the first text stood.
     let (mut content, mut told) = (Vec::new(), answer.content.is_empty());
@@ -442,11 +445,11 @@ async fn whole(app: &Arc<App>, context: &Context, question: Question) -> Result<
     Ok(json(StatusCode::OK, &reply))
 }
 
-async fn streamed(app: &Arc<App>, context: &Context, question: Question) -> Result<Response> {
+async fn streamed(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
     let pieces = rag::stream(app, question, context.deadline).await?;
     context.line.streaming();
-    let writer = Writer { id: name_of(context), model: String::new(), begun: false, open: None, next: 0 };
-    let events = events(context.clone(), writer, pieces);
+    let writer = Writer::new(name_of(context));
+    let events = events(context.clone(), shown, writer, pieces);
     let ping = event("ping", &json!({"type": "ping"}));
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).event(ping)).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -465,16 +468,57 @@ enum Block {
     Tool(usize),
 }
 
-/// Writes blocks one after the other: the dialect has no two open at once.
+/// Writes blocks one after the other: the dialect has no two open at once. Providers may tell tool calls in turns, so what comes while a
+/// call's arguments are not whole JSON yet is held until they are, or until the end.
 struct Writer {
     id: String,
     model: String,
     begun: bool,
     open: Option<Block>,
     next: usize,
+    /// What was told of the open call's arguments.
+    arguments: String,
+    held: VecDeque<ChatEvent>,
 }
 
 impl Writer {
+    fn new(id: String) -> Self {
+        let (arguments, held) = (String::new(), VecDeque::new());
+        Self { id, model: String::new(), begun: false, open: None, next: 0, arguments, held }
+    }
+
+    /// Takes the next event.
+    fn take(&mut self, event: ChatEvent, out: &mut VecDeque<Event>) {
+        if matches!(&event, ChatEvent::Arguments { index, .. } if self.open == Some(Block::Tool(*index))) {
+            return self.event(event, out);
+        }
+        self.held.push_back(event);
+        self.release(false, out);
+    }
+
+    /// Writes what was held: each call with all of its arguments. Before the end, as long as calls are whole.
+    fn release(&mut self, is_end: bool, out: &mut VecDeque<Event>) {
+        while is_end || !matches!(self.open, Some(Block::Tool(_))) || is_whole(&self.arguments) {
+            let Some(event) = self.held.pop_front() else { return };
+            let ChatEvent::ToolCall { index: called, .. } = event else {
+                self.event(event, out);
+                continue;
+            };
+            self.event(event, out);
+            let is_its_own = |event: &ChatEvent| matches!(event, ChatEvent::Arguments { index, .. } if *index == called);
+            let (own, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.held).into_iter().partition(is_its_own);
+            self.held = others;
+            own.into_iter().for_each(|event| self.event(event, out));
+        }
+    }
+
+    /// Writes the rest.
+    fn end(&mut self, out: &mut VecDeque<Event>) {
+        self.release(true, out);
+        self.begin(out);
+        self.close(out);
+    }
+
     fn begin(&mut self, out: &mut VecDeque<Event>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -541,10 +585,12 @@ impl Writer {
             ChatEvent::Redacted(data) => self.whole(json!({"type": "redacted_thinking", "data": data}), out),
             ChatEvent::ToolCall { index, id, name, .. } => {
                 self.open(Block::Tool(index), json!({"type": "tool_use", "id": id, "name": name, "input": {}}), out);
+                self.arguments.clear();
             }
-            // Calls that a provider tells in turns cannot be told so here; what comes late for a closed block is in nobody's stream.
+            // Behind whole arguments there is nothing but white space.
             ChatEvent::Arguments { index, json } if self.open == Some(Block::Tool(index)) => {
                 self.delta(json!({"type": "input_json_delta", "partial_json": json}), out);
+                self.arguments.push_str(&json);
             }
             ChatEvent::Raw(raw) if raw.dialect == "anthropic" => self.whole(raw.value, out),
             _ => {}
@@ -552,8 +598,14 @@ impl Writer {
     }
 }
 
+/// Whether a call's arguments are whole.
+fn is_whole(arguments: &str) -> bool {
+    arguments.trim_end().ends_with('}') && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
+}
+
 fn events(
     context: Context,
+    shown: Shown,
     mut writer: Writer,
     pieces: impl Stream<Item = Result<Piece>> + Send,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
@@ -561,12 +613,11 @@ fn events(
         .map(move |piece| {
             let mut out = VecDeque::new();
             match piece {
-                Ok(Piece::Event(event)) => writer.event(event, &mut out),
+                Ok(Piece::Event(event)) => writer.take(event, &mut out),
                 Ok(Piece::Done(mut answer)) => {
-                    context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-                    let omni = Omni::new(&context, &mut answer);
-                    writer.begin(&mut out);
-                    writer.close(&mut out);
+                    context.answered(&answer);
+                    let omni = Omni::new(&context, &mut answer, shown);
+                    writer.end(&mut out);
                     let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
                     let delta =
                         json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence")});

@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Omni, Rag, Target, data, now_s, question};
+use super::{Added, Omni, Rag, Target, data, now_s, question};
 use crate::app::App;
 use crate::chat::{
     CacheTtl, ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Reasoning, ResponseFormat, Role, Sampling,
@@ -28,6 +28,7 @@ use crate::schema::Shape;
 use crate::server::access;
 use crate::server::body::parse;
 use crate::server::query::KEEP_ALIVE;
+use crate::server::request::Shown;
 use crate::server::response::json;
 use crate::server::{Context, body, failed};
 
@@ -57,6 +58,7 @@ struct ChatBody {
     service_tier: Option<String>,
     user: Option<String>,
     rag: Option<Rag>,
+    fallbacks: Option<Vec<String>>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -258,13 +260,17 @@ pub(in crate::server) async fn completions(
         let body: ChatBody = parse(&bytes)?;
         let is_stream = body.stream.unwrap_or(false);
         let with_usage = body.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false);
-        let question = understood(&app, body, &labels?)?;
-        if is_stream { streamed(&app, &context, question, with_usage).await } else { whole(&app, &context, question).await }
+        let (question, shown) = understood(&app, body, &labels?)?;
+        if is_stream {
+            streamed(&app, &context, question, shown, with_usage).await
+        } else {
+            whole(&app, &context, question, shown).await
+        }
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
 }
 
-fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result<Question> {
+fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result<(Question, Shown)> {
     if body.n.is_some_and(|n| n != 1) {
         return Err(Error::not_supported("n", "one answer is given; ask several times"));
     }
@@ -324,7 +330,8 @@ fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result<Question> 
         extra: body.rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         ..ChatRequest::default()
     };
-    question(app, target, body.rag, request, shape, labels)
+    let added = Added { rag: body.rag, fallbacks: body.fallbacks };
+    question(app, target, added, request, shape, labels)
 }
 
 pub(super) fn between(field: &str, value: Option<f64>, least: f64, most: f64) -> Result<Option<f64>> {
@@ -555,10 +562,10 @@ fn model_of(answer: &Answer) -> String {
     if answer.provider == answer.model { answer.model.clone() } else { format!("{}/{}", answer.provider, answer.model) }
 }
 
-async fn whole(app: &Arc<App>, context: &Context, question: Question) -> Result<Response> {
+async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
-    context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-    let omni = Omni::new(context, &mut answer);
+    context.answered(&answer);
+    let omni = Omni::new(context, &mut answer, shown);
     let model = model_of(&answer);
     let (mut tool_calls, mut details) = (Vec::new(), Vec::new());
     for part in answer.parts {
@@ -615,11 +622,11 @@ fn detail(thought: Thought) -> ReasoningDetail {
     }
 }
 
-async fn streamed(app: &Arc<App>, context: &Context, question: Question, with_usage: bool) -> Result<Response> {
+async fn streamed(app: &Arc<App>, context: &Context, question: Question, shown: Shown, with_usage: bool) -> Result<Response> {
     let pieces = rag::stream(app, question, context.deadline).await?;
     context.line.streaming();
     let head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false };
-    let events = events(context.clone(), head, with_usage, pieces);
+    let events = events(context.clone(), shown, head, with_usage, pieces);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
@@ -747,6 +754,7 @@ impl Head {
 /// Pieces to chunks. An error is an event of the stream, and no `[DONE]` follows it.
 fn events(
     context: Context,
+    shown: Shown,
     mut head: Head,
     with_usage: bool,
     pieces: impl Stream<Item = Result<Piece>> + Send,
@@ -757,8 +765,8 @@ fn events(
             match piece {
                 Ok(Piece::Event(event)) => head.event(&event, &mut out),
                 Ok(Piece::Done(mut answer)) => {
-                    context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
-                    let omni = Omni::new(&context, &mut answer);
+                    context.answered(&answer);
+                    let omni = Omni::new(&context, &mut answer, shown);
                     head.model = model_of(&answer);
                     if !head.begun {
                         head.delta(Delta::default(), &mut out);
