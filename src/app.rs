@@ -16,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::index::{Index, Tombstones};
 use crate::net::Client;
 use crate::provider::capability::Rules;
+use crate::provider::embed::Model;
 use crate::provider::{PRESETS, Provider, preset};
 use crate::schema::Rung;
 
@@ -54,6 +55,8 @@ pub struct Opened {
     pub name: String,
     /// The file, mapped.
     pub index: Index,
+    /// The provider's model that embedded it; none is the packed one.
+    remote: Option<Model>,
     tombstones: PathBuf,
     /// What the file of tombstones was when it was last read; 0 for none.
     stamp: AtomicU64,
@@ -64,9 +67,12 @@ pub struct Opened {
 
 impl App {
     /// Opens what the configuration names. Without an index it answers from providers alone; without a model it searches words only.
+    /// What only a call to a provider needs (certificates, prices, what models accept) is not read here: see [`Self::prepare`]. The
+    /// operator's own files of prices and capabilities are, so that a broken one stops the start.
     ///
     /// # Errors
-    /// A file is missing or damaged, the index was built with another model, or the configuration names an unknown provider.
+    /// A file is missing or damaged, the index was built with another model or by a provider that is not configured, or the
+    /// configuration names an unknown provider.
     pub fn open(config: Config) -> Result<Self> {
         let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
         let named = config.providers.keys().chain(&config.generation.provider).chain(&config.generation.preferred.providers);
@@ -93,8 +99,17 @@ impl App {
         let embedder = config.model.as_deref().map(Embedder::open).transpose()?;
         let mut indexes: Vec<Opened> = Vec::new();
         for named in config.index.iter().chain(&config.indexes) {
-            let opened = Opened::open(&index_path(named)?)?;
-            if let Some(embedder) = &embedder {
+            let mut opened = Opened::open(&index_path(named)?)?;
+            let manifest = opened.index.manifest();
+            if let Some(provider) = &manifest.provider {
+                let model = &manifest.model;
+                let why = |cause: Error| {
+                    let message = format!("{}: embedded by `{provider}/{model}`: {cause}", named.display());
+                    Error::new(cause.code(), message)
+                };
+                let provider = Provider::open(provider, &config, &rules).map_err(why)?;
+                opened.remote = Some(Model::new(provider, model, manifest.dimensions, manifest.shortened));
+            } else if let Some(embedder) = &embedder {
                 opened.index.require_model(embedder.fingerprint())?;
             }
             if indexes.iter().any(|other| other.name == opened.name) {
@@ -107,7 +122,7 @@ impl App {
             }
             indexes.push(opened);
         }
-        let client = Client::new(&config)?;
+        let client = Client::new(&config);
         let prices = Prices::open(config.prices.as_deref())?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
@@ -139,6 +154,32 @@ impl App {
         self.embedder.as_ref()
     }
 
+    /// Whether questions to this index can be embedded; otherwise only its words are searched.
+    pub fn embeds(&self, opened: &Opened) -> bool {
+        opened.remote.is_some() || self.embedder.is_some()
+    }
+
+    /// Does in the background what the first request to a provider would wait for, where somebody is named to answer or to embed.
+    pub fn prepare(self: &Arc<Self>) {
+        let generation = &self.config.generation;
+        let is_named = generation.provider.is_some() || generation.preferred != Preferred::default();
+        if !is_named && self.indexes.iter().all(|opened| opened.remote.is_none()) {
+            return;
+        }
+        let app = Arc::clone(self);
+        std::thread::spawn(move || {
+            if let Err(error) = app.client.prepare() {
+                tracing::error!(cause = std::error::Error::source(&error).map(ToString::to_string), "{error}");
+            }
+            let name = app.config.generation.provider.clone().or_else(|| app.preferred());
+            let Some(provider) = name.and_then(|name| app.provider(&name).ok()) else { return };
+            if let Ok(model) = provider.model(None) {
+                let _ = provider.capabilities(model);
+                let _ = app.prices.price(provider.name(), model, 0, &crate::cost::today());
+            }
+        });
+    }
+
     /// The HTTP client.
     pub fn client(&self) -> &Client {
         &self.client
@@ -160,13 +201,21 @@ impl App {
     /// # Errors
     /// As [`Self::provider`], or one of them has no model.
     pub fn links(&self, name: &str, model: Option<&str>, fallbacks: Option<&[String]>) -> Result<Vec<(Provider, String)>> {
-        let others = fallbacks.unwrap_or(&self.config.generation.fallback_providers).iter().map(|named| split(named));
-        let link = |(name, model): (&str, Option<&str>)| {
+        let link = |name: &str, model: Option<&str>| {
             let provider = self.provider(name)?;
             let model = provider.model(model)?.to_owned();
             Ok((provider, model))
         };
-        std::iter::once((name, model)).chain(others).map(link).collect()
+        let mut links = vec![link(name, model)?];
+        for named in fallbacks.unwrap_or(&self.config.generation.fallback_providers) {
+            let (name, model) = split(named);
+            let asked = |error: Error| match fallbacks {
+                Some(_) => Error::bad_request(format!("`fallbacks`: `{named}`: {error}")),
+                None => error,
+            };
+            links.push(link(name, model).map_err(asked)?);
+        }
+        Ok(links)
     }
 
     /// What models cost.
@@ -274,6 +323,7 @@ impl Opened {
         let opened = Self {
             name,
             index: Index::open(path)?,
+            remote: None,
             tombstones: Tombstones::path(path),
             stamp: AtomicU64::new(0),
             next_look_ms: AtomicU64::new(LOOK_EVERY_MS),
@@ -281,6 +331,11 @@ impl Opened {
         };
         opened.read_tombstones()?;
         Ok(opened)
+    }
+
+    /// The provider's model that embeds questions to it; none is the packed one.
+    pub fn remote(&self) -> Option<&Model> {
+        self.remote.as_ref()
     }
 
     /// Takes over tombstones that have changed, looking at most once a second. Whoever comes while another looks goes on. A

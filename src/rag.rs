@@ -23,12 +23,16 @@ use crate::error::{Error, Result};
 use crate::index::{Filter, Fusion, Query, Recall};
 use crate::passage::Passage;
 use crate::prompt::{self, Format};
+use crate::provider::embed::{Model, Purpose};
 use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
 
 use call::Call;
 
 /// What an answer made of quotes calls its provider and model.
 pub const EXTRACTIVE: &str = "extractive";
+
+/// The purpose of an exchange in which the question was embedded.
+const EMBEDDING: &str = "embedding";
 
 /// A valid question.
 #[derive(Debug, Clone, Default)]
@@ -130,6 +134,10 @@ pub struct Found {
     pub passages: Vec<Passage>,
     /// The digest of the index that was searched.
     pub index_digest: String,
+    /// Whether vectors were compared, and not words only.
+    pub is_hybrid: bool,
+    /// What it cost to have the question embedded, where a provider did.
+    pub attempt: Option<Attempt>,
 }
 
 /// A whole answer.
@@ -147,7 +155,7 @@ pub struct Answer {
     pub model: String,
     /// Tokens of all attempts, where they are known.
     pub usage: Option<Usage>,
-    /// Dollars of all attempts, where they are known.
+    /// Dollars of all attempts, the question's embedding included, where they are known.
     pub cost_usd: Option<f64>,
     /// Every exchange with a provider.
     pub attempts: Vec<Attempt>,
@@ -244,6 +252,16 @@ impl Question {
 }
 
 impl Answer {
+    /// The exchanges in which a model answered.
+    fn answers(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(|attempt| attempt.code.is_none() && attempt.purpose != EMBEDDING)
+    }
+
+    /// Dollars of everything that succeeded, where they are known.
+    fn cost(&self) -> Option<f64> {
+        self.attempts.iter().filter(|attempt| attempt.code.is_none()).map(|attempt| attempt.cost_usd).sum()
+    }
+
     /// The tools that the model wants called.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(|part| match part {
@@ -298,22 +316,22 @@ pub async fn stream(
 /// comes from where the question looks.
 pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadline: Instant) -> Result<Found> {
     let (prompt, retrieval) = (prompt.to_owned(), retrieval.clone());
+    let opened = meant(app, &retrieval)?;
+    if retrieval.score_threshold.is_some() && !app.embeds(opened) {
+        let remedy = "this service has no embedding model and searches words only; leave it out";
+        return Err(Error::not_supported("rag_config.retrieval_config.score_threshold", remedy));
+    }
+    let remote = match opened.remote() {
+        Some(model) => Some(embed(app, model, &prompt, deadline).await?),
+        None => None,
+    };
     app.compute(deadline, move |app| {
-        let opened = match &retrieval.index {
-            Some(name) => app.index_named(name),
-            None => app.index(),
-        };
-        let Some(opened) = opened else {
-            return Err(Error::bad_request(
-                "`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false",
-            ));
-        };
+        let opened = meant(app, &retrieval)?;
         opened.refresh();
-        if retrieval.score_threshold.is_some() && app.embedder().is_none() {
-            let remedy = "this service has no embedding model and searches words only; leave it out";
-            return Err(Error::not_supported("rag_config.retrieval_config.score_threshold", remedy));
-        }
-        let vector = app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?;
+        let (vector, attempt) = match remote {
+            Some((vector, attempt)) => (Some(vector), Some(attempt)),
+            None => (app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?, None),
+        };
         let filter = retrieval.filter();
         let hits = opened.index.search(&Query {
             vector: vector.as_deref(),
@@ -329,10 +347,53 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
         if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
             require_source(opened, prefix, &retrieval.access)?;
         }
-        let passages = Passage::read(&opened.index, &hits, vector.is_some())?;
-        Ok(Found { passages, index_digest: opened.index.digest().to_owned() })
+        let is_hybrid = vector.is_some();
+        let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
+        Ok(Found { passages, index_digest: opened.index.digest().to_owned(), is_hybrid, attempt })
     })
     .await
+}
+
+/// The index that is searched.
+fn meant<'a>(app: &'a App, retrieval: &Retrieval) -> Result<&'a Opened> {
+    let opened = match &retrieval.index {
+        Some(name) => app.index_named(name),
+        None => app.index(),
+    };
+    let none = "`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false";
+    opened.ok_or_else(|| Error::bad_request(none))
+}
+
+/// Has a question embedded by the provider whose vectors the index holds.
+async fn embed(app: &App, model: &Model, prompt: &str, deadline: Instant) -> Result<(Vec<f32>, Attempt)> {
+    let texts = vec![prompt.to_owned()];
+    let mut response = model.embed(app.client(), texts, Purpose::Query, deadline).await?;
+    let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
+    let attempt = Attempt {
+        provider: model.provider().to_owned(),
+        model: model.name().to_owned(),
+        purpose: EMBEDDING,
+        usage,
+        cost_usd: cost(app, model.provider(), model.name(), usage),
+        code: None,
+    };
+    Ok((response.vectors.pop().unwrap_or_default(), attempt))
+}
+
+/// Whether the answer came at the prices of the table, which has those of the standard tier only.
+fn is_standard(response: &ChatResponse) -> bool {
+    let tier = response.extra.get("service_tier").or_else(|| response.extra.get("serviceTier")?.get("type"));
+    let standard = ["auto", "default", "on_demand", "standard", "standard_only"];
+    tier.and_then(Value::as_str).is_none_or(|tier| standard.contains(&tier))
+}
+
+/// Dollars of one exchange; what is not known is counted.
+fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<f64> {
+    let Some(usage) = usage else {
+        app.prices().count_unknown();
+        return None;
+    };
+    app.prices().cost(provider, model, &usage, &crate::cost::today())
 }
 
 /// Tells "nothing found there" from "there is no such place": only the second is the caller's mistake. A place whose documents
@@ -373,10 +434,7 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
             refuse_without_provider(question)?;
             EXTRACTIVE.clone_into(&mut answer.provider);
             EXTRACTIVE.clone_into(&mut answer.model);
-            let has_system = request.messages.iter().any(|message| message.role == Role::System);
-            if request.sampling != Sampling::default() || has_system {
-                answer.warnings.push("no provider is asked: the answer is quoted from the sources, `model_config` and `system_prompt` have no effect".into());
-            }
+            answer.warnings.extend(without_effect(question));
         }
     }
     answer.index_digest = app.index().map(|opened| opened.index.digest().to_owned());
@@ -384,7 +442,8 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
         let found = retrieve(app, &question.prompt, retrieval, deadline).await?;
         answer.passages = found.passages;
         answer.index_digest = Some(found.index_digest);
-        if app.embedder().is_none() {
+        answer.attempts.extend(found.attempt);
+        if !found.is_hybrid {
             answer.warnings.push("this service has no embedding model: the sources were found by words only".into());
         }
     }
@@ -406,6 +465,31 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
     }
     let call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     Ok((answer, Some(call)))
+}
+
+/// What was asked for and means nothing to quotes.
+fn without_effect(question: &Question) -> Option<String> {
+    let request = &question.request;
+    let has_system = request.messages.iter().any(|message| message.role == Role::System);
+    let mut fields: Vec<&str> = [
+        ("model_config", request.sampling != Sampling::default()),
+        ("system_prompt", has_system),
+        ("tool_choice", request.tool_choice.is_some()),
+        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("reasoning", request.reasoning.is_some()),
+        ("service_tier", request.service_tier.is_some()),
+        ("fallbacks", question.fallbacks.as_ref().is_some_and(|named| !named.is_empty())),
+    ]
+    .into_iter()
+    .filter_map(|(field, is_asked)| is_asked.then_some(field))
+    .collect();
+    fields.extend(request.extra.keys().map(String::as_str));
+    let last = fields.pop()?;
+    let named = match fields.as_slice() {
+        [] => format!("`{last}` has"),
+        more => format!("{} and `{last}` have", more.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")),
+    };
+    Some(format!("no provider is asked: the answer is quoted from the sources, {named} no effect"))
 }
 
 fn refuse_without_provider(question: &Question) -> Result<()> {
@@ -431,23 +515,16 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: &'stati
     if !response.model.is_empty() {
         answer.model.clone_from(&response.model);
     }
-    let asked = answer.model.clone();
-    let cost = response.usage.and_then(|usage| app.prices().cost(&answer.provider, &asked, &usage, &crate::cost::today()));
-    let is_first = answer.attempts.iter().all(|attempt| attempt.code.is_some());
-    answer.usage = match (answer.usage, response.usage) {
-        (Some(before), Some(now)) => Some(added(before, now)),
-        (None, now) if is_first => now,
-        _ => None,
-    };
-    answer.cost_usd = if is_first { cost } else { answer.cost_usd.zip(cost).map(|(before, now)| before + now) };
     answer.attempts.push(Attempt {
         provider: answer.provider.clone(),
-        model: asked,
+        model: answer.model.clone(),
         purpose,
         usage: response.usage,
-        cost_usd: cost,
+        cost_usd: cost(app, &answer.provider, &answer.model, response.usage.filter(|_| is_standard(&response))),
         code: None,
     });
+    answer.usage = answer.answers().map(|attempt| attempt.usage).reduce(|before, now| Some(added(before?, now?))).flatten();
+    answer.cost_usd = answer.cost();
     answer.content = response.text();
     answer.finish_reason = response.finish_reason;
     answer.parts = response.parts;

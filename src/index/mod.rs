@@ -58,6 +58,12 @@ pub struct Manifest {
     pub model_fingerprint: String,
     /// Components of one vector.
     pub dimensions: usize,
+    /// The provider that embedded, as the configuration calls it, and that embeds questions; none is the packed model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Whether the provider was asked for this many dimensions, and has to be again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shortened: bool,
     /// The chunking settings, as JSON.
     pub chunking: serde_json::Value,
     /// How text becomes terms.

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Context;
+use super::field::fallbacks;
 use super::rag_config::RagConfig;
+use super::request::Shown;
 use super::response::{self, Cited};
 use crate::app::App;
 use crate::chat::{ChatRequest, Role};
@@ -117,19 +119,27 @@ pub(super) enum Rag {
     How(Box<RagConfig>),
 }
 
-/// A question from a conversation.
+/// What a caller may add to a request of a dialect.
+#[derive(Debug)]
+pub(super) struct Added {
+    pub(super) rag: Option<Rag>,
+    pub(super) fallbacks: Option<Vec<String>>,
+}
+
+/// A question from a conversation, and what is shown of the sources.
 ///
 /// # Errors
-/// Retrieval is asked for and cannot be done.
+/// Retrieval is asked for and cannot be done, or a stand-in has no name.
 pub(super) fn question(
     app: &App,
     target: Target,
-    rag: Option<Rag>,
+    added: Added,
     request: ChatRequest,
     shape: Option<Shape>,
     labels: &[String],
-) -> Result<Question> {
-    let config = match rag {
+) -> Result<(Question, Shown)> {
+    let fallbacks = fallbacks(added.fallbacks)?;
+    let config = match added.rag {
         Some(Rag::Whether(true)) => Some(RagConfig::default()),
         Some(Rag::Whether(false)) if target.is_rag => {
             return Err(Error::bad_request("`rag`: false, but the model's name begins with `rag/`; leave one of them out"));
@@ -145,6 +155,7 @@ pub(super) fn question(
     };
     let said = request.messages.iter().rev().find(|message| message.role == Role::User).map(crate::chat::Message::plain);
     let prompt = said.unwrap_or_default();
+    let metadata = config.as_ref().is_some_and(RagConfig::shows_metadata);
     let (retrieval, citations) = match config {
         Some(config) => {
             if prompt.trim().is_empty() {
@@ -154,17 +165,19 @@ pub(super) fn question(
         }
         None => (None, crate::citation::Policy::default()),
     };
-    Ok(Question {
+    let question = Question {
         prompt,
         provider: target.provider,
         model: target.model,
+        fallbacks,
         request,
         retrieval,
         shape,
         citations,
         show_text: true,
         ..Question::default()
-    })
+    };
+    Ok((question, Shown { sources: true, metadata }))
 }
 
 /// What we say beyond a dialect: the field `omni` of its answers.
@@ -189,7 +202,7 @@ pub(super) struct Omni {
 
 impl Omni {
     /// Takes it out of an answer.
-    pub(super) fn new(context: &Context, answer: &mut Answer) -> Self {
+    pub(super) fn new(context: &Context, answer: &mut Answer, shown: Shown) -> Self {
         let is_grounded = !answer.passages.is_empty();
         let passages = std::mem::take(&mut answer.passages);
         let citations = response::cited(std::mem::take(&mut answer.citations), &passages);
@@ -207,8 +220,7 @@ impl Omni {
             warnings: std::mem::take(&mut answer.warnings),
             structured_output: structured,
             index_digest: answer.index_digest.take().filter(|_| is_grounded),
-            rag_context: is_grounded
-                .then(|| response::sources(passages, super::request::Shown { sources: true, metadata: false })),
+            rag_context: is_grounded.then(|| response::sources(passages, shown)),
             citations: is_grounded.then_some(citations),
         }
     }

@@ -38,6 +38,19 @@ pub(super) fn count(field: &str, value: Option<u64>, most: u32) -> Result<Option
     }
 }
 
+/// Providers that stand in for one another; each costs the caller time.
+const MOST_FALLBACKS: usize = 8;
+
+/// Refuses a list of stand-ins that is too long, or has something that is no name.
+pub(super) fn fallbacks(named: Option<Vec<String>>) -> Result<Option<Vec<String>>> {
+    let Some(named) = named else { return Ok(None) };
+    if named.len() > MOST_FALLBACKS {
+        return Err(Error::bad_request(format!("`fallbacks`: {} names; send at most {MOST_FALLBACKS}", named.len())));
+    }
+    named.iter().enumerate().try_for_each(|(at, name)| text(&format!("fallbacks[{at}]"), Some(name), 320))?;
+    Ok(Some(named))
+}
+
 /// Refuses a field that asks for what this build does not do.
 pub(super) fn refuse_if(asked: bool, field: &str, remedy: &str) -> Result<()> {
     if asked { Err(Error::not_supported(field, remedy)) } else { Ok(()) }

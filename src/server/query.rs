@@ -51,7 +51,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, Extension(context): Exte
         let (prompt, retrieval, shown) = parse::<SearchRequest>(&bytes)?.understand(&app, &labels?)?;
         let found = rag::retrieve(&app, &prompt, &retrieval, context.deadline).await?;
         context.line.hits(found.passages.len());
-        Ok(json(StatusCode::OK, &SearchResponse::new(&app, found, shown, &context.id, context.line.seconds())))
+        Ok(json(StatusCode::OK, &SearchResponse::new(found, shown, &context.id, context.line.seconds())))
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
 }
@@ -64,9 +64,11 @@ pub(super) async fn index(State(app): State<Arc<App>>, Extension(context): Exten
     }
 }
 
-/// `GET /healthz`. Whatever would make it unhealthy has kept the service from starting.
-pub(super) async fn health() -> Response {
-    json(StatusCode::OK, &serde_json::json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+/// `GET /healthz`. Whatever would make it unhealthy has kept the service from starting. Beside that it says how many exchanges with
+/// providers had a cost that is not known: a sum of costs that lacks them is too low.
+pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
+    let unknown = app.prices().unknown_count();
+    json(StatusCode::OK, &serde_json::json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "unknown_costs": unknown}))
 }
 
 async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
@@ -101,7 +103,7 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
 }
 
 fn written(context: &Context, answer: Answer, shown: Shown) -> QueryResponse {
-    context.line.answer(&answer.provider, &answer.model, answer.passages.len(), answer.usage);
+    context.answered(&answer);
     QueryResponse::new(answer, shown, &context.id, context.line.seconds())
 }
 
