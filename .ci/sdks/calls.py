@@ -198,6 +198,15 @@ def claude_blocks(parts):
     return blocks
 
 
+def claude_thinking(reasoning):
+    """How Claude is told to think, and the effort."""
+    if "budget_tokens" in reasoning:
+        return {"type": "enabled", "budget_tokens": reasoning["budget_tokens"]}, {}
+    if reasoning.get("effort") == "none":
+        return {"type": "disabled"}, {}
+    return ({"type": "adaptive"}, {"effort": reasoning["effort"]}) if reasoning else (None, {})
+
+
 def turns(request, blocks, assistant="assistant"):
     """Turns of two sides: results of tools are the user's, and neighbours of one side are one turn."""
     found = []
@@ -229,13 +238,7 @@ def ask_anthropic(url, request, model, stream=False):
     choice = {"type": "tool", "name": choice["tool"]} if isinstance(choice, dict) else choice and {"type": words[choice]}
     if request.get("parallel_tool_calls") is False:
         choice = (choice or {"type": "auto"}) | {"disable_parallel_tool_use": True}
-    thinking, output = None, {}
-    if "budget_tokens" in reasoning:
-        thinking = {"type": "enabled", "budget_tokens": reasoning["budget_tokens"]}
-    elif reasoning.get("effort") == "none":
-        thinking = {"type": "disabled"}
-    elif reasoning:
-        thinking, output = {"type": "adaptive"}, {"effort": reasoning["effort"]}
+    thinking, output = claude_thinking(reasoning)
     if isinstance(format := request.get("response_format"), dict):
         output["format"] = {"type": "json_schema", "schema": format["json_schema"]["schema"]}
     elif format:
@@ -300,13 +303,9 @@ def ask_bedrock(url, request, model, stream=False):
     if choice == "none":
         raise Unsaid("no word for no tool")
     choice = {"tool": {"name": choice["tool"]}} if isinstance(choice, dict) else words.get(choice)
-    output = {}
-    if "budget_tokens" in reasoning:
-        more["thinking"] = {"type": "enabled", "budget_tokens": reasoning["budget_tokens"]}
-    elif reasoning.get("effort") == "none":
-        more["thinking"] = {"type": "disabled"}
-    elif reasoning:
-        more["thinking"], output["effort"] = {"type": "adaptive"}, reasoning["effort"]
+    thinking, output = claude_thinking(reasoning)
+    if thinking:
+        more["thinking"] = thinking
     if "top_k" in sampling:
         more["top_k"] = sampling["top_k"]
     if isinstance(format := request.get("response_format"), dict):

@@ -24,6 +24,17 @@ class Sent:
         return unquote(parts.path) + (f"?{parts.query}" if parts.query else "")
 
 
+def answer(handler, status, value):
+    """Writes a JSON answer, in one packet: a second small one would wait for the acknowledgement of the first."""
+    body = json.dumps(value).encode()
+    handler.send_response(status)
+    handler.send_header("content-type", "application/json")
+    handler.send_header("content-length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+    handler.wfile.flush()
+
+
 class Capture:
     def __init__(self):
         self.sent = []
@@ -31,19 +42,12 @@ class Capture:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # One packet an answer: a second small one would wait for the acknowledgement of the first.
             wbufsize = -1
 
             def do_POST(self):
                 raw = self.read_chunks() if "chunked" in self.headers.get("transfer-encoding", "") else self.rfile.read(int(self.headers.get("content-length", 0)))
                 outer.sent.append(Sent("POST", self.path, {name.lower(): value for name, value in self.headers.items()}, raw))
-                answer = json.dumps({"error": {"message": "captured", "code": 400, "type": "invalid_request_error"}, "message": "captured"}).encode()
-                self.send_response(400)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-                self.wfile.flush()
+                answer(self, 400, {"error": {"message": "captured", "code": 400, "type": "invalid_request_error"}, "message": "captured"})
 
             def read_chunks(self):
                 raw = b""

@@ -29,7 +29,7 @@ from google.auth.transport.requests import Request as GoogleRequest
 from google.oauth2 import service_account
 
 from calls import ASK
-from capture import Capture
+from capture import Capture, answer
 from golden import GOLDEN, camel, differences, models, shown
 
 KEY, SECRET, REGION = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "us-east-1"
@@ -56,6 +56,8 @@ class TokenEndpoint:
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            wbufsize = -1
+
             def do_POST(self):
                 form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
                 head, claims, signature = form["assertion"].split(".")
@@ -63,12 +65,7 @@ class TokenEndpoint:
                 public_key.verify(decode(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
                 outer.claims.append({"grant_type": form["grant_type"], "content-type": self.headers["content-type"].split(";")[0],
                                      "head": json.loads(decode(head)), "claims": json.loads(decode(claims))})
-                answer = json.dumps({"access_token": "a-token", "expires_in": 3599, "token_type": "Bearer"}).encode()
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                answer(self, 200, {"access_token": "a-token", "expires_in": 3599, "token_type": "Bearer"})
 
             def log_message(self, *_):
                 pass
