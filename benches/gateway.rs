@@ -1,15 +1,20 @@
 //! What a gateway adds: our front door, LiteLLM's proxy and Portkey's gateway between the same load generator and the same mock provider,
 //! with the direct way as the baseline, in one run.
 //!
-//! Two cores: generator and mock on core 0, the gateway alone on core 1 (`taskset`). Bodies of 1 and 16 KiB; 100, 500 and 1,000
-//! requests a second (each time counts from the moment when the request was due, so a stall is not hidden), then as fast as answers
-//! come over 32 connections. "Added" is the percentile through the gateway minus the same percentile of the direct way, JSON and
-//! translation included. Streams: the mock waits 25 ms, then sends 20 pieces 5 ms apart; added time to the first piece over 40
-//! streams. Resident memory of the gateway's process tree after the load, and, for ours, after 100,000 requests more. Start-to-ready:
-//! from spawning the process to the first 200.
+//! Two cores: generator and mock on core 0, the gateway alone on core 1 (`taskset`). Bodies of 1 and 16 KiB: one request after the
+//! other, then as fast as answers come over 32 connections, then 100, 500 and 1,000 requests a second (each time counts from the
+//! moment when the request was due, so a stall is not hidden; a rate over 80 % of what a gateway can do is left out, and said), all over
+//! connections that are open already.
+//! "Added" is the percentile through the gateway minus the same percentile of the direct way, JSON and translation included. Streams:
+//! the mock waits 25 ms, then sends 20 pieces 5 ms apart; added time to the first piece over 40 streams. Resident memory of the
+//! gateway's process tree after the load, and, for ours, after 100,000 requests more. Start-to-ready: from spawning the process to
+//! the first 200.
+//!
+//! How much of it is the machine's says a relay that only copies bytes, between the same two and on the gateway's core.
 //!
 //! `OMNI_LLM` is our release binary, `LITELLM` LiteLLM's command (PyPI `litellm[proxy]`), `PORTKEY` the file `build/start-server.js` of
-//! npm `@portkey-ai/gateway`. A peer that is not named is not measured, which the run says.
+//! npm `@portkey-ai/gateway`. A peer that is not named is not measured, which the run says. `cargo bench --bench gateway -- relay ours`
+//! (or `litellm`, or `portkey`) measures the direct way and these only; the figures of the others stay.
 
 #[path = "support/figures.rs"]
 mod figures;
@@ -18,7 +23,7 @@ mod load;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,20 +50,33 @@ impl Drop for Running {
 }
 
 fn main() -> Result<()> {
+    if let Ok(ends) = std::env::var("OMNI_BENCH_RELAY") {
+        let (listen, upstream) = ends.split_once(' ').context("two addresses")?;
+        return Ok(load::relay(listen.parse()?, upstream.parse()?)?);
+    }
     if std::env::var_os("OMNI_BENCH_PINNED").is_none() {
         let bench = std::env::current_exe()?;
-        let status = Command::new("taskset").args(["-c", "0"]).arg(bench).env("OMNI_BENCH_PINNED", "1").status()?;
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", "0"]).arg(bench).args(std::env::args().skip(1));
+        let status = pinned.env("OMNI_BENCH_PINNED", "1").status()?;
         std::process::exit(status.code().unwrap_or(1));
     }
+    let asked: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     let mut figures = Figures::new("gateway");
     let mock = Mock::start()?;
     let direct = Way { peer: Some("direct"), call: call(mock.addr, "mock-1k", ""), process: None };
     let mut baseline = Vec::new();
     measure(&mut figures, &direct, &mut baseline, true)?;
-    for name in [None, Some("litellm"), Some("portkey")] {
-        match open(name, &mock, &mut figures) {
+    // Where no index, no model and no configuration lie.
+    let empty = tempfile::tempdir()?;
+    for name in [Some("relay"), None, Some("litellm"), Some("portkey")] {
+        let label = name.unwrap_or("ours");
+        if !asked.is_empty() && !asked.iter().any(|it| it == label) {
+            continue;
+        }
+        match open(name, &mock, empty.path(), &mut figures) {
             Ok(way) => measure(&mut figures, &way, &mut baseline, false)?,
-            Err(why) => eprintln!("{}: not measured: {why:#}", name.unwrap_or("ours")),
+            Err(why) => eprintln!("{label}: not measured: {why:#}"),
         }
     }
     figures.write()
@@ -71,7 +89,7 @@ fn call(addr: SocketAddr, model: &str, headers: &str) -> Call {
 }
 
 /// Starts a gateway and waits until it answers.
-fn open(name: Option<&'static str>, mock: &Mock, figures: &mut Figures) -> Result<Way> {
+fn open(name: Option<&'static str>, mock: &Mock, empty: &Path, figures: &mut Figures) -> Result<Way> {
     let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let port = addr.port().to_string();
     let upstream = format!("http://{}/v1", mock.addr);
@@ -80,12 +98,16 @@ fn open(name: Option<&'static str>, mock: &Mock, figures: &mut Figures) -> Resul
             let bin = std::env::var_os("OMNI_LLM").map_or_else(|| PathBuf::from("target/release/omni-llm"), PathBuf::from);
             let mut command = pinned(&bin)?;
             command.arg("serve").env("OMNI_ADDR", addr.to_string()).env("CUSTOM_BASE_URL", &upstream).env("LOG_LEVEL", "warn");
-            command.current_dir(std::env::temp_dir());
             (command, "/healthz", "custom/mock-1k", String::new())
+        }
+        Some("relay") => {
+            let mut command = pinned(&std::env::current_exe()?)?;
+            command.env("OMNI_BENCH_RELAY", format!("{addr} {}", mock.addr));
+            (command, "/", "mock-1k", String::new())
         }
         Some("litellm") => {
             let bin = PathBuf::from(std::env::var_os("LITELLM").context("`LITELLM` names no command")?);
-            let path = std::env::temp_dir().join(format!("litellm-{port}.yaml"));
+            let path = empty.join("litellm.yaml");
             let rows: String = ["mock-1k", "mock-16k"]
                 .iter()
                 .map(|model| format!("  - model_name: {model}\n    litellm_params: {{model: openai/{model}, api_base: \"{upstream}\", api_key: sk-mock}}\n"))
@@ -94,6 +116,8 @@ fn open(name: Option<&'static str>, mock: &Mock, figures: &mut Figures) -> Resul
             let mut command = pinned(&bin)?;
             command.args(["--host", "127.0.0.1", "--port", &port, "--num_workers", "1", "--config"]).arg(&path);
             command.env("LITELLM_LOG", "ERROR").env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
+            // No keys of its own to check: less work for it.
+            command.env("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true");
             (command, "/health/liveliness", "mock-1k", String::new())
         }
         Some(_) => {
@@ -109,9 +133,15 @@ fn open(name: Option<&'static str>, mock: &Mock, figures: &mut Figures) -> Resul
         }
     };
     let started = Instant::now();
-    let mut child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("it does not start")?;
+    let mut child = command
+        .current_dir(empty)
+        .process_group(0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("it does not start")?;
     while !is_ready(addr, ready) {
-        if started.elapsed() > Duration::from_secs(90) || child.try_wait()?.is_some() {
+        if started.elapsed() > Duration::from_secs(300) || child.try_wait()?.is_some() {
             drop(Running(child));
             bail!("it did not become ready");
         }
@@ -122,7 +152,7 @@ fn open(name: Option<&'static str>, mock: &Mock, figures: &mut Figures) -> Resul
 }
 
 /// A command on the gateway's core.
-fn pinned(program: &std::path::Path) -> Result<Command> {
+fn pinned(program: &Path) -> Result<Command> {
     let program = if program.components().count() > 1 { program.canonicalize()? } else { program.to_owned() };
     let mut command = Command::new("taskset");
     command.args(["-c", "1"]).arg(program);
@@ -150,32 +180,29 @@ struct Baseline {
 }
 
 fn measure(figures: &mut Figures, way: &Way, baseline: &mut Vec<Baseline>, is_direct: bool) -> Result<()> {
-    let slow = way.peer == Some("litellm");
-    let warm = way.call.load(8, if slow { 50 } else { 2_000 }, None);
+    // How many requests take about a second is found out while it warms up.
+    let warm = way.call.load(8, if way.peer == Some("litellm") { 100 } else { 3_000 }, None);
     if warm.times.is_empty() {
         bail!("{}: no request succeeded", way.peer.unwrap_or("ours"));
     }
+    let second = warm.times.len() as f64 / warm.took.as_secs_f64();
     for kib in [1, 16] {
         let call = Call { body: way.call.body.replace("mock-1k", &format!("mock-{kib}k")), ..way.call.clone() };
-        for rate in [100, 500, 1_000] {
-            let load = call.load(64, rate * if slow { 2 } else { 3 }, Some(rate as f64));
-            let name = format!("{kib} KiB at {rate}/s");
-            note(figures, way.peer, &name, load, baseline, is_direct);
-        }
-        let load = call.load(
-            32,
-            if slow {
-                400
-            } else if way.peer == Some("portkey") {
-                3_000
-            } else {
-                30_000
-            },
-            None,
-        );
-        figures.add(format!("{kib} KiB, saturated"), load.times.len() as f64 / load.took.as_secs_f64(), "requests/s", way.peer);
+        let load = call.load(1, (second as usize).clamp(50, 3_000), None);
+        note(figures, way.peer, &format!("{kib} KiB, one by one"), load, baseline, is_direct);
+        let load = call.load(32, (second * 3.0) as usize, None);
+        let most = load.times.len() as f64 / load.took.as_secs_f64();
+        figures.add(format!("{kib} KiB, saturated"), most, "requests/s", way.peer);
         if load.failed > 0 {
             figures.add(format!("{kib} KiB, saturated, failed"), load.failed as f64, "requests", way.peer);
+        }
+        for rate in [100, 500, 1_000] {
+            if f64::from(rate) > most * 0.8 {
+                eprintln!("{:<10} {kib} KiB at {rate}/s: more than it can do", way.peer.unwrap_or("ours"));
+                continue;
+            }
+            let load = call.load(64, rate as usize * 4, Some(rate.into()));
+            note(figures, way.peer, &format!("{kib} KiB at {rate}/s"), load, baseline, is_direct);
         }
     }
     let mut streaming = way.call.clone();
@@ -185,8 +212,10 @@ fn measure(figures: &mut Figures, way: &Way, baseline: &mut Vec<Baseline>, is_di
     let Some(process) = &way.process else { return Ok(()) };
     figures.add("resident memory", resident_mib(process.0.id()), "MiB", way.peer);
     if way.peer.is_none() {
-        way.call.load(32, 100_000, None);
-        figures.add("resident memory, 100,000 requests later", resident_mib(process.0.id()), "MiB", None);
+        for _ in 0..2 {
+            way.call.load(32, 50_000, None);
+            figures.add("resident memory, 50,000 requests later", resident_mib(process.0.id()), "MiB", None);
+        }
     }
     Ok(())
 }

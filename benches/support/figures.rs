@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The figures of one bench.
 pub(crate) struct Figures {
@@ -11,11 +11,11 @@ pub(crate) struct Figures {
     list: Vec<Figure>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Figure {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     /// Who was measured: `false` for ourselves, otherwise the name of the peer.
     peer: serde_json::Value,
     command: String,
@@ -32,7 +32,13 @@ impl Figures {
         let name = name.into();
         eprintln!("{:<10} {name:<44} {value:>12.3} {unit}", peer.unwrap_or("ours"));
         let peer = peer.map_or(false.into(), Into::into);
-        self.list.push(Figure { name, value, unit, peer, command: format!("cargo bench --bench {}", self.bench) });
+        self.list.push(Figure {
+            name,
+            value,
+            unit: unit.to_owned(),
+            peer,
+            command: format!("cargo bench --bench {}", self.bench),
+        });
     }
 
     /// Notes the median and the 99th percentile of `times`.
@@ -45,12 +51,16 @@ impl Figures {
         }
     }
 
-    /// Writes the file.
+    /// Writes the file. Figures of peers that this run did not measure stay in it.
     pub(crate) fn write(&self) -> anyhow::Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures");
         std::fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{}.json", self.bench));
-        std::fs::write(&path, serde_json::to_vec_pretty(&self.list)?)?;
+        let mut all: Vec<Figure> =
+            std::fs::read(&path).ok().and_then(|old| serde_json::from_slice(&old).ok()).unwrap_or_default();
+        all.retain(|old| !self.list.iter().any(|new| new.peer == old.peer));
+        all.extend_from_slice(&self.list);
+        std::fs::write(&path, serde_json::to_vec_pretty(&all)?)?;
         eprintln!("figures written to {}", path.display());
         Ok(())
     }

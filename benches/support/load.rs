@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Until the mock's first piece of a stream, and between two.
@@ -28,6 +29,29 @@ impl Mock {
             }
         });
         Ok(Self { addr })
+    }
+}
+
+/// Copies bytes between whoever connects and `upstream`, for ever: the least that a process in between can do.
+pub(crate) fn relay(listen: SocketAddr, upstream: SocketAddr) -> std::io::Result<()> {
+    for near in TcpListener::bind(listen)?.incoming() {
+        let (near, far) = (near?, TcpStream::connect(upstream)?);
+        for (from, to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
+            to.set_nodelay(true)?;
+            std::thread::spawn(move || copy(&from, &to));
+        }
+    }
+    Ok(())
+}
+
+fn copy(mut from: &TcpStream, mut to: &TcpStream) -> std::io::Result<()> {
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut bytes)?;
+        if count == 0 {
+            return to.shutdown(std::net::Shutdown::Write);
+        }
+        to.write_all(&bytes[..count])?;
     }
 }
 
@@ -145,23 +169,30 @@ impl Call {
         .into_bytes()
     }
 
-    /// `count` requests over `connections`, at `rate` a second, or as fast as answers come.
+    /// `count` requests over `connections`, at `rate` a second, or as fast as answers come. Each connection has had an answer before:
+    /// what opening one costs is not counted.
     pub(crate) fn load(&self, connections: usize, count: usize, rate: Option<f64>) -> Load {
         let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let begin = Instant::now() + Duration::from_millis(20);
+        let (ready, begin) = (Barrier::new(connections), OnceLock::new());
         let mut times = Vec::with_capacity(count);
         std::thread::scope(|scope| {
             let worker = || {
                 let request = self.bytes();
                 let mut times = Vec::with_capacity(count / connections + 1);
                 let mut open: Option<TcpStream> = None;
+                if self.once(&mut open, &request).is_err() {
+                    open = None;
+                }
+                ready.wait();
+                let begin = *begin.get_or_init(|| Instant::now() + Duration::from_millis(20));
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= count {
                         return times;
                     }
-                    let due = rate.map_or_else(Instant::now, |rate| begin + Duration::from_secs_f64(number as f64 / rate));
+                    let due = rate.map_or(begin, |rate| begin + Duration::from_secs_f64(number as f64 / rate));
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    let due = rate.map_or_else(Instant::now, |_| due);
                     match self.once(&mut open, &request) {
                         Ok(()) => times.push(due.elapsed()),
                         Err(_) => {
@@ -174,7 +205,8 @@ impl Call {
             let workers: Vec<_> = (0..connections).map(|_| scope.spawn(worker)).collect();
             times.extend(workers.into_iter().filter_map(|worker| worker.join().ok()).flatten());
         });
-        Load { times, failed: failed.into_inner(), took: begin.elapsed() }
+        let took = begin.get().map(Instant::elapsed).unwrap_or_default();
+        Load { times, failed: failed.into_inner(), took }
     }
 
     /// The time until the first piece of text of a stream.

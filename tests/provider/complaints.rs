@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1 | usage lost outside the last chunk | `usage_is_taken_from_any_chunk` |
 //! | 2 | cache tokens billed twice | `cache_tokens_are_told_apart_streamed_or_not` |
-//! | 3 | input tokens 0 in streams | `cache_tokens_are_told_apart_streamed_or_not`; the front door's own events are its room's |
+//! | 3 | input tokens 0 in streams | `cache_tokens_are_told_apart_streamed_or_not`, `anthropic_streams_end_with_the_whole_usage` |
 //! | 4 | block numbers taken for call numbers | `calls_are_counted_apart_from_blocks` |
 //! | 5 | calls that share or omit their number | `calls_that_share_or_omit_their_number_stay_apart` |
 //! | 6 | tool names over the rules | `names_that_are_refused_come_back_as_they_were`, golden `tool_names` |
@@ -16,28 +16,30 @@
 //! | 12 | no fallback for streams | `reliability::a_failure_before_the_first_content_moves_on` |
 //! | 13 | replayed spend | `reliability::attempts_stay_within_the_budget`, `reliability::nothing_is_repeated_after_content` |
 //! | 14 | silent streams | `reliability::silence_ends_the_call_before_and_after_the_first_content` |
-//! | 15 | errors after 200 swallowed | `a_failure_inside_a_stream_is_an_error_in_every_dialect` |
+//! | 15 | errors after 200 swallowed | `a_failure_inside_a_stream_is_an_error_in_every_dialect`, `an_error_in_a_stream_is_told_in_the_dialect_and_nothing_follows_it` |
 //! | 16 | cut streams taken for whole | `a_cut_stream_is_an_error_in_every_dialect` |
-//! | 17 | the upstream runs on when the caller leaves | `reliability::a_caller_who_leaves_ends_the_call` |
-//! | 18 | budgets overrun by parallel requests | not here: limits are the limits room's, which is not built yet |
-//! | 19 | semantic caches answer wrongly | not here: there is no response cache |
-//! | 20 | unknown models cost nothing | not here: the price table's own tests; usage is none where it is not told |
-//! | 21 | memory grows | not a test: `benches/gateway` watches it over 100,000 requests |
-//! | 22 | cold starts | not a test: `benches/cold_start` |
-//! | 23 | beta flags forwarded to those who refuse them | `provider::tests::only_headers_of_the_row_and_flags_of_the_model_go_along` |
+//! | 17 | the upstream runs on when the caller leaves | `reliability::a_caller_who_leaves_ends_the_call`, `a_client_that_leaves_a_stream_ends_the_providers_call` |
+//! | 18 | budgets overrun by parallel requests | not held: there are no limits and no budgets of callers to overrun |
+//! | 19 | semantic caches answer wrongly | not held: there is no response cache |
+//! | 20 | unknown models cost nothing | `what_is_not_known_is_none_and_counted` |
+//! | 21 | memory grows | not a test: `benches/gateway.rs` watches it over 100,000 requests |
+//! | 22 | cold starts | not a test: `benches/cold_start.rs` |
+//! | 23 | beta flags forwarded to those who refuse them | `only_headers_of_the_row_and_flags_of_the_model_go_along` |
 //! | 24 | tool calls leak as text | `interleaved_blocks_keep_their_identity` |
 //! | 25 | strict enumerations | `any_field_may_be_missing_or_odd` |
-//! | 26 | characters split between chunks | `recordings`, which splits every stream, and `net::sse`'s own tests |
-//! | 27 | errors mis-mapped | `provider::failure::tests` |
-//! | 28 | slashes in a model's name | `provider::tests::every_row_knows_where_to_send_what`, `net::sigv4::tests` |
+//! | 26 | characters split between chunks | `a_stream_folds_into_exactly_the_buffered_answer_however_it_is_split`, `events_are_equal_however_the_bytes_are_split`, every stream of `tests/provider/recordings.rs` |
+//! | 27 | errors mis-mapped | `refusals_become_codes_and_keep_what_the_provider_said` |
+//! | 28 | slashes in a model's name | `every_row_knows_where_to_send_what`, `a_path_that_is_encoded_is_encoded_once_more` |
 //! | 29 | candidates without content | `a_candidate_without_content_is_still_an_answer` |
-//! | 30 | `tool_use_failed` | `provider::failure::tests`, `provider::retry::tests` |
+//! | 30 | `tool_use_failed` | `refusals_become_codes_and_keep_what_the_provider_said`, `only_what_can_help_is_repeated_and_within_the_budget` |
 //! | 31 | tools in another order | `golden::the_order_of_tools_changes_no_byte` |
 //! | 32 | silent drops | goldens `sampling`, `effort_*`, `reasoning_always`: each drop is a warning |
-//! | 33 | questions embedded as documents | `provider::embed::tests`, `reliability::vectors_keep_the_order_of_their_texts` |
+//! | 33 | questions embedded as documents | `a_question_is_not_embedded_as_a_document`, `reliability::vectors_keep_the_order_of_their_texts` |
 //! | 34 | supply chain | not a test: `deny.toml` |
-//! | 35 | MCP lists empty without a key | not here: the MCP room is not built yet |
-//! | 36 | streaming on Lambda | `tests/serve/lambda.rs` |
+//! | 35 | MCP lists empty without a key | not held: there is no MCP |
+//! | 36 | streaming on Lambda | `every_front_door_of_aws_reaches_the_router`, `.ci/check_lambda` |
+
+use std::path::Path;
 
 use omni_llm::chat::{ChatEvent, ChatRequest, FinishReason, Message, Part, Role, Tool, ToolCall, ToolResult, fold};
 use omni_llm::error::Code;
@@ -47,6 +49,46 @@ use serde_json::{Value, json};
 use super::support::{bedrock_event, events, frame, provider, shared};
 
 const DIALECTS: [Dialect; 5] = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Bedrock, Dialect::Gemini, Dialect::Cohere];
+
+/// The table above names tests that exist, for every row of the facts.
+#[test]
+fn every_complaint_is_held_or_said_why_not() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let rows: Vec<Vec<&str>> = include_str!("complaints.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | "))
+        .map(|row| row.trim_end_matches(" |").split(" | ").collect())
+        .skip(1)
+        .collect();
+    for (number, row) in (1..).zip(&rows) {
+        assert_eq!(row[0], number.to_string());
+        let holders: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
+        assert!(!holders.is_empty() || row[2].starts_with("not held: "), "{row:?}");
+        for holder in holders {
+            let name = holder.rsplit("::").next().unwrap();
+            let is_golden =
+                row[2].contains("golden") && root.join(format!("tests/golden/{}.json", name.replace('*', "max"))).exists();
+            let is_there = sources.contains(&format!("fn {name}()")) || is_golden || root.join(holder).exists();
+            assert!(is_there, "row {number}: `{holder}` is not there");
+        }
+    }
+    if let Ok(facts) = std::fs::read_to_string(shared("facts/providers.md")) {
+        let theirs = facts.split("## 13.").nth(1).unwrap_or_default().split("## 14.").next().unwrap_or_default();
+        let count = theirs.lines().filter(|line| line.starts_with("| ") && line[2..].starts_with(|it: char| it.is_ascii_digit()));
+        assert_eq!(rows.len(), count.count());
+    }
+}
 
 /// Frames as the dialect has them. For Bedrock each value is `{name: payload}`.
 fn stream(dialect: Dialect, frames: &[Value]) -> Vec<u8> {
