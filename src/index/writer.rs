@@ -14,10 +14,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::arrange::{EXACT_UP_TO, Rows};
 use super::facets::Facets;
-use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
+use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Superblock, without_digest};
 use super::lexical::Postings;
 use super::plan::Plan;
 use super::rotation::Rotation;
+use super::section::Section;
 use super::tune::tune;
 use super::vectors::{Vectors, quantise};
 use super::view::View;
@@ -140,6 +141,7 @@ impl Writer {
         sections[Section::Plan as usize] = arranged.plan.encode();
         sections[Section::Centroids as usize] = arranged.centroids;
         sections[Section::Clusters as usize] = arranged.clusters;
+        sections[Section::Codes as usize] = arranged.codes;
         sections[Section::Blocks as usize] = arranged.blocks;
         sections[Section::Places as usize] = arranged.places;
         sections[Section::Facets as usize] = self.facets.finish()?;
