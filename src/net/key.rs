@@ -44,7 +44,7 @@ pub struct Kept {
 
 #[derive(Debug)]
 enum Place {
-    Service(Url, Signer),
+    Service(Url, Box<Signer>),
     /// The extension's address, and the token that it wants to see.
     Extension(Url, Option<Secret>),
 }
@@ -72,7 +72,7 @@ impl Key {
                     Some(address) => parse(address)?,
                     None => parse(&format!("https://secretsmanager.{region}.amazonaws.com/"))?,
                 };
-                Place::Service(address, Signer::new(aws.clone(), region.to_owned(), "secretsmanager"))
+                Place::Service(address, Box::new(Signer::new(aws.clone(), region.to_owned(), "secretsmanager")))
             }
         };
         Ok(Self::Kept(Arc::new(Kept { id: id.to_owned(), field, place, known: Mutex::default() })))

@@ -8,8 +8,13 @@ pub(super) mod embeddings;
 pub(super) mod models;
 pub(super) mod openai;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::response::sse::Event;
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,11 +23,12 @@ use super::field::fallbacks;
 use super::rag_config::RagConfig;
 use super::request::Shown;
 use super::response::{self, Cited};
+use super::sse;
 use crate::app::App;
-use crate::chat::{ChatRequest, Role};
+use crate::chat::{ChatEvent, ChatRequest, Role};
 use crate::error::{Code, Error, Result};
 use crate::provider::PRESETS;
-use crate::rag::{Answer, Attempt, EXTRACTIVE, Question};
+use crate::rag::{self, Answer, Attempt, EXTRACTIVE, Piece, Question};
 use crate::schema::Shape;
 
 /// What stands in front of a model that answers from the index.
@@ -226,9 +232,54 @@ impl Omni {
     }
 }
 
-/// One event of a stream whose data is JSON.
-pub(super) fn data(value: &impl Serialize) -> Event {
-    Event::default().data(serde_json::to_string(value).unwrap_or_default())
+/// Who answered, as a model's name.
+pub(super) fn model_of(answer: &Answer) -> String {
+    if answer.provider == answer.model { answer.model.clone() } else { format!("{}/{}", answer.provider, answer.model) }
+}
+
+/// What a dialect has to write of a streamed answer.
+pub(super) enum Told {
+    /// The next text, thought or tool call.
+    Event(ChatEvent),
+    /// The end.
+    Done(Box<Answer>, Box<Omni>),
+    /// The end of an answer that broke off. Nothing follows it.
+    Failed(Error),
+}
+
+/// Streams an answer as `write` writes it.
+///
+/// # Errors
+/// As [`rag::stream`]; an error after the first word is told.
+pub(super) async fn streamed(
+    app: &Arc<App>,
+    context: &Context,
+    (question, shown): (Question, Shown),
+    ping: Option<Event>,
+    mut write: impl FnMut(Told, &mut VecDeque<Event>) + Send + 'static,
+) -> Result<Response> {
+    let pieces = rag::stream(app, question, context.deadline).await?;
+    context.line.streaming();
+    let context = context.clone();
+    let events = pieces.flat_map(move |piece| {
+        let mut out = VecDeque::new();
+        match piece {
+            Ok(Piece::Event(event)) => write(Told::Event(event), &mut out),
+            Ok(Piece::Done(mut answer)) => {
+                context.answered(&answer);
+                let omni = Omni::new(&context, &mut answer, shown);
+                write(Told::Done(answer, Box::new(omni)), &mut out);
+            }
+            // These belong to `/v1/query`.
+            Ok(Piece::Patch(_) | Piece::Reset(_) | Piece::Valid(_)) => {}
+            Err(failure) => {
+                context.line.error(&failure);
+                write(Told::Failed(failure), &mut out);
+            }
+        }
+        futures_util::stream::iter(out)
+    });
+    Ok(sse::response(events, ping))
 }
 
 /// Seconds since 1970.

@@ -29,6 +29,14 @@ pub(super) fn between<T: Copy + PartialOrd + std::fmt::Display>(
     }
 }
 
+/// Refuses an answer without room.
+pub(super) fn positive(field: &str, value: Option<u32>) -> Result<Option<u32>> {
+    match value {
+        Some(0) => Err(Error::bad_request(format!("`{field}`: 0 leaves no room for an answer"))),
+        value => Ok(value),
+    }
+}
+
 /// Refuses a count outside of `1..=most`.
 pub(super) fn count(field: &str, value: Option<u64>, most: u32) -> Result<Option<u32>> {
     let Some(value) = value else { return Ok(None) };

@@ -22,6 +22,7 @@ mod query;
 mod rag_config;
 mod request;
 mod response;
+mod sse;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,28 +1,24 @@
 //! The handlers. Each is: read, understand, ask `rag`, write down.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures_util::StreamExt as _;
 
 use super::access;
 use super::body::parse;
 use super::request::{Asked, QueryRequest, SearchRequest, Shown};
 use super::response::{ErrorResponse, IndexResponse, QueryResponse, SearchResponse, json};
+use super::sse::{self, event};
 use super::{Context, body, failed};
 use crate::app::App;
 use crate::chat::ChatEvent;
 use crate::error::{Error, Result};
 use crate::rag::{self, Answer, Piece, Question};
-
-/// How often a silent stream says that it lives; front doors close connections that are idle for 30 seconds.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// `POST /v1/query`.
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
@@ -82,7 +78,7 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
     let context = context.clone();
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.
     let events = pieces.map(move |piece| {
-        Ok::<_, Infallible>(match piece {
+        match piece {
             Ok(Piece::Event(ChatEvent::Text(content))) => event("delta", &serde_json::json!({"content": content})),
             // Thoughts are not shown here; tool calls stand in the end.
             Ok(Piece::Event(_)) => Event::default().comment("."),
@@ -94,19 +90,12 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
                 context.line.error(&error);
                 event("error", &ErrorResponse::new(&error, &context.id))
             }
-        })
+        }
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    // Proxies that buffer would turn a stream into a wait.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(sse::response(events, None))
 }
 
 fn written(context: &Context, answer: Answer, shown: Shown) -> QueryResponse {
     context.answered(&answer);
     QueryResponse::new(answer, shown, &context.id, context.line.seconds())
-}
-
-fn event(name: &str, data: &impl serde::Serialize) -> Event {
-    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
 }

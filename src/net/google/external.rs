@@ -4,7 +4,7 @@
 //! AWS's own addresses in the file are not used: keys come the way that they come for Bedrock.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -71,8 +71,8 @@ impl External {
     /// A token of Google's.
     pub(super) async fn fetch(&self, client: &Client, until: Instant) -> Result<Fetched> {
         let subject = match &self.credential_source.file {
-            Some(path) => self.from_file(path)?,
-            None => self.from_aws(client).await?,
+            Some(path) => self.token_of(path)?,
+            None => self.proof(client).await?,
         };
         let exchange = form(
             &self.token_url,
@@ -95,7 +95,7 @@ impl External {
     }
 
     /// Read each time: whoever writes it writes a new one before the old one ends.
-    fn from_file(&self, path: &PathBuf) -> Result<String> {
+    fn token_of(&self, path: &Path) -> Result<String> {
         let wrong = |why: String| {
             let error = Error::new(Code::Authentication, "no token of our identity elsewhere for Google; the log says why");
             error.caused_by(std::io::Error::other(format!("{}: {why}", path.display())))
@@ -117,7 +117,7 @@ impl External {
     }
 
     /// The request that asks AWS who we are, signed and not sent: Google sends it.
-    async fn from_aws(&self, client: &Client) -> Result<String> {
+    async fn proof(&self, client: &Client) -> Result<String> {
         let region = self
             .aws
             .region

@@ -22,7 +22,6 @@ use super::header;
 use crate::app::App;
 use crate::chat::{FinishReason, Thought, Usage};
 use crate::error::{Code, Error};
-use crate::rag::Answer;
 use crate::server::body::parse;
 use crate::server::{Context, access, body, failed};
 
@@ -41,9 +40,9 @@ pub(in crate::server) async fn messages(
     let outcome = async {
         let body: MessagesBody = parse(&bytes)?;
         let is_stream = body.is_stream();
-        let (mut question, shown) = understood(&app, body, &labels?)?;
-        question.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
-        if is_stream { streamed(&app, &context, question, shown).await } else { whole(&app, &context, question, shown).await }
+        let mut asked = understood(&app, body, &labels?)?;
+        asked.0.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
+        if is_stream { streamed(&app, &context, asked).await } else { whole(&app, &context, asked).await }
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
 }
@@ -83,10 +82,6 @@ fn reason(reason: &FinishReason) -> String {
         FinishReason::Other(other) => other,
     }
     .to_owned()
-}
-
-fn model_of(answer: &Answer) -> String {
-    if answer.provider == answer.model { answer.model.clone() } else { format!("{}/{}", answer.provider, answer.model) }
 }
 
 /// A thought as a block.

@@ -21,7 +21,6 @@ use self::stream::streamed;
 use crate::app::App;
 use crate::chat::{CacheTtl, FinishReason, Thought, Usage};
 use crate::error::{Code, Error, Result};
-use crate::rag::Answer;
 use crate::server::body::parse;
 use crate::server::{Context, access, body, failed};
 
@@ -99,30 +98,10 @@ pub(in crate::server) async fn completions(
     let outcome = async {
         let body: ChatBody = parse(&bytes)?;
         let (is_stream, with_usage) = (body.is_stream(), body.with_usage());
-        let (question, shown) = understood(&app, body, &labels?)?;
-        if is_stream {
-            streamed(&app, &context, question, shown, with_usage).await
-        } else {
-            whole(&app, &context, question, shown).await
-        }
+        let asked = understood(&app, body, &labels?)?;
+        if is_stream { streamed(&app, &context, asked, with_usage).await } else { whole(&app, &context, asked).await }
     };
     outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
-}
-
-pub(super) fn between(field: &str, value: Option<f64>, least: f64, most: f64) -> Result<Option<f64>> {
-    match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(Error::bad_request(format!("`{field}`: {value} is not between {least} and {most}")))
-        }
-        value => Ok(value),
-    }
-}
-
-pub(super) fn positive(field: &str, value: Option<u32>) -> Result<Option<u32>> {
-    match value {
-        Some(0) => Err(Error::bad_request(format!("`{field}`: 0 leaves no room for an answer"))),
-        value => Ok(value),
-    }
 }
 
 /// Tokens; reasoning and cached ones are parts of the sums.
@@ -171,10 +150,6 @@ fn reason(reason: &FinishReason) -> String {
         FinishReason::StopSequence => "stop".to_owned(),
         other => other.as_str().to_owned(),
     }
-}
-
-fn model_of(answer: &Answer) -> String {
-    if answer.provider == answer.model { answer.model.clone() } else { format!("{}/{}", answer.provider, answer.model) }
 }
 
 fn detail(thought: Thought) -> ReasoningDetail {

@@ -7,13 +7,13 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{WireUsage, model_of, name_of, reason, thought};
+use super::{WireUsage, name_of, reason, thought};
 use crate::app::App;
 use crate::chat::Part;
 use crate::error::Result;
 use crate::rag::{self, Question};
 use crate::server::Context;
-use crate::server::door::Omni;
+use crate::server::door::{Omni, model_of};
 use crate::server::request::Shown;
 use crate::server::response::json;
 
@@ -32,7 +32,8 @@ struct Reply {
     omni: Omni,
 }
 
-pub(super) async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
+/// Answers whole.
+pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
     context.answered(&answer);
     let omni = Omni::new(context, &mut answer, shown);

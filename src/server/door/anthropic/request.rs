@@ -11,8 +11,9 @@ use crate::chat::{
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::Shape;
-use crate::server::door::openai::{CacheControl, between, positive};
+use crate::server::door::openai::CacheControl;
 use crate::server::door::{Added, Rag, Target, question};
+use crate::server::field::{between, positive};
 use crate::server::request::Shown;
 
 /// The body.

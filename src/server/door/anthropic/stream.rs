@@ -1,39 +1,31 @@
 //! A streamed answer in Anthropic's dialect: blocks one after the other.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::http::HeaderValue;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
-use futures_util::{Stream, StreamExt as _};
-use serde::Serialize;
+use axum::response::Response;
+use axum::response::sse::Event;
 use serde_json::{Value, json};
 
 use super::{WireUsage, error, name_of, reason};
 use crate::app::App;
 use crate::chat::ChatEvent;
 use crate::error::Result;
-use crate::rag::{self, Piece, Question};
+use crate::rag::{Answer, Question};
 use crate::server::Context;
-use crate::server::door::Omni;
-use crate::server::query::KEEP_ALIVE;
+use crate::server::door::{self, Omni, Told};
 use crate::server::request::Shown;
+use crate::server::sse::event;
 
-pub(super) async fn streamed(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
-    let pieces = rag::stream(app, question, context.deadline).await?;
-    context.line.streaming();
-    let writer = Writer::new(name_of(context));
-    let events = events(context.clone(), shown, writer, pieces);
-    let ping = event("ping", &json!({"type": "ping"}));
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).event(ping)).into_response();
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
-}
-
-fn event(name: &str, data: &impl Serialize) -> Event {
-    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+/// Streams an answer as blocks.
+pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown)) -> Result<Response> {
+    let (mut writer, id) = (Writer::new(name_of(context)), context.id.clone());
+    let write = move |told: Told, out: &mut VecDeque<Event>| match told {
+        Told::Event(event) => writer.take(event, out),
+        Told::Done(answer, omni) => writer.end(&answer, &omni, out),
+        Told::Failed(failure) => out.push_back(event("error", &error(&failure, &id))),
+    };
+    door::streamed(app, context, asked, Some(event("ping", &json!({"type": "ping"}))), write).await
 }
 
 /// What kind of block is open.
@@ -88,11 +80,16 @@ impl Writer {
         }
     }
 
-    /// Writes the rest.
-    fn end(&mut self, out: &mut VecDeque<Event>) {
+    /// Writes the rest, and what is known at the end.
+    fn end(&mut self, answer: &Answer, omni: &Omni, out: &mut VecDeque<Event>) {
         self.release(true, out);
         self.begin(out);
         self.close(out);
+        let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
+        let delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence")});
+        let end = json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni});
+        out.push_back(event("message_delta", &end));
+        out.push_back(event("message_stop", &json!({"type": "message_stop"})));
     }
 
     fn begin(&mut self, out: &mut VecDeque<Event>) {
@@ -177,40 +174,4 @@ impl Writer {
 /// Whether a call's arguments are whole.
 fn is_whole(arguments: &str) -> bool {
     arguments.trim_end().ends_with('}') && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
-}
-
-fn events(
-    context: Context,
-    shown: Shown,
-    mut writer: Writer,
-    pieces: impl Stream<Item = Result<Piece>> + Send,
-) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    pieces
-        .map(move |piece| {
-            let mut out = VecDeque::new();
-            match piece {
-                Ok(Piece::Event(event)) => writer.take(event, &mut out),
-                Ok(Piece::Done(mut answer)) => {
-                    context.answered(&answer);
-                    let omni = Omni::new(&context, &mut answer, shown);
-                    writer.end(&mut out);
-                    let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
-                    let delta =
-                        json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence")});
-                    out.push_back(event(
-                        "message_delta",
-                        &json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni}),
-                    ));
-                    out.push_back(event("message_stop", &json!({"type": "message_stop"})));
-                }
-                Ok(Piece::Patch(_) | Piece::Reset(_) | Piece::Valid(_)) => {}
-                Err(failure) => {
-                    context.line.error(&failure);
-                    out.push_back(event("error", &error(&failure, &context.id)));
-                }
-            }
-            out
-        })
-        .flat_map(futures_util::stream::iter)
-        .map(Ok)
 }

@@ -7,13 +7,13 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ExtraContent, ReasoningDetail, WireCall, WireFunction, WireUsage, detail, function, model_of, name_of, reason};
+use super::{ExtraContent, ReasoningDetail, WireCall, WireFunction, WireUsage, detail, function, name_of, reason};
 use crate::app::App;
 use crate::chat::Part;
 use crate::error::Result;
 use crate::rag::{self, Question};
 use crate::server::Context;
-use crate::server::door::{Omni, now_s};
+use crate::server::door::{Omni, model_of, now_s};
 use crate::server::request::Shown;
 use crate::server::response::json;
 
@@ -53,7 +53,8 @@ struct Said {
     reasoning_details: Vec<ReasoningDetail>,
 }
 
-pub(super) async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
+/// Answers whole.
+pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
     context.answered(&answer);
     let omni = Omni::new(context, &mut answer, shown);

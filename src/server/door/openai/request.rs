@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{CacheControl, ReasoningDetail, WireCall, between, positive};
+use super::{CacheControl, ReasoningDetail, WireCall};
 use crate::app::App;
 use crate::chat::{
     ChatRequest, Effort, Media, Message, Part, Reasoning, ResponseFormat, Role, Sampling, Source, Thought, Tool, ToolCall,
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::Shape;
 use crate::server::door::{Added, Rag, Target, question};
+use crate::server::field::{between, positive};
 use crate::server::request::Shown;
 
 /// The body.

@@ -1,40 +1,33 @@
 //! A streamed answer in OpenAI's dialect.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::http::HeaderValue;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
-use futures_util::{Stream, StreamExt as _};
+use axum::response::Response;
+use axum::response::sse::Event;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{ExtraContent, ReasoningDetail, WireUsage, detail, error, model_of, name_of, reason};
+use super::{ExtraContent, ReasoningDetail, WireUsage, detail, error, name_of, reason};
 use crate::app::App;
 use crate::chat::{ChatEvent, Thought};
 use crate::error::Result;
-use crate::rag::{self, Piece, Question};
+use crate::rag::{Answer, Question};
 use crate::server::Context;
-use crate::server::door::{Omni, data, now_s};
-use crate::server::query::KEEP_ALIVE;
+use crate::server::door::{self, Omni, Told, model_of, now_s};
 use crate::server::request::Shown;
+use crate::server::sse::event;
 
-pub(super) async fn streamed(
-    app: &Arc<App>,
-    context: &Context,
-    question: Question,
-    shown: Shown,
-    with_usage: bool,
-) -> Result<Response> {
-    let pieces = rag::stream(app, question, context.deadline).await?;
-    context.line.streaming();
-    let head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false };
-    let events = events(context.clone(), shown, head, with_usage, pieces);
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+/// Streams an answer as chunks; `with_usage` ends it with the tokens.
+pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown), with_usage: bool) -> Result<Response> {
+    let mut head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false };
+    let write = move |told: Told, out: &mut VecDeque<Event>| match told {
+        Told::Event(event) => head.event(&event, out),
+        Told::Done(answer, omni) => head.end(*answer, &omni, with_usage, out),
+        // No `[DONE]` follows it.
+        Told::Failed(failure) => out.push_back(event("", &error(&failure))),
+    };
+    door::streamed(app, context, asked, None, write).await
 }
 
 /// What every chunk repeats.
@@ -101,15 +94,18 @@ struct DeltaFunction<'a> {
 
 impl Head {
     fn chunk(&self, delta: Delta<'_>, finish_reason: Option<&str>, omni: Option<&Omni>) -> Event {
-        data(&Chunk {
-            id: &self.id,
-            object: "chat.completion.chunk",
-            created: self.created,
-            model: &self.model,
-            choices: [ChunkChoice { index: 0, delta, finish_reason }],
-            usage: None,
-            omni,
-        })
+        event(
+            "",
+            &Chunk {
+                id: &self.id,
+                object: "chat.completion.chunk",
+                created: self.created,
+                model: &self.model,
+                choices: [ChunkChoice { index: 0, delta, finish_reason }],
+                usage: None,
+                omni,
+            },
+        )
     }
 
     fn delta(&mut self, mut delta: Delta<'_>, out: &mut VecDeque<Event>) {
@@ -120,6 +116,23 @@ impl Head {
             }
         }
         out.push_back(self.chunk(delta, None, None));
+    }
+
+    fn end(&mut self, answer: Answer, omni: &Omni, with_usage: bool, out: &mut VecDeque<Event>) {
+        self.model = model_of(&answer);
+        if !self.begun {
+            self.delta(Delta::default(), out);
+        }
+        out.push_back(self.chunk(Delta::default(), Some(&reason(&answer.finish_reason)), Some(omni)));
+        if with_usage {
+            let usage = answer.usage.map(WireUsage::from);
+            out.push_back(event(
+                "",
+                &json!({"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
+                    "choices": [], "usage": usage}),
+            ));
+        }
+        out.push_back(Event::default().data("[DONE]"));
     }
 
     fn event(&mut self, event: &ChatEvent, out: &mut VecDeque<Event>) {
@@ -154,45 +167,4 @@ impl Head {
             _ => {}
         }
     }
-}
-
-/// Pieces to chunks. An error is an event of the stream, and no `[DONE]` follows it.
-fn events(
-    context: Context,
-    shown: Shown,
-    mut head: Head,
-    with_usage: bool,
-    pieces: impl Stream<Item = Result<Piece>> + Send,
-) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    pieces
-        .map(move |piece| {
-            let mut out = VecDeque::new();
-            match piece {
-                Ok(Piece::Event(event)) => head.event(&event, &mut out),
-                Ok(Piece::Done(mut answer)) => {
-                    context.answered(&answer);
-                    let omni = Omni::new(&context, &mut answer, shown);
-                    head.model = model_of(&answer);
-                    if !head.begun {
-                        head.delta(Delta::default(), &mut out);
-                    }
-                    out.push_back(head.chunk(Delta::default(), Some(&reason(&answer.finish_reason)), Some(&omni)));
-                    if with_usage {
-                        let usage = answer.usage.map(WireUsage::from);
-                        out.push_back(data(&json!({"id": head.id, "object": "chat.completion.chunk", "created": head.created,
-                            "model": head.model, "choices": [], "usage": usage})));
-                    }
-                    out.push_back(Event::default().data("[DONE]"));
-                }
-                // These belong to `/v1/query`.
-                Ok(Piece::Patch(_) | Piece::Reset(_) | Piece::Valid(_)) => {}
-                Err(failure) => {
-                    context.line.error(&failure);
-                    out.push_back(data(&error(&failure)));
-                }
-            }
-            out
-        })
-        .flat_map(futures_util::stream::iter)
-        .map(Ok)
 }
