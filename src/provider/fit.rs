@@ -244,6 +244,10 @@ impl Fit<'_> {
         {
             return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
         }
+        for tool in &request.tools {
+            guard::public_references(&tool.parameters)
+                .map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
+        }
         self.choice(request);
         if !caps.strict_tools && request.tools.iter().any(|tool| tool.strict == Some(true)) {
             self.dropped("tools.strict");
