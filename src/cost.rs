@@ -266,7 +266,7 @@ impl Price {
 
 /// Today, in UTC.
 pub fn today() -> Day {
-    jiff::Timestamp::now().to_string().chars().take(10).collect()
+    jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date().to_string()
 }
 
 /// The names that a model may have in the table, likeliest first: providers add dates, versions and owners.
