@@ -158,7 +158,7 @@ fn book(theirs: Option<Table>) -> Book {
 
 /// Today, in UTC.
 pub fn today() -> Day {
-    jiff::Timestamp::now().to_string().chars().take(10).collect()
+    jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date().to_string()
 }
 
 #[cfg(test)]

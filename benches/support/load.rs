@@ -213,6 +213,8 @@ impl Call {
     pub(crate) fn first_piece(&self) -> std::io::Result<Duration> {
         let stream = TcpStream::connect(self.addr)?;
         stream.set_nodelay(true)?;
+        // An answer without a stream ends here.
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let started = Instant::now();
         (&stream).write_all(&self.bytes())?;
         let mut reader = BufReader::new(&stream);

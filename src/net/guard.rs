@@ -52,6 +52,21 @@ pub fn public_addresses(value: &Value) -> Result<(), String> {
     }
 }
 
+/// Checks the references of a schema that a caller wants a provider to read.
+///
+/// # Errors
+/// As [`public_address`], for the first one that is wrong.
+pub fn public_references(schema: &Value) -> Result<(), String> {
+    match schema {
+        Value::Array(items) => items.iter().try_for_each(public_references),
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| match value {
+            Value::String(_) if name == "$ref" || name == "$dynamicRef" => public_addresses(value),
+            _ => public_references(value),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Checks an address that the operator gave for a provider: inside addresses are his choice, but not those that hand out credentials.
 ///
 /// # Errors

@@ -214,8 +214,9 @@ fn allows(allowed: &str, host: &str) -> bool {
 }
 
 impl Incoming {
-    fn new(response: reqwest::Response, idle: Duration, end: Instant) -> Self {
-        Self { status: response.status().as_u16(), headers: response.headers().clone(), response, idle, end, seen: 0 }
+    fn new(mut response: reqwest::Response, idle: Duration, end: Instant) -> Self {
+        let headers = std::mem::take(response.headers_mut());
+        Self { status: response.status().as_u16(), headers, response, idle, end, seen: 0 }
     }
 
     /// Whether the status is 2xx.
@@ -228,11 +229,16 @@ impl Incoming {
     /// # Errors
     /// The connection broke, time ran out, or the body is over 32 MiB.
     pub async fn whole(mut self, deadline: Instant) -> Result<Reply> {
-        let mut body = Vec::new();
-        while let Some(bytes) = self.chunk(Some(deadline)).await? {
-            body.extend_from_slice(&bytes);
+        let mut body = self.chunk(Some(deadline)).await?.unwrap_or_default();
+        // Most answers come in one piece, which is not copied.
+        if let Some(second) = self.chunk(Some(deadline)).await? {
+            let mut joined = [body, second].concat();
+            while let Some(bytes) = self.chunk(Some(deadline)).await? {
+                joined.extend_from_slice(&bytes);
+            }
+            body = joined.into();
         }
-        Ok(Reply { status: self.status, headers: self.headers, body: body.into() })
+        Ok(Reply { status: self.status, headers: self.headers, body })
     }
 
     /// The next piece of the body: by `until`, else within the time that a stream may be silent, and in any case before its end.

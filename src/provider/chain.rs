@@ -3,6 +3,7 @@
 //! A failure that another provider may not have moves the request on; a mistake in the request does not. Thoughts and signatures of one
 //! provider are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -129,14 +130,16 @@ impl<'a> Walk<'a> {
     }
 
     /// The next to be asked, what, and until when.
-    fn next(&mut self) -> Option<(&'a Provider, ChatRequest, Instant)> {
+    fn next(&mut self) -> Option<(&'a Provider, Cow<'a, ChatRequest>, Instant)> {
         self.at = self.left.pop()?;
         let (provider, model) = &self.chain.links[self.at];
-        let mut request = self.request.clone();
+        let mut request = Cow::Borrowed(self.request);
         if self.at > 0 {
-            strangers(&mut request);
+            strangers(request.to_mut());
         }
-        model.clone_into(&mut request.model);
+        if request.model != *model {
+            model.clone_into(&mut request.to_mut().model);
+        }
         self.began = Instant::now();
         let share = if self.left.is_empty() { 1.0 } else { SHARE };
         let until = self.began + self.deadline.saturating_duration_since(self.began).mul_f64(share);

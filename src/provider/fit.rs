@@ -60,8 +60,8 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream:
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let mut fit = Fit { caps, who, warnings: Vec::new(), names: BTreeMap::new() };
-    guard::public_addresses(&serde_json::Value::Object(request.extra.clone()))
-        .map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
+    let addresses = request.extra.values().try_for_each(guard::public_addresses);
+    addresses.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
     let mut request = request.clone();
     fit.reasoning(&mut request);
     fit.sampling(&mut request)?;

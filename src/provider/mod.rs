@@ -50,6 +50,8 @@ pub struct Provider {
     name: Arc<str>,
     preset: &'static Preset,
     base_url: Url,
+    /// Paths that name no model, and where they lead.
+    fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
     model: Option<String>,
     headers: Arc<[(HeaderName, HeaderValue)]>,
@@ -91,9 +93,11 @@ impl Provider {
             };
             Ok((header, value))
         });
+        let fixed = [preset.path, preset.stream_path].into_iter().filter(|path| !path.contains("{model}"));
         Ok(Self {
             name: name.into(),
             preset,
+            fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
             base_url,
             auth,
             model: endpoint.model.clone(),
@@ -242,6 +246,9 @@ impl Provider {
         let model = model.strip_prefix("models/").filter(|_| self.preset.dialect == Dialect::Gemini).unwrap_or(model);
         if model.is_empty() || model.bytes().all(|byte| byte == b'.') || model.len() > 2048 {
             return Err(Error::new(Code::InvalidModel, "`model`: no model is called so"));
+        }
+        if let Some((_, known)) = self.fixed.iter().find(|(fixed, _)| *fixed == path) {
+            return Ok(known.clone());
         }
         let path = path.replace("{model}", &utf8_percent_encode(model, SEGMENT).to_string());
         self.base_url.join(&path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))

@@ -41,7 +41,7 @@ pub(super) struct Call {
     link: (Provider, String),
     /// Who is asked next, where a shape makes each a chain of its own.
     left: VecDeque<(Provider, String)>,
-    /// As it was before the shape was added.
+    /// As it was before the shape was added; of no use without one.
     plain: ChatRequest,
     /// As it is sent.
     pub(super) request: ChatRequest,
@@ -55,7 +55,7 @@ impl Call {
     pub(super) fn new(
         app: &App,
         links: Vec<(Provider, String)>,
-        plain: ChatRequest,
+        request: ChatRequest,
         shape: Option<&Shape>,
         is_stream: bool,
     ) -> Result<Self> {
@@ -66,8 +66,8 @@ impl Call {
             chain: Chain::new(link.0.clone(), link.1.clone(), others),
             link,
             left,
-            request: plain.clone(),
-            plain,
+            plain: shape.map(|_| request.clone()).unwrap_or_default(),
+            request,
             shape: shape.cloned(),
             is_stream,
             plan: None,

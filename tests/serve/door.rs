@@ -56,6 +56,21 @@ async fn openai_streams_end_with_usage_and_done() {
 }
 
 #[tokio::test]
+async fn anthropic_streams_end_with_the_whole_usage() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = message("custom/good");
+    let (_, whole) = service.post("/v1/messages", &body).await;
+    body["stream"] = json!(true);
+    let events = service.events_of("/v1/messages", &body).await;
+    let (_, last) = events.iter().rev().find(|(name, _)| name == "message_delta").unwrap();
+    for field in ["input_tokens", "output_tokens"] {
+        assert_eq!(last["usage"][field], whole["usage"][field], "{field}: {last}");
+    }
+    assert_eq!((&last["usage"]["input_tokens"], &last["usage"]["output_tokens"]), (&json!(11), &json!(3)));
+}
+
+#[tokio::test]
 async fn an_error_in_a_stream_is_told_in_the_dialect_and_nothing_follows_it() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail where they stand")]
 
+mod addresses;
 mod door;
 mod errors;
 mod lambda;
