@@ -196,7 +196,7 @@ mod tests {
         let cache = Cache::open(folder.path()).unwrap();
         let (a, b, c) = (text_key("a"), text_key("b"), text_key("c"));
         cache.vectors("f", 2).unwrap().append(&[(a, &[1.0, 2.0]), (b, &[3.0, 4.0])]).unwrap();
-        let path = folder.path().join("vectors-f.bin");
+        let path = folder.path().join(format!("vectors-f-{ARITHMETIC}.bin"));
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[20] ^= 1;
         bytes.extend([7; 5]);
