@@ -148,7 +148,8 @@ impl App {
             return;
         }
         let app = Arc::clone(self);
-        std::thread::spawn(move || {
+        // Without a thread, the first request waits.
+        let _ = std::thread::Builder::new().spawn(move || {
             if let Err(error) = app.client.prepare() {
                 tracing::error!(cause = std::error::Error::source(&error).map(ToString::to_string), "{error}");
             }
