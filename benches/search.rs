@@ -3,7 +3,8 @@
 //!
 //! Vectors: the rows of `target/vectors.npy` (f32, C order, unit length) where that file has enough. Where it is missing and
 //! both the titles (`scale/arxiv-titles.txt` below `OMNI_SHARED`, one text a line) and the model (`OMNI_MODEL`) are there,
-//! they are embedded once and kept in that file, so that other people's tools can be run on the same vectors. Otherwise
+//! they are embedded once and kept in that file, so that other people's tools can be run on the same vectors; the titles are
+//! then the texts of the chunks and of the questions too. Otherwise
 //! they are synthetic: 500 topics in a space of 48 dimensions, spread, turned into 384 with a little noise. Which of them it
 //! was is printed. The queries are the 2,000 rows behind those of the largest size; they are in no index.
 //!
@@ -44,13 +45,13 @@ fn main() -> Result<()> {
     let alone = std::env::var("OMNI_BENCH_PEERS").is_ok_and(|value| value == "0");
     let mut vectors = vectors(LARGEST + QUERIES)?;
     let queries = vectors.split_off(LARGEST);
-    let mut random = Random::new(2);
-    let questions: Vec<String> = (0..QUERIES).map(|_| text(&mut random, 6)).collect();
+    let mut texts = texts(LARGEST + QUERIES)?;
+    let questions = texts.split_off(LARGEST);
     for size in sizes.split(',') {
         let count = size.parse::<usize>().context("OMNI_BENCH_CHUNKS")?.min(LARGEST);
         let label = format!("{}k", count / 1000);
         let set = Set { vectors: &vectors[..count], queries: &queries, nearest: nearest(&vectors[..count], &queries), label };
-        let index = build(&set, &mut figures)?;
+        let index = build(&set, &texts[..count], &mut figures)?;
         // A thread that is its own pool of one: nothing is handed to another core.
         std::thread::scope(|scope| {
             let measure = || {
@@ -99,13 +100,11 @@ impl Set<'_> {
     }
 }
 
-/// Builds and opens an index; its texts are synthetic, 20 words each, Zipf over 20,000.
-fn build(set: &Set<'_>, figures: &mut Figures) -> Result<Index> {
+/// Builds and opens an index.
+fn build(set: &Set<'_>, texts: &[String], figures: &mut Figures) -> Result<Index> {
     let path = std::env::temp_dir().join(format!("bench-search-{}.omni", std::process::id()));
-    let mut random = Random::new(4);
-    let texts: Vec<String> = (0..set.vectors.len()).map(|_| text(&mut random, 20)).collect();
     let start = Instant::now();
-    write(&path, set.vectors, &texts)?;
+    write(&path, set.vectors, texts)?;
     figures.add(format!("{} build", set.label), start.elapsed().as_secs_f64(), "s", None);
     let before = resident_kib();
     let start = Instant::now();
@@ -275,6 +274,16 @@ fn vectors(count: usize) -> Result<Vec<Vec<f32>>> {
     Ok((0..count).map(one).collect())
 }
 
+/// The titles, or texts of 12 words, Zipf over 20,000; the last are the questions.
+fn texts(count: usize) -> Result<Vec<String>> {
+    let Some((titles, _)) = titles() else {
+        let mut random = Random::new(4);
+        return Ok((0..count).map(|_| text(&mut random, 12)).collect());
+    };
+    let text = std::fs::read_to_string(titles)?;
+    Ok(text.lines().take(count).map(str::to_owned).collect())
+}
+
 /// The titles and the model, where both are at hand.
 fn titles() -> Option<(PathBuf, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -284,27 +293,29 @@ fn titles() -> Option<(PathBuf, PathBuf)> {
     (titles.exists() && model.exists()).then_some((titles, model))
 }
 
-/// Embeds the first `count` lines and keeps the vectors.
+/// Embeds the first `count` lines and keeps the vectors; goes on where an earlier run was ended.
 fn embed(titles: &Path, model: &Path, count: usize, path: &Path) -> Result<()> {
-    eprintln!("vectors: embedding {count} titles, once");
     let embedder = Embedder::open(model)?;
     let text = std::fs::read_to_string(titles)?;
     let lines: Vec<&str> = text.lines().take(count).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {DIMENSIONS}), }}", lines.len());
     header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
     header.push('\n');
+    let start = [b"\x93NUMPY\x01\0".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
     std::fs::create_dir_all(path.parent().context("no folder")?)?;
     let partial = path.with_extension("partial");
-    let mut file = std::io::BufWriter::new(std::fs::File::create(&partial)?);
-    file.write_all(b"\x93NUMPY\x01\0")?;
-    file.write_all(&(header.len() as u16).to_le_bytes())?;
-    file.write_all(header.as_bytes())?;
-    for part in lines.chunks(4096) {
-        for vector in embedder.embed(part, &|_| {})? {
-            vector.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
-        }
+    let kept = std::fs::read(&partial).unwrap_or_default();
+    let done = kept.strip_prefix(start.as_slice()).map_or(0, |rows| rows.len() / (4 * DIMENSIONS)).min(lines.len());
+    eprintln!("vectors: embedding {} titles, once", lines.len() - done);
+    let mut file = std::fs::File::create(&partial)?;
+    file.write_all(&start)?;
+    file.write_all(&kept[start.len().min(kept.len())..][..done * 4 * DIMENSIONS])?;
+    for part in lines[done..].chunks(4096) {
+        let vectors = embedder.embed(part, &|_| {})?;
+        let bytes: Vec<u8> = vectors.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+        file.write_all(&bytes)?;
     }
-    file.into_inner()?.sync_all()?;
+    file.sync_all()?;
     std::fs::rename(partial, path)?;
     Ok(())
 }

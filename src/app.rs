@@ -1,26 +1,24 @@
 //! What is open: index, embedding model, providers, client. If an [`App`] exists, it can answer.
 
+mod opened;
+
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use self::opened::{Opened, find_files, index_path};
 use crate::config::{Config, Preferred, PreferredBy};
 use crate::cost::Prices;
-use crate::embed::{DEFAULT_MODEL, Embedder};
+use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
-use crate::index::{Index, Tombstones};
 use crate::net::Client;
 use crate::provider::capability::Rules;
+use crate::provider::embed::Model;
 use crate::provider::{PRESETS, Provider, preset};
 use crate::schema::Rung;
-
-/// Extension of index files.
-const INDEX_EXTENSION: &str = "omni";
 
 /// Everything that is open.
 pub struct App {
@@ -48,25 +46,14 @@ struct Learnt {
 /// Models whose refusals are remembered.
 const MAX_LEARNT: usize = 1024;
 
-/// An index and what it is called.
-pub struct Opened {
-    /// Its file name without the extension.
-    pub name: String,
-    /// The file, mapped.
-    pub index: Index,
-    tombstones: PathBuf,
-    /// What the file of tombstones was when it was last read; 0 for none.
-    stamp: AtomicU64,
-    /// When it is looked at next, in milliseconds since `opened`.
-    next_look_ms: AtomicU64,
-    opened: Instant,
-}
-
 impl App {
     /// Opens what the configuration names. Without an index it answers from providers alone; without a model it searches words only.
+    /// What only a call to a provider needs (certificates, prices, what models accept) is not read here: see [`Self::prepare`]. The
+    /// operator's own files of prices and capabilities are, so that a broken one stops the start.
     ///
     /// # Errors
-    /// A file is missing or damaged, the index was built with another model, or the configuration names an unknown provider.
+    /// A file is missing or damaged, the index was built with another model or by a provider that is not configured, or the
+    /// configuration names an unknown provider.
     pub fn open(config: Config) -> Result<Self> {
         let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
         let named = config.providers.keys().chain(&config.generation.provider).chain(&config.generation.preferred.providers);
@@ -93,8 +80,17 @@ impl App {
         let embedder = config.model.as_deref().map(Embedder::open).transpose()?;
         let mut indexes: Vec<Opened> = Vec::new();
         for named in config.index.iter().chain(&config.indexes) {
-            let opened = Opened::open(&index_path(named)?)?;
-            if let Some(embedder) = &embedder {
+            let mut opened = Opened::open(&index_path(named)?)?;
+            let manifest = opened.index.manifest();
+            if let Some(provider) = &manifest.provider {
+                let model = &manifest.model;
+                let why = |cause: Error| {
+                    let message = format!("{}: embedded by `{provider}/{model}`: {cause}", named.display());
+                    Error::new(cause.code(), message)
+                };
+                let provider = Provider::open(provider, &config, &rules).map_err(why)?;
+                opened.remote = Some(Model::new(provider, model, manifest.dimensions, manifest.shortened));
+            } else if let Some(embedder) = &embedder {
                 opened.index.require_model(embedder.fingerprint())?;
             }
             if indexes.iter().any(|other| other.name == opened.name) {
@@ -107,7 +103,7 @@ impl App {
             }
             indexes.push(opened);
         }
-        let client = Client::new(&config)?;
+        let client = Client::new(&config);
         let prices = Prices::open(config.prices.as_deref())?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
@@ -139,6 +135,32 @@ impl App {
         self.embedder.as_ref()
     }
 
+    /// Whether questions to this index can be embedded; otherwise only its words are searched.
+    pub fn embeds(&self, opened: &Opened) -> bool {
+        opened.remote.is_some() || self.embedder.is_some()
+    }
+
+    /// Does in the background what the first request to a provider would wait for, where somebody is named to answer or to embed.
+    pub fn prepare(self: &Arc<Self>) {
+        let generation = &self.config.generation;
+        let is_named = generation.provider.is_some() || generation.preferred != Preferred::default();
+        if !is_named && self.indexes.iter().all(|opened| opened.remote.is_none()) {
+            return;
+        }
+        let app = Arc::clone(self);
+        std::thread::spawn(move || {
+            if let Err(error) = app.client.prepare() {
+                tracing::error!(cause = std::error::Error::source(&error).map(ToString::to_string), "{error}");
+            }
+            let name = app.config.generation.provider.clone().or_else(|| app.preferred());
+            let Some(provider) = name.and_then(|name| app.provider(&name).ok()) else { return };
+            if let Ok(model) = provider.model(None) {
+                let _ = provider.capabilities(model);
+                let _ = app.prices.price(provider.name(), model, 0, &crate::cost::today());
+            }
+        });
+    }
+
     /// The HTTP client.
     pub fn client(&self) -> &Client {
         &self.client
@@ -160,13 +182,21 @@ impl App {
     /// # Errors
     /// As [`Self::provider`], or one of them has no model.
     pub fn links(&self, name: &str, model: Option<&str>, fallbacks: Option<&[String]>) -> Result<Vec<(Provider, String)>> {
-        let others = fallbacks.unwrap_or(&self.config.generation.fallback_providers).iter().map(|named| split(named));
-        let link = |(name, model): (&str, Option<&str>)| {
+        let link = |name: &str, model: Option<&str>| {
             let provider = self.provider(name)?;
             let model = provider.model(model)?.to_owned();
             Ok((provider, model))
         };
-        std::iter::once((name, model)).chain(others).map(link).collect()
+        let mut links = vec![link(name, model)?];
+        for named in fallbacks.unwrap_or(&self.config.generation.fallback_providers) {
+            let (name, model) = split(named);
+            let asked = |error: Error| match fallbacks {
+                Some(_) => Error::bad_request(format!("`fallbacks`: `{named}`: {error}")),
+                None => error,
+            };
+            links.push(link(name, model).map_err(asked)?);
+        }
+        Ok(links)
     }
 
     /// What models cost.
@@ -261,144 +291,14 @@ impl App {
     }
 }
 
-/// How often the file of tombstones is looked at.
-const LOOK_EVERY_MS: u64 = 1000;
-
-impl Opened {
-    /// Opens an index file, and the tombstones beside it.
-    ///
-    /// # Errors
-    /// As [`Index::open`] and [`Index::bury`].
-    pub fn open(path: &Path) -> Result<Self> {
-        let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let opened = Self {
-            name,
-            index: Index::open(path)?,
-            tombstones: Tombstones::path(path),
-            stamp: AtomicU64::new(0),
-            next_look_ms: AtomicU64::new(LOOK_EVERY_MS),
-            opened: Instant::now(),
-        };
-        opened.read_tombstones()?;
-        Ok(opened)
-    }
-
-    /// Takes over tombstones that have changed, looking at most once a second. Whoever comes while another looks goes on. A
-    /// list that cannot be used changes nothing and is said in the log: what is gone stays gone.
-    pub fn refresh(&self) {
-        let now = self.opened.elapsed().as_millis() as u64;
-        let due = self.next_look_ms.load(Ordering::Relaxed);
-        let next = now + LOOK_EVERY_MS;
-        if now < due || self.next_look_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            return;
-        }
-        if let Err(error) = self.read_tombstones() {
-            tracing::error!(index = self.name, code = error.code().as_str(), "tombstones: {error}; the ones before stay");
-        }
-    }
-
-    fn read_tombstones(&self) -> Result<()> {
-        let stamp = stamp(&self.tombstones);
-        if self.stamp.load(Ordering::Relaxed) == stamp {
-            return Ok(());
-        }
-        let none = || Tombstones { index: self.index.digest().to_owned(), ..Tombstones::default() };
-        let tombstones = Tombstones::read(&self.tombstones)?.unwrap_or_else(none);
-        let named = |error: Error| Error::new(error.code(), format!("{}: {error}", self.tombstones.display()));
-        self.index.bury(&tombstones).map_err(named)?;
-        // Only now: a list that could not be read is looked at again.
-        self.stamp.store(stamp, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// What changes when a file is replaced: 0 if there is none.
-fn stamp(path: &Path) -> u64 {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let Ok(metadata) = std::fs::metadata(path) else { return 0 };
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let mut hasher = DefaultHasher::new();
-    (metadata.len(), modified.map_or(0, |since| since.as_nanos())).hash(&mut hasher);
-    hasher.finish() | 1
-}
-
 /// `provider` or `provider/model`.
 fn split(named: &str) -> (&str, Option<&str>) {
     named.split_once('/').map_or((named, None), |(name, model)| (name, Some(model)))
 }
 
-/// The index file that `named` means: itself, or the only one in the folder.
-///
-/// # Errors
-/// There is no such file, or the folder holds none or several.
-pub fn index_path(named: &Path) -> Result<PathBuf> {
-    if !named.exists() {
-        let message = format!("{}: no such index; build it with `index-builder build FOLDER --out {0}`", named.display());
-        return Err(Error::new(Code::NotFound, message));
-    }
-    if !named.is_dir() {
-        return Ok(named.to_path_buf());
-    }
-    let mut files = index_files(named)?;
-    match (files.pop(), files.len()) {
-        (Some(only), 0) => Ok(only),
-        (None, _) => {
-            let message = format!("{}: holds no `.omni` file; build one with `index-builder build`", named.display());
-            Err(Error::new(Code::NotFound, message))
-        }
-        (Some(_), others) => {
-            let message =
-                format!("{}: holds {} `.omni` files; name one with `--index` or `OMNI_INDEX`", named.display(), others + 1);
-            Err(Error::bad_request(message))
-        }
-    }
-}
-
-/// Fills in what the operator left out with what lies in the working folder: the index, if there is any, and the model.
-///
-/// # Errors
-/// There are several index files.
-pub fn find_files(config: &mut Config) -> Result<()> {
-    let here = Path::new(".");
-    if config.index.is_none() && !index_files(here)?.is_empty() {
-        config.index = Some(index_path(here)?);
-    }
-    let model = Path::new("models").join(DEFAULT_MODEL);
-    if config.model.is_none() && model.is_dir() {
-        config.model = Some(model);
-    }
-    Ok(())
-}
-
-fn index_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|cause| Error::io(folder, cause))?;
-    let is_index = |path: &PathBuf| path.extension().is_some_and(|extension| extension == INDEX_EXTENSION) && path.is_file();
-    Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_index).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_index_is_a_file_or_the_only_one_in_a_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        let message = |path: &Path| {
-            let error = index_path(path).unwrap_err();
-            error.message().replace(&*folder.path().to_string_lossy(), "D")
-        };
-        assert_eq!(message(path), "D: holds no `.omni` file; build one with `index-builder build`");
-        assert_eq!(
-            message(&path.join("x.omni")),
-            "D/x.omni: no such index; build it with `index-builder build FOLDER --out D/x.omni`"
-        );
-        std::fs::write(path.join("a.omni"), "").unwrap();
-        assert_eq!(index_path(path).unwrap(), path.join("a.omni"));
-        assert_eq!(index_path(&path.join("a.omni")).unwrap(), path.join("a.omni"));
-        std::fs::write(path.join("b.omni"), "").unwrap();
-        assert_eq!(message(path), "D: holds 2 `.omni` files; name one with `--index` or `OMNI_INDEX`");
-    }
 
     #[test]
     fn an_unknown_provider_is_refused_at_start() {

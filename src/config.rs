@@ -3,10 +3,11 @@
 //! Each variable is one row of [`VARIABLES`], so that the documentation can be tested against the code. An empty variable counts
 //! as unset, because templates and container definitions like to pass empty ones. Keys come from the environment only.
 
+mod section;
+mod value;
 mod variables;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,13 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
-use variables::{
+pub use self::section::{
+    Access, Aws, Endpoint, Generation, Lambda, Level, Limits, Log, LogFormat, Net, Preferred, PreferredBy, Retrieval, Secret,
+};
+use self::value::{
     CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, header_name, secret, url, within,
 };
-pub use variables::{VARIABLES, Variable};
+pub use self::variables::{VARIABLES, Variable};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -61,232 +65,8 @@ pub struct Config {
     pub google_key_file: Option<PathBuf>,
 }
 
-/// Where may be called.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Net {
-    /// Hosts that may be called, `*.` standing for any below; none allows all that providers name.
-    pub allowed_hosts: Vec<String>,
-}
-
-/// Keys of AWS, as AWS names them in the environment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Aws {
-    /// Where Bedrock is asked, where its row does not say.
-    pub region: Option<String>,
-    /// The public half.
-    pub access_key_id: Option<Secret>,
-    /// The secret half.
-    pub secret_access_key: Option<Secret>,
-    /// Temporary keys come with it.
-    pub session_token: Option<Secret>,
-    /// Where a container gets its keys, below AWS's own address.
-    pub container_relative_uri: Option<String>,
-    /// Where a container gets its keys.
-    pub container_full_uri: Option<String>,
-    /// What it says there.
-    pub container_token: Option<Secret>,
-    /// A file of what it says there.
-    pub container_token_file: Option<PathBuf>,
-}
-
-/// What is logged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// The least level that is written.
-    pub level: Level,
-    /// The shape of a line.
-    pub format: LogFormat,
-}
-
-/// How much a log line matters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Level {
-    Trace,
-    Debug,
-    #[default]
-    Info,
-    Warn,
-    Error,
-}
-
-/// The shape of a log line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// One line for people.
-    Text,
-}
-
-/// What a request may cost.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Largest request body, in MiB.
-    pub max_request_size_mb: u64,
-    /// Seconds for a whole buffered answer, or until a streamed one begins.
-    pub request_timeout_s: u64,
-    /// Seconds until a streamed answer must begin.
-    pub first_token_timeout_s: u64,
-    /// Seconds that a streamed answer may be silent.
-    pub stream_idle_timeout_s: u64,
-    /// Seconds that a streamed answer may take.
-    pub stream_timeout_s: u64,
-    /// Seconds for a client to send its headers.
-    pub header_timeout_s: u64,
-    /// Seconds for a client to send its body.
-    pub body_timeout_s: u64,
-    /// Seconds that open requests get when the service is told to stop.
-    pub shutdown_timeout_s: u64,
-    /// Connections held at once; more wait.
-    pub max_connections: usize,
-    /// Searches computed at once; more wait. 0 is one a core.
-    pub concurrent_searches: usize,
-}
-
-/// How passages are found, where the request does not say.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Retrieval {
-    /// Passages for one question.
-    pub top_k: usize,
-    /// Weight of the vectors against the words, 0 to 1; none is what the index was tuned to, else 0.5.
-    pub alpha: Option<f32>,
-    /// Leaves out passages whose cosine is lower.
-    pub score_threshold: Option<f32>,
-}
-
-/// Who may see labelled documents. What is not labelled is for everybody.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Access {
-    /// Labels that every caller has.
-    pub labels: Vec<String>,
-    /// The header, set by what stands in front of the service, that holds the labels of a caller.
-    pub header: Option<String>,
-    /// Whether the body of a request may claim labels. Only where every client may be trusted.
-    pub trust_request: bool,
-}
-
-/// How answers are made, where the request does not say.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Generation {
-    /// Who answers; none is whoever is preferred, else the extractive answer.
-    pub provider: Option<String>,
-    /// Who answers when a provider fails, in this order: `provider` or `provider/model`.
-    pub fallback_providers: Vec<String>,
-    /// Who is preferred where neither the request nor `provider` names anybody.
-    pub preferred: Preferred,
-    /// Upper bound of an answer, in the model's tokens.
-    pub max_tokens: u32,
-    /// 0 to 2; none leaves it to the provider, because some models refuse it.
-    pub temperature: Option<f64>,
-    /// Whether the extractive answer stands in for a provider that fails.
-    pub fallback_extractive: bool,
-    /// Characters of retrieved text in one prompt.
-    pub context_chars: usize,
-    /// Further attempts when a provider is busy or cannot be reached.
-    pub retries: u32,
-}
-
-/// Who is preferred, among providers that have a key and a model by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Preferred {
-    /// By what.
-    pub by: PreferredBy,
-    /// Among whom, in order; none are all.
-    pub providers: Vec<String>,
-}
-
-/// By what a provider is preferred.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PreferredBy {
-    /// The order of the list.
-    #[default]
-    Listed,
-    /// The lowest price of 1,000 tokens asked and 500 answered.
-    Cheapest,
-    /// The shortest time to an answer, as measured since the start.
-    Fastest,
-}
-
-/// One provider as the operator has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Endpoint {
-    /// Where it is, as in `https://api.openai.com/v1`.
-    pub base_url: Option<String>,
-    /// The model asked when the request names none.
-    pub model: Option<String>,
-    /// The provider of ours that it is like; needed where its name is none of ours.
-    pub like: Option<String>,
-    /// How it wants its key: `bearer`, `none`, or the name of a header.
-    pub auth: Option<String>,
-    /// The variable that holds its key, where it is none of ours.
-    pub key_variable: Option<String>,
-    /// AWS's region, for Bedrock.
-    pub region: Option<String>,
-    /// Google's project, for Vertex AI.
-    pub project: Option<String>,
-    /// Google's location, for Vertex AI.
-    pub location: Option<String>,
-    /// Headers that every request has. No keys: these can be logged.
-    pub headers: BTreeMap<String, String>,
-    /// Its key; from the environment only.
-    #[serde(skip)]
-    pub api_key: Option<Secret>,
-}
-
-/// How Lambda calls us.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Lambda {
-    /// Whether the function is invoked with response streaming. An event does not tell, so the operator must.
-    pub stream: bool,
-    /// Where the Runtime API is; set by Lambda.
-    #[serde(skip)]
-    pub runtime_api: Option<String>,
-    /// Memory of the function in MB; set by Lambda.
-    #[serde(skip)]
-    pub memory_mb: Option<usize>,
-    /// Variables that Lambda sets and that are missing.
-    #[serde(skip)]
-    pub missing: Vec<&'static str>,
-}
-
-/// A key. Shown nowhere.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a key.
-    pub fn new(key: impl Into<String>) -> Self {
-        Self(key.into())
-    }
-
-    /// The key itself, for the header it goes into.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
+/// What stands before the name of a secret in the place of a key.
+pub const SECRET_PREFIX: &str = "aws-secret:";
 
 const CONFIG_FILE: &str = "omni.toml";
 const CONFIG_VARIABLE: &str = "OMNI_CONFIG";
@@ -327,7 +107,9 @@ impl Config {
             None => Self::default(),
         };
         for row in VARIABLES {
-            let Some(value) = variable(row.name) else { continue };
+            let value = variable(row.name);
+            let value = if row.is_key() { from_file(row.name, value, &variable)? } else { value };
+            let Some(value) = value else { continue };
             (row.apply)(&mut config, value.trim()).map_err(|why| {
                 Error::bad_request(format!(
                     "`{}`: {why}; write for example `{}={}`, or unset it",
@@ -336,8 +118,8 @@ impl Config {
             })?;
         }
         for endpoint in config.providers.values_mut() {
-            if let Some(value) = endpoint.key_variable.as_deref().and_then(variable) {
-                let name = endpoint.key_variable.as_deref().unwrap_or_default();
+            let Some(name) = endpoint.key_variable.as_deref() else { continue };
+            if let Some(value) = from_file(name, variable(name), &variable)? {
                 endpoint.api_key = secret(value.trim()).map_err(|why| Error::bad_request(format!("`{name}`: {why}")))?;
             }
         }
@@ -415,42 +197,19 @@ impl Default for Config {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_request_size_mb: 6,
-            request_timeout_s: 60,
-            first_token_timeout_s: 60,
-            stream_idle_timeout_s: 30,
-            stream_timeout_s: 600,
-            header_timeout_s: 10,
-            body_timeout_s: 30,
-            shutdown_timeout_s: 25,
-            max_connections: 1024,
-            concurrent_searches: 0,
-        }
+/// The value of a key's variable: its own, or what the file holds that `NAME_FILE` names.
+fn from_file(name: &str, own: Option<String>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
+    let Some(path) = variable(&format!("{name}_FILE")) else { return Ok(own) };
+    if own.is_some() {
+        return Err(Error::bad_request(format!("`{name}_FILE`: `{name}` is set, too; unset one of them")));
     }
-}
-
-impl Default for Retrieval {
-    fn default() -> Self {
-        Self { top_k: 5, alpha: None, score_threshold: None }
+    let path = Path::new(path.trim());
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| Error::bad_request(format!("`{name}_FILE`: {}: {cause}", path.display())))?;
+    if text.trim().is_empty() {
+        return Err(Error::bad_request(format!("`{name}_FILE`: {}: empty; write the key into it", path.display())));
     }
-}
-
-impl Default for Generation {
-    fn default() -> Self {
-        Self {
-            provider: None,
-            fallback_providers: Vec::new(),
-            preferred: Preferred::default(),
-            max_tokens: 4096,
-            temperature: None,
-            fallback_extractive: false,
-            context_chars: 24_000,
-            retries: 2,
-        }
-    }
+    Ok(Some(text))
 }
 
 #[cfg(test)]
@@ -534,6 +293,38 @@ mod tests {
             let message = outcome.unwrap_err().message().to_owned();
             assert!(message.starts_with(expected), "{message}\n{expected}");
         }
+    }
+
+    #[test]
+    fn keys_come_from_files_and_references_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "sk-file\n").unwrap();
+        let named = path.to_string_lossy().into_owned();
+        let config = load(
+            Some("[providers.mine]\nlike = \"custom\"\nkey_variable = \"MY_KEY\""),
+            &[("OPENAI_API_KEY_FILE", &named), ("MY_KEY_FILE", &named), ("GROQ_API_KEY", "aws-secret:prod/groq#key")],
+        )
+        .unwrap();
+        let key = |name: &str| config.providers[name].api_key.as_ref().unwrap().expose().to_owned();
+        assert_eq!(
+            (key("openai"), key("mine"), key("groq")),
+            ("sk-file".into(), "sk-file".into(), "aws-secret:prod/groq#key".into())
+        );
+        let message = |environment: &[(&str, &str)]| load(None, environment).unwrap_err().message().replace(&named, "KEY");
+        assert_eq!(
+            message(&[("OPENAI_API_KEY_FILE", &named), ("OPENAI_API_KEY", "sk-x")]),
+            "`OPENAI_API_KEY_FILE`: `OPENAI_API_KEY` is set, too; unset one of them"
+        );
+        assert!(message(&[("OPENAI_API_KEY_FILE", "/nowhere")]).starts_with("`OPENAI_API_KEY_FILE`: /nowhere: No such file"));
+        for bad in ["aws-secret:", "aws-secret:#key", "aws-secret:name#"] {
+            let expected = "`OPENAI_API_KEY`: `aws-secret:NAME` or `aws-secret:NAME#FIELD` names a secret; write for example";
+            assert!(message(&[("OPENAI_API_KEY", bad)]).starts_with(expected), "{bad}");
+        }
+        std::fs::write(&path, " \n").unwrap();
+        assert_eq!(message(&[("OPENAI_API_KEY_FILE", &named)]), "`OPENAI_API_KEY_FILE`: KEY: empty; write the key into it");
+        // Only keys are read from files.
+        assert_eq!(load(None, &[("OPENAI_MODEL_FILE", &named)]).unwrap().providers.get("openai"), None);
     }
 
     #[test]

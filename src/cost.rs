@@ -1,14 +1,16 @@
 //! Pure: tokens -> money, by a dated table (`data/prices.json`) and the operator's own prices over it.
 //!
-//! A cost that is not known is none, never 0, and counted: an unknown model, or cached tokens whose price the table lacks. A request
-//! is priced as a whole in one tier, by the size of its prompt, as the providers that have tiers do.
+//! A cost that is not known is none, never 0, and counted: an unknown model, cached tokens whose price the table lacks, or a provider
+//! that does not say how many tokens there were. A request is priced as a whole in one tier, by the size of its prompt, as the providers
+//! that have tiers do. Our table is read when the first price is asked for; the operator's at once, so that a broken one stops the start.
 
-use std::collections::BTreeMap;
+mod table;
+
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Deserialize;
-
+use self::table::{Book, Table};
 use crate::chat::Usage;
 use crate::error::{Error, Result};
 
@@ -21,8 +23,7 @@ pub type Day = String;
 /// What models cost.
 #[derive(Debug, Default)]
 pub struct Prices {
-    rows: BTreeMap<(String, String), Row>,
-    table: Table,
+    book: OnceLock<Book>,
     unknown: AtomicU64,
 }
 
@@ -38,117 +39,23 @@ pub struct Price {
     cache_write_1h: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Table {
-    as_of: Day,
-    unit: String,
-    source: String,
-    models: Vec<Row>,
-    regions: Vec<Region>,
-    resold: Vec<Resold>,
-    retired: Vec<Retired>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    provider: String,
-    model: String,
-    #[serde(default)]
-    names: Vec<String>,
-    input: f64,
-    output: f64,
-    cache_read: Option<f64>,
-    cache_write: Option<f64>,
-    cache_write_1h: Option<f64>,
-    /// What a batch costs of the full price.
-    batch_factor: Option<f64>,
-    #[serde(default)]
-    tiers: Vec<Tier>,
-    #[serde(default)]
-    earlier: Vec<Earlier>,
-}
-
-/// Prices of requests whose prompt, cached tokens included, is at least so long.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tier {
-    from_prompt_tokens: u64,
-    input_factor: Option<f64>,
-    input: Option<f64>,
-    output: Option<f64>,
-    cache_read: Option<f64>,
-    cache_write: Option<f64>,
-    cache_write_1h: Option<f64>,
-}
-
-/// Prices before a day.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Earlier {
-    until: Day,
-    input: Option<f64>,
-    output: Option<f64>,
-    cache_read: Option<f64>,
-    cache_write: Option<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Region {
-    provider: String,
-    prefix: String,
-    factor: f64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Resold {
-    provider: String,
-    prefix: String,
-    r#as: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Retired {
-    provider: String,
-    models: Vec<String>,
-    /// The day from which the provider refuses it; none where it is gone already.
-    day: Option<Day>,
-}
-
 impl Prices {
     /// The built-in table, with the operator's `file` over it where there is one.
     ///
     /// # Errors
     /// The file is missing or no price table.
     pub fn open(file: Option<&Path>) -> Result<Self> {
-        let read = |text: &str, name: &str| {
-            serde_json::from_str::<Table>(text).map_err(|cause| Error::bad_request(format!("{name}: no price table: {cause}")))
-        };
-        let mut prices = Self::default();
-        let table = read(BUILT_IN, "the built-in prices")?;
-        prices.take(&table.models)?;
-        prices.table = table;
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
-            let theirs = read(&text, &path.display().to_string())?;
-            prices.take(&theirs.models)?;
-            prices.table.regions.splice(0..0, theirs.regions);
-            prices.table.resold.splice(0..0, theirs.resold);
-            prices.table.retired.splice(0..0, theirs.retired);
-        }
-        Ok(prices)
+        let Some(path) = file else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
+        let theirs = Table::read(&text, &path.display().to_string())?;
+        Ok(Self { book: OnceLock::from(book(Some(theirs))), ..Self::default() })
     }
 
-    /// The day of the built-in table.
-    pub fn as_of(&self) -> &str {
-        &self.table.as_of
+    fn book(&self) -> &Book {
+        self.book.get_or_init(|| book(None))
     }
 
-    /// How many requests had a cost that is not known.
+    /// How many exchanges with providers had a cost that is not known.
     pub fn unknown_count(&self) -> u64 {
         self.unknown.load(Ordering::Relaxed)
     }
@@ -157,20 +64,25 @@ impl Prices {
     pub fn cost(&self, provider: &str, model: &str, usage: &Usage, day: &str) -> Option<f64> {
         let cost = self.price(provider, model, usage.prompt_tokens, day).and_then(|price| price.of(usage));
         if cost.is_none() {
-            self.unknown.fetch_add(1, Ordering::Relaxed);
+            self.count_unknown();
         }
         cost
     }
 
+    /// Counts an exchange whose tokens are not known.
+    pub fn count_unknown(&self) {
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// As [`Self::cost`], sent as part of a batch.
     pub fn batch_cost(&self, provider: &str, model: &str, usage: &Usage, day: &str) -> Option<f64> {
-        let (row, _) = self.row(provider, model)?;
+        let (row, _) = self.book().row(provider, model)?;
         Some(self.cost(provider, model, usage, day)? * row.batch_factor?)
     }
 
     /// What a model costs on `day` for a prompt of that size.
     pub fn price(&self, provider: &str, model: &str, prompt_tokens: u64, day: &str) -> Option<Price> {
-        let (row, factor) = self.row(provider, model)?;
+        let (row, factor) = self.book().row(provider, model)?;
         let mut price = Price {
             input: row.input,
             output: row.output,
@@ -199,40 +111,12 @@ impl Prices {
 
     /// What the caller should know of a model that its provider has ended or will end soon.
     pub fn retirement(&self, provider: &str, model: &str, day: &str) -> Option<String> {
-        let names = names(model);
-        let known = |row: &&Retired| row.provider == provider && row.models.iter().any(|it| names.iter().any(|name| name == it));
-        let row = self.table.retired.iter().find(known)?;
+        let row = self.book().retired(provider, model)?;
         Some(match row.day.as_deref() {
             Some(end) if end > day => format!("`{model}`: `{provider}` ends it on {end}; choose another model before that day"),
             Some(end) => format!("`{model}`: `{provider}` ended it on {end} and may refuse it; choose another model"),
             None => format!("`{model}`: `{provider}` has ended it and may refuse it; choose another model"),
         })
-    }
-
-    fn take(&mut self, rows: &[Row]) -> Result<()> {
-        for row in rows {
-            let prices = [Some(row.input), Some(row.output), row.cache_read, row.cache_write, row.cache_write_1h];
-            if prices.into_iter().flatten().any(|price| !price.is_finite() || price < 0.0) {
-                return Err(Error::bad_request(format!("prices: `{}`: a price is negative or no number", row.model)));
-            }
-            for name in row.names.iter().chain([&row.model]) {
-                self.rows.insert((row.provider.clone(), name.clone()), row.clone());
-            }
-        }
-        Ok(())
-    }
-
-    /// The row of a model, and what its region costs on top.
-    fn row(&self, provider: &str, model: &str) -> Option<(&Row, f64)> {
-        let (mut provider, mut model, mut factor) =
-            (provider, model.rsplit_once("inference-profile/").map_or(model, |it| it.1), 1.0);
-        if let Some(region) = self.table.regions.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
-            (model, factor) = (&model[region.prefix.len()..], region.factor);
-        }
-        if let Some(resold) = self.table.resold.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
-            (provider, model) = (resold.r#as.as_str(), &model[resold.prefix.len()..]);
-        }
-        names(model).iter().find_map(|name| self.rows.get(&(provider.to_owned(), name.clone()))).map(|row| (row, factor))
     }
 }
 
@@ -264,56 +148,17 @@ impl Price {
     }
 }
 
+fn book(theirs: Option<Table>) -> Book {
+    let mut book = Book::default();
+    // A test reads ours, so a build with a broken one does not pass.
+    book.add(Table::read(BUILT_IN, "our prices").unwrap_or_default());
+    theirs.into_iter().for_each(|table| book.add(table));
+    book
+}
+
 /// Today, in UTC.
 pub fn today() -> Day {
     jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date().to_string()
-}
-
-/// The names that a model may have in the table, likeliest first: providers add dates, versions and owners.
-fn names(model: &str) -> Vec<String> {
-    let model = model.rsplit_once("models/").map_or(model, |it| it.1);
-    let model = model.split('@').next().unwrap_or(model);
-    let mut names = vec![model.to_owned()];
-    let add = |name: &str, names: &mut Vec<String>| {
-        if !name.is_empty() && !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    };
-    if let Some((_, name)) = model.rsplit_once('/') {
-        add(name, &mut names);
-    }
-    for at in 0.. {
-        let Some(name) = names.get(at).cloned() else { break };
-        // As in `nova-lite-v1:0`.
-        if let Some((head, _)) = name.rsplit_once(':') {
-            add(head, &mut names);
-        }
-        if let Some((head, version)) = name.rsplit_once("-v")
-            && version.len() == 1
-            && name.len() > 4
-            && head.contains("nova") | head.contains("claude")
-        {
-            add(head, &mut names);
-        }
-        if let Some(name) = name.strip_prefix("amazon.") {
-            add(name, &mut names);
-        }
-        if let Some(name) = name.strip_suffix("-latest") {
-            add(name, &mut names);
-        }
-        // As in `-20260115` and `-2026-01-15`.
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        for length in [9, 11] {
-            if name.len() > length
-                && name.is_char_boundary(name.len() - length)
-                && name[name.len() - length..].starts_with("-20")
-                && digits(&name[name.len() - length..])
-            {
-                add(&name[..name.len() - length], &mut names);
-            }
-        }
-    }
-    names
 }
 
 #[cfg(test)]
@@ -402,6 +247,15 @@ mod tests {
         assert_eq!(Prices::open(Some(&path)).unwrap_err().message(), "prices: `y`: a price is negative or no number");
         std::fs::write(&path, "3").unwrap();
         assert!(Prices::open(Some(&path)).unwrap_err().message().contains("prices.json: no price table"));
+    }
+
+    #[test]
+    fn our_table_is_whole_and_read_when_a_price_is_asked_for() {
+        Table::read(BUILT_IN, "ours").unwrap();
+        let prices = Prices::open(None).unwrap();
+        assert!(prices.book.get().is_none());
+        assert!(prices.price("openai", "gpt-5.4", 0, DAY).is_some());
+        assert!(prices.book.get().is_some());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod chat;
 pub mod citation;
 pub mod config;
 pub mod cost;
+pub mod cpu;
 pub mod embed;
 pub mod error;
 pub mod extractive;

@@ -131,11 +131,13 @@ fn run(cli: Cli) -> Result<()> {
             config.addr = addr.unwrap_or(config.addr);
             telemetry::start(config.log);
             let app = open(config, files)?;
+            app.prepare();
             runtime()?.block_on(serve(app))
         }
         Command::Lambda { files } => {
             telemetry::start(config.log);
             let app = open(config, files)?;
+            app.prepare();
             runtime()?.block_on(lambda::run(app))
         }
         Command::Search { question, narrowed, files } => {
@@ -185,7 +187,7 @@ async fn serve(app: Arc<App>) -> Result<()> {
         }
         None => tracing::warn!(%addr, "listening without an index; name one with `--index` to answer from documents"),
     }
-    if app.embedder().is_none() && app.index().is_some() {
+    if app.indexes().iter().any(|opened| !app.embeds(opened)) {
         tracing::warn!("no embedding model: words only are searched; get one with `index-builder model`");
     }
     listen::serve(app, listener, listen::stop_signal()).await?;
@@ -212,7 +214,7 @@ async fn ask(app: &Arc<App>, question: Question) -> Result<()> {
 fn retrieval(app: &App, narrowed: Narrowed) -> Result<Retrieval> {
     let mut retrieval = app.index().map_or_else(Retrieval::default, |opened| Retrieval::of(app.config(), opened));
     retrieval.top_k = narrowed.top_k.map_or(retrieval.top_k, |top_k| top_k as usize);
-    retrieval.score_threshold = retrieval.score_threshold.filter(|_| app.embedder().is_some());
+    retrieval.score_threshold = retrieval.score_threshold.filter(|_| app.index().is_some_and(|opened| app.embeds(opened)));
     retrieval.recall = narrowed.recall.unwrap_or_default();
     retrieval.namespace = narrowed.namespace;
     retrieval.access.extend(narrowed.labels);
@@ -247,10 +249,11 @@ fn inspect(file: &Path, verify: bool) -> Result<()> {
     let formats: Vec<String> = formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
     let lexical = manifest.lexical;
     let mut text = format!(
-        "file       {} ({bytes} bytes)\ndigest     {}\nbuilder    {}\nmodel      {} ({}, {} dimensions)\ndocuments  {} ({})\nchunks     {}\nchunking   {}\nwords      BM25 k1 {} b {}, stemming {}, stop words {}\n",
+        "file       {} ({bytes} bytes)\ndigest     {}\nbuilder    {}\nmodel      {}{} ({}, {} dimensions)\ndocuments  {} ({})\nchunks     {}\nchunking   {}\nwords      BM25 k1 {} b {}, stemming {}, stop words {}\n",
         path.display(),
         index.digest(),
         manifest.builder,
+        manifest.provider.as_ref().map(|provider| format!("{provider}/")).unwrap_or_default(),
         manifest.model,
         manifest.model_fingerprint,
         manifest.dimensions,

@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod pieces;
 mod quote;
+mod retrieve;
 
 use std::sync::Arc;
 
@@ -13,22 +14,23 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::app::{App, Opened};
+use self::call::Call;
+pub use self::retrieve::{Found, Retrieval, retrieve};
+use crate::app::App;
 use crate::chat::{
     ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage,
 };
 use crate::citation::{Citation, Policy};
-use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::index::{Filter, Fusion, Query, Recall};
 use crate::passage::Passage;
 use crate::prompt::{self, Format};
 use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
 
-use call::Call;
-
 /// What an answer made of quotes calls its provider and model.
 pub const EXTRACTIVE: &str = "extractive";
+
+/// The purpose of an exchange in which the question was embedded.
+const EMBEDDING: &str = "embedding";
 
 /// A valid question.
 #[derive(Debug, Clone, Default)]
@@ -57,81 +59,6 @@ pub struct Question {
     pub show_text: bool,
 }
 
-/// How passages are found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retrieval {
-    /// In which index; none is the first.
-    pub index: Option<String>,
-    /// In which of its namespaces; none is all of them.
-    pub namespace: Option<String>,
-    /// At most so many.
-    pub top_k: usize,
-    /// How vectors and words become one order.
-    pub fusion: Fusion,
-    /// Leaves out passages whose cosine is lower.
-    pub score_threshold: Option<f32>,
-    /// Only documents whose address starts so.
-    pub uri_prefix: Option<String>,
-    /// How much of what is nearest is to be found.
-    pub recall: Recall,
-    /// Only what passes.
-    pub filter: Option<Filter>,
-    /// The labels of whoever asks.
-    pub access: Vec<String>,
-    /// Whether passages that repeat a better one stand behind all others.
-    pub distinct: bool,
-}
-
-impl Retrieval {
-    /// As the operator has it, else as the index was tuned.
-    pub fn of(config: &Config, opened: &Opened) -> Self {
-        let defaults = &config.retrieval;
-        let alpha = defaults.alpha.or(opened.index.manifest().alpha);
-        Self {
-            index: Some(opened.name.clone()),
-            top_k: defaults.top_k,
-            fusion: alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha }),
-            score_threshold: defaults.score_threshold,
-            access: config.access.labels.clone(),
-            ..Self::default()
-        }
-    }
-
-    /// What chunks have to pass.
-    fn filter(&self) -> Option<Filter> {
-        let mut filters: Vec<Filter> = self.filter.clone().into_iter().collect();
-        filters.extend(self.uri_prefix.as_deref().map(|prefix| Filter::prefix("uri", prefix)));
-        filters.extend(self.namespace.as_deref().map(|namespace| Filter::equal("namespace", namespace)));
-        (!filters.is_empty()).then_some(Filter::All(filters))
-    }
-}
-
-impl Default for Retrieval {
-    fn default() -> Self {
-        Self {
-            index: None,
-            namespace: None,
-            top_k: 5,
-            fusion: Fusion::default(),
-            score_threshold: None,
-            uri_prefix: None,
-            recall: Recall::default(),
-            filter: None,
-            access: Vec::new(),
-            distinct: true,
-        }
-    }
-}
-
-/// What a search found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// Best first.
-    pub passages: Vec<Passage>,
-    /// The digest of the index that was searched.
-    pub index_digest: String,
-}
-
 /// A whole answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
@@ -147,7 +74,7 @@ pub struct Answer {
     pub model: String,
     /// Tokens of all attempts, where they are known.
     pub usage: Option<Usage>,
-    /// Dollars of all attempts, where they are known.
+    /// Dollars of all attempts, the question's embedding included, where they are known.
     pub cost_usd: Option<f64>,
     /// Every exchange with a provider.
     pub attempts: Vec<Attempt>,
@@ -244,6 +171,16 @@ impl Question {
 }
 
 impl Answer {
+    /// The exchanges in which a model answered.
+    fn answers(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(|attempt| attempt.code.is_none() && attempt.purpose != EMBEDDING)
+    }
+
+    /// Dollars of everything that succeeded, where they are known.
+    fn cost(&self) -> Option<f64> {
+        self.attempts.iter().filter(|attempt| attempt.code.is_none()).map(|attempt| attempt.cost_usd).sum()
+    }
+
     /// The tools that the model wants called.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(|part| match part {
@@ -291,60 +228,20 @@ pub async fn stream(
     }
 }
 
-/// Finds passages.
-///
-/// # Errors
-/// There is no such index, the filter does not fit it, a threshold without a model, or no document that the caller may see
-/// comes from where the question looks.
-pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadline: Instant) -> Result<Found> {
-    let (prompt, retrieval) = (prompt.to_owned(), retrieval.clone());
-    app.compute(deadline, move |app| {
-        let opened = match &retrieval.index {
-            Some(name) => app.index_named(name),
-            None => app.index(),
-        };
-        let Some(opened) = opened else {
-            return Err(Error::bad_request(
-                "`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false",
-            ));
-        };
-        opened.refresh();
-        if retrieval.score_threshold.is_some() && app.embedder().is_none() {
-            let remedy = "this service has no embedding model and searches words only; leave it out";
-            return Err(Error::not_supported("rag_config.retrieval_config.score_threshold", remedy));
-        }
-        let vector = app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?;
-        let filter = retrieval.filter();
-        let hits = opened.index.search(&Query {
-            vector: vector.as_deref(),
-            text: Some(&prompt),
-            top_k: retrieval.top_k,
-            fusion: retrieval.fusion,
-            score_threshold: retrieval.score_threshold,
-            recall: retrieval.recall,
-            filter: filter.as_ref(),
-            access: &retrieval.access,
-            distinct: retrieval.distinct,
-        })?;
-        if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
-            require_source(opened, prefix, &retrieval.access)?;
-        }
-        let passages = Passage::read(&opened.index, &hits, vector.is_some())?;
-        Ok(Found { passages, index_digest: opened.index.digest().to_owned() })
-    })
-    .await
+/// Whether the answer came at the prices of the table, which has those of the standard tier only.
+fn is_standard(response: &ChatResponse) -> bool {
+    let tier = response.extra.get("service_tier").or_else(|| response.extra.get("serviceTier")?.get("type"));
+    let standard = ["auto", "default", "on_demand", "standard", "standard_only"];
+    tier.and_then(Value::as_str).is_none_or(|tier| standard.contains(&tier))
 }
 
-/// Tells "nothing found there" from "there is no such place": only the second is the caller's mistake. A place whose documents
-/// the caller may not see is no place.
-fn require_source(opened: &Opened, prefix: &str, access: &[String]) -> Result<()> {
-    if opened.index.count(Some(&Filter::prefix("uri", prefix)), access)? > 0 {
-        return Ok(());
-    }
-    let message = format!(
-        "`rag_config.s3_bucket`: no document of the index comes from `{prefix}`; `GET /v1/index` lists where they come from"
-    );
-    Err(Error::bad_request(message))
+/// Dollars of one exchange; what is not known is counted.
+fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<f64> {
+    let Some(usage) = usage else {
+        app.prices().count_unknown();
+        return None;
+    };
+    app.prices().cost(provider, model, &usage, &crate::cost::today())
 }
 
 /// Decides who answers, retrieves, and builds the request. Refuses before it searches.
@@ -373,10 +270,7 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
             refuse_without_provider(question)?;
             EXTRACTIVE.clone_into(&mut answer.provider);
             EXTRACTIVE.clone_into(&mut answer.model);
-            let has_system = request.messages.iter().any(|message| message.role == Role::System);
-            if request.sampling != Sampling::default() || has_system {
-                answer.warnings.push("no provider is asked: the answer is quoted from the sources, `model_config` and `system_prompt` have no effect".into());
-            }
+            answer.warnings.extend(without_effect(question));
         }
     }
     answer.index_digest = app.index().map(|opened| opened.index.digest().to_owned());
@@ -384,7 +278,8 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
         let found = retrieve(app, &question.prompt, retrieval, deadline).await?;
         answer.passages = found.passages;
         answer.index_digest = Some(found.index_digest);
-        if app.embedder().is_none() {
+        answer.attempts.extend(found.attempt);
+        if !found.is_hybrid {
             answer.warnings.push("this service has no embedding model: the sources were found by words only".into());
         }
     }
@@ -406,6 +301,31 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
     }
     let call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     Ok((answer, Some(call)))
+}
+
+/// What was asked for and means nothing to quotes.
+fn without_effect(question: &Question) -> Option<String> {
+    let request = &question.request;
+    let has_system = request.messages.iter().any(|message| message.role == Role::System);
+    let mut fields: Vec<&str> = [
+        ("model_config", request.sampling != Sampling::default()),
+        ("system_prompt", has_system),
+        ("tool_choice", request.tool_choice.is_some()),
+        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("reasoning", request.reasoning.is_some()),
+        ("service_tier", request.service_tier.is_some()),
+        ("fallbacks", question.fallbacks.as_ref().is_some_and(|named| !named.is_empty())),
+    ]
+    .into_iter()
+    .filter_map(|(field, is_asked)| is_asked.then_some(field))
+    .collect();
+    fields.extend(request.extra.keys().map(String::as_str));
+    let last = fields.pop()?;
+    let named = match fields.as_slice() {
+        [] => format!("`{last}` has"),
+        more => format!("{} and `{last}` have", more.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")),
+    };
+    Some(format!("no provider is asked: the answer is quoted from the sources, {named} no effect"))
 }
 
 fn refuse_without_provider(question: &Question) -> Result<()> {
@@ -431,23 +351,16 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: &'stati
     if !response.model.is_empty() {
         answer.model.clone_from(&response.model);
     }
-    let asked = answer.model.clone();
-    let cost = response.usage.and_then(|usage| app.prices().cost(&answer.provider, &asked, &usage, &crate::cost::today()));
-    let is_first = answer.attempts.iter().all(|attempt| attempt.code.is_some());
-    answer.usage = match (answer.usage, response.usage) {
-        (Some(before), Some(now)) => Some(added(before, now)),
-        (None, now) if is_first => now,
-        _ => None,
-    };
-    answer.cost_usd = if is_first { cost } else { answer.cost_usd.zip(cost).map(|(before, now)| before + now) };
     answer.attempts.push(Attempt {
         provider: answer.provider.clone(),
-        model: asked,
+        model: answer.model.clone(),
         purpose,
         usage: response.usage,
-        cost_usd: cost,
+        cost_usd: cost(app, &answer.provider, &answer.model, response.usage.filter(|_| is_standard(&response))),
         code: None,
     });
+    answer.usage = answer.answers().map(|attempt| attempt.usage).reduce(|before, now| Some(added(before?, now?))).flatten();
+    answer.cost_usd = answer.cost();
     answer.content = response.text();
     answer.finish_reason = response.finish_reason;
     answer.parts = response.parts;

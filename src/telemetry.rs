@@ -68,6 +68,7 @@ struct Facts {
     model: Option<String>,
     hits: Option<usize>,
     usage: Option<Usage>,
+    cost_usd: Option<f64>,
     streaming: bool,
     invocation: Option<String>,
 }
@@ -99,13 +100,14 @@ impl Line {
         self.note(|facts| facts.streaming = true);
     }
 
-    /// Who answers, and from how many passages.
-    pub fn answer(&self, provider: &str, model: &str, hits: usize, usage: Option<Usage>) {
+    /// Who answers, from how many passages, and for how much.
+    pub fn answer(&self, provider: &str, model: &str, hits: usize, usage: Option<Usage>, cost_usd: Option<f64>) {
         self.note(|facts| {
             facts.provider = Some(provider.to_owned());
             facts.model = Some(model.to_owned());
             facts.hits = Some(hits);
             facts.usage = usage;
+            facts.cost_usd = cost_usd;
             facts.streaming = false;
         });
     }
@@ -155,6 +157,7 @@ impl Drop for Line {
                     hits = facts.hits,
                     prompt_tokens = facts.usage.map(|usage| usage.prompt_tokens),
                     completion_tokens = facts.usage.map(|usage| usage.completion_tokens),
+                    cost_usd = facts.cost_usd,
                     cause = facts.cause,
                     "request"
                 )
@@ -211,7 +214,8 @@ mod tests {
     fn a_line_is_what_the_log_filter_of_lambda_reads() {
         let text = written(Level::Info, true, || {
             let line = Line::new("req_1", "POST", "/v1/query");
-            line.answer("openai", "m", 5, Some(Usage { prompt_tokens: 1, completion_tokens: 2, ..Usage::default() }));
+            let usage = Usage { prompt_tokens: 1, completion_tokens: 2, ..Usage::default() };
+            line.answer("openai", "m", 5, Some(usage), Some(0.25));
             line.status(200);
         });
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -220,6 +224,7 @@ mod tests {
             .map(|name| line[name].as_str().unwrap_or("-"));
         assert_eq!(shown, ["INFO", "request", "req_1", "POST", "/v1/query", "openai", "m"]);
         assert_eq!([&line["status"], &line["hits"], &line["prompt_tokens"], &line["completion_tokens"]], [200, 5, 1, 2]);
+        assert_eq!(line["cost_usd"], 0.25);
         assert!(line["duration_ms"].is_u64() && line.get("code").is_none() && line.get("cause").is_none(), "{text}");
     }
 

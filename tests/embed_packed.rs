@@ -30,7 +30,7 @@ fn use_up(bytes: &[u8]) -> Option<Code> {
         Err(error) => return Some(error.code()),
     };
     let verdict = packed.verify().err().map(|error| error.code());
-    let embedder = Embedder::of(packed);
+    let embedder = Embedder::of(packed).unwrap();
     let vector = embedder.embed_one("The index is mapped, not read. [MASK] é漢").unwrap();
     assert_eq!(vector.len(), embedder.dimensions());
     verdict
@@ -46,13 +46,13 @@ fn equal_input_gives_equal_bytes() {
 #[test]
 fn the_file_carries_its_description() {
     let bytes = packed(Precision::Int8);
-    let embedder = Embedder::of(Packed::from_bytes(&bytes).unwrap());
+    let embedder = Embedder::of(Packed::from_bytes(&bytes).unwrap()).unwrap();
     let manifest = embedder.manifest();
     assert_eq!((embedder.name(), &manifest.licence[..], manifest.layers, manifest.heads), ("small", "Apache-2.0", 2, 4));
     assert_eq!((embedder.dimensions(), embedder.tokenizer().max_tokens(), manifest.pooling), (64, 32, Pooling::Mean));
     assert_eq!(embedder.embed_query("index").unwrap(), embedder.embed_one("query: index").unwrap());
     assert_ne!(embedder.embed_query("index").unwrap(), embedder.embed_one("index").unwrap());
-    assert_ne!(embedder.fingerprint(), Embedder::of(Packed::from_bytes(&packed(Precision::F32)).unwrap()).fingerprint());
+    assert_ne!(embedder.fingerprint(), Embedder::of(Packed::from_bytes(&packed(Precision::F32)).unwrap()).unwrap().fingerprint());
 }
 
 #[test]

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "schema"]),
     ("chat", &[]),
     ("citation", &["passage"]),
     ("config", &["error"]),
     ("cost", &["chat", "error"]),
-    ("embed", &["error"]),
+    ("cpu", &["error"]),
+    ("embed", &["cpu", "error"]),
     ("error", &[]),
     ("extractive", &["passage", "prompt", "words"]),
-    ("index", &["error", "words"]),
+    ("index", &["cpu", "error", "words"]),
     ("net", &["config", "error"]),
     ("passage", &["error", "index"]),
     ("prompt", &["chat", "passage"]),

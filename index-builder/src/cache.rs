@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use omni_llm::embed::ARITHMETIC;
+
 use crate::extract::Document;
 
 /// Changes whenever extraction gives another result for the same bytes.
@@ -63,9 +65,9 @@ impl Cache {
         self.folder.join("documents").join(format!("{key}.json"))
     }
 
-    /// The vectors of one model.
+    /// The vectors of one model, as this version of the encoder makes them.
     pub(crate) fn vectors(&self, fingerprint: &str, dimensions: usize) -> Result<Vectors> {
-        Vectors::open(&self.folder.join(format!("vectors-{fingerprint}.bin")), dimensions)
+        Vectors::open(&self.folder.join(format!("vectors-{fingerprint}-{ARITHMETIC}.bin")), dimensions)
     }
 }
 

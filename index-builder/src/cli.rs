@@ -124,6 +124,15 @@ pub(crate) struct BuildArgs {
     #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "PATH")]
     pub(crate) model: PathBuf,
 
+    /// Who embeds: `local`, or a provider's model as in `openai/text-embedding-3-small`, with the keys and addresses that `omni-llm` is
+    /// configured with. Questions are then embedded by it too. Documents are cut by the tokens of `--model` in any case
+    #[arg(long, value_name = "local|PROVIDER/MODEL")]
+    pub(crate) embedding: Option<String>,
+
+    /// Components of a vector, where the provider's model leaves a choice
+    #[arg(long, value_name = "N", requires = "embedding", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub(crate) embedding_dimensions: Option<u32>,
+
     #[command(flatten, next_help_heading = "Chunking")]
     pub(crate) chunking: ChunkingArgs,
 

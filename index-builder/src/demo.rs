@@ -70,6 +70,8 @@ fn build(args: &DemoArgs) -> Result<Build> {
         cache: crate::beside(&args.out),
         out: args.out.clone(),
         model: args.model.clone(),
+        embedding: None,
+        dimensions: None,
         chunking: chunk::Settings::default(),
         lexical: Lexical::default(),
         rules: crate::metadata::Rules::default(),

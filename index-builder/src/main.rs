@@ -12,6 +12,7 @@ mod metadata;
 mod model;
 mod pipeline;
 mod progress;
+mod remote;
 mod report;
 mod source;
 
@@ -59,6 +60,8 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
         cache: args.cache.clone().unwrap_or_else(|| beside(&args.out)),
         out: args.out.clone(),
         model: args.model.clone(),
+        embedding: args.embedding.clone().filter(|named| named != "local"),
+        dimensions: args.embedding_dimensions,
         chunking: args.chunking.settings()?,
         lexical: args.lexical.settings()?,
         rules: metadata::Rules::read(args.metadata.as_deref(), args.namespace_by_folder)?,

@@ -8,15 +8,17 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::Embedder;
 use omni_llm::index::{self, Lexical, Manifest, Writer};
+use omni_llm::provider::embed::Purpose;
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::{self, Cache, Key};
+use crate::cache::{self, Cache, Key, Vectors};
 use crate::chunk;
 use crate::eval::{self, Asked};
 use crate::extract::{self, Limits, Sandbox};
 use crate::forget;
 use crate::metadata::{self, Fields, Rules};
 use crate::progress::Progress;
+use crate::remote::Remote;
 use crate::report::{Remark, Report, Seconds};
 use crate::source::{Content, Entry, Listing, Source};
 
@@ -34,6 +36,10 @@ pub(crate) struct Build {
     pub(crate) source: Source,
     pub(crate) out: PathBuf,
     pub(crate) model: PathBuf,
+    /// The provider's model that embeds; none is the packed one.
+    pub(crate) embedding: Option<String>,
+    /// How long its vectors are to be.
+    pub(crate) dimensions: Option<u32>,
     pub(crate) chunking: chunk::Settings,
     pub(crate) lexical: Lexical,
     /// What is known of whole folders.
@@ -72,6 +78,7 @@ struct PreparedChunk {
 pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let started = Instant::now();
     let embedder = Embedder::open(&build.model)?;
+    let remote = build.embedding.as_deref().map(|named| Remote::open(named, build.dimensions)).transpose()?;
     let cache = Cache::open(&build.cache)?;
     let questions = build.tune_alpha.as_deref().map(eval::questions).transpose()?;
     let Listing { entries, skipped: unreadable, .. } = build.source.list()?;
@@ -102,22 +109,42 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         bail!(refusal(build, entries.len(), &skipped));
     }
 
-    let (vectors, chunks_embedded, embed) = embed_all(&documents, &embedder, &cache, progress)?;
+    let manifest = match &remote {
+        None => Manifest {
+            model: embedder.name().to_owned(),
+            model_fingerprint: embedder.fingerprint().to_owned(),
+            dimensions: embedder.dimensions(),
+            ..Manifest::default()
+        },
+        Some(Remote { model, .. }) => Manifest {
+            provider: Some(model.provider().to_owned()),
+            model: model.name().to_owned(),
+            model_fingerprint: model.fingerprint(),
+            dimensions: model.dimensions(),
+            shortened: model.is_shortened(),
+            ..Manifest::default()
+        },
+    };
+    let store = cache.vectors(&manifest.model_fingerprint, manifest.dimensions)?;
+    let (vectors, chunks_embedded, embed) = embed_all(&documents, &embedder, remote.as_ref(), store, progress)?;
     let write_started = Instant::now();
+    let model = format!(
+        "{}{} ({})",
+        manifest.provider.as_ref().map(|provider| format!("{provider}/")).unwrap_or_default(),
+        manifest.model,
+        manifest.model_fingerprint
+    );
     let manifest = Manifest {
         builder: env!("CARGO_PKG_VERSION").to_owned(),
-        model: embedder.name().to_owned(),
-        model_fingerprint: embedder.fingerprint().to_owned(),
-        dimensions: embedder.dimensions(),
         chunking: serde_json::to_value(&build.chunking)?,
         lexical: build.lexical,
-        ..Manifest::default()
+        ..manifest
     };
     let (mut path, mut digest) = write(manifest.clone(), &documents, &vectors, &build.out)?;
     let mut alpha = None;
     if let Some(questions) = &questions {
         // The index is written to be asked, then once more with what the answers said.
-        alpha = Some(tune(&path, questions, &embedder)?);
+        alpha = Some(tune(&path, questions, &embedder, remote.as_ref())?);
         let untuned = path.clone();
         (path, digest) = write(Manifest { alpha, ..manifest }, &documents, &vectors, &build.out)?;
         if untuned != path {
@@ -135,7 +162,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         bytes: std::fs::metadata(&path).with_context(|| path.display().to_string())?.len(),
         index: path.display().to_string(),
         digest,
-        model: format!("{} ({})", embedder.name(), embedder.fingerprint()),
+        model,
         files: documents.len() + skipped.len(),
         documents: documents.len(),
         documents_unchanged: documents.iter().filter(|prepared| prepared.unchanged).count(),
@@ -177,9 +204,9 @@ fn read_sidecars(build: &Build, entries: &[Entry]) -> Result<HashMap<String, Res
 }
 
 /// The weight of the vectors with which most of what the questions look for comes first; of equals, the one nearest to a half.
-fn tune(path: &Path, questions: &[Asked], embedder: &Embedder) -> Result<f32> {
+fn tune(path: &Path, questions: &[Asked], embedder: &Embedder, remote: Option<&Remote>) -> Result<f32> {
     let index = index::Index::open(path)?;
-    let vectors = eval::embed(questions, embedder)?;
+    let vectors = eval::embed(questions, embedder, remote)?;
     let mut best = (f64::NEG_INFINITY, 0.5_f32);
     for step in 0..=20_u8 {
         // From the middle outwards.
@@ -287,13 +314,13 @@ fn describe(entry: &Entry, document: &extract::Document, sha256: String) -> inde
 fn embed_all(
     documents: &[Prepared],
     embedder: &Embedder,
-    cache: &Cache,
+    remote: Option<&Remote>,
+    mut store: Vectors,
     progress: Progress,
 ) -> Result<(HashMap<Key, Vec<f32>>, usize, f64)> {
     let started = Instant::now();
     let chunks: Vec<&PreparedChunk> = documents.iter().flat_map(|document| &document.chunks).collect();
     let keys: Vec<Key> = chunks.iter().map(|chunk| chunk.embedding_key).collect();
-    let mut store = cache.vectors(embedder.fingerprint(), embedder.dimensions())?;
     let mut vectors = store.find(&keys)?;
     let mut seen = HashSet::new();
     let mut missing: Vec<&PreparedChunk> = chunks
@@ -304,13 +331,24 @@ fn embed_all(
     // Long texts first: the last batches are short ones, so that no core waits long for another.
     missing.sort_by_key(|chunk| std::cmp::Reverse(chunk.embedding_text.len()));
     let stage = progress.stage("embedding", "chunks", missing.len());
-    for step in missing.chunks(EMBED_STEP) {
-        let texts: Vec<&str> = step.iter().map(|chunk| chunk.embedding_text.as_str()).collect();
-        let fresh = embedder.embed(&texts, &|count| stage.advance(count))?;
+    let mut keep = |chunks: &[&PreparedChunk], fresh: Vec<Vec<f32>>| -> Result<()> {
         let records: Vec<(Key, &[f32])> =
-            step.iter().zip(&fresh).map(|(chunk, vector)| (chunk.embedding_key, vector.as_slice())).collect();
+            chunks.iter().zip(&fresh).map(|(chunk, vector)| (chunk.embedding_key, vector.as_slice())).collect();
         store.append(&records)?;
-        vectors.extend(step.iter().map(|chunk| chunk.embedding_key).zip(fresh));
+        vectors.extend(chunks.iter().map(|chunk| chunk.embedding_key).zip(fresh));
+        Ok(())
+    };
+    if let Some(remote) = remote {
+        let texts = missing.iter().map(|chunk| chunk.embedding_text.clone()).collect();
+        remote.embed(texts, Purpose::Document, |range, fresh| {
+            stage.advance(range.len());
+            keep(&missing[range], fresh)
+        })?;
+    } else {
+        for step in missing.chunks(EMBED_STEP) {
+            let texts: Vec<&str> = step.iter().map(|chunk| chunk.embedding_text.as_str()).collect();
+            keep(step, embedder.embed(&texts, &|count| stage.advance(count))?)?;
+        }
     }
     stage.finish();
     store.tidy(&vectors)?;

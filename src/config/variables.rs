@@ -1,10 +1,10 @@
-//! The environment variables: a row of data each, and how their values are read.
+//! The environment variables: a row of data each.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-
-use super::{CONFIG_FILE, CONFIG_VARIABLE, Config, Endpoint, Level, LogFormat, Preferred, PreferredBy, Secret};
+use super::value::{
+    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, address, boolean, format, header_name,
+    invoke_mode, level, number, preferred, secret, set_list, url,
+};
+use super::{CONFIG_FILE, CONFIG_VARIABLE, Config, Endpoint};
 
 /// One environment variable.
 pub struct Variable {
@@ -17,15 +17,12 @@ pub struct Variable {
     pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
 }
 
-pub(super) const SECONDS: RangeInclusive<u64> = 1..=900;
-pub(super) const MEBIBYTES: RangeInclusive<u64> = 1..=64;
-pub(super) const TOP_K: RangeInclusive<usize> = 1..=100;
-pub(super) const UNIT: RangeInclusive<f32> = 0.0..=1.0;
-pub(super) const COSINE: RangeInclusive<f32> = -1.0..=1.0;
-pub(super) const TEMPERATURE: RangeInclusive<f64> = 0.0..=2.0;
-pub(super) const TOKENS: RangeInclusive<u32> = 1..=1_000_000;
-pub(super) const CONTEXT_CHARS: RangeInclusive<usize> = 500..=4_000_000;
-pub(super) const RETRIES: RangeInclusive<u32> = 0..=10;
+impl Variable {
+    /// Whether it holds a provider's key, which may come from a file as well.
+    pub fn is_key(&self) -> bool {
+        self.name.ends_with("_API_KEY") || self.name == "AWS_BEARER_TOKEN_BEDROCK"
+    }
+}
 
 /// Every variable that is read, in the order in which they override one another.
 pub const VARIABLES: &[Variable] = &[
@@ -369,6 +366,18 @@ pub const VARIABLES: &[Variable] = &[
         apply: |c, v| set(&mut c.aws.container_token_file, v.into()),
     },
     Variable {
+        name: "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        key: "",
+        example: "https://vpce-1.secretsmanager.us-east-1.vpce.amazonaws.com",
+        apply: |c, v| put(&mut c.aws.secrets_url, url(v)),
+    },
+    Variable {
+        name: "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT",
+        key: "",
+        example: "2773",
+        apply: |c, v| set(&mut c.aws.secrets_extension_port, number(v, &(1..=u16::MAX))?),
+    },
+    Variable {
         name: "GOOGLE_APPLICATION_CREDENTIALS",
         key: "",
         example: "service-account.json",
@@ -459,111 +468,4 @@ fn set<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
 fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
     Ok(())
-}
-
-pub(super) fn within<T: PartialOrd + fmt::Display>(key: &str, value: T, range: &RangeInclusive<T>) -> Result<(), String> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    Err(format!("`{key}`: {value} is not between {} and {}", range.start(), range.end()))
-}
-
-fn number<T: std::str::FromStr + PartialOrd + fmt::Display>(value: &str, range: &RangeInclusive<T>) -> Result<T, String> {
-    match value.parse() {
-        Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!("`{value}` is not a number between {} and {}", range.start(), range.end())),
-    }
-}
-
-/// Comma-separated; the type says of what.
-fn set_list<T: From<String>>(place: &mut Vec<T>, value: &str) -> Result<(), String> {
-    *place = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| T::from(item.to_owned())).collect();
-    Ok(())
-}
-
-pub(super) fn header_name(value: &str) -> Result<String, String> {
-    if value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) && !value.is_empty() {
-        return Ok(value.to_ascii_lowercase());
-    }
-    Err(format!("`{value}` is not the name of a header"))
-}
-
-fn boolean(value: &str) -> Result<bool, String> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(format!("`{value}` is neither `true` nor `false`")),
-    }
-}
-
-fn address(value: &str) -> Result<SocketAddr, String> {
-    value.parse().map_err(|_| format!("`{value}` is not an address and port"))
-}
-
-fn level(value: &str) -> Result<Level, String> {
-    match value.to_ascii_lowercase().as_str() {
-        "trace" => Ok(Level::Trace),
-        "debug" => Ok(Level::Debug),
-        "info" => Ok(Level::Info),
-        "warn" | "warning" => Ok(Level::Warn),
-        "error" | "fatal" | "critical" => Ok(Level::Error),
-        _ => Err(format!("`{value}` is none of `trace`, `debug`, `info`, `warn`, `error`")),
-    }
-}
-
-fn format(value: &str) -> Result<LogFormat, String> {
-    match value.to_ascii_lowercase().as_str() {
-        "auto" => Ok(LogFormat::Auto),
-        "json" => Ok(LogFormat::Json),
-        "text" => Ok(LogFormat::Text),
-        _ => Err(format!("`{value}` is none of `auto`, `json`, `text`")),
-    }
-}
-
-/// `openai,groq`, `cheapest`, `fastest:openai,groq`.
-fn preferred(value: &str) -> Result<Preferred, String> {
-    let (by, names) = value.split_once(':').unwrap_or(match value {
-        "cheapest" | "fastest" | "listed" => (value, ""),
-        names => ("listed", names),
-    });
-    let by = match by.trim() {
-        "listed" => PreferredBy::Listed,
-        "cheapest" => PreferredBy::Cheapest,
-        "fastest" => PreferredBy::Fastest,
-        other => return Err(format!("`{other}` is none of `listed`, `cheapest`, `fastest`")),
-    };
-    let providers: Vec<String> =
-        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_ascii_lowercase).collect();
-    if by == PreferredBy::Listed && providers.is_empty() {
-        return Err("a list names nobody".to_owned());
-    }
-    Ok(Preferred { by, providers })
-}
-
-fn invoke_mode(value: &str) -> Result<bool, String> {
-    match value.to_ascii_lowercase().as_str() {
-        "response_stream" => Ok(true),
-        "buffered" => Ok(false),
-        _ => Err(format!("`{value}` is neither `buffered` nor `response_stream`")),
-    }
-}
-
-/// A base URL without credentials in it. Plain `http` is the operator's choice: a model on the same machine has no certificate.
-pub(super) fn url(value: &str) -> Result<Option<String>, String> {
-    let parsed = url::Url::parse(value).map_err(|cause| format!("not a URL: {cause}"))?;
-    if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
-        return Err(format!("`{}` is not an `http` or `https` URL", parsed.scheme()));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err("the URL carries credentials, which would be logged; put the key in its own variable".to_owned());
-    }
-    Ok(Some(value.to_owned()))
-}
-
-/// A key fit for a header. The value is never echoed.
-pub(super) fn secret(value: &str) -> Result<Option<Secret>, String> {
-    if value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Some(Secret::new(value)));
-    }
-    Err("the key holds spaces or characters that no key has".to_owned())
 }

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use super::kernels::ops::QUERIES;
-use super::kernels::{Kernel, LANES, Op, Rows, RowsMut};
+use super::kernels::{LANES, Op, Rows, RowsMut, run};
 use super::packed::{Layer, Matrix, Packed, Pooling, Precision};
+use crate::cpu::Kernel;
 
 /// Rows that go through the feed-forward part together.
 const BLOCK: usize = 48;
@@ -86,7 +86,7 @@ struct Worker {
     bytes: Vec<u8>,
     units: Vec<f32>,
     zeros: Vec<i32>,
-    keys: Vec<f32>,
+    queries: Vec<f32>,
     scores: Vec<f32>,
     /// Floats in use of those buffers that have a row for each token.
     length: usize,
@@ -96,7 +96,7 @@ impl Worker {
     /// Makes room for `rows` tokens that belong to sequences of at most `longest`.
     fn fit(&mut self, model: &Packed, rows: usize, longest: usize) {
         let manifest = model.manifest();
-        let (width, inner, padded) = (manifest.dimensions, manifest.intermediate, longest.next_multiple_of(LANES));
+        let (width, inner) = (manifest.dimensions, manifest.intermediate);
         self.length = rows * width;
         for buffer in [&mut self.hidden, &mut self.context, &mut self.delta] {
             grow(buffer, rows * width);
@@ -107,8 +107,8 @@ impl Worker {
             grow(&mut self.units, rows);
             grow(&mut self.zeros, rows);
         }
-        grow(&mut self.keys, width / manifest.heads * padded);
-        grow(&mut self.scores, QUERIES * padded);
+        grow(&mut self.queries, width / manifest.heads * LANES);
+        grow(&mut self.scores, longest * LANES);
     }
 
     /// Rows are tokens: looks up their position and id.
@@ -117,7 +117,7 @@ impl Worker {
         for (row, (position, id)) in hidden.chunks_exact_mut(model.manifest().dimensions).zip(tokens) {
             model.embed_token(id, position, row);
         }
-        kernel.run(Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
+        run(kernel, Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
     }
 
     /// Query, key and value of all rows.
@@ -130,8 +130,8 @@ impl Worker {
     fn attend(&mut self, model: &Packed, kernel: Kernel, qkv: &[f32], rows: Range<usize>, first: usize) {
         let width = model.manifest().dimensions;
         let out = &mut self.context[first * width..][..rows.len() * width];
-        let (keys, scores) = (&mut self.keys[..], &mut self.scores[..]);
-        kernel.run(Op::Attention { qkv, rows, heads: model.manifest().heads, keys, scores, out });
+        let (queries, scores) = (&mut self.queries[..], &mut self.scores[..]);
+        run(kernel, Op::Attention { qkv, rows, heads: model.manifest().heads, queries, scores, out });
     }
 
     /// The rest of a layer, from the context on.
@@ -141,12 +141,12 @@ impl Worker {
         let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
         let (hidden, delta) = (&mut self.hidden[..self.length], &mut self.delta[..self.length]);
         units.linear(kernel, &self.context[..self.length], layer.output, false, delta);
-        kernel.run(Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
+        run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
         for (hidden, delta) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)) {
             let inner = &mut self.inner[..hidden.len() / width * manifest.intermediate];
             units.linear(kernel, hidden, layer.up, true, inner);
             units.linear(kernel, inner, layer.down, false, delta);
-            kernel.run(Op::Norm { hidden, delta, norm: layer.norm, epsilon });
+            run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon });
         }
     }
 
@@ -174,13 +174,13 @@ impl Units<'_> {
     /// `out = input * matrix + bias`, through GELU where asked.
     fn linear(&mut self, kernel: Kernel, input: &[f32], matrix: Matrix<'_>, gelu: bool, out: &mut [f32]) {
         let matrix = match matrix {
-            Matrix::F32(matrix) => return kernel.run(Op::LinearF32 { input, matrix, gelu, out }),
+            Matrix::F32(matrix) => return run(kernel, Op::LinearF32 { input, matrix, gelu, out }),
             Matrix::Int8(matrix) => matrix,
         };
         let rows = input.len() / matrix.rows;
         let (bytes, units, zeros) = (&mut self.bytes[..input.len()], &mut self.units[..rows], &mut self.zeros[..rows]);
-        kernel.run(Op::Quantize { input, out: RowsMut { bytes, units, zeros } });
-        kernel.run(Op::LinearI8 { input: Rows { bytes, units, zeros }, matrix, gelu, out });
+        run(kernel, Op::Quantize { input, out: RowsMut { bytes, units, zeros } });
+        run(kernel, Op::LinearI8 { input: Rows { bytes, units, zeros }, matrix, gelu, out });
     }
 }
 

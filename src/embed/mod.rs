@@ -1,7 +1,7 @@
 //! Text to unit vectors: all-MiniLM-L6-v2 and its relatives, on the CPU.
 //!
 //! [`Embedder`] is the whole interface. It maps a packed model (`docs/model-format.md`), or packs a model folder in memory, which takes
-//! a moment. A vector is decided by the text and the model's fingerprint alone: not by the batch, the threads or the machine.
+//! a moment. A vector is decided by the text, the model's fingerprint and [`ARITHMETIC`]: not by the batch, the threads or the machine.
 
 mod encoder;
 mod kernels;
@@ -18,13 +18,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-pub use kernels::Kernel;
 pub use pack::{Description, pack};
 pub use packed::{Manifest, Packed, Pooling, Precision};
 pub use tokenizer::Tokenizer;
 
+pub use crate::cpu::Kernel;
 use crate::error::Result;
 use encoder::Scratch;
+
+/// Changes whenever a vector's bits do (a test has the digests of known vectors), so that vectors which were kept are never mixed with
+/// others. The change is far below what a model's precision costs: an index made before it goes on working.
+pub const ARITHMETIC: u32 = 2;
 
 /// Files that a model folder holds.
 pub const MODEL_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -62,20 +66,23 @@ impl Embedder {
     /// A file is missing or is not what it should be; the text says how to get the model.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.is_dir() {
-            return Ok(Self::of(Packed::open(path)?));
+            return Self::of(Packed::open(path)?);
         }
         let packed = path.join(PACKED_FILE);
         if packed.is_file() {
-            return Ok(Self::of(Packed::open(&packed)?));
+            return Self::of(Packed::open(&packed)?);
         }
-        Ok(Self::of(Packed::from_bytes(&pack(path, &Description::of(path), Precision::Int8)?)?))
+        Self::of(Packed::from_bytes(&pack(path, &Description::of(path), Precision::Int8)?)?)
     }
 
     /// An embedder over a packed model.
-    pub fn of(model: Packed) -> Self {
+    ///
+    /// # Errors
+    /// The environment forces a kernel that this CPU cannot run.
+    pub fn of(model: Packed) -> Result<Self> {
         let model = Arc::new(model);
         let tokenizer = Tokenizer::of(Arc::clone(&model));
-        Self { model, tokenizer, kernel: Kernel::detect(), idle: Mutex::default(), at_work: AtomicUsize::new(0) }
+        Ok(Self { model, tokenizer, kernel: Kernel::choose()?, idle: Mutex::default(), at_work: AtomicUsize::new(0) })
     }
 
     /// The same embedder on another kernel: for tests and measurements.

@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::cluster::{self, GROUP, Layout};
+use super::cluster::{self, Codes, GROUP, Layout};
 use super::code;
 use super::format::ROW_ALIGNMENT;
-use super::kernels::Kernel;
 use super::kmeans::{self, Clusters, Table};
 use super::plan::Plan;
 use super::rotation::Rotation;
 use super::vectors::Quantised;
+use crate::cpu::Kernel;
 
 /// Up to so many vectors are scored one and all, which takes less than half a millisecond and misses nothing.
 pub(super) const EXACT_UP_TO: usize = 20_000;
@@ -27,6 +27,7 @@ pub(super) struct Arranged {
     pub(super) plan: Plan,
     pub(super) centroids: Vec<u8>,
     pub(super) clusters: Vec<u8>,
+    pub(super) codes: Vec<u8>,
     pub(super) blocks: Vec<u8>,
     pub(super) places: Vec<u8>,
 }
@@ -60,37 +61,44 @@ impl Rows {
     }
 
     fn lay_out(&self, clusters: &Clusters, coded: bool) -> Arranged {
-        let layout = Layout { stride: self.stride, coded };
+        let layout = Layout { stride: self.stride, codes: if coded { Codes::Apart } else { Codes::None } };
         let rotation = Rotation::new(self.stride);
-        let block = |number: usize| {
+        let head = |number: usize| {
             let members = &clusters.members[number];
-            let mut block = Vec::with_capacity(layout.cluster_bytes(members.len()));
+            let mut head = Vec::with_capacity(layout.head_bytes(members.len()));
             if coded {
-                self.push_codes(&mut block, clusters, number, &rotation);
+                self.push_codes(&mut head, clusters, number, &rotation);
             }
-            let heads: Vec<(u32, f32)> = members.iter().map(|&chunk| (chunk, self.scales[chunk as usize])).collect();
-            cluster::push_heads(&mut block, &heads);
-            members.iter().for_each(|&chunk| block.extend_from_slice(self.table().row(chunk)));
-            block
+            let numbered: Vec<(u32, f32)> = members.iter().map(|&chunk| (chunk, self.scales[chunk as usize])).collect();
+            cluster::push_heads(&mut head, &numbered);
+            head
         };
-        let blocks: Vec<Vec<u8>> = (0..clusters.members.len()).into_par_iter().map(block).collect();
+        let heads: Vec<Vec<u8>> = (0..clusters.members.len()).into_par_iter().map(head).collect();
+        let rows = clusters.members.iter().flatten().flat_map(|&chunk| self.table().row(chunk)).copied();
 
         let mut places = vec![0; self.scales.len() * 4];
         let (mut directory, mut offset, mut first) = (Vec::new(), 0, 0);
-        for (members, block) in clusters.members.iter().zip(&blocks) {
+        for (members, head) in clusters.members.iter().zip(&heads) {
             cluster::push_record(&mut directory, offset, first);
             for (place, &chunk) in (first..).zip(members) {
                 places[chunk as usize * 4..chunk as usize * 4 + 4].copy_from_slice(&place.to_le_bytes());
             }
-            offset += block.len() as u64;
+            offset += head.len() as u64;
             first += members.len() as u32;
         }
+        let (codes, blocks) = if coded {
+            (heads.concat(), rows.collect())
+        } else {
+            // One cluster, or none.
+            offset += (self.scales.len() * self.stride) as u64;
+            (Vec::new(), heads.into_iter().flatten().chain(rows).collect())
+        };
         cluster::push_record(&mut directory, offset, first);
 
         let mut centroids = clusters.values.clone();
         clusters.scales.iter().chain(&clusters.lengths).for_each(|value| centroids.extend_from_slice(&value.to_le_bytes()));
         let plan = Plan { clusters: clusters.members.len() as u32, coded, ..Plan::default() };
-        Arranged { plan, centroids, clusters: directory, blocks: blocks.concat(), places }
+        Arranged { plan, centroids, clusters: directory, codes, blocks, places }
     }
 
     fn push_codes(&self, block: &mut Vec<u8>, clusters: &Clusters, number: usize, rotation: &Rotation) {

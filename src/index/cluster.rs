@@ -1,13 +1,16 @@
-//! One cluster of vectors in the file: codes first, then who they are, then the rows themselves, so that probing it is
-//! one run of bytes.
+//! One cluster of vectors in the file: codes first, then who they are, then the rows themselves.
 //!
 //! ```text
 //! per group of 32 vectors   codes and factors (only in coded files, see `code.rs`)
 //! per group of 32 vectors   32 x u32 chunk number, 32 x f32 scale; padded with NO_CHUNK and 0
 //! per vector                a row of i8
 //! ```
+//!
+//! Coded files have the first two in one section and the rows in another: a search reads the codes of every cluster that
+//! it probes and few of the rows, and clusters that are probed together then share pieces of the file.
 
-use super::format::{Section, f32_at, u32_at, u64_at};
+use super::format::{f32_at, u32_at, u64_at};
+use super::section::Section;
 use super::view::View;
 use crate::error::Result;
 
@@ -20,29 +23,49 @@ pub(super) const RECORD: usize = 16;
 /// Pads the last group.
 pub(super) const NO_CHUNK: u32 = u32::MAX;
 
+/// Where the codes of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codes {
+    /// It has none.
+    None,
+    /// Before the rows of their cluster, as in the first files of format 1.
+    Beside,
+    /// In a section of their own, with chunk numbers and scales.
+    Apart,
+}
+
 /// The sizes that follow from the width of a row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     /// Bytes of a row.
     pub(super) stride: usize,
-    /// Whether there are codes.
-    pub(super) coded: bool,
+    pub(super) codes: Codes,
 }
 
 impl Layout {
-    /// Bytes of the codes and factors of one group: a bit a component, and two 16-bit factors a vector.
-    pub(super) fn group_bytes(self) -> usize {
-        if self.coded { GROUP * self.stride / 8 + GROUP * 4 } else { 0 }
+    /// That of a file.
+    pub(super) fn of(view: &View, coded: bool) -> Self {
+        let codes = match (coded, view.is_absent(Section::Codes)) {
+            (false, _) => Codes::None,
+            (true, true) => Codes::Beside,
+            (true, false) => Codes::Apart,
+        };
+        Self { stride: view.superblock().stride(), codes }
     }
 
-    /// Bytes before the rows of a cluster of `rows` vectors.
-    pub(super) fn rows_at(self, rows: usize) -> usize {
+    /// Bytes of the codes and factors of one group: a bit a component, and two 16-bit factors a vector.
+    fn group_bytes(self) -> usize {
+        if self.codes == Codes::None { 0 } else { GROUP * self.stride / 8 + GROUP * 4 }
+    }
+
+    /// Bytes of codes, chunk numbers and scales of `rows` vectors.
+    pub(super) fn head_bytes(self, rows: usize) -> usize {
         rows.div_ceil(GROUP) * (self.group_bytes() + HEAD)
     }
 
-    /// Bytes of a cluster of `rows` vectors.
-    pub(super) fn cluster_bytes(self, rows: usize) -> usize {
-        self.rows_at(rows) + rows * self.stride
+    /// Bytes of a cluster of `rows` vectors in the section that [`Section::Clusters`] counts in.
+    fn cluster_bytes(self, rows: usize) -> usize {
+        self.head_bytes(rows) + if self.codes == Codes::Apart { 0 } else { rows * self.stride }
     }
 }
 
@@ -83,33 +106,43 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Where all its bytes lie.
-    pub(super) fn extent(&self) -> (u64, u64) {
-        (self.offset, self.layout.cluster_bytes(self.rows as usize) as u64)
+    /// Where the bytes lie that every probe touches: all but the rows.
+    pub(super) fn head(&self) -> (Section, u64, u64) {
+        let section = if self.layout.codes == Codes::Apart { Section::Codes } else { Section::Blocks };
+        (section, self.offset, self.layout.head_bytes(self.rows as usize) as u64)
     }
 
-    /// Where the bytes lie that every probe touches: all before the rows.
-    pub(super) fn codes(&self) -> (u64, u64) {
-        (self.offset, self.layout.rows_at(self.rows as usize) as u64)
+    /// Where some of the rows lie; `start + count` must not exceed `rows`.
+    pub(super) fn extent(&self, start: u32, count: u32) -> (Section, u64, u64) {
+        let stride = self.layout.stride as u64;
+        let first = match self.layout.codes {
+            Codes::Apart => u64::from(self.first) * stride,
+            Codes::None | Codes::Beside => self.offset + self.layout.head_bytes(self.rows as usize) as u64,
+        };
+        (Section::Blocks, first + u64::from(start) * stride, u64::from(count) * stride)
     }
 
     /// Codes and factors, group by group.
     pub(super) fn groups<'a>(&self, view: &'a View) -> Result<&'a [u8]> {
-        let length = (self.rows as usize).div_ceil(GROUP) * self.layout.group_bytes();
-        view.bytes(Section::Blocks, self.offset, length as u64)
+        let (section, start, _) = self.head();
+        view.bytes(section, start, self.group_bytes())
     }
 
     /// Chunk numbers and scales, group by group.
     pub(super) fn heads<'a>(&self, view: &'a View) -> Result<Heads<'a>> {
-        let groups = (self.rows as usize).div_ceil(GROUP);
-        let at = self.offset + (groups * self.layout.group_bytes()) as u64;
-        Ok(Heads(view.bytes(Section::Blocks, at, (groups * HEAD) as u64)?))
+        let (section, start, length) = self.head();
+        let groups = self.group_bytes();
+        Ok(Heads(view.bytes(section, start + groups, length - groups)?))
     }
 
     /// The rows from `start` on; `start + count` must not exceed `rows`.
     pub(super) fn rows<'a>(&self, view: &'a View, start: u32, count: u32) -> Result<&'a [u8]> {
-        let at = self.offset + (self.layout.rows_at(self.rows as usize) + start as usize * self.layout.stride) as u64;
-        view.bytes(Section::Blocks, at, u64::from(count) * self.layout.stride as u64)
+        let (section, start, length) = self.extent(start, count);
+        view.bytes(section, start, length)
+    }
+
+    fn group_bytes(&self) -> u64 {
+        ((self.rows as usize).div_ceil(GROUP) * self.layout.group_bytes()) as u64
     }
 }
 

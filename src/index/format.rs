@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::section::{Entry, Extent, KINDS, REQUIRED, Section};
+
 /// The first bytes of every index.
 pub(super) const MAGIC: [u8; 8] = *b"OMNI-IDX";
 
@@ -33,8 +35,6 @@ pub(super) const TERM_RECORD: u64 = 16;
 /// A chunk without a page.
 pub(super) const NO_PAGE: u32 = u32::MAX;
 
-/// The section says something without which the others would be misread.
-const REQUIRED: u32 = 1;
 const DIGEST_AT: usize = 64;
 const TABLE_AT: usize = 128;
 const TABLE_ENTRY: usize = 32;
@@ -43,155 +43,6 @@ const CRC_AT: usize = SUPERBLOCK - 4;
 const MAX_SECTIONS: usize = (CRC_AT - TABLE_AT) / TABLE_ENTRY;
 /// Offsets are multiples of one power of two up to this.
 const MAX_ALIGNMENT: u32 = 1 << 20;
-
-/// A part of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Section {
-    /// The manifest, as JSON.
-    Manifest,
-    /// CRC32C of every block of every other section, in file order.
-    Checksums,
-    /// How vectors are searched: counts, tuned settings.
-    Plan,
-    /// Rows of `i8`: the middle of each cluster, and their scales.
-    Centroids,
-    /// Where each cluster lies in [`Self::Blocks`].
-    Clusters,
-    /// Codes, numbers and rows of the vectors, cluster by cluster.
-    Blocks,
-    /// The place of each chunk's vector.
-    Places,
-    /// Fixed records of the sorted terms.
-    Lexicon,
-    /// The terms themselves, end to end.
-    Terms,
-    /// Terms in each chunk.
-    Lengths,
-    /// Where each term occurs.
-    Postings,
-    /// Fixed records of the chunks.
-    Chunks,
-    /// Fixed records of the documents.
-    Documents,
-    /// Values of fields and where they occur: what filters, labels and tombstones read.
-    Facets,
-    /// The documents, as JSON, end to end.
-    Records,
-    /// Heading paths, each once, end to end.
-    Headings,
-    /// Texts of the chunks, end to end.
-    Texts,
-}
-
-/// What is fixed about a section. A row is never changed and a kind never used again: files live longer than code.
-struct Kind {
-    section: Section,
-    /// Its number in the section table.
-    kind: u32,
-    /// What messages call it.
-    name: &'static str,
-    /// Its offset is a multiple of this.
-    alignment: u32,
-    /// Whether a reader that does not know it must refuse the file.
-    required: bool,
-}
-
-/// All sections, in the order in which the writer lays them out: what opening and every query touch stands in front, what
-/// only final hits touch at the end. Readers take any order.
-const KINDS: [Kind; Section::ALL.len()] = [
-    kind(Section::Manifest, 1, "manifest", 64, true),
-    kind(Section::Checksums, 2, "checksums", 64, true),
-    kind(Section::Plan, 3, "plan", 64, true),
-    kind(Section::Centroids, 4, "centroids", 64, true),
-    kind(Section::Clusters, 5, "clusters", 64, true),
-    kind(Section::Blocks, 6, "blocks", 4096, true),
-    kind(Section::Places, 7, "places", 64, true),
-    kind(Section::Lexicon, 8, "lexicon", 64, true),
-    kind(Section::Terms, 9, "terms", 64, true),
-    kind(Section::Lengths, 10, "lengths", 64, true),
-    kind(Section::Postings, 11, "postings", 64, true),
-    kind(Section::Chunks, 12, "chunks", 64, true),
-    kind(Section::Documents, 13, "documents", 64, true),
-    kind(Section::Facets, 64, "facets", 64, true),
-    kind(Section::Records, 15, "records", 64, true),
-    kind(Section::Headings, 16, "headings", 64, true),
-    kind(Section::Texts, 17, "texts", 64, true),
-];
-
-const fn kind(section: Section, kind: u32, name: &'static str, alignment: u32, required: bool) -> Kind {
-    Kind { section, kind, name, alignment, required }
-}
-
-impl Section {
-    /// All of them, in the order of [`KINDS`].
-    pub(super) const ALL: [Self; 17] = [
-        Self::Manifest,
-        Self::Checksums,
-        Self::Plan,
-        Self::Centroids,
-        Self::Clusters,
-        Self::Blocks,
-        Self::Places,
-        Self::Lexicon,
-        Self::Terms,
-        Self::Lengths,
-        Self::Postings,
-        Self::Chunks,
-        Self::Documents,
-        Self::Facets,
-        Self::Records,
-        Self::Headings,
-        Self::Texts,
-    ];
-
-    /// What messages call it.
-    pub(super) fn name(self) -> &'static str {
-        KINDS[self as usize].name
-    }
-}
-
-/// Where a section lies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Extent {
-    /// First byte in the file.
-    pub(super) offset: u64,
-    /// Bytes.
-    pub(super) length: u64,
-}
-
-impl Extent {
-    /// The byte after the last.
-    pub(super) fn end(self) -> u64 {
-        self.offset.saturating_add(self.length)
-    }
-
-    /// How many checksums cover it.
-    pub(super) fn blocks(self) -> u64 {
-        self.length.div_ceil(BLOCK)
-    }
-}
-
-/// One row of the section table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// The number of a [`Section`], or one that only newer services know.
-    pub(super) kind: u32,
-    flags: u32,
-    alignment: u32,
-    pub(super) extent: Extent,
-}
-
-impl Entry {
-    /// The section, if this code knows it.
-    pub(super) fn section(&self) -> Option<Section> {
-        KINDS.iter().find(|known| known.kind == self.kind).map(|known| known.section)
-    }
-
-    /// Checksums cover every section but their own.
-    pub(super) fn is_checked(&self) -> bool {
-        self.section() != Some(Section::Checksums)
-    }
-}
 
 /// The first 4 KiB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -256,12 +107,13 @@ impl Superblock {
         let mut end = SUPERBLOCK as u64;
         self.table.clear();
         for known in KINDS.iter().filter(|known| lengths[known.section as usize] > 0) {
-            let offset = end.next_multiple_of(known.alignment.into());
             let length = lengths[known.section as usize];
+            let alignment = known.alignment(length);
+            let offset = end.next_multiple_of(alignment.into());
             self.table.push(Entry {
                 kind: known.kind,
                 flags: if known.required { REQUIRED } else { 0 },
-                alignment: known.alignment,
+                alignment,
                 extent: Extent { offset, length },
             });
             end = offset + length;
@@ -474,13 +326,6 @@ mod tests {
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
         put(&mut bytes, CRC_AT, &crc.to_le_bytes());
         bytes
-    }
-
-    #[test]
-    fn kinds_stand_where_their_section_says() {
-        for (number, (section, known)) in Section::ALL.into_iter().zip(&KINDS).enumerate() {
-            assert_eq!((section as usize, known.section), (number, section));
-        }
     }
 
     #[test]

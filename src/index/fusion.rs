@@ -1,14 +1,13 @@
 //! Two lists of candidates, one of vectors and one of words, become one order.
 //!
-//! Every candidate of either list is scored on both sides. With `min_max` each side is normalised over its own list: its
-//! best is 1, the worst that made the list 0, and so is a candidate that came from the other side and lies lower: a chunk
-//! that alone holds the rare word of a question must not sink because its vector is far (Bruch, Gai, Ingber: An Analysis of
-//! Fusion Functions for Hybrid Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks). With `rrf` only
-//! ranks count (Cormack, Clarke, Büttcher 2009).
+//! With `min_max` each side is normalised over its own list: its best is 1, the worst that made the list 0, and so is a
+//! candidate that came from the other side only: what is not in a list is no better than its worst. A chunk that alone holds
+//! the rare word of a question must not sink because its vector is far (Bruch, Gai, Ingber: An Analysis of Fusion Functions
+//! for Hybrid Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks). With `rrf` only ranks count
+//! (Cormack, Clarke, Büttcher 2009).
 
 use serde::{Deserialize, Serialize};
 
-use super::Hit;
 use super::top::Scored;
 
 /// The constant of reciprocal rank fusion, as in the paper.
@@ -33,32 +32,59 @@ impl Default for Fusion {
     }
 }
 
+/// A candidate with what is known of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Candidate {
+    pub(super) chunk: u32,
+    pub(super) cosine: Option<f32>,
+    pub(super) bm25: Option<f32>,
+    /// What candidates are ordered by.
+    pub(super) fused: f32,
+}
+
+/// Whether a list does not tell its best from its worst: then what is not in it may be as good as all that is.
+pub(super) fn is_flat(list: &[Scored]) -> bool {
+    Span::of(list).width() <= 0.0
+}
+
 /// The candidates of both lists, ascending, each once.
-pub(super) fn candidates(near: &[Scored], named: &[Scored]) -> Vec<u32> {
-    let mut candidates: Vec<u32> = near.iter().chain(named).map(|scored| scored.chunk).collect();
-    candidates.sort_unstable();
-    candidates.dedup();
+pub(super) fn candidates(near: &[Scored], named: &[Scored]) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(near.len() + named.len());
+    let of = |scored: &Scored| Candidate { chunk: scored.chunk, cosine: None, bm25: None, fused: 0.0 };
+    candidates.extend(near.iter().map(|scored| Candidate { cosine: Some(scored.score), ..of(scored) }));
+    candidates.extend(named.iter().map(|scored| Candidate { bm25: Some(scored.score), ..of(scored) }));
+    // Stable: where both lists have a chunk, the nearest's stands in front.
+    candidates.sort_by_key(|candidate| candidate.chunk);
+    candidates.dedup_by(|second, first| {
+        let same = second.chunk == first.chunk;
+        if same {
+            first.bm25 = second.bm25;
+        }
+        same
+    });
     candidates
 }
 
-/// Orders candidates by both scores. `near` and `named` are the lists that they come from, best first.
-pub(super) fn fuse(fusion: Fusion, near: &[Scored], named: &[Scored], scored: impl Iterator<Item = (u32, f32, f32)>) -> Vec<Hit> {
-    let mut hits: Vec<Hit> = match fusion {
+/// Orders candidates, best first. `near` and `named` are the lists that they come from, best first.
+pub(super) fn fuse(fusion: Fusion, near: &[Scored], named: &[Scored], candidates: &mut [Candidate]) {
+    match fusion {
         Fusion::MinMax { alpha } => {
             let (cosines, bm25s) = (Span::of(near), Span::of(named));
-            let fused = |cosine, bm25| alpha * cosines.normalise(cosine) + (1.0 - alpha) * bm25s.normalise(bm25);
-            scored.map(|(chunk, cosine, bm25)| Hit { chunk, cosine, bm25, fused: fused(cosine, bm25) }).collect()
+            for candidate in candidates.iter_mut() {
+                let [near, named] = [(cosines, candidate.cosine), (bm25s, candidate.bm25)]
+                    .map(|(span, score)| score.map_or(0.0, |score| span.normalise(score)));
+                candidate.fused = alpha * near + (1.0 - alpha) * named;
+            }
         }
         Fusion::Rrf => {
             let (near, named) = (ranks(near), ranks(named));
-            scored
-                .map(|(chunk, cosine, bm25)| Hit { chunk, cosine, bm25, fused: share(&near, chunk) + share(&named, chunk) })
-                .collect()
+            for candidate in candidates.iter_mut() {
+                candidate.fused = share(&near, candidate.chunk) + share(&named, candidate.chunk);
+            }
         }
-    };
+    }
     // Stable, and the candidates stand in the order of their numbers.
-    hits.sort_by(|a, b| b.fused.total_cmp(&a.fused));
-    hits
+    candidates.sort_by(|a, b| b.fused.total_cmp(&a.fused));
 }
 
 /// Chunks with their ranks from 1, ascending by chunk.
@@ -74,6 +100,7 @@ fn share(ranks: &[(u32, u32)], chunk: u32) -> f32 {
 }
 
 /// The best and the worst of a list.
+#[derive(Debug, Clone, Copy)]
 struct Span {
     low: f32,
     high: f32,
@@ -85,8 +112,12 @@ impl Span {
         Self { low: score(sorted.last()), high: score(sorted.first()) }
     }
 
-    fn normalise(&self, score: f32) -> f32 {
-        let width = self.high - self.low;
+    fn width(self) -> f32 {
+        self.high - self.low
+    }
+
+    fn normalise(self, score: f32) -> f32 {
+        let width = self.width();
         if width > 0.0 {
             return ((score - self.low) / width).max(0.0);
         }
@@ -103,12 +134,13 @@ mod tests {
     fn ranks_are_all_that_rrf_sees() {
         let list = |chunks: &[u32]| chunks.iter().map(|&chunk| Scored { chunk, score: 1.0 }).collect::<Vec<_>>();
         let (near, named) = (list(&[7, 3, 9]), list(&[9, 5]));
-        let chunks = candidates(&near, &named);
-        assert_eq!(chunks, [3, 5, 7, 9]);
-        let hits = fuse(Fusion::Rrf, &near, &named, chunks.into_iter().map(|chunk| (chunk, 0.0, 0.0)));
-        assert_eq!(hits.iter().map(|hit| hit.chunk).collect::<Vec<_>>(), [9, 7, 3, 5]);
-        assert_eq!(hits[0].fused, 1.0 / 63.0 + 1.0 / 61.0);
+        let mut found = candidates(&near, &named);
+        assert_eq!(found.iter().map(|one| one.chunk).collect::<Vec<_>>(), [3, 5, 7, 9]);
+        assert_eq!(found.iter().map(|one| one.bm25.is_some()).collect::<Vec<_>>(), [false, true, false, true]);
+        fuse(Fusion::Rrf, &near, &named, &mut found);
+        assert_eq!(found.iter().map(|one| one.chunk).collect::<Vec<_>>(), [9, 7, 3, 5]);
+        assert_eq!(found[0].fused, 1.0 / 63.0 + 1.0 / 61.0);
         // Equal ranks: in the order of their numbers.
-        assert_eq!((hits[2].fused, hits[3].fused), (1.0 / 62.0, 1.0 / 62.0));
+        assert_eq!((found[2].fused, found[3].fused), (1.0 / 62.0, 1.0 / 62.0));
     }
 }

@@ -5,8 +5,9 @@
 
 use rayon::prelude::*;
 
-use super::kernels::Kernel;
+use super::order;
 use super::vectors::quantise;
+use crate::cpu::Kernel;
 
 /// Rounds of training.
 const ROUNDS: usize = 10;
@@ -144,27 +145,16 @@ impl Clusters {
         };
     }
 
-    /// Puts similar clusters beside each other, so that what one query probes lies in few pieces of the file: a chain in
-    /// which each is followed by the nearest that is left.
+    /// Puts similar clusters beside each other.
     fn order(&mut self, stride: usize, kernel: Kernel) {
-        let mut left: Vec<u32> = (1..self.scales.len() as u32).collect();
-        let mut order = vec![0];
-        let middles = Table { stride, values: &self.values, scales: &self.scales };
-        let mut dots = vec![0; self.scales.len()];
-        while let Some(&last) = order.last() {
-            kernel.dots(bytemuck::cast_slice(middles.row(last)), &self.values, &mut dots);
-            let cosine = |number: u32| dots[number as usize] as f32 * self.scales[number as usize];
-            let nearest = left.iter().enumerate().max_by(|a, b| cosine(*a.1).total_cmp(&cosine(*b.1)).then(b.1.cmp(a.1)));
-            let Some((at, &nearest)) = nearest else { break };
-            left.swap_remove(at);
-            order.push(nearest);
-        }
+        let weights: Vec<usize> = self.members.iter().map(Vec::len).collect();
+        let order = order::order(Table { stride, values: &self.values, scales: &self.scales }, &weights, kernel);
         self.pick(&order, stride);
     }
 }
 
 /// The sum of unit vectors.
-fn sum(table: Table<'_>, members: &[u32]) -> Vec<f32> {
+pub(super) fn sum(table: Table<'_>, members: &[u32]) -> Vec<f32> {
     let mut sum = vec![0.0_f32; table.stride];
     for &member in members {
         let scale = table.scales[member as usize];

@@ -6,6 +6,7 @@ mod allowed;
 mod arrange;
 mod cluster;
 mod code;
+mod document;
 mod facets;
 mod fault;
 mod filter;
@@ -14,10 +15,14 @@ mod fusion;
 mod kernels;
 mod kmeans;
 mod lexical;
+mod manifest;
+mod order;
 mod plan;
 mod probe;
+mod query;
 mod rotation;
 mod search;
+mod section;
 mod terms;
 mod tombstones;
 mod top;
@@ -26,192 +31,27 @@ mod vectors;
 mod view;
 mod writer;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use self::allowed::Bits;
+pub use self::document::{Chunk, Document, HEADING_SEPARATOR};
 pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
 pub use self::filter::{Filter, Test};
-use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, Section, u32_at, u64_at};
+use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, u32_at, u64_at};
 pub use self::fusion::Fusion;
-use self::kernels::Kernel;
+pub use self::manifest::{Lexical, Manifest};
+pub use self::query::{Hit, Query, Recall};
 use self::rotation::Rotation;
+use self::section::Section;
 pub use self::tombstones::Tombstones;
 use self::view::View;
 pub use self::writer::Writer;
+use crate::cpu::Kernel;
 use crate::error::{Code, Error, Result};
-
-/// What an index says of itself, apart from its documents and chunks.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Version of the builder.
-    pub builder: String,
-    /// Name of the embedding model, for people.
-    pub model: String,
-    /// Fingerprint of the embedding model; a service with another one refuses the file.
-    pub model_fingerprint: String,
-    /// Components of one vector.
-    pub dimensions: usize,
-    /// The chunking settings, as JSON.
-    pub chunking: serde_json::Value,
-    /// How text becomes terms.
-    pub lexical: Lexical,
-    /// The weight of the vectors against the words that was best for questions given when the index was built.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alpha: Option<f32>,
-    /// Whether some documents are for callers with labels only; the writer knows.
-    #[serde(default)]
-    pub labelled: bool,
-}
-
-/// How text becomes terms, and how BM25 weighs them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Lexical {
-    /// Term-frequency saturation.
-    pub k1: f32,
-    /// Length normalisation, 0 to 1.
-    pub b: f32,
-    /// English Snowball stemming.
-    pub stemming: bool,
-    /// Leaves English function words out.
-    pub stop_words: bool,
-}
-
-impl Default for Lexical {
-    fn default() -> Self {
-        Self { k1: 0.9, b: 0.4, stemming: true, stop_words: true }
-    }
-}
-
-/// One document of the index.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
-    /// Where it came from: `s3://bucket/key`, or the path below the source folder.
-    pub uri: String,
-    /// What answers call it: the path below the source folder or prefix.
-    pub source: String,
-    /// What it calls itself.
-    pub title: String,
-    /// Format, as in `pdf`.
-    pub format: String,
-    /// Pages, where the format has them.
-    pub pages: Option<u32>,
-    /// Lower-case hex SHA-256 of its bytes.
-    pub sha256: String,
-    /// Whatever else is known of it: texts, numbers, truth values, or lists of them.
-    pub metadata: BTreeMap<String, serde_json::Value>,
-    /// The collection that it belongs to; none is [`DEFAULT_NAMESPACE`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Who may see it: callers who have one of these labels. Nothing is everybody.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub access: Vec<String>,
-}
-
-/// One chunk of a document: an exact slice of its text, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk<'a> {
-    /// Number of its document.
-    pub document: u32,
-    /// The slice.
-    pub text: &'a str,
-    /// Its first byte in the document's text.
-    pub start: u64,
-    /// The byte after its last.
-    pub end: u64,
-    /// The page on which it starts, where the format has pages.
-    pub page: Option<u32>,
-    /// The headings above it, outermost first, joined by [`HEADING_SEPARATOR`].
-    pub headings: &'a str,
-}
-
-/// Joins the headings of a chunk.
-pub const HEADING_SEPARATOR: &str = " > ";
-
-/// How much of the nearest is to be found: a search that may miss a little is many times faster where the index is large.
-/// Where it is small, every search is exact.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Recall {
-    /// About 95 of 100.
-    Fast,
-    /// About 99 of 100.
-    #[default]
-    Balanced,
-    /// All of them: every vector is scored.
-    Exact,
-}
-
-impl FromStr for Recall {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "fast" => Ok(Self::Fast),
-            "balanced" => Ok(Self::Balanced),
-            "exact" => Ok(Self::Exact),
-            _ => Err(Error::bad_request(format!("`recall`: `{name}`; use `fast`, `balanced` or `exact`"))),
-        }
-    }
-}
-
-/// What to search for.
-#[derive(Debug, Clone, Copy)]
-pub struct Query<'a> {
-    /// The unit vector of the question; none searches words only.
-    pub vector: Option<&'a [f32]>,
-    /// The words of the question; none searches vectors only.
-    pub text: Option<&'a str>,
-    /// At most so many hits.
-    pub top_k: usize,
-    /// How both sides become one order.
-    pub fusion: Fusion,
-    /// Leaves out hits whose cosine is lower; needs `vector`.
-    pub score_threshold: Option<f32>,
-    /// How much of what is nearest to `vector` is to be found.
-    pub recall: Recall,
-    /// Only chunks that pass.
-    pub filter: Option<&'a Filter>,
-    /// The labels of the caller: documents with other labels only are not there.
-    pub access: &'a [String],
-    /// Puts hits that repeat a better one behind all others.
-    pub distinct: bool,
-}
-
-impl Default for Query<'_> {
-    fn default() -> Self {
-        Self {
-            vector: None,
-            text: None,
-            top_k: 10,
-            fusion: Fusion::default(),
-            score_threshold: None,
-            recall: Recall::default(),
-            filter: None,
-            access: &[],
-            distinct: false,
-        }
-    }
-}
-
-/// A chunk that was found.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hit {
-    /// Number of the chunk.
-    pub chunk: u32,
-    /// Cosine with the question's vector; 0 without one.
-    pub cosine: f32,
-    /// BM25 with the question's words; 0 without any.
-    pub bm25: f32,
-    /// What the hits are ordered by.
-    pub fused: f32,
-}
 
 /// An index file, mapped. Searches run in parallel without locks; what is mapped lives as long as this does.
 pub struct Index {

@@ -3,7 +3,8 @@
 //! A file of few vectors has one cluster without codes, in the order of the chunks: every search is exact. A larger one
 //! has codes, clusters, and for each recall target how many clusters are probed and how deep is rescored.
 
-use super::format::{Section, f32_at, u32_at};
+use super::format::{f32_at, u32_at};
+use super::section::Section;
 use super::view::View;
 use crate::error::Result;
 
@@ -30,10 +31,13 @@ pub(super) struct Plan {
 /// What a search spends.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Setting {
-    /// Clusters that are probed, nearest first.
+    /// Clusters that are probed at most, nearest first.
     pub(super) probes: u32,
     /// Rows whose estimate lies so far below the best so many are still rescored, in units of the estimate.
     pub(super) margin: u32,
+    /// Clusters are probed while the cosine of their middle is at most so far below the worst of the best so many estimates;
+    /// 0 is all of `probes`, as in the first files of format 1.
+    pub(super) reach: u32,
     /// Recall@10 that it reached on the sample, against the exact scan.
     pub(super) recall: f32,
 }
@@ -42,7 +46,12 @@ impl Plan {
     /// Reads it.
     pub(super) fn of(view: &View) -> Result<Self> {
         let record = view.bytes(Section::Plan, 0, RECORD as u64)?;
-        let setting = |at| Setting { probes: u32_at(record, at), margin: u32_at(record, at + 4), recall: f32_at(record, at + 8) };
+        let setting = |at| Setting {
+            probes: u32_at(record, at),
+            margin: u32_at(record, at + 4),
+            recall: f32_at(record, at + 8),
+            reach: u32_at(record, at + 12),
+        };
         let plan = Self {
             clusters: u32_at(record, 0),
             coded: u32_at(record, 4) & CODED != 0,
@@ -65,6 +74,7 @@ impl Plan {
             bytes[at..at + 4].copy_from_slice(&setting.probes.to_le_bytes());
             bytes[at + 4..at + 8].copy_from_slice(&setting.margin.to_le_bytes());
             bytes[at + 8..at + 12].copy_from_slice(&setting.recall.to_le_bytes());
+            bytes[at + 12..at + 16].copy_from_slice(&setting.reach.to_le_bytes());
         }
         bytes
     }

@@ -9,9 +9,10 @@ use std::collections::BinaryHeap;
 use super::allowed::Allowed;
 use super::cluster::{Cluster, GROUP, Heads};
 use super::code::{self, Table};
-use super::format::{Section, f32_at};
+use super::format::f32_at;
 use super::kernels::Scan;
 use super::plan::Setting;
+use super::section::Section;
 use super::top::{Scored, Top};
 use super::vectors::{Quantised, Vectors, score};
 use crate::error::Result;
@@ -41,6 +42,17 @@ struct Candidate {
     row: u32,
 }
 
+/// The middle of a cluster as a query sees it.
+#[derive(Debug, Clone, Copy)]
+struct Middle {
+    /// Of its cluster.
+    number: u32,
+    /// The cosine of its direction with the query, in units of an estimate.
+    cosine: i16,
+    /// What every estimate of the cluster begins with.
+    base: i16,
+}
+
 /// A cluster that is probed.
 #[derive(Debug, Clone, Copy)]
 struct Opened<'a> {
@@ -66,19 +78,36 @@ impl<'a> Probe<'a> {
         let deep = (wanted as f32 * chunks as f32 / matching.max(1) as f32 / NEIGHBOURS).max(1.0);
         let setting = Setting { probes: (setting.probes as f32 * deep.powf(DEPTH)) as u32, ..setting };
         let margin = setting.margin.min(i16::MAX as u32) as i16;
-        let probes = self.probes(setting.probes as usize)?;
-        // All are asked for before the first is waited for.
-        for &(number, _) in &probes {
-            let (start, length) = self.vectors.cluster(number)?.codes();
-            self.vectors.view.will_need(Section::Blocks, start, length);
-        }
-        let clusters = probes.iter().map(|&(number, _)| self.open(number)).collect::<Result<Vec<_>>>()?;
+        let reach = if setting.reach == 0 { i16::MAX } else { setting.reach.min(i16::MAX as u32) as i16 };
+        let middles = self.middles(setting.probes as usize)?;
+        let mut clusters: Vec<Opened<'_>> = Vec::with_capacity(middles.len());
         let mut candidates = Vec::new();
         // The best estimates so far, the worst of them on top.
         let mut best = BinaryHeap::with_capacity(wanted + 1);
         let mut bar = i16::MIN;
         let (mut estimates, mut reached) = (Vec::new(), Vec::new());
-        for (probe, (&(_, base), opened)) in (0..).zip(probes.iter().zip(&clusters)) {
+        for (probe, middle) in (0_u32..).zip(&middles) {
+            // The farther a middle, the less likely it has what is better than the best so many; where too little was found,
+            // the bar is as low as it can be.
+            let near = |middle: &Middle| middle.cosine.saturating_add(reach) >= bar.saturating_add(margin);
+            if !near(middle) {
+                break;
+            }
+            if probe.is_power_of_two() || probe == 0 {
+                // As many again are asked for before the first of them is waited for.
+                let wave = middles[probe as usize..].iter().take((probe as usize).max(1)).take_while(|middle| near(middle));
+                for middle in wave {
+                    let (section, start, length) = self.vectors.cluster(middle.number)?.head();
+                    self.vectors.view.will_need(section, start, length);
+                }
+            }
+            if clusters.len() == probe as usize {
+                clusters.push(self.open(middle.number)?);
+            }
+            if let Some(next) = middles.get(probe as usize + 1).filter(|next| near(next)) {
+                clusters.push(self.open(next.number)?);
+            }
+            let opened = clusters[probe as usize];
             let groups = (opened.cluster.rows as usize).div_ceil(GROUP);
             estimates.resize(groups, [0; GROUP]);
             reached.resize(groups, 0);
@@ -86,7 +115,7 @@ impl<'a> Probe<'a> {
                 sums: &self.table.sums,
                 excess: self.table.steps.excess() as i16,
                 shift: self.table.steps.shift,
-                base,
+                base: middle.base,
                 bar,
                 next: clusters.get(probe as usize + 1).map_or(&[], |next| next.groups),
             };
@@ -127,8 +156,8 @@ impl<'a> Probe<'a> {
         Ok(Opened { groups: cluster.groups(view)?, heads: cluster.heads(view)?, cluster })
     }
 
-    /// The clusters with the nearest middles, nearest first, with what that adds to every estimate.
-    fn probes(&self, count: usize) -> Result<Vec<(u32, i16)>> {
+    /// The nearest middles, nearest first.
+    fn middles(&self, count: usize) -> Result<Vec<Middle>> {
         let (view, stride) = (self.vectors.view, self.vectors.layout.stride);
         let clusters = self.vectors.plan.clusters as usize;
         let centroids = view.section(Section::Centroids)?;
@@ -146,9 +175,12 @@ impl<'a> Probe<'a> {
             scored.truncate(count);
         }
         scored.sort_unstable_by(nearer);
-        let base =
-            |(cosine, number): (f32, u32)| (number, code::units(cosine * f32_at(floats, (clusters + number as usize) * 4)));
-        Ok(scored.into_iter().map(base).collect())
+        let middle = |(cosine, number): (f32, u32)| Middle {
+            number,
+            cosine: code::units(cosine),
+            base: code::units(cosine * f32_at(floats, (clusters + number as usize) * 4)),
+        };
+        Ok(scored.into_iter().map(middle).collect())
     }
 
     /// Exact cosines, best estimates first, until no estimate can be wrong by enough.

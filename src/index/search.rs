@@ -2,9 +2,10 @@
 
 use super::allowed::{Allowed, Bits};
 use super::filter::Filter;
-use super::format::{CHUNK_RECORD, Section, u32_at};
-use super::fusion::{self, Fusion};
+use super::format::{CHUNK_RECORD, u32_at};
+use super::fusion::{self, Candidate, Fusion};
 use super::lexical::Scorer;
+use super::section::Section;
 use super::top::Scored;
 use super::vectors::{Quantised, Vectors, quantise};
 use super::{Hit, Index, Query, text_of};
@@ -29,23 +30,34 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
     let view = &index.view;
     let vectors = Vectors::of(view, index.kernel, &index.rotation)?;
     let vector = query.vector.map(quantise);
-    let scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text)).transpose()?;
+    let mut scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text)).transpose()?;
     let reserve = if query.distinct { query.top_k.max(CANDIDATES) } else { 0 };
     let limit = query.top_k.saturating_add(reserve);
-    let mut hits = match (&vector, scorer) {
+    let mut found = match (&vector, &mut scorer) {
         (Some(vector), None) => vectors.nearest(vector, &allowed, limit, query.recall)?.into_iter().map(by_cosine).collect(),
-        (None, Some(mut scorer)) => scorer.best(&allowed, limit)?.into_iter().map(by_words).collect(),
+        (None, Some(scorer)) => scorer.best(&allowed, limit)?.into_iter().map(by_words).collect(),
         (Some(vector), Some(scorer)) => fuse(&vectors, vector, scorer, &allowed, query)?,
         (None, None) => Vec::new(),
     };
-    if let Some(threshold) = query.score_threshold {
-        hits.retain(|hit| hit.cosine >= threshold);
+    if let (Some(threshold), Some(vector)) = (query.score_threshold, &vector) {
+        complete_cosines(&vectors, vector, &mut found)?;
+        found.retain(|one| one.cosine.is_some_and(|cosine| cosine >= threshold));
     }
     if query.distinct {
-        hits = spread(index, &vectors, hits, query.top_k)?;
+        found = spread(index, &vectors, found, query.top_k)?;
     }
-    hits.truncate(query.top_k);
-    Ok(hits)
+    found.truncate(query.top_k);
+    if let (Some(vector), Some(scorer)) = (&vector, &mut scorer) {
+        complete_cosines(&vectors, vector, &mut found)?;
+        complete_bm25s(scorer, &mut found)?;
+    }
+    let hit = |one: Candidate| Hit {
+        chunk: one.chunk,
+        cosine: one.cosine.unwrap_or_default(),
+        bm25: one.bm25.unwrap_or_default(),
+        fused: one.fused,
+    };
+    Ok(found.into_iter().map(hit).collect())
 }
 
 /// The chunks that a caller with these labels finds through this filter.
@@ -101,23 +113,47 @@ fn check(index: &Index, query: &Query<'_>) -> Result<()> {
 fn fuse(
     vectors: &Vectors<'_>,
     vector: &Quantised,
-    mut scorer: Scorer<'_>,
+    scorer: &mut Scorer<'_>,
     allowed: &Allowed,
     query: &Query<'_>,
-) -> Result<Vec<Hit>> {
+) -> Result<Vec<Candidate>> {
     let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
     let near = vectors.nearest(vector, allowed, limit, query.recall)?;
     let named = scorer.best(allowed, limit)?;
-    let chunks = fusion::candidates(&near, &named);
+    let mut candidates = fusion::candidates(&near, &named);
+    // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
+    if fusion::is_flat(&near) {
+        complete_cosines(vectors, vector, &mut candidates)?;
+    }
+    if fusion::is_flat(&named) {
+        complete_bm25s(scorer, &mut candidates)?;
+    }
+    fusion::fuse(query.fusion, &near, &named, &mut candidates);
+    Ok(candidates)
+}
+
+/// Looks up the cosines that are not known yet.
+fn complete_cosines(vectors: &Vectors<'_>, vector: &Quantised, candidates: &mut [Candidate]) -> Result<()> {
+    let unknown: Vec<&mut Candidate> = candidates.iter_mut().filter(|one| one.cosine.is_none()).collect();
+    let chunks: Vec<u32> = unknown.iter().map(|one| one.chunk).collect();
     let cosines = vectors.cosines(vector, &chunks)?;
+    unknown.into_iter().zip(cosines).for_each(|(one, cosine)| one.cosine = Some(cosine));
+    Ok(())
+}
+
+/// Looks up what words say of those of which it is not known yet.
+fn complete_bm25s(scorer: &mut Scorer<'_>, candidates: &mut [Candidate]) -> Result<()> {
+    let mut unknown: Vec<&mut Candidate> = candidates.iter_mut().filter(|one| one.bm25.is_none()).collect();
+    unknown.sort_unstable_by_key(|one| one.chunk);
+    let chunks: Vec<u32> = unknown.iter().map(|one| one.chunk).collect();
     let bm25s = scorer.scores(&chunks)?;
-    let scored = chunks.into_iter().zip(cosines).zip(bm25s).map(|((chunk, cosine), bm25)| (chunk, cosine, bm25));
-    Ok(fusion::fuse(query.fusion, &near, &named, scored))
+    unknown.into_iter().zip(bm25s).for_each(|(one, bm25)| one.bm25 = Some(bm25));
+    Ok(())
 }
 
 /// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left.
-fn spread(index: &Index, vectors: &Vectors<'_>, hits: Vec<Hit>, top_k: usize) -> Result<Vec<Hit>> {
-    let (mut kept, mut chunks): (Vec<Hit>, Vec<u32>) = (Vec::new(), Vec::new());
+fn spread(index: &Index, vectors: &Vectors<'_>, hits: Vec<Candidate>, top_k: usize) -> Result<Vec<Candidate>> {
+    let (mut kept, mut chunks): (Vec<Candidate>, Vec<u32>) = (Vec::new(), Vec::new());
     let mut twins = Vec::new();
     for hit in hits {
         if kept.len() >= top_k {
@@ -149,10 +185,10 @@ fn document_of(index: &Index, chunk: u32) -> Result<u32> {
     Ok(u32_at(index.view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?, 28))
 }
 
-fn by_cosine(scored: Scored) -> Hit {
-    Hit { chunk: scored.chunk, cosine: scored.score, bm25: 0.0, fused: scored.score }
+fn by_cosine(scored: Scored) -> Candidate {
+    Candidate { chunk: scored.chunk, cosine: Some(scored.score), bm25: None, fused: scored.score }
 }
 
-fn by_words(scored: Scored) -> Hit {
-    Hit { chunk: scored.chunk, cosine: 0.0, bm25: scored.score, fused: scored.score }
+fn by_words(scored: Scored) -> Candidate {
+    Candidate { chunk: scored.chunk, cosine: None, bm25: Some(scored.score), fused: scored.score }
 }

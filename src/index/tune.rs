@@ -17,11 +17,14 @@ const NEIGHBOURS: usize = 10;
 /// Recall@10 of `Recall::Fast` and of `Recall::Balanced` on the sample. A little above the .95 and .99 that are promised:
 /// rounding to integers costs the exact scan itself .7 of 100, and questions are not quite like what they ask for.
 const TARGETS: [f32; 2] = [0.9635, 0.996];
-/// What probing may lose of what a target allows to lose; the rest is lost to the margin.
-const LOST_TO_PROBES: f32 = 0.75;
+/// What is lost of what a target allows to lose when clusters beyond a number are never probed, when those are left out too
+/// whose middle is too far for what was found before, and when in the end rows with low estimates are not rescored.
+const LOST: [f32; 3] = [0.5, 0.75, 1.0];
 /// A margin that loses nothing: six times what an estimate is usually wrong by, at 384 components.
 const WIDE: u32 = 1500;
-/// Margins are multiples of this.
+/// A cosine that separates nothing that is alike.
+const FAR: u32 = 8000;
+/// Margins and reaches are multiples of this.
 const STEP: u32 = 25;
 
 /// The plan with its settings, the cheapest that reach the targets.
@@ -29,12 +32,12 @@ pub(super) fn tune(vectors: &Vectors<'_>) -> Result<Plan> {
     let sample = Sample::of(vectors)?;
     let mut settings = [Setting::default(); TARGETS.len()];
     for (setting, target) in settings.iter_mut().zip(TARGETS) {
-        let recall = |probes, margin| sample.recall(vectors, Setting { probes, margin, recall: 0.0 });
-        let easier = 1.0 - (1.0 - target) * LOST_TO_PROBES;
-        let probes = least(1, vectors.plan.clusters, |probes| Ok(recall(probes, WIDE)? >= easier))?;
-        let steps = least(1, WIDE / STEP, |steps| Ok(recall(probes, steps * STEP)? >= target))?;
-        let margin = steps * STEP;
-        *setting = Setting { probes, margin, recall: recall(probes, margin)? };
+        let recall = |probes, reach, margin| sample.recall(vectors, Setting { probes, reach, margin, recall: 0.0 });
+        let [first, second, third] = LOST.map(|lost| 1.0 - (1.0 - target) * lost);
+        let probes = least(1, vectors.plan.clusters, |probes| Ok(recall(probes, FAR, WIDE)? >= first))?;
+        let reach = STEP * least(1, FAR / STEP, |steps| Ok(recall(probes, steps * STEP, WIDE)? >= second))?;
+        let margin = STEP * least(1, WIDE / STEP, |steps| Ok(recall(probes, reach, steps * STEP)? >= third))?;
+        *setting = Setting { probes, reach, margin, recall: recall(probes, reach, margin)? };
     }
     Ok(Plan { fast: settings[0], balanced: settings[1], ..vectors.plan })
 }

@@ -11,13 +11,14 @@ use super::Recall;
 use super::allowed::Allowed;
 use super::cluster::{Cluster, Heads, Layout};
 use super::code::round;
-use super::format::{ROW_ALIGNMENT, Section, u32_at};
-use super::kernels::Kernel;
+use super::format::{ROW_ALIGNMENT, u32_at};
 use super::plan::{Plan, Setting};
 use super::probe::Probe;
 use super::rotation::Rotation;
+use super::section::Section;
 use super::top::{Scored, Top};
 use super::view::View;
+use crate::cpu::Kernel;
 use crate::error::Result;
 
 /// Rows of one call of a kernel; 48 KiB at 384 dimensions, so that they stay in the cache between checksum and product.
@@ -71,7 +72,7 @@ impl<'a> Vectors<'a> {
     /// Reads how they are searched.
     pub(super) fn of(view: &'a View, kernel: Kernel, rotation: &'a Rotation) -> Result<Self> {
         let plan = Plan::of(view)?;
-        let layout = Layout { stride: view.superblock().stride(), coded: plan.coded };
+        let layout = Layout::of(view, plan.coded);
         let directory = view.section(Section::Clusters)?;
         Ok(Self { view, kernel, plan, layout, rotation, directory })
     }
@@ -160,8 +161,9 @@ impl<'a> Vectors<'a> {
 
     fn scan_cluster(&self, query: &Quantised, allowed: &Allowed, number: u32, mut top: Top) -> Result<Top> {
         let cluster = self.cluster(number)?;
-        let (start, length) = cluster.extent();
-        self.view.will_need(Section::Blocks, start, length);
+        for (section, start, length) in [cluster.head(), cluster.extent(0, cluster.rows)] {
+            self.view.will_need(section, start, length);
+        }
         let heads = cluster.heads(self.view)?;
         let mut dots = [0; BATCH as usize];
         for start in (0..cluster.rows).step_by(BATCH as usize) {

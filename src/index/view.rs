@@ -20,11 +20,15 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Watch;
-use super::format::{BLOCK, Extent, Refusal, SUPERBLOCK, Section, Superblock, u32_at, without_digest};
+use super::format::{BLOCK, Refusal, SUPERBLOCK, Superblock, u32_at, without_digest};
+use super::section::{Extent, Section};
 use crate::error::{Error, Result};
 
 /// Bytes that storage hands out at once where images are loaded piece by piece.
 const PIECE: u64 = 512 * 1024;
+
+/// What is read in runs of a cluster, or of a row, that lie apart.
+const SCATTERED: [Section; 2] = [Section::Codes, Section::Blocks];
 
 /// An index file as sections of checked bytes.
 pub(super) struct View {
@@ -72,8 +76,10 @@ impl View {
         };
         // Clusters lie apart, and what is needed of them is asked for by name: the system's own guess, which may be megabytes
         // around each touch, would read most of the file for one question. Only a hint.
-        let blocks = view.extents[Section::Blocks as usize];
-        let _ = view.map.advise_range(Advice::Random, blocks.offset as usize, blocks.length as usize);
+        for section in SCATTERED {
+            let extent = view.extents[section as usize];
+            let _ = view.map.advise_range(Advice::Random, extent.offset as usize, extent.length as usize);
+        }
         if crc32c::crc32c(view.raw(Section::Checksums)) != view.superblock.checksums_crc {
             return Err(view.damaged(Section::Checksums.name(), 0));
         }
@@ -247,7 +253,7 @@ impl View {
             return Ok(());
         }
         let extent = self.extents[section as usize];
-        if section == Section::Blocks {
+        if SCATTERED.contains(&section) {
             let length = BLOCK.min(extent.length - block * BLOCK);
             let _ = self.map.advise_range(Advice::WillNeed, (extent.offset + block * BLOCK) as usize, length as usize);
         }

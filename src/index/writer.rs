@@ -14,15 +14,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::arrange::{EXACT_UP_TO, Rows};
 use super::facets::Facets;
-use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Section, Superblock, without_digest};
-use super::kernels::Kernel;
+use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Superblock, without_digest};
 use super::lexical::Postings;
 use super::plan::Plan;
 use super::rotation::Rotation;
+use super::section::Section;
 use super::tune::tune;
 use super::vectors::{Vectors, quantise};
 use super::view::View;
 use super::{Chunk, Document, Manifest};
+use crate::cpu::Kernel;
 use crate::error::{Error, Result};
 
 /// What the name of a temporary file ends with; it begins with a dot and the name of the target.
@@ -140,6 +141,7 @@ impl Writer {
         sections[Section::Plan as usize] = arranged.plan.encode();
         sections[Section::Centroids as usize] = arranged.centroids;
         sections[Section::Clusters as usize] = arranged.clusters;
+        sections[Section::Codes as usize] = arranged.codes;
         sections[Section::Blocks as usize] = arranged.blocks;
         sections[Section::Places as usize] = arranged.places;
         sections[Section::Facets as usize] = self.facets.finish()?;

@@ -6,8 +6,8 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::aws::Signer;
 use super::google::Tokens;
+use super::key::Key;
 use super::{Client, Request};
-use crate::config::Secret;
 use crate::error::{Code, Error, Result};
 
 /// One way to sign.
@@ -16,9 +16,9 @@ pub enum Auth {
     /// Nothing: a server of one's own.
     None,
     /// `Authorization: Bearer`.
-    Bearer(Secret),
+    Bearer(Key),
     /// The key in a header of its own.
-    Header(HeaderName, Secret),
+    Header(HeaderName, Key),
     /// AWS Signature Version 4.
     Aws(Arc<Signer>),
     /// An OAuth token of Google's.
@@ -33,8 +33,8 @@ impl Auth {
     pub async fn sign(&self, client: &Client, request: &mut Request) -> Result<()> {
         let (name, value) = match self {
             Self::None => return Ok(()),
-            Self::Bearer(key) => (AUTHORIZATION, format!("Bearer {}", key.expose())),
-            Self::Header(name, key) => (name.clone(), key.expose().to_owned()),
+            Self::Bearer(key) => (AUTHORIZATION, format!("Bearer {}", key.read(client).await?.expose())),
+            Self::Header(name, key) => (name.clone(), key.read(client).await?.expose().to_owned()),
             Self::Aws(signer) => return signer.sign(client, request).await,
             Self::Google(tokens) => (AUTHORIZATION, format!("Bearer {}", tokens.token(client).await?.expose())),
         };

@@ -20,6 +20,8 @@ use crate::error::{Code, Error, Result};
 const EARLY: Duration = Duration::from_secs(300);
 const WAIT: Duration = Duration::from_secs(3);
 const INSTANCE: &str = "http://169.254.169.254/latest/";
+/// What a signed identity is meant for, where Google is to believe it.
+pub(super) const GOOGLE_TARGET: &str = "x-goog-cloud-target-resource";
 const CONTAINER: &str = "http://169.254.170.2";
 
 /// Signs for one service in one region.
@@ -56,10 +58,12 @@ impl Signer {
             request.headers.insert(HeaderName::from_static(name), value_of(&value)?);
         }
         // Only what must be: proxies add and change the rest.
-        let names = ["content-type", "x-amz-date", "x-amz-security-token"];
+        let is_signed = |name: &str| name == "content-type" || name.starts_with("x-amz-") || name == GOOGLE_TARGET;
         let mut headers = vec![("host".to_owned(), host)];
         headers.extend(
-            names.into_iter().filter_map(|name| Some((name.to_owned(), request.headers.get(name)?.to_str().ok()?.to_owned()))),
+            request.headers.iter().filter_map(|(name, value)| {
+                is_signed(name.as_str()).then_some((name.to_string(), value.to_str().ok()?.to_owned()))
+            }),
         );
         let body_sum = sum(&request.body);
         let signed = Signed {
@@ -177,7 +181,7 @@ fn parse(address: &str) -> Result<Url> {
     Url::parse(address).map_err(|cause| Error::internal(format!("the address of AWS's keys: {cause}")))
 }
 
-fn value_of(text: &str) -> Result<HeaderValue> {
+pub(super) fn value_of(text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| Error::new(Code::Authentication, "AWS's keys have characters that no header may have"))?;
     value.set_sensitive(true);

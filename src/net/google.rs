@@ -1,67 +1,60 @@
-//! Google's OAuth tokens: a service account's, by a signed claim (RFC 7523), or those of the place where we run. Kept until shortly
-//! before they end.
+//! Google's OAuth tokens: a service account's ([`account`]), those of an identity elsewhere ([`external`]), or those of the place where we
+//! run. Kept until shortly before they end.
+
+mod account;
+mod external;
 
 use std::path::Path;
 use std::time::Duration;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{Client, Request};
-use crate::config::Secret;
+use self::account::Account;
+use self::external::External;
+use super::{Client, Reply, Request};
+use crate::config::{Aws, Secret};
 use crate::error::{Code, Error, Result};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// What a claim is made out to, whatever the address it is sent to.
-const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 const METADATA: &str = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token";
-const CLAIM_LIFE_S: i64 = 3600;
 const EARLY: Duration = Duration::from_secs(120);
 const WAIT: Duration = Duration::from_secs(10);
 
 /// Where tokens come from.
 #[derive(Debug)]
 pub struct Tokens {
-    account: Option<Account>,
+    origin: Origin,
     known: Mutex<Option<(Secret, Instant)>>,
 }
 
-/// A key file of a service account.
-#[derive(Deserialize)]
-struct Account {
-    client_email: String,
-    private_key: Secret,
-    private_key_id: Option<String>,
-    token_uri: String,
-}
-
-impl std::fmt::Debug for Account {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("client_email", &self.client_email).finish_non_exhaustive()
-    }
+#[derive(Debug)]
+enum Origin {
+    Account(Account),
+    External(Box<External>),
+    Machine,
 }
 
 impl Tokens {
-    /// Tokens for the account of a key file; without one, for that of the machine.
+    /// Tokens by a file of credentials; without one, for the account of the machine.
     ///
     /// # Errors
-    /// The file is no key file of a service account.
-    pub fn new(key_file: Option<&Path>) -> Result<Self> {
-        let account = key_file.map(|path| {
-            let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
-            serde_json::from_str(&text).map_err(|_| {
-                let remedy = "make one with `gcloud iam service-accounts keys create`";
-                Error::new(Code::Authentication, format!("{}: no key file of a service account; {remedy}", path.display()))
-            })
-        });
-        Ok(Self { account: account.transpose()?, known: Mutex::new(None) })
+    /// The file is neither the key of a service account nor the configuration of an external one.
+    pub fn new(file: Option<&Path>, aws: &Aws) -> Result<Self> {
+        let origin = match file {
+            None => Origin::Machine,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
+                let wrong = |why: &str| Error::new(Code::Authentication, format!("{}: {why}", path.display()));
+                origin(serde_json::from_str(&text).unwrap_or_default(), aws).map_err(|why| wrong(&why))?
+            }
+        };
+        Ok(Self { origin, known: Mutex::new(None) })
     }
 
     /// A token that is valid now.
@@ -74,25 +67,47 @@ impl Tokens {
             return Ok(token.clone());
         }
         let until = Instant::now() + WAIT;
-        let reply = match &self.account {
-            Some(account) => client.send(&account.request(jiff::Timestamp::now().as_second())?, until).await?,
-            None => {
+        let fetched = match &self.origin {
+            Origin::Account(account) => {
+                let request = account.request(jiff::Timestamp::now().as_second())?;
+                Fetched::read(&client.send(&request, until).await?)?
+            }
+            Origin::External(external) => external.fetch(client, until).await?,
+            Origin::Machine => {
                 let mut request = Request::get(parse(METADATA)?);
                 request.headers.insert(HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
-                client.send_inside(&request, until).await.map_err(|cause| {
+                let reply = client.send_inside(&request, until).await.map_err(|cause| {
                     let remedy = "set `GOOGLE_APPLICATION_CREDENTIALS`, or run where Google gives tokens";
                     Error::new(Code::Authentication, format!("no Google token; {remedy}")).caused_by(cause)
-                })?
+                })?;
+                Fetched::read(&reply)?
             }
         };
-        let fetched: Fetched = serde_json::from_slice(&reply.body)
-            .ok()
-            .filter(|_| reply.status == 200)
-            .ok_or_else(|| Error::new(Code::Authentication, format!("Google gave no token (status {})", reply.status)))?;
         let life = Duration::from_secs(fetched.expires_in).saturating_sub(EARLY);
         let token = Secret::new(fetched.access_token);
         *known = Some((token.clone(), Instant::now() + life));
         Ok(token)
+    }
+}
+
+/// What a file of credentials means; its text is shown nowhere.
+fn origin(file: Value, aws: &Aws) -> Result<Origin, String> {
+    fn read<T: DeserializeOwned>(file: Value, what: &str, command: &str) -> Result<T, String> {
+        serde_json::from_value(file).map_err(|_| format!("no {what}; make one with `gcloud iam {command}`"))
+    }
+    match file["type"].as_str() {
+        None | Some("service_account") => {
+            read(file, "key file of a service account", "service-accounts keys create").map(Origin::Account)
+        }
+        Some("external_account") => {
+            let command = "workload-identity-pools create-cred-config";
+            let external: External = read(file, "configuration of an external account", command)?;
+            external.with(aws).map(|external| Origin::External(Box::new(external)))
+        }
+        Some(other) => {
+            let remedy = "give those of a `service_account` or an `external_account`";
+            Err(format!("credentials of type `{}`; {remedy}", other.chars().take(40).collect::<String>()))
+        }
     }
 }
 
@@ -102,32 +117,19 @@ struct Fetched {
     expires_in: u64,
 }
 
-impl Account {
-    fn request(&self, now_s: i64) -> Result<Request> {
-        let assertion = self.assertion(now_s)?;
-        let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
-        let mut request = Request::new(parse(&self.token_uri)?, form);
-        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        Ok(request)
+impl Fetched {
+    fn read(reply: &Reply) -> Result<Self> {
+        let fetched = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 200);
+        fetched.ok_or_else(|| Error::new(Code::Authentication, format!("Google gave no token (status {})", reply.status)))
     }
+}
 
-    /// Header, claims and signature, each in base64.
-    fn assertion(&self, now_s: i64) -> Result<String> {
-        let mut header = serde_json::json!({"typ": "JWT", "alg": "RS256"});
-        if let Some(id) = &self.private_key_id {
-            header["kid"] = id.as_str().into();
-        }
-        let claims = serde_json::json!({
-            "iat": now_s, "exp": now_s + CLAIM_LIFE_S, "iss": self.client_email, "aud": AUDIENCE, "scope": SCOPE,
-        });
-        let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let broken = || Error::new(Code::Authentication, "the private key of the service account cannot be used");
-        let pem: String = self.private_key.expose().lines().filter(|line| !line.starts_with("-----")).collect();
-        let key = RsaKeyPair::from_pkcs8(&STANDARD.decode(pem.trim()).map_err(|_| broken())?).map_err(|_| broken())?;
-        let mut signature = vec![0; key.public_modulus_len()];
-        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).map_err(|_| broken())?;
-        Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
-    }
+/// A POST of a form.
+fn form(address: &str, fields: &[(&str, &str)]) -> Result<Request> {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let mut request = Request::new(parse(address)?, body);
+    request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    Ok(request)
 }
 
 fn parse(address: &str) -> Result<Url> {
@@ -138,12 +140,14 @@ fn parse(address: &str) -> Result<Url> {
 mod tests {
     use aws_lc_rs::encoding::AsDer as _;
     use aws_lc_rs::rsa::KeySize;
-    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-    use serde_json::Value;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
+    use super::account::AUDIENCE;
     use super::*;
     use crate::config::Config;
+    use crate::net::testing::Listener;
 
     /// A token endpoint that checks the signature as Google would, and gives a token once.
     #[tokio::test]
@@ -154,30 +158,17 @@ mod tests {
             STANDARD.encode(key.as_der().unwrap().as_ref())
         );
         let public = key.public_key().as_ref().to_vec();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let token_uri = format!("http://{}/token", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut text = String::new();
-            while !text.contains("assertion=") || !text.ends_with(|letter: char| letter.is_ascii_graphic()) {
-                let mut piece = [0; 8192];
-                let count = socket.read(&mut piece).await.unwrap();
-                text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
-            }
-            let body = "{\"access_token\":\"ya29.test\",\"expires_in\":3599,\"token_type\":\"Bearer\"}";
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
-            socket.write_all(answer.as_bytes()).await.unwrap();
-            text
-        });
+        let server = Listener::start(&[(200, r#"{"access_token":"ya29.test","expires_in":3599,"token_type":"Bearer"}"#)]).await;
+        let token_uri = server.url.clone();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.json");
         let file = serde_json::json!({"type": "service_account", "client_email": "svc@p.iam.gserviceaccount.com", "private_key": pem, "private_key_id": "kid-1", "token_uri": token_uri});
         std::fs::write(&path, file.to_string()).unwrap();
-        let (tokens, client) = (Tokens::new(Some(&path)).unwrap(), Client::new(&Config::default()).unwrap());
+        let (tokens, client) = (Tokens::new(Some(&path), &Aws::default()).unwrap(), Client::new(&Config::default()));
         for _ in 0..2 {
             assert_eq!(tokens.token(&client).await.unwrap().expose(), "ya29.test");
         }
-        let request = server.await.unwrap();
+        let request = &server.seen()[0];
         assert!(request.contains("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&"), "{request}");
         let assertion = request.split("assertion=").nth(1).unwrap();
         let (signed, signature) = assertion.rsplit_once('.').unwrap();
@@ -200,7 +191,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.json");
         std::fs::write(&path, "{\"private_key\": \"hidden\"}").unwrap();
-        let message = Tokens::new(Some(&path)).unwrap_err().message().to_owned();
+        let message = Tokens::new(Some(&path), &Aws::default()).unwrap_err().message().to_owned();
         assert!(
             message.ends_with("no key file of a service account; make one with `gcloud iam service-accounts keys create`"),
             "{message}"

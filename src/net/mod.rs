@@ -8,10 +8,11 @@ pub mod aws;
 pub mod event_stream;
 pub mod google;
 pub mod guard;
+pub mod key;
 mod sigv4;
 pub mod sse;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,10 +33,11 @@ pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF_MS: u64 = 250;
 
-/// The client. Cloning shares its connections.
+/// The client. Cloning shares its connections. It costs nothing before its first call: reading the system's certificates takes longer
+/// than a search does.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    http: Arc<OnceLock<std::result::Result<reqwest::Client, String>>>,
     egress: Option<Arc<[String]>>,
     retries: u32,
     first_token: Duration,
@@ -101,20 +103,30 @@ impl Reply {
 }
 
 impl Client {
-    /// Builds the client with the operator's limits.
-    ///
-    /// # Errors
-    /// The system has no usable TLS roots.
-    pub fn new(config: &Config) -> Result<Self> {
+    /// A client with the operator's limits.
+    pub fn new(config: &Config) -> Self {
         let allowed = &config.net.allowed_hosts;
-        Ok(Self {
-            http: build(builder())?,
+        Self {
+            http: Arc::default(),
             egress: (!allowed.is_empty()).then(|| allowed.as_slice().into()),
             first_token: Duration::from_secs(config.limits.first_token_timeout_s),
             retries: config.generation.retries,
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
             stream: Duration::from_secs(config.limits.stream_timeout_s),
-        })
+        }
+    }
+
+    /// Does now what the first call would have to do.
+    ///
+    /// # Errors
+    /// The system has no usable TLS roots.
+    pub fn prepare(&self) -> Result<()> {
+        self.http().map(|_| ())
+    }
+
+    fn http(&self) -> Result<&reqwest::Client> {
+        let built = self.http.get_or_init(|| builder().build().map_err(|cause| cause.to_string()));
+        built.as_ref().map_err(|why| no_client(why.clone()))
     }
 
     /// Sends and waits for the whole answer.
@@ -123,7 +135,7 @@ impl Client {
     /// No connection, nothing by `deadline`, or more than 32 MiB. An HTTP status is not an error here.
     pub async fn send(&self, request: &Request, deadline: Instant) -> Result<Reply> {
         self.check(request)?;
-        let response = dispatch(&self.http, request, deadline).await?;
+        let response = dispatch(self.http()?, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -133,7 +145,7 @@ impl Client {
     /// As [`Self::send`].
     pub async fn stream(&self, request: &Request, deadline: Instant) -> Result<Incoming> {
         self.check(request)?;
-        let response = dispatch(&self.http, request, deadline).await?;
+        let response = dispatch(self.http()?, request, deadline).await?;
         Ok(Incoming::new(response, self.idle, Instant::now() + self.stream))
     }
 
@@ -143,7 +155,7 @@ impl Client {
     /// As [`Self::send`].
     pub(crate) async fn send_inside(&self, request: &Request, deadline: Instant) -> Result<Reply> {
         // Asked for once an hour at most, so it is not kept.
-        let inside = build(builder().no_proxy())?;
+        let inside = builder().no_proxy().build().map_err(|cause| no_client(cause.to_string()))?;
         let response = dispatch(&inside, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
@@ -162,8 +174,10 @@ impl Client {
     fn check(&self, request: &Request) -> Result<()> {
         match (&self.egress, request.url.host_str()) {
             (Some(hosts), Some(host)) if !hosts.iter().any(|allowed| allows(allowed, host)) => {
-                let message = format!("`{host}` is not among `net.allowed_hosts`; the operator has to add it");
-                Err(Error::internal(message).before_dispatch())
+                // The host is the operator's, and for the log.
+                let why = format!("`{host}` is not among `net.allowed_hosts`");
+                let error = Error::internal("the operator does not allow calls to this provider's host; the log names it");
+                Err(error.caused_by(std::io::Error::other(why)).before_dispatch())
             }
             _ => Ok(()),
         }
@@ -186,10 +200,9 @@ fn builder() -> reqwest::ClientBuilder {
         .tcp_nodelay(true)
 }
 
-fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
-    builder
-        .build()
-        .map_err(|cause| Error::internal("the HTTP client cannot be built; are CA certificates installed?").caused_by(cause))
+fn no_client(why: String) -> Error {
+    let error = Error::internal("the HTTP client cannot be built; are CA certificates installed?");
+    error.caused_by(std::io::Error::other(why)).before_dispatch()
 }
 
 /// Whether a host is the allowed one, or below it where that begins with `*.`.
@@ -294,6 +307,10 @@ pub(crate) mod testing {
     //! What tests of several files share.
 
     use std::path::PathBuf;
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
 
     /// The text of a file of the shared folder, where there is one: `OMNI_SHARED`, else beside the repository.
     pub(crate) fn shared(path: &str) -> Option<String> {
@@ -308,6 +325,54 @@ pub(crate) mod testing {
     pub(crate) fn shared_path(path: &str) -> PathBuf {
         let folder = std::env::var_os("OMNI_SHARED").map(PathBuf::from);
         folder.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"))).join(path)
+    }
+
+    /// A server on the loopback that gives its answers in turn, a connection each, and remembers what it was asked.
+    pub(crate) struct Listener {
+        pub(crate) url: String,
+        seen: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Listener {
+        /// Answers with these statuses and bodies.
+        pub(crate) async fn start(answers: &[(u16, &str)]) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let answers: Vec<(u16, String)> = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let shared = Arc::clone(&seen);
+            tokio::spawn(async move {
+                for (status, body) in answers {
+                    let (mut socket, _) = listener.accept().await.unwrap();
+                    let request = read(&mut socket).await;
+                    shared.lock().unwrap().push(request);
+                    let length = body.len();
+                    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                    socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                }
+            });
+            Self { url, seen }
+        }
+
+        /// What it was asked: head and body.
+        pub(crate) fn seen(&self) -> Vec<String> {
+            self.seen.lock().unwrap().clone()
+        }
+    }
+
+    /// One request, whole.
+    async fn read(socket: &mut TcpStream) -> String {
+        let mut text = String::new();
+        loop {
+            let mut piece = [0; 8192];
+            let count = socket.read(&mut piece).await.unwrap();
+            text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return text;
+            }
+        }
     }
 
     /// Standard base64, padded.
@@ -344,6 +409,16 @@ mod tests {
         assert_eq!(wait("retry-after", "-1"), None);
         assert_eq!(wait("retry-after", "1e400"), None);
         assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_built_before_the_first_call() {
+        let client = Client::new(&Config::default());
+        let shared = client.clone();
+        assert!(client.http.get().is_none());
+        let nobody = Request::get(Url::parse("http://127.0.0.1:9/").unwrap());
+        client.send(&nobody, Instant::now() + Duration::from_secs(5)).await.unwrap_err();
+        assert!(shared.http.get().is_some_and(std::result::Result::is_ok), "clones share it");
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub struct Capabilities {
     pub stop_sequences: usize,
     /// What it calls `user`; empty where it has none.
     pub user: String,
-    /// Takes `service_tier`.
-    pub service_tier: bool,
+    /// The words that it takes as `service_tier`; `*` is any.
+    pub service_tiers: Vec<String>,
 
     /// Takes tools.
     pub tools: bool,
@@ -163,10 +163,10 @@ pub enum SchemaMode {
     Native,
 }
 
-/// Rules in the order in which they apply.
+/// Rules in the order in which they apply: ours, which are read when somebody is asked for the first time, and the operator's.
 #[derive(Debug, Default)]
 pub struct Rules {
-    rules: Vec<Rule>,
+    own: Vec<Rule>,
     /// What was worked out, by provider and model.
     known: Mutex<HashMap<String, Arc<Capabilities>>>,
 }
@@ -209,16 +209,11 @@ impl Rules {
     /// # Errors
     /// The operator's text is no such file.
     pub fn new(operator: Option<&str>) -> Result<Self> {
-        let mut rules = BUILT_IN.clone();
-        if let Some(text) = operator {
-            let file: File =
-                toml::from_str(text).map_err(|cause| Error::bad_request(format!("capabilities: {}", cause.message())))?;
-            for rule in &file.rule {
-                check(rule)?;
-            }
-            rules.extend(file.rule);
-        }
-        Ok(Self { rules, known: Mutex::default() })
+        let Some(text) = operator else { return Ok(Self::default()) };
+        let file: File =
+            toml::from_str(text).map_err(|cause| Error::bad_request(format!("capabilities: {}", cause.message())))?;
+        file.rule.iter().try_for_each(check)?;
+        Ok(Self { own: file.rule, known: Mutex::default() })
     }
 
     /// What `model` of `provider`, which speaks `dialect`, accepts.
@@ -233,7 +228,7 @@ impl Rules {
         }
         let mut table = Table::new();
         let any = |patterns: &[String], name: &str| patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name));
-        for rule in &self.rules {
+        for rule in BUILT_IN.iter().chain(&self.own) {
             if any(&rule.provider, provider) && any(&rule.dialect, dialect) && any(&rule.model, model) {
                 table.extend(rule.set.clone());
             }

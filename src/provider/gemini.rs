@@ -4,21 +4,19 @@
 //! reason, and a blocked prompt has no candidate at all. A signature that came with a part must go back with that part: on a call it
 //! is [`ToolCall::signature`](crate::chat::ToolCall::signature), on a text it is a thought of no text behind it.
 
+mod answer;
+
 use std::collections::BTreeMap;
 
+pub(super) use self::answer::{Decoder, decode};
 use serde_json::{Map, Value, json};
 
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::dialect::{State, cut, failed, parse, tokens};
-use super::failure::{Refused, failure};
-use super::openai::{made_up_id, titled};
+use super::openai::titled;
 use super::turn::{arguments, turns};
-use crate::chat::{
-    ChatEvent, ChatRequest, Effort, FinishReason, Media, Part, Raw, ResponseFormat, Role, Source, ToolChoice, ToolResult, Usage,
-    Warning, plain,
-};
-use crate::error::{Code, Error, Result};
+use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, plain};
+use crate::error::{Error, Result};
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["model", "contents", "systemInstruction", "system_instruction"];
@@ -279,208 +277,4 @@ fn guessed(url: &str) -> Option<String> {
         _ => return None,
     };
     Some(kind.to_owned())
-}
-
-/// Reads a buffered answer of status 2xx; a list is a stream that came whole.
-pub(super) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
-    let mut decoder = Decoder::default();
-    let mut events = Vec::new();
-    match reply {
-        Value::Array(chunks) => {
-            for chunk in chunks {
-                events.extend(decoder.chunk(chunk)?);
-            }
-        }
-        reply => {
-            if reply["candidates"][0].is_object() && reply["candidates"][0]["finishReason"].is_null() {
-                decoder.finish = Some(FinishReason::Other(String::new()));
-            }
-            events.extend(decoder.chunk(reply)?);
-        }
-    }
-    if decoder.finish.is_none() {
-        return Err(failed("the provider's answer has no `candidates`"));
-    }
-    events.extend(decoder.end()?);
-    Ok(events)
-}
-
-/// Turns the frames of a stream into events.
-#[derive(Debug, Default)]
-pub(super) struct Decoder {
-    state: State,
-    id: String,
-    calls: usize,
-    /// The call whose arguments come piece by piece, and what they are so far.
-    open: Option<(usize, Value)>,
-    finish: Option<FinishReason>,
-}
-
-impl Decoder {
-    /// Reads the data of one frame.
-    pub(super) fn frame(&mut self, data: &str) -> Result<Vec<ChatEvent>> {
-        if data.trim().is_empty() || data.trim() == "[DONE]" {
-            return Ok(Vec::new());
-        }
-        self.chunk(&parse(data.as_bytes())?)
-    }
-
-    /// Says how the stream ended when no more bytes come.
-    pub(super) fn end(&mut self) -> Result<Vec<ChatEvent>> {
-        let reason = self.finish.take().ok_or_else(cut)?;
-        let calls = self.calls > 0 && reason == FinishReason::Stop;
-        let mut events = Vec::new();
-        self.close(&mut events);
-        events.push(ChatEvent::Finish(if calls { FinishReason::ToolCalls } else { reason }));
-        Ok(events)
-    }
-
-    fn chunk(&mut self, chunk: &Value) -> Result<Vec<ChatEvent>> {
-        let body = chunk.as_array().and_then(|items| items.first()).unwrap_or(chunk);
-        if body["error"].is_object() {
-            return Err(failure(&Refused { provider: "gemini", status: 200, ..Refused::default() }, body));
-        }
-        let mut events = Vec::new();
-        let text = |name: &str| chunk[name].as_str().unwrap_or_default();
-        if self.id.is_empty() {
-            text("responseId").clone_into(&mut self.id);
-        }
-        self.state.start(text("responseId"), text("modelVersion"), &mut events);
-        let candidate = &chunk["candidates"][0];
-        for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
-            self.part(part, &mut events);
-        }
-        for name in
-            ["groundingMetadata", "citationMetadata", "safetyRatings", "urlContextMetadata", "logprobsResult", "finishMessage"]
-        {
-            self.state.extra(name, &candidate[name], &mut events);
-        }
-        self.state.extra("promptFeedback", &chunk["promptFeedback"], &mut events);
-        if let Some(reason) = candidate["finishReason"].as_str() {
-            self.finish = Some(finish(reason, candidate["finishMessage"].as_str().unwrap_or_default())?);
-        } else if chunk["promptFeedback"]["blockReason"].is_string() {
-            self.finish = Some(FinishReason::ContentFilter);
-        }
-        events.extend(usage(&chunk["usageMetadata"]).map(ChatEvent::Usage));
-        Ok(events)
-    }
-
-    /// Reads a call, whole or piece by piece: the first piece has the name, the last does not promise another.
-    fn call(&mut self, call: &Value, signature: Option<&str>, events: &mut Vec<ChatEvent>) {
-        let name = call["name"].as_str().unwrap_or_default();
-        if self.open.is_none() || !name.is_empty() {
-            self.close(events);
-            let index = self.calls;
-            self.calls += 1;
-            let id = call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| made_up_id(&self.id, index), str::to_owned);
-            events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature: signature.map(str::to_owned) });
-            if call["args"].is_object() {
-                events.push(ChatEvent::Arguments { index, json: call["args"].to_string() });
-            } else {
-                self.open = Some((index, Value::Object(Map::new())));
-            }
-        }
-        if let Some((_, arguments)) = &mut self.open {
-            call["partialArgs"].as_array().into_iter().flatten().for_each(|piece| put(arguments, piece));
-        }
-        if call["willContinue"] != true {
-            self.close(events);
-        }
-    }
-
-    fn close(&mut self, events: &mut Vec<ChatEvent>) {
-        if let Some((index, arguments)) = self.open.take() {
-            events.push(ChatEvent::Arguments { index, json: arguments.to_string() });
-        }
-    }
-
-    fn part(&mut self, part: &Value, events: &mut Vec<ChatEvent>) {
-        let signature = part["thoughtSignature"].as_str().filter(|signature| !signature.is_empty());
-        if part["functionCall"].is_object() {
-            self.call(&part["functionCall"], signature, events);
-            return;
-        }
-        match part["text"].as_str() {
-            Some(text) if part["thought"] == true => {
-                if !text.is_empty() {
-                    events.push(ChatEvent::Reasoning(text.to_owned()));
-                }
-            }
-            Some("") if signature.is_none() => {}
-            // An empty text still parts its signature from the thought before it.
-            Some(text) => events.push(ChatEvent::Text(text.to_owned())),
-            None => events.push(ChatEvent::Raw(Raw { dialect: "gemini".to_owned(), value: part.clone() })),
-        }
-        if part["text"].is_string() {
-            events.extend(signature.map(|signature| ChatEvent::Signature(signature.to_owned())));
-        }
-    }
-}
-
-/// Puts a piece of an argument where its path says (`$.a.b[0]`); a text goes on from the text before it. What would grow without
-/// bound is left out.
-fn put(root: &mut Value, piece: &Value) {
-    const MOST_ITEMS: usize = 4096;
-    let mut place = root;
-    let path = piece["jsonPath"].as_str().unwrap_or_default().trim_start_matches('$');
-    for step in path.split(['.', '[', ']']).map(|step| step.trim_matches(['\'', '"'])).filter(|step| !step.is_empty()) {
-        place = match step.parse::<usize>() {
-            Ok(number) if number < MOST_ITEMS && !place.is_object() => {
-                if !place.is_array() {
-                    *place = Value::Array(Vec::new());
-                }
-                let Value::Array(items) = place else { return };
-                if items.len() <= number {
-                    items.resize(number + 1, Value::Null);
-                }
-                &mut items[number]
-            }
-            _ => {
-                if !place.is_object() {
-                    *place = Value::Object(Map::new());
-                }
-                let Value::Object(fields) = place else { return };
-                fields.entry(step).or_insert(Value::Null)
-            }
-        };
-    }
-    let kinds = ["stringValue", "numberValue", "boolValue", "nullValue"];
-    match (kinds.into_iter().find_map(|kind| piece.get(kind)), place) {
-        (Some(Value::String(more)), Value::String(text)) => text.push_str(more),
-        (Some(value), place) => value.clone_into(place),
-        (None, _) => {}
-    }
-}
-
-fn finish(reason: &str, message: &str) -> Result<FinishReason> {
-    Ok(match reason {
-        "STOP" => FinishReason::Stop,
-        "MAX_TOKENS" => FinishReason::Length,
-        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => FinishReason::ContentFilter,
-        "MALFORMED_FUNCTION_CALL"
-        | "UNEXPECTED_TOOL_CALL"
-        | "TOO_MANY_TOOL_CALLS"
-        | "MALFORMED_RESPONSE"
-        | "MISSING_THOUGHT_SIGNATURE" => {
-            let message: String = message.chars().take(200).collect();
-            let text = format!("the model wrote what its provider could not read: `{reason}` {message}");
-            return Err(Error::new(Code::ModelOutput, text.trim_end()));
-        }
-        other if other.starts_with("IMAGE_") => FinishReason::ContentFilter,
-        other => FinishReason::Other(other.to_owned()),
-    })
-}
-
-fn usage(usage: &Value) -> Option<Usage> {
-    usage.is_object().then(|| {
-        let count = |name: &str| tokens(&usage[name]);
-        Usage {
-            prompt_tokens: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
-            completion_tokens: count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount")),
-            cache_read_tokens: count("cachedContentTokenCount"),
-            cache_write_tokens: 0,
-            cache_write_1h_tokens: 0,
-            reasoning_tokens: count("thoughtsTokenCount"),
-        }
-    })
 }

@@ -41,6 +41,7 @@ use crate::config::{Config, Endpoint};
 use crate::error::{Code, Error, Result};
 use crate::net::aws::Signer;
 use crate::net::google::Tokens;
+use crate::net::key::Key;
 use crate::net::{Auth, Client, Reply, Request, guard};
 
 /// A provider that is ready to be asked. Cloning shares what is known of its health.
@@ -328,7 +329,7 @@ fn address(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
 }
 
 fn auth(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Auth> {
-    let key = endpoint.api_key.clone();
+    let key = endpoint.api_key.as_ref().map(|key| Key::new(key, &config.aws)).transpose()?;
     let header = |name: &str| {
         HeaderName::try_from(name).map_err(|_| Error::bad_request(format!("`providers.{name}.auth`: no header is called so")))
     };
@@ -346,7 +347,7 @@ fn auth(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Re
             let region = endpoint.region.clone().or_else(|| config.aws.region.clone()).unwrap_or_default();
             Ok(Auth::Aws(Arc::new(Signer::new(config.aws.clone(), region, "bedrock"))))
         }
-        (AuthKind::Google, None) => Ok(Auth::Google(Arc::new(Tokens::new(config.google_key_file.as_deref())?))),
+        (AuthKind::Google, None) => Ok(Auth::Google(Arc::new(Tokens::new(config.google_key_file.as_deref(), &config.aws)?))),
         (AuthKind::Bearer | AuthKind::Header(_), None) if preset.needs_key && endpoint.base_url.is_none() => {
             let variable = endpoint.key_variable.as_deref().unwrap_or(preset.key_variable);
             let message = format!("`model_provider`: `{name}` needs a key; set `{variable}` where the service runs");

@@ -94,7 +94,7 @@ async fn settle(
 
 /// How often the model answered.
 pub(super) fn answers(answer: &Answer) -> usize {
-    answer.attempts.iter().filter(|attempt| attempt.code.is_none()).count()
+    answer.answers().count()
 }
 
 /// An answer that was cut or withheld is not mended by asking again.

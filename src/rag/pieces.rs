@@ -14,11 +14,13 @@ use crate::error::Result;
 use crate::provider::Events;
 use crate::schema::{self, Partial, Patch, Rung};
 
-/// A finished answer as a stream: its words, then its end.
+/// A finished answer as a stream: who speaks, its words, its end.
 pub(super) fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
     let words: Vec<String> = answer.content.split_inclusive(' ').map(str::to_owned).collect();
+    let start = ChatEvent::Start { id: String::new(), model: answer.model.clone() };
+    let events = std::iter::once(start).chain(words.into_iter().map(ChatEvent::Text));
     let done = Piece::Done(Box::new(answer));
-    futures_util::stream::iter(words.into_iter().map(|word| Piece::Event(ChatEvent::Text(word))).chain([done]).map(Ok))
+    futures_util::stream::iter(events.map(Piece::Event).chain([done]).map(Ok))
 }
 
 /// A provider's answer on its way out.

@@ -32,7 +32,7 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         let format = if json { Format::Json } else { question.format };
         answer.content = extractive::compose(&found, &answer.passages, format);
         answer.usage = Some(Usage::default());
-        answer.cost_usd = Some(0.0);
+        answer.cost_usd = answer.cost();
         cut(&mut answer, question.max_chars);
         let sources = Sources::new(&answer.passages);
         let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();

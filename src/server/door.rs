@@ -8,19 +8,27 @@ pub(super) mod embeddings;
 pub(super) mod models;
 pub(super) mod openai;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::response::sse::Event;
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Context;
+use super::field::fallbacks;
 use super::rag_config::RagConfig;
+use super::request::Shown;
 use super::response::{self, Cited};
+use super::sse;
 use crate::app::App;
-use crate::chat::{ChatRequest, Role};
+use crate::chat::{ChatEvent, ChatRequest, Role};
 use crate::error::{Code, Error, Result};
 use crate::provider::PRESETS;
-use crate::rag::{Answer, Attempt, EXTRACTIVE, Question};
+use crate::rag::{self, Answer, Attempt, EXTRACTIVE, Piece, Question};
 use crate::schema::Shape;
 
 /// What stands in front of a model that answers from the index.
@@ -117,19 +125,27 @@ pub(super) enum Rag {
     How(Box<RagConfig>),
 }
 
-/// A question from a conversation.
+/// What a caller may add to a request of a dialect.
+#[derive(Debug)]
+pub(super) struct Added {
+    pub(super) rag: Option<Rag>,
+    pub(super) fallbacks: Option<Vec<String>>,
+}
+
+/// A question from a conversation, and what is shown of the sources.
 ///
 /// # Errors
-/// Retrieval is asked for and cannot be done.
+/// Retrieval is asked for and cannot be done, or a stand-in has no name.
 pub(super) fn question(
     app: &App,
     target: Target,
-    rag: Option<Rag>,
+    added: Added,
     request: ChatRequest,
     shape: Option<Shape>,
     labels: &[String],
-) -> Result<Question> {
-    let config = match rag {
+) -> Result<(Question, Shown)> {
+    let fallbacks = fallbacks(added.fallbacks)?;
+    let config = match added.rag {
         Some(Rag::Whether(true)) => Some(RagConfig::default()),
         Some(Rag::Whether(false)) if target.is_rag => {
             return Err(Error::bad_request("`rag`: false, but the model's name begins with `rag/`; leave one of them out"));
@@ -145,6 +161,7 @@ pub(super) fn question(
     };
     let said = request.messages.iter().rev().find(|message| message.role == Role::User).map(crate::chat::Message::plain);
     let prompt = said.unwrap_or_default();
+    let metadata = config.as_ref().is_some_and(RagConfig::shows_metadata);
     let (retrieval, citations) = match config {
         Some(config) => {
             if prompt.trim().is_empty() {
@@ -154,17 +171,19 @@ pub(super) fn question(
         }
         None => (None, crate::citation::Policy::default()),
     };
-    Ok(Question {
+    let question = Question {
         prompt,
         provider: target.provider,
         model: target.model,
+        fallbacks,
         request,
         retrieval,
         shape,
         citations,
         show_text: true,
         ..Question::default()
-    })
+    };
+    Ok((question, Shown { sources: true, metadata }))
 }
 
 /// What we say beyond a dialect: the field `omni` of its answers.
@@ -189,7 +208,7 @@ pub(super) struct Omni {
 
 impl Omni {
     /// Takes it out of an answer.
-    pub(super) fn new(context: &Context, answer: &mut Answer) -> Self {
+    pub(super) fn new(context: &Context, answer: &mut Answer, shown: Shown) -> Self {
         let is_grounded = !answer.passages.is_empty();
         let passages = std::mem::take(&mut answer.passages);
         let citations = response::cited(std::mem::take(&mut answer.citations), &passages);
@@ -207,16 +226,60 @@ impl Omni {
             warnings: std::mem::take(&mut answer.warnings),
             structured_output: structured,
             index_digest: answer.index_digest.take().filter(|_| is_grounded),
-            rag_context: is_grounded
-                .then(|| response::sources(passages, super::request::Shown { sources: true, metadata: false })),
+            rag_context: is_grounded.then(|| response::sources(passages, shown)),
             citations: is_grounded.then_some(citations),
         }
     }
 }
 
-/// One event of a stream whose data is JSON.
-pub(super) fn data(value: &impl Serialize) -> Event {
-    Event::default().data(serde_json::to_string(value).unwrap_or_default())
+/// Who answered, as a model's name.
+pub(super) fn model_of(answer: &Answer) -> String {
+    if answer.provider == answer.model { answer.model.clone() } else { format!("{}/{}", answer.provider, answer.model) }
+}
+
+/// What a dialect has to write of a streamed answer.
+pub(super) enum Told {
+    /// The next text, thought or tool call.
+    Event(ChatEvent),
+    /// The end.
+    Done(Box<Answer>, Box<Omni>),
+    /// The end of an answer that broke off. Nothing follows it.
+    Failed(Error),
+}
+
+/// Streams an answer as `write` writes it.
+///
+/// # Errors
+/// As [`rag::stream`]; an error after the first word is told.
+pub(super) async fn streamed(
+    app: &Arc<App>,
+    context: &Context,
+    (question, shown): (Question, Shown),
+    ping: Option<Event>,
+    mut write: impl FnMut(Told, &mut VecDeque<Event>) + Send + 'static,
+) -> Result<Response> {
+    let pieces = rag::stream(app, question, context.deadline).await?;
+    context.line.streaming();
+    let context = context.clone();
+    let events = pieces.flat_map(move |piece| {
+        let mut out = VecDeque::new();
+        match piece {
+            Ok(Piece::Event(event)) => write(Told::Event(event), &mut out),
+            Ok(Piece::Done(mut answer)) => {
+                context.answered(&answer);
+                let omni = Omni::new(&context, &mut answer, shown);
+                write(Told::Done(answer, Box::new(omni)), &mut out);
+            }
+            // These belong to `/v1/query`.
+            Ok(Piece::Patch(_) | Piece::Reset(_) | Piece::Valid(_)) => {}
+            Err(failure) => {
+                context.line.error(&failure);
+                write(Told::Failed(failure), &mut out);
+            }
+        }
+        futures_util::stream::iter(out)
+    });
+    Ok(sse::response(events, ping))
 }
 
 /// Seconds since 1970.

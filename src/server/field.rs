@@ -29,6 +29,14 @@ pub(super) fn between<T: Copy + PartialOrd + std::fmt::Display>(
     }
 }
 
+/// Refuses an answer without room.
+pub(super) fn positive(field: &str, value: Option<u32>) -> Result<Option<u32>> {
+    match value {
+        Some(0) => Err(Error::bad_request(format!("`{field}`: 0 leaves no room for an answer"))),
+        value => Ok(value),
+    }
+}
+
 /// Refuses a count outside of `1..=most`.
 pub(super) fn count(field: &str, value: Option<u64>, most: u32) -> Result<Option<u32>> {
     let Some(value) = value else { return Ok(None) };
@@ -36,6 +44,19 @@ pub(super) fn count(field: &str, value: Option<u64>, most: u32) -> Result<Option
         Ok(count) if (1..=most).contains(&count) => Ok(Some(count)),
         _ => Err(Error::bad_request(format!("`{field}`: {value} is not between 1 and {most}"))),
     }
+}
+
+/// Providers that stand in for one another; each costs the caller time.
+const MOST_FALLBACKS: usize = 8;
+
+/// Refuses a list of stand-ins that is too long, or has something that is no name.
+pub(super) fn fallbacks(named: Option<Vec<String>>) -> Result<Option<Vec<String>>> {
+    let Some(named) = named else { return Ok(None) };
+    if named.len() > MOST_FALLBACKS {
+        return Err(Error::bad_request(format!("`fallbacks`: {} names; send at most {MOST_FALLBACKS}", named.len())));
+    }
+    named.iter().enumerate().try_for_each(|(at, name)| text(&format!("fallbacks[{at}]"), Some(name), 320))?;
+    Ok(Some(named))
 }
 
 /// Refuses a field that asks for what this build does not do.

@@ -22,6 +22,7 @@ mod query;
 mod rag_config;
 mod request;
 mod response;
+mod sse;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::error::{Code, Error};
 use crate::net::random_bytes;
+use crate::rag::Answer;
 use crate::telemetry::Line;
 use door::Door;
 
@@ -69,6 +71,14 @@ struct Context {
     line: Arc<Line>,
     deadline: Instant,
     door: Door,
+}
+
+impl Context {
+    /// Writes down who answered.
+    fn answered(&self, answer: &Answer) {
+        let Answer { provider, model, passages, usage, cost_usd, .. } = answer;
+        self.line.answer(provider, model, passages.len(), *usage, *cost_usd);
+    }
 }
 
 /// When whoever calls us stops waiting; put into a request's extensions by the front door that knows.

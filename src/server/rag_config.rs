@@ -10,7 +10,7 @@ use super::field::{between, count, refuse_if, spelled};
 use crate::app::{App, Opened};
 use crate::citation::Policy;
 use crate::error::{Error, Result};
-use crate::index::{DEFAULT_NAMESPACE, Filter, Fusion, Recall};
+use crate::index::{DEFAULT_NAMESPACE, Filter, Fusion, Manifest, Recall};
 use crate::rag::Retrieval;
 
 /// How passages are to be found.
@@ -22,7 +22,7 @@ pub(super) struct RagConfig {
     s3_prefix: Option<String>,
     vector_store: Option<VectorStore>,
     embedding_config: Option<EmbeddingConfig>,
-    pub(super) retrieval_config: Option<RetrievalConfig>,
+    retrieval_config: Option<RetrievalConfig>,
     chunking_config: Option<ChunkingConfig>,
     citations: Option<Policy>,
 }
@@ -50,19 +50,15 @@ enum StoreKind {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct EmbeddingConfig {
-    provider: Option<EmbeddingProvider>,
+    provider: Option<String>,
     model: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum EmbeddingProvider {
-    Local,
-    Openai,
-    Cohere,
-    Bedrock,
-    Google,
-}
+/// What the packed model is called where providers are.
+pub(super) const LOCAL: &str = "local";
+
+/// Either of Google's doors.
+const GOOGLE: (&str, [&str; 2]) = ("google", ["vertexai", "gemini"]);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
@@ -71,7 +67,7 @@ pub(super) struct RetrievalConfig {
     score_threshold: Option<f32>,
     recall: Option<Recall>,
     rerank: Option<bool>,
-    pub(super) include_metadata: Option<bool>,
+    include_metadata: Option<bool>,
     filter: Option<Value>,
     fusion: Option<FusionName>,
     alpha: Option<f32>,
@@ -143,12 +139,8 @@ impl RagConfig {
         };
         let namespace = store.and_then(|store| store.namespace.as_deref());
         let manifest = opened.index.manifest();
-        let model = self.embedding_config.as_ref().and_then(|config| config.model.as_deref());
-        if let Some(model) = model.filter(|model| model.rsplit('/').next() != Some(manifest.model.as_str())) {
-            return Err(Error::bad_request(format!(
-                "`rag_config.embedding_config.model`: `{model}`, but the index was built with `{}`; leave it out",
-                manifest.model
-            )));
+        if let Some(config) = &self.embedding_config {
+            config.require(manifest)?;
         }
         if let Some(chunking) = &self.chunking_config {
             chunking.require(&manifest.chunking)?;
@@ -169,7 +161,7 @@ impl RagConfig {
             namespace: namespace.map(|namespace| known_namespace(opened, namespace)).transpose()?.flatten(),
             top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
             fusion,
-            score_threshold: score_threshold.or(defaults.score_threshold.filter(|_| app.embedder().is_some())),
+            score_threshold: score_threshold.or(defaults.score_threshold.filter(|_| app.embeds(opened))),
             uri_prefix: self.uri_prefix(app.config().s3_bucket.as_deref())?,
             recall: asked.recall.unwrap_or_default(),
             filter,
@@ -184,6 +176,11 @@ impl RagConfig {
             return Err(no_index());
         }
         self.retrieval(app, labels)
+    }
+
+    /// Whether what is known of documents is shown with the passages.
+    pub(super) fn shows_metadata(&self) -> bool {
+        self.retrieval_config.as_ref().and_then(|config| config.include_metadata).unwrap_or(false)
     }
 
     /// What becomes of citations that do not hold.
@@ -206,12 +203,6 @@ impl RagConfig {
         if let Some(kind) = self.vector_store.as_ref().and_then(|store| store.kind).filter(|kind| *kind != StoreKind::Faiss) {
             let field = format!("rag_config.vector_store.type: {}", spelled(&kind));
             return Err(Error::not_supported(&field, "use `faiss`, which means the loaded index, or leave it out"));
-        }
-        if let Some(provider) =
-            self.embedding_config.as_ref().and_then(|config| config.provider).filter(|it| *it != EmbeddingProvider::Local)
-        {
-            let field = format!("rag_config.embedding_config.provider: {}", spelled(&provider));
-            return Err(Error::not_supported(&field, "use `local`, or leave it out"));
         }
         let rerank = self.retrieval_config.as_ref().is_some_and(|config| config.rerank == Some(true));
         refuse_if(rerank, "rag_config.retrieval_config.rerank", "set it to false, or leave it out")
@@ -242,6 +233,27 @@ impl RagConfig {
         }
         let prefix = self.s3_prefix.as_deref().unwrap_or_default();
         Ok(Some(format!("s3://{bucket}/{}", prefix.trim_start_matches('/'))))
+    }
+}
+
+impl EmbeddingConfig {
+    /// Documents are embedded when the index is built. A request may say by what, as long as it is what did it.
+    fn require(&self, manifest: &Manifest) -> Result<()> {
+        let built_by = manifest.provider.as_deref().unwrap_or(LOCAL);
+        let fits = |asked: &str| asked == built_by || (asked == GOOGLE.0 && GOOGLE.1.contains(&built_by));
+        if let Some(asked) = self.provider.as_deref().filter(|asked| !fits(asked)) {
+            return Err(Error::bad_request(format!(
+                "`rag_config.embedding_config.provider`: `{asked}`, but the index was embedded by `{built_by}`; leave it out"
+            )));
+        }
+        let built = manifest.model.rsplit('/').next();
+        if let Some(asked) = self.model.as_deref().filter(|asked| asked.rsplit('/').next() != built) {
+            return Err(Error::bad_request(format!(
+                "`rag_config.embedding_config.model`: `{asked}`, but the index was built with `{}`; leave it out",
+                manifest.model
+            )));
+        }
+        Ok(())
     }
 }
 

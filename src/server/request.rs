@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::field::{between, count, refuse_if, text};
+use super::field::{between, count, fallbacks, refuse_if, text};
 use super::rag_config::{RagConfig, no_index};
 use crate::app::App;
 use crate::chat::{self, ChatRequest, Message, Role, Sampling};
@@ -21,6 +21,7 @@ pub(super) struct QueryRequest {
     prompt: String,
     model_provider: Option<String>,
     model_name: Option<String>,
+    fallbacks: Option<Vec<String>>,
     #[serde(default)]
     model_config: Option<ModelConfig>,
     system_prompt: Option<String>,
@@ -97,7 +98,7 @@ impl QueryRequest {
                 prompt: self.prompt,
                 provider: self.model_provider,
                 model: self.model_name,
-                fallbacks: None,
+                fallbacks: fallbacks(self.fallbacks)?,
                 request: ChatRequest {
                     messages: system.into_iter().chain(told).chain(said).chain([asked]).collect(),
                     sampling,
@@ -130,6 +131,11 @@ impl SearchRequest {
                     "`output_config.{field}`: a search has no answer to write; leave it out"
                 )));
             }
+        }
+        if output.include_sources == Some(false) {
+            return Err(Error::bad_request(
+                "`output_config.include_sources`: false, but a search gives nothing else; leave it out",
+            ));
         }
         let shown = shown(&output, &rag_config);
         match rag_config.retrieval(app, labels)? {
@@ -267,8 +273,8 @@ impl OutputConfig {
 }
 
 fn shown(output: &OutputConfig, rag_config: &RagConfig) -> Shown {
-    let wanted = rag_config.retrieval_config.as_ref().and_then(|config| config.include_metadata);
-    Shown { sources: output.include_sources.unwrap_or(true), metadata: output.include_metadata.or(wanted).unwrap_or(false) }
+    let metadata = output.include_metadata.unwrap_or_else(|| rag_config.shows_metadata());
+    Shown { sources: output.include_sources.unwrap_or(true), metadata }
 }
 
 fn prompt(prompt: &str) -> Result<()> {

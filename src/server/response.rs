@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::rag_config::LOCAL;
 use super::request::Shown;
 use crate::app::{App, Opened};
 use crate::chat::{FinishReason, Usage};
@@ -209,6 +210,7 @@ struct Loaded {
 
 #[derive(Debug, Clone, Serialize)]
 struct Embedding {
+    provider: String,
     model: String,
     fingerprint: String,
     dimensions: usize,
@@ -263,12 +265,12 @@ impl Cost {
 
 impl SearchResponse {
     /// Writes hits down.
-    pub(super) fn new(app: &App, found: Found, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+    pub(super) fn new(found: Found, shown: Shown, request_id: &str, execution_time: f64) -> Self {
         Self {
             success: true,
             hits: sources(found.passages, shown),
             metadata: SearchMetadata {
-                retrieval: retrieval(app),
+                retrieval: searched(found.is_hybrid),
                 execution_time: rounded(execution_time),
                 request_id: request_id.to_owned(),
                 index_digest: Some(found.index_digest),
@@ -284,7 +286,7 @@ impl IndexResponse {
         let indexes = app.indexes().iter().map(|opened| Loaded::new(app, opened)).collect::<crate::error::Result<Vec<_>>>()?;
         Ok(Self {
             loaded: !indexes.is_empty(),
-            retrieval: app.index().map(|_| retrieval(app)),
+            retrieval: app.index().map(|opened| searched(app.embeds(opened))),
             index: indexes.first().cloned(),
             indexes,
         })
@@ -308,10 +310,11 @@ impl Loaded {
             chunks: index.len(),
             builder: manifest.builder.clone(),
             embedding: Embedding {
+                provider: manifest.provider.clone().unwrap_or_else(|| LOCAL.to_owned()),
                 model: manifest.model.clone(),
                 fingerprint: manifest.model_fingerprint.clone(),
                 dimensions: manifest.dimensions,
-                loaded: app.embedder().is_some(),
+                loaded: app.embeds(opened),
             },
             chunking: manifest.chunking.clone(),
             lexical: manifest.lexical,
@@ -329,8 +332,9 @@ fn root(uri: &str) -> String {
     bucket.map_or_else(|| "local".to_owned(), |bucket| format!("s3://{bucket}/"))
 }
 
-fn retrieval(app: &App) -> &'static str {
-    if app.embedder().is_some() { "hybrid" } else { "words" }
+/// By what is searched.
+fn searched(is_hybrid: bool) -> &'static str {
+    if is_hybrid { "hybrid" } else { "words" }
 }
 
 /// Passages as the caller reads them.

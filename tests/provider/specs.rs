@@ -57,7 +57,6 @@ fn openai_bodies_fit_openais_specification() {
 fn anthropic_bodies_fit_anthropics_specification() {
     let allowed = [
         ("reasoning_always", "the specification is of May 2026 and older than models that always think"),
-        ("service_tier", "`priority` is the caller's word; Anthropic knows `auto` and `standard_only`, and is to say so itself"),
         ("extra ", "a made-up field of metadata"),
         ("raw", "a block as a server sent it, with a short id"),
     ];

@@ -111,6 +111,93 @@ async fn the_index_answers_without_any_key_through_every_door() {
 }
 
 #[tokio::test]
+async fn calls_that_a_provider_tells_in_turns_come_one_after_the_other_in_anthropics_dialect() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = message("custom/interleaved");
+    body["stream"] = json!(true);
+    body["tools"] = json!(["one", "two", "three"].map(|name| json!({"name": name, "input_schema": {"type": "object"}})));
+    let events = service.events_of("/v1/messages", &body).await;
+    let (mut open, mut blocks): (Option<u64>, Vec<(String, String)>) = (None, Vec::new());
+    for (name, data) in &events {
+        let index = data["index"].as_u64();
+        match name.as_str() {
+            "content_block_start" => {
+                assert_eq!((open, index), (None, Some(blocks.len() as u64)), "two blocks are open at once");
+                open = index;
+                blocks.push((data["content_block"]["name"].as_str().unwrap_or("text").to_owned(), String::new()));
+            }
+            "content_block_delta" => {
+                assert_eq!(open, index);
+                let delta = data["delta"]["partial_json"].as_str().or(data["delta"]["text"].as_str()).unwrap();
+                blocks.last_mut().unwrap().1.push_str(delta);
+            }
+            "content_block_stop" => assert_eq!(open.take(), index),
+            _ => {}
+        }
+    }
+    let expected = [("one", "{\"a\":1}"), ("two", "{\"b\":2}"), ("three", "{}"), ("text", "said")];
+    assert_eq!(blocks, expected.map(|(name, json)| (name.to_owned(), json.to_owned())));
+    assert_eq!(events[events.len() - 2].1["delta"]["stop_reason"], "tool_use");
+}
+
+#[tokio::test]
+async fn every_door_takes_stand_ins_and_shows_metadata_where_it_is_asked_for() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |config| {
+        config.providers.insert("spare".into(), omni_llm::config::Endpoint { like: Some("custom".into()), ..mock.endpoint() });
+    });
+    let with = |mut body: Value| {
+        body["fallbacks"] = json!(["spare/good"]);
+        body["rag"] = json!({"retrieval_config": {"include_metadata": true}});
+        body
+    };
+    let (_, openai) = service.post("/v1/chat/completions", &with(chat("custom/broken"))).await;
+    let (_, anthropic) = service.post("/v1/messages", &with(message("custom/broken"))).await;
+    let mut body = with(chat("custom/broken"));
+    body["stream"] = json!(true);
+    let streamed = service.events_of("/v1/chat/completions", &body).await;
+    let streamed = streamed.iter().find(|(_, data)| data["omni"].is_object()).unwrap().1.clone();
+    for answer in [openai, anthropic, streamed] {
+        assert_eq!(answer["omni"]["provider"], "spare", "{answer}");
+        assert_eq!(answer["omni"]["attempts"][0]["code"], "PROVIDER_ERROR");
+        assert_eq!(answer["omni"]["rag_context"][0]["metadata"]["title"], "Title of limits.md");
+    }
+    let query = json!({"prompt": QUESTION, "model_name": "broken", "fallbacks": ["spare/good"]});
+    assert_eq!(service.query(query).await.1["metadata"]["provider"], "spare");
+    let refusal = |named: Value| json!({"prompt": QUESTION, "fallbacks": named});
+    assert_eq!(
+        service.refusal(refusal(json!(["spare/good", ""]))).await,
+        "`fallbacks[1]`: 0 bytes; send 1 to 320, or leave it out"
+    );
+    assert!(
+        service.refusal(refusal(json!(["nobody/m"]))).await.starts_with("`fallbacks`: `nobody/m`: `nobody`: no such provider")
+    );
+    assert_eq!(service.refusal(refusal(json!(vec!["spare"; 9]))).await, "`fallbacks`: 9 names; send at most 8");
+    // None is an answer, too: nobody stands in, whatever the operator says.
+    let alone = Service::with(&mock, |config| config.generation.fallback_providers = vec!["custom/good".into()]);
+    let query = |named: Value| json!({"prompt": QUESTION, "model_name": "broken", "fallbacks": named});
+    assert_eq!(alone.query(query(Value::Null)).await.0, 200);
+    assert_eq!(alone.query(query(json!([]))).await.0, 502);
+}
+
+#[tokio::test]
+async fn quotes_say_what_had_no_effect_and_who_speaks() {
+    let service = Service::new(|_| {});
+    let mut body = chat("rag/extractive");
+    body["reasoning_effort"] = json!("high");
+    body["service_tier"] = json!("flex");
+    body["logit_bias"] = json!({"1": 2});
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    let expected = "no provider is asked: the answer is quoted from the sources, `reasoning`, `service_tier` and `logit_bias` have no effect";
+    assert_eq!(answer["omni"]["warnings"][0], expected);
+    let mut body = chat("rag/extractive");
+    body["stream"] = json!(true);
+    let events = service.events_of("/v1/chat/completions", &body).await;
+    assert!(events.iter().filter(|(_, data)| data.is_object()).all(|(_, data)| data["model"] == "extractive"), "{events:?}");
+}
+
+#[tokio::test]
 async fn a_model_answers_from_the_index_where_rag_is_asked_for() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});

@@ -12,6 +12,7 @@ mod narrow;
 mod openapi;
 mod port;
 mod query;
+mod remote;
 mod request;
 mod shape;
 mod stream;

@@ -86,8 +86,8 @@ async fn it_names_every_field_of_our_own_requests() {
     );
     // These two hand on what they do not know, so their fields are read from the code.
     for (source, body, name) in [
-        (include_str!("../../src/server/door/openai.rs"), "struct ChatBody {", "ChatRequest"),
-        (include_str!("../../src/server/door/anthropic.rs"), "struct MessagesBody {", "MessagesRequest"),
+        (include_str!("../../src/server/door/openai/request.rs"), "struct ChatBody {", "ChatRequest"),
+        (include_str!("../../src/server/door/anthropic/request.rs"), "struct MessagesBody {", "MessagesRequest"),
     ] {
         let lines = source.split(body).nth(1).unwrap().lines().take_while(|line| *line != "}");
         let fields = lines.filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name).filter(|name| *name != "rest");

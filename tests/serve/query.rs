@@ -243,6 +243,12 @@ async fn a_search_returns_hits_only() {
         service.post("/v1/search", &json!({"prompt": "zebra", "rag_config": {"retrieval_config": {"top_k": 3}}})).await;
     assert_eq!((status, keys(&answer)), (200, vec!["error", "hits", "metadata", "success"]));
     assert_eq!((&answer["hits"][0]["source"], &answer["metadata"]["retrieval"]), (&json!("private.txt"), &json!("words")));
+    let nothing = json!({"prompt": "zebra", "output_config": {"include_sources": false}});
+    let (status, answer) = service.post("/v1/search", &nothing).await;
+    assert_eq!(
+        (status, answer["error"]["message"].as_str()),
+        (400, Some("`output_config.include_sources`: false, but a search gives nothing else; leave it out"))
+    );
     let (status, answer) = service.post("/v1/search", &json!({"prompt": "zebra", "model_name": "x"})).await;
     assert_eq!(status, 400);
     assert_eq!(
@@ -264,10 +270,11 @@ async fn what_is_loaded_is_said() {
     assert_eq!(answer["roots"], json!({"s3://handbook/": 3, "local": 1}));
     assert_eq!(
         answer["embedding"],
-        json!({"model": "all-MiniLM-L6-v2", "fingerprint": "0123456789abcdef", "dimensions": 4, "loaded": false})
+        json!({"provider": "local", "model": "all-MiniLM-L6-v2", "fingerprint": "0123456789abcdef", "dimensions": 4, "loaded": false})
     );
     assert_eq!(answer["lexical"], json!({"k1": 0.9, "b": 0.4, "stemming": true, "stop_words": true}));
-    assert_eq!(get("/healthz", &service).await.1["status"], "ok");
+    let health = get("/healthz", &service).await.1;
+    assert_eq!((&health["status"], &health["unknown_costs"]), (&json!("ok"), &json!(0)));
     let empty = Service::new(|config| config.index = None);
     assert_eq!(get("/v1/index", &empty).await.1["loaded"], false);
 }

@@ -134,11 +134,6 @@ async fn what_is_not_built_yet_is_refused_by_name() {
             "`rag_config.vector_store.type: pinecone`: not supported yet; use `faiss`, which means the loaded index, or leave it out",
         ),
         (
-            "rag_config.embedding_config.provider",
-            json!("cohere"),
-            "`rag_config.embedding_config.provider: cohere`: not supported yet; use `local`, or leave it out",
-        ),
-        (
             "rag_config.retrieval_config.rerank",
             json!(true),
             "`rag_config.retrieval_config.rerank`: not supported yet; set it to false, or leave it out",
@@ -189,6 +184,11 @@ async fn what_cannot_change_at_query_time_must_be_as_it_was_built() {
             "`rag_config.vector_store.namespace`: `team` is not in `kb`; it has `default`".to_owned(),
         ),
         (
+            "rag_config.embedding_config.provider",
+            json!("cohere"),
+            "`rag_config.embedding_config.provider`: `cohere`, but the index was embedded by `local`; leave it out".to_owned(),
+        ),
+        (
             "rag_config.embedding_config.model",
             json!("bge-small"),
             "`rag_config.embedding_config.model`: `bge-small`, but the index was built with `all-MiniLM-L6-v2`; leave it out"
@@ -226,8 +226,10 @@ async fn fields_that_have_no_effect_on_quotes_are_said_so() {
     let service = Service::new(|_| {});
     let (status, answer) = service.query(json!({"prompt": "port", "model_config": {"temperature": 0}})).await;
     assert_eq!(status, 200);
-    let expected =
-        "no provider is asked: the answer is quoted from the sources, `model_config` and `system_prompt` have no effect";
+    let expected = "no provider is asked: the answer is quoted from the sources, `model_config` has no effect";
+    assert_eq!(answer["metadata"]["warnings"][0], expected);
+    let (_, answer) = service.query(json!({"prompt": "port", "system_prompt": "Be brief.", "fallbacks": ["openai/m"]})).await;
+    let expected = "no provider is asked: the answer is quoted from the sources, `system_prompt` and `fallbacks` have no effect";
     assert_eq!(answer["metadata"]["warnings"][0], expected);
     let message = service.refusal(json!({"prompt": "port", "model_name": "m"})).await;
     assert_eq!(message, "`model_name`: no provider is asked; name one in `model_provider`");

@@ -274,6 +274,26 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             });
             Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(ticks)).unwrap()
         }
+        "interleaved" => {
+            let call = |index: usize, name: Option<&str>, arguments: &str| {
+                let id = name.map(|name| format!("call_{name}"));
+                let call =
+                    json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+                chunk(&json!({"model": "good-1", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}))
+            };
+            let end = chunk(&json!({"model": "good-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}));
+            events(vec![
+                call(0, Some("one"), ""),
+                call(1, Some("two"), "{\"b\""),
+                call(0, None, "{\"a\":"),
+                call(2, Some("three"), "{}"),
+                call(1, None, ":2}"),
+                call(0, None, "1}"),
+                text(0, "said"),
+                end,
+                usage,
+            ])
+        }
         part @ ("shaped" | "mends" | "never" | "refuses" | "cites" | "cuts") => {
             let first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
             if part == "refuses" && body["response_format"]["type"] == "json_schema" {

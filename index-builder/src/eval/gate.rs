@@ -10,6 +10,7 @@ use omni_llm::embed::Embedder;
 use omni_llm::index::Fusion;
 
 use super::{Asked, Scores, ask, embed, questions};
+use crate::remote::Remote;
 
 /// Questions that are listed as missed; all of them count.
 const SHOWN_MISSES: usize = 20;
@@ -72,10 +73,13 @@ impl fmt::Display for Metric {
 pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let questions = questions(&gate.questions)?;
     let embedder = Embedder::open(&gate.model)?;
-    let vectors = embed(&questions, &embedder)?;
     let measure = |named: &PathBuf| -> Result<Scores> {
         let opened = Opened::open(&index_path(named)?)?;
-        opened.index.require_model(embedder.fingerprint())?;
+        let remote = Remote::of(opened.index.manifest())?;
+        if remote.is_none() {
+            opened.index.require_model(embedder.fingerprint())?;
+        }
+        let vectors = embed(&questions, &embedder, remote.as_ref())?;
         let alpha = gate.alpha.or(opened.index.manifest().alpha);
         let fusion = alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
         ask(&opened.index, &questions, &vectors, fusion, &gate.access)

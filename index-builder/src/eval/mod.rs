@@ -19,6 +19,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::remote::Remote;
+
 /// Hits that are looked at: enough for every metric.
 const DEPTH: usize = 10;
 
@@ -117,8 +119,11 @@ fn lines<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<Vec<T>> {
     Ok(rows)
 }
 
-/// The vectors of the questions.
-pub(crate) fn embed(questions: &[Asked], embedder: &Embedder) -> Result<Vec<Vec<f32>>> {
+/// The vectors of the questions, by the model that embedded what they are asked of.
+pub(crate) fn embed(questions: &[Asked], embedder: &Embedder, remote: Option<&Remote>) -> Result<Vec<Vec<f32>>> {
+    if let Some(remote) = remote {
+        return remote.questions(questions.iter().map(|asked| asked.question.clone()).collect());
+    }
     questions.par_iter().map(|asked| Ok(embedder.embed_query(&asked.question)?)).collect()
 }
 

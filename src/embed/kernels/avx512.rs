@@ -5,14 +5,6 @@ use std::arch::x86_64::*;
 
 use super::{LANES, Lanes, Op, ops};
 
-pub(super) fn is_here() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
-        && is_x86_feature_detected!("fma")
-}
-
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(super) fn run(op: Op<'_>) {
     ops::run::<Avx512>(op);

@@ -1,6 +1,6 @@
 //! The arithmetic of the encoder, for the instructions that this machine has.
 //!
-//! One interface: [`Kernel::run`] takes an [`Op`]. All loops are written once, in [`ops`], over sixteen f32 lanes ([`Lanes`]); an
+//! One interface: [`run`] takes an [`Op`]. All loops are written once, in [`ops`], over sixteen f32 lanes ([`Lanes`]); an
 //! instruction set brings the lanes and one integer routine. Every lane operation is exactly defined (IEEE, fused multiply-add where
 //! one is written, no reassociation), and sums across lanes go through one fixed tree, so that all kernels give the same bits.
 
@@ -10,85 +10,34 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-pub(super) mod ops;
+mod ops;
 mod scalar;
 
 use std::ops::Range;
 
 use super::packed::{MatrixF32, MatrixI8, Norm};
+use crate::cpu::{Kernel, Set};
 
 /// f32 values that are worked on together, on every machine.
 pub(super) const LANES: usize = 16;
 
-/// An instruction set that this machine has. Values come from [`Kernel::detect`] and [`Kernel::named`] only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kernel(Set);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Set {
-    Scalar,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-}
-
-impl Kernel {
-    /// The one that `OMNI_KERNEL` names, for tests and measurements; else the fastest that this machine has.
-    pub fn detect() -> Self {
-        if let Some(forced) = std::env::var("OMNI_KERNEL").ok().and_then(|name| Self::named(&name)) {
-            return forced;
-        }
-        ["avx512", "avx2", "neon"].into_iter().find_map(Self::named).unwrap_or(Self(Set::Scalar))
-    }
-
-    /// `scalar`, `avx2`, `avx512` or `neon`, where the machine has it.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "scalar" => Some(Self(Set::Scalar)),
-            #[cfg(target_arch = "x86_64")]
-            "avx2" if avx2::is_here() => Some(Self(Set::Avx2)),
-            #[cfg(target_arch = "x86_64")]
-            "avx512" if avx512::is_here() => Some(Self(Set::Avx512)),
-            #[cfg(target_arch = "aarch64")]
-            "neon" if neon::is_here() => Some(Self(Set::Neon)),
-            _ => None,
-        }
-    }
-
-    /// Its name, as [`Self::named`] takes it.
-    pub fn name(self) -> &'static str {
-        match self.0 {
-            Set::Scalar => "scalar",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => "avx512",
-            #[cfg(target_arch = "aarch64")]
-            Set::Neon => "neon",
-        }
-    }
-
-    /// Does one step of the encoder.
-    #[cfg_attr(
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        expect(unsafe_code, reason = "calls into code for one instruction set")
-    )]
-    pub(super) fn run(self, op: Op<'_>) {
-        match self.0 {
-            Set::Scalar => ops::run::<scalar::Scalar>(op),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Set::Avx2` is only made after `avx2::is_here`.
-            Set::Avx2 => unsafe { avx2::run(op) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Set::Avx512` is only made after `avx512::is_here`.
-            Set::Avx512 => unsafe { avx512::run(op) },
-            #[cfg(target_arch = "aarch64")]
-            // SAFETY: a `Set::Neon` is only made after `neon::is_here`.
-            Set::Neon => unsafe { neon::run(op) },
-        }
+/// Does one step of the encoder.
+#[cfg_attr(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    expect(unsafe_code, reason = "calls into code for one instruction set")
+)]
+pub(super) fn run(kernel: Kernel, op: Op<'_>) {
+    match kernel.set() {
+        Set::Scalar => ops::run::<scalar::Scalar>(op),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: whoever has a `Kernel` of this set runs on a CPU that has the instructions; so in all of these.
+        Set::Avx2 => unsafe { avx2::run(op) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Set::Avx512 => unsafe { avx512::run(op) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Set::Neon => unsafe { neon::run(op) },
     }
 }
 
@@ -99,7 +48,14 @@ pub(super) enum Op<'a> {
     /// f32 matrix product, bias, and GELU where asked.
     LinearF32 { input: &'a [f32], matrix: MatrixF32<'a>, gelu: bool, out: &'a mut [f32] },
     /// Self-attention of some `rows` of one sequence, of which `qkv` has all (query, key and value side by side), to rows of context.
-    Attention { qkv: &'a [f32], rows: Range<usize>, heads: usize, keys: &'a mut [f32], scores: &'a mut [f32], out: &'a mut [f32] },
+    Attention {
+        qkv: &'a [f32],
+        rows: Range<usize>,
+        heads: usize,
+        queries: &'a mut [f32],
+        scores: &'a mut [f32],
+        out: &'a mut [f32],
+    },
     /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero.
     Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32 },
     /// f32 rows to u8 rows.
@@ -123,7 +79,7 @@ pub(super) struct RowsMut<'a> {
 
 /// Sixteen f32, and the integer routine that goes with them.
 ///
-/// The methods of an instruction set's lanes may only run where its features were detected; [`Kernel`] is the only way to them.
+/// The methods of an instruction set's lanes may only run where its features were detected; [`run`] is the only way to them.
 pub(super) trait Lanes: Copy {
     /// Rows that [`Self::dot`] likes to take at once, at most 8.
     const ROWS: usize;

@@ -9,10 +9,6 @@ use std::arch::asm;
 
 use super::{LANES, Lanes, Op, ops};
 
-pub(super) fn is_here() -> bool {
-    std::arch::is_aarch64_feature_detected!("neon") && std::arch::is_aarch64_feature_detected!("dotprod")
-}
-
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn run(op: Op<'_>) {
     ops::run::<Neon>(op);

@@ -15,7 +15,7 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
     match op {
         Op::LinearI8 { input, matrix, gelu, out } => linear_i8::<L>(input, matrix, gelu, out),
         Op::LinearF32 { input, matrix, gelu, out } => linear_f32::<L>(input, matrix, gelu, out),
-        Op::Attention { qkv, rows, heads, keys, scores, out } => attention::<L>(qkv, rows, heads, keys, scores, out),
+        Op::Attention { qkv, rows, heads, queries, scores, out } => attention::<L>(qkv, rows, heads, queries, scores, out),
         Op::Norm { hidden, delta, norm, epsilon } => layer_norm::<L>(hidden, delta, norm, epsilon),
         Op::Quantize { input, out } => quantize::<L>(input, out),
     }
@@ -83,8 +83,8 @@ fn linear_f32<L: Lanes>(input: &[f32], matrix: MatrixF32<'_>, gelu: bool, out: &
     for panel in 0..outputs / PANEL {
         let weights = &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs];
         product::<L>(
-            Operand { values: input, stride: inputs, rows: input.len() / inputs, depth: inputs },
-            Columns { values: weights, stride: PANEL, sets: PANEL / LANES },
+            Left { values: input, across: inputs, rows: input.len() / inputs, depth: inputs, down: 1 },
+            Right { values: weights, stride: PANEL, sets: PANEL / LANES },
             &mut |row, set, value: L| {
                 let value = value.add(L::load(&bias[panel * (PANEL / LANES) + set]));
                 let value = if gelu { self::gelu(value) } else { value };
@@ -94,18 +94,19 @@ fn linear_f32<L: Lanes>(input: &[f32], matrix: MatrixF32<'_>, gelu: bool, out: &
     }
 }
 
-/// Rows of the left side of a product.
+/// The left side of a product: `rows` that are `across` floats apart, whose elements are `down` apart. One of the two is 1.
 #[derive(Clone, Copy)]
-struct Operand<'a> {
+struct Left<'a> {
     values: &'a [f32],
-    stride: usize,
+    across: usize,
+    down: usize,
     rows: usize,
     depth: usize,
 }
 
 /// The right side: `depth` rows, `stride` apart, of `sets` times sixteen columns.
 #[derive(Clone, Copy)]
-struct Columns<'a> {
+struct Right<'a> {
     values: &'a [f32],
     stride: usize,
     sets: usize,
@@ -113,7 +114,7 @@ struct Columns<'a> {
 
 /// f32 matrix product; every element is one chain of fused multiply-adds over the depth, whatever the tile.
 #[inline(always)]
-fn product<L: Lanes>(left: Operand<'_>, right: Columns<'_>, sink: &mut impl FnMut(usize, usize, L)) {
+fn product<L: Lanes>(left: Left<'_>, right: Right<'_>, sink: &mut impl FnMut(usize, usize, L)) {
     let mut set = 0;
     while set < right.sets {
         let sets = match right.sets - set {
@@ -131,7 +132,7 @@ fn product<L: Lanes>(left: Operand<'_>, right: Columns<'_>, sink: &mut impl FnMu
 }
 
 #[inline(always)]
-fn strip<L: Lanes, const C: usize>(left: Operand<'_>, right: Columns<'_>, set: usize, sink: &mut impl FnMut(usize, usize, L)) {
+fn strip<L: Lanes, const C: usize>(left: Left<'_>, right: Right<'_>, set: usize, sink: &mut impl FnMut(usize, usize, L)) {
     if C > L::COLUMNS_F32 {
         return;
     }
@@ -152,25 +153,37 @@ fn strip<L: Lanes, const C: usize>(left: Operand<'_>, right: Columns<'_>, set: u
 
 #[inline(always)]
 fn tile_f32<L: Lanes, const R: usize, const C: usize>(
-    left: Operand<'_>,
+    left: Left<'_>,
     first: usize,
-    right: Columns<'_>,
+    right: Right<'_>,
     set: usize,
     sink: &mut impl FnMut(usize, usize, L),
 ) {
     if R > L::ROWS_F32 {
         return;
     }
-    let rows: [&[f32]; R] = std::array::from_fn(|row| &left.values[(first + row) * left.stride..][..left.depth]);
     let mut acc = [[L::splat(0.0); C]; R];
     let width = C * LANES;
-    for (depth, columns) in right.values[set * LANES..].chunks(right.stride).take(left.depth).enumerate() {
+    let columns = right.values[set * LANES..].chunks(right.stride).take(left.depth);
+    let mut step = |values: [f32; R], columns: &[f32]| {
         let columns = columns[..width].as_chunks::<LANES>().0;
         let columns: [L; C] = std::array::from_fn(|column| L::load(&columns[column]));
-        for row in 0..R {
-            let value = L::splat(rows[row][depth]);
-            for column in 0..C {
-                acc[row][column] = value.mul_add(columns[column], acc[row][column]);
+        for (value, acc) in values.into_iter().zip(&mut acc) {
+            let value = L::splat(value);
+            for (column, acc) in columns.into_iter().zip(acc) {
+                *acc = value.mul_add(column, *acc);
+            }
+        }
+    };
+    if left.down == 1 {
+        let rows: [&[f32]; R] = std::array::from_fn(|row| &left.values[(first + row) * left.across..][..left.depth]);
+        for (depth, columns) in columns.enumerate() {
+            step(std::array::from_fn(|row| rows[row][depth]), columns);
+        }
+    } else {
+        for (values, columns) in left.values.chunks(left.down).zip(columns) {
+            if let Some(values) = values[first..].first_chunk::<R>() {
+                step(*values, columns);
             }
         }
     }
@@ -188,66 +201,54 @@ fn store<L: Lanes>(value: L, out: &mut [f32], at: usize) {
     }
 }
 
-/// Query rows that go through scores, softmax and context together.
-pub(in super::super) const QUERIES: usize = 6;
-
 #[inline(always)]
-fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, keys: &mut [f32], scores: &mut [f32], out: &mut [f32]) {
+fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, queries: &mut [f32], scores: &mut [f32], out: &mut [f32]) {
     let width = out.len() / rows.len();
-    let length = qkv.len() / (3 * width);
-    let (head_width, padded) = (width / heads, length.next_multiple_of(LANES));
+    let (stride, length, head_width) = (3 * width, qkv.len() / (3 * width), width / heads);
     // exp(x / sqrt(d)) = 2^(x * log2(e) / sqrt(d))
     let scale = std::f32::consts::LOG2_E / (head_width as f32).sqrt();
-    for head in 0..heads {
-        let at = head * head_width;
-        // Keys with one column a token: the lanes of a score are keys. What stands beyond the last token is zero and masked below.
-        let keys = &mut keys[..head_width * padded];
-        for (depth, row) in keys.chunks_mut(padded).enumerate() {
-            for (key, tokens) in row.iter_mut().zip(qkv.chunks(3 * width)) {
-                *key = tokens[width + at + depth];
+    let (queries, scores) = (&mut queries[..head_width * LANES], &mut scores[..length * LANES]);
+    for at in (0..width).step_by(head_width) {
+        for first in rows.clone().step_by(LANES) {
+            let count = (rows.end - first).min(LANES);
+            // One lane a query: softmax then goes down the lanes and joins none. Lanes without a query are zero.
+            for (depth, lanes) in queries.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                lanes.fill(0.0);
+                for (query, token) in lanes.iter_mut().zip(qkv[first * stride..].chunks(stride).take(count)) {
+                    *query = token[at + depth];
+                }
             }
-            row[length..].fill(0.0);
-        }
-        let mut first = rows.start;
-        while first < rows.end {
-            let count = (rows.end - first).min(QUERIES);
-            let scores = &mut scores[..count * padded];
             product::<L>(
-                Operand { values: &qkv[first * 3 * width + at..], stride: 3 * width, rows: count, depth: head_width },
-                Columns { values: keys, stride: padded, sets: padded / LANES },
-                &mut |row, set, value: L| store(value, scores, row * padded + set * LANES),
+                Left { values: &qkv[width + at..], across: stride, down: 1, rows: length, depth: head_width },
+                Right { values: queries, stride: LANES, sets: 1 },
+                &mut |key, _, value: L| store(value, scores, key * LANES),
             );
-            let mut sums = [0.0; QUERIES];
-            for (row, sum) in scores.chunks_mut(padded).zip(&mut sums) {
-                *sum = softmax::<L>(row, length, scale);
-            }
+            let shares = softmax::<L>(scores, scale);
             product::<L>(
-                Operand { values: scores, stride: padded, rows: count, depth: length },
-                Columns { values: &qkv[2 * width + at..], stride: 3 * width, sets: head_width / LANES },
-                &mut |row, set, value: L| {
-                    store(value.mul(L::splat(1.0 / sums[row])), out, (first - rows.start + row) * width + at + set * LANES);
+                Left { values: scores, across: 1, down: LANES, rows: count, depth: length },
+                Right { values: &qkv[2 * width + at..], stride, sets: head_width / LANES },
+                &mut |query, set, value: L| {
+                    store(value.mul(L::splat(shares[query])), out, (first - rows.start + query) * width + at + set * LANES);
                 },
             );
-            first += count;
         }
     }
 }
 
-/// `2^(scale * (x - max))` in place, not yet divided by the sum that it returns. What stands after `length` becomes nothing.
+/// `2^(scale * (x - max))` down each lane, in place, and what each lane has to be multiplied by to have the sum 1.
 #[inline(always)]
-fn softmax<L: Lanes>(row: &mut [f32], length: usize, scale: f32) -> f32 {
-    row[length..].fill(f32::MIN);
-    let row = row.as_chunks_mut::<LANES>().0;
-    let most = row.iter().fold(L::splat(f32::MIN), |most, lanes| most.max(L::load(lanes)));
-    let most = L::splat(across(most, |a, b| if a > b { a } else { b }));
-    let scale = L::splat(scale);
-    let mut sum = L::splat(0.0);
-    for lanes in row {
+fn softmax<L: Lanes>(scores: &mut [f32], scale: f32) -> [f32; LANES] {
+    let scores = scores.as_chunks_mut::<LANES>().0;
+    let most = scores.iter().fold(L::splat(f32::MIN), |most, lanes| most.max(L::load(lanes)));
+    let (scale, mut sum) = (L::splat(scale), L::splat(0.0));
+    for lanes in scores {
         let power = exp2(L::load(lanes).sub(most).mul(scale));
         power.store(lanes);
         sum = sum.add(power);
     }
-    across(sum, |a, b| a + b)
+    let mut shares = [0.0; LANES];
+    L::splat(1.0).div(sum).store(&mut shares);
+    shares
 }
 
 /// Joins the lanes in a fixed tree: 8 with 8, 4 with 4, and so on.

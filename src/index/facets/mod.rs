@@ -16,7 +16,8 @@ use self::value::{date_key, number_key};
 pub(super) use self::write::Facets;
 use super::allowed::Bits;
 use super::filter::{Filter, Test};
-use super::format::{Section, u32_at, u64_at};
+use super::format::{u32_at, u64_at};
+use super::section::Section;
 use super::view::View;
 use crate::error::{Error, Result};
 

@@ -12,10 +12,7 @@ mod neon;
 mod scalar;
 
 use super::cluster::GROUP;
-use crate::error::{Error, Result};
-
-/// The variable that forces a kernel: `scalar`, `avx2`, `avx512` or `neon`.
-const VARIABLE: &str = "OMNI_KERNEL";
+use crate::cpu::{Kernel, Set};
 
 /// Bytes that the kernels take at a time; a row is a multiple of it.
 const LANE: usize = super::format::ROW_ALIGNMENT;
@@ -53,79 +50,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// An instruction set that this CPU has. Only [`Self::available`] makes one, so that owning it is the proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kernel(Set);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Set {
-    Scalar,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-}
-
 impl Kernel {
-    /// The fastest kernel, or the one that the environment forces.
-    ///
-    /// # Errors
-    /// The forced kernel is not one that this CPU can run.
-    pub(super) fn choose() -> Result<Self> {
-        match std::env::var(VARIABLE) {
-            Ok(name) => Self::named(&name),
-            Err(_) => Ok(Self::available().last().copied().unwrap_or(Self(Set::Scalar))),
-        }
-    }
-
-    fn named(name: &str) -> Result<Self> {
-        let available = Self::available();
-        available.iter().copied().find(|kernel| kernel.name() == name).ok_or_else(|| {
-            let names: Vec<_> = available.iter().map(|kernel| kernel.name()).collect();
-            Error::bad_request(format!(
-                "`{VARIABLE}`: no kernel \"{name}\" on this CPU; unset it or choose among {}",
-                names.join(", ")
-            ))
-        })
-    }
-
-    /// Every kernel that this CPU can run, slowest first.
-    pub(super) fn available() -> Vec<Self> {
-        let mut kernels = vec![Self(Set::Scalar)];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") {
-                kernels.push(Self(Set::Avx2));
-            }
-            if is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vnni")
-            {
-                kernels.push(Self(Set::Avx512));
-            }
-        }
-        #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") {
-            kernels.push(Self(Set::Neon));
-        }
-        kernels
-    }
-
-    /// What [`VARIABLE`] calls it.
-    pub(super) fn name(self) -> &'static str {
-        match self.0 {
-            Set::Scalar => "scalar",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => "avx512",
-            #[cfg(target_arch = "aarch64")]
-            Set::Neon => "neon",
-        }
-    }
-
     /// Writes the dot product of `query` with each row of `rows` (rows of `query.len()` bytes, each byte an `i8`).
     #[cfg_attr(
         any(target_arch = "x86_64", target_arch = "aarch64"),
@@ -134,9 +59,9 @@ impl Kernel {
     pub(super) fn dots(self, query: &[i8], rows: &[u8], out: &mut [i32]) {
         debug_assert!(query.len().is_multiple_of(LANE) && rows.len() == out.len() * query.len());
         debug_assert!(!query.contains(&i8::MIN));
-        match self.0 {
+        match self.set() {
             Set::Scalar => scalar::dots(query, rows, out),
-            // SAFETY: a `Kernel` with this set exists only where `available` found the instructions.
+            // SAFETY: a `Kernel` with this set exists only where the CPU has the instructions.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { avx2::dots(query, rows, out) },
             // SAFETY: as above.
@@ -156,9 +81,9 @@ impl Kernel {
     pub(super) fn scan(self, scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]], reached: &mut [u32]) {
         debug_assert!(scan.sums.len().is_multiple_of(4 * LANE) && estimates.len() == reached.len());
         debug_assert_eq!(groups.len(), estimates.len() * (scan.sums.len() + FACTORS));
-        match self.0 {
+        match self.set() {
             Set::Scalar => scalar::scan(scan, groups, estimates, reached),
-            // SAFETY: a `Kernel` with this set exists only where `available` found the instructions.
+            // SAFETY: a `Kernel` with this set exists only where the CPU has the instructions.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { avx2::scan(scan, groups, estimates, reached) },
             // SAFETY: as above.
@@ -256,11 +181,5 @@ mod tests {
                 assert_eq!(out[0], definition(&query, &row), "{} {q} {r}", kernel.name());
             }
         }
-    }
-
-    #[test]
-    fn a_kernel_that_is_not_there_is_named() {
-        let text = Kernel::named("mmx").unwrap_err().to_string();
-        assert!(text.starts_with("`OMNI_KERNEL`: no kernel \"mmx\" on this CPU; unset it or choose among scalar"), "{text}");
     }
 }

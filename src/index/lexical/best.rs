@@ -1,21 +1,21 @@
 //! The best chunks for some words, exactly, without looking at every posting.
 //!
 //! Chunks are visited in windows. In each, every word has a bound: the greatest score of its blocks there. Words whose
-//! bounds together cannot lift a chunk into the best are only looked up for chunks that the other words have found
-//! (MaxScore: Turtle and Flood 1995; with bounds a block: Ding and Suel 2011). Chunks come in ascending order, so one that
-//! only equals the worst of the best is no better: its number is higher.
+//! bounds together cannot lift a chunk into the best are only asked about chunks that the other words have found
+//! (MaxScore: Turtle and Flood 1995; with bounds a block: Ding and Suel 2011), one word after the other, and of their blocks
+//! only those are read in which there is such a chunk. Chunks come in ascending order, so one that only equals the worst of
+//! the best is no better: its number is higher.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::score;
+use super::window::{WINDOW, Window};
 use crate::error::Result;
 use crate::index::allowed::Allowed;
 use crate::index::top::Scored;
-
-/// Chunks of one window; their sums fit into the cache.
-const WINDOW: u32 = 2048;
 
 /// The `limit` chunks with the highest sums above zero.
 pub(super) fn best(cursors: &mut [Cursor<'_>], chunks: u32, allowed: &Allowed, limit: usize) -> Result<Vec<Scored>> {
@@ -24,7 +24,7 @@ pub(super) fn best(cursors: &mut [Cursor<'_>], chunks: u32, allowed: &Allowed, l
         return Ok(Vec::new());
     }
     cursors.iter_mut().for_each(Cursor::rewind);
-    let mut sums = vec![0_u64; WINDOW as usize];
+    let mut window = Window::new();
     let mut bounds = vec![0_u64; cursors.len()];
     let mut order: Vec<usize> = (0..cursors.len()).collect();
     let mut from = 0;
@@ -35,7 +35,7 @@ pub(super) fn best(cursors: &mut [Cursor<'_>], chunks: u32, allowed: &Allowed, l
         }
         if bounds.iter().sum::<u64>() > top.bar() {
             order.sort_unstable_by_key(|&word| (bounds[word], word));
-            visit(cursors, &bounds, &order, from..to, &mut sums, allowed, &mut top)?;
+            visit(cursors, &bounds, &order, from..to, &mut window, allowed, &mut top)?;
         }
         from = to;
     }
@@ -46,38 +46,36 @@ fn visit(
     cursors: &mut [Cursor<'_>],
     bounds: &[u64],
     order: &[usize],
-    window: std::ops::Range<u32>,
-    sums: &mut [u64],
+    range: Range<u32>,
+    window: &mut Window,
     allowed: &Allowed,
     top: &mut Top,
 ) -> Result<()> {
-    let mut rest = 0;
-    let mut optional = 0;
-    while optional < order.len() && rest + bounds[order[optional]] <= top.bar() {
+    let bar = top.bar();
+    let (mut rest, mut optional) = (0, 0);
+    while optional < order.len() && rest + bounds[order[optional]] <= bar {
         rest += bounds[order[optional]];
         optional += 1;
     }
-    sums.fill(0);
+    window.begin(range.start);
     for &word in &order[optional..] {
-        cursors[word].each(window.start, window.end, |chunk, score| {
-            sums[(chunk - window.start) as usize] += u64::from(score);
-        })?;
+        cursors[word].each(range.clone(), |chunk, score| window.add(chunk, score))?;
     }
-    for (chunk, &sum) in window.zip(sums.iter()) {
-        if sum == 0 || sum + rest <= top.bar() || !allowed.contains(chunk) {
-            continue;
+    let mut any = window.retain(|chunk, sum| sum + rest > bar && allowed.contains(chunk));
+    for &word in order[..optional].iter().rev() {
+        if !any || rest == 0 {
+            break;
         }
-        let (mut sum, mut rest) = (sum, rest);
-        for &word in order[..optional].iter().rev() {
-            if sum + rest <= top.bar() {
-                break;
-            }
-            rest -= bounds[word];
-            sum += u64::from(cursors[word].score_at(chunk)?);
-        }
-        // What was given up above is not better than the worst of the best, with or without the words left out.
+        rest -= bounds[word];
+        let wanted = window.mask().clone();
+        cursors[word].each_of(range.clone(), &wanted, |chunk, score| window.add(chunk, score))?;
+        any = window.retain(|_, sum| sum + rest > bar);
+    }
+    // What was given up above is not better than the worst of the best, whatever the words left out would add.
+    window.retain(|chunk, sum| {
         top.push(sum, chunk);
-    }
+        true
+    });
     Ok(())
 }
 

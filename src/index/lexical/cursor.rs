@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use super::list::{BLOCK, ROW, Reader};
+use super::window::Mask;
 use super::{Entry, Weighing};
 use crate::error::Result;
-use crate::index::format::{Section, u32_at};
+use crate::index::format::u32_at;
+use crate::index::section::Section;
 use crate::index::view::View;
 
 /// Where a search stands in the postings of one word.
@@ -97,17 +99,37 @@ impl<'a> Cursor<'a> {
         overlapping.map(|block| self.score(f32::from_bits(u32_at(self.table, block * ROW + 8)))).max().unwrap_or_default()
     }
 
-    /// Calls `found` with every chunk of `from..to` that holds the word, and its score.
-    pub(super) fn each(&mut self, from: u32, to: u32, mut found: impl FnMut(u32, u32)) -> Result<()> {
-        self.skip_to(from);
+    /// Calls `found` with every one of `chunks` that holds the word, and its score.
+    pub(super) fn each(&mut self, chunks: Range<u32>, mut found: impl FnMut(u32, u32)) -> Result<()> {
+        self.skip_to(chunks.start);
         for block in self.block..self.blocks() {
-            if self.base(block) >= to {
+            if self.base(block) >= chunks.end {
                 break;
             }
             self.decode(block)?;
-            let first = self.entries.partition_point(|&(chunk, _)| chunk < from);
-            let after = self.entries.partition_point(|&(chunk, _)| chunk < to);
-            self.scores(first..after, &mut found)?;
+            let first = self.entries.partition_point(|&(chunk, _)| chunk < chunks.start);
+            let after = self.entries.partition_point(|&(chunk, _)| chunk < chunks.end);
+            self.scores(&self.entries[first..after], &mut found)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::each`], of the `wanted` chunks only; blocks without any are not read.
+    pub(super) fn each_of(&mut self, chunks: Range<u32>, wanted: &Mask, mut found: impl FnMut(u32, u32)) -> Result<()> {
+        self.skip_to(chunks.start);
+        let mut entries = Vec::new();
+        for block in self.block..self.blocks() {
+            let base = self.base(block);
+            if base >= chunks.end {
+                break;
+            }
+            if !wanted.touches(base..self.base(block + 1)) {
+                continue;
+            }
+            self.decode(block)?;
+            entries.clear();
+            entries.extend(self.entries.iter().filter(|(chunk, _)| wanted.contains(*chunk)));
+            self.scores(&entries, &mut found)?;
         }
         Ok(())
     }
@@ -122,7 +144,7 @@ impl<'a> Cursor<'a> {
         let found = self.entries.binary_search_by_key(&chunk, |&(chunk, _)| chunk);
         let Ok(at) = found else { return Ok(0) };
         let mut only = 0;
-        self.scores(at..at + 1, &mut |_, score| only = score)?;
+        self.scores(&self.entries[at..=at], &mut |_, score| only = score)?;
         Ok(only)
     }
 
@@ -136,14 +158,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The least chunk that a block can hold.
+    /// The least chunk that a block can hold; behind the last block, the chunk that no block holds.
     fn base(&self, block: usize) -> u32 {
-        if block == 0 { 0 } else { u32_at(self.table, (block - 1) * ROW).saturating_add(1) }
+        match block {
+            0 => 0,
+            _ if self.table.is_empty() => self.weighing.chunks,
+            _ => u32_at(self.table, (block - 1) * ROW).saturating_add(1),
+        }
     }
 
-    /// Calls `found` with chunks and scores of some of the decoded entries.
-    fn scores(&self, range: Range<usize>, found: &mut impl FnMut(u32, u32)) -> Result<()> {
-        let entries = &self.entries[range];
+    /// Calls `found` with the chunks of some postings and their scores.
+    fn scores(&self, entries: &[(u32, u32)], found: &mut impl FnMut(u32, u32)) -> Result<()> {
         let (Some(&(first, _)), Some(&(last, _))) = (entries.first(), entries.last()) else { return Ok(()) };
         let lengths = self.view.bytes(Section::Lengths, u64::from(first) * 4, u64::from(last - first + 1) * 4)?;
         for &(chunk, count) in entries {
@@ -155,7 +180,7 @@ impl<'a> Cursor<'a> {
 
     fn greatest(&self) -> Result<u32> {
         let mut greatest = 0;
-        self.scores(0..self.entries.len(), &mut |_, score| greatest = greatest.max(score))?;
+        self.scores(&self.entries, &mut |_, score| greatest = greatest.max(score))?;
         Ok(greatest)
     }
 
@@ -179,10 +204,11 @@ impl<'a> Cursor<'a> {
         self.decoded = None;
         self.entries.clear();
         for _ in 0..count {
-            self.entries.push(reader.posting().filter(|&(chunk, _)| chunk < self.weighing.chunks).ok_or_else(inconsistent)?);
+            self.entries.push(reader.posting().ok_or_else(inconsistent)?);
         }
+        // They ascend.
         let last = self.entries.last().map_or(base, |&(chunk, _)| chunk);
-        if !self.table.is_empty() && last != u32_at(self.table, block * ROW) {
+        if last >= self.weighing.chunks || (!self.table.is_empty() && last != u32_at(self.table, block * ROW)) {
             return Err(inconsistent());
         }
         self.decoded = Some(block);

@@ -158,6 +158,13 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Option<u64> {
+        // Most gaps and counts are one byte.
+        if let Some((&byte, rest)) = self.bytes.split_first()
+            && byte < 0x80
+        {
+            self.bytes = rest;
+            return Some(byte.into());
+        }
         let mut value = 0;
         for shift in (0..63).step_by(7) {
             let (&byte, rest) = self.bytes.split_first()?;

@@ -10,12 +10,14 @@ mod best;
 mod cursor;
 mod list;
 mod phrase;
+mod window;
 
 use self::cursor::Cursor;
 pub(super) use self::list::Postings;
 use super::Lexical;
 use super::allowed::Allowed;
-use super::format::{Section, TERM_RECORD, u32_at, u64_at};
+use super::format::{TERM_RECORD, u32_at, u64_at};
+use super::section::Section;
 use super::terms::Terms;
 use super::top::Scored;
 use super::view::View;

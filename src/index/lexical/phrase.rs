@@ -57,7 +57,7 @@ pub(super) fn postings(view: &View, lexical: Lexical, weighing: Weighing, phrase
     let Some((lead, others)) = cursors.split_first_mut() else { return Ok(Vec::new()) };
     let mut top = Top::new(MAX_READ);
     let mut candidates = Vec::new();
-    lead.each(0, weighing.chunks, |chunk, score| candidates.push((chunk, score)))?;
+    lead.each(0..weighing.chunks, |chunk, score| candidates.push((chunk, score)))?;
     for (chunk, score) in candidates {
         let mut sum = u64::from(score);
         let mut all = true;

@@ -1,0 +1,113 @@
+//! A provider's model as the one that an index was built with: every vector of one length, and of length 1.
+
+use std::ops::Range;
+
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::{EmbedRequest, EmbedResponse, Purpose};
+use crate::error::{Code, Error, Result};
+use crate::net::Client;
+use crate::provider::Provider;
+
+/// A model of a provider's that embeds.
+#[derive(Debug, Clone)]
+pub struct Model {
+    provider: Provider,
+    name: String,
+    dimensions: usize,
+    shortened: bool,
+}
+
+impl Model {
+    /// The model that made the vectors of an index. `shortened` says that it was asked for this many dimensions.
+    pub fn new(provider: Provider, name: &str, dimensions: usize, shortened: bool) -> Self {
+        Self { provider, name: name.to_owned(), dimensions, shortened }
+    }
+
+    /// Asks for one vector, to learn how long they are.
+    ///
+    /// # Errors
+    /// As [`Provider::embed`], or the vector is not as long as was asked for.
+    pub async fn probe(
+        provider: Provider,
+        name: &str,
+        dimensions: Option<u32>,
+        client: &Client,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let texts = vec!["How long is a vector?".to_owned()];
+        let request = EmbedRequest { model: name.to_owned(), texts, purpose: Purpose::Document, dimensions };
+        let response = provider.embed(client, &request, deadline).await?;
+        let found = response.vectors.first().map_or(0, Vec::len);
+        let model = Self::new(provider, name, dimensions.map_or(found, |asked| asked as usize), dimensions.is_some());
+        model.checked(response)?;
+        Ok(model)
+    }
+
+    /// Who embeds.
+    pub fn provider(&self) -> &str {
+        self.provider.name()
+    }
+
+    /// What the provider calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Components of a vector.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// Whether the provider is asked for this many dimensions.
+    pub fn is_shortened(&self) -> bool {
+        self.shortened
+    }
+
+    /// Tells it from every other model, as far as names can: 16 hex digits.
+    pub fn fingerprint(&self) -> String {
+        let whole = format!("{}\0{}\0{}", self.provider(), self.name, self.dimensions);
+        Sha256::digest(whole).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The texts of each call: what is paid for at once.
+    ///
+    /// # Errors
+    /// The provider does not embed.
+    pub fn batches(&self, texts: &[String]) -> Result<Vec<Range<usize>>> {
+        Ok(self.provider.embed_dialect()?.batches(&self.name, texts))
+    }
+
+    /// One unit vector a text.
+    ///
+    /// # Errors
+    /// As [`Provider::embed`], or the vectors are not as long as the index's.
+    pub async fn embed(&self, client: &Client, texts: Vec<String>, purpose: Purpose, deadline: Instant) -> Result<EmbedResponse> {
+        let dimensions = u32::try_from(self.dimensions).ok().filter(|_| self.shortened);
+        let request = EmbedRequest { model: self.name.clone(), texts, purpose, dimensions };
+        self.checked(self.provider.embed(client, &request, deadline).await?)
+    }
+
+    fn checked(&self, mut response: EmbedResponse) -> Result<EmbedResponse> {
+        for vector in &mut response.vectors {
+            if vector.len() != self.dimensions {
+                let message = format!(
+                    "`{}/{}` gave a vector of {} dimensions in the place of {}; was the model changed? build the index again",
+                    self.provider(),
+                    self.name,
+                    vector.len(),
+                    self.dimensions
+                );
+                return Err(Error::new(Code::WrongModel, message).from_provider(self.provider(), &self.name));
+            }
+            let length = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+            if length == 0.0 {
+                return Err(super::failed("the provider's vector is all zeros").from_provider(self.provider(), &self.name));
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "vectors are stored and compared in single precision")]
+            vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,163 @@
+//! How much a model is to think, and how it is to be sampled, as far as it can be told.
+
+use super::Fit;
+use crate::chat::{ChatRequest, Effort, Reasoning, Warning};
+use crate::error::{Error, Result};
+use crate::provider::capability::ReasoningMode;
+
+impl Fit<'_> {
+    /// Brings the wish for reasoning into the form of the model's mode; `Effort::None` means off.
+    pub(super) fn reasoning(&mut self, request: &mut ChatRequest) {
+        let Some(wish) = request.reasoning else { return };
+        let mode = self.caps.reasoning;
+        let off = wish.effort == Some(Effort::None);
+        request.reasoning = match mode {
+            ReasoningMode::None => {
+                if !off {
+                    self.dropped("reasoning");
+                }
+                None
+            }
+            _ if off => self.off(wish),
+            ReasoningMode::Budget => {
+                let budget = wish.budget_tokens.or_else(|| wish.effort.map(budget_of));
+                let budget = budget.map(|budget| self.budget(budget, request.sampling.max_tokens));
+                budget
+                    .unwrap_or(Some(wish))
+                    .map(|wish| Reasoning { show: request.reasoning.and_then(|asked| asked.show), ..wish })
+            }
+            ReasoningMode::Effort
+            | ReasoningMode::Level
+            | ReasoningMode::Adaptive
+            | ReasoningMode::Always
+            | ReasoningMode::BetweenTools => {
+                let effort = match (wish.effort, wish.budget_tokens) {
+                    (None, Some(budget)) => {
+                        let effort = effort_of(budget);
+                        let detail = format!("`{}` takes an effort in the place of a budget: `{}`", self.who, effort.as_str());
+                        self.changed("reasoning.budget_tokens", detail);
+                        Some(effort)
+                    }
+                    (effort, _) => effort,
+                };
+                Some(Reasoning { effort: effort.map(|effort| self.nearest(effort)), budget_tokens: None, show: wish.show })
+            }
+        };
+    }
+
+    /// Reasoning that is not wanted.
+    fn off(&mut self, wish: Reasoning) -> Option<Reasoning> {
+        let mode = self.caps.reasoning;
+        let needs_word = matches!(mode, ReasoningMode::Effort | ReasoningMode::Level);
+        match mode {
+            ReasoningMode::Always => {
+                self.changed("reasoning.effort", format!("`{}` always reasons", self.who));
+                None
+            }
+            _ if needs_word && !self.caps.efforts.contains(&Effort::None) => {
+                if !self.caps.reasons_by_default {
+                    return None;
+                }
+                let least = self.nearest(Effort::None);
+                Some(Reasoning { effort: Some(least), ..wish })
+            }
+            _ => Some(Reasoning { effort: Some(Effort::None), budget_tokens: None, show: None }),
+        }
+    }
+
+    /// A budget that leaves room for the answer.
+    fn budget(&mut self, budget: u32, max_tokens: Option<u32>) -> Option<Reasoning> {
+        const LEAST: u32 = 1024;
+        let mut fitted = budget.max(LEAST);
+        if let Some(most) = max_tokens
+            && fitted >= most
+        {
+            if most <= LEAST {
+                let detail = format!("{most} tokens leave no room for the least budget of {LEAST}");
+                self.warnings.push(Warning::dropped("reasoning", detail));
+                return None;
+            }
+            fitted = most - most.div_ceil(4).min(most - LEAST);
+        }
+        if fitted != budget {
+            self.changed("reasoning.budget_tokens", format!("{fitted} tokens in the place of {budget}"));
+        }
+        Some(Reasoning { effort: None, budget_tokens: Some(fitted), show: None })
+    }
+
+    /// The closest effort that the model knows; between two, the higher one.
+    fn nearest(&mut self, effort: Effort) -> Effort {
+        let known = &self.caps.efforts;
+        if known.is_empty() || known.contains(&effort) {
+            return effort;
+        }
+        let found = known.iter().find(|known| **known > effort).or(known.last()).copied().unwrap_or(effort);
+        self.changed("reasoning.effort", format!("`{}` does not know `{}`: `{}`", self.who, effort.as_str(), found.as_str()));
+        found
+    }
+
+    pub(super) fn sampling(&mut self, request: &mut ChatRequest) -> Result<()> {
+        let caps = self.caps;
+        let reasons = match request.reasoning {
+            Some(Reasoning { effort: Some(Effort::None), .. }) => false,
+            Some(_) => caps.reasoning != ReasoningMode::None,
+            None => caps.reasons_by_default,
+        };
+        let sampling = &mut request.sampling;
+        let free = caps.sampling_while_reasoning || !reasons;
+        let mut dropped = Vec::new();
+        let mut keep = |name: &'static str, value: &mut Option<f64>, taken: bool| {
+            if !taken && value.take().is_some() {
+                dropped.push(name);
+            }
+        };
+        keep("temperature", &mut sampling.temperature, caps.temperature && free);
+        keep("top_p", &mut sampling.top_p, caps.top_p && free);
+        keep("frequency_penalty", &mut sampling.frequency_penalty, caps.penalties && free);
+        keep("presence_penalty", &mut sampling.presence_penalty, caps.penalties && free);
+        if !(caps.top_k && free) && sampling.top_k.take().is_some() {
+            dropped.push("top_k");
+        }
+        if caps.seed.is_empty() && sampling.seed.take().is_some() {
+            dropped.push("seed");
+        }
+        dropped.into_iter().for_each(|name| self.dropped(name));
+        if let Some(temperature) = sampling.temperature.filter(|value| *value > caps.max_temperature) {
+            sampling.temperature = Some(caps.max_temperature);
+            self.changed("temperature", format!("{temperature} is over the {} that `{}` takes", caps.max_temperature, self.who));
+        }
+        if !caps.temperature_with_top_p && sampling.temperature.is_some() && sampling.top_p.take().is_some() {
+            self.warnings.push(Warning::dropped("top_p", format!("`{}` takes it or `temperature`, not both", self.who)));
+        }
+        if sampling.stop_sequences.len() > caps.stop_sequences {
+            let (count, most) = (sampling.stop_sequences.len(), caps.stop_sequences);
+            return Err(Error::bad_request(format!("`stop_sequences`: {count} texts, but `{}` takes at most {most}", self.who)));
+        }
+        if sampling.max_tokens.is_none() && caps.default_max_tokens > 0 {
+            let budget = request.reasoning.and_then(|reasoning| reasoning.budget_tokens).unwrap_or(0);
+            sampling.max_tokens = Some(caps.default_max_tokens.saturating_add(budget));
+        }
+        if let Some(wanted) = sampling.max_tokens.filter(|wanted| caps.most_tokens > 0 && *wanted > caps.most_tokens) {
+            sampling.max_tokens = Some(caps.most_tokens);
+            self.changed("max_tokens", format!("{wanted} is over the {} that `{}` writes", caps.most_tokens, self.who));
+        }
+        Ok(())
+    }
+}
+
+/// Tokens that stand for an effort: the ladder that OpenRouter and LiteLLM use, doubled at each step.
+fn budget_of(effort: Effort) -> u32 {
+    match effort {
+        Effort::None => 0,
+        Effort::Minimal => 1024,
+        Effort::Low => 2048,
+        Effort::Medium => 8192,
+        Effort::High => 16_384,
+        Effort::Xhigh => 24_576,
+        Effort::Max => 32_768,
+    }
+}
+
+fn effort_of(budget: u32) -> Effort {
+    Effort::ALL.into_iter().find(|effort| budget_of(*effort) >= budget).unwrap_or(Effort::Max)
+}

@@ -1,0 +1,136 @@
+//! Tools, which of them is called, and names and ids that a provider takes.
+
+use super::{Fit, hash};
+use crate::chat::{ChatRequest, Part, ToolChoice, Warning};
+use crate::error::{Error, Result};
+use crate::net::guard;
+use crate::provider::capability::{IdRule, NameRule};
+
+impl Fit<'_> {
+    pub(super) fn tools(&mut self, request: &mut ChatRequest) -> Result<()> {
+        let caps = self.caps;
+        if !request.tools.is_empty() && !caps.tools {
+            return Err(Error::bad_request(format!("`tools`: `{}` does not take any", self.who)));
+        }
+        // The order has no meaning, and a provider's prompt cache hits only where the bytes are equal.
+        request.tools.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = request.tools.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(Error::bad_request(format!("`tools`: two are named `{}`; rename one", pair[0].name)));
+        }
+        if let Some(ToolChoice::Tool(name)) = &request.tool_choice
+            && !request.tools.iter().any(|tool| tool.name == *name)
+        {
+            return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
+        }
+        for tool in &request.tools {
+            guard::public_references(&tool.parameters)
+                .map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
+        }
+        self.choice(request);
+        if !caps.strict_tools && request.tools.iter().any(|tool| tool.strict == Some(true)) {
+            self.dropped("tools.strict");
+        }
+        for tool in &mut request.tools {
+            tool.strict = tool.strict.filter(|_| caps.strict_tools);
+            tool.cache = tool.cache.filter(|_| caps.cache_points);
+            self.alias(&mut tool.name);
+        }
+        if let Some(ToolChoice::Tool(name)) = &mut request.tool_choice {
+            self.alias(name);
+        }
+        if !caps.parallel_tool_calls && request.parallel_tool_calls.take() == Some(false) {
+            self.dropped("parallel_tool_calls");
+        }
+        if request.tools.is_empty() {
+            request.parallel_tool_calls = None;
+        }
+        Ok(())
+    }
+
+    fn choice(&mut self, request: &mut ChatRequest) {
+        let caps = self.caps;
+        if request.tools.is_empty() {
+            request.tool_choice = None;
+        }
+        let Some(choice) = request.tool_choice.take() else { return };
+        request.tool_choice = Some(match choice {
+            ToolChoice::None if !caps.tool_choice_none => {
+                let is_tool = |part: &Part| matches!(part, Part::ToolCall(_) | Part::ToolResult(_));
+                if request.messages.iter().any(|message| message.parts.iter().any(is_tool)) {
+                    self.changed(
+                        "tool_choice",
+                        format!("`{}` cannot be told `none` in a conversation with tools: `auto`", self.who),
+                    );
+                    ToolChoice::Auto
+                } else {
+                    request.tools.clear();
+                    self.changed("tool_choice", format!("`{}` cannot be told `none`: the tools were left out", self.who));
+                    return;
+                }
+            }
+            ToolChoice::Required if caps.tool_choice_required.is_empty() => {
+                self.changed("tool_choice", format!("`{}` cannot be made to call a tool: `auto`", self.who));
+                ToolChoice::Auto
+            }
+            ToolChoice::Tool(name) if !caps.tool_choice_tool && !caps.tool_choice_required.is_empty() => {
+                self.changed("tool_choice", format!("`{}` cannot be told which tool: it is shown no other", self.who));
+                request.tools.retain(|tool| tool.name == name);
+                ToolChoice::Required
+            }
+            ToolChoice::Tool(_) if !caps.tool_choice_tool => {
+                self.changed("tool_choice", format!("`{}` cannot be made to call a tool: `auto`", self.who));
+                ToolChoice::Auto
+            }
+            choice => choice,
+        });
+    }
+
+    /// Renames a tool that the provider would refuse.
+    pub(super) fn alias(&mut self, name: &mut String) {
+        let caps = self.caps;
+        let good = |letter: char| {
+            letter.is_ascii_alphanumeric()
+                || matches!(letter, '_' | '-')
+                || (caps.tool_name_rule == NameRule::Dotted && matches!(letter, '.' | ':'))
+        };
+        let begins = |name: &str| {
+            caps.tool_name_rule == NameRule::Word
+                || name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
+        };
+        if !name.is_empty() && name.len() <= caps.tool_name_chars && name.chars().all(good) && begins(name) {
+            return;
+        }
+        let sum = hash(name);
+        let mut alias: String = name.chars().map(|letter| if good(letter) { letter } else { '_' }).collect();
+        if !begins(&alias) {
+            alias.insert(0, '_');
+        }
+        // The sum is of the whole name: two names that look alike when cut stay two.
+        alias.truncate(caps.tool_name_chars.saturating_sub(9));
+        alias.push('_');
+        alias.push_str(&sum[..8]);
+        if self.names.insert(alias.clone(), name.clone()).is_none() {
+            self.warnings.push(Warning::renamed("tools.name", format!("`{}` does not take `{name}`: `{alias}`", self.who)));
+        }
+        *name = alias;
+    }
+}
+
+/// The id as the provider takes it: itself, where it fits, else one that depends on nothing but itself.
+pub(in crate::provider) fn tool_id(id: &str, rule: IdRule) -> String {
+    let word = |id: &str, more: &[char]| {
+        !id.is_empty()
+            && id.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter) || more.contains(&letter))
+    };
+    let fits = match rule {
+        IdRule::Any => !id.is_empty(),
+        IdRule::Word => word(id, &[]),
+        IdRule::Bedrock => id.len() <= 64 && word(id, &['.', ':']),
+        IdRule::Nine => id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+    };
+    match rule {
+        _ if fits => id.to_owned(),
+        IdRule::Nine => hash(id)[..9].to_owned(),
+        _ => format!("call_{}", &hash(id)[..24]),
+    }
+}

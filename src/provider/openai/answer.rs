@@ -1,0 +1,292 @@
+//! What comes back in OpenAI's dialect: whole answers and streams.
+
+use serde_json::{Value, json};
+
+use crate::chat::{ChatEvent, FinishReason, Usage};
+use crate::error::{Code, Error, Result};
+use crate::provider::dialect::{State, cut, failed, parse, tokens};
+use crate::provider::failure::{Refused, failure};
+use crate::provider::fit::hash;
+
+/// Reads a buffered answer of status 2xx.
+pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
+    if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
+        return Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error })));
+    }
+    let Some(choice) = reply["choices"].get(0) else {
+        return Err(Error::new(Code::ProviderError, "the provider's answer has no `choices`"));
+    };
+    choice_error(choice)?;
+    let mut decoder = Decoder::default();
+    let mut events = Vec::new();
+    decoder.start(reply, &mut events);
+    decoder.extras(reply, choice, &mut events);
+    decoder.delta(&choice["message"], &mut events);
+    decoder.finish = Some(decoder.reason(choice["finish_reason"].as_str())?);
+    events.extend(usage(reply, choice).map(ChatEvent::Usage));
+    events.extend(decoder.end()?);
+    Ok(events)
+}
+
+/// Turns the frames of a stream into events.
+#[derive(Debug, Default)]
+pub(in crate::provider) struct Decoder {
+    state: State,
+    id: String,
+    finish: Option<FinishReason>,
+    refused: bool,
+    done: bool,
+    calls: Vec<Call>,
+    begun: usize,
+}
+
+/// A tool call on its way.
+#[derive(Debug, Default)]
+struct Call {
+    /// The number that the provider gave it, if any.
+    wire: Option<u64>,
+    id: String,
+    /// Its number among those that were told to the caller, once it was.
+    index: Option<usize>,
+    arguments: String,
+    signature: Option<String>,
+}
+
+impl Decoder {
+    /// Reads the data of one frame.
+    pub(in crate::provider) fn frame(&mut self, data: &str) -> Result<Vec<ChatEvent>> {
+        if self.done || data.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        if data.trim() == "[DONE]" {
+            self.done = true;
+            return Ok(Vec::new());
+        }
+        let chunk = parse(data.as_bytes())?;
+        let failures = [chunk.get("error"), chunk.pointer("/x_groq/error")];
+        if let Some(error) = failures.into_iter().flatten().find(|error| !error.is_null()) {
+            return Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error })));
+        }
+        let mut events = Vec::new();
+        self.start(&chunk, &mut events);
+        let choices = chunk["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let choice = choices.iter().find(|choice| choice["index"].as_u64().unwrap_or(0) == 0).unwrap_or(&Value::Null);
+        choice_error(choice)?;
+        self.extras(&chunk, choice, &mut events);
+        // Some servers answer with `message` where `delta` belongs.
+        let delta = choice.get("delta").filter(|delta| !delta.is_null()).unwrap_or(&choice["message"]);
+        self.delta(delta, &mut events);
+        if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
+            self.finish = Some(self.reason(Some(reason))?);
+        }
+        events.extend(usage(&chunk, choice).map(ChatEvent::Usage));
+        Ok(events)
+    }
+
+    /// Whether the last frame was seen.
+    pub(in crate::provider) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Says how the stream ended when no more bytes come.
+    pub(in crate::provider) fn end(&mut self) -> Result<Vec<ChatEvent>> {
+        if let Some(call) = self.calls.iter().find(|call| call.index.is_none()) {
+            return Err(failed(format!("the provider's tool call `{}` has no name", call.id)));
+        }
+        match self.finish.take() {
+            Some(reason) => Ok(vec![ChatEvent::Finish(reason)]),
+            None if self.done => {
+                Ok(vec![ChatEvent::Finish(if self.begun > 0 { FinishReason::ToolCalls } else { FinishReason::Stop })])
+            }
+            None => Err(cut()),
+        }
+    }
+
+    fn start(&mut self, reply: &Value, events: &mut Vec<ChatEvent>) {
+        let (id, model) = (reply["id"].as_str().unwrap_or_default(), reply["model"].as_str().unwrap_or_default());
+        if self.id.is_empty() {
+            id.clone_into(&mut self.id);
+        }
+        self.state.start(id, model, events);
+    }
+
+    /// What only this provider says. Texts repeat in every chunk, so each is told once.
+    fn extras(&mut self, reply: &Value, choice: &Value, events: &mut Vec<ChatEvent>) {
+        for name in ["service_tier", "system_fingerprint", "citations", "search_results"] {
+            self.state.extra(name, &reply[name], events);
+        }
+        for name in ["logprobs", "content_filter_results", "native_finish_reason"] {
+            match &choice[name] {
+                // Lists go on from chunk to chunk.
+                Value::Object(lists) if name == "logprobs" => {
+                    for (list, items) in lists.iter().filter(|(_, items)| items.as_array().is_some_and(|items| !items.is_empty()))
+                    {
+                        let name = if list == "content" { "logprobs".to_owned() } else { format!("logprobs.{list}") };
+                        events.push(ChatEvent::Extra(name, items.clone()));
+                    }
+                }
+                value => self.state.extra(name, value, events),
+            }
+        }
+    }
+
+    /// Reads a message, or a piece of one.
+    fn delta(&mut self, message: &Value, events: &mut Vec<ChatEvent>) {
+        let thought = ["reasoning_content", "reasoning"].iter().find_map(|name| message[*name].as_str());
+        state_text(thought.unwrap_or_default(), events, ChatEvent::Reasoning);
+        match &message["content"] {
+            Value::String(text) => state_text(text, events, ChatEvent::Text),
+            Value::Array(parts) => parts.iter().for_each(|part| chunk(part, events)),
+            _ => {}
+        }
+        if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
+            self.refused = true;
+            state_text(refusal, events, ChatEvent::Text);
+        }
+        for name in ["annotations", "reasoning_details", "executed_tools", "images"] {
+            if let Some(Value::Array(items)) =
+                message.get(name).filter(|items| items.as_array().is_some_and(|items| !items.is_empty()))
+            {
+                events.push(ChatEvent::Extra(name.to_owned(), items.clone().into()));
+            }
+        }
+        if message["audio"].is_object() {
+            events.push(ChatEvent::Extra("audio".to_owned(), message["audio"].clone()));
+        }
+        let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for (place, call) in (0..).zip(calls) {
+            // Told together, they are several, whatever is missing.
+            let place = (calls.len() > 1).then_some(place);
+            self.call(call, call["index"].as_u64().or(place), events);
+        }
+        if message["function_call"].is_object() {
+            self.call(&json!({"function": message["function_call"]}), Some(0), events);
+        }
+    }
+
+    /// Finds the call that a piece belongs to: by an id seen before, else by its number, else the current one. A new id, or a new
+    /// name after whole arguments, begins a new call even on a number in use.
+    fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) {
+        let function = &piece["function"];
+        let id = piece["id"].as_str().unwrap_or_default();
+        let name = function["name"].as_str().unwrap_or_default();
+        let same_id = self.calls.iter().rposition(|call| !id.is_empty() && call.id == id);
+        let same_number = match wire {
+            Some(wire) => self.calls.iter().rposition(|call| call.wire == Some(wire)),
+            None => self.calls.len().checked_sub(1),
+        };
+        let is_whole = |at: usize| {
+            let call = &self.calls[at];
+            call.index.is_some() && serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok()
+        };
+        let named = !name.is_empty();
+        let at = same_id.or_else(|| {
+            let at = same_number?;
+            let another = if id.is_empty() { is_whole(at) } else { !self.calls[at].id.is_empty() };
+            (!(named && another)).then_some(at)
+        });
+        let at = at.unwrap_or_else(|| {
+            self.calls.push(Call { wire, id: id.to_owned(), ..Call::default() });
+            self.calls.len() - 1
+        });
+        let arguments = match &function["arguments"] {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            value => value.to_string(),
+        };
+        let signature = piece.pointer("/extra_content/google/thought_signature").and_then(Value::as_str);
+        let made_up = made_up_id(&self.id, at);
+        let call = &mut self.calls[at];
+        call.arguments.push_str(&arguments);
+        if let Some(signature) = signature {
+            call.signature = Some(signature.to_owned());
+        }
+        if call.id.is_empty() {
+            call.id = if id.is_empty() { made_up } else { id.to_owned() };
+        }
+        match call.index {
+            Some(index) if !arguments.is_empty() => events.push(ChatEvent::Arguments { index, json: arguments }),
+            None if named => {
+                let index = self.begun;
+                call.index = Some(index);
+                self.begun += 1;
+                let (id, signature) = (call.id.clone(), call.signature.clone());
+                events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature });
+                if !call.arguments.is_empty() {
+                    events.push(ChatEvent::Arguments { index, json: call.arguments.clone() });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reason(&self, reason: Option<&str>) -> Result<FinishReason> {
+        Ok(match reason {
+            _ if self.refused => FinishReason::ContentFilter,
+            None | Some("" | "stop" | "eos" | "end_turn" | "eos_token") => FinishReason::Stop,
+            Some("stop_sequence") => FinishReason::StopSequence,
+            Some("length" | "model_length" | "max_tokens") => FinishReason::Length,
+            Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
+            Some("content_filter") => FinishReason::ContentFilter,
+            Some("error") => return Err(failed("the provider ended its answer with an error")),
+            Some(other) => FinishReason::Other(other.to_owned()),
+        })
+    }
+}
+
+/// An id for a call that came without one: the same for the same answer, another for another.
+pub(in crate::provider) fn made_up_id(answer: &str, number: usize) -> String {
+    format!("call_{}", &hash(&format!("{answer}/{number}"))[..24])
+}
+
+fn state_text(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
+    if !text.is_empty() {
+        events.push(event(text.to_owned()));
+    }
+}
+
+/// A part of a content that is a list: Mistral's thoughts, texts, and what else there is.
+fn chunk(part: &Value, events: &mut Vec<ChatEvent>) {
+    match &part["thinking"] {
+        Value::String(text) => return state_text(text, events, ChatEvent::Reasoning),
+        Value::Array(texts) => {
+            let text: String = texts.iter().filter_map(|text| text["text"].as_str()).collect();
+            return state_text(&text, events, ChatEvent::Reasoning);
+        }
+        _ => {}
+    }
+    match part["text"].as_str().or(part.as_str()) {
+        Some(text) => state_text(text, events, ChatEvent::Text),
+        None => events.push(ChatEvent::Raw(crate::chat::Raw { dialect: "openai".to_owned(), value: part.clone() })),
+    }
+}
+
+/// OpenRouter puts the failure of whoever it asked into the choice.
+fn choice_error(choice: &Value) -> Result<()> {
+    match choice.get("error").filter(|error| !error.is_null()) {
+        Some(error) => Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error }))),
+        None => Ok(()),
+    }
+}
+
+/// Usage, wherever it is: beside the choices, inside one, or in Groq's own field.
+fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
+    let places = [&reply["usage"], &choice["usage"], &reply["x_groq"]["usage"]];
+    let usage = places.into_iter().find(|usage| usage.is_object())?;
+    let prompt = tokens(&usage["prompt_tokens"]);
+    let prompt_details = &usage["prompt_tokens_details"];
+    let read = [
+        &prompt_details["cached_tokens"],
+        &usage["prompt_cache_hit_tokens"],
+        &usage["num_cached_tokens"],
+        &usage["cached_tokens"],
+    ];
+    Some(Usage {
+        prompt_tokens: prompt,
+        completion_tokens: tokens(&usage["completion_tokens"]),
+        cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
+        cache_write_tokens: tokens(&prompt_details["cache_write_tokens"]),
+        cache_write_1h_tokens: 0,
+        reasoning_tokens: tokens(&usage["completion_tokens_details"]["reasoning_tokens"]),
+    })
+}

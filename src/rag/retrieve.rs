@@ -1,0 +1,176 @@
+//! Finding passages: the question embedded by whoever embedded the index, then searched for.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Attempt, EMBEDDING, cost};
+use crate::app::{App, Opened};
+use crate::chat::Usage;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::index::{Filter, Fusion, Query, Recall};
+use crate::passage::Passage;
+use crate::provider::embed::{Model, Purpose};
+
+/// How passages are found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retrieval {
+    /// In which index; none is the first.
+    pub index: Option<String>,
+    /// In which of its namespaces; none is all of them.
+    pub namespace: Option<String>,
+    /// At most so many.
+    pub top_k: usize,
+    /// How vectors and words become one order.
+    pub fusion: Fusion,
+    /// Leaves out passages whose cosine is lower.
+    pub score_threshold: Option<f32>,
+    /// Only documents whose address starts so.
+    pub uri_prefix: Option<String>,
+    /// How much of what is nearest is to be found.
+    pub recall: Recall,
+    /// Only what passes.
+    pub filter: Option<Filter>,
+    /// The labels of whoever asks.
+    pub access: Vec<String>,
+    /// Whether passages that repeat a better one stand behind all others.
+    pub distinct: bool,
+}
+
+impl Retrieval {
+    /// As the operator has it, else as the index was tuned.
+    pub fn of(config: &Config, opened: &Opened) -> Self {
+        let defaults = &config.retrieval;
+        let alpha = defaults.alpha.or(opened.index.manifest().alpha);
+        Self {
+            index: Some(opened.name.clone()),
+            top_k: defaults.top_k,
+            fusion: alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha }),
+            score_threshold: defaults.score_threshold,
+            access: config.access.labels.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// What chunks have to pass.
+    fn filter(&self) -> Option<Filter> {
+        let mut filters: Vec<Filter> = self.filter.clone().into_iter().collect();
+        filters.extend(self.uri_prefix.as_deref().map(|prefix| Filter::prefix("uri", prefix)));
+        filters.extend(self.namespace.as_deref().map(|namespace| Filter::equal("namespace", namespace)));
+        (!filters.is_empty()).then_some(Filter::All(filters))
+    }
+}
+
+impl Default for Retrieval {
+    fn default() -> Self {
+        Self {
+            index: None,
+            namespace: None,
+            top_k: 5,
+            fusion: Fusion::default(),
+            score_threshold: None,
+            uri_prefix: None,
+            recall: Recall::default(),
+            filter: None,
+            access: Vec::new(),
+            distinct: true,
+        }
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Best first.
+    pub passages: Vec<Passage>,
+    /// The digest of the index that was searched.
+    pub index_digest: String,
+    /// Whether vectors were compared, and not words only.
+    pub is_hybrid: bool,
+    /// What it cost to have the question embedded, where a provider did.
+    pub attempt: Option<Attempt>,
+}
+
+/// Finds passages.
+///
+/// # Errors
+/// There is no such index, the filter does not fit it, a threshold without a model, or no document that the caller may see
+/// comes from where the question looks.
+pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadline: Instant) -> Result<Found> {
+    let (prompt, retrieval) = (prompt.to_owned(), retrieval.clone());
+    let opened = meant(app, &retrieval)?;
+    if retrieval.score_threshold.is_some() && !app.embeds(opened) {
+        let remedy = "this service has no embedding model and searches words only; leave it out";
+        return Err(Error::not_supported("rag_config.retrieval_config.score_threshold", remedy));
+    }
+    let remote = match opened.remote() {
+        Some(model) => Some(embed(app, model, &prompt, deadline).await?),
+        None => None,
+    };
+    app.compute(deadline, move |app| {
+        let opened = meant(app, &retrieval)?;
+        opened.refresh();
+        let (vector, attempt) = match remote {
+            Some((vector, attempt)) => (Some(vector), Some(attempt)),
+            None => (app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?, None),
+        };
+        let filter = retrieval.filter();
+        let hits = opened.index.search(&Query {
+            vector: vector.as_deref(),
+            text: Some(&prompt),
+            top_k: retrieval.top_k,
+            fusion: retrieval.fusion,
+            score_threshold: retrieval.score_threshold,
+            recall: retrieval.recall,
+            filter: filter.as_ref(),
+            access: &retrieval.access,
+            distinct: retrieval.distinct,
+        })?;
+        if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
+            require_source(opened, prefix, &retrieval.access)?;
+        }
+        let is_hybrid = vector.is_some();
+        let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
+        Ok(Found { passages, index_digest: opened.index.digest().to_owned(), is_hybrid, attempt })
+    })
+    .await
+}
+
+/// The index that is searched.
+fn meant<'a>(app: &'a App, retrieval: &Retrieval) -> Result<&'a Opened> {
+    let opened = match &retrieval.index {
+        Some(name) => app.index_named(name),
+        None => app.index(),
+    };
+    let none = "`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false";
+    opened.ok_or_else(|| Error::bad_request(none))
+}
+
+/// Has a question embedded by the provider whose vectors the index holds.
+async fn embed(app: &App, model: &Model, prompt: &str, deadline: Instant) -> Result<(Vec<f32>, Attempt)> {
+    let texts = vec![prompt.to_owned()];
+    let mut response = model.embed(app.client(), texts, Purpose::Query, deadline).await?;
+    let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
+    let attempt = Attempt {
+        provider: model.provider().to_owned(),
+        model: model.name().to_owned(),
+        purpose: EMBEDDING,
+        usage,
+        cost_usd: cost(app, model.provider(), model.name(), usage),
+        code: None,
+    };
+    Ok((response.vectors.pop().unwrap_or_default(), attempt))
+}
+
+/// Tells "nothing found there" from "there is no such place": only the second is the caller's mistake. A place whose documents
+/// the caller may not see is no place.
+fn require_source(opened: &Opened, prefix: &str, access: &[String]) -> Result<()> {
+    if opened.index.count(Some(&Filter::prefix("uri", prefix)), access)? > 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "`rag_config.s3_bucket`: no document of the index comes from `{prefix}`; `GET /v1/index` lists where they come from"
+    );
+    Err(Error::bad_request(message))
+}

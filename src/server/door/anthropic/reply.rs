@@ -1,0 +1,70 @@
+//! A whole answer in Anthropic's dialect.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{WireUsage, name_of, reason, thought};
+use crate::app::App;
+use crate::chat::Part;
+use crate::error::Result;
+use crate::rag::{self, Question};
+use crate::server::Context;
+use crate::server::door::{Omni, model_of};
+use crate::server::request::Shown;
+use crate::server::response::json;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Reply {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    role: &'static str,
+    model: String,
+    content: Vec<Value>,
+    stop_reason: String,
+    stop_sequence: Option<Value>,
+    usage: WireUsage,
+    omni: Omni,
+}
+
+/// Answers whole.
+pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
+    let mut answer = rag::answer(app, question, context.deadline).await?;
+    context.answered(&answer);
+    let omni = Omni::new(context, &mut answer, shown);
+    let model = model_of(&answer);
+    // The text is taken from `content`, which was checked; it stands where the first text stood.
+    let (mut content, mut told) = (Vec::new(), answer.content.is_empty());
+    for part in &answer.parts {
+        match part {
+            Part::Text(_) if !std::mem::replace(&mut told, true) => content.push(json!({"type": "text", "text": answer.content})),
+            Part::Reasoning(it) => content.push(thought(it)),
+            Part::ToolCall(call) => {
+                let input: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({"_raw": call.arguments}));
+                content.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input}));
+            }
+            Part::Raw(raw) if raw.dialect == "anthropic" => content.push(raw.value.clone()),
+            _ => {}
+        }
+    }
+    if !told {
+        content.push(json!({"type": "text", "text": answer.content}));
+    }
+    let reply = Reply {
+        id: name_of(context),
+        kind: "message",
+        role: "assistant",
+        model,
+        content,
+        stop_reason: reason(&answer.finish_reason),
+        stop_sequence: answer.extra.shift_remove("stop_sequence"),
+        usage: answer.usage.map(WireUsage::from).unwrap_or_default(),
+        omni,
+    };
+    Ok(json(StatusCode::OK, &reply))
+}

@@ -1,0 +1,177 @@
+//! A streamed answer in Anthropic's dialect: blocks one after the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::response::Response;
+use axum::response::sse::Event;
+use serde_json::{Value, json};
+
+use super::{WireUsage, error, name_of, reason};
+use crate::app::App;
+use crate::chat::ChatEvent;
+use crate::error::Result;
+use crate::rag::{Answer, Question};
+use crate::server::Context;
+use crate::server::door::{self, Omni, Told};
+use crate::server::request::Shown;
+use crate::server::sse::event;
+
+/// Streams an answer as blocks.
+pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown)) -> Result<Response> {
+    let (mut writer, id) = (Writer::new(name_of(context)), context.id.clone());
+    let write = move |told: Told, out: &mut VecDeque<Event>| match told {
+        Told::Event(event) => writer.take(event, out),
+        Told::Done(answer, omni) => writer.end(&answer, &omni, out),
+        Told::Failed(failure) => out.push_back(event("error", &error(&failure, &id))),
+    };
+    door::streamed(app, context, asked, Some(event("ping", &json!({"type": "ping"}))), write).await
+}
+
+/// What kind of block is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Text,
+    Thinking,
+    Tool(usize),
+}
+
+/// Writes blocks one after the other: the dialect has no two open at once. Providers may tell tool calls in turns, so what comes while a
+/// call's arguments are not whole JSON yet is held until they are, or until the end.
+struct Writer {
+    id: String,
+    model: String,
+    begun: bool,
+    open: Option<Block>,
+    next: usize,
+    /// What was told of the open call's arguments.
+    arguments: String,
+    held: VecDeque<ChatEvent>,
+}
+
+impl Writer {
+    fn new(id: String) -> Self {
+        let (arguments, held) = (String::new(), VecDeque::new());
+        Self { id, model: String::new(), begun: false, open: None, next: 0, arguments, held }
+    }
+
+    /// Takes the next event.
+    fn take(&mut self, event: ChatEvent, out: &mut VecDeque<Event>) {
+        if matches!(&event, ChatEvent::Arguments { index, .. } if self.open == Some(Block::Tool(*index))) {
+            return self.event(event, out);
+        }
+        self.held.push_back(event);
+        self.release(false, out);
+    }
+
+    /// Writes what was held: each call with all of its arguments. Before the end, as long as calls are whole.
+    fn release(&mut self, is_end: bool, out: &mut VecDeque<Event>) {
+        while is_end || !matches!(self.open, Some(Block::Tool(_))) || is_whole(&self.arguments) {
+            let Some(event) = self.held.pop_front() else { return };
+            let ChatEvent::ToolCall { index: called, .. } = event else {
+                self.event(event, out);
+                continue;
+            };
+            self.event(event, out);
+            let is_its_own = |event: &ChatEvent| matches!(event, ChatEvent::Arguments { index, .. } if *index == called);
+            let (own, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.held).into_iter().partition(is_its_own);
+            self.held = others;
+            own.into_iter().for_each(|event| self.event(event, out));
+        }
+    }
+
+    /// Writes the rest, and what is known at the end.
+    fn end(&mut self, answer: &Answer, omni: &Omni, out: &mut VecDeque<Event>) {
+        self.release(true, out);
+        self.begin(out);
+        self.close(out);
+        let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
+        let delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence")});
+        let end = json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni});
+        out.push_back(event("message_delta", &end));
+        out.push_back(event("message_stop", &json!({"type": "message_stop"})));
+    }
+
+    fn begin(&mut self, out: &mut VecDeque<Event>) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let message = json!({"id": self.id, "type": "message", "role": "assistant", "model": self.model, "content": [],
+            "stop_reason": null, "stop_sequence": null, "usage": WireUsage::default()});
+        out.push_back(event("message_start", &json!({"type": "message_start", "message": message})));
+    }
+
+    fn open(&mut self, block: Block, start: Value, out: &mut VecDeque<Event>) {
+        if self.open == Some(block) {
+            return;
+        }
+        self.close(out);
+        self.begin(out);
+        out.push_back(event(
+            "content_block_start",
+            &json!({"type": "content_block_start", "index": self.next, "content_block": start}),
+        ));
+        self.open = Some(block);
+    }
+
+    fn close(&mut self, out: &mut VecDeque<Event>) {
+        if self.open.take().is_some() {
+            out.push_back(event("content_block_stop", &json!({"type": "content_block_stop", "index": self.next})));
+            self.next += 1;
+        }
+    }
+
+    fn delta(&self, delta: Value, out: &mut VecDeque<Event>) {
+        out.push_back(event("content_block_delta", &json!({"type": "content_block_delta", "index": self.next, "delta": delta})));
+    }
+
+    fn whole(&mut self, block: Value, out: &mut VecDeque<Event>) {
+        self.close(out);
+        self.begin(out);
+        out.push_back(event(
+            "content_block_start",
+            &json!({"type": "content_block_start", "index": self.next, "content_block": block}),
+        ));
+        out.push_back(event("content_block_stop", &json!({"type": "content_block_stop", "index": self.next})));
+        self.next += 1;
+    }
+
+    fn event(&mut self, event: ChatEvent, out: &mut VecDeque<Event>) {
+        match event {
+            ChatEvent::Start { model, .. } => {
+                self.model = model;
+                self.begin(out);
+            }
+            ChatEvent::Text(text) => {
+                self.open(Block::Text, json!({"type": "text", "text": ""}), out);
+                self.delta(json!({"type": "text_delta", "text": text}), out);
+            }
+            ChatEvent::Reasoning(text) => {
+                self.open(Block::Thinking, json!({"type": "thinking", "thinking": "", "signature": ""}), out);
+                self.delta(json!({"type": "thinking_delta", "thinking": text}), out);
+            }
+            ChatEvent::Signature(signature) => {
+                self.open(Block::Thinking, json!({"type": "thinking", "thinking": "", "signature": ""}), out);
+                self.delta(json!({"type": "signature_delta", "signature": signature}), out);
+                self.close(out);
+            }
+            ChatEvent::Redacted(data) => self.whole(json!({"type": "redacted_thinking", "data": data}), out),
+            ChatEvent::ToolCall { index, id, name, .. } => {
+                self.open(Block::Tool(index), json!({"type": "tool_use", "id": id, "name": name, "input": {}}), out);
+                self.arguments.clear();
+            }
+            // Behind whole arguments there is nothing but white space.
+            ChatEvent::Arguments { index, json } if self.open == Some(Block::Tool(index)) => {
+                self.delta(json!({"type": "input_json_delta", "partial_json": json}), out);
+                self.arguments.push_str(&json);
+            }
+            ChatEvent::Raw(raw) if raw.dialect == "anthropic" => self.whole(raw.value, out),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a call's arguments are whole.
+fn is_whole(arguments: &str) -> bool {
+    arguments.trim_end().ends_with('}') && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
+}

@@ -1,0 +1,170 @@
+//! A streamed answer in OpenAI's dialect.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::response::Response;
+use axum::response::sse::Event;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{ExtraContent, ReasoningDetail, WireUsage, detail, error, name_of, reason};
+use crate::app::App;
+use crate::chat::{ChatEvent, Thought};
+use crate::error::Result;
+use crate::rag::{Answer, Question};
+use crate::server::Context;
+use crate::server::door::{self, Omni, Told, model_of, now_s};
+use crate::server::request::Shown;
+use crate::server::sse::event;
+
+/// Streams an answer as chunks; `with_usage` ends it with the tokens.
+pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown), with_usage: bool) -> Result<Response> {
+    let mut head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false };
+    let write = move |told: Told, out: &mut VecDeque<Event>| match told {
+        Told::Event(event) => head.event(&event, out),
+        Told::Done(answer, omni) => head.end(*answer, &omni, with_usage, out),
+        // No `[DONE]` follows it.
+        Told::Failed(failure) => out.push_back(event("", &error(&failure))),
+    };
+    door::streamed(app, context, asked, None, write).await
+}
+
+/// What every chunk repeats.
+struct Head {
+    id: String,
+    created: i64,
+    model: String,
+    begun: bool,
+}
+
+/// One chunk.
+#[derive(Serialize)]
+struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: [ChunkChoice<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<()>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omni: Option<&'a Omni>,
+}
+
+#[derive(Serialize)]
+struct ChunkChoice<'a> {
+    index: u32,
+    delta: Delta<'a>,
+    finish_reason: Option<&'a str>,
+}
+
+#[derive(Default, Serialize)]
+struct Delta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_details: Option<[&'a ReasoningDetail; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[DeltaCall<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct DeltaCall<'a> {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: DeltaFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<&'a ExtraContent>,
+}
+
+#[derive(Serialize)]
+struct DeltaFunction<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
+}
+
+impl Head {
+    fn chunk(&self, delta: Delta<'_>, finish_reason: Option<&str>, omni: Option<&Omni>) -> Event {
+        event(
+            "",
+            &Chunk {
+                id: &self.id,
+                object: "chat.completion.chunk",
+                created: self.created,
+                model: &self.model,
+                choices: [ChunkChoice { index: 0, delta, finish_reason }],
+                usage: None,
+                omni,
+            },
+        )
+    }
+
+    fn delta(&mut self, mut delta: Delta<'_>, out: &mut VecDeque<Event>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            delta.role = Some("assistant");
+            if delta.content.is_none() && delta.tool_calls.is_none() {
+                delta.content = Some("");
+            }
+        }
+        out.push_back(self.chunk(delta, None, None));
+    }
+
+    fn end(&mut self, answer: Answer, omni: &Omni, with_usage: bool, out: &mut VecDeque<Event>) {
+        self.model = model_of(&answer);
+        if !self.begun {
+            self.delta(Delta::default(), out);
+        }
+        out.push_back(self.chunk(Delta::default(), Some(&reason(&answer.finish_reason)), Some(omni)));
+        if with_usage {
+            let usage = answer.usage.map(WireUsage::from);
+            out.push_back(event(
+                "",
+                &json!({"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
+                    "choices": [], "usage": usage}),
+            ));
+        }
+        out.push_back(Event::default().data("[DONE]"));
+    }
+
+    fn event(&mut self, event: &ChatEvent, out: &mut VecDeque<Event>) {
+        match event {
+            ChatEvent::Start { model, .. } => model.clone_into(&mut self.model),
+            ChatEvent::Text(text) => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
+            ChatEvent::Reasoning(text) => self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out),
+            ChatEvent::Signature(signature) => {
+                let detail = detail(Thought { signature: Some(signature.clone()), ..Thought::default() });
+                self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
+            }
+            ChatEvent::Redacted(redacted) => {
+                let detail = detail(Thought { redacted: Some(redacted.clone()), ..Thought::default() });
+                self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
+            }
+            ChatEvent::ToolCall { index, id, name, signature } => {
+                let extra = signature.clone().map(|signature| ExtraContent { signature: Some(signature) });
+                let call = DeltaCall {
+                    index: *index,
+                    id: Some(id),
+                    kind: Some("function"),
+                    function: DeltaFunction { name: Some(name), arguments: "" },
+                    extra_content: extra.as_ref(),
+                };
+                self.delta(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
+            }
+            ChatEvent::Arguments { index, json } => {
+                let function = DeltaFunction { name: None, arguments: json };
+                let call = DeltaCall { index: *index, id: None, kind: None, function, extra_content: None };
+                self.delta(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! An index that a provider embedded: questions go to the same model, and nothing else is taken for it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use omni_llm::app::App;
+use omni_llm::config::{Config, Endpoint};
+use omni_llm::index::{Chunk, Document, Manifest, Writer};
+use serde_json::{Value, json};
+
+use crate::support::{Mock, Service};
+
+/// A provider of vectors: it knows two matters.
+struct Vectors {
+    base_url: String,
+    bodies: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Vectors {
+    async fn start() -> Self {
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/v1/embeddings", axum::routing::post(embed)).with_state(Arc::clone(&bodies));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { base_url, bodies }
+    }
+
+    fn last(&self) -> Value {
+        self.bodies.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
+    bodies.lock().unwrap().push(body.clone());
+    let text = body["input"][0].as_str().unwrap();
+    let vector = match text {
+        _ if text.contains("short") => json!([1.0, 0.0]),
+        _ if text.contains("broken") => return (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "no"}}))),
+        _ if text.contains("ship") => json!([5.0, 0.0, 0.5]),
+        _ => json!([0.0, 5.0, 0.5]),
+    };
+    (StatusCode::OK, Json(json!({"data": [{"index": 0, "embedding": vector}], "usage": {"prompt_tokens": 1000}})))
+}
+
+fn write(path: &Path, provider: &str, shortened: bool) {
+    let mut writer = Writer::new(Manifest {
+        model: "text-embedding-3-small".into(),
+        model_fingerprint: "f".into(),
+        dimensions: 3,
+        provider: Some(provider.into()),
+        shortened,
+        ..Manifest::default()
+    });
+    let texts =
+        [("boats.md", "A vessel carries cargo over the sea.", [1.0, 0.0, 0.0]), ("law.md", "A court decides.", [0.0, 1.0, 0.0])];
+    for (source, text, vector) in texts {
+        let document = writer.push_document(Document { uri: source.into(), source: source.into(), ..Document::default() });
+        let chunk = Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        writer.push_chunk(&chunk, &vector).unwrap();
+    }
+    writer.finish(path).unwrap();
+}
+
+fn service(folder: &Path, vectors: &Vectors, shortened: bool, change: impl FnOnce(&mut Config)) -> Service {
+    let path = folder.join("sea.omni");
+    write(&path, "openai", shortened);
+    Service::new(|config| {
+        config.index = Some(path);
+        config.generation.retries = 0;
+        let endpoint = Endpoint { base_url: Some(vectors.base_url.clone()), ..Endpoint::default() };
+        config.providers.insert("openai".into(), endpoint);
+        change(config);
+    })
+}
+
+#[tokio::test]
+async fn questions_are_embedded_by_whoever_embedded_the_index() {
+    let (folder, vectors) = (tempfile::tempdir().unwrap(), Vectors::start().await);
+    let service = service(folder.path(), &vectors, true, |_| {});
+    let (status, found) = service.post("/v1/search", &json!({"prompt": "Which ship?"})).await;
+    assert_eq!((status, &found["metadata"]["retrieval"]), (200, &json!("hybrid")), "{found}");
+    assert_eq!(found["hits"][0]["source"], "boats.md", "no word of the question is in it: {found}");
+    assert!(
+        (found["hits"][0]["score"].as_f64().unwrap() - 0.995).abs() < 0.01,
+        "the length of the answer's vector does not count"
+    );
+    let asked = vectors.last();
+    assert_eq!(
+        (&asked["model"], &asked["input"], &asked["dimensions"]),
+        (&json!("text-embedding-3-small"), &json!(["Which ship?"]), &json!(3))
+    );
+    let index = service.get("/v1/index").await.1;
+    assert_eq!(
+        index["embedding"],
+        json!({"provider": "openai", "model": "text-embedding-3-small", "fingerprint": "f", "dimensions": 3, "loaded": true})
+    );
+    // Where the model had no choice, none is asked for.
+    let service = self::service(folder.path(), &vectors, false, |_| {});
+    assert_eq!(service.post("/v1/search", &json!({"prompt": "Which ship?"})).await.0, 200);
+    assert!(vectors.last().get("dimensions").is_none());
+}
+
+#[tokio::test]
+async fn the_embedding_of_a_question_is_an_exchange_with_a_cost() {
+    let (folder, vectors, mock) = (tempfile::tempdir().unwrap(), Vectors::start().await, Mock::start().await);
+    let service = service(folder.path(), &vectors, false, |config| {
+        config.providers.insert("custom".into(), mock.endpoint());
+    });
+    let quoted = service.query(json!({"prompt": "Which ship?"})).await.1;
+    assert_eq!(
+        quoted["metadata"]["usage"],
+        json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "cost_usd": 0.000_02})
+    );
+    let answer = service.query(json!({"prompt": "Which ship?", "model_provider": "custom"})).await.1;
+    let attempts = &answer["metadata"]["attempts"];
+    assert_eq!((&attempts[0]["purpose"], &attempts[0]["cost_usd"]), (&json!("embedding"), &json!(0.000_02)), "{answer}");
+    assert_eq!((&attempts[1]["purpose"], &attempts[1]["cost_usd"]), (&json!("answer"), &Value::Null));
+    // The tokens are the answer's; a sum with something unknown in it is not known.
+    assert_eq!(
+        answer["metadata"]["usage"],
+        json!({"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14, "cost_usd": null})
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_index_is_refused() {
+    let (folder, vectors) = (tempfile::tempdir().unwrap(), Vectors::start().await);
+    let service = service(folder.path(), &vectors, false, |_| {});
+    let (status, error) = service.post("/v1/search", &json!({"prompt": "short"})).await;
+    assert_eq!((status, &error["error"]["code"]), (500, &json!("WRONG_MODEL")));
+    assert_eq!(
+        error["error"]["message"],
+        "`openai/text-embedding-3-small` gave a vector of 2 dimensions in the place of 3; was the model changed? build the index again"
+    );
+    assert_eq!(service.post("/v1/search", &json!({"prompt": "broken"})).await.0, 400);
+    let config = |config: Value| json!({"prompt": "ship", "rag_config": {"embedding_config": config}});
+    for good in [json!({"provider": "openai"}), json!({"model": "openai/text-embedding-3-small"})] {
+        assert_eq!(service.post("/v1/search", &config(good)).await.0, 200);
+    }
+    assert_eq!(
+        service.refusal(config(json!({"provider": "cohere"}))).await,
+        "`rag_config.embedding_config.provider`: `cohere`, but the index was embedded by `openai`; leave it out"
+    );
+    assert_eq!(
+        service.refusal(config(json!({"model": "text-embedding-3-large"}))).await,
+        "`rag_config.embedding_config.model`: `text-embedding-3-large`, but the index was built with `text-embedding-3-small`; leave it out"
+    );
+}
+
+#[test]
+fn an_index_of_a_provider_that_is_not_configured_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sea.omni");
+    let refusal = |provider: &str| {
+        write(&path, provider, false);
+        let error = App::open(Config { index: Some(path.clone()), ..Config::default() }).err().unwrap();
+        error.message().replace(&*folder.path().to_string_lossy(), "D")
+    };
+    assert_eq!(
+        refusal("openai"),
+        "D/sea.omni: embedded by `openai/text-embedding-3-small`: `model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs"
+    );
+    assert!(refusal("nobody").starts_with(
+        "D/sea.omni: embedded by `nobody/text-embedding-3-small`: `nobody`: no such provider; there are `openai`, "
+    ));
+}
