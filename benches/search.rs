@@ -234,12 +234,20 @@ fn hnsw_rs(set: &Set<'_>, figures: &mut Figures) {
 /// The exact answers, in f32.
 fn nearest(vectors: &[Vec<f32>], queries: &[Vec<f32>]) -> Vec<Vec<u64>> {
     let one = |query: &Vec<f32>| {
-        let dot = |vector: &Vec<f32>| vector.iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
-        let mut all: Vec<(f32, u64)> = vectors.iter().enumerate().map(|(number, vector)| (dot(vector), number as u64)).collect();
+        let mut all: Vec<(f32, u64)> = vectors.iter().zip(0..).map(|(vector, number)| (dot(vector, query), number)).collect();
         all.select_nth_unstable_by(K, |a, b| b.0.total_cmp(&a.0));
         all.into_iter().take(K).map(|(_, number)| number).collect()
     };
     queries.par_iter().map(one).collect()
+}
+
+/// Sixteen sums side by side, which a compiler turns into wide instructions.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; 16];
+    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    sums.iter().sum()
 }
 
 fn vectors(count: usize) -> Result<Vec<Vec<f32>>> {

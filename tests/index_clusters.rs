@@ -302,11 +302,3 @@ fn a_file_of_format_1_opens_forever() {
     let hits = index.search(&query(None, Some("größe17"))).unwrap();
     assert_eq!(hits.iter().map(|hit| hit.chunk).collect::<Vec<_>>(), [17]);
 }
-
-/// Writes that file; run by hand, once: `cargo test --test index_clusters -- --ignored`.
-#[test]
-#[ignore = "writes a file that is committed and must not change"]
-fn write_the_file_of_format_1() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/index_v1.omni");
-    build_coded(&path, &bunches(51, 200));
-}
