@@ -151,6 +151,34 @@ fn words_are_scored_by_the_formula() {
     assert_eq!(index.search(&query(None, Some("unheard"))).unwrap(), []);
 }
 
+/// A search that wants everything can skip nothing; one that wants a few skips most, and must begin the same.
+#[test]
+fn what_is_skipped_changes_no_rank() {
+    let mut corpus = corpus(29, 9_000, 9);
+    let mut random = Random::new(29);
+    for pushed in &mut corpus {
+        // Word n about as often as 1 in n: lists of one posting and of thousands.
+        let mut word = || 700_f64.powf((random.next() >> 11) as f64 / (1_u64 << 53) as f64) as usize;
+        pushed.text = (0..12).map(|_| format!("w{}", word())).collect::<Vec<_>>().join(" ");
+    }
+    let (_folder, index) = open(&corpus);
+    let guides = Filter::prefix("uri", "s3://bucket/guides/");
+    for text in ["w1", "w1 w2 w3", "w1 w40 w600", "w2 w5 w11 w90 w300 w699", "\"w1 w2\" w3", "w1 w1 w650 nothing"] {
+        for filter in [None, Some(&guides)] {
+            let search = |top_k| {
+                let mut query = query(None, Some(text));
+                (query.top_k, query.filter) = (top_k, filter);
+                index.search(&query).unwrap().iter().map(|hit| (hit.chunk, hit.bm25)).collect::<Vec<_>>()
+            };
+            let all = search(usize::MAX);
+            assert!(all.len() > 10, "{text}: {}", all.len());
+            for top_k in [1, 10, 100] {
+                assert_eq!(search(top_k)[..], all[..top_k.min(all.len())], "{text}, {top_k}, filtered: {}", filter.is_some());
+            }
+        }
+    }
+}
+
 #[test]
 fn titles_and_headings_are_found_once() {
     let mut writer = Writer::new(manifest());

@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use omni_llm::embed::ARITHMETIC;
-
 use crate::extract::Document;
 
 /// Changes whenever extraction gives another result for the same bytes.
@@ -65,9 +63,9 @@ impl Cache {
         self.folder.join("documents").join(format!("{key}.json"))
     }
 
-    /// The vectors of one model, as this version of the encoder makes them.
-    pub(crate) fn vectors(&self, fingerprint: &str, dimensions: usize) -> Result<Vectors> {
-        Vectors::open(&self.folder.join(format!("vectors-{fingerprint}-{ARITHMETIC}.bin")), dimensions)
+    /// The vectors of one maker: a model, and all else that decides their bits.
+    pub(crate) fn vectors(&self, maker: &str, dimensions: usize) -> Result<Vectors> {
+        Vectors::open(&self.folder.join(format!("vectors-{maker}.bin")), dimensions)
     }
 }
 
@@ -196,7 +194,7 @@ mod tests {
         let cache = Cache::open(folder.path()).unwrap();
         let (a, b, c) = (text_key("a"), text_key("b"), text_key("c"));
         cache.vectors("f", 2).unwrap().append(&[(a, &[1.0, 2.0]), (b, &[3.0, 4.0])]).unwrap();
-        let path = folder.path().join(format!("vectors-f-{ARITHMETIC}.bin"));
+        let path = folder.path().join("vectors-f.bin");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[20] ^= 1;
         bytes.extend([7; 5]);

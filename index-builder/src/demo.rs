@@ -141,10 +141,10 @@ fn how_to_go_on(args: &DemoArgs) -> String {
     let (index, model) = (args.out.display(), args.model.display());
     format!(
         "\nTo ask more, start the service and post questions to it:\n\
-         \n    cargo run --release --bin omni-llm -- serve --index {index} --model {model}\n\
+         \n    cargo run --bin omni-llm -- serve --index {index} --model {model}\n\
          \n    curl http://127.0.0.1:{PORT}/v1/query -d '{{\"prompt\":\"Which formats can be indexed?\"}}' -H 'content-type: application/json'\n\
          \nTo ask your own documents:\n\
-         \n    cargo run --release --bin index-builder -- demo path/to/documents --question \"...\"\n"
+         \n    cargo demo path/to/documents --question \"...\"\n"
     )
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::embed::Embedder;
+use omni_llm::embed::{ARITHMETIC, Embedder};
 use omni_llm::index::{self, Lexical, Manifest, Writer};
 use omni_llm::provider::embed::Purpose;
 use sha2::{Digest as _, Sha256};
@@ -125,7 +125,9 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
             ..Manifest::default()
         },
     };
-    let store = cache.vectors(&manifest.model_fingerprint, manifest.dimensions)?;
+    // What a vector depends on beside its text: an encoder of our own version, or somebody's server.
+    let made_by = remote.as_ref().map_or_else(|| ARITHMETIC.to_string(), |remote| remote.model.place());
+    let store = cache.vectors(&format!("{}-{made_by}", manifest.model_fingerprint), manifest.dimensions)?;
     let (vectors, chunks_embedded, embed) = embed_all(&documents, &embedder, remote.as_ref(), store, progress)?;
     let write_started = Instant::now();
     let model = format!(
@@ -140,11 +142,13 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         lexical: build.lexical,
         ..manifest
     };
+    // Before anything is written: a provider may fail.
+    let asked = questions.as_ref().map(|questions| eval::embed(questions, &embedder, remote.as_ref())).transpose()?;
     let (mut path, mut digest) = write(manifest.clone(), &documents, &vectors, &build.out)?;
     let mut alpha = None;
-    if let Some(questions) = &questions {
+    if let (Some(questions), Some(asked)) = (&questions, &asked) {
         // The index is written to be asked, then once more with what the answers said.
-        alpha = Some(tune(&path, questions, &embedder, remote.as_ref())?);
+        alpha = Some(tune(&path, questions, asked)?);
         let untuned = path.clone();
         (path, digest) = write(Manifest { alpha, ..manifest }, &documents, &vectors, &build.out)?;
         if untuned != path {
@@ -204,15 +208,14 @@ fn read_sidecars(build: &Build, entries: &[Entry]) -> Result<HashMap<String, Res
 }
 
 /// The weight of the vectors with which most of what the questions look for comes first; of equals, the one nearest to a half.
-fn tune(path: &Path, questions: &[Asked], embedder: &Embedder, remote: Option<&Remote>) -> Result<f32> {
+fn tune(path: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
     let index = index::Index::open(path)?;
-    let vectors = eval::embed(questions, embedder, remote)?;
     let mut best = (f64::NEG_INFINITY, 0.5_f32);
     for step in 0..=20_u8 {
         // From the middle outwards.
         let offset = f32::from(step.div_ceil(2)) * 0.05;
         let alpha = if step % 2 == 1 { 0.5 + offset } else { 0.5 - offset };
-        let scores = eval::ask(&index, questions, &vectors, index::Fusion::MinMax { alpha }, &[])?;
+        let scores = eval::ask(&index, questions, vectors, index::Fusion::MinMax { alpha }, &[])?;
         if scores.ndcg(10) > best.0 + WORTH_A_CHANGE {
             best = (scores.ndcg(10), alpha);
         }

@@ -25,7 +25,7 @@ const CALLS: usize = 4;
 /// Texts of one call at most: what a killed build pays for twice, and what progress is told in.
 const MOST_TEXTS: usize = 128;
 
-/// Seconds for one call, its retries included.
+/// Seconds for one of the attempts of a call.
 const CALL_S: u64 = 120;
 
 /// Attempts at one call, and the most seconds between two of them.

@@ -74,7 +74,9 @@ impl Rows {
             head
         };
         let heads: Vec<Vec<u8>> = (0..clusters.members.len()).into_par_iter().map(head).collect();
-        let rows = clusters.members.iter().flatten().flat_map(|&chunk| self.table().row(chunk)).copied();
+        let push_rows =
+            |to: &mut Vec<u8>| clusters.members.iter().flatten().for_each(|&chunk| to.extend_from_slice(self.table().row(chunk)));
+        let mut blocks = Vec::with_capacity(self.scales.len() * self.stride);
 
         let mut places = vec![0; self.scales.len() * 4];
         let (mut directory, mut offset, mut first) = (Vec::new(), 0, 0);
@@ -86,13 +88,13 @@ impl Rows {
             offset += head.len() as u64;
             first += members.len() as u32;
         }
-        let (codes, blocks) = if coded {
-            (heads.concat(), rows.collect())
-        } else {
-            // One cluster, or none.
+        let mut codes = heads.concat();
+        if !coded {
+            // One cluster, or none: what goes before its rows stands with them.
             offset += (self.scales.len() * self.stride) as u64;
-            (Vec::new(), heads.into_iter().flatten().chain(rows).collect())
-        };
+            std::mem::swap(&mut codes, &mut blocks);
+        }
+        push_rows(&mut blocks);
         cluster::push_record(&mut directory, offset, first);
 
         let mut centroids = clusters.values.clone();

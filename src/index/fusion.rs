@@ -1,7 +1,8 @@
 //! Two lists of candidates, one of vectors and one of words, become one order.
 //!
 //! With `min_max` each side is normalised over its own list: its best is 1, the worst that made the list 0, and so is a
-//! candidate that came from the other side only: what is not in a list is no better than its worst. A chunk that alone holds
+//! candidate that came from the other side only: what is not in a list is no better than its worst. (Of vectors that is so
+//! where all were scored. Where only near clusters were, a few that were missed count for less than they are.) A chunk that alone holds
 //! the rare word of a question must not sink because its vector is far (Bruch, Gai, Ingber: An Analysis of Fusion Functions
 //! for Hybrid Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks). With `rrf` only ranks count
 //! (Cormack, Clarke, Büttcher 2009).

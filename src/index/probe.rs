@@ -23,9 +23,6 @@ const AHEAD: usize = 6;
 /// Settings are tuned for so many neighbours.
 const NEIGHBOURS: f32 = 10.0;
 
-/// For so many times more neighbours, that to this power times more clusters are probed.
-const DEPTH: f32 = 0.25;
-
 /// A query on its way through the clusters.
 pub(super) struct Probe<'a> {
     vectors: &'a Vectors<'a>,
@@ -76,7 +73,8 @@ impl<'a> Probe<'a> {
         let wanted = matching.min(limit);
         // The best ten of a tenth are about the best hundred of all.
         let deep = (wanted as f32 * chunks as f32 / matching.max(1) as f32 / NEIGHBOURS).max(1.0);
-        let setting = Setting { probes: (setting.probes as f32 * deep.powf(DEPTH)) as u32, ..setting };
+        // The fourth root, of square roots: those are the same on every machine.
+        let setting = Setting { probes: (setting.probes as f32 * deep.sqrt().sqrt()) as u32, ..setting };
         let margin = setting.margin.min(i16::MAX as u32) as i16;
         let reach = if setting.reach == 0 { i16::MAX } else { setting.reach.min(i16::MAX as u32) as i16 };
         let middles = self.middles(setting.probes as usize)?;

@@ -124,7 +124,9 @@ impl<'a> Vectors<'a> {
     pub(super) fn vector(&self, chunk: u32) -> Result<Quantised> {
         let (cluster, heads, row) = self.find(chunk)?;
         let values = cluster.rows(self.view, row, 1)?;
-        Ok(Quantised { row: bytemuck::cast_slice(values).to_vec(), scale: heads.scale(row) })
+        // The builder makes no -128, and the kernels count on that for queries; a file that has one is not ours.
+        let row_values = bytemuck::cast_slice::<u8, i8>(values).iter().map(|&value| value.max(-i8::MAX)).collect();
+        Ok(Quantised { row: row_values, scale: heads.scale(row) })
     }
 
     /// The cosines of `chunks`, in their order.

@@ -25,6 +25,8 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const METADATA: &str = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token";
 const EARLY: Duration = Duration::from_secs(120);
 const WAIT: Duration = Duration::from_secs(10);
+/// The longest that a token is believed to live.
+const MOST_S: u64 = 86_400;
 
 /// Where tokens come from.
 #[derive(Debug)]
@@ -83,7 +85,7 @@ impl Tokens {
                 Fetched::read(&reply)?
             }
         };
-        let life = Duration::from_secs(fetched.expires_in).saturating_sub(EARLY);
+        let life = Duration::from_secs(fetched.expires_in.min(MOST_S)).saturating_sub(EARLY);
         let token = Secret::new(fetched.access_token);
         *known = Some((token.clone(), Instant::now() + life));
         Ok(token)

@@ -60,7 +60,12 @@ pub fn public_references(schema: &Value) -> Result<(), String> {
     match schema {
         Value::Array(items) => items.iter().try_for_each(public_references),
         Value::Object(fields) => fields.iter().try_for_each(|(name, value)| match value {
-            Value::String(_) if name == "$ref" || name == "$dynamicRef" => public_addresses(value),
+            Value::String(text) if name == "$ref" || name == "$dynamicRef" => {
+                // Without a scheme it takes that of the schema.
+                let text = text.trim_start();
+                if text.starts_with("//") { public_address(&format!("https:{text}")) } else { public_addresses(value) }
+            }
+            Value::String(_) if name == "$id" || name == "id" || name == "$schema" => public_addresses(value),
             _ => public_references(value),
         }),
         _ => Ok(()),

@@ -70,7 +70,10 @@ impl Key {
                 })?;
                 let address = match &aws.secrets_url {
                     Some(address) => parse(address)?,
-                    None => parse(&format!("https://secretsmanager.{region}.amazonaws.com/"))?,
+                    None => {
+                        let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+                        parse(&format!("https://secretsmanager.{region}.{end}/"))?
+                    }
                 };
                 Place::Service(address, Box::new(Signer::new(aws.clone(), region.to_owned(), "secretsmanager")))
             }

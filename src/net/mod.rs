@@ -33,11 +33,16 @@ pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF_MS: u64 = 250;
 
+/// Built when it is first needed: reading the system's certificates takes a while.
+type Built = Arc<OnceLock<std::result::Result<reqwest::Client, String>>>;
+
 /// The client. Cloning shares its connections. It costs nothing before its first call: reading the system's certificates takes longer
 /// than a search does.
 #[derive(Clone)]
 pub struct Client {
-    http: Arc<OnceLock<std::result::Result<reqwest::Client, String>>>,
+    http: Built,
+    /// Past any proxy.
+    inside: Built,
     egress: Option<Arc<[String]>>,
     retries: u32,
     first_token: Duration,
@@ -107,7 +112,8 @@ impl Client {
     pub fn new(config: &Config) -> Self {
         let allowed = &config.net.allowed_hosts;
         Self {
-            http: Arc::default(),
+            http: Built::default(),
+            inside: Built::default(),
             egress: (!allowed.is_empty()).then(|| allowed.as_slice().into()),
             first_token: Duration::from_secs(config.limits.first_token_timeout_s),
             retries: config.generation.retries,
@@ -154,9 +160,9 @@ impl Client {
     /// # Errors
     /// As [`Self::send`].
     pub(crate) async fn send_inside(&self, request: &Request, deadline: Instant) -> Result<Reply> {
-        // Asked for once an hour at most, so it is not kept.
-        let inside = builder().no_proxy().build().map_err(|cause| no_client(cause.to_string()))?;
-        let response = dispatch(&inside, request, deadline).await?;
+        let inside = self.inside.get_or_init(|| builder().no_proxy().build().map_err(|cause| cause.to_string()));
+        let inside = inside.as_ref().map_err(|why| no_client(why.clone()))?;
+        let response = dispatch(inside, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -170,7 +176,7 @@ impl Client {
         self.first_token
     }
 
-    /// Whether the operator lets us call this host. Keys come from addresses of AWS's and Google's own and need no permission.
+    /// Whether the operator lets us call this host. What hands out keys on the machine itself needs no permission.
     fn check(&self, request: &Request) -> Result<()> {
         match (&self.egress, request.url.host_str()) {
             (Some(hosts), Some(host)) if !hosts.iter().any(|allowed| allows(allowed, host)) => {

@@ -370,8 +370,9 @@ impl Decoder {
             Open::Nothing | Open::Text => {}
             Open::Thought { signature } => told(&signature, events, ChatEvent::Signature),
             Open::Call { index, input, told } => {
-                if !told && input.as_object().is_some_and(|input| !input.is_empty()) {
-                    events.push(ChatEvent::Arguments { index, json: input.to_string() });
+                if !told {
+                    let json = if input.is_object() { input.to_string() } else { "{}".to_owned() };
+                    events.push(ChatEvent::Arguments { index, json });
                 }
             }
             Open::Raw { mut block, json } => {

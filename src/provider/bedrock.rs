@@ -232,6 +232,8 @@ pub(super) struct Decoder {
     /// Numbers of the blocks that are tool calls.
     calls: Vec<u64>,
     signature: String,
+    /// Those of them of whose arguments nothing was told.
+    silent: Vec<u64>,
     told_usage: bool,
     finish: Option<FinishReason>,
 }
@@ -250,7 +252,14 @@ impl Decoder {
                 }
             }
             "contentBlockDelta" => self.delta(&payload, &mut events),
-            "contentBlockStop" => self.close(&mut events),
+            "contentBlockStop" => {
+                self.close(&mut events);
+                let number = payload["contentBlockIndex"].as_u64();
+                let silent = self.silent.iter().position(|silent| Some(*silent) == number).map(|at| self.silent.remove(at));
+                if let Some(index) = silent.and_then(|number| self.calls.iter().rposition(|call| *call == number)) {
+                    events.push(ChatEvent::Arguments { index, json: "{}".to_owned() });
+                }
+            }
             "messageStop" => {
                 self.close(&mut events);
                 self.state.extra("additionalModelResponseFields", &payload["additionalModelResponseFields"], &mut events);
@@ -286,6 +295,7 @@ impl Decoder {
         if let Some(json) = delta["toolUse"]["input"].as_str().filter(|json| !json.is_empty()) {
             let number = payload["contentBlockIndex"].as_u64();
             let index = self.calls.iter().rposition(|call| Some(*call) == number).or(self.calls.len().checked_sub(1));
+            self.silent.retain(|silent| Some(*silent) != number);
             events.extend(index.map(|index| ChatEvent::Arguments { index, json: json.to_owned() }));
         }
         let thought = &delta["reasoningContent"];
@@ -339,6 +349,7 @@ impl Decoder {
         let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
         let index = self.calls.len();
         self.calls.push(number.unwrap_or(u64::MAX));
+        self.silent.extend(number);
         events.push(ChatEvent::ToolCall { index, id: text("toolUseId"), name: text("name"), signature: None });
     }
 

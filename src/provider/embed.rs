@@ -100,7 +100,7 @@ impl Provider {
         loop {
             let outcome = async {
                 let mut signed = request.clone();
-                self.auth.sign(client, &mut signed).await?;
+                self.sign(client, &mut signed, deadline).await?;
                 let reply = client.send(&signed, deadline).await?;
                 if (200..300).contains(&reply.status) { parse(&reply.body) } else { Err(self.preset.refusal(&reply)) }
             };

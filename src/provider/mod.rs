@@ -25,7 +25,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use self::capability::{Capabilities, Rules};
@@ -229,10 +229,16 @@ impl Provider {
         (!value.is_empty()).then_some(pair)
     }
 
+    /// Signs, where the key or token may have to be fetched first.
+    async fn sign(&self, client: &Client, request: &mut Request, deadline: Instant) -> Result<()> {
+        let late = |_| Error::new(Code::Timeout, "the provider's key did not come in time; the log says more where it failed");
+        timeout_at(deadline, self.auth.sign(client, request)).await.map_err(late)?
+    }
+
     /// One attempt at a whole answer.
     async fn once(&self, client: &Client, written: &Written, deadline: Instant) -> Result<ChatResponse> {
         let mut request = written.request.clone();
-        self.auth.sign(client, &mut request).await?;
+        self.sign(client, &mut request, deadline).await?;
         let reply = client.send(&request, deadline).await?;
         if !(200..300).contains(&reply.status) {
             return Err(self.preset.refusal(&reply));

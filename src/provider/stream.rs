@@ -25,7 +25,7 @@ pub(super) async fn open(
 ) -> Result<Events> {
     let first = deadline.min(Instant::now() + client.first_token());
     let mut out = written.request.clone();
-    provider.auth.sign(client, &mut out).await?;
+    provider.sign(client, &mut out, first).await?;
     let incoming = client.stream(&out, first).await?;
     let content_type = incoming.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let dialect = provider.dialect();

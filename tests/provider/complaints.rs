@@ -606,6 +606,30 @@ fn interleaved_blocks_keep_their_identity() {
     assert_eq!((answer.text().as_str(), answer.parts.len()), ("{\"answer\":1}", 4));
 }
 
+/// Whoever writes calls one after the other has to know that this one is whole.
+#[test]
+fn a_call_without_arguments_says_so_when_it_ends() {
+    let bedrock = [
+        json!({"messageStart": {"role": "assistant"}}),
+        json!({"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "c", "name": "f"}}}}),
+        json!({"contentBlockStop": {"contentBlockIndex": 0}}),
+        json!({"messageStop": {"stopReason": "tool_use"}}),
+    ];
+    let anthropic = [
+        json!({"type": "message_start", "message": {"id": "m", "model": "claude"}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "c", "name": "f", "input": {}}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+        json!({"type": "message_stop"}),
+    ];
+    for (dialect, frames) in [(Dialect::Bedrock, &bedrock[..]), (Dialect::Anthropic, &anthropic[..])] {
+        let events = events(dialect, &[&stream(dialect, frames)]).unwrap();
+        let told = events.iter().filter(|event| matches!(event, ChatEvent::Arguments { index: 0, json } if json == "{}")).count();
+        assert_eq!(told, 1, "{dialect:?}: {events:?}");
+        assert_eq!(fold(&events).tool_calls().next().unwrap().arguments, "{}");
+    }
+}
+
 #[test]
 fn any_field_may_be_missing_or_odd() {
     for dialect in DIALECTS {

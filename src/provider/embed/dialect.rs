@@ -102,7 +102,14 @@ impl EmbedDialect {
                     with(json!({"model": name, "content": content, "taskType": google}), "/outputDimensionality", dimensions)
                 });
                 let requests: Vec<Value> = requests.collect();
-                (format!("{name}:batchEmbedContents"), json!({"requests": requests}), "")
+                (
+                    format!(
+                        "models/{}:batchEmbedContents",
+                        percent_encoding::utf8_percent_encode(name.trim_start_matches("models/"), SEGMENT)
+                    ),
+                    json!({"requests": requests}),
+                    "",
+                )
             }
             Self::Vertex if model.starts_with("gemini-embedding-2") => {
                 let parts: Vec<Value> = texts.iter().map(|text| json!({"text": text})).collect();

@@ -71,6 +71,11 @@ impl Model {
         Sha256::digest(whole).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Tells the server from every other, for what is kept: two may call different models the same. 8 hex digits.
+    pub fn place(&self) -> String {
+        Sha256::digest(self.provider.base_url.as_str()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The texts of each call: what is paid for at once.
     ///
     /// # Errors
