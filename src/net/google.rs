@@ -1,4 +1,4 @@
-//! Google's OAuth tokens: a service account's ([`account`]), those of an identity elsewhere ([`external`]), or those of the place where we
+//! Google's OAuth tokens: a service account's (`account`), those of an identity elsewhere (`external`), or those of the place where we
 //! run. Kept until shortly before they end.
 
 mod account;
