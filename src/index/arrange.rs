@@ -74,9 +74,6 @@ impl Rows {
             head
         };
         let heads: Vec<Vec<u8>> = (0..clusters.members.len()).into_par_iter().map(head).collect();
-        let push_rows =
-            |to: &mut Vec<u8>| clusters.members.iter().flatten().for_each(|&chunk| to.extend_from_slice(self.table().row(chunk)));
-        let mut blocks = Vec::with_capacity(self.scales.len() * self.stride);
 
         let mut places = vec![0; self.scales.len() * 4];
         let (mut directory, mut offset, mut first) = (Vec::new(), 0, 0);
@@ -88,13 +85,12 @@ impl Rows {
             offset += head.len() as u64;
             first += members.len() as u32;
         }
-        let mut codes = heads.concat();
-        if !coded {
-            // One cluster, or none: what goes before its rows stands with them.
-            offset += (self.scales.len() * self.stride) as u64;
-            std::mem::swap(&mut codes, &mut blocks);
-        }
-        push_rows(&mut blocks);
+        let rows = self.scales.len() * self.stride;
+        // Without codes there is one cluster, or none, and its numbers and scales stand before its rows.
+        let (codes, mut blocks) = if coded { (heads.concat(), Vec::new()) } else { (Vec::new(), heads.concat()) };
+        offset += if coded { 0 } else { rows as u64 };
+        blocks.reserve_exact(rows);
+        clusters.members.iter().flatten().for_each(|&chunk| blocks.extend_from_slice(self.table().row(chunk)));
         cluster::push_record(&mut directory, offset, first);
 
         let mut centroids = clusters.values.clone();
