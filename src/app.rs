@@ -71,7 +71,7 @@ impl App {
             config.capabilities.as_deref().map(|path| std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause)));
         let rules = Arc::new(Rules::new(rules.transpose()?.as_deref())?);
         let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
-        let providers = names
+        let providers: BTreeMap<String, Provider> = names
             .filter_map(|name| {
                 let provider = Provider::open(name, &config, &rules).ok()?;
                 Some((name.to_owned(), provider))
@@ -88,7 +88,11 @@ impl App {
                     let message = format!("{}: embedded by `{provider}/{model}`: {cause}", named.display());
                     Error::new(cause.code(), message)
                 };
-                let provider = Provider::open(provider, &config, &rules).map_err(why)?;
+                // The same one where it answers, too, so that both know how it does.
+                let provider = providers
+                    .get(provider)
+                    .cloned()
+                    .map_or_else(|| Provider::open(provider, &config, &rules).map_err(why), Ok)?;
                 opened.remote = Some(Model::new(provider, model, manifest.dimensions, manifest.shortened));
             } else if let Some(embedder) = &embedder {
                 opened.index.require_model(embedder.fingerprint())?;

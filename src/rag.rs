@@ -199,11 +199,11 @@ pub async fn answer(app: &Arc<App>, question: Question, deadline: Instant) -> Re
     let question = Arc::new(question);
     let (mut answer, call) = prepare(app, &question, false, deadline).await?;
     let Some(mut call) = call else {
-        return quote::answer(app, &question, answer, deadline).await;
+        return Box::pin(quote::answer(app, &question, answer, deadline)).await;
     };
     match call.chat(app, &mut answer, deadline).await {
         Ok(response) => check::finish(app, &question, &mut call, answer, response, deadline).await,
-        Err(error) => quote::fall_back(app, &question, answer, error, deadline).await,
+        Err(error) => Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await,
     }
 }
 
@@ -220,11 +220,11 @@ pub async fn stream(
     let question = Arc::new(question);
     let (mut answer, call) = prepare(app, &question, true, deadline).await?;
     let Some(mut call) = call else {
-        return Ok(pieces::whole(quote::answer(app, &question, answer, deadline).await?).left_stream());
+        return Ok(pieces::whole(Box::pin(quote::answer(app, &question, answer, deadline)).await?).left_stream());
     };
     match call.stream(app, &mut answer, deadline).await {
         Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events).right_stream()),
-        Err(error) => Ok(pieces::whole(quote::fall_back(app, &question, answer, error, deadline).await?).left_stream()),
+        Err(error) => Ok(pieces::whole(Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await?).left_stream()),
     }
 }
 
@@ -245,7 +245,7 @@ fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<
 }
 
 /// Decides who answers, retrieves, and builds the request. Refuses before it searches.
-async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline: Instant) -> Result<(Answer, Option<Call>)> {
+async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline: Instant) -> Result<(Answer, Option<Box<Call>>)> {
     let generation = &app.config().generation;
     let name = match question.provider.as_deref().or(generation.provider.as_deref()) {
         Some(EXTRACTIVE) => None,
@@ -275,13 +275,11 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
     }
     answer.index_digest = app.index().map(|opened| opened.index.digest().to_owned());
     if let Some(retrieval) = &question.retrieval {
-        let found = retrieve(app, &question.prompt, retrieval, deadline).await?;
+        let found = Box::pin(retrieve(app, &question.prompt, retrieval, deadline)).await?;
         answer.passages = found.passages;
         answer.index_digest = Some(found.index_digest);
         answer.attempts.extend(found.attempt);
-        if !found.is_hybrid {
-            answer.warnings.push("this service has no embedding model: the sources were found by words only".into());
-        }
+        answer.warnings.extend(found.warning);
     }
     let Some(links) = links else { return Ok((answer, None)) };
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());
@@ -300,7 +298,10 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
         answer.passages.truncate(used);
     }
     let call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
-    Ok((answer, Some(call)))
+    if let Some(other) = call.stand_in() {
+        answer.warnings.push(format!("`{}` is left alone for a while: `{other}` answers", answer.provider));
+    }
+    Ok((answer, Some(Box::new(call))))
 }
 
 /// What was asked for and means nothing to quotes.

@@ -288,12 +288,14 @@ fn mutated_files_do_no_harm() {
             fs::read(&mutated).unwrap()
         })
         .collect();
-    let longest = files.iter().map(Vec::len).max().unwrap();
+    // Every twentieth is the file of a larger index, which has clusters worth the name.
+    let clustered = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/index_v1.omni")).unwrap();
+    let longest = files.iter().chain([&clustered]).map(Vec::len).max().unwrap();
     fs::write(&mutated, vec![0; longest]).unwrap();
     let mut random = Random::new(12);
     let mut opened = 0;
     for number in 0..100_000 {
-        let bytes = &files[number % files.len()];
+        let bytes = if number % 20 == 0 { &clustered } else { &files[number % files.len()] };
         let mut copy = bytes.clone();
         for _ in 0..=random.below(3) {
             // Half of them in the superblock's fields, the others anywhere behind it.

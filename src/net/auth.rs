@@ -35,8 +35,8 @@ impl Auth {
             Self::None => return Ok(()),
             Self::Bearer(key) => (AUTHORIZATION, format!("Bearer {}", key.read(client).await?.expose())),
             Self::Header(name, key) => (name.clone(), key.read(client).await?.expose().to_owned()),
-            Self::Aws(signer) => return signer.sign(client, request).await,
-            Self::Google(tokens) => (AUTHORIZATION, format!("Bearer {}", tokens.token(client).await?.expose())),
+            Self::Aws(signer) => return Box::pin(signer.sign(client, request)).await,
+            Self::Google(tokens) => (AUTHORIZATION, format!("Bearer {}", Box::pin(tokens.token(client)).await?.expose())),
         };
         let mut value = HeaderValue::from_str(&value)
             .map_err(|_| Error::new(Code::Authentication, "the provider's key has characters that no header may have"))?;

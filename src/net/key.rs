@@ -19,9 +19,10 @@ use super::{Client, Reply, Request};
 use crate::config::{Aws, SECRET_PREFIX, Secret};
 use crate::error::{Code, Error, Result};
 
-/// How long a secret is used before it is read again, and when reading it failed and an older one is there.
+/// How long a secret is used before it is read again; when reading it failed and an older one is there; and when none is.
 const LIFE: Duration = Duration::from_secs(300);
 const SECOND_CHANCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(5);
 
 /// A key, or where it is.
@@ -39,7 +40,8 @@ pub struct Kept {
     id: String,
     field: Option<String>,
     place: Place,
-    known: Mutex<Option<(Secret, Instant)>>,
+    /// The secret, if it could be read, and until when that holds.
+    known: Mutex<Option<(Option<Secret>, Instant)>>,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,7 @@ impl Key {
     pub async fn read(&self, client: &Client) -> Result<Secret> {
         match self {
             Self::Given(secret) => Ok(secret.clone()),
-            Self::Kept(kept) => kept.read(client).await,
+            Self::Kept(kept) => Box::pin(kept.read(client)).await,
         }
     }
 }
@@ -98,19 +100,28 @@ impl Kept {
         // One asks, the others wait for its answer.
         let mut known = self.known.lock().await;
         let older = match known.as_ref() {
-            Some((secret, until)) if Instant::now() < *until => return Ok(secret.clone()),
-            older => older.map(|(secret, _)| secret.clone()),
+            Some((Some(secret), until)) if Instant::now() < *until => return Ok(secret.clone()),
+            // Those who waited for an attempt that failed do not wait for one more each.
+            Some((None, until)) if Instant::now() < *until => return Err(self.unread("the last attempt failed a moment ago")),
+            older => older.and_then(|(secret, _)| secret.clone()),
         };
-        let (secret, life) = match (self.fetch(client).await, older) {
-            (Ok(secret), _) => (secret, LIFE),
+        let fetched = self.fetch(client).await;
+        let now = Instant::now();
+        match (fetched, older) {
+            (Ok(secret), _) => {
+                *known = Some((Some(secret.clone()), now + LIFE));
+                Ok(secret)
+            }
             (Err(error), Some(older)) => {
                 tracing::warn!(secret = self.id, cause = cause(&error), "the secret cannot be read again; the last one is used");
-                (older, SECOND_CHANCE)
+                *known = Some((Some(older.clone()), now + SECOND_CHANCE));
+                Ok(older)
             }
-            (Err(error), None) => return Err(error),
-        };
-        *known = Some((secret.clone(), Instant::now() + life));
-        Ok(secret)
+            (Err(error), None) => {
+                *known = Some((None, now + PAUSE));
+                Err(error)
+            }
+        }
     }
 
     async fn fetch(&self, client: &Client) -> Result<Secret> {
@@ -264,6 +275,19 @@ mod tests {
             tokio::time::advance(advance).await;
             assert_eq!(key.read(&client).await.unwrap().expose(), expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_for_an_attempt_that_fails_do_not_repeat_it_one_by_one() {
+        let server = Listener::start(&[(500, "{}"), (200, r#"{"SecretString":"sk-kept"}"#)]).await;
+        let aws = aws(|aws| aws.secrets_url = Some(server.url.clone()));
+        let (key, client) = (key("aws-secret:x", &aws), Client::new(&Config::default()));
+        let (first, second) = tokio::join!(key.read(&client), key.read(&client));
+        let causes = [first, second].map(|read| cause(&read.unwrap_err()).unwrap());
+        assert_eq!(causes, ["secret `x`: status 500: no reason given", "secret `x`: the last attempt failed a moment ago"]);
+        assert_eq!(server.seen().len(), 1);
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(key.read(&client).await.unwrap().expose(), "sk-kept");
     }
 
     #[tokio::test]

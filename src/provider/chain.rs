@@ -141,8 +141,7 @@ impl<'a> Walk<'a> {
             model.clone_into(&mut request.to_mut().model);
         }
         self.began = Instant::now();
-        let share = if self.left.is_empty() { 1.0 } else { SHARE };
-        let until = self.began + self.deadline.saturating_duration_since(self.began).mul_f64(share);
+        let until = if self.left.is_empty() { self.deadline } else { shared(self.began, self.deadline) };
         Some((provider, request, until))
     }
 
@@ -196,8 +195,13 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Until when one who has others behind him may take.
+pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
+    now + deadline.saturating_duration_since(now).mul_f64(SHARE)
+}
+
 /// Takes out what only the provider that wrote it accepts back.
-fn strangers(request: &mut ChatRequest) {
+pub(crate) fn strangers(request: &mut ChatRequest) {
     for message in &mut request.messages {
         message.parts.retain(|part| !matches!(part, Part::Reasoning(_) | Part::Raw(_)));
         for part in &mut message.parts {

@@ -30,6 +30,7 @@ use url::Url;
 
 use self::capability::{Capabilities, Rules};
 pub use self::chain::{Attempt, Chain, Served};
+pub(crate) use self::chain::{shared, strangers};
 pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};
@@ -110,6 +111,11 @@ impl Provider {
     /// Its name in requests.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it keeps failing, and is to be left alone where somebody else can answer.
+    pub(crate) fn is_cooling(&self) -> bool {
+        self.health.is_cooling()
     }
 
     /// How its JSON looks.

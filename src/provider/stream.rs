@@ -41,7 +41,8 @@ pub(super) async fn open(
         let events: Vec<Result<ChatEvent>> = warnings.chain(unfold(answer)).map(Ok).collect();
         return Ok(futures_util::stream::iter(events).boxed());
     }
-    let mut live = Live {
+    // Boxed, because it moves with every event.
+    let mut live = Box::new(Live {
         incoming,
         decoder: dialect.decoder(),
         ready: warnings.collect(),
@@ -50,7 +51,7 @@ pub(super) async fn open(
         model: request.model.clone(),
         usage: None,
         over: false,
-    };
+    });
     let mut held = Vec::new();
     loop {
         match live.next(Some(first)).await {

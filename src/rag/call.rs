@@ -15,7 +15,7 @@ use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
 use crate::prompt;
 use crate::provider::capability::SchemaMode;
-use crate::provider::{Chain, Dialect, Events, Provider, Served};
+use crate::provider::{Chain, Dialect, Events, Provider, Served, shared, strangers};
 use crate::schema::{self, Means, Plan, Rung, Shape};
 
 /// Words of a refusal that is about the way of asking.
@@ -37,10 +37,9 @@ const REFUSALS: [&str; 12] = [
 /// A request on its way.
 pub(super) struct Call {
     chain: Chain,
-    /// Who is asked, and which model.
-    link: (Provider, String),
+    link: Link,
     /// Who is asked next, where a shape makes each a chain of its own.
-    left: VecDeque<(Provider, String)>,
+    left: VecDeque<Link>,
     /// As it was before the shape was added; of no use without one.
     plain: ChatRequest,
     /// As it is sent.
@@ -48,6 +47,14 @@ pub(super) struct Call {
     shape: Option<Shape>,
     is_stream: bool,
     pub(super) plan: Option<Plan>,
+}
+
+/// Who is asked.
+struct Link {
+    provider: Provider,
+    model: String,
+    /// Whether another was named first: what is meant for that one is left out.
+    stands_in: bool,
 }
 
 impl Call {
@@ -59,11 +66,17 @@ impl Call {
         shape: Option<&Shape>,
         is_stream: bool,
     ) -> Result<Self> {
-        let mut left = VecDeque::from(links);
+        let ranked = links.into_iter().enumerate();
+        let link = |(rank, (provider, model)): (usize, (Provider, String))| Link { provider, model, stands_in: rank > 0 };
+        // Chains know themselves who is to be left alone for a while.
+        let (mut left, cooling): (VecDeque<Link>, VecDeque<Link>) =
+            ranked.map(link).partition(|link| shape.is_none() || !link.provider.is_cooling());
+        left.extend(cooling);
         let Some(link) = left.pop_front() else { return Err(Error::internal("no provider was named")) };
-        let others = if shape.is_some() { Vec::new() } else { left.drain(..).collect() };
+        let others = if shape.is_some() { VecDeque::new() } else { std::mem::take(&mut left) };
+        let others = others.into_iter().map(|link| (link.provider, link.model)).collect();
         let mut call = Self {
-            chain: Chain::new(link.0.clone(), link.1.clone(), others),
+            chain: Chain::new(link.provider.clone(), link.model.clone(), others),
             link,
             left,
             plain: shape.map(|_| request.clone()).unwrap_or_default(),
@@ -79,7 +92,7 @@ impl Call {
     /// Asks and waits for the whole answer.
     pub(super) async fn chat(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<ChatResponse> {
         loop {
-            match self.chain.chat(app.client(), &self.request, deadline).await {
+            match self.chain.chat(app.client(), &self.request, self.until(deadline)).await {
                 Ok((response, served)) => {
                     note(app, answer, served);
                     return Ok(response);
@@ -92,7 +105,7 @@ impl Call {
     /// Asks and waits for the first word.
     pub(super) async fn stream(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<Events> {
         loop {
-            match self.chain.stream(app.client(), &self.request, deadline).await {
+            match self.chain.stream(app.client(), &self.request, self.until(deadline)).await {
                 Ok((events, served, warning)) => {
                     note(app, answer, served);
                     answer.warnings.extend(warning.map(|warning| warning.to_string()));
@@ -101,6 +114,16 @@ impl Call {
                 Err(error) => self.descend(app, answer, error)?,
             }
         }
+    }
+
+    /// Who is asked in the place of the one who was named, because that one keeps failing.
+    pub(super) fn stand_in(&self) -> Option<String> {
+        self.link.stands_in.then(|| format!("{}/{}", self.link.provider.name(), self.link.model))
+    }
+
+    /// Until when the one who is asked may take.
+    fn until(&self, deadline: Instant) -> Instant {
+        if self.left.is_empty() { deadline } else { shared(Instant::now(), deadline) }
     }
 
     /// The text in which the model gave its answer.
@@ -114,12 +137,12 @@ impl Call {
     fn descend(&mut self, app: &App, answer: &mut Answer, error: Error) -> Result<()> {
         let Some(plan) = &self.plan else { return Err(error) };
         let text = error.message().to_lowercase();
-        let name = self.link.0.name().to_owned();
+        let name = self.link.provider.name().to_owned();
         if error.code() == Code::InvalidRequest && plan.rung != Rung::Prompt && REFUSALS.iter().any(|word| text.contains(word)) {
             let rung = plan.rung;
             tracing::warn!(provider = name, rung = rung.as_str(), "the provider refused this way of asking for a shape");
             answer.warnings.push(format!("`structured_output`: `{name}` refused `{}`; the next way was taken", rung.as_str()));
-            app.refuse(&name, &self.link.1, rung);
+            app.refuse(&name, &self.link.model, rung);
             return self.choose(app);
         }
         let is_mistake = matches!(
@@ -129,25 +152,28 @@ impl Call {
         let Some(next) = self.left.pop_front().filter(|_| !is_mistake) else { return Err(error) };
         answer.attempts.push(Attempt {
             provider: name.clone(),
-            model: self.link.1.clone(),
+            model: self.link.model.clone(),
             purpose: "answer",
             usage: None,
             cost_usd: None,
             code: Some(error.code().as_str()),
         });
-        let (provider, model) = (next.0.name(), &next.1);
+        let (provider, model) = (next.provider.name(), &next.model);
         answer.warnings.push(format!("`{name}` failed ({}): `{provider}/{model}` answers", error.code().as_str()));
-        self.chain = Chain::new(next.0.clone(), next.1.clone(), Vec::new());
+        self.chain = Chain::new(next.provider.clone(), next.model.clone(), Vec::new());
         self.link = next;
         self.choose(app)
     }
 
     fn choose(&mut self, app: &App) -> Result<()> {
         let Some(shape) = &self.shape else { return Ok(()) };
-        let (provider, model) = &self.link;
+        let Link { provider, model, .. } = &self.link;
         let means = means(provider, model, &self.plain, self.is_stream)?;
         let plan = schema::plan(shape, &means, &app.refused(provider.name(), model))?;
         self.request = self.plain.clone();
+        if self.link.stands_in {
+            strangers(&mut self.request);
+        }
         self.request.response_format = match plan.rung {
             Rung::Native => ResponseFormat::JsonSchema {
                 name: shape.name.clone(),

@@ -25,14 +25,15 @@ pub(super) async fn finish(
     response: ChatResponse,
     deadline: Instant,
 ) -> Result<Answer> {
+    // What not every answer goes through is boxed: its state would make every request's future larger, which is moved and allocated.
     match &question.shape {
-        Some(shape) => settle(app, shape, call, &mut answer, response, deadline).await?,
+        Some(shape) => Box::pin(settle(app, shape, call, &mut answer, response, deadline)).await?,
         None => take(app, &mut answer, response, "answer"),
     }
     // What is cut off is not cited.
     cut(&mut answer, question.max_chars);
     if question.retrieval.is_some() && answer.finish_reason != FinishReason::ToolCalls {
-        cite(app, question, call, &mut answer, deadline).await?;
+        Box::pin(cite(app, question, call, &mut answer, deadline)).await?;
         cut(&mut answer, question.max_chars);
     }
     Ok(answer)

@@ -27,7 +27,7 @@ pub(super) fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send 
 struct Outgoing {
     app: Arc<App>,
     question: Arc<Question>,
-    call: Call,
+    call: Box<Call>,
     answer: Answer,
     seen: Fold,
     left_chars: usize,
@@ -44,7 +44,7 @@ struct Outgoing {
 pub(super) fn pieces(
     app: &Arc<App>,
     question: &Arc<Question>,
-    call: Call,
+    call: Box<Call>,
     answer: Answer,
     events: Events,
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
@@ -65,17 +65,18 @@ pub(super) fn pieces(
         ready: VecDeque::new(),
         call,
     };
-    futures_util::stream::unfold(outgoing, |mut outgoing| async move {
+    // Boxed, because it moves with every piece.
+    futures_util::stream::unfold(Box::new(outgoing), |mut outgoing| async move {
         loop {
             if let Some(piece) = outgoing.ready.pop_front() {
                 return Some((piece, outgoing));
             }
             // Every dialect ends with `Finish` or an error; the default is for one that would forget.
             match outgoing.events.as_mut()?.next().await.unwrap_or(Ok(ChatEvent::Finish(FinishReason::Stop))) {
-                Ok(ChatEvent::Finish(reason)) => outgoing.finish(reason).await,
+                Ok(ChatEvent::Finish(reason)) => Box::pin(outgoing.finish(reason)).await,
                 Ok(event) => {
                     if outgoing.take(event) {
-                        outgoing.finish(FinishReason::Length).await;
+                        Box::pin(outgoing.finish(FinishReason::Length)).await;
                     }
                 }
                 Err(error) => {

@@ -8,10 +8,11 @@ use super::{Attempt, EMBEDDING, cost};
 use crate::app::{App, Opened};
 use crate::chat::Usage;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::index::{Filter, Fusion, Query, Recall};
 use crate::passage::Passage;
 use crate::provider::embed::{Model, Purpose};
+use crate::provider::shared;
 
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,8 +89,10 @@ pub struct Found {
     pub index_digest: String,
     /// Whether vectors were compared, and not words only.
     pub is_hybrid: bool,
-    /// What it cost to have the question embedded, where a provider did.
+    /// What it cost to have the question embedded, where a provider was asked.
     pub attempt: Option<Attempt>,
+    /// Why words only were searched.
+    pub warning: Option<String>,
 }
 
 /// Finds passages.
@@ -104,15 +107,16 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
         let remedy = "this service has no embedding model and searches words only; leave it out";
         return Err(Error::not_supported("rag_config.retrieval_config.score_threshold", remedy));
     }
+    let must_embed = retrieval.score_threshold.is_some();
     let remote = match opened.remote() {
-        Some(model) => Some(embed(app, model, &prompt, deadline).await?),
+        Some(model) => Some(embed(app, model, &prompt, must_embed, deadline).await?),
         None => None,
     };
     app.compute(deadline, move |app| {
         let opened = meant(app, &retrieval)?;
         opened.refresh();
         let (vector, attempt) = match remote {
-            Some((vector, attempt)) => (Some(vector), Some(attempt)),
+            Some((vector, attempt)) => (vector, Some(attempt)),
             None => (app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?, None),
         };
         let filter = retrieval.filter();
@@ -132,7 +136,8 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
         }
         let is_hybrid = vector.is_some();
         let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
-        Ok(Found { passages, index_digest: opened.index.digest().to_owned(), is_hybrid, attempt })
+        let warning = (!is_hybrid).then(|| words_only(attempt.as_ref()));
+        Ok(Found { passages, index_digest: opened.index.digest().to_owned(), is_hybrid, attempt, warning })
     })
     .await
 }
@@ -147,20 +152,54 @@ fn meant<'a>(app: &'a App, retrieval: &Retrieval) -> Result<&'a Opened> {
     opened.ok_or_else(|| Error::bad_request(none))
 }
 
-/// Has a question embedded by the provider whose vectors the index holds.
-async fn embed(app: &App, model: &Model, prompt: &str, deadline: Instant) -> Result<(Vec<f32>, Attempt)> {
+/// Has a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a
+/// must, whoever fails to give one is no failure, and may take no more than a part of the time.
+async fn embed(app: &App, model: &Model, prompt: &str, is_must: bool, deadline: Instant) -> Result<(Option<Vec<f32>>, Attempt)> {
     let texts = vec![prompt.to_owned()];
-    let mut response = model.embed(app.client(), texts, Purpose::Query, deadline).await?;
-    let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
-    let attempt = Attempt {
+    let until = if is_must { deadline } else { shared(Instant::now(), deadline) };
+    let mut attempt = Attempt {
         provider: model.provider().to_owned(),
         model: model.name().to_owned(),
         purpose: EMBEDDING,
-        usage,
-        cost_usd: cost(app, model.provider(), model.name(), usage),
+        usage: None,
+        cost_usd: None,
         code: None,
     };
-    Ok((response.vectors.pop().unwrap_or_default(), attempt))
+    let mut response = match model.embed(app.client(), texts, Purpose::Query, until).await {
+        Ok(response) => response,
+        Err(error) if is_must || !is_outage(error.code()) => return Err(error),
+        Err(error) => {
+            let (provider, model, code) = (model.provider(), model.name(), error.code().as_str());
+            tracing::warn!(
+                provider,
+                model,
+                code,
+                cause = error.message(),
+                "the question was not embedded; words only are searched"
+            );
+            attempt.code = Some(code);
+            return Ok((None, attempt));
+        }
+    };
+    attempt.usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
+    attempt.cost_usd = cost(app, model.provider(), model.name(), attempt.usage);
+    Ok((response.vectors.pop(), attempt))
+}
+
+/// Whether it says nothing of the question or the index.
+fn is_outage(code: Code) -> bool {
+    matches!(code, Code::Timeout | Code::RateLimit | Code::Overloaded | Code::ProviderError | Code::Authentication | Code::Budget)
+}
+
+/// Why no vectors were compared.
+fn words_only(attempt: Option<&Attempt>) -> String {
+    let why = match attempt {
+        Some(Attempt { provider, model, code, .. }) => {
+            format!("`{provider}/{model}` did not embed the question ({})", code.unwrap_or("no vector"))
+        }
+        None => "this service has no embedding model".to_owned(),
+    };
+    format!("{why}: the sources were found by words only")
 }
 
 /// Tells "nothing found there" from "there is no such place": only the second is the caller's mistake. A place whose documents

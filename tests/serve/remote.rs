@@ -40,6 +40,7 @@ async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Va
     let vector = match text {
         _ if text.contains("short") => json!([1.0, 0.0]),
         _ if text.contains("broken") => return (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "no"}}))),
+        _ if text.contains("outage") => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "no"}}))),
         _ if text.contains("ship") => json!([5.0, 0.0, 0.5]),
         _ => json!([0.0, 5.0, 0.5]),
     };
@@ -124,6 +125,22 @@ async fn the_embedding_of_a_question_is_an_exchange_with_a_cost() {
         answer["metadata"]["usage"],
         json!({"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14, "cost_usd": null})
     );
+}
+
+#[tokio::test]
+async fn words_find_something_where_nobody_embeds_the_question() {
+    let (folder, vectors) = (tempfile::tempdir().unwrap(), Vectors::start().await);
+    let service = service(folder.path(), &vectors, false, |_| {});
+    let (status, found) = service.post("/v1/search", &json!({"prompt": "Cargo in an outage?"})).await;
+    assert_eq!((status, &found["metadata"]["retrieval"]), (200, &json!("words")), "{found}");
+    assert_eq!(found["hits"][0]["source"], "boats.md");
+    let (status, answer) = service.query(json!({"prompt": "Cargo in an outage?"})).await;
+    assert_eq!(status, 200);
+    let why = "`openai/text-embedding-3-small` did not embed the question (OVERLOADED): the sources were found by words only";
+    assert_eq!(answer["metadata"]["warnings"][0], why, "{answer}");
+    // Who wants the cosine wants the vector.
+    let threshold = json!({"prompt": "outage", "rag_config": {"retrieval_config": {"score_threshold": 0.5}}});
+    assert_eq!(service.post("/v1/search", &threshold).await.0, 503);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use url::Position;
 
 use super::{Fetched, SCOPE, form, parse};
 use crate::config::{Aws, Secret};
@@ -130,7 +131,7 @@ impl External {
         let target = HeaderValue::from_str(&self.audience)
             .map_err(|_| Error::new(Code::Authentication, "the `audience` has characters that no header may have"))?;
         request.headers.insert(HeaderName::from_static(GOOGLE_TARGET), target);
-        let host = request.url.host_str().unwrap_or_default().to_owned();
+        let host = request.url[Position::BeforeHost..Position::AfterPort].to_owned();
         Signer::new(self.aws.clone(), region.to_owned(), "sts").sign(client, &mut request).await?;
         let header = |name: &str, value: &str| json!({"key": name, "value": value});
         let mut headers: BTreeMap<String, Value> = BTreeMap::new();
