@@ -12,7 +12,7 @@
 //!
 //! How much of it is the machine's says a relay that only copies bytes, between the same two and on the gateway's core.
 //!
-//! `OMNI_LLM` is our release binary, `LITELLM` LiteLLM's command (PyPI `litellm[proxy]`), `PORTKEY` the file `build/start-server.js` of
+//! `OMNI_LLM` is our binary (by default the one that images ship: `cargo build --profile dist --bin omni-llm`), `LITELLM` LiteLLM's command (PyPI `litellm[proxy]`), `PORTKEY` the file `build/start-server.js` of
 //! npm `@portkey-ai/gateway`. A peer that is not named is not measured, which the run says. `cargo bench --bench gateway -- relay ours`
 //! (or `litellm`, or `portkey`) measures the direct way and these only; the figures of the others stay.
 
@@ -95,7 +95,7 @@ fn open(name: Option<&'static str>, mock: &Mock, empty: &Path, figures: &mut Fig
     let upstream = format!("http://{}/v1", mock.addr);
     let (mut command, ready, model, headers) = match name {
         None => {
-            let bin = std::env::var_os("OMNI_LLM").map_or_else(|| PathBuf::from("target/release/omni-llm"), PathBuf::from);
+            let bin = std::env::var_os("OMNI_LLM").map_or_else(|| PathBuf::from("target/dist/omni-llm"), PathBuf::from);
             let mut command = pinned(&bin)?;
             command.arg("serve").env("OMNI_ADDR", addr.to_string()).env("CUSTOM_BASE_URL", &upstream).env("LOG_LEVEL", "warn");
             (command, "/healthz", "custom/mock-1k", String::new())
