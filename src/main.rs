@@ -132,17 +132,17 @@ fn run(cli: Cli) -> Result<()> {
             telemetry::start(config.log);
             let app = open(config, files)?;
             app.prepare();
-            runtime()?.block_on(serve(app))
+            runtime(&app)?.block_on(serve(app))
         }
         Command::Lambda { files } => {
             telemetry::start(config.log);
             let app = open(config, files)?;
             app.prepare();
-            runtime()?.block_on(lambda::run(app))
+            runtime(&app)?.block_on(lambda::run(app))
         }
         Command::Search { question, narrowed, files } => {
             let app = open(config, files)?;
-            runtime()?.block_on(async {
+            runtime(&app)?.block_on(async {
                 let found = rag::retrieve(&app, &question, &retrieval(&app, narrowed)?, app.deadline()).await?;
                 print(&listed(&found.passages))
             })
@@ -151,7 +151,7 @@ fn run(cli: Cli) -> Result<()> {
             let app = open(config, files)?;
             let retrieval = app.index().map(|_| retrieval(&app, narrowed)).transpose()?;
             let question = Question { provider, model: model_name, retrieval, ..Question::new(question) };
-            runtime()?.block_on(ask(&app, question))
+            runtime(&app)?.block_on(ask(&app, question))
         }
         Command::Inspect { file, verify } => inspect(&file, verify),
     }
@@ -170,8 +170,13 @@ fn open(mut config: Config, files: Files) -> Result<Arc<App>> {
     App::open(config).map(Arc::new)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+fn runtime(app: &App) -> Result<tokio::runtime::Runtime> {
+    // On one core a second thread only passes work to and fro.
+    let mut builder = match app.config().threads() {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder
         .enable_all()
         .build()
         .map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))

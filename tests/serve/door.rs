@@ -248,6 +248,33 @@ async fn a_schema_in_either_dialect_gives_valid_json() {
 }
 
 #[tokio::test]
+async fn stand_ins_of_a_shaped_answer_are_asked_as_in_any_chain() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |config| {
+        config.generation.retries = 0;
+        config.providers.insert("spare".into(), omni_llm::config::Endpoint { like: Some("custom".into()), ..mock.endpoint() });
+    });
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let mut body = chat("custom/broken");
+    body["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": true}});
+    body["fallbacks"] = json!(["spare/shaped"]);
+    body["logit_bias"] = json!({"1": 2});
+    for _ in 0..3 {
+        let (status, answer) = service.post("/v1/chat/completions", &body).await;
+        assert_eq!((status, &answer["omni"]["attempts"][0]["code"]), (200, &json!("PROVIDER_ERROR")), "{answer}");
+        let bodies = mock.state.bodies.lock().unwrap();
+        let [.., first, second] = bodies.as_slice() else { panic!("{bodies:?}") };
+        assert_eq!((&first["logit_bias"], &second["logit_bias"]), (&json!({"1": 2}), &Value::Null), "one's own fields");
+    }
+    // Who failed so often is left alone for a while.
+    let before = mock.calls();
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!((mock.calls() - before, &answer["omni"]["provider"]), (1, &json!("spare")), "{answer}");
+    assert_eq!(answer["omni"]["warnings"][0], "`custom` is left alone for a while: `spare/shaped` answers", "{answer}");
+    assert_eq!(mock.body()["logit_bias"], Value::Null);
+}
+
+#[tokio::test]
 async fn mistakes_are_told_as_the_dialects_clients_expect() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});
