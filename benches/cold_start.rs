@@ -5,7 +5,8 @@
 //! model and index came back, in pages of 4 KiB and in pieces of 512 KiB, in which a Lambda image is fetched. The kernel's readahead adds
 //! its share (`/sys/block/*/queue/read_ahead_kb`; set it to 4 to see what the process itself asked for). `omni-llm serve` answers 1,000 questions, then its resident memory is read.
 //!
-//! `OMNI_INDEX` names the index (that of a large folder says most), `OMNI_MODEL` the model. `PEER_PYTHON` and `PEER_ONNX` as in the
+//! `OMNI_INDEX` names the index (that of a large folder says most), `OMNI_MODEL` the model, `OMNI_LLM` another binary, such as the one that
+//! images ship (`cargo build --profile dist --bin omni-llm`). `PEER_PYTHON` and `PEER_ONNX` as in the
 //! bench `embed`: the peer imports onnxruntime and tokenizers, loads the model, embeds the question and ends; sentence-transformers
 //! does so where it is installed, with the model's folder of `PEER_SENTENCE_TRANSFORMERS`.
 
@@ -23,7 +24,6 @@ use anyhow::{Context as _, Result, ensure};
 use figures::Figures;
 
 const QUESTION: &str = "How do I configure provisioned concurrency for a Lambda function?";
-const BINARY: &str = env!("CARGO_BIN_EXE_omni-llm");
 const RUNS: usize = 40;
 const QUERIES: usize = 1_000;
 const PAGE: usize = 4096;
@@ -45,13 +45,19 @@ from sentence_transformers import SentenceTransformer
 print(SentenceTransformer(sys.argv[1]).encode(sys.argv[2]).shape)
 ";
 
+/// What is measured.
+fn binary() -> PathBuf {
+    std::env::var_os("OMNI_LLM").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_omni-llm")), PathBuf::from)
+}
+
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = std::env::var_os("OMNI_MODEL").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
     let model = if folder.is_dir() { folder.join(omni_llm::embed::PACKED_FILE) } else { folder };
     let index = std::env::var_os("OMNI_INDEX").map(PathBuf::from);
     let index = index.context("OMNI_INDEX: not set; name an index, made with `index-builder build FOLDER --out x.omni`")?;
-    let files = [("binary", Path::new(BINARY)), ("model", &model), ("index", &index)];
+    let binary = binary();
+    let files = [("binary", &binary), ("model", &model), ("index", &index)];
     let mut figures = Figures::new("cold_start");
 
     search(&index, &model)?;
@@ -89,7 +95,8 @@ fn main() -> Result<()> {
 /// One run of the command, in wall-clock time.
 fn search(index: &Path, model: &Path) -> Result<Duration> {
     let started = Instant::now();
-    let output = Command::new(BINARY).arg("search").arg(QUESTION).arg("--index").arg(index).arg("--model").arg(model).output()?;
+    let output =
+        Command::new(binary()).arg("search").arg(QUESTION).arg("--index").arg(index).arg("--model").arg(model).output()?;
     let time = started.elapsed();
     ensure!(output.status.success(), "omni-llm search: {}", String::from_utf8_lossy(&output.stderr));
     Ok(time)
@@ -98,7 +105,7 @@ fn search(index: &Path, model: &Path) -> Result<Duration> {
 /// Resident memory of the service after [`QUERIES`] questions over HTTP, one at a time.
 fn memory(index: &Path, model: &Path, figures: &mut Figures) -> Result<()> {
     let started = Instant::now();
-    let mut service = Command::new(BINARY)
+    let mut service = Command::new(binary())
         .args(["serve", "--addr", "127.0.0.1:0"])
         .args([OsStr::new("--index"), index.as_os_str(), OsStr::new("--model"), model.as_os_str()])
         .stdout(Stdio::null())

@@ -176,10 +176,7 @@ fn runtime(app: &App) -> Result<tokio::runtime::Runtime> {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    builder
-        .enable_all()
-        .build()
-        .map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))
+    builder.enable_all().build().map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))
 }
 
 async fn serve(app: Arc<App>) -> Result<()> {
