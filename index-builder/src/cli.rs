@@ -342,7 +342,7 @@ pub(crate) struct EvalArgs {
     #[arg(long = "mode", value_enum, default_values_t = [Mode::Dense, Mode::Bm25, Mode::Hybrid], help_heading = "A judged test set")]
     modes: Vec<Mode>,
 
-    /// Weight of the vectors against the words, 0 to 1 [default: what the index was tuned to, else 0.5]
+    /// Weight of the vectors against the words, 0 to 1 [default: what the index was tuned to, else 0.55]
     #[arg(long, value_name = "X")]
     alpha: Option<f32>,
 
@@ -398,7 +398,7 @@ impl EvalArgs {
             ));
         };
         let Self { qrels, runs, modes, model, .. } = self;
-        let alpha = self.alpha.unwrap_or(0.5);
+        let alpha = self.alpha.unwrap_or(omni_llm::index::DEFAULT_ALPHA);
         Ok(What::TestSet(Evaluation { corpus, queries, qrels, runs, modes, alpha, lexical, model, cache }))
     }
 }

@@ -107,7 +107,7 @@ pub struct Limits {
 pub struct Retrieval {
     /// Passages for one question.
     pub top_k: usize,
-    /// Weight of the vectors against the words, 0 to 1; none is what the index was tuned to, else 0.5.
+    /// Weight of the vectors against the words, 0 to 1; none is what the index was tuned to, else 0.55.
     pub alpha: Option<f32>,
     /// Leaves out passages whose cosine is lower.
     pub score_threshold: Option<f32>,

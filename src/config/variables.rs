@@ -101,7 +101,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "OMNI_ALPHA",
         key: "retrieval.alpha",
-        example: "0.5",
+        example: "0.55",
         apply: |c, v| put(&mut c.retrieval.alpha, number(v, &UNIT).map(Some)),
     },
     Variable {

@@ -42,7 +42,7 @@ pub use self::document::{Chunk, Document, HEADING_SEPARATOR};
 pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
 pub use self::filter::{Filter, Test};
 use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, u32_at, u64_at};
-pub use self::fusion::Fusion;
+pub use self::fusion::{DEFAULT_ALPHA, Fusion};
 pub use self::manifest::{Lexical, Manifest};
 pub use self::query::{Hit, Query, Recall};
 use self::rotation::Rotation;
