@@ -14,7 +14,7 @@ use super::top::Scored;
 /// The constant of reciprocal rank fusion, as in the paper.
 const RRF_CONSTANT: f32 = 60.0;
 
-/// Weight of the vectors where nobody says otherwise: the best of steps of .05 on SciFact, SQuAD and Cranfield together.
+/// Weight of the vectors where nobody says otherwise: of .45, .5, .55 and .6 the best on SciFact, SQuAD and Cranfield together.
 pub const DEFAULT_ALPHA: f32 = 0.55;
 
 /// How the two sides of a search become one order.

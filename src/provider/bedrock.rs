@@ -231,9 +231,9 @@ pub(super) struct Decoder {
     state: State,
     /// Numbers of the blocks that are tool calls.
     calls: Vec<u64>,
-    signature: String,
     /// Those of them of whose arguments nothing was told.
     silent: Vec<u64>,
+    signature: String,
     told_usage: bool,
     finish: Option<FinishReason>,
 }

@@ -151,11 +151,7 @@ impl<'a> Walk<'a> {
     /// Nobody else would do better, or there is nobody else: the failure.
     fn failed(&mut self, error: Error) -> Result<()> {
         self.note(Some(&error));
-        let hopeless = matches!(
-            error.code(),
-            Code::InvalidRequest | Code::NotSupported | Code::ContentFilter | Code::BodyTooLarge | Code::Internal
-        );
-        if hopeless || self.left.is_empty() {
+        if is_mistake(error.code()) || self.left.is_empty() {
             return Err(error);
         }
         tracing::warn!(provider = error.provider(), code = error.code().as_str(), "asking the next provider");
@@ -193,6 +189,11 @@ impl<'a> Walk<'a> {
     fn error(self) -> Error {
         self.last.unwrap_or_else(|| Error::internal("no provider was asked"))
     }
+}
+
+/// Whether the request is to blame, so that nobody else would do better.
+pub(crate) fn is_mistake(code: Code) -> bool {
+    matches!(code, Code::InvalidRequest | Code::NotSupported | Code::ContentFilter | Code::BodyTooLarge | Code::Internal)
 }
 
 /// Until when one who has others behind him may take.

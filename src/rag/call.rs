@@ -15,7 +15,7 @@ use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
 use crate::prompt;
 use crate::provider::capability::SchemaMode;
-use crate::provider::{Chain, Dialect, Events, Provider, Served, shared, strangers};
+use crate::provider::{Chain, Dialect, Events, Provider, Served, is_mistake, shared, strangers};
 use crate::schema::{self, Means, Plan, Rung, Shape};
 
 /// Words of a refusal that is about the way of asking.
@@ -145,11 +145,10 @@ impl Call {
             app.refuse(&name, &self.link.model, rung);
             return self.choose(app);
         }
-        let is_mistake = matches!(
-            error.code(),
-            Code::InvalidRequest | Code::NotSupported | Code::ContentFilter | Code::BodyTooLarge | Code::Internal
-        );
-        let Some(next) = self.left.pop_front().filter(|_| !is_mistake) else { return Err(error) };
+        if is_mistake(error.code()) {
+            return Err(error);
+        }
+        let Some(next) = self.left.pop_front() else { return Err(error) };
         answer.attempts.push(Attempt {
             provider: name.clone(),
             model: self.link.model.clone(),
