@@ -239,6 +239,12 @@ pub(super) fn tokens(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_f64().filter(|count| *count > 0.0).map(|count| count as u64)).unwrap_or(0)
 }
 
+/// The first of several answers to one request, in whatever order they stand; null where a piece of a stream has none of it.
+pub(super) fn first(answers: &Value) -> &Value {
+    let mut answers = answers.as_array().into_iter().flatten();
+    answers.find(|answer| answer["index"].as_u64().unwrap_or(0) == 0).unwrap_or(&Value::Null)
+}
+
 /// Reads JSON of a provider's.
 pub(super) fn parse(body: &[u8]) -> Result<Value> {
     serde_json::from_slice(body).map_err(|cause| {

@@ -80,7 +80,8 @@ const KINDS: &[(&[&str], Code)] = &[
 ];
 
 /// By status, where a provider means something of its own.
-const STATUSES: &[(&str, u16, Code)] = &[("cohere", 498, Code::Authentication), ("groq", 498, Code::Overloaded)];
+const STATUSES: &[(&str, u16, Code)] =
+    &[("bedrock", 424, Code::ModelOutput), ("cohere", 498, Code::Authentication), ("groq", 498, Code::Overloaded)];
 
 const OVERFLOW: &[&str] = &[
     "context length",
@@ -103,6 +104,9 @@ const MONEY: &[&str] = &[
     "billing hard limit",
     "quota exceeded for your plan",
 ];
+
+/// What gateways in front of others say with status 403 when the words of the request, not its key, are in the way.
+const FLAGGED: &[&str] = &["input was flagged", "requires moderation"];
 
 /// Turns a refusal into our error.
 pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
@@ -146,6 +150,7 @@ fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> 
     match status {
         400 | 413 | 422 | 500 if names(OVERFLOW) => Code::ContextLength,
         400 | 403 | 429 if names(MONEY) => Code::Budget,
+        403 if names(FLAGGED) => Code::ContentFilter,
         _ if by_kind.is_some() => by_kind.unwrap_or(Code::ProviderError),
         _ if by_provider.is_some() => by_provider.unwrap_or(Code::ProviderError),
         401 | 403 => Code::Authentication,
@@ -153,7 +158,6 @@ fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> 
         404 => Code::InvalidModel,
         408 | 504 => Code::Timeout,
         413 => Code::BodyTooLarge,
-        424 => Code::ModelOutput,
         429 => Code::RateLimit,
         400 | 409 | 422 => Code::InvalidRequest,
         503 | 529 => Code::Overloaded,
@@ -283,6 +287,9 @@ mod tests {
             ("bedrock", 429, Some("ThrottlingException:http://internal/"), json!({"message": "x"}), Code::RateLimit),
             ("bedrock", 429, Some("ModelNotReadyException"), json!({"message": "x"}), Code::Overloaded),
             ("bedrock", 424, Some("ModelErrorException"), json!({"message": "x"}), Code::ModelOutput),
+            ("bedrock", 424, None, json!({"message": "x"}), Code::ModelOutput),
+            ("groq", 424, None, json!({"error": {"message": "the MCP server refused"}}), Code::ProviderError),
+            ("custom", 403, None, json!({"error": {"message": "Your input was flagged"}}), Code::ContentFilter),
             ("bedrock", 408, None, json!({"message": "x"}), Code::Timeout),
             ("bedrock", 200, Some("throttlingException"), json!({"message": "x"}), Code::RateLimit),
             (

@@ -33,6 +33,8 @@ struct Expected {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     finish: Option<String>,
+    /// Whether some of the text is a refusal of the model's.
+    refused: bool,
     model: Option<String>,
 }
 
@@ -267,13 +269,26 @@ fn chunks(dialect: Dialect, stream: &[u8], response: &Value) -> Vec<Value> {
 fn failed_inside(chunks: &[Value]) -> bool {
     chunks.iter().any(|chunk| {
         chunk["error"].is_object()
+            || !chunk["x_groq"]["error"].is_null()
             || chunk["type"] == "error"
             || chunk["choices"][0]["error"].is_object()
             || chunk["choices"][0]["finish_reason"] == "error"
             || chunk.as_object().is_some_and(|chunk| chunk.keys().any(|key| key.contains("xception")))
-            || ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"]
+            || ["malformed_model_output", "malformed_tool_use"]
                 .iter()
-                .any(|reason| chunk["candidates"][0]["finishReason"] == *reason)
+                .any(|reason| chunk["stopReason"] == *reason || chunk["messageStop"]["stopReason"] == *reason)
+            || ["ERROR", "ERROR_TOXIC", "TIMEOUT"]
+                .iter()
+                .any(|reason| chunk["finish_reason"] == *reason || chunk["delta"]["finish_reason"] == *reason)
+            || [
+                "MALFORMED_FUNCTION_CALL",
+                "MALFORMED_RESPONSE",
+                "MISSING_THOUGHT_SIGNATURE",
+                "UNEXPECTED_TOOL_CALL",
+                "TOO_MANY_TOOL_CALLS",
+            ]
+            .iter()
+            .any(|reason| chunk["candidates"][0]["finishReason"] == *reason)
     })
 }
 
@@ -297,13 +312,17 @@ fn refused(provider: &str, status: u16, response: &Value) {
             Code::Budget,
             Code::InvalidModel,
             Code::Authentication,
+            Code::RateLimit,
         ],
-        401 | 403 => &[Code::Authentication],
+        401 => &[Code::Authentication],
+        403 => &[Code::Authentication, Code::Budget, Code::ContentFilter],
         402 => &[Code::Budget],
         404 => &[Code::InvalidModel],
         408 | 504 => &[Code::Timeout],
-        413 => &[Code::BodyTooLarge, Code::ContextLength],
+        413 => &[Code::BodyTooLarge, Code::ContextLength, Code::RateLimit],
+        424 => &[Code::ModelOutput, Code::ProviderError],
         429 => &[Code::RateLimit, Code::Budget],
+        498 => &[Code::Authentication, Code::Overloaded],
         503 | 529 => &[Code::Overloaded],
         _ => &[Code::ProviderError, Code::ContextLength, Code::InvalidRequest],
     };
@@ -366,7 +385,14 @@ fn reason(dialect: Dialect, expected: &Expected) -> Option<FinishReason> {
             | "guardrail_intervened"
             | "content_filtered"
             | "SAFETY"
+            | "RECITATION"
+            | "BLOCKLIST"
             | "PROHIBITED_CONTENT"
+            | "SPII"
+            | "IMAGE_SAFETY"
+            | "IMAGE_PROHIBITED_CONTENT"
+            | "IMAGE_RECITATION"
+            | "IMAGE_OTHER"
             | "MODEL_ARMOR"
             | "blocked",
         ) => FinishReason::ContentFilter,
@@ -451,8 +477,14 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     out.text.push_str(refusal);
     let thought = message["reasoning_content"].as_str().or(message["reasoning"].as_str()).unwrap_or_default();
     out.reasoning.push_str(thought);
-    for call in message["tool_calls"].as_array().into_iter().flatten() {
-        let (id, name) = (call["id"].as_str().unwrap_or_default(), call["function"]["name"].as_str().unwrap_or_default());
+    // What tools were before there were several.
+    let single = message["function_call"].is_object().then(|| serde_json::json!({"function": message["function_call"]}));
+    for call in message["tool_calls"].as_array().into_iter().flatten().chain(&single) {
+        let (function, arguments) = match &call["custom"] {
+            Value::Null => (&call["function"], "arguments"),
+            custom => (custom, "input"),
+        };
+        let (id, name) = (call["id"].as_str().unwrap_or_default(), function["name"].as_str().unwrap_or_default());
         let key = call["index"].to_string();
         let begins = !name.is_empty() && (id.is_empty() || !calls.iter().any(|call| call.id == id));
         if begins || calls.is_empty() {
@@ -460,16 +492,14 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         }
         let at = calls.iter().rposition(|call| !id.is_empty() && call.id == id);
         let at = at.or_else(|| calls.iter().rposition(|call| call.key == key)).unwrap();
-        calls[at].arguments.push_str(&json_text(&call["function"]["arguments"]));
+        calls[at].arguments.push_str(&json_text(&function[arguments]));
         if let Some(signature) = call.pointer("/extra_content/google/thought_signature").and_then(Value::as_str) {
             out.signatures.push(signature.to_owned());
         }
     }
+    out.refused |= !refusal.is_empty();
     if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
-        out.finish = Some(reason.to_owned());
-    }
-    if !refusal.is_empty() {
-        out.finish = Some("content_filter".into());
+        out.finish = Some(if out.refused { "refusal" } else { reason }.to_owned());
     }
 }
 
@@ -596,7 +626,9 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     if body["promptFeedback"]["blockReason"].is_string() {
         out.finish = Some("blocked".into());
     }
-    let candidate = &body["candidates"][0];
+    let none = Value::Null;
+    let mut candidates = body["candidates"].as_array().into_iter().flatten();
+    let candidate = candidates.find(|candidate| number(&candidate["index"]).unwrap_or(0) == 0).unwrap_or(&none);
     for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
         let text = part["text"].as_str().unwrap_or_default();
         if part["thought"] == true {
@@ -610,13 +642,10 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
             if let Some(name) = call["name"].as_str() {
                 calls.push(Draft { key: String::new(), id: id.into(), name: name.into(), arguments: json_text(&call["args"]) });
             }
-            // Told piece by piece: only texts at the top, which is all that was recorded.
             for piece in call["partialArgs"].as_array().into_iter().flatten() {
                 let draft = calls.last_mut().unwrap();
-                let mut arguments: Value = serde_json::from_str(&draft.arguments).unwrap_or_else(|_| serde_json::json!({}));
-                let name = piece["jsonPath"].as_str().unwrap().strip_prefix("$.").unwrap();
-                let before = arguments[name].as_str().unwrap_or_default().to_owned();
-                arguments[name] = format!("{before}{}", piece["stringValue"].as_str().unwrap()).into();
+                let mut arguments: Value = serde_json::from_str(&draft.arguments).unwrap_or_default();
+                add(&mut arguments, piece);
                 draft.arguments = arguments.to_string();
             }
         }
@@ -626,6 +655,30 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     if let Some(reason) = candidate["finishReason"].as_str() {
         out.finish = Some(reason.to_owned());
     }
+}
+
+/// Puts a piece of arguments where its path says: `$.name`, `$.name.inner`, `$.list[0]`.
+fn add(arguments: &mut Value, piece: &Value) {
+    let path = piece["jsonPath"].as_str().unwrap().trim_start_matches('$').replace('[', ".").replace(']', "");
+    let mut at = arguments;
+    for name in path.split('.').filter(|name| !name.is_empty()) {
+        at = match name.parse::<usize>() {
+            Ok(place) => {
+                if !at.is_array() {
+                    *at = Value::Array(Vec::new());
+                }
+                let list = at.as_array_mut().unwrap();
+                list.resize(list.len().max(place + 1), Value::Null);
+                &mut list[place]
+            }
+            Err(_) => &mut at[name],
+        };
+    }
+    let text = at.as_str().unwrap_or_default().to_owned();
+    *at = match &piece["stringValue"] {
+        Value::String(more) => Value::String(text + more),
+        _ => ["numberValue", "boolValue"].iter().find_map(|name| piece.get(*name)).cloned().unwrap_or_default(),
+    };
 }
 
 fn cohere(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::{Code, Error, Result};
-use crate::provider::dialect::{State, cut, failed, parse, tokens};
+use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::openai::made_up_id;
 
@@ -19,7 +19,8 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
             }
         }
         reply => {
-            if reply["candidates"][0].is_object() && reply["candidates"][0]["finishReason"].is_null() {
+            let candidate = first(&reply["candidates"]);
+            if candidate.is_object() && candidate["finishReason"].is_null() {
                 decoder.finish = Some(FinishReason::Other(String::new()));
             }
             events.extend(decoder.chunk(reply)?);
@@ -73,7 +74,7 @@ impl Decoder {
             text("responseId").clone_into(&mut self.id);
         }
         self.state.start(text("responseId"), text("modelVersion"), &mut events);
-        let candidate = &chunk["candidates"][0];
+        let candidate = first(&chunk["candidates"]);
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
             self.part(part, &mut events);
         }
@@ -171,7 +172,12 @@ fn put(root: &mut Value, piece: &Value) {
             }
         };
     }
-    let kinds = ["stringValue", "numberValue", "boolValue", "nullValue"];
+    // Null is written as the name of an enum's only value.
+    if piece.get("nullValue").is_some() {
+        *place = Value::Null;
+        return;
+    }
+    let kinds = ["stringValue", "numberValue", "boolValue"];
     match (kinds.into_iter().find_map(|kind| piece.get(kind)), place) {
         (Some(Value::String(more)), Value::String(text)) => text.push_str(more),
         (Some(value), place) => value.clone_into(place),

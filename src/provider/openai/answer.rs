@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::chat::{ChatEvent, FinishReason, Usage};
-use crate::error::{Code, Error, Result};
-use crate::provider::dialect::{State, cut, failed, parse, tokens};
+use crate::error::Result;
+use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::fit::hash;
 
@@ -13,9 +13,10 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
         return Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error })));
     }
-    let Some(choice) = reply["choices"].get(0) else {
-        return Err(Error::new(Code::ProviderError, "the provider's answer has no `choices`"));
-    };
+    let choice = first(&reply["choices"]);
+    if choice.is_null() {
+        return Err(failed("the provider's answer has no `choices`"));
+    }
     choice_error(choice)?;
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
@@ -69,8 +70,7 @@ impl Decoder {
         }
         let mut events = Vec::new();
         self.start(&chunk, &mut events);
-        let choices = chunk["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let choice = choices.iter().find(|choice| choice["index"].as_u64().unwrap_or(0) == 0).unwrap_or(&Value::Null);
+        let choice = first(&chunk["choices"]);
         choice_error(choice)?;
         self.extras(&chunk, choice, &mut events);
         // Some servers answer with `message` where `delta` belongs.
@@ -167,7 +167,9 @@ impl Decoder {
     /// Finds the call that a piece belongs to: by an id seen before, else by its number, else the current one. A new id, or a new
     /// name after whole arguments, begins a new call even on a number in use.
     fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) {
-        let function = &piece["function"];
+        // A custom tool takes a text in place of arguments.
+        let custom = &piece["custom"];
+        let function = if custom.is_object() { custom } else { &piece["function"] };
         let id = piece["id"].as_str().unwrap_or_default();
         let name = function["name"].as_str().unwrap_or_default();
         let same_id = self.calls.iter().rposition(|call| !id.is_empty() && call.id == id);
@@ -189,7 +191,7 @@ impl Decoder {
             self.calls.push(Call { wire, id: id.to_owned(), ..Call::default() });
             self.calls.len() - 1
         });
-        let arguments = match &function["arguments"] {
+        let arguments = match &function[if custom.is_object() { "input" } else { "arguments" }] {
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
             value => value.to_string(),
