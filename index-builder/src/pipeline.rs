@@ -207,20 +207,19 @@ fn read_sidecars(build: &Build, entries: &[Entry]) -> Result<HashMap<String, Res
     Ok(sidecars.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The weight of the vectors with which most of what the questions look for comes first; of equals, the one nearest to a half.
+/// The weight of the vectors with which most of what the questions look for comes first; of equals, the one nearest to the default.
 fn tune(path: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
     let index = index::Index::open(path)?;
-    let mut best = (f64::NEG_INFINITY, 0.5_f32);
-    for step in 0..=20_u8 {
-        // From the middle outwards.
-        let offset = f32::from(step.div_ceil(2)) * 0.05;
-        let alpha = if step % 2 == 1 { 0.5 + offset } else { 0.5 - offset };
+    let mut alphas: Vec<f32> = (0..=20_u8).map(|step| f32::from(step) / 20.0).collect();
+    alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
+    let mut best = (f64::NEG_INFINITY, index::DEFAULT_ALPHA);
+    for alpha in alphas {
         let scores = eval::ask(&index, questions, vectors, index::Fusion::MinMax { alpha }, &[])?;
         if scores.ndcg(10) > best.0 + WORTH_A_CHANGE {
             best = (scores.ndcg(10), alpha);
         }
     }
-    Ok((best.1 * 100.0).round() / 100.0)
+    Ok(best.1)
 }
 
 /// Reads, extracts and chunks every entry, several at a time; the outcomes are in the entries' order.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use omni_llm::index::{Index, Query};
+use omni_llm::index::{DEFAULT_ALPHA, Index, Query};
 use serde_json::{Value, json};
 
 /// What the server does with a call.
@@ -234,4 +234,28 @@ fn a_gate_asks_with_the_model_of_the_index() {
     let report = succeeded(&command.output().unwrap());
     assert!(report.contains("recall@5   1.0000"), "{report}");
     assert_eq!(server.paid(), [["What is number 2 about?"]]);
+}
+
+#[test]
+fn questions_say_how_much_vectors_weigh() {
+    let Some(model) = model() else { return };
+    let place = Place::new(3);
+    let server = Server::new(&[Part::Vectors(6)]);
+    let ask = |questions: &str| {
+        std::fs::write(place.0.path().join("questions.jsonl"), questions).unwrap();
+        succeeded(&place.build(&model, &server, &["--tune-alpha", "questions.jsonl"]));
+        Index::open(&place.index()).unwrap().manifest().alpha.unwrap()
+    };
+    // Where every weight does as well, the default stays.
+    assert_eq!(ask("{\"question\": \"What is number 2 about?\", \"source\": \"list.md\"}\n"), DEFAULT_ALPHA);
+    // These vectors know nothing of what texts mean; the words do.
+    let names = ["apple", "birch", "cedar", "daisy", "elder", "fig", "grape", "hazel", "iris", "juniper", "kiwi", "lilac"];
+    let mut questions = String::new();
+    for name in names {
+        std::fs::write(place.0.path().join(format!("documents/{name}.md")), format!("The {name} grows where it is planted.\n"))
+            .unwrap();
+        questions += &json!({"question": format!("Tell me of {name}"), "source": format!("{name}.md")}).to_string();
+        questions.push('\n');
+    }
+    assert!(ask(&questions) < DEFAULT_ALPHA);
 }
