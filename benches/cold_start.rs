@@ -64,8 +64,14 @@ fn main() -> Result<()> {
     let times = (0..RUNS).map(|_| search(&index, &model)).collect::<Result<Vec<_>>>()?;
     figures.add_times("process: start, open, embed, search, print, exit", times, None);
 
-    for (_, path) in files {
+    for (name, path) in files {
         leave_page_cache(path)?;
+        let left = resident(path)?.into_iter().filter(|page| *page).count();
+        ensure!(
+            left == 0,
+            "{left} pages of the {name} stay in the page cache: whatever else has {} open must end first",
+            path.display()
+        );
     }
     let first = search(&index, &model)?;
     figures.add("the same with no file in the page cache", first.as_secs_f64() * 1e3, "ms", None);

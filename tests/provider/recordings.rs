@@ -477,9 +477,10 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     out.text.push_str(refusal);
     let thought = message["reasoning_content"].as_str().or(message["reasoning"].as_str()).unwrap_or_default();
     out.reasoning.push_str(thought);
-    // What tools were before there were several.
-    let single = message["function_call"].is_object().then(|| serde_json::json!({"function": message["function_call"]}));
-    for call in message["tool_calls"].as_array().into_iter().flatten().chain(&single) {
+    let several = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let single = (several.is_empty() && message["function_call"].is_object())
+        .then(|| serde_json::json!({"function": message["function_call"]}));
+    for call in several.iter().chain(&single) {
         let (function, arguments) = match &call["custom"] {
             Value::Null => (&call["function"], "arguments"),
             custom => (custom, "input"),
@@ -699,17 +700,19 @@ fn cohere(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         out.text.push_str(block["text"].as_str().unwrap_or_default());
         out.reasoning.push_str(block["thinking"].as_str().unwrap_or_default());
     }
-    let single = message["tool_calls"].is_object().then(|| message["tool_calls"].clone());
-    for call in message["tool_calls"].as_array().into_iter().flatten().chain(&single) {
+    let piece = &message["tool_calls"];
+    let single = piece.is_object().then(|| piece.clone());
+    for call in piece.as_array().into_iter().flatten().chain(&single) {
         let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
-        match call["id"].as_str() {
-            Some(id) => calls.push(Draft {
-                key: String::new(),
-                id: id.into(),
-                name: call["function"]["name"].as_str().unwrap().into(),
-                arguments: arguments.into(),
-            }),
-            None => calls.last_mut().unwrap().arguments.push_str(arguments),
+        if body["type"] == "tool-call-delta" {
+            calls.last_mut().unwrap().arguments.push_str(arguments);
+            continue;
         }
+        calls.push(Draft {
+            key: String::new(),
+            id: call["id"].as_str().unwrap_or_default().into(),
+            name: call["function"]["name"].as_str().unwrap_or_default().into(),
+            arguments: arguments.into(),
+        });
     }
 }

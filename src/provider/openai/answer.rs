@@ -159,7 +159,8 @@ impl Decoder {
             let place = (calls.len() > 1).then_some(place);
             self.call(call, call["index"].as_u64().or(place), events);
         }
-        if message["function_call"].is_object() {
+        // What there was before there could be several; who still fills it beside them says the same twice.
+        if calls.is_empty() && message["function_call"].is_object() {
             self.call(&json!({"function": message["function_call"]}), Some(0), events);
         }
     }
