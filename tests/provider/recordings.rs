@@ -271,8 +271,8 @@ fn failed_inside(chunks: &[Value]) -> bool {
         chunk["error"].is_object()
             || !chunk["x_groq"]["error"].is_null()
             || chunk["type"] == "error"
-            || chunk["choices"][0]["error"].is_object()
-            || chunk["choices"][0]["finish_reason"] == "error"
+            || first(&chunk["choices"])["error"].is_object()
+            || first(&chunk["choices"])["finish_reason"] == "error"
             || chunk.as_object().is_some_and(|chunk| chunk.keys().any(|key| key.contains("xception")))
             || ["malformed_model_output", "malformed_tool_use"]
                 .iter()
@@ -288,7 +288,7 @@ fn failed_inside(chunks: &[Value]) -> bool {
                 "TOO_MANY_TOOL_CALLS",
             ]
             .iter()
-            .any(|reason| chunk["candidates"][0]["finishReason"] == *reason)
+            .any(|reason| first(&chunk["candidates"])["finishReason"] == *reason)
     })
 }
 
@@ -402,6 +402,12 @@ fn reason(dialect: Dialect, expected: &Expected) -> Option<FinishReason> {
     })
 }
 
+/// Of several answers the one with number 0.
+fn first(answers: &Value) -> &Value {
+    let mut answers = answers.as_array().into_iter().flatten();
+    answers.find(|answer| number(&answer["index"]).unwrap_or(0) == 0).unwrap_or(&Value::Null)
+}
+
 fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_f64().map(|number| number as u64))
 }
@@ -453,10 +459,7 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
             out.completion_tokens = Some(number(&usage["completion_tokens"]).unwrap_or(0));
         }
     }
-    let Some(choice) = body["choices"].as_array().into_iter().flatten().find(|choice| number(&choice["index"]).unwrap_or(0) == 0)
-    else {
-        return;
-    };
+    let choice = first(&body["choices"]);
     let message = if choice["message"].is_object() { &choice["message"] } else { &choice["delta"] };
     match &message["content"] {
         Value::String(text) => out.text.push_str(text),
@@ -627,9 +630,7 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     if body["promptFeedback"]["blockReason"].is_string() {
         out.finish = Some("blocked".into());
     }
-    let none = Value::Null;
-    let mut candidates = body["candidates"].as_array().into_iter().flatten();
-    let candidate = candidates.find(|candidate| number(&candidate["index"]).unwrap_or(0) == 0).unwrap_or(&none);
+    let candidate = first(&body["candidates"]);
     for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
         let text = part["text"].as_str().unwrap_or_default();
         if part["thought"] == true {
