@@ -25,6 +25,7 @@ fn of_several_answers_the_first_by_number_counts() {
     let choice = |index: u32, text: &str| json!({"index": index, "message": {"content": text}, "finish_reason": "stop"});
     let body = json!({"choices": [choice(1, "second"), choice(0, "first")]});
     assert_eq!(whole(Dialect::OpenAi, &body).text(), "first");
+    assert_eq!(whole(Dialect::OpenAi, &json!({"choices": [choice(1, "only")]})).text(), "only");
 
     let candidate =
         |index: u32, text: &str| json!({"index": index, "content": {"parts": [{"text": text}]}, "finishReason": "STOP"});

@@ -459,7 +459,10 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
             out.completion_tokens = Some(number(&usage["completion_tokens"]).unwrap_or(0));
         }
     }
-    let choice = first(&body["choices"]);
+    let choice = match first(&body["choices"]) {
+        Value::Null if body["choices"][0]["message"].is_object() => &body["choices"][0],
+        choice => choice,
+    };
     let message = if choice["message"].is_object() { &choice["message"] } else { &choice["delta"] };
     match &message["content"] {
         Value::String(text) => out.text.push_str(text),

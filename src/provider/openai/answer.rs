@@ -13,7 +13,11 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
         return Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error })));
     }
-    let choice = first(&reply["choices"]);
+    let choice = match first(&reply["choices"]) {
+        // Who gives one answer may give it any number.
+        Value::Null => &reply["choices"][0],
+        choice => choice,
+    };
     if choice.is_null() {
         return Err(failed("the provider's answer has no `choices`"));
     }
