@@ -130,6 +130,8 @@ pub fn is_public(address: IpAddr) -> bool {
                 || address.is_multicast()
                 || address.is_unique_local()
                 || address.is_unicast_link_local()
+                // Once private to a site.
+                || first & 0xffc0 == 0xfec0
                 || first == 0x2001 && address.segments()[1] == 0xdb8)
         }
     }
@@ -144,7 +146,11 @@ fn unmapped(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match parts {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        // Networks' own translators.
+        | [0x64, 0xff9b, 1, _, _, _, high, low] => four(high, low),
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => four(high, low),
         [0x2002, high, low, ..] => four(high, low),
         _ => address,
@@ -183,6 +189,9 @@ mod tests {
             "http://[64:ff9b::a9fe:a9fe]/",
             "http://[2002:7f00:1::]/",
             "http://[::127.0.0.1]/",
+            "http://[::ffff:0:7f00:1]/",
+            "http://[64:ff9b:1::7f00:1]/",
+            "http://[fec0::1]/",
             "http://[fd00:ec2::254]/",
             "http://[fe80::1]/",
             "http://10.0.0.1/",

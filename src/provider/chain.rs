@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
         self.at = self.left.pop()?;
         let (provider, model) = &self.chain.links[self.at];
         let mut request = Cow::Borrowed(self.request);
-        if self.at > 0 {
+        if self.is_stranger() {
             strangers(request.to_mut());
         }
         if request.model != *model {
@@ -177,7 +177,14 @@ impl<'a> Walk<'a> {
             None if self.at > 0 => format!("`{}` is left alone for a while", self.chain.links[0].0.name()),
             None => return None,
         };
-        Some(Warning::changed("provider", format!("{detail}: `{}/{model}` answers", provider.name())))
+        let without = if self.is_stranger() { without(self.request) } else { String::new() };
+        Some(Warning::changed("provider", format!("{detail}: `{}/{model}` answers{without}", provider.name())))
+    }
+
+    /// Whether the one whose turn it is is another provider than the one that the request was written for.
+    fn is_stranger(&self) -> bool {
+        let links = &self.chain.links;
+        links[self.at].0.name() != links[0].0.name()
     }
 
     fn served(mut self) -> Served {
@@ -199,6 +206,20 @@ pub(crate) fn is_mistake(code: Code) -> bool {
 /// Until when one who has others behind him may take.
 pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
     now + deadline.saturating_duration_since(now).mul_f64(SHARE)
+}
+
+/// What [`strangers`] takes out of a request, for a warning.
+pub(crate) fn without(request: &ChatRequest) -> String {
+    let mut parts = request.messages.iter().flat_map(|message| &message.parts);
+    let is_own = parts.any(|part| matches!(part, Part::Reasoning(_) | Part::Raw(_)));
+    let mut fields: Vec<String> = request.extra.keys().map(|name| format!("`{name}`")).collect();
+    let known = [
+        (!request.headers.is_empty(), "its headers"),
+        (request.service_tier.is_some(), "`service_tier`"),
+        (is_own, "thoughts and blocks of another provider's"),
+    ];
+    fields.extend(known.into_iter().filter(|(is, _)| *is).map(|(_, what)| what.to_owned()));
+    if fields.is_empty() { String::new() } else { format!(", without {}", fields.join(", ")) }
 }
 
 /// Takes out what only the provider that wrote it accepts back.

@@ -80,7 +80,8 @@ fn messages(request: &ChatRequest, caps: &Capabilities, warnings: &mut Vec<Warni
                         shown.extend(block(file, caps, warnings)?);
                     }
                 }
-                if !others.is_empty() {
+                // A mark of the cache alone says nothing.
+                if !others.iter().all(|part| matches!(part, Part::CachePoint(_))) {
                     out.push(json!({"role": "user", "content": content(others, caps, warnings)?}));
                 }
             }

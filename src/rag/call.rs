@@ -15,7 +15,7 @@ use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
 use crate::prompt;
 use crate::provider::capability::SchemaMode;
-use crate::provider::{Chain, Dialect, Events, Provider, Served, is_mistake, shared, strangers};
+use crate::provider::{Chain, Dialect, Events, Provider, Served, is_mistake, shared, strangers, without};
 use crate::schema::{self, Means, Plan, Rung, Shape};
 
 /// Words of a refusal that is about the way of asking.
@@ -34,6 +34,9 @@ const REFUSALS: [&str; 12] = [
     "tool_choice",
 ];
 
+/// Words of one that is about this schema, and no other.
+const OF_ONE_SCHEMA: [&str; 3] = ["grammar", "invalid schema", "too complex"];
+
 /// A request on its way.
 pub(super) struct Call {
     chain: Chain,
@@ -47,14 +50,20 @@ pub(super) struct Call {
     shape: Option<Shape>,
     is_stream: bool,
     pub(super) plan: Option<Plan>,
+    /// What the one who is asked refused of this request.
+    refused: Vec<Rung>,
+    /// Of these, what he may refuse of every request: learnt once another way has led to an answer.
+    learnt: Vec<Rung>,
 }
 
 /// Who is asked.
 struct Link {
     provider: Provider,
     model: String,
-    /// Whether another was named first: what is meant for that one is left out.
+    /// Whether another was named first.
     stands_in: bool,
+    /// Whether that one is another provider: what is meant for that one is left out.
+    is_stranger: bool,
 }
 
 impl Call {
@@ -66,8 +75,12 @@ impl Call {
         shape: Option<&Shape>,
         is_stream: bool,
     ) -> Result<Self> {
+        let named = links.first().map(|(provider, _)| provider.name().to_owned()).unwrap_or_default();
         let ranked = links.into_iter().enumerate();
-        let link = |(rank, (provider, model)): (usize, (Provider, String))| Link { provider, model, stands_in: rank > 0 };
+        let link = |(rank, (provider, model)): (usize, (Provider, String))| {
+            let is_stranger = provider.name() != named;
+            Link { provider, model, stands_in: rank > 0, is_stranger }
+        };
         // Chains know themselves who is to be left alone for a while.
         let (mut left, cooling): (VecDeque<Link>, VecDeque<Link>) =
             ranked.map(link).partition(|link| shape.is_none() || !link.provider.is_cooling());
@@ -84,6 +97,8 @@ impl Call {
             shape: shape.cloned(),
             is_stream,
             plan: None,
+            refused: Vec::new(),
+            learnt: Vec::new(),
         };
         call.choose(app)?;
         Ok(call)
@@ -94,6 +109,7 @@ impl Call {
         loop {
             match self.chain.chat(app.client(), &self.request, self.until(deadline)).await {
                 Ok((response, served)) => {
+                    self.learn(app);
                     note(app, answer, served);
                     return Ok(response);
                 }
@@ -107,6 +123,7 @@ impl Call {
         loop {
             match self.chain.stream(app.client(), &self.request, self.until(deadline)).await {
                 Ok((events, served, warning)) => {
+                    self.learn(app);
                     note(app, answer, served);
                     answer.warnings.extend(warning.map(|warning| warning.to_string()));
                     return Ok(events);
@@ -142,7 +159,10 @@ impl Call {
             let rung = plan.rung;
             tracing::warn!(provider = name, rung = rung.as_str(), "the provider refused this way of asking for a shape");
             answer.warnings.push(format!("`structured_output`: `{name}` refused `{}`; the next way was taken", rung.as_str()));
-            app.refuse(&name, &self.link.model, rung);
+            self.refused.push(rung);
+            if !OF_ONE_SCHEMA.iter().any(|word| text.contains(word)) {
+                self.learnt.push(rung);
+            }
             return self.choose(app);
         }
         if is_mistake(error.code()) {
@@ -158,19 +178,31 @@ impl Call {
             code: Some(error.code().as_str()),
         });
         let (provider, model) = (next.provider.name(), &next.model);
-        answer.warnings.push(format!("`{name}` failed ({}): `{provider}/{model}` answers", error.code().as_str()));
+        let without = if next.is_stranger { without(&self.plain) } else { String::new() };
+        answer.warnings.push(format!("`{name}` failed ({}): `{provider}/{model}` answers{without}", error.code().as_str()));
         self.chain = Chain::new(next.provider.clone(), next.model.clone(), Vec::new());
         self.link = next;
+        self.refused.clear();
+        self.learnt.clear();
         self.choose(app)
+    }
+
+    /// A refusal that another way did not get round was not about the way: it is not held against the model.
+    fn learn(&mut self, app: &App) {
+        for rung in self.learnt.drain(..) {
+            app.refuse(self.link.provider.name(), &self.link.model, rung);
+        }
     }
 
     fn choose(&mut self, app: &App) -> Result<()> {
         let Some(shape) = &self.shape else { return Ok(()) };
         let Link { provider, model, .. } = &self.link;
         let means = means(provider, model, &self.plain, self.is_stream)?;
-        let plan = schema::plan(shape, &means, &app.refused(provider.name(), model))?;
+        let mut refused = app.refused(provider.name(), model);
+        refused.extend(&self.refused);
+        let plan = schema::plan(shape, &means, &refused)?;
         self.request = self.plain.clone();
-        if self.link.stands_in {
+        if self.link.is_stranger {
             strangers(&mut self.request);
         }
         self.request.response_format = match plan.rung {

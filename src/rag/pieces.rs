@@ -50,7 +50,8 @@ pub(super) fn pieces(
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
     // What may be cut out or replaced later is not told before it was checked.
     let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
-    let is_promised = call.plan.as_ref().is_none_or(|plan| plan.strict && !plan.is_wrapped);
+    let asked = question.shape.as_ref().and_then(|shape| shape.schema.as_deref()).map(schema::Schema::value);
+    let is_promised = call.plan.as_ref().is_none_or(|plan| plan.holds_to(asked));
     let is_live = !is_checked_first && (question.shape.is_none() || (question.show_text && is_promised));
     let outgoing = Outgoing {
         app: Arc::clone(app),

@@ -144,6 +144,13 @@ pub fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Plan> {
     })
 }
 
+impl Plan {
+    /// Whether the provider itself sees to it that the answer fits what was asked for: nothing of that was lost or added on the way.
+    pub fn holds_to(&self, asked: Option<&Value>) -> bool {
+        self.strict && !self.is_wrapped && self.losses.is_empty() && self.instructions.is_none() && self.schema.as_ref() == asked
+    }
+}
+
 /// What a prompt says of the shape. Keys keep the order of the schema.
 fn instructions(schema: Option<&Value>) -> String {
     match schema {

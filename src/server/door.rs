@@ -159,8 +159,9 @@ pub(super) fn question(
         Some(Rag::How(config)) => Some(*config),
         None => target.is_rag.then(RagConfig::default),
     };
-    let said = request.messages.iter().rev().find(|message| message.role == Role::User).map(crate::chat::Message::plain);
-    let prompt = said.unwrap_or_default();
+    // What tools answered, and marks of the cache behind it, are no question.
+    let mut said = request.messages.iter().rev().filter(|message| message.role == Role::User).map(crate::chat::Message::plain);
+    let prompt = said.find(|text| !text.trim().is_empty()).unwrap_or_default();
     let metadata = config.as_ref().is_some_and(RagConfig::shows_metadata);
     let (retrieval, citations) = match config {
         Some(config) => {

@@ -56,6 +56,38 @@ async fn openai_streams_end_with_usage_and_done() {
 }
 
 #[tokio::test]
+async fn likelihoods_have_the_shape_that_openais_clients_read() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = chat("custom/logged");
+    body["logprobs"] = json!(true);
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["choices"][0]["logprobs"]["content"][0]["token"], "Six", "{answer}");
+    let (_, answer) = service.post("/v1/chat/completions", &chat("custom/good")).await;
+    assert_eq!(answer["choices"][0]["logprobs"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_mark_of_the_cache_behind_a_result_says_nothing() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = message("custom/good");
+    let result = json!({"type": "tool_result", "tool_use_id": "c", "content": "42", "cache_control": {"type": "ephemeral"}});
+    body["messages"] = json!([
+        {"role": "user", "content": "How large?"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "look", "input": {}}]},
+        {"role": "user", "content": [result]}
+    ]);
+    body["tools"] = json!([{"name": "look", "input_schema": {"type": "object"}}]);
+    let (status, answer) = service.post("/v1/messages", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let sent = mock.body();
+    let roles: Vec<&Value> = sent["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+    assert_eq!(roles, ["user", "assistant", "tool"]);
+}
+
+#[tokio::test]
 async fn anthropic_streams_end_with_the_whole_usage() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});
@@ -236,6 +268,11 @@ async fn a_schema_in_either_dialect_gives_valid_json() {
         (&answer["omni"]["structured_output"]["attempts"], answer["omni"]["attempts"].as_array().unwrap().len()),
         (&json!(2), 2)
     );
+    // Streamed, what is sent is what was found valid, and nothing of what was not.
+    body["stream"] = json!(true);
+    let events = service.events_of("/v1/chat/completions", &body).await;
+    let text: String = events.iter().filter_map(|(_, data)| data["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["name"], "Ada");
     let mut body = message("custom/shaped");
     body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
     let (status, answer) = service.post("/v1/messages", &body).await;

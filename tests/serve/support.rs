@@ -274,6 +274,11 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             });
             Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(ticks)).unwrap()
         }
+        "logged" => json(
+            200,
+            json!({"model": "good-1", "choices": [{"message": {"role": "assistant", "content": "Six"}, "finish_reason": "stop",
+                "logprobs": {"content": [{"token": "Six", "logprob": -0.5, "bytes": null, "top_logprobs": []}], "refusal": null}}]}),
+        ),
         "interleaved" => {
             let call = |index: usize, name: Option<&str>, arguments: &str| {
                 let id = name.map(|name| format!("call_{name}"));

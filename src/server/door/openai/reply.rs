@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ExtraContent, ReasoningDetail, WireCall, WireFunction, WireUsage, detail, function, name_of, reason};
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::rag::{self, Question};
 use crate::server::Context;
 use crate::server::door::{Omni, model_of, now_s};
 use crate::server::request::Shown;
-use crate::server::response::json;
+use crate::server::response;
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -74,6 +74,11 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
     }
     let reasoning: String = details.iter().filter_map(|detail| detail.text.as_deref()).collect();
     let is_silent = answer.content.is_empty() && !tool_calls.is_empty();
+    let lists = ["logprobs", "logprobs.refusal"].map(|name| answer.extra.shift_remove(name));
+    let logprobs = lists.iter().any(Option::is_some).then(|| {
+        let [content, refusal] = lists;
+        json!({"content": content, "refusal": refusal})
+    });
     let completion = Completion {
         id: name_of(context),
         object: "chat.completion",
@@ -94,12 +99,12 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
                     Vec::new()
                 },
             },
-            logprobs: answer.extra.shift_remove("logprobs"),
+            logprobs,
             finish_reason: reason(&answer.finish_reason),
         }],
         usage: answer.usage.map(WireUsage::from),
         service_tier: answer.extra.shift_remove("service_tier"),
         omni,
     };
-    Ok(json(StatusCode::OK, &completion))
+    Ok(response::json(StatusCode::OK, &completion))
 }

@@ -20,7 +20,7 @@ use crate::server::sse::event;
 
 /// Streams an answer as chunks; `with_usage` ends it with the tokens.
 pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown), with_usage: bool) -> Result<Response> {
-    let mut head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false };
+    let mut head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false, thought: String::new() };
     let write = move |told: Told, out: &mut VecDeque<Event>| match told {
         Told::Event(event) => head.event(&event, out),
         Told::Done(answer, omni) => head.end(*answer, &omni, with_usage, out),
@@ -36,6 +36,8 @@ struct Head {
     created: i64,
     model: String,
     begun: bool,
+    /// The thought that is being told: its proof comes with all of it, as in a whole answer.
+    thought: String,
 }
 
 /// One chunk.
@@ -139,9 +141,13 @@ impl Head {
         match event {
             ChatEvent::Start { model, .. } => model.clone_into(&mut self.model),
             ChatEvent::Text(text) => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
-            ChatEvent::Reasoning(text) => self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out),
+            ChatEvent::Reasoning(text) => {
+                self.thought.push_str(text);
+                self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out);
+            }
             ChatEvent::Signature(signature) => {
-                let detail = detail(Thought { signature: Some(signature.clone()), ..Thought::default() });
+                let text = std::mem::take(&mut self.thought);
+                let detail = detail(Thought { text, signature: Some(signature.clone()), redacted: None });
                 self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
             }
             ChatEvent::Redacted(redacted) => {
