@@ -78,8 +78,8 @@ impl Opened {
         if self.stamp.load(Ordering::Relaxed) == stamp {
             return Ok(());
         }
-        let none = || Tombstones { index: self.index.digest().to_owned(), ..Tombstones::default() };
-        let tombstones = Tombstones::read(&self.tombstones)?.unwrap_or_else(none);
+        // Without a list nothing comes back: it may have gone together with the index that it was for.
+        let Some(tombstones) = Tombstones::read(&self.tombstones)? else { return Ok(()) };
         let named = |error: Error| Error::new(error.code(), format!("{}: {error}", self.tombstones.display()));
         self.index.bury(&tombstones).map_err(named)?;
         // Only now: a list that could not be read is looked at again.

@@ -60,18 +60,12 @@ impl Tombstones {
         serde_json::from_slice(&bytes).map(Some).map_err(|cause| refuse(&cause))
     }
 
-    /// Writes the list whole or not at all; an empty one removes the file.
+    /// Writes the list whole or not at all. An empty one says that nothing is gone any more, to the index that it names only.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let fail = |cause| Error::io(path, cause);
-        if self.documents.is_empty() {
-            return match std::fs::remove_file(path) {
-                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(fail(cause)),
-                _ => Ok(()),
-            };
-        }
         let json =
             serde_json::to_vec_pretty(self).map_err(|cause| Error::internal("tombstones: not valid JSON").caused_by(cause))?;
         replace(path, |file| file.write_all(&json)).map_err(fail)
