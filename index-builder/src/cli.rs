@@ -268,6 +268,12 @@ impl LexicalArgs {
     }
 }
 
+/// A number from 0 to 1: what is none would never fail a gate.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().map_err(|cause| cause.to_string())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("give a number from 0 to 1".to_owned()) }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
     /// Questions to ask an index: lines of `{"question", "source"}`, also `sources`, `page`, `text`, `filter`
@@ -279,27 +285,27 @@ pub(crate) struct EvalArgs {
     index: PathBuf,
 
     /// Fail where less of what is expected is among the first so many
-    #[arg(long = "min-recall@1", value_name = "X", help_heading = "An index")]
+    #[arg(long = "min-recall@1", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
     min_recall_1: Option<f64>,
     /// Likewise
-    #[arg(long = "min-recall@5", value_name = "X", help_heading = "An index")]
+    #[arg(long = "min-recall@5", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
     min_recall_5: Option<f64>,
     /// Likewise
-    #[arg(long = "min-recall@10", value_name = "X", help_heading = "An index")]
+    #[arg(long = "min-recall@10", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
     min_recall_10: Option<f64>,
     /// Fail where the order of the first ten is worse
-    #[arg(long = "min-ndcg@10", value_name = "X", help_heading = "An index")]
+    #[arg(long = "min-ndcg@10", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
     min_ndcg_10: Option<f64>,
     /// Fail where what is expected comes later, on average
-    #[arg(long = "min-mrr@10", value_name = "X", help_heading = "An index")]
+    #[arg(long = "min-mrr@10", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
     min_mrr_10: Option<f64>,
 
     /// Fail where an older index answered the same questions better
-    #[arg(long, value_name = "OLD", help_heading = "An index")]
+    #[arg(long, value_name = "OLD", requires = "questions", help_heading = "An index")]
     against: Option<PathBuf>,
 
     /// How much worse than the older one is still as good
-    #[arg(long, default_value_t = 0.0, value_name = "X", help_heading = "An index")]
+    #[arg(long, default_value_t = 0.0, value_name = "X", value_parser = share, requires = "against", help_heading = "An index")]
     tolerance: f64,
 
     /// A label of whoever asks; labelled documents are not there for others

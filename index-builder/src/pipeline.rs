@@ -144,17 +144,17 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     };
     // Before anything is written: a provider may fail.
     let asked = questions.as_ref().map(|questions| eval::embed(questions, &embedder, remote.as_ref())).transpose()?;
-    let (mut path, mut digest) = write(manifest.clone(), &documents, &vectors, &build.out)?;
     let mut alpha = None;
     if let (Some(questions), Some(asked)) = (&questions, &asked) {
-        // The index is written to be asked, then once more with what the answers said.
-        alpha = Some(tune(&path, questions, asked)?);
-        let untuned = path.clone();
-        (path, digest) = write(Manifest { alpha, ..manifest }, &documents, &vectors, &build.out)?;
-        if untuned != path {
-            std::fs::remove_file(&untuned).with_context(|| untuned.display().to_string())?;
-        }
+        // An index is written aside to be asked; what the answers say goes into the one that replaces the old one.
+        let beside = if build.out.is_dir() { &build.out } else { build.out.parent().unwrap_or(Path::new("")) };
+        let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+        std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
+        let aside = tempfile::Builder::new().prefix(".omni-").tempdir_in(beside).with_context(|| beside.display().to_string())?;
+        let (untuned, _) = write(manifest.clone(), &documents, &vectors, &aside.path().join("untuned.omni"))?;
+        alpha = Some(tune(&untuned, questions, asked)?);
     }
+    let (path, digest) = write(Manifest { alpha, ..manifest }, &documents, &vectors, &build.out)?;
     let gone = forget::carry_over(&path)?;
     let write = write_started.elapsed().as_secs_f64();
 

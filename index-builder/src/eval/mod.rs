@@ -160,8 +160,15 @@ pub(crate) fn ask(index: &Index, questions: &[Asked], vectors: &[Vec<f32>], fusi
 }
 
 impl Asked {
+    /// Each once, however often it is named.
     fn expected(&self) -> Vec<&str> {
-        self.source.iter().chain(&self.sources).map(String::as_str).collect()
+        let mut expected: Vec<&str> = Vec::new();
+        for source in self.source.iter().chain(&self.sources) {
+            if !expected.contains(&source.as_str()) {
+                expected.push(source);
+            }
+        }
+        expected
     }
 }
 
