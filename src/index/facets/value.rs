@@ -5,9 +5,8 @@
 
 use std::ops::Range;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::{Span, Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
 /// What all values of a field are.
@@ -96,28 +95,25 @@ fn period(text: &str) -> Option<Range<i64>> {
     if !text.is_ascii() || text.len() < 4 || !text.as_bytes()[..4].iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let seconds = |date: Date| Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second());
+    // Counted from days: as moments the last ones of the calendar, which mean never, are out of range.
+    let seconds = |date: DateTime| date.duration_since(Date::constant(1970, 1, 1).to_datetime(Time::midnight())).as_secs();
+    let day = |date: Date| seconds(date.to_datetime(Time::midnight()));
+    let behind = |first: Date, span: Span| first.checked_add(span).map_or_else(|_| day(Date::MAX) + 86_400, day);
     let number = |range: Range<usize>| text.get(range)?.parse::<i8>().ok();
     let year = text[..4].parse::<i16>().ok()?;
-    let (first, after) = match text.len() {
-        4 => {
-            let first = Date::new(year, 1, 1).ok()?;
-            (first, first.checked_add(1.year()).ok()?)
-        }
-        7 if text.as_bytes()[4] == b'-' => {
-            let first = Date::new(year, number(5..7)?, 1).ok()?;
-            (first, first.checked_add(1.month()).ok()?)
-        }
+    let (first, span) = match text.len() {
+        4 => (Date::new(year, 1, 1).ok()?, 1.year()),
+        7 if text.as_bytes()[4] == b'-' => (Date::new(year, number(5..7)?, 1).ok()?, 1.month()),
         10 if text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-' => {
-            let first = Date::new(year, number(5..7)?, number(8..10)?).ok()?;
-            (first, first.checked_add(1.day()).ok()?)
+            (Date::new(year, number(5..7)?, number(8..10)?).ok()?, 1.day())
         }
         _ => {
-            let moment = text.parse::<Timestamp>().ok()?.as_second();
+            let last = || Some(seconds(text.strip_suffix('Z')?.parse::<DateTime>().ok()?));
+            let moment = text.parse::<Timestamp>().map(Timestamp::as_second).ok().or_else(last)?;
             return Some(moment..moment + 1);
         }
     };
-    Some(seconds(first)?..seconds(after)?)
+    Some(day(first)..behind(first, span))
 }
 
 #[cfg(test)]
@@ -137,6 +133,14 @@ mod tests {
             assert_eq!(period(no), None, "{no}");
         }
         assert_eq!(Scalar::Number(2024.0).period(), period("2024"));
+        for never in ["9999-12-31", "9999-12"] {
+            let days_of = if never.len() == 10 { 1.0 } else { 31.0 };
+            assert_eq!(days(never), Some(days_of), "{never}");
+        }
+        assert_eq!(days("9999"), Some(365.0));
+        let last = period("9999-12-31").unwrap();
+        assert_eq!(period("9999-12-31T23:59:59Z"), Some(last.end - 1..last.end));
+        assert_eq!(period("2024-02-29T12:00:00Z").unwrap().start, period("2024-02-29").unwrap().start + 43_200);
     }
 
     #[test]
