@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     let quarter: Vec<&str> = texts.iter().copied().step_by(4).collect();
     for (precision, label, texts) in [(Precision::Int8, "int8", &texts), (Precision::F32, "f32", &quarter)] {
         let started = Instant::now();
-        let bytes = pack(&folder, &Description::of(&folder), precision)?;
+        let bytes = pack(&folder, &Description::of(&folder)?, precision)?;
         figures.add(format!("{label}, packing"), started.elapsed().as_secs_f64() * 1e3, "ms", None);
         figures.add(format!("{label}, packed model"), bytes.len() as f64 / 1e6, "MB", None);
         let file = tempfile::NamedTempFile::new()?;

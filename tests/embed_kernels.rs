@@ -21,7 +21,7 @@ fn bits(vectors: &[Vec<f32>]) -> Vec<Vec<u32>> {
 }
 
 fn embedder(folder: &std::path::Path, precision: Precision) -> Embedder {
-    Embedder::of(Packed::from_bytes(&pack(folder, &Description::of(folder), precision).unwrap()).unwrap()).unwrap()
+    Embedder::of(Packed::from_bytes(&pack(folder, &Description::of(folder).unwrap(), precision).unwrap()).unwrap()).unwrap()
 }
 
 fn assert_equal_on_all_kernels(folder: &std::path::Path, precision: Precision, texts: &[&str]) {

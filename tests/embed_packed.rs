@@ -6,6 +6,7 @@ mod embed_support;
 use embed_support::{model, small_model};
 use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, pack};
 use omni_llm::error::Code;
+use serde_json::json;
 
 fn packed(precision: Precision) -> Vec<u8> {
     let folder = small_model();
@@ -88,6 +89,21 @@ fn an_altered_section_is_found_and_harmless() {
     assert_eq!(use_up(&bytes), None);
     let mut noise = embed_support::Noise(3);
     let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let manifest: serde_json::Value = serde_json::from_slice(&bytes[24..manifest_end]).unwrap();
+    let number = |section: &serde_json::Value, name: &str| section[name].as_u64().unwrap() as usize;
+    let sections: Vec<std::ops::Range<usize>> = manifest["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|section| number(section, "offset")..number(section, "offset") + number(section, "length"))
+        .collect();
+    for section in &sections {
+        for at in [section.start, section.end - 1] {
+            let mut altered = bytes.clone();
+            altered[at] ^= 1;
+            assert_eq!(use_up(&altered), Some(Code::CorruptFile), "altered {at}");
+        }
+    }
     for _ in 0..300 {
         let mut altered = bytes.clone();
         // A hole of random bytes, so that vocabulary, scales and weights all get their share of nonsense.
@@ -98,7 +114,8 @@ fn an_altered_section_is_found_and_harmless() {
         }
         let verdict = use_up(&altered);
         // Padding between sections belongs to none of them.
-        assert!(verdict == Some(Code::CorruptFile) || end - at < 64, "altered {at}..{end}");
+        let is_padding = sections.iter().all(|section| section.end <= at || section.start >= end);
+        assert_eq!(verdict, (!is_padding).then_some(Code::CorruptFile), "altered {at}..{end}");
     }
 }
 
@@ -189,10 +206,36 @@ fn what_the_encoder_cannot_run_is_refused_by_name() {
 }
 
 #[test]
+fn what_stands_beside_a_model_is_heeded() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: serde_json::Value| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, value.to_string()).unwrap();
+    };
+    let plain = Description::of(folder.path()).unwrap();
+    assert_eq!((plain.pooling, plain.max_tokens, plain.query_prefix.as_str()), (Pooling::Mean, 256, ""));
+    write("1_Pooling/config.json", json!({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}));
+    write("sentence_bert_config.json", json!({"max_seq_length": 512}));
+    write("config_sentence_transformers.json", json!({"prompts": {"query": "query: ", "passage": "passage: "}}));
+    let told = Description::of(folder.path()).unwrap();
+    assert_eq!((told.pooling, told.max_tokens), (Pooling::Cls, 512));
+    assert_eq!((told.query_prefix.as_str(), told.document_prefix.as_str()), ("query: ", "passage: "));
+    write("1_Pooling/config.json", json!({"pooling_mode": "mean"}));
+    assert_eq!(Description::of(folder.path()).unwrap().pooling, Pooling::Mean);
+    for other in [json!({"pooling_mode_max_tokens": true}), json!({"pooling_mode": "lasttoken"})] {
+        write("1_Pooling/config.json", other);
+        let error = Description::of(folder.path()).unwrap_err();
+        assert_eq!(error.code(), Code::NotSupported);
+        assert!(error.message().contains("the encoder pools by the mean of the tokens or by the first"), "{error}");
+    }
+}
+
+#[test]
 fn the_real_model_packs_and_verifies() {
     let Some(folder) = model() else { return };
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), pack(&folder, &Description::of(&folder), Precision::Int8).unwrap()).unwrap();
+    std::fs::write(file.path(), pack(&folder, &Description::of(&folder).unwrap(), Precision::Int8).unwrap()).unwrap();
     let started = std::time::Instant::now();
     let packed = Packed::open(file.path()).unwrap();
     println!("opened in {:?}", started.elapsed());

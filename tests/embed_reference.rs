@@ -42,7 +42,7 @@ fn most() -> usize {
 }
 
 fn embedder(folder: &std::path::Path, precision: Precision) -> Embedder {
-    Embedder::of(Packed::from_bytes(&pack(folder, &Description::of(folder), precision).unwrap()).unwrap()).unwrap()
+    Embedder::of(Packed::from_bytes(&pack(folder, &Description::of(folder).unwrap(), precision).unwrap()).unwrap()).unwrap()
 }
 
 fn mean_and_least(cosines: &[f32]) -> (f32, f32) {

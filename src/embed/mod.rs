@@ -72,7 +72,7 @@ impl Embedder {
         if packed.is_file() {
             return Self::of(Packed::open(&packed)?);
         }
-        Self::of(Packed::from_bytes(&pack(path, &Description::of(path), Precision::Int8)?)?)
+        Self::of(Packed::from_bytes(&pack(path, &Description::of(path)?, Precision::Int8)?)?)
     }
 
     /// An embedder over a packed model.

@@ -33,17 +33,50 @@ pub struct Description {
 }
 
 impl Description {
-    /// A mean-pooled model without prefixes, named after its folder.
-    pub fn of(folder: &Path) -> Self {
+    /// What the files that sentence-transformers keeps beside a model say of it; without them, a mean-pooled model without prefixes.
+    /// It is named after its folder.
+    ///
+    /// # Errors
+    /// One of these files is damaged, or asks for a pooling that the encoder does not do.
+    pub fn of(folder: &Path) -> Result<Self> {
         let name = std::path::absolute(folder).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-        Self {
+        let pooling = beside(folder, "1_Pooling/config.json")?;
+        let limits = beside(folder, "sentence_bert_config.json")?;
+        let prompts = beside(folder, "config_sentence_transformers.json")?;
+        let prompt = |names: [&str; 2]| {
+            let found = names.iter().find_map(|name| prompts["prompts"][*name].as_str());
+            found.unwrap_or_default().to_owned()
+        };
+        Ok(Self {
             name: name.unwrap_or_else(|| super::DEFAULT_MODEL.to_owned()),
             licence: String::new(),
-            max_tokens: super::MAX_TOKENS,
-            pooling: Pooling::Mean,
-            query_prefix: String::new(),
-            document_prefix: String::new(),
-        }
+            max_tokens: limits["max_seq_length"].as_u64().map_or(super::MAX_TOKENS, |most| most as usize),
+            pooling: pooling_of(&pooling).map_err(|what| refused(&folder.join("1_Pooling/config.json"), &what))?,
+            query_prefix: prompt(["query", "search_query"]),
+            document_prefix: prompt(["document", "passage"]),
+        })
+    }
+}
+
+/// A JSON file of sentence-transformers; null where there is none.
+fn beside(folder: &Path, name: &str) -> Result<serde_json::Value> {
+    let path = folder.join(name);
+    if !path.is_file() {
+        return Ok(serde_json::Value::Null);
+    }
+    serde_json::from_slice(&read(&path)?)
+        .map_err(|cause| Error::corrupt(&path, format_args!("not JSON: {cause}")).caused_by(cause))
+}
+
+/// Written as one flag for each way, later as a word.
+fn pooling_of(config: &serde_json::Value) -> Result<Pooling, String> {
+    let flags = config.as_object().into_iter().flatten().filter(|(_, set)| **set == true);
+    let flagged = flags.filter_map(|(name, _)| name.strip_prefix("pooling_mode_"));
+    let ways: Vec<&str> = config["pooling_mode"].as_str().into_iter().chain(flagged).collect();
+    match ways[..] {
+        [] | ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
+        ["cls" | "cls_token"] => Ok(Pooling::Cls),
+        _ => Err(format!("`{}`: the encoder pools by the mean of the tokens or by the first", ways.join("`, `"))),
     }
 }
 

@@ -152,7 +152,8 @@ impl Packed {
         let file = std::fs::File::open(path).map_err(|cause| Error::io(path, cause))?;
         #[expect(unsafe_code, reason = "a file can only be mapped by an unsafe call")]
         // SAFETY: the map is private and read-only. A file that is changed in place while mapped could change under us; ours are written
-        // to a temporary name and renamed, and every read is of plain numbers, so at worst a number would be wrong.
+        // to a temporary name and renamed, and every read is of plain numbers and of checked text, so a number would be wrong. A file
+        // that is cut short under a running process ends it, as any mapped file does: that is no read outside the map.
         let map = unsafe { Mmap::map(&file) }.map_err(|cause| Error::io(path, cause))?;
         Self::view(map)
             .map_err(|what| Error::corrupt(path, format_args!("{what}; pack the model again with `index-builder model`")))
