@@ -39,7 +39,8 @@ impl Passage {
     /// The index file is damaged.
     pub fn read(index: &Index, hits: &[Hit], with_cosine: bool) -> Result<Vec<Self>> {
         let best = hits.iter().map(|hit| hit.fused).fold(0.0, f32::max);
-        hits.iter()
+        let passages = hits
+            .iter()
             .map(|hit| {
                 let chunk = index.chunk(hit.chunk)?;
                 let document = index.document(chunk.document)?;
@@ -57,7 +58,9 @@ impl Passage {
                     metadata: document.metadata,
                 })
             })
-            .collect()
+            .collect::<Result<_>>()?;
+        index.require_whole()?;
+        Ok(passages)
     }
 
     /// How a reader is told where this is: source, page, headings.

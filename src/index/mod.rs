@@ -195,6 +195,14 @@ impl Index {
         Ok(hits)
     }
 
+    /// Asked once more when what was read has been copied.
+    ///
+    /// # Errors
+    /// The file was overwritten in place meanwhile: what was read may be nonsense.
+    pub(crate) fn require_whole(&self) -> Result<()> {
+        self.view.require_whole()
+    }
+
     /// Reads ahead what searches touch first, the nearest to every search foremost: until `budget_bytes` are read, or the
     /// deadline passes. Says how many bytes were read. Meant for the time before the first question, as Lambda grants it.
     ///
