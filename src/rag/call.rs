@@ -1,5 +1,5 @@
-//! The providers of one request, each asked in the best way that it has for the shape; a way that one refuses is not tried again in this
-//! process.
+//! The providers of one request, each asked in the best way that it has for the shape; a way that one refuses and another
+//! gets round is not tried again in this process.
 //!
 //! Without a shape the whole chain is walked at once. With one, each provider is a chain of its own, because what is sent is written
 //! for it alone.

@@ -285,6 +285,21 @@ async fn a_schema_in_either_dialect_gives_valid_json() {
 }
 
 #[tokio::test]
+async fn one_callers_mistake_does_not_change_how_others_are_asked() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = chat("custom/picky");
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    body["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "person", "schema": schema}});
+    let mut wrong = body.clone();
+    wrong["store"] = json!(true);
+    let (status, answer) = service.post("/v1/chat/completions", &wrong).await;
+    assert_eq!(status, 400, "{answer}");
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &mock.body()["response_format"]["type"]), (200, &json!("json_schema")), "{answer}");
+}
+
+#[tokio::test]
 async fn stand_ins_of_a_shaped_answer_are_asked_as_in_any_chain() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |config| {

@@ -299,7 +299,10 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
                 usage,
             ])
         }
-        part @ ("shaped" | "mends" | "never" | "refuses" | "cites" | "cuts") => {
+        "picky" if body.get("store").is_some() => {
+            json(400, json!({"error": {"message": "store: Extra inputs are not permitted", "type": "invalid_request_error"}}))
+        }
+        part @ ("shaped" | "mends" | "never" | "refuses" | "cites" | "cuts" | "picky") => {
             let first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
             if part == "refuses" && body["response_format"]["type"] == "json_schema" {
                 return json(
