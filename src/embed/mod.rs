@@ -3,6 +3,7 @@
 //! [`Embedder`] is the whole interface. It maps a packed model (`docs/model-format.md`), or packs a model folder in memory, which takes
 //! a moment. A vector is decided by the text, the model's fingerprint and [`ARITHMETIC`]: not by the batch, the threads or the machine.
 
+mod description;
 mod encoder;
 mod kernels;
 mod normalize;
@@ -18,7 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-pub use pack::{Description, pack};
+pub use description::Description;
+pub use pack::pack;
 pub use packed::{Manifest, Packed, Pooling, Precision};
 pub use tokenizer::Tokenizer;
 

@@ -195,11 +195,11 @@ impl Index {
         Ok(hits)
     }
 
-    /// Asked once more when what was read has been copied.
+    /// Whether the file is still the one that was opened: to be asked once more when chunks of it have been copied.
     ///
     /// # Errors
     /// The file was overwritten in place meanwhile: what was read may be nonsense.
-    pub(crate) fn require_whole(&self) -> Result<()> {
+    pub fn require_whole(&self) -> Result<()> {
         self.view.require_whole()
     }
 
