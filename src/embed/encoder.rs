@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use super::kernels::{LANES, Op, Rows, RowsMut, run};
-use super::packed::{Layer, Matrix, Packed, Pooling, Precision};
+use super::kernels::{Function, LANES, Op, Rows, RowsMut, run};
+use super::manifest::{Activation, Pooling, Precision};
+use super::packed::{Layer, Matrix, Packed};
 use crate::cpu::Kernel;
 
 /// Rows that go through the feed-forward part together.
@@ -138,13 +139,22 @@ impl Worker {
     fn finish(&mut self, model: &Packed, kernel: Kernel, layer: Layer<'_>) {
         let manifest = model.manifest();
         let (width, epsilon) = (manifest.dimensions, manifest.norm_epsilon);
+        // The usual one is part of the product, the others go over its result.
+        let function = match manifest.activation {
+            Activation::Gelu => None,
+            Activation::GeluTanh => Some(Function::GeluTanh),
+            Activation::Relu => Some(Function::Relu),
+        };
         let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
         let (hidden, delta) = (&mut self.hidden[..self.length], &mut self.delta[..self.length]);
         units.linear(kernel, &self.context[..self.length], layer.output, false, delta);
         run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
         for (hidden, delta) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)) {
             let inner = &mut self.inner[..hidden.len() / width * manifest.intermediate];
-            units.linear(kernel, hidden, layer.up, true, inner);
+            units.linear(kernel, hidden, layer.up, function.is_none(), inner);
+            if let Some(function) = function {
+                run(kernel, Op::Apply { function, values: inner });
+            }
             units.linear(kernel, inner, layer.down, false, delta);
             run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon });
         }

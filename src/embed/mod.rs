@@ -3,15 +3,19 @@
 //! [`Embedder`] is the whole interface. It maps a packed model (`docs/model-format.md`), or packs a model folder in memory, which takes
 //! a moment. A vector is decided by the text, the model's fingerprint and [`ARITHMETIC`]: not by the batch, the threads or the machine.
 
+mod config;
 mod description;
 mod encoder;
+mod family;
 mod kernels;
+mod manifest;
 mod normalize;
 mod pack;
 mod packed;
 mod tokenizer;
 mod vocabulary;
 mod weights;
+mod wordpiece;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,8 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 pub use description::Description;
+pub use manifest::{Activation, Manifest, Pooling, Precision};
 pub use pack::pack;
-pub use packed::{Manifest, Packed, Pooling, Precision};
+pub use packed::Packed;
 pub use tokenizer::Tokenizer;
 
 pub use crate::cpu::Kernel;
@@ -32,7 +37,7 @@ use encoder::Scratch;
 /// others. The change is far below what a model's precision costs: an index made before it goes on working.
 pub const ARITHMETIC: u32 = 2;
 
-/// Files that a model folder holds.
+/// Files that a model folder holds; an older one has a `vocab.txt` in place of the last.
 pub const MODEL_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
 /// The model that the project is built around.

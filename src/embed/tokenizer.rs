@@ -7,10 +7,11 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::manifest::Rules;
 use super::normalize::{Char, Pending, is_punctuation};
-use super::pack;
-use super::packed::{Packed, Rules};
+use super::packed::Packed;
 use super::vocabulary::{self, CONTINUES, Hash, Vocabulary};
+use super::wordpiece;
 use crate::error::Result;
 
 /// WordPiece over one model's vocabulary. Cheap to clone.
@@ -35,12 +36,12 @@ impl Tokenizer {
     /// Special tokens that embedding adds to every text.
     pub const SPECIAL_TOKENS: usize = 2;
 
-    /// Opens the `tokenizer.json` of a model folder. `max_tokens` counts the special tokens.
+    /// Opens the tokenizer of a model folder: its `tokenizer.json`, else its `vocab.txt`. `max_tokens` counts the special tokens.
     ///
     /// # Errors
     /// The file is missing, not a tokenizer, or not the WordPiece of BERT.
     pub fn open(folder: &Path, max_tokens: usize) -> Result<Self> {
-        let (rules, pieces) = pack::tokenizer(folder)?;
+        let (rules, pieces) = wordpiece::read(folder)?;
         let (slots, ends, text) = vocabulary::build(&pieces, rules.slots);
         Ok(Self::new(rules, max_tokens.max(Self::SPECIAL_TOKENS + 1), Source::Own { slots, ends, text }))
     }

@@ -2,18 +2,28 @@
 
 use safetensors::{Dtype, SafeTensors};
 
+/// What every BERT has; whatever stands before it stands before all names.
+const FIRST: &str = "embeddings.word_embeddings.weight";
+
 /// The tensors of one file.
 pub(super) struct Weights<'a> {
     tensors: SafeTensors<'a>,
     /// `bert.` where the file has the names of a model with a head.
-    prefix: &'static str,
+    prefix: String,
 }
 
 impl<'a> Weights<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|cause| format!("not a safetensors file: {cause}"))?;
-        let prefix = if tensors.tensor("embeddings.LayerNorm.weight").is_ok() { "" } else { "bert." };
+        let prefixes = tensors.names().into_iter().filter_map(|name| name.strip_suffix(FIRST));
+        // The shortest, should there be several encoders: the others are inside something.
+        let prefix = prefixes.min_by_key(|prefix| (prefix.len(), prefix.to_owned())).unwrap_or_default().to_owned();
         Ok(Self { tensors, prefix })
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(&format!("{}{name}", self.prefix)).is_ok()
     }
 
     /// A tensor of exactly this shape, as f32.
