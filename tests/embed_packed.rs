@@ -172,6 +172,70 @@ fn a_forged_manifest_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_overwritten_in_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.bin");
+    let bytes = packed(Precision::Int8);
+    std::fs::write(&path, &bytes).unwrap();
+    let ask = |embedder: &Embedder| embedder.embed_one("the index").map_err(|error| error.to_string());
+    let lost = format!(
+        "{}: was overwritten while in use; put a new file in its place by renaming, never by writing into it, and start again",
+        path.display()
+    );
+
+    // Cut short, as `cp` does before it writes.
+    let embedder = Embedder::open(&path).unwrap();
+    let expected = ask(&embedder).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(100).unwrap();
+    assert_eq!(ask(&embedder).unwrap_err(), lost);
+    assert_eq!(embedder.embed_query("the index").unwrap_err().to_string(), lost);
+    assert_eq!(embedder.embed(&["the index"], &|_| ()).unwrap_err().to_string(), lost);
+
+    // The same bytes once more are the same model; others of the same length are not.
+    std::fs::write(&path, &bytes).unwrap();
+    let embedder = Embedder::open(&path).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(ask(&embedder).unwrap(), expected);
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, &other).unwrap();
+    assert_eq!(ask(&embedder).unwrap_err(), lost);
+
+    // Put in its place by renaming, a new file is the next process's.
+    std::fs::write(&path, &bytes).unwrap();
+    let embedder = Embedder::open(&path).unwrap();
+    std::fs::write(folder.path().join("new"), &other).unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    assert_eq!(ask(&embedder).unwrap(), expected);
+}
+
+#[test]
+fn a_file_that_shrinks_under_running_embeddings_kills_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = packed(Precision::F32);
+    for round in 0..5 {
+        let path = folder.path().join(format!("{round}.bin"));
+        std::fs::write(&path, &bytes).unwrap();
+        let embedder = Embedder::open(&path).unwrap();
+        let expected = embedder.embed_one("the index is mapped, not read").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    // What is handed out is right, until nothing is.
+                    while let Ok(vector) = embedder.embed_one("the index is mapped, not read") {
+                        assert_eq!(vector, expected);
+                    }
+                });
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(4_096).unwrap();
+        });
+        assert!(embedder.embed(&["the index"; 100], &|_| ()).is_err());
+    }
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let message = |result: Result<Embedder, omni_llm::error::Error>| {

@@ -135,6 +135,10 @@ impl Embedder {
     /// # Errors
     /// As [`Self::embed_one`].
     pub fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
+        self.whole(|| self.query(text))
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>> {
         let ids = self.encode(&self.manifest().query_prefix, text)?;
         let is_alone = self.at_work.load(Ordering::Relaxed) == 0;
         if !is_alone || ids.len() < SPLIT_TOKENS || rayon::current_num_threads() < 2 {
@@ -152,9 +156,9 @@ impl Embedder {
     /// The unit vector of one document, cut at [`Tokenizer::max_tokens`].
     ///
     /// # Errors
-    /// The engine failed; no text makes it fail.
+    /// The model's file was overwritten in place; no text makes it fail.
     pub fn embed_one(&self, text: &str) -> Result<Vec<f32>> {
-        Ok(self.vector(&self.encode(&self.manifest().document_prefix, text)?))
+        self.whole(|| Ok(self.vector(&self.encode(&self.manifest().document_prefix, text)?)))
     }
 
     /// The unit vectors of many documents, in their order, on all cores. `done` is called with the number of texts after each batch.
@@ -162,6 +166,10 @@ impl Embedder {
     /// # Errors
     /// As [`Self::embed_one`].
     pub fn embed(&self, texts: &[&str], done: &(impl Fn(usize) + Sync)) -> Result<Vec<Vec<f32>>> {
+        self.whole(|| self.documents(texts, done))
+    }
+
+    fn documents(&self, texts: &[&str], done: &(impl Fn(usize) + Sync)) -> Result<Vec<Vec<f32>>> {
         let prefix = &self.manifest().document_prefix;
         let ids: Vec<Vec<u32>> = texts.par_iter().map(|text| self.encode(prefix, text)).collect::<Result<_>>()?;
         // Longest first, so that no core is left with a long batch at the end.
@@ -182,6 +190,14 @@ impl Embedder {
             vectors[index] = vector;
         }
         Ok(vectors)
+    }
+
+    /// Hands out only what was computed from the file that was opened.
+    fn whole<T>(&self, compute: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.model.require_whole()?;
+        let computed = compute()?;
+        self.model.require_whole()?;
+        Ok(computed)
     }
 
     fn encode(&self, prefix: &str, text: &str) -> Result<Vec<u32>> {

@@ -6,7 +6,7 @@
 //! ```
 //! The sections and their sizes follow from the dimensions in the manifest; its table must agree with them, so a view can never reach
 //! outside the file. Opening reads the manifest and nothing else: a damaged weight gives a wrong number, never a wild read, and
-//! [`Packed::verify`] finds it. All numbers are little-endian. `docs/model-format.md` has the details.
+//! [`Packed::verify`] finds it. A file that somebody writes into while it is in use is refused (`mapped/mod.rs`). All numbers are little-endian. `docs/model-format.md` has the details.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,7 +15,8 @@ use memmap2::Mmap;
 
 use super::manifest::{Manifest, Precision};
 use super::vocabulary::Vocabulary;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
+use crate::mapped::Mapped;
 
 pub(super) const MAGIC: [u8; 8] = *b"OMNIENC\n";
 pub(super) const VERSION: u32 = 1;
@@ -28,10 +29,28 @@ pub(super) const STRIP: usize = 16;
 
 /// A packed model, mapped.
 pub struct Packed {
-    map: Mmap,
+    bytes: Bytes,
     manifest: Manifest,
     /// Where each section lies, in the order of [`Manifest::lengths`].
     ranges: Vec<Range<usize>>,
+}
+
+/// Where a packed model lies.
+enum Bytes {
+    File(Mapped),
+    /// Nobody else's, so there is nothing to watch.
+    Memory(Mmap),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::File(map) => map,
+            Self::Memory(map) => map,
+        }
+    }
 }
 
 impl std::fmt::Debug for Packed {
@@ -51,13 +70,10 @@ impl Packed {
     /// # Errors
     /// The file is missing, truncated, altered in its manifest, or of another version.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(|cause| Error::io(path, cause))?;
-        #[expect(unsafe_code, reason = "a file can only be mapped by an unsafe call")]
-        // SAFETY: the map is private and read-only. A file that is changed in place while mapped could change under us; ours are written
-        // to a temporary name and renamed, and every read is of plain numbers and of checked text, so a number would be wrong. A file
-        // that is cut short under a running process ends it, as any mapped file does: that is no read outside the map.
-        let map = unsafe { Mmap::map(&file) }.map_err(|cause| Error::io(path, cause))?;
-        Self::view(map)
+        let fail = |cause| Error::io(path, cause);
+        let file = std::fs::File::open(path).map_err(fail)?;
+        let metadata = file.metadata().map_err(fail)?;
+        Self::view(Bytes::File(Mapped::of(&file, &metadata, path)?))
             .map_err(|what| Error::corrupt(path, format_args!("{what}; pack the model again with `index-builder model`")))
     }
 
@@ -70,15 +86,15 @@ impl Packed {
             memmap2::MmapMut::map_anon(bytes.len().max(1)).map_err(|cause| Error::internal(format!("packed model: {cause}")))?;
         map[..bytes.len()].copy_from_slice(bytes);
         let map = map.make_read_only().map_err(|cause| Error::internal(format!("packed model: {cause}")))?;
-        Self::view(map).map_err(|what| Error::new(crate::error::Code::CorruptFile, format!("packed model: {what}")))
+        Self::view(Bytes::Memory(map)).map_err(|what| Error::new(Code::CorruptFile, format!("packed model: {what}")))
     }
 
-    fn view(map: Mmap) -> Result<Self, String> {
+    fn view(bytes: Bytes) -> Result<Self, String> {
         if cfg!(target_endian = "big") {
             return Err("packed models are little-endian, this machine is not".to_owned());
         }
-        let Some(preamble) = map.first_chunk::<PREAMBLE>() else {
-            return Err(format!("truncated: {} bytes", map.len()));
+        let Some(preamble) = bytes.first_chunk::<PREAMBLE>() else {
+            return Err(format!("truncated: {} bytes", bytes.len()));
         };
         let word = |at: usize| u32::from_le_bytes([preamble[at], preamble[at + 1], preamble[at + 2], preamble[at + 3]]);
         if preamble[..8] != MAGIC {
@@ -91,8 +107,8 @@ impl Packed {
             return Err("altered: reserved bytes are not zero".to_owned());
         }
         let length = word(12) as usize;
-        let Some(json) = map.get(PREAMBLE..PREAMBLE + length) else {
-            return Err(format!("truncated: the manifest has {length} bytes, the file {}", map.len()));
+        let Some(json) = bytes.get(PREAMBLE..PREAMBLE + length) else {
+            return Err(format!("truncated: the manifest has {length} bytes, the file {}", bytes.len()));
         };
         if crc32c::crc32c(json) != word(16) {
             return Err("altered: the manifest's checksum differs".to_owned());
@@ -113,10 +129,10 @@ impl Packed {
             ranges.push(at..at + length);
             at += length;
         }
-        if at != map.len() {
-            return Err(format!("truncated or extended: {} bytes, the sections end at {at}", map.len()));
+        if at != bytes.len() {
+            return Err(format!("truncated or extended: {} bytes, the sections end at {at}", bytes.len()));
         }
-        Ok(Self { map, manifest, ranges })
+        Ok(Self { bytes, manifest, ranges })
     }
 
     /// What the model says of itself.
@@ -124,21 +140,33 @@ impl Packed {
         &self.manifest
     }
 
+    /// Refuses a file that was written to in place since it was opened. To be asked before a use and after it.
+    ///
+    /// # Errors
+    /// What was read may be nonsense.
+    pub(super) fn require_whole(&self) -> Result<()> {
+        match &self.bytes {
+            // The manifest was copied, and says what the sections have to be.
+            Bytes::File(map) => map.require_whole(|| self.altered().is_none()),
+            Bytes::Memory(_) => Ok(()),
+        }
+    }
+
     /// Reads the whole file and compares every section with its checksum.
     ///
     /// # Errors
     /// Names the first section that differs.
     pub fn verify(&self) -> Result<()> {
-        for (section, range) in self.manifest.sections.iter().zip(&self.ranges) {
-            if crc32c::crc32c(&self.map[range.clone()]) != section.crc32c {
-                let what = format!(
-                    "packed model: section `{}` is altered; pack the model again with `index-builder model`",
-                    section.name
-                );
-                return Err(Error::new(crate::error::Code::CorruptFile, what));
-            }
-        }
-        Ok(())
+        let Some(section) = self.altered() else { return self.require_whole() };
+        let what = format!("packed model: section `{section}` is altered; pack the model again with `index-builder model`");
+        Err(Error::new(Code::CorruptFile, what))
+    }
+
+    /// The first section that is not what its checksum says.
+    fn altered(&self) -> Option<&str> {
+        let mut sections = self.manifest.sections.iter().zip(&self.ranges);
+        let altered = sections.find(|(section, range)| crc32c::crc32c(&self.bytes[(*range).clone()]) != section.crc32c);
+        altered.map(|(section, _)| &section.name[..])
     }
 
     pub(super) fn vocabulary(&self) -> Vocabulary<'_> {
@@ -211,7 +239,7 @@ impl Packed {
     }
 
     fn bytes(&self, section: usize) -> &[u8] {
-        &self.map[self.ranges[section].clone()]
+        &self.bytes[self.ranges[section].clone()]
     }
 
     /// Sections begin at multiples of 64 and have whole numbers in them (checked at open), so the cast cannot fail.

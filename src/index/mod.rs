@@ -8,7 +8,6 @@ mod cluster;
 mod code;
 mod document;
 mod facets;
-mod fault;
 mod filter;
 mod format;
 mod fusion;
