@@ -10,7 +10,7 @@ mod reference;
 use std::path::Path;
 
 use embed_support::{Noise, Shape, model, shared};
-use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, pack};
+use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, Reranker, pack};
 use rayon::prelude::*;
 use reference::Reference;
 use safetensors::Dtype;
@@ -69,7 +69,9 @@ fn both_are_close_to_candle() {
 fn made_up() -> Vec<String> {
     let words = ["the", "index", "is", "mapped", ",", "not", "reading", "zebra7", "[MASK]"];
     let mut noise = Noise(23);
-    (0..50).map(|count| (0..count).map(|_| words[noise.next() as usize % words.len()]).collect::<Vec<_>>().join(" ")).collect()
+    (0..50)
+        .map(|count| (0..count).map(|_| words[noise.next() as usize % words.len()]).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 /// Sizes that all-MiniLM-L6-v2 does not have, weights as they are stored elsewhere, each way of pooling and each activation.
@@ -86,12 +88,45 @@ fn any_bert_is_candle() {
         let reference = Reference::open(folder.path());
         for pooling in [Pooling::Mean, Pooling::Cls] {
             let description = Description { pooling, ..Description::of(folder.path()).unwrap() };
-            let (_, least) =
-                mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::F32), &texts));
+            let (_, least) = mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::F32), &texts));
             assert!(least >= 0.9999, "{pooling:?}, width {}: {least}", shape.width);
             let (mean, least) =
                 mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::Int8), &texts));
             assert!(mean >= 0.99 && least >= 0.97, "{pooling:?}, width {}: mean {mean}, least {least}", shape.width);
+        }
+    }
+}
+
+/// A head over the same encoder: the reference is candle's encoder with the pooler and the classifier written out.
+#[test]
+fn a_reranker_is_candle() {
+    let shapes = [
+        Shape { width: 128, inner: 320, layers: 3, heads: 2, prefix: "bert.", reranks: true, ..Shape::default() },
+        Shape { width: 64, inner: 192, heads: 1, prefix: "bert.", reranks: true, dtype: Dtype::BF16, ..Shape::default() },
+    ];
+    let passages = made_up();
+    let passages: Vec<&str> = passages.iter().map(String::as_str).collect();
+    for shape in shapes {
+        let folder = shape.write();
+        let reference = Reference::open(folder.path());
+        let reranker = |precision| {
+            let bytes = pack(folder.path(), &Description::of(folder.path()).unwrap(), precision).unwrap();
+            Reranker::of(Packed::from_bytes(&bytes).unwrap()).unwrap()
+        };
+        let [f32, int8] = [Precision::F32, Precision::Int8].map(reranker);
+        for query in ["", "the index", "reading zebra7 is not the index", &"mapped ".repeat(30)] {
+            let theirs = passages.iter().map(|passage| {
+                let (ids, second) = f32.tokenizer().encode_pair(query, passage);
+                reference.score(&ids, second)
+            });
+            let theirs: Vec<f32> = theirs.collect();
+            let spread = theirs.iter().fold(f32::MIN, |most, score| most.max(*score)) - theirs.iter().fold(f32::MAX, |least, score| least.min(*score));
+            for (reranker, most) in [(&f32, 1e-3), (&int8, 0.1 * spread)] {
+                let ours = reranker.score(query, &passages).unwrap();
+                let error = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                println!("width {}: spread {spread:.3}, largest error {error:.6}", shape.width);
+                assert!(spread > 0.1 && error <= most, "width {}, {query:?}: {error} of {spread}", shape.width);
+            }
         }
     }
 }

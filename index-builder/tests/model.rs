@@ -10,7 +10,7 @@ use std::process::Command;
 use embed_support::Shape;
 use omni_llm::app::App;
 use omni_llm::config::Config;
-use omni_llm::embed::{Embedder, Pooling};
+use omni_llm::embed::{Embedder, Pooling, Reranker};
 use omni_llm::index::{Index, Query};
 use serde_json::json;
 
@@ -125,4 +125,29 @@ fn the_place_of_another_model_is_left_alone() {
     assert!(!is_well);
     assert_eq!(said.trim_end(), "error: `here`: the place of `one`; choose another folder with `--to`");
     assert!(pack("one").1);
+}
+
+#[test]
+fn a_cross_encoder_is_packed_as_a_reranker() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::rename(embed_support::small_reranker().keep(), root.path().join("judge")).unwrap();
+    let (said, is_well) = run(root.path(), &["model", "--from", "judge"]);
+    assert!(is_well, "{said}");
+    let reranker = Reranker::open(&root.path().join("models/judge")).unwrap();
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        [
+            "models/judge/model-int8.bin: packed from judge",
+            &format!("  judge, licence not known, fingerprint {}", reranker.fingerprint()),
+            "  64 dimensions, 2 layers, a reranker, at most 40 tokens",
+        ]
+    );
+    let (said, is_well) = run(root.path(), &["model", "--from", "judge", "--pooling", "mean"]);
+    assert!(!is_well);
+    assert_eq!(
+        said.trim_end(),
+        "error: `judge`: a reranker, which has neither a pooling nor prefixes; leave `--pooling` and both prefixes out"
+    );
+    let (said, is_well) = run(root.path(), &["build", ".", "--model", "models/judge"]);
+    assert!(!is_well && said.contains("`judge`: a reranker, which gives scores of pairs of texts and no vectors"), "{said}");
 }

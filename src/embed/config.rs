@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::manifest::Activation;
+use super::manifest::{Activation, Purpose};
 use super::pack::{read, refused};
 use crate::error::{Error, Result};
 
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 pub(super) struct Config {
     pub(super) sizes: Sizes,
     pub(super) activation: Activation,
+    pub(super) purpose: Purpose,
 }
 
 /// The numbers of the network.
@@ -33,13 +34,15 @@ fn epsilon() -> f32 {
 
 /// What kind of network it is. Looked at first, because other kinds name their sizes otherwise.
 #[derive(Deserialize)]
-struct Kind {
+struct Network {
     model_type: Option<String>,
     architectures: Option<Vec<String>>,
     hidden_act: Option<String>,
     position_embedding_type: Option<String>,
     #[serde(default)]
     is_decoder: bool,
+    num_labels: Option<usize>,
+    id2label: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Config {
@@ -52,16 +55,20 @@ impl Config {
         let bytes = read(&path)?;
         let broken =
             |cause: serde_json::Error| Error::corrupt(&path, format_args!("not a BERT configuration: {cause}")).caused_by(cause);
-        let kind: Kind = serde_json::from_slice(&bytes).map_err(broken)?;
-        kind.check().map_err(|what| refused(&path, &what))?;
-        let activation = kind.activation().map_err(|what| refused(&path, &what))?;
-        Ok(Self { sizes: serde_json::from_slice(&bytes).map_err(broken)?, activation })
+        let network: Network = serde_json::from_slice(&bytes).map_err(broken)?;
+        let told = network.check().and_then(|()| Ok((network.activation()?, network.purpose()?)));
+        let (activation, purpose) = told.map_err(|what| refused(&path, &what))?;
+        Ok(Self { sizes: serde_json::from_slice(&bytes).map_err(broken)?, activation, purpose })
     }
 }
 
-impl Kind {
+impl Network {
+    fn architecture(&self) -> Option<&String> {
+        self.architectures.as_ref().and_then(|names| names.first())
+    }
+
     fn check(&self) -> Result<(), String> {
-        let architecture = self.architectures.as_ref().and_then(|names| names.first());
+        let architecture = self.architecture();
         if let Some(other) = self.model_type.as_ref().filter(|kind| *kind != "bert") {
             let named = architecture.map_or_else(String::new, |name| format!(" (`{name}`)"));
             return Err(format!("`model_type` `{other}`{named}: the encoder knows `bert`"));
@@ -79,6 +86,18 @@ impl Kind {
             return Err("`is_decoder` `true`: the encoder lets every token see all others".to_owned());
         }
         Ok(())
+    }
+
+    /// A classifier with one label is a cross-encoder; other heads are left off.
+    fn purpose(&self) -> Result<Purpose, String> {
+        if self.architecture().is_none_or(|name| name != "BertForSequenceClassification") {
+            return Ok(Purpose::Embedding);
+        }
+        // Two is what the field means where it is not written.
+        match self.num_labels.or(self.id2label.as_ref().map(serde_json::Map::len)).unwrap_or(2) {
+            1 => Ok(Purpose::Reranking),
+            labels => Err(format!("`BertForSequenceClassification` with {labels} labels: a reranker has one, the score")),
+        }
     }
 
     fn activation(&self) -> Result<Activation, String> {

@@ -30,6 +30,25 @@ pub enum Pooling {
     Cls,
 }
 
+/// What a packed model is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A text to a vector: [`super::Embedder`].
+    #[default]
+    Embedding,
+    /// A question and a passage to a score: [`super::Reranker`].
+    Reranking,
+}
+
+impl Purpose {
+    /// What is usual is not written, so that a file says what it always said.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_embedding(&self) -> bool {
+        *self == Self::Embedding
+    }
+}
+
 /// What stands between the two products of the feed-forward part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,7 +63,6 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// What is usual is not written, so that a file says what it always said.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     fn is_gelu(&self) -> bool {
         *self == Self::Gelu
@@ -59,8 +77,11 @@ pub struct Manifest {
     pub name: String,
     /// SPDX licence of the weights, or empty where it is not known.
     pub licence: String,
-    /// 16 hex digits over everything that decides a vector.
+    /// 16 hex digits over everything that decides a vector or a score.
     pub fingerprint: String,
+    /// What the model is for.
+    #[serde(default, skip_serializing_if = "Purpose::is_embedding")]
+    pub purpose: Purpose,
     /// How the weights are stored.
     pub precision: Precision,
     /// Floats of one vector.
@@ -203,6 +224,10 @@ impl Manifest {
                 ("norm", 2 * width * 4),
             ];
             lengths.extend(each.map(|(name, length)| (format!("layer.{layer}.{name}"), length)));
+        }
+        if self.purpose == Purpose::Reranking {
+            let head = [("embedding.second", width * 4), ("head.pooler", matrix(width, width)), ("head.score", (width + 1) * 4)];
+            lengths.extend(head.map(|(name, length)| (name.to_owned(), length)));
         }
         lengths
     }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::config::Config;
 use super::description::Description;
-use super::manifest::{Manifest, PANEL, Precision, Section};
+use super::manifest::{Manifest, PANEL, Pooling, Precision, Purpose, Section};
 use super::packed::{ALIGNMENT, MAGIC, PREAMBLE, STRIP, VERSION};
 use super::weights::Weights;
 use super::{vocabulary, wordpiece};
@@ -20,7 +20,7 @@ use crate::error::{Code, Error, Result};
 /// # Errors
 /// A file is missing, damaged, or asks for something that the encoder does not do; the text names it.
 pub fn pack(folder: &Path, description: &Description, precision: Precision) -> Result<Vec<u8>> {
-    let Config { sizes, activation } = Config::read(folder)?;
+    let Config { sizes, activation, purpose } = Config::read(folder)?;
     let (rules, pieces) = wordpiece::read(folder)?;
     let path = folder.join("model.safetensors");
     let pickled = folder.join("pytorch_model.bin");
@@ -30,10 +30,14 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
     let bytes = read(&path)?;
     let weights = Weights::parse(&bytes).map_err(|what| Error::corrupt(&path, what))?;
 
+    // A head reads the first token, and pairs have no prefixes.
+    let reranks = purpose == Purpose::Reranking;
+    let prefix = |prefix: &String| if reranks { String::new() } else { prefix.clone() };
     let mut manifest = Manifest {
         name: description.name.clone(),
         licence: description.licence.clone(),
         fingerprint: String::new(),
+        purpose,
         precision,
         dimensions: sizes.hidden_size,
         layers: sizes.num_hidden_layers,
@@ -42,9 +46,9 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
         activation,
         max_tokens: description.max_tokens.min(sizes.max_position_embeddings),
         norm_epsilon: sizes.layer_norm_eps,
-        pooling: description.pooling,
-        query_prefix: description.query_prefix.clone(),
-        document_prefix: description.document_prefix.clone(),
+        pooling: if reranks { Pooling::Cls } else { description.pooling },
+        query_prefix: prefix(&description.query_prefix),
+        document_prefix: prefix(&description.document_prefix),
         tokenizer: rules,
         sections: Vec::new(),
     };
@@ -68,7 +72,7 @@ pub(super) fn refused(path: &Path, what: &str) -> Error {
     Error::new(Code::NotSupported, format!("{}: {what}; the encoder cannot run this model", path.display()))
 }
 
-/// Every vector is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the prefixes.
+/// Every vector and score is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the prefixes.
 fn fingerprint(manifest: &Manifest, sections: &[Vec<u8>]) -> String {
     let mut hash = Sha256::new();
     let nameless = Manifest { name: String::new(), licence: String::new(), ..manifest.clone() };
@@ -139,7 +143,7 @@ fn sections(manifest: &Manifest, pieces: &[String], weights: &Weights<'_>) -> Re
             sections.push(Vec::new());
         }
     }
-    // Only the first token type is ever used; it is part of the position.
+    // The first token type, which most models use alone, is part of the position.
     let kinds = weights.rows("embeddings.token_type_embeddings.weight", width)?;
     let positions = weights.rows("embeddings.position_embeddings.weight", width)?;
     if kinds.len() < width || positions.len() < manifest.max_tokens * width {
@@ -170,6 +174,16 @@ fn sections(manifest: &Manifest, pieces: &[String], weights: &Weights<'_>) -> Re
         sections.push(linear("intermediate.dense", inner, width)?);
         sections.push(linear("output.dense", width, inner)?);
         sections.push(norm(weights, &format!("{at}.output.LayerNorm"), width)?);
+    }
+    if manifest.purpose == Purpose::Reranking {
+        let [first, second] = kinds.chunks_exact(width).take(2).collect::<Vec<_>>()[..] else {
+            return Err("token type embeddings: too few rows for pairs of texts".to_owned());
+        };
+        sections.push(floats(&second.iter().zip(first).map(|(second, first)| second - first).collect::<Vec<_>>()));
+        let weight = weights.exactly("pooler.dense.weight", &[width, width])?;
+        sections.push(matrix(&weight, &weights.exactly("pooler.dense.bias", &[width])?, width, precision));
+        let weight = weights.beside("classifier.weight", &[1, width])?;
+        sections.push(floats(&[weight, weights.beside("classifier.bias", &[1])?].concat()));
     }
     Ok(sections)
 }

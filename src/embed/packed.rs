@@ -211,6 +211,22 @@ impl Packed {
         }
     }
 
+    /// What turns the first token of a pair into a score; only a reranker has it.
+    pub(super) fn head(&self) -> Head<'_> {
+        let (width, at) = (self.manifest.dimensions, self.after_layers());
+        let (weights, bias) = self.numbers(at + 2).split_at(width);
+        Head { pooler: self.matrix(at + 1, width, width), weights, bias }
+    }
+
+    /// What a token of the second text has over one of the first; only a reranker has it.
+    pub(super) fn second(&self) -> &[f32] {
+        self.numbers(self.after_layers())
+    }
+
+    fn after_layers(&self) -> usize {
+        FRONT + self.manifest.layers * EACH
+    }
+
     fn norm(&self, section: usize) -> Norm<'_> {
         let (gamma, beta) = self.numbers(section).split_at(self.manifest.dimensions);
         Norm { gamma, beta }
@@ -257,6 +273,15 @@ pub(super) struct Layer<'a> {
     pub(super) up: Matrix<'a>,
     pub(super) down: Matrix<'a>,
     pub(super) norm: Norm<'a>,
+}
+
+/// A pooler and a classifier with one label.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) pooler: Matrix<'a>,
+    pub(super) weights: &'a [f32],
+    /// One number.
+    pub(super) bias: &'a [f32],
 }
 
 /// Scale and shift of a LayerNorm.

@@ -28,7 +28,16 @@ impl<'a> Weights<'a> {
 
     /// A tensor of exactly this shape, as f32.
     pub(super) fn exactly(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let (found, values) = self.tensor(name)?;
+        self.shaped(&self.prefix, name, shape)
+    }
+
+    /// A tensor of exactly this shape that stands beside the encoder: part of a head.
+    pub(super) fn beside(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        self.shaped(self.prefix.strip_suffix("bert.").unwrap_or(&self.prefix), name, shape)
+    }
+
+    fn shaped(&self, prefix: &str, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        let (found, values) = self.tensor(prefix, name)?;
         if found != shape {
             return Err(format!("tensor `{name}`: shape {found:?} where {shape:?} belongs"));
         }
@@ -37,15 +46,15 @@ impl<'a> Weights<'a> {
 
     /// A table of any number of rows of `width`, as f32.
     pub(super) fn rows(&self, name: &str, width: usize) -> Result<Vec<f32>, String> {
-        let (found, values) = self.tensor(name)?;
+        let (found, values) = self.tensor(&self.prefix, name)?;
         match found[..] {
             [_, columns] if columns == width => Ok(values),
             _ => Err(format!("tensor `{name}`: shape {found:?} where rows of {width} belong")),
         }
     }
 
-    fn tensor(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
-        let full = format!("{}{name}", self.prefix);
+    fn tensor(&self, prefix: &str, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
+        let full = format!("{prefix}{name}");
         let tensor = self.tensors.tensor(&full).map_err(|_| format!("no tensor `{full}`: not the weights of a BERT encoder"))?;
         let bytes = tensor.data();
         let values: Vec<f32> = match tensor.dtype() {

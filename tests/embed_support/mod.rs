@@ -57,19 +57,26 @@ pub(crate) struct Shape {
     pub(crate) activation: &'static str,
     /// How the weights are stored.
     pub(crate) dtype: Dtype,
-    /// What stands before the names of all tensors.
+    /// What stands before the names of the encoder's tensors.
     pub(crate) prefix: &'static str,
+    /// Whether it scores pairs.
+    pub(crate) reranks: bool,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { width: 64, inner: 128, layers: 2, heads: 4, activation: "gelu", dtype: Dtype::F32, prefix: "" }
+        Self { width: 64, inner: 128, layers: 2, heads: 4, activation: "gelu", dtype: Dtype::F32, prefix: "", reranks: false }
     }
 }
 
 /// Writes a model folder of two layers of 64.
 pub(crate) fn small_model() -> tempfile::TempDir {
     Shape::default().write()
+}
+
+/// The same with a head that scores pairs.
+pub(crate) fn small_reranker() -> tempfile::TempDir {
+    Shape { prefix: "bert.", reranks: true, ..Shape::default() }.write()
 }
 
 impl Shape {
@@ -89,7 +96,8 @@ impl Shape {
             .map(|(name, shape)| {
                 let shift = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
                 let values: Vec<f32> = (0..shape.iter().product()).map(|_| shift + noise.float() * 0.3).collect();
-                (format!("{}{name}", self.prefix), shape, self.store(&values))
+                let prefix = if name.starts_with("classifier") { "" } else { self.prefix };
+                (format!("{prefix}{name}"), shape, self.store(&values))
             })
             .collect();
         let views: HashMap<&str, TensorView<'_>> = tensors
@@ -101,12 +109,17 @@ impl Shape {
     }
 
     fn config(&self, pieces: usize) -> serde_json::Value {
-        json!({
+        let mut config = json!({
             "model_type": "bert", "hidden_act": self.activation, "hidden_size": self.width, "num_hidden_layers": self.layers,
             "num_attention_heads": self.heads, "intermediate_size": self.inner, "max_position_embeddings": Self::POSITIONS,
             "layer_norm_eps": 1e-12, "vocab_size": pieces, "type_vocab_size": 2, "hidden_dropout_prob": 0.1,
             "attention_probs_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 0,
-        })
+        });
+        if self.reranks {
+            config["architectures"] = json!(["BertForSequenceClassification"]);
+            config["id2label"] = json!({"0": "LABEL_0"});
+        }
+        config
     }
 
     /// Names and shapes.
@@ -136,6 +149,15 @@ impl Shape {
                 shapes.push((format!("encoder.layer.{layer}.{name}.weight"), vec![width]));
                 shapes.push((format!("encoder.layer.{layer}.{name}.bias"), vec![width]));
             }
+        }
+        if self.reranks {
+            let head = [
+                ("pooler.dense.weight", vec![width, width]),
+                ("pooler.dense.bias", vec![width]),
+                ("classifier.weight", vec![1, width]),
+                ("classifier.bias", vec![1]),
+            ];
+            shapes.extend(head.map(|(name, shape)| (name.to_owned(), shape)));
         }
         shapes
     }

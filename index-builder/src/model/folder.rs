@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use omni_llm::embed::{Description, Packed, Pooling, Precision, pack};
+use omni_llm::embed::{Description, Manifest, Packed, Pooling, Precision, Purpose, pack};
 use omni_llm::error::{Code, Error, Result};
 
 use super::{Progress, packing};
@@ -69,6 +69,11 @@ impl Said {
         description.max_tokens = max_tokens.unwrap_or(description.max_tokens);
         Ok(description)
     }
+
+    /// Whether something was said that only an embedding model has.
+    fn is_of_embedding(&self) -> bool {
+        self.pooling.is_some() || self.query_prefix.is_some() || self.document_prefix.is_some()
+    }
 }
 
 /// Packs the model in `folder` into `to`, else into a folder of its name under [`MODELS`]. Returns the packed file's path.
@@ -107,6 +112,10 @@ pub(super) fn pack_in(
         let most = manifest.max_tokens;
         return Err(Error::bad_request(format!("`--max-tokens`: the model has {most} positions; ask for no more")));
     }
+    if manifest.purpose == Purpose::Reranking && said.is_of_embedding() {
+        let what = "a reranker, which has neither a pooling nor prefixes; leave `--pooling` and both prefixes out";
+        return Err(Error::bad_request(format!("`{}`: {what}", manifest.name)));
+    }
     std::fs::create_dir_all(&to).map_err(|cause| Error::io(&to, cause))?;
     let path = to.join(packing::file_of(precision));
     packing::write(&path, &bytes)?;
@@ -120,24 +129,23 @@ pub(super) fn pack_in(
 /// What was packed, so that nobody has to guess what was found and what was assumed.
 fn summary(packed: &Packed, description: &Description) -> Vec<String> {
     let manifest = packed.manifest();
-    let pooling = match manifest.pooling {
-        Pooling::Mean => "mean",
-        Pooling::Cls => "cls",
+    let kind = match (manifest.purpose, manifest.pooling) {
+        (Purpose::Reranking, _) => "a reranker",
+        (Purpose::Embedding, Pooling::Mean) => "pooling mean",
+        (Purpose::Embedding, Pooling::Cls) => "pooling cls",
     };
     let licence = if manifest.licence.is_empty() { "licence not known" } else { &manifest.licence };
+    let Manifest { name, fingerprint, dimensions, layers, max_tokens, .. } = manifest;
     let mut lines = vec![
-        format!("{}, {licence}, fingerprint {}", manifest.name, manifest.fingerprint),
-        format!(
-            "{} dimensions, {} layers, pooling {pooling}, at most {} tokens",
-            manifest.dimensions, manifest.layers, manifest.max_tokens
-        ),
+        format!("{name}, {licence}, fingerprint {fingerprint}"),
+        format!("{dimensions} dimensions, {layers} layers, {kind}, at most {max_tokens} tokens"),
     ];
     for (what, prefix) in [("question", &manifest.query_prefix), ("document", &manifest.document_prefix)] {
         if !prefix.is_empty() {
             lines.push(format!("before a {what}: {prefix:?}"));
         }
     }
-    if let Some(family) = description.family {
+    if let Some(family) = description.family.filter(|_| manifest.purpose == Purpose::Embedding) {
         lines.push(format!(
             "the folder says nothing of prefixes; these are what models of the family {family} want, and `--query-prefix` and \
              `--document-prefix` say otherwise"

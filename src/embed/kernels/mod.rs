@@ -71,6 +71,8 @@ pub(super) enum Function {
     GeluTanh,
     /// What is positive.
     Relu,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 /// Quantised rows: `value = unit * (byte - zero)`.

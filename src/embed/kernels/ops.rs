@@ -306,6 +306,7 @@ fn apply<L: Lanes>(function: Function, values: &mut [f32]) {
         let value = match function {
             Function::GeluTanh => gelu_tanh(x),
             Function::Relu => x.max(L::splat(0.0)),
+            Function::Tanh => tanh(x),
         };
         value.store(lanes);
     }
