@@ -435,6 +435,18 @@ pub const VARIABLES: &[Variable] = &[
         apply: |c, v| put(&mut c.lambda.stream, boolean(v)),
     },
     Variable {
+        name: "OMNI_LAMBDA_WARM_MB",
+        key: "lambda.warm_mb",
+        example: "64",
+        apply: |c, v| set(&mut c.lambda.warm_mb, number(v, &(0..=WARMEST_MB))?),
+    },
+    Variable {
+        name: "AWS_LAMBDA_INITIALIZATION_TYPE",
+        key: "",
+        example: "on-demand",
+        apply: |c, v| set(&mut c.lambda.initialization, v.to_owned()),
+    },
+    Variable {
         name: "AWS_LAMBDA_RUNTIME_API",
         key: "",
         example: "127.0.0.1:9001",
@@ -447,6 +459,9 @@ pub const VARIABLES: &[Variable] = &[
         apply: |c, v| set(&mut c.lambda.memory_mb, number(v, &(1..=usize::MAX))?),
     },
 ];
+
+/// No function has more memory.
+const WARMEST_MB: u64 = 32_768;
 
 /// Rows behind AWS's door, and behind Google's: one key opens all.
 const BEDROCKS: [&str; 3] = ["bedrock", "anthropic-bedrock", "openai-bedrock"];
