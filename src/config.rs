@@ -237,6 +237,16 @@ mod tests {
     }
 
     #[test]
+    fn indexes_are_read_ahead_where_nobody_waits() {
+        let mebibytes = |environment: &[(&str, &str)]| load(None, environment).unwrap().lambda.warm_bytes() >> 20;
+        assert_eq!(mebibytes(&[]), 0);
+        assert_eq!(mebibytes(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")]), 0);
+        assert_eq!(mebibytes(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")]), 256);
+        assert_eq!(mebibytes(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"), ("OMNI_LAMBDA_WARM_MB", "0")]), 0);
+        assert_eq!(mebibytes(&[("OMNI_LAMBDA_WARM_MB", "64")]), 64);
+    }
+
+    #[test]
     fn every_example_works_and_changes_something_named() {
         for row in VARIABLES {
             let mut config = Config::default();
