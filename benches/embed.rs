@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use figures::Figures;
-use omni_llm::embed::{Description, Embedder, Kernel, Packed, Precision, pack};
+use omni_llm::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, pack};
 
 const QUERY: &str = "How do I configure provisioned concurrency for a Lambda function?";
 
@@ -81,7 +81,7 @@ fn candle(folder: &Path, texts: &[&str], figures: &mut Figures) -> Result<()> {
     let query = tokenizer.encode(QUERY)?;
     let times = pool.install(|| {
         times(|| {
-            black_box(reference.embed(&query));
+            black_box(reference.embed(&query, Pooling::Mean));
             Ok(())
         })
     })?;
@@ -89,7 +89,7 @@ fn candle(folder: &Path, texts: &[&str], figures: &mut Figures) -> Result<()> {
     let some: Vec<Vec<u32>> = texts.iter().step_by(8).map(|text| tokenizer.encode(text)).collect::<Result<_, _>>()?;
     let started = Instant::now();
     for ids in &some {
-        black_box(reference.embed(ids));
+        black_box(reference.embed(ids, Pooling::Mean));
     }
     figures.add("f32, passages, all threads", some.len() as f64 / started.elapsed().as_secs_f64(), "per s", Some("candle"));
     Ok(())

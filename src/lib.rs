@@ -15,6 +15,7 @@ pub mod embed;
 pub mod error;
 pub mod extractive;
 pub mod index;
+pub mod mapped;
 pub mod net;
 pub mod passage;
 pub mod prompt;

@@ -3,7 +3,7 @@
 
 mod embed_support;
 
-use embed_support::{Noise, model, small_model};
+use embed_support::{Noise, Shape, model, small_model};
 use omni_llm::embed::{Description, Embedder, Kernel, Packed, Precision, pack};
 use sha2::{Digest as _, Sha256};
 
@@ -43,6 +43,9 @@ fn all_kernels_give_the_same_bits() {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     for precision in [Precision::Int8, Precision::F32] {
         assert_equal_on_all_kernels(folder.path(), precision, &texts);
+    }
+    for activation in ["gelu_new", "relu"] {
+        assert_equal_on_all_kernels(Shape { activation, ..Shape::default() }.write().path(), Precision::Int8, &texts);
     }
 }
 

@@ -21,6 +21,7 @@ fn description() -> Description {
         pooling: Pooling::Mean,
         query_prefix: "query: ".to_owned(),
         document_prefix: String::new(),
+        family: None,
     }
 }
 
@@ -171,6 +172,70 @@ fn a_forged_manifest_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_overwritten_in_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.bin");
+    let bytes = packed(Precision::Int8);
+    std::fs::write(&path, &bytes).unwrap();
+    let ask = |embedder: &Embedder| embedder.embed_one("the index").map_err(|error| error.to_string());
+    let lost = format!(
+        "{}: was overwritten while in use; put a new file in its place by renaming, never by writing into it, and start again",
+        path.display()
+    );
+
+    // Cut short, as `cp` does before it writes.
+    let embedder = Embedder::open(&path).unwrap();
+    let expected = ask(&embedder).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(100).unwrap();
+    assert_eq!(ask(&embedder).unwrap_err(), lost);
+    assert_eq!(embedder.embed_query("the index").unwrap_err().to_string(), lost);
+    assert_eq!(embedder.embed(&["the index"], &|_| ()).unwrap_err().to_string(), lost);
+
+    // The same bytes once more are the same model; others of the same length are not.
+    std::fs::write(&path, &bytes).unwrap();
+    let embedder = Embedder::open(&path).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(ask(&embedder).unwrap(), expected);
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, &other).unwrap();
+    assert_eq!(ask(&embedder).unwrap_err(), lost);
+
+    // Put in its place by renaming, a new file is the next process's.
+    std::fs::write(&path, &bytes).unwrap();
+    let embedder = Embedder::open(&path).unwrap();
+    std::fs::write(folder.path().join("new"), &other).unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    assert_eq!(ask(&embedder).unwrap(), expected);
+}
+
+#[test]
+fn a_file_that_shrinks_under_running_embeddings_kills_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = packed(Precision::F32);
+    for round in 0..5 {
+        let path = folder.path().join(format!("{round}.bin"));
+        std::fs::write(&path, &bytes).unwrap();
+        let embedder = Embedder::open(&path).unwrap();
+        let expected = embedder.embed_one("the index is mapped, not read").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    // What is handed out is right, until nothing is.
+                    while let Ok(vector) = embedder.embed_one("the index is mapped, not read") {
+                        assert_eq!(vector, expected);
+                    }
+                });
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(4_096).unwrap();
+        });
+        assert!(embedder.embed(&["the index"; 100], &|_| ()).is_err());
+    }
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let message = |result: Result<Embedder, omni_llm::error::Error>| {
@@ -192,17 +257,95 @@ fn errors_say_what_to_do() {
 #[test]
 fn what_the_encoder_cannot_run_is_refused_by_name() {
     let folder = small_model();
-    let path = folder.path().join("config.json");
-    let config = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, config.replace("\"gelu\"", "\"relu\"")).unwrap();
-    let error = pack(folder.path(), &description(), Precision::Int8).unwrap_err();
-    assert_eq!(error.code(), Code::NotSupported);
-    assert!(
-        error
-            .message()
-            .ends_with("config.json: `hidden_act` `relu`: the encoder knows `gelu`; the encoder cannot run this model"),
-        "{error}"
+    let refusal = |file: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let path = folder.path().join(file);
+        let kept = std::fs::read(&path).unwrap();
+        let mut value = serde_json::from_slice(&kept).unwrap();
+        change(&mut value);
+        std::fs::write(&path, value.to_string()).unwrap();
+        let error = pack(folder.path(), &description(), Precision::Int8).unwrap_err();
+        std::fs::write(&path, kept).unwrap();
+        assert_eq!(error.code(), Code::NotSupported, "{error}");
+        let message = error.message().strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned();
+        message.strip_suffix("; the encoder cannot run this model").unwrap().to_owned()
+    };
+    let config = |fields: serde_json::Value| {
+        refusal("config.json", &|config| {
+            let fields = fields.as_object().unwrap().clone();
+            config.as_object_mut().unwrap().extend(fields);
+        })
+    };
+    assert_eq!(
+        config(json!({"hidden_act": "silu"})),
+        "`hidden_act` `silu`: the encoder knows `gelu`, `gelu_new`, `gelu_pytorch_tanh` and `relu`"
     );
+    assert_eq!(
+        config(json!({"position_embedding_type": "alibi"})),
+        "`position_embedding_type` `alibi`: the encoder knows `absolute`"
+    );
+    assert_eq!(config(json!({"is_decoder": true})), "`is_decoder` `true`: the encoder lets every token see all others");
+    assert_eq!(
+        config(json!({"architectures": ["JinaBertForMaskedLM"]})),
+        "`architectures` `JinaBertForMaskedLM`: the encoder knows `BertModel`, with or without a head"
+    );
+    assert_eq!(config(json!({"model_type": null})), "`architectures` ``: the encoder knows `BertModel`, with or without a head");
+    for (kind, name) in [("distilbert", "DistilBertModel"), ("mpnet", "MPNetModel"), ("xlm-roberta", "XLMRobertaModel")] {
+        // These name their sizes otherwise, which must not be what is said first.
+        let other = refusal("config.json", &|config| *config = json!({"model_type": kind, "architectures": [name]}));
+        assert_eq!(other, format!("`model_type` `{kind}` (`{name}`): the encoder knows `bert`"));
+    }
+    let tokenizer = |pointer: &str, value: serde_json::Value| {
+        refusal("tokenizer.json", &|file| *file.pointer_mut(pointer).unwrap() = value.clone())
+    };
+    assert_eq!(
+        tokenizer("/model", json!({"type": "Unigram", "vocab": [["a", 0.5]]})),
+        "model `Unigram`: not the one of BERT, which is `WordPiece`"
+    );
+    assert_eq!(
+        tokenizer("/normalizer", json!({"type": "Precompiled"})),
+        "normalizer `Precompiled`: not the one of BERT, which is `BertNormalizer`"
+    );
+    assert_eq!(tokenizer("/normalizer", json!(null)), "normalizer ``: not the one of BERT, which is `BertNormalizer`");
+    assert_eq!(
+        tokenizer("/added_tokens/4/lstrip", json!(true)),
+        "added token `[MASK]`: matched in a way the encoder does not do"
+    );
+}
+
+#[test]
+fn weights_that_only_python_reads_are_named() {
+    let folder = small_model();
+    std::fs::rename(folder.path().join("model.safetensors"), folder.path().join("pytorch_model.bin")).unwrap();
+    let error = pack(folder.path(), &description(), Precision::Int8).unwrap_err();
+    assert!(error.message().contains("pytorch_model.bin: pickled weights, which only Python reads; save them as"), "{error}");
+}
+
+#[test]
+fn a_list_of_words_is_as_good_as_a_tokenizer_file() {
+    let folder = small_model();
+    let packed = |folder: &std::path::Path| pack(folder, &description(), Precision::Int8);
+    let expected = packed(folder.path()).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.path().join("tokenizer.json")).unwrap()).unwrap();
+    let mut pieces: Vec<(u64, &String)> =
+        json["model"]["vocab"].as_object().unwrap().iter().map(|(piece, id)| (id.as_u64().unwrap(), piece)).collect();
+    pieces.sort_unstable();
+    let list: String = pieces.iter().map(|(_, piece)| format!("{piece}\n")).collect();
+    std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("vocab.txt", &list);
+    assert!(packed(folder.path()).unwrap() == expected);
+    let settings =
+        json!({"tokenizer_class": "BertTokenizer", "do_lower_case": true, "cls_token": {"content": "[CLS]", "lstrip": false}});
+    write("tokenizer_config.json", &settings.to_string());
+    assert!(packed(folder.path()).unwrap() == expected);
+    write("tokenizer_config.json", &json!({"do_lower_case": false}).to_string());
+    assert!(packed(folder.path()).unwrap() != expected);
+    let refusal = || packed(folder.path()).unwrap_err().message().rsplit_once(": ").unwrap().1.to_owned();
+    write("tokenizer_config.json", &json!({"tokenizer_class": "MPNetTokenizer"}).to_string());
+    assert!(refusal().starts_with("not the one of BERT, which is `BertTokenizer`"), "{}", refusal());
+    write("tokenizer_config.json", "{}");
+    write("vocab.txt", &format!("{list}the\n"));
+    assert!(refusal().starts_with("`the` a second time"), "{}", refusal());
 }
 
 #[test]
@@ -215,6 +358,10 @@ fn what_stands_beside_a_model_is_heeded() {
     };
     let plain = Description::of(folder.path()).unwrap();
     assert_eq!((plain.pooling, plain.max_tokens, plain.query_prefix.as_str()), (Pooling::Mean, 256, ""));
+    for (most, expected) in [(json!(1e30), 256), (json!(128), 128)] {
+        write("tokenizer_config.json", json!({"model_max_length": most}));
+        assert_eq!(Description::of(folder.path()).unwrap().max_tokens, expected);
+    }
     write("1_Pooling/config.json", json!({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}));
     write("sentence_bert_config.json", json!({"max_seq_length": 512}));
     write("config_sentence_transformers.json", json!({"prompts": {"query": "query: ", "passage": "passage: "}}));
@@ -223,12 +370,46 @@ fn what_stands_beside_a_model_is_heeded() {
     assert_eq!((told.query_prefix.as_str(), told.document_prefix.as_str()), ("query: ", "passage: "));
     write("1_Pooling/config.json", json!({"pooling_mode": "mean"}));
     assert_eq!(Description::of(folder.path()).unwrap().pooling, Pooling::Mean);
+    let module = |kind: &str, path: &str| json!({"type": format!("sentence_transformers.models.{kind}"), "path": path});
+    write("modules.json", json!([module("Transformer", ""), module("Pooling", "elsewhere"), module("Normalize", "2_Normalize")]));
+    write("elsewhere/config.json", json!({"pooling_mode_cls_token": true}));
+    assert_eq!(Description::of(folder.path()).unwrap().pooling, Pooling::Cls);
+    write("modules.json", json!([module("Transformer", ""), module("Pooling", "1_Pooling"), module("Dense", "2_Dense")]));
+    let error = Description::of(folder.path()).unwrap_err();
+    assert!(
+        error.message().contains("`sentence_transformers.models.Dense`: the encoder does a transformer, a pooling and"),
+        "{error}"
+    );
+    std::fs::remove_file(folder.path().join("modules.json")).unwrap();
+    std::fs::write(folder.path().join("README.md"), "---\ntags:\n- bert\nlicense: apache-2.0\n---\n# A model\n").unwrap();
+    assert_eq!(Description::of(folder.path()).unwrap().licence, "Apache-2.0");
     for other in [json!({"pooling_mode_max_tokens": true}), json!({"pooling_mode": "lasttoken"})] {
         write("1_Pooling/config.json", other);
         let error = Description::of(folder.path()).unwrap_err();
         assert_eq!(error.code(), Code::NotSupported);
         assert!(error.message().contains("the encoder pools by the mean of the tokens or by the first"), "{error}");
     }
+}
+
+#[test]
+fn a_known_family_has_its_prefixes_where_the_folder_names_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = |name: &str| {
+        let described = Description::named(folder.path(), name).unwrap();
+        (described.family, described.query_prefix, described.document_prefix)
+    };
+    let prefixes = |query: &str, document: &str| (query.to_owned(), document.to_owned());
+    let (family, query, document) = known("intfloat/E5-small-v2");
+    assert_eq!((family, (query, document)), (Some("e5"), prefixes("query: ", "passage: ")));
+    let (family, query, document) = known("bge-small-en-v1.5");
+    let expected = prefixes("Represent this sentence for searching relevant passages: ", "");
+    assert_eq!((family, (query, document)), (Some("bge"), expected));
+    assert_eq!(known("gte-small"), (None, String::new(), String::new()));
+    let path = folder.path().join("config_sentence_transformers.json");
+    std::fs::write(&path, json!({"prompts": {"query": "", "document": ""}}).to_string()).unwrap();
+    assert_eq!(known("e5-base").0, Some("e5"));
+    std::fs::write(&path, json!({"prompts": {"query": "ask: "}}).to_string()).unwrap();
+    assert_eq!(known("e5-base"), (None, "ask: ".to_owned(), String::new()));
 }
 
 #[test]

@@ -7,10 +7,13 @@ mod embed_support;
 #[path = "embed_support/reference.rs"]
 mod reference;
 
-use embed_support::{model, shared};
-use omni_llm::embed::{Description, Embedder, Packed, Precision, pack};
+use std::path::Path;
+
+use embed_support::{Noise, Shape, model, shared};
+use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, Reranker, pack};
 use rayon::prelude::*;
 use reference::Reference;
+use safetensors::Dtype;
 
 /// Passages and titles where the shared data is, else texts of our own.
 fn texts(most: usize) -> Vec<String> {
@@ -23,26 +26,26 @@ fn texts(most: usize) -> Vec<String> {
 }
 
 /// Cosine of each text's two vectors.
-fn cosines(precision: Precision, most: usize) -> Option<Vec<f32>> {
-    let folder = model()?;
-    let reference = Reference::open(&folder);
-    let embedder = embedder(&folder, precision);
-    let texts = texts(most);
+fn cosines(reference: &Reference, embedder: &Embedder, texts: &[String]) -> Vec<f32> {
     let ours = embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &|_| {}).unwrap();
     let cosines = texts.par_iter().zip(ours).map(|(text, ours)| {
         let ids = embedder.tokenizer().encode(text).unwrap();
-        let theirs = reference.embed(&ids);
+        let theirs = reference.embed(&ids, embedder.manifest().pooling);
         theirs.iter().zip(&ours).map(|(a, b)| a * b).sum()
     });
-    Some(cosines.collect())
+    cosines.collect()
 }
 
 fn most() -> usize {
     std::env::var("OMNI_REFERENCE_TEXTS").map_or(40, |most| most.parse().unwrap())
 }
 
-fn embedder(folder: &std::path::Path, precision: Precision) -> Embedder {
-    Embedder::of(Packed::from_bytes(&pack(folder, &Description::of(folder).unwrap(), precision).unwrap()).unwrap()).unwrap()
+fn embedder(folder: &Path, precision: Precision) -> Embedder {
+    described(folder, &Description::of(folder).unwrap(), precision)
+}
+
+fn described(folder: &Path, description: &Description, precision: Precision) -> Embedder {
+    Embedder::of(Packed::from_bytes(&pack(folder, description, precision).unwrap()).unwrap()).unwrap()
 }
 
 fn mean_and_least(cosines: &[f32]) -> (f32, f32) {
@@ -53,17 +56,79 @@ fn mean_and_least(cosines: &[f32]) -> (f32, f32) {
 }
 
 #[test]
-fn f32_is_candle() {
-    let Some(cosines) = cosines(Precision::F32, most()) else { return };
-    let (_, least) = mean_and_least(&cosines);
+fn both_are_close_to_candle() {
+    let Some(folder) = model() else { return };
+    let (reference, texts) = (Reference::open(&folder), texts(most()));
+    let (_, least) = mean_and_least(&cosines(&reference, &embedder(&folder, Precision::F32), &texts));
     assert!(least >= 0.9999, "{least}");
+    let (mean, least) = mean_and_least(&cosines(&reference, &embedder(&folder, Precision::Int8), &texts));
+    assert!(mean >= 0.99 && least >= 0.97, "mean {mean}, least {least}");
 }
 
+/// Texts of the small vocabulary, from none of it to more than its positions hold.
+fn made_up() -> Vec<String> {
+    let words = ["the", "index", "is", "mapped", ",", "not", "reading", "zebra7", "[MASK]"];
+    let mut noise = Noise(23);
+    (0..50)
+        .map(|count| (0..count).map(|_| words[noise.next() as usize % words.len()]).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+/// Sizes that all-MiniLM-L6-v2 does not have, weights as they are stored elsewhere, each way of pooling and each activation.
 #[test]
-fn int8_is_close_to_candle() {
-    let Some(cosines) = cosines(Precision::Int8, most()) else { return };
-    let (mean, least) = mean_and_least(&cosines);
-    assert!(mean >= 0.99 && least >= 0.97, "mean {mean}, least {least}");
+fn any_bert_is_candle() {
+    let shapes = [
+        Shape { width: 128, inner: 320, layers: 3, heads: 2, prefix: "bert.", ..Shape::default() },
+        Shape { width: 64, inner: 192, layers: 2, heads: 4, activation: "gelu_new", dtype: Dtype::BF16, ..Shape::default() },
+        Shape { width: 192, inner: 64, layers: 1, heads: 2, activation: "relu", dtype: Dtype::F16, ..Shape::default() },
+    ];
+    let texts = made_up();
+    for shape in shapes {
+        let folder = shape.write();
+        let reference = Reference::open(folder.path());
+        for pooling in [Pooling::Mean, Pooling::Cls] {
+            let description = Description { pooling, ..Description::of(folder.path()).unwrap() };
+            let (_, least) = mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::F32), &texts));
+            assert!(least >= 0.9999, "{pooling:?}, width {}: {least}", shape.width);
+            let (mean, least) =
+                mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::Int8), &texts));
+            assert!(mean >= 0.99 && least >= 0.97, "{pooling:?}, width {}: mean {mean}, least {least}", shape.width);
+        }
+    }
+}
+
+/// A head over the same encoder: the reference is candle's encoder with the pooler and the classifier written out.
+#[test]
+fn a_reranker_is_candle() {
+    let shapes = [
+        Shape { width: 128, inner: 320, layers: 3, heads: 2, prefix: "bert.", reranks: true, ..Shape::default() },
+        Shape { width: 64, inner: 192, heads: 1, prefix: "bert.", reranks: true, dtype: Dtype::BF16, ..Shape::default() },
+    ];
+    let passages = made_up();
+    let passages: Vec<&str> = passages.iter().map(String::as_str).collect();
+    for shape in shapes {
+        let folder = shape.write();
+        let reference = Reference::open(folder.path());
+        let reranker = |precision| {
+            let bytes = pack(folder.path(), &Description::of(folder.path()).unwrap(), precision).unwrap();
+            Reranker::of(Packed::from_bytes(&bytes).unwrap()).unwrap()
+        };
+        let [f32, int8] = [Precision::F32, Precision::Int8].map(reranker);
+        for query in ["", "the index", "reading zebra7 is not the index", &"mapped ".repeat(30)] {
+            let theirs = passages.iter().map(|passage| {
+                let (ids, second) = f32.tokenizer().encode_pair(query, passage);
+                reference.score(&ids, second)
+            });
+            let theirs: Vec<f32> = theirs.collect();
+            let spread = theirs.iter().fold(f32::MIN, |most, score| most.max(*score)) - theirs.iter().fold(f32::MAX, |least, score| least.min(*score));
+            for (reranker, most) in [(&f32, 1e-3), (&int8, 0.1 * spread)] {
+                let ours = reranker.score(query, &passages).unwrap();
+                let error = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                println!("width {}: spread {spread:.3}, largest error {error:.6}", shape.width);
+                assert!(spread > 0.1 && error <= most, "width {}, {query:?}: {error} of {spread}", shape.width);
+            }
+        }
+    }
 }
 
 /// Vectors that sentence-transformers made of the questions of SciFact, some of which are longer than the model reads.

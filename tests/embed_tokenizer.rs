@@ -4,7 +4,7 @@
 mod embed_support;
 
 use embed_support::{model, shared};
-use omni_llm::embed::{Embedder, MAX_TOKENS};
+use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
 use rayon::prelude::*;
 
 /// Ours and theirs, of one model.
@@ -81,6 +81,43 @@ fn hostile_strings_have_the_same_tokens() {
         ["a".repeat(100_000), "é".repeat(50_000), "\u{301}".repeat(30_000), "漢".repeat(30_000), String::new(), " ".repeat(1000)]
     {
         pair.assert_equal(&text);
+    }
+}
+
+/// Pairs as a cross-encoder reads them, where neither, one or both of the texts are too long.
+#[test]
+fn every_pair_has_the_same_tokens() {
+    let folder = embed_support::small_reranker();
+    let open = || tokenizers::Tokenizer::from_file(folder.path().join("tokenizer.json")).unwrap();
+    for max_tokens in [3, 4, 17, 18, embed_support::Shape::POSITIONS] {
+        let ours = Tokenizer::open(folder.path(), max_tokens).unwrap();
+        let (whole, mut cut) = (open(), open());
+        let truncation = tokenizers::TruncationParams { max_length: max_tokens, ..Default::default() };
+        cut.with_truncation(Some(truncation)).unwrap();
+        let mut noise = embed_support::Noise(5);
+        let mut text = || {
+            let pieces = ["the ", "index ", "é", "[SEP]", "mapped", ", ", "zebra7 "];
+            (0..noise.next() % 25).map(|_| pieces[noise.next() as usize % pieces.len()]).collect::<String>()
+        };
+        let mut full = 0;
+        for _ in 0..2_000 {
+            let (first, second) = (text(), text());
+            let (ids, start) = ours.encode_pair(&first, &second);
+            let [one, other] = [&first, &second].map(|text| whole.encode(&text[..], false).unwrap());
+            // Reading on its own, the crate stops at the word that fills a text, so that it no longer knows which is the longer.
+            let are_long = one.len() >= max_tokens && other.len() >= max_tokens;
+            let theirs = cut.post_process(one, Some(other), true).unwrap();
+            assert_eq!(ids, theirs.get_ids(), "{max_tokens}: {first:?} {second:?}");
+            if !are_long {
+                let theirs = cut.encode((&first[..], &second[..]), true).unwrap();
+                assert_eq!(ids, theirs.get_ids(), "{max_tokens}: {first:?} {second:?}");
+                let types: Vec<u32> = (0..ids.len()).map(|position| u32::from(position >= start)).collect();
+                assert_eq!(types, theirs.get_type_ids(), "{max_tokens}: {first:?} {second:?}");
+            }
+            full += usize::from(ids.len() == max_tokens);
+        }
+        // Three tokens are the special ones alone.
+        assert!(full >= 500 && (full < 2_000 || max_tokens == 3), "{max_tokens}: {full} were full");
     }
 }
 

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "schema"]),
     ("chat", &[]),
     ("citation", &["passage"]),
     ("config", &["error"]),
     ("cost", &["chat", "error"]),
     ("cpu", &["error"]),
-    ("embed", &["cpu", "error"]),
+    ("embed", &["cpu", "error", "mapped"]),
     ("error", &[]),
     ("extractive", &["passage", "prompt", "words"]),
-    ("index", &["cpu", "error", "words"]),
+    ("index", &["cpu", "error", "mapped", "words"]),
+    ("mapped", &["error"]),
     ("net", &["config", "error"]),
     ("passage", &["error", "index"]),
     ("prompt", &["chat", "passage"]),

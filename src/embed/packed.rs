@@ -6,17 +6,17 @@
 //! ```
 //! The sections and their sizes follow from the dimensions in the manifest; its table must agree with them, so a view can never reach
 //! outside the file. Opening reads the manifest and nothing else: a damaged weight gives a wrong number, never a wild read, and
-//! [`Packed::verify`] finds it. All numbers are little-endian. `docs/model-format.md` has the details.
+//! [`Packed::verify`] finds it. A file that somebody writes into while it is in use is refused (`mapped/mod.rs`). All numbers are little-endian. `docs/model-format.md` has the details.
 
 use std::ops::Range;
 use std::path::Path;
 
 use memmap2::Mmap;
-use serde::{Deserialize, Serialize};
 
-use super::normalize::Normalizer;
+use super::manifest::{Manifest, Precision};
 use super::vocabulary::Vocabulary;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
+use crate::mapped::Mapped;
 
 pub(super) const MAGIC: [u8; 8] = *b"OMNIENC\n";
 pub(super) const VERSION: u32 = 1;
@@ -24,112 +24,33 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const PREAMBLE: usize = 24;
 /// Every section begins at a multiple of this: a cache line, and one AVX-512 register.
 pub(super) const ALIGNMENT: usize = 64;
-/// Columns that lie together in a packed matrix.
-pub(super) const PANEL: usize = 64;
 /// Columns of an int8 matrix that are read as one stream: 4 inputs of them fill a cache line.
 pub(super) const STRIP: usize = 16;
 
-/// Bounds of a manifest that we are willing to believe; the largest BERT has 1024 x 24.
-const MOST: usize = 1 << 20;
-
-/// How the weights are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// One byte a weight, one scale a column; activations quantised while running.
-    Int8,
-    /// Four bytes a weight, as trained.
-    F32,
-}
-
-/// How token vectors become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pooling {
-    /// Their mean.
-    Mean,
-    /// The first one.
-    Cls,
-}
-
-/// What a packed model says of itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// The model's name, for people.
-    pub name: String,
-    /// SPDX licence of the weights, or empty where it is not known.
-    pub licence: String,
-    /// 16 hex digits over everything that decides a vector.
-    pub fingerprint: String,
-    /// How the weights are stored.
-    pub precision: Precision,
-    /// Floats of one vector.
-    pub dimensions: usize,
-    /// Encoder layers.
-    pub layers: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Width of the feed-forward part.
-    pub intermediate: usize,
-    /// Tokens that one vector covers, special tokens included.
-    pub max_tokens: usize,
-    /// Added to the variance in every LayerNorm.
-    pub norm_epsilon: f32,
-    /// How token vectors become one vector.
-    pub pooling: Pooling,
-    /// What goes before a question.
-    pub query_prefix: String,
-    /// What goes before a document.
-    pub document_prefix: String,
-    pub(super) tokenizer: Rules,
-    pub(super) sections: Vec<Section>,
-}
-
-/// How text becomes tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Rules {
-    pub(super) normalizer: Normalizer,
-    pub(super) max_word_chars: usize,
-    /// Pieces in the vocabulary.
-    pub(super) pieces: usize,
-    /// Bytes of all pieces.
-    pub(super) piece_bytes: usize,
-    /// Bytes of the longest piece, without the sign of continuation.
-    pub(super) longest_piece: usize,
-    /// Slots of the vocabulary's hash table, a power of two.
-    pub(super) slots: usize,
-    pub(super) unknown: u32,
-    pub(super) opening: u32,
-    pub(super) closing: u32,
-    /// Tokens that are found in the raw text, before anything else.
-    pub(super) added: Vec<Added>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Added {
-    pub(super) id: u32,
-    pub(super) text: String,
-}
-
-/// A stretch of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Section {
-    pub(super) name: String,
-    pub(super) offset: usize,
-    pub(super) length: usize,
-    pub(super) crc32c: u32,
-}
-
 /// A packed model, mapped.
 pub struct Packed {
-    map: Mmap,
+    bytes: Bytes,
     manifest: Manifest,
     /// Where each section lies, in the order of [`Manifest::lengths`].
     ranges: Vec<Range<usize>>,
+}
+
+/// Where a packed model lies.
+enum Bytes {
+    File(Mapped),
+    /// Nobody else's, so there is nothing to watch.
+    Memory(Mmap),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::File(map) => map,
+            Self::Memory(map) => map,
+        }
+    }
 }
 
 impl std::fmt::Debug for Packed {
@@ -149,13 +70,10 @@ impl Packed {
     /// # Errors
     /// The file is missing, truncated, altered in its manifest, or of another version.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(|cause| Error::io(path, cause))?;
-        #[expect(unsafe_code, reason = "a file can only be mapped by an unsafe call")]
-        // SAFETY: the map is private and read-only. A file that is changed in place while mapped could change under us; ours are written
-        // to a temporary name and renamed, and every read is of plain numbers and of checked text, so a number would be wrong. A file
-        // that is cut short under a running process ends it, as any mapped file does: that is no read outside the map.
-        let map = unsafe { Mmap::map(&file) }.map_err(|cause| Error::io(path, cause))?;
-        Self::view(map)
+        let fail = |cause| Error::io(path, cause);
+        let file = std::fs::File::open(path).map_err(fail)?;
+        let metadata = file.metadata().map_err(fail)?;
+        Self::view(Bytes::File(Mapped::of(&file, &metadata, path)?))
             .map_err(|what| Error::corrupt(path, format_args!("{what}; pack the model again with `index-builder model`")))
     }
 
@@ -168,15 +86,15 @@ impl Packed {
             memmap2::MmapMut::map_anon(bytes.len().max(1)).map_err(|cause| Error::internal(format!("packed model: {cause}")))?;
         map[..bytes.len()].copy_from_slice(bytes);
         let map = map.make_read_only().map_err(|cause| Error::internal(format!("packed model: {cause}")))?;
-        Self::view(map).map_err(|what| Error::new(crate::error::Code::CorruptFile, format!("packed model: {what}")))
+        Self::view(Bytes::Memory(map)).map_err(|what| Error::new(Code::CorruptFile, format!("packed model: {what}")))
     }
 
-    fn view(map: Mmap) -> Result<Self, String> {
+    fn view(bytes: Bytes) -> Result<Self, String> {
         if cfg!(target_endian = "big") {
             return Err("packed models are little-endian, this machine is not".to_owned());
         }
-        let Some(preamble) = map.first_chunk::<PREAMBLE>() else {
-            return Err(format!("truncated: {} bytes", map.len()));
+        let Some(preamble) = bytes.first_chunk::<PREAMBLE>() else {
+            return Err(format!("truncated: {} bytes", bytes.len()));
         };
         let word = |at: usize| u32::from_le_bytes([preamble[at], preamble[at + 1], preamble[at + 2], preamble[at + 3]]);
         if preamble[..8] != MAGIC {
@@ -189,8 +107,8 @@ impl Packed {
             return Err("altered: reserved bytes are not zero".to_owned());
         }
         let length = word(12) as usize;
-        let Some(json) = map.get(PREAMBLE..PREAMBLE + length) else {
-            return Err(format!("truncated: the manifest has {length} bytes, the file {}", map.len()));
+        let Some(json) = bytes.get(PREAMBLE..PREAMBLE + length) else {
+            return Err(format!("truncated: the manifest has {length} bytes, the file {}", bytes.len()));
         };
         if crc32c::crc32c(json) != word(16) {
             return Err("altered: the manifest's checksum differs".to_owned());
@@ -211,10 +129,10 @@ impl Packed {
             ranges.push(at..at + length);
             at += length;
         }
-        if at != map.len() {
-            return Err(format!("truncated or extended: {} bytes, the sections end at {at}", map.len()));
+        if at != bytes.len() {
+            return Err(format!("truncated or extended: {} bytes, the sections end at {at}", bytes.len()));
         }
-        Ok(Self { map, manifest, ranges })
+        Ok(Self { bytes, manifest, ranges })
     }
 
     /// What the model says of itself.
@@ -222,21 +140,33 @@ impl Packed {
         &self.manifest
     }
 
+    /// Refuses a file that was written to in place since it was opened. To be asked before a use and after it.
+    ///
+    /// # Errors
+    /// What was read may be nonsense.
+    pub(super) fn require_whole(&self) -> Result<()> {
+        match &self.bytes {
+            // The manifest was copied, and says what the sections have to be.
+            Bytes::File(map) => map.require_whole(|| self.altered().is_none()),
+            Bytes::Memory(_) => Ok(()),
+        }
+    }
+
     /// Reads the whole file and compares every section with its checksum.
     ///
     /// # Errors
     /// Names the first section that differs.
     pub fn verify(&self) -> Result<()> {
-        for (section, range) in self.manifest.sections.iter().zip(&self.ranges) {
-            if crc32c::crc32c(&self.map[range.clone()]) != section.crc32c {
-                let what = format!(
-                    "packed model: section `{}` is altered; pack the model again with `index-builder model`",
-                    section.name
-                );
-                return Err(Error::new(crate::error::Code::CorruptFile, what));
-            }
-        }
-        Ok(())
+        let Some(section) = self.altered() else { return self.require_whole() };
+        let what = format!("packed model: section `{section}` is altered; pack the model again with `index-builder model`");
+        Err(Error::new(Code::CorruptFile, what))
+    }
+
+    /// The first section that is not what its checksum says.
+    fn altered(&self) -> Option<&str> {
+        let mut sections = self.manifest.sections.iter().zip(&self.ranges);
+        let altered = sections.find(|(section, range)| crc32c::crc32c(&self.bytes[(*range).clone()]) != section.crc32c);
+        altered.map(|(section, _)| &section.name[..])
     }
 
     pub(super) fn vocabulary(&self) -> Vocabulary<'_> {
@@ -281,6 +211,22 @@ impl Packed {
         }
     }
 
+    /// What turns the first token of a pair into a score; only a reranker has it.
+    pub(super) fn head(&self) -> Head<'_> {
+        let (width, at) = (self.manifest.dimensions, self.after_layers());
+        let (weights, bias) = self.numbers(at + 2).split_at(width);
+        Head { pooler: self.matrix(at + 1, width, width), weights, bias }
+    }
+
+    /// What a token of the second text has over one of the first; only a reranker has it.
+    pub(super) fn second(&self) -> &[f32] {
+        self.numbers(self.after_layers())
+    }
+
+    fn after_layers(&self) -> usize {
+        FRONT + self.manifest.layers * EACH
+    }
+
     fn norm(&self, section: usize) -> Norm<'_> {
         let (gamma, beta) = self.numbers(section).split_at(self.manifest.dimensions);
         Norm { gamma, beta }
@@ -309,7 +255,7 @@ impl Packed {
     }
 
     fn bytes(&self, section: usize) -> &[u8] {
-        &self.map[self.ranges[section].clone()]
+        &self.bytes[self.ranges[section].clone()]
     }
 
     /// Sections begin at multiples of 64 and have whole numbers in them (checked at open), so the cast cannot fail.
@@ -327,6 +273,15 @@ pub(super) struct Layer<'a> {
     pub(super) up: Matrix<'a>,
     pub(super) down: Matrix<'a>,
     pub(super) norm: Norm<'a>,
+}
+
+/// A pooler and a classifier with one label.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) pooler: Matrix<'a>,
+    pub(super) weights: &'a [f32],
+    /// One number.
+    pub(super) bias: &'a [f32],
 }
 
 /// Scale and shift of a LayerNorm.
@@ -362,86 +317,4 @@ pub(super) struct MatrixF32<'a> {
     pub(super) rows: usize,
     pub(super) weights: &'a [f32],
     pub(super) bias: &'a [f32],
-}
-
-impl Manifest {
-    /// Whether the numbers make sense together, so that nothing after this can overflow or divide by zero.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let rules = &self.tokenizer;
-        let small = |name: &str, value: usize| match value {
-            1..=MOST => Ok(()),
-            _ => Err(format!("manifest: `{name}` {value}: not from 1 to {MOST}")),
-        };
-        small("dimensions", self.dimensions)?;
-        small("layers", self.layers)?;
-        small("heads", self.heads)?;
-        small("intermediate", self.intermediate)?;
-        small("max_tokens", self.max_tokens)?;
-        small("pieces", rules.pieces)?;
-        small("longest_piece", rules.longest_piece)?;
-        small("max_word_chars", rules.max_word_chars)?;
-        if rules.piece_bytes > 64 * MOST {
-            return Err(format!("manifest: `piece_bytes` {}: too many", rules.piece_bytes));
-        }
-        if self.layers > 256 || self.dimensions > 1 << 14 || self.intermediate > 1 << 16 || self.max_tokens > 1 << 14 {
-            return Err("manifest: larger than any encoder this program can run".to_owned());
-        }
-        if !self.dimensions.is_multiple_of(PANEL) || !self.intermediate.is_multiple_of(PANEL) {
-            return Err(format!("manifest: {} x {}: widths have to be multiples of {PANEL}", self.dimensions, self.intermediate));
-        }
-        if !self.dimensions.is_multiple_of(self.heads) || !(self.dimensions / self.heads).is_multiple_of(16) {
-            return Err(format!("manifest: {} heads of {}: a head has to be a multiple of 16 wide", self.heads, self.dimensions));
-        }
-        if self.max_tokens < 3 {
-            return Err(format!("manifest: `max_tokens` {}: at least 3", self.max_tokens));
-        }
-        if !rules.slots.is_power_of_two() || rules.slots <= rules.pieces || rules.slots > 8 * MOST {
-            return Err(format!("manifest: {} slots for {} pieces", rules.slots, rules.pieces));
-        }
-        if !(self.norm_epsilon >= 0.0 && self.norm_epsilon < 1.0) {
-            return Err(format!("manifest: `norm_epsilon` {}: not from 0 to 1", self.norm_epsilon));
-        }
-        let ids = [rules.unknown, rules.opening, rules.closing].into_iter().chain(rules.added.iter().map(|token| token.id));
-        for id in ids {
-            if id as usize >= rules.pieces {
-                return Err(format!("manifest: token {id}: the vocabulary has {}", rules.pieces));
-            }
-        }
-        if rules.added.iter().any(|token| !token.text.starts_with(|first: char| first.is_ascii())) {
-            return Err("manifest: an added token does not begin with an ASCII character".to_owned());
-        }
-        Ok(())
-    }
-
-    /// Name and bytes of each section, in the order of the file. Only for a manifest that [`Self::check`] accepts.
-    pub(super) fn lengths(&self) -> Vec<(String, usize)> {
-        let (width, inner, pieces) = (self.dimensions, self.intermediate, self.tokenizer.pieces);
-        let (weight, per_column) = match self.precision {
-            Precision::Int8 => (1, 12),
-            Precision::F32 => (4, 4),
-        };
-        let matrix = |rows: usize, columns: usize| rows * columns * weight + columns * per_column;
-        let scales = if self.precision == Precision::Int8 { pieces * 4 } else { 0 };
-        let mut lengths = vec![
-            ("vocabulary.slots".to_owned(), self.tokenizer.slots * 8),
-            ("vocabulary.ends".to_owned(), (pieces + 1) * 4),
-            ("vocabulary.text".to_owned(), self.tokenizer.piece_bytes),
-            ("embedding.words".to_owned(), pieces * width * weight),
-            ("embedding.scales".to_owned(), scales),
-            ("embedding.positions".to_owned(), self.max_tokens * width * 4),
-            ("embedding.norm".to_owned(), 2 * width * 4),
-        ];
-        for layer in 0..self.layers {
-            let each = [
-                ("qkv", matrix(width, 3 * width)),
-                ("output", matrix(width, width)),
-                ("attention_norm", 2 * width * 4),
-                ("up", matrix(width, inner)),
-                ("down", matrix(inner, width)),
-                ("norm", 2 * width * 4),
-            ];
-            lengths.extend(each.map(|(name, length)| (format!("layer.{layer}.{name}"), length)));
-        }
-        lengths
-    }
 }

@@ -7,10 +7,11 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::manifest::Rules;
 use super::normalize::{Char, Pending, is_punctuation};
-use super::pack;
-use super::packed::{Packed, Rules};
+use super::packed::Packed;
 use super::vocabulary::{self, CONTINUES, Hash, Vocabulary};
+use super::wordpiece;
 use crate::error::Result;
 
 /// WordPiece over one model's vocabulary. Cheap to clone.
@@ -35,12 +36,12 @@ impl Tokenizer {
     /// Special tokens that embedding adds to every text.
     pub const SPECIAL_TOKENS: usize = 2;
 
-    /// Opens the `tokenizer.json` of a model folder. `max_tokens` counts the special tokens.
+    /// Opens the tokenizer of a model folder: its `tokenizer.json`, else its `vocab.txt`. `max_tokens` counts the special tokens.
     ///
     /// # Errors
     /// The file is missing, not a tokenizer, or not the WordPiece of BERT.
     pub fn open(folder: &Path, max_tokens: usize) -> Result<Self> {
-        let (rules, pieces) = pack::tokenizer(folder)?;
+        let (rules, pieces) = wordpiece::read(folder)?;
         let (slots, ends, text) = vocabulary::build(&pieces, rules.slots);
         Ok(Self::new(rules, max_tokens.max(Self::SPECIAL_TOKENS + 1), Source::Own { slots, ends, text }))
     }
@@ -97,9 +98,42 @@ impl Tokenizer {
     /// None; the signature leaves room for engines that can refuse a text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let rules = &self.0.rules;
-        let most = self.max_tokens().saturating_sub(1).max(1);
-        let mut ids = Vec::with_capacity(most.min(text.len() / 3 + 2) + 1);
-        ids.push(rules.opening);
+        let mut ids = vec![rules.opening];
+        self.push(text, self.max_tokens().saturating_sub(1).max(1), &mut ids);
+        ids.push(rules.closing);
+        Ok(ids)
+    }
+
+    /// Token ids of two texts as a cross-encoder reads them, `[CLS] first [SEP] second [SEP]`, and where those of the second begin.
+    /// Where both are too long, the longer is cut, and then both to the same length, as the `tokenizers` crate does it.
+    pub fn encode_pair(&self, first: &str, second: &str) -> (Vec<u32>, usize) {
+        self.pair(&self.ids(first), second)
+    }
+
+    /// As [`Self::encode_pair`], for a first text whose ids are known.
+    pub(super) fn pair(&self, first: &[u32], second: &str) -> (Vec<u32>, usize) {
+        let rules = &self.0.rules;
+        let most = self.max_tokens().saturating_sub(Self::SPECIAL_TOKENS + 1);
+        let mut ids = Vec::new();
+        // One more would change nothing but the time it takes.
+        self.push(second, first.len().max(most), &mut ids);
+        let (kept, kept_second) = share(first.len(), ids.len(), most);
+        let start = kept + 2;
+        let pair = [rules.opening].into_iter().chain(first[..kept].iter().copied()).chain([rules.closing]);
+        let pair = pair.chain(ids.into_iter().take(kept_second)).chain([rules.closing]);
+        (pair.collect(), start)
+    }
+
+    /// All ids of `text`, without special tokens.
+    pub(super) fn ids(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        self.push(text, usize::MAX, &mut ids);
+        ids
+    }
+
+    /// Adds the ids of `text` until there are `most`.
+    fn push(&self, text: &str, most: usize, ids: &mut Vec<u32>) {
+        ids.reserve(most.min(text.len() / 3 + 2) + 1);
         let _ = self.walk(text, &mut |id, _| {
             if ids.len() >= most {
                 return ControlFlow::Break(());
@@ -107,8 +141,6 @@ impl Tokenizer {
             ids.push(id);
             ControlFlow::Continue(())
         });
-        ids.push(rules.closing);
-        Ok(ids)
     }
 
     /// Calls `visit` with each token's id and byte range until it breaks.
@@ -137,6 +169,15 @@ impl Tokenizer {
         }
         words.segment(&text[from..], from, &mut pending)
     }
+}
+
+/// How many tokens of two texts are kept where there is room for `most`: the shorter is cut only where it has more than half.
+fn share(first: usize, second: usize, most: usize) -> (usize, usize) {
+    if first + second <= most {
+        return (first, second);
+    }
+    let shorter = first.min(second).min(most / 2);
+    if first <= second { (shorter, most - shorter) } else { (most - shorter, shorter) }
 }
 
 /// Longest words that WordPiece looks at are 100 characters by default; the bytes of longer ones are not kept.

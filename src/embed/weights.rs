@@ -2,23 +2,42 @@
 
 use safetensors::{Dtype, SafeTensors};
 
+/// What every BERT has; whatever stands before it stands before all names.
+const FIRST: &str = "embeddings.word_embeddings.weight";
+
 /// The tensors of one file.
 pub(super) struct Weights<'a> {
     tensors: SafeTensors<'a>,
     /// `bert.` where the file has the names of a model with a head.
-    prefix: &'static str,
+    prefix: String,
 }
 
 impl<'a> Weights<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|cause| format!("not a safetensors file: {cause}"))?;
-        let prefix = if tensors.tensor("embeddings.LayerNorm.weight").is_ok() { "" } else { "bert." };
+        let prefixes = tensors.names().into_iter().filter_map(|name| name.strip_suffix(FIRST));
+        // The shortest, should there be several encoders: the others are inside something.
+        let prefix = prefixes.min_by_key(|prefix| (prefix.len(), prefix.to_owned())).unwrap_or_default().to_owned();
         Ok(Self { tensors, prefix })
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(&format!("{}{name}", self.prefix)).is_ok()
     }
 
     /// A tensor of exactly this shape, as f32.
     pub(super) fn exactly(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let (found, values) = self.tensor(name)?;
+        self.shaped(&self.prefix, name, shape)
+    }
+
+    /// A tensor of exactly this shape that stands beside the encoder: part of a head.
+    pub(super) fn beside(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        self.shaped(self.prefix.strip_suffix("bert.").unwrap_or(&self.prefix), name, shape)
+    }
+
+    fn shaped(&self, prefix: &str, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        let (found, values) = self.tensor(prefix, name)?;
         if found != shape {
             return Err(format!("tensor `{name}`: shape {found:?} where {shape:?} belongs"));
         }
@@ -27,15 +46,15 @@ impl<'a> Weights<'a> {
 
     /// A table of any number of rows of `width`, as f32.
     pub(super) fn rows(&self, name: &str, width: usize) -> Result<Vec<f32>, String> {
-        let (found, values) = self.tensor(name)?;
+        let (found, values) = self.tensor(&self.prefix, name)?;
         match found[..] {
             [_, columns] if columns == width => Ok(values),
             _ => Err(format!("tensor `{name}`: shape {found:?} where rows of {width} belong")),
         }
     }
 
-    fn tensor(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
-        let full = format!("{}{name}", self.prefix);
+    fn tensor(&self, prefix: &str, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
+        let full = format!("{prefix}{name}");
         let tensor = self.tensors.tensor(&full).map_err(|_| format!("no tensor `{full}`: not the weights of a BERT encoder"))?;
         let bytes = tensor.data();
         let values: Vec<f32> = match tensor.dtype() {

@@ -9,7 +9,6 @@ mod code;
 mod dictionary;
 mod document;
 mod facets;
-mod fault;
 mod filter;
 mod format;
 mod fusion;

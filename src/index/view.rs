@@ -1,29 +1,27 @@
-//! The mapped file: the only place of the index that maps memory, and the only one that checks checksums.
+//! The mapped file: the only place of the index that sees its bytes, and the only one that checks checksums.
 //!
 //! A block is verified when it is first touched, by whichever thread comes first; nobody waits for anybody. Every range
 //! is checked against the section table on every call, so that even a file whose checksums were forged, or that changes
 //! under the map, leads to an error and never to a read outside the map.
 //!
-//! Nobody should write into the file in place: `index-builder` renames a new file over the old one, whose bytes live as
-//! long as somebody maps them. Whoever does it nevertheless makes searches fail, not the process: the size and time of the
-//! file are compared before and after each use; where only the time differs, every block is verified anew, and where the
-//! file was cut, `fault.rs` turns the missing pages into zeros that are never handed out.
+//! Whoever writes into the file in place makes searches fail, not the process (`mapped/mod.rs`): where only its time differs, every
+//! block is verified anew.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 
-use memmap2::{Advice, Mmap, MmapOptions};
+use memmap2::Advice;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::fault::Watch;
 use super::format::{BLOCK, Refusal, SUPERBLOCK, Superblock, u32_at, without_digest};
 use super::lz4::unpack;
 use super::section::{Extent, Section};
 use crate::error::{Error, Result};
+use crate::mapped::Mapped;
 
 /// Bytes that storage hands out at once where images are loaded piece by piece.
 const PIECE: u64 = 512 * 1024;
@@ -36,13 +34,7 @@ const SCATTERED: [Section; 2] = [Section::Codes, Section::Blocks];
 
 /// An index file as sections of checked bytes.
 pub(super) struct View {
-    path: PathBuf,
-    file: File,
-    /// When the file was written to, as far as its checks are good for; in nanoseconds.
-    modified: AtomicU64,
-    /// Must go before the map.
-    watch: Watch,
-    map: Mmap,
+    map: Mapped,
     superblock: Superblock,
     extents: [Extent; Section::ALL.len()],
     first_block: [u64; Section::ALL.len()],
@@ -66,13 +58,9 @@ impl View {
         let mut start = vec![0; SUPERBLOCK.min(metadata.len() as usize)];
         file.read_exact_at(&mut start, 0).map_err(fail)?;
         let superblock = Superblock::decode(&start, metadata.len()).map_err(|refusal| Error::corrupt(path, refusal))?;
-        let map = map(file, superblock.file_length).map_err(fail)?;
         let view = Self {
-            path: path.to_owned(),
-            file: file.try_clone().map_err(fail)?,
-            modified: AtomicU64::new(modified(&metadata)),
-            watch: Watch::new(&map),
-            map,
+            // As long as the superblock says, or it would have been refused.
+            map: Mapped::of(file, &metadata, path)?,
             extents: Section::ALL.map(|section| superblock.extent(section)),
             first_block: Section::ALL.map(|section| superblock.first_block(section)),
             checked: (0..superblock.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
@@ -82,7 +70,7 @@ impl View {
         // around each touch, would read most of the file for one question. Only a hint.
         for section in SCATTERED {
             let extent = view.extents[section as usize];
-            let _ = view.map.advise_range(Advice::Random, extent.offset as usize, extent.length as usize);
+            view.map.advise(Advice::Random, extent.offset, extent.length);
         }
         if crc32c::crc32c(view.raw(Section::Checksums)) != view.superblock.checksums_crc {
             return Err(view.damaged(Section::Checksums.name(), 0));
@@ -94,33 +82,20 @@ impl View {
     ///
     /// Asked before a search and, because it may have happened meanwhile, after it.
     pub(super) fn require_whole(&self) -> Result<()> {
-        let metadata = self.file.metadata().map_err(|cause| Error::io(&self.path, cause))?;
-        if metadata.len() != self.superblock.file_length || self.watch.lost() {
-            return Err(self.overwritten());
-        }
-        let modified = modified(&metadata);
-        if self.modified.load(Ordering::Relaxed) == modified {
-            return Ok(());
-        }
-        // Somebody touched it. What was verified may be something else now.
-        let start = self.map.get(..SUPERBLOCK).unwrap_or_default();
-        let same = Superblock::decode(start, metadata.len()).is_ok_and(|again| again == self.superblock);
-        if !same || crc32c::crc32c(self.raw(Section::Checksums)) != self.superblock.checksums_crc || self.watch.lost() {
-            return Err(self.overwritten());
-        }
-        self.checked.iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        self.modified.store(modified, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn overwritten(&self) -> Error {
-        const REMEDY: &str = "put a new file in its place by renaming, never by writing into it, and start again";
-        Error::corrupt(&self.path, format!("was overwritten while in use; {REMEDY}"))
+        self.map.require_whole(|| {
+            let start = self.map.get(..SUPERBLOCK).unwrap_or_default();
+            let same = Superblock::decode(start, self.map.len() as u64).is_ok_and(|again| again == self.superblock)
+                && crc32c::crc32c(self.raw(Section::Checksums)) == self.superblock.checksums_crc;
+            if same {
+                self.checked.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            }
+            same
+        })
     }
 
     /// The file, for messages.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.map.path()
     }
 
     /// Counts and places.
@@ -190,14 +165,14 @@ impl View {
             }
         }
         let start = &self.map[..SUPERBLOCK];
-        let again = Superblock::decode(start, self.map.len() as u64).map_err(|refusal| Error::corrupt(&self.path, refusal))?;
+        let again = Superblock::decode(start, self.map.len() as u64).map_err(|refusal| Error::corrupt(self.path(), refusal))?;
         if again != self.superblock || crc32c::crc32c(self.raw(Section::Checksums)) != again.checksums_crc {
-            return Err(Error::corrupt(&self.path, Refusal::Damaged));
+            return Err(Error::corrupt(self.path(), Refusal::Damaged));
         }
         let digest = Sha256::new().chain_update(without_digest(start)).chain_update(&self.map[SUPERBLOCK..]).finalize();
         if digest.as_slice() != self.superblock.digest {
             return Err(Error::corrupt(
-                &self.path,
+                self.path(),
                 "its content does not match its digest; copy it again or rebuild it with index-builder",
             ));
         }
@@ -241,13 +216,12 @@ impl View {
             self.checked.get((number / 64) as usize).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 0)
         });
         if cold.is_some() && start + length <= extent.length {
-            // A hint; where it cannot be given, the bytes are read when they are touched.
-            let _ = self.map.advise_range(Advice::WillNeed, (extent.offset + start) as usize, length as usize);
+            self.map.advise(Advice::WillNeed, extent.offset + start, length);
         }
     }
 
     fn inconsistent_in(&self, name: &str) -> Error {
-        Error::corrupt(&self.path, format!("inconsistent in section `{name}`; copy it again or rebuild it with index-builder"))
+        Error::corrupt(self.path(), format!("inconsistent in section `{name}`; copy it again or rebuild it with index-builder"))
     }
 
     fn raw(&self, section: Section) -> &[u8] {
@@ -267,7 +241,7 @@ impl View {
         let extent = self.extents[section as usize];
         if SCATTERED.contains(&section) {
             let length = BLOCK.min(extent.length - block * BLOCK);
-            let _ = self.map.advise_range(Advice::WillNeed, (extent.offset + block * BLOCK) as usize, length as usize);
+            self.map.advise(Advice::WillNeed, extent.offset + block * BLOCK, length);
         }
         if !self.is_sound(extent, block, number) {
             return Err(self.damaged(section.name(), block));
@@ -286,21 +260,6 @@ impl View {
 
     fn damaged(&self, name: &str, block: u64) -> Error {
         let what = format!("damaged in section `{name}` at block {block}; copy it again or rebuild it with index-builder");
-        Error::corrupt(&self.path, what)
+        Error::corrupt(self.path(), what)
     }
-}
-
-/// When the file was last written to; 0 where the system does not say.
-fn modified(metadata: &Metadata) -> u64 {
-    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_nanos() as u64)
-}
-
-#[expect(unsafe_code, reason = "mapping a file is unsafe because somebody else may write to it")]
-fn map(file: &File, length: u64) -> std::io::Result<Mmap> {
-    // SAFETY: the map is private to `View`, read-only, and as long as the file was when it was opened. Its bytes are only
-    // ever read as `u8` and copied into integers, for which every bit pattern is valid; `str`s are made of it after a
-    // UTF-8 check. A writer who changes the bytes in place breaks the promise that an index is immutable (see the head of
-    // this file): ours never does, it renames.
-    unsafe { MmapOptions::new().len(length as usize).map(file) }
 }

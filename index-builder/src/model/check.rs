@@ -51,6 +51,15 @@ pub(super) const FILES: [Part; 3] = [
 /// Digest of the published `vocab.txt`: one token a line, in the order of their ids.
 const VOCABULARY_SHA256: &str = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3";
 
+/// Whether a folder holds what is or claims to be this model, and so has to be it: its weights, or its name.
+pub(super) fn is_meant(folder: &Path, name: &str) -> bool {
+    let is_called_so = std::path::absolute(folder).is_ok_and(|path| path.file_name().is_some_and(|last| last == name));
+    let [.., weights] = FILES;
+    let path = folder.join(weights.name);
+    let has_its_size = path.metadata().is_ok_and(|metadata| metadata.len() == weights.bytes);
+    is_called_so || (has_its_size && sha256(&path).is_ok_and(|digest| digest == weights.sha256))
+}
+
 /// Checks all files of `folder`; the error is one line that names the file.
 pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
     FILES.iter().try_for_each(|part| check_file(&folder.join(part.name), part))

@@ -19,10 +19,7 @@ pub(super) const PACKED_FILES: [&str; 2] = [PACKED_FILE, F32_FILE];
 /// # Errors
 /// The folder cannot be written.
 pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
-    let path = folder.join(match precision {
-        Precision::Int8 => PACKED_FILE,
-        Precision::F32 => F32_FILE,
-    });
+    let path = folder.join(file_of(precision));
     if Packed::open(&path).and_then(|packed| packed.verify()).is_ok() {
         return Ok(path);
     }
@@ -33,14 +30,32 @@ pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
         pooling: Pooling::Mean,
         query_prefix: String::new(),
         document_prefix: String::new(),
+        family: None,
     };
-    let bytes = pack(folder, &description, precision)?;
-    let failed = |cause| Error::io(&path, cause);
+    write(&path, &pack(folder, &description, precision)?)?;
+    Ok(path)
+}
+
+/// What a packed model is called in its folder.
+pub(super) fn file_of(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Int8 => PACKED_FILE,
+        Precision::F32 => F32_FILE,
+    }
+}
+
+/// Writes a packed model in one step: whoever has mapped an older one keeps that.
+///
+/// # Errors
+/// Its folder cannot be written.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |cause| Error::io(path, cause);
     let mut builder = tempfile::Builder::new();
     // Temporary files are private by default; a model is not.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = builder.prefix(".packing-").tempfile_in(folder).map_err(failed)?;
-    file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(path)
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
 }

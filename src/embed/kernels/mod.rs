@@ -60,6 +60,19 @@ pub(super) enum Op<'a> {
     Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32 },
     /// f32 rows to u8 rows.
     Quantize { input: &'a [f32], out: RowsMut<'a> },
+    /// A function of each value, in place.
+    Apply { function: Function, values: &'a mut [f32] },
+}
+
+/// What is not part of a product, because few models need it.
+#[derive(Clone, Copy)]
+pub(super) enum Function {
+    /// GELU by way of a hyperbolic tangent.
+    GeluTanh,
+    /// What is positive.
+    Relu,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 /// Quantised rows: `value = unit * (byte - zero)`.

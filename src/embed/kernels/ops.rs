@@ -4,8 +4,9 @@
 
 use std::ops::Range;
 
-use super::super::packed::{MatrixF32, MatrixI8, Norm, PANEL};
-use super::{LANES, Lanes, Op, Rows, RowsMut};
+use super::super::manifest::PANEL;
+use super::super::packed::{MatrixF32, MatrixI8, Norm};
+use super::{Function, LANES, Lanes, Op, Rows, RowsMut};
 
 /// Adding and subtracting this rounds to the nearest integer (even on ties), and leaves it in the low bits in between.
 pub(super) const ROUND: f32 = 12_582_912.0;
@@ -18,6 +19,7 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
         Op::Attention { qkv, rows, heads, queries, scores, out } => attention::<L>(qkv, rows, heads, queries, scores, out),
         Op::Norm { hidden, delta, norm, epsilon } => layer_norm::<L>(hidden, delta, norm, epsilon),
         Op::Quantize { input, out } => quantize::<L>(input, out),
+        Op::Apply { function, values } => apply::<L>(function, values),
     }
 }
 
@@ -294,6 +296,40 @@ fn gelu<L: Lanes>(x: L) -> L {
     }
     let half = x.mul(L::splat(0.5));
     half.mul_add(bounded.mul(above).div(below), half)
+}
+
+/// A function of each value, in place; their number is a multiple of sixteen.
+#[inline(always)]
+fn apply<L: Lanes>(function: Function, values: &mut [f32]) {
+    for lanes in values.as_chunks_mut::<LANES>().0 {
+        let x = L::load(lanes);
+        let value = match function {
+            Function::GeluTanh => gelu_tanh(x),
+            Function::Relu => x.max(L::splat(0.0)),
+            Function::Tanh => tanh(x),
+        };
+        value.store(lanes);
+    }
+}
+
+/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`: Hendrycks and Gimpel, arXiv 1606.08415.
+#[inline(always)]
+fn gelu_tanh<L: Lanes>(x: L) -> L {
+    let cubic = x.mul(x).mul_add(L::splat(0.044_715 * 0.797_884_6), L::splat(0.797_884_6));
+    let half = x.mul(L::splat(0.5));
+    half.mul_add(tanh(x.mul(cubic)), half)
+}
+
+/// `(1 - e) / (1 + e)` with `e = exp(-2 |x|)` and the sign of `x`; absolute error under 1e-6.
+#[inline(always)]
+fn tanh<L: Lanes>(x: L) -> L {
+    let (zero, one) = (L::splat(0.0), L::splat(1.0));
+    // Of a positive argument; that of the other sign is exactly zero there.
+    let side = |x: L| {
+        let power = exp2(x.max(zero).mul(L::splat(-2.0 * std::f32::consts::LOG2_E)));
+        one.sub(power).div(one.add(power))
+    };
+    side(x).sub(side(zero.sub(x)))
 }
 
 #[inline(always)]

@@ -1,0 +1,129 @@
+//! An opened model with what it takes to compute with it: its tokenizer, the kernel, and the buffers of workers.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::encoder::{Scratch, Sequence};
+use super::{Description, PACKED_FILE, Packed, Precision, Purpose, Tokenizer, pack};
+use crate::cpu::Kernel;
+use crate::error::{Code, Error, Result};
+
+/// Tokens that go through the encoder together: enough to use each weight often, few enough to stay in the core's cache.
+const BATCH_TOKENS: usize = 256;
+
+/// An opened model.
+pub(super) struct Engine {
+    pub(super) model: Arc<Packed>,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) kernel: Kernel,
+    /// Buffers of workers that are not at work.
+    idle: Mutex<Vec<Scratch>>,
+    /// Buffers that are in use.
+    at_work: AtomicUsize,
+}
+
+impl Engine {
+    /// Opens a packed model, or a model folder: its [`PACKED_FILE`], else its files, packed as int8 in memory.
+    ///
+    /// # Errors
+    /// A file is missing or is not what it should be, or the model is for something else.
+    pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Self> {
+        if !path.is_dir() {
+            return Self::of(Packed::open(path)?, purpose);
+        }
+        let packed = path.join(PACKED_FILE);
+        if packed.is_file() {
+            return Self::of(Packed::open(&packed)?, purpose);
+        }
+        Self::of(Packed::from_bytes(&pack(path, &Description::of(path)?, Precision::Int8)?)?, purpose)
+    }
+
+    /// An engine over a packed model.
+    ///
+    /// # Errors
+    /// The model is for something else, or the environment forces a kernel that this CPU cannot run.
+    pub(super) fn of(model: Packed, purpose: Purpose) -> Result<Self> {
+        let manifest = model.manifest();
+        if manifest.purpose != purpose {
+            let what = match purpose {
+                Purpose::Embedding => "a reranker, which gives scores of pairs of texts and no vectors; name an embedding model",
+                Purpose::Reranking => "an embedding model, which has no head that scores pairs of texts; name a cross-encoder",
+            };
+            return Err(Error::new(Code::NotSupported, format!("`{}`: {what}", manifest.name)));
+        }
+        let model = Arc::new(model);
+        let tokenizer = Tokenizer::of(Arc::clone(&model));
+        Ok(Self { model, tokenizer, kernel: Kernel::choose()?, idle: Mutex::default(), at_work: AtomicUsize::new(0) })
+    }
+
+    /// Hands out only what was computed from the file that was opened.
+    ///
+    /// # Errors
+    /// The file was overwritten in place, or `compute` failed.
+    pub(super) fn whole<T>(&self, compute: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.model.require_whole()?;
+        let computed = compute()?;
+        self.model.require_whole()?;
+        Ok(computed)
+    }
+
+    /// Whether nobody computes at the moment.
+    pub(super) fn is_idle(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed) == 0
+    }
+
+    /// Takes sequences through `compute`, a batch at a time on all cores; one result each, in their order.
+    pub(super) fn in_batches<T: Send + Default + Clone>(
+        &self,
+        sequences: &[Sequence],
+        compute: impl Fn(&[&Sequence], &mut Scratch) -> Vec<T> + Sync,
+    ) -> Vec<T> {
+        // Longest first, so that no core is left with a long batch at the end.
+        let mut order: Vec<usize> = (0..sequences.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].ids.len()));
+        let computed: Vec<Vec<T>> = batches(&order, sequences)
+            .par_iter()
+            .map(|batch| {
+                let batch: Vec<&Sequence> = batch.iter().map(|&index| &sequences[index]).collect();
+                self.with_buffers(|scratch| compute(&batch, scratch))
+            })
+            .collect();
+        let mut results = vec![T::default(); sequences.len()];
+        for (index, result) in order.into_iter().zip(computed.into_iter().flatten()) {
+            results[index] = result;
+        }
+        results
+    }
+
+    /// Computes with buffers that somebody else may have grown before.
+    pub(super) fn with_buffers<T>(&self, compute: impl FnOnce(&mut Scratch) -> T) -> T {
+        self.at_work.fetch_add(1, Ordering::Relaxed);
+        // A worker that panicked left the list whole: it is only pushed to and popped from.
+        let mut scratch = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let computed = compute(&mut scratch);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        self.at_work.fetch_sub(1, Ordering::Relaxed);
+        computed
+    }
+}
+
+/// Cuts `order` into runs of at most [`BATCH_TOKENS`] tokens, or of one sequence.
+fn batches<'a>(order: &'a [usize], sequences: &[Sequence]) -> Vec<&'a [usize]> {
+    let mut batches = Vec::new();
+    let (mut first, mut tokens) = (0, 0);
+    for (at, &index) in order.iter().enumerate() {
+        let length = sequences[index].ids.len();
+        if at > first && tokens + length > BATCH_TOKENS {
+            batches.push(&order[first..at]);
+            (first, tokens) = (at, 0);
+        }
+        tokens += length;
+    }
+    if first < order.len() {
+        batches.push(&order[first..]);
+    }
+    batches
+}
