@@ -307,7 +307,7 @@ async fn prepare(
     }
     let call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     if let Some(other) = call.stand_in() {
-        answer.warnings.push(format!("`{}` is left alone for a while: `{other}` answers", answer.provider));
+        answer.warnings.push(format!("`{}` is left alone for a while: {other}", answer.provider));
     }
     Ok((answer, Some(Box::new(call))))
 }

@@ -30,7 +30,7 @@ use url::Url;
 
 use self::capability::{Capabilities, Rules};
 pub use self::chain::{Attempt, Chain, Served};
-pub(crate) use self::chain::{is_mistake, shared, strangers, without};
+pub(crate) use self::chain::{hand_over, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};

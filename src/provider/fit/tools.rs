@@ -47,6 +47,17 @@ impl Fit<'_> {
         Ok(())
     }
 
+    /// Whether the model will be made to call a tool.
+    pub(super) fn forces(&self, request: &ChatRequest) -> bool {
+        let caps = self.caps;
+        !request.tools.is_empty()
+            && match request.tool_choice {
+                Some(ToolChoice::Required) => !caps.tool_choice_required.is_empty(),
+                Some(ToolChoice::Tool(_)) => caps.tool_choice_tool || !caps.tool_choice_required.is_empty(),
+                _ => false,
+            }
+    }
+
     fn choice(&mut self, request: &mut ChatRequest) {
         let caps = self.caps;
         if request.tools.is_empty() {
