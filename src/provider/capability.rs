@@ -11,6 +11,7 @@ use toml::Table;
 
 use crate::chat::{Effort, Reasoning};
 use crate::error::{Error, Result};
+use crate::net::guard::Store;
 
 /// What one model of one provider accepts.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -89,6 +90,8 @@ pub struct Capabilities {
     pub document_url: bool,
     /// Takes PDF documents as bytes.
     pub document_base64: bool,
+    /// Stores whose files callers may name; empty unless the operator says otherwise.
+    pub stores: Vec<Store>,
     /// Takes an assistant's message last, and goes on with it.
     pub prefill: bool,
     /// Takes marks of what may be cached.
