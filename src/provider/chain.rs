@@ -211,7 +211,7 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
 /// What [`strangers`] takes out of a request, for a warning.
 pub(crate) fn without(request: &ChatRequest) -> String {
     let mut parts = request.messages.iter().flat_map(|message| &message.parts);
-    let is_own = parts.any(|part| matches!(part, Part::Reasoning(_) | Part::Raw(_)));
+    let is_own = parts.any(|part| matches!(part, Part::Reasoning(_) | Part::Raw(_) | Part::Citation(_)));
     let mut fields: Vec<String> = request.extra.keys().map(|name| format!("`{name}`")).collect();
     let known = [
         (!request.headers.is_empty(), "its headers"),
@@ -225,7 +225,7 @@ pub(crate) fn without(request: &ChatRequest) -> String {
 /// Takes out what only the provider that wrote it accepts back.
 pub(crate) fn strangers(request: &mut ChatRequest) {
     for message in &mut request.messages {
-        message.parts.retain(|part| !matches!(part, Part::Reasoning(_) | Part::Raw(_)));
+        message.parts.retain(|part| !matches!(part, Part::Reasoning(_) | Part::Raw(_) | Part::Citation(_)));
         for part in &mut message.parts {
             if let Part::ToolCall(call) = part {
                 call.signature = None;

@@ -25,6 +25,10 @@ impl Fit<'_> {
         for tool in &request.tools {
             guard::public_references(&tool.parameters)
                 .map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
+            tool.own
+                .iter()
+                .try_for_each(|own| guard::public_addresses(&own.value))
+                .map_err(|why| Error::bad_request(format!("`tools`: an address of `{}`: {why}", tool.name)))?;
         }
         self.choice(request);
         if !caps.strict_tools && request.tools.iter().any(|tool| tool.strict == Some(true)) {
