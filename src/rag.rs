@@ -18,7 +18,7 @@ use self::call::Call;
 pub use self::retrieve::{Found, Retrieval, retrieve};
 use crate::app::App;
 use crate::chat::{
-    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage,
+    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage, plain,
 };
 use crate::citation::{Citation, Policy};
 use crate::error::{Error, Result};
@@ -55,8 +55,10 @@ pub struct Question {
     pub shape: Option<Shape>,
     /// What becomes of citations that do not hold.
     pub citations: Policy,
-    /// Whether the text of a shaped answer is told as it comes, too.
+    /// Whether the text of a shaped answer is told as it comes, too, and an answer that was withheld in the place of an error.
     pub show_text: bool,
+    /// What was left out of the request before it became a question.
+    pub warnings: Vec<String>,
 }
 
 /// A whole answer.
@@ -181,6 +183,16 @@ impl Answer {
         self.attempts.iter().filter(|attempt| attempt.code.is_none()).map(|attempt| attempt.cost_usd).sum()
     }
 
+    /// Whether the text is what the model wrote, with nothing cut out or replaced.
+    pub fn is_as_written(&self) -> bool {
+        plain(&self.parts) == self.content
+    }
+
+    /// Whether the model refused to answer.
+    pub fn is_refused(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Refusal(_)))
+    }
+
     /// The tools that the model wants called.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(|part| match part {
@@ -262,7 +274,7 @@ async fn prepare(
     let links = name.as_deref().map(|name| app.links(name, model, fallbacks)).transpose()?;
     let mut request = ChatRequest::default();
     let json = !question.request.response_format.is_text() || question.format == Format::Json;
-    let mut answer = Answer::default();
+    let mut answer = Answer { warnings: std::mem::take(&mut question.warnings), ..Answer::default() };
     match links.as_ref().and_then(|links| links.first()) {
         Some((provider, model)) => {
             provider.name().clone_into(&mut answer.provider);

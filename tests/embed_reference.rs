@@ -69,9 +69,7 @@ fn both_are_close_to_candle() {
 fn made_up() -> Vec<String> {
     let words = ["the", "index", "is", "mapped", ",", "not", "reading", "zebra7", "[MASK]"];
     let mut noise = Noise(23);
-    (0..50)
-        .map(|count| (0..count).map(|_| words[noise.next() as usize % words.len()]).collect::<Vec<_>>().join(" "))
-        .collect()
+    (0..50).map(|count| (0..count).map(|_| words[noise.next() as usize % words.len()]).collect::<Vec<_>>().join(" ")).collect()
 }
 
 /// Sizes that all-MiniLM-L6-v2 does not have, weights as they are stored elsewhere, each way of pooling and each activation.
@@ -88,7 +86,8 @@ fn any_bert_is_candle() {
         let reference = Reference::open(folder.path());
         for pooling in [Pooling::Mean, Pooling::Cls] {
             let description = Description { pooling, ..Description::of(folder.path()).unwrap() };
-            let (_, least) = mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::F32), &texts));
+            let (_, least) =
+                mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::F32), &texts));
             assert!(least >= 0.9999, "{pooling:?}, width {}: {least}", shape.width);
             let (mean, least) =
                 mean_and_least(&cosines(&reference, &described(folder.path(), &description, Precision::Int8), &texts));
@@ -120,7 +119,8 @@ fn a_reranker_is_candle() {
                 reference.score(&ids, second)
             });
             let theirs: Vec<f32> = theirs.collect();
-            let spread = theirs.iter().fold(f32::MIN, |most, score| most.max(*score)) - theirs.iter().fold(f32::MAX, |least, score| least.min(*score));
+            let spread = theirs.iter().fold(f32::MIN, |most, score| most.max(*score))
+                - theirs.iter().fold(f32::MAX, |least, score| least.min(*score));
             for (reranker, most) in [(&f32, 1e-3), (&int8, 0.1 * spread)] {
                 let ours = reranker.score(query, &passages).unwrap();
                 let error = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -213,7 +213,10 @@ pub(crate) fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String 
         let headers = !std::mem::take(&mut request.headers).is_empty();
         taken.extend(headers.then(|| "its headers".to_owned()));
         taken.extend(request.service_tier.take().map(|_| "`service_tier`".to_owned()));
-        taken.extend(drop_parts(request, |part| matches!(part, Part::Raw(_))).then(|| "blocks of another provider's".to_owned()));
+        taken.extend(
+            drop_parts(request, |part| matches!(part, Part::Raw(_) | Part::Citation(_)))
+                .then(|| "blocks of another provider's".to_owned()),
+        );
     }
     taken
         .extend(drop_parts(request, |part| matches!(part, Part::Reasoning(_))).then(|| "thoughts of another model's".to_owned()));

@@ -15,6 +15,7 @@ mod failure;
 mod fit;
 mod gemini;
 mod openai;
+mod own;
 mod retry;
 mod row;
 mod stream;

@@ -24,6 +24,8 @@ impl Fit<'_> {
         for tool in &request.tools {
             let checked = self.addresses.references(&tool.parameters);
             checked.map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
+            let checked = tool.own.iter().try_for_each(|own| self.addresses.fields(&own.value));
+            checked.map_err(|why| Error::bad_request(format!("`tools`: an address of `{}`: {why}", tool.name)))?;
         }
         self.choice(request);
         if !caps.strict_tools && request.tools.iter().any(|tool| tool.strict == Some(true)) {
