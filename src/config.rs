@@ -35,6 +35,8 @@ pub struct Config {
     pub indexes: Vec<PathBuf>,
     /// The folder of the embedding model.
     pub model: Option<PathBuf>,
+    /// The folder of a cross-encoder; none reranks nothing.
+    pub reranker: Option<PathBuf>,
     /// The operator's own prices, over the built-in ones.
     pub prices: Option<PathBuf>,
     /// The bucket meant when a request gives `s3_prefix` alone.
@@ -180,6 +182,7 @@ impl Default for Config {
             index: None,
             indexes: Vec::new(),
             model: None,
+            reranker: None,
             prices: None,
             s3_bucket: None,
             log: Log::default(),

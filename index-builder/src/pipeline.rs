@@ -216,7 +216,8 @@ fn tune(path: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
     alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
     let mut best = (f64::NEG_INFINITY, index::DEFAULT_ALPHA);
     for alpha in alphas {
-        let scores = eval::ask(&index, questions, vectors, index::Fusion::MinMax { alpha }, &[])?;
+        let fusion = index::Fusion::MinMax { alpha };
+        let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, ..Default::default() })?;
         if scores.ndcg(10) > best.0 + WORTH_A_CHANGE {
             best = (scores.ndcg(10), alpha);
         }

@@ -111,6 +111,10 @@ pub struct Retrieval {
     pub alpha: Option<f32>,
     /// Leaves out passages whose cosine is lower.
     pub score_threshold: Option<f32>,
+    /// Passages that the reranker reads for one question, where there is one.
+    pub rerank_depth: usize,
+    /// Weight of the reranker against the order before it, 0 to 1.
+    pub rerank_weight: f32,
 }
 
 /// Who may see labelled documents. What is not labelled is for everybody.
@@ -273,7 +277,7 @@ impl Default for Limits {
 
 impl Default for Retrieval {
     fn default() -> Self {
-        Self { top_k: 5, alpha: None, score_threshold: None }
+        Self { top_k: 5, alpha: None, score_threshold: None, rerank_depth: 20, rerank_weight: 0.7 }
     }
 }
 

@@ -193,6 +193,18 @@ impl Index {
         Ok(hits)
     }
 
+    /// Puts hits that repeat a better one behind all others, as [`Query::distinct`] does, and keeps `top_k`.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn spread(&self, hits: Vec<Hit>, top_k: usize) -> Result<Vec<Hit>> {
+        let vectors = vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?;
+        let mut hits = search::spread(self, &vectors, hits, top_k, |hit| hit.chunk)?;
+        self.view.require_whole()?;
+        hits.truncate(top_k);
+        Ok(hits)
+    }
+
     /// Whether the file is still the one that was opened: to be asked once more when chunks of it have been copied.
     ///
     /// # Errors

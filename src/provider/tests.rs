@@ -164,7 +164,7 @@ async fn asked(like: &str, at: &str) -> Error {
     let client = Client::new(&config).where_names_lead_inside();
     let mut request = hi("gpt-4.1");
     let source = Source::Url { url: at.into(), media_type: None };
-    request.messages[0].parts.push(Part::Image(Media { source, name: None, detail: None }));
+    request.messages[0].parts.push(Part::Image(Media::of(source)));
     let deadline = Instant::now() + std::time::Duration::from_secs(5);
     let provider = open("ours", &config).unwrap();
     let whole = provider.chat(&client, &request, deadline).await.unwrap_err();
@@ -206,7 +206,7 @@ fn files_in_stores_are_named_only_where_the_operator_lets_them_be() {
     let config = config("vertexai", Endpoint { project: Some("p".into()), ..keyed() });
     let mut request = hi("gemini-3-flash");
     let source = Source::Url { url: "gs://bucket/cat.png".into(), media_type: Some("image/png".into()) };
-    request.messages[0].parts.push(Part::Image(Media { source, name: None, detail: None }));
+    request.messages[0].parts.push(Part::Image(Media::of(source)));
     let closed = open("vertexai", &config).unwrap().write(&request, false).unwrap_err();
     assert_eq!(closed.message(), "`messages`: the address of an image: `gs` is neither `https` nor `http`");
     let opened = Provider::open("vertexai", &config, &rules("stores = [\"gs\"]").unwrap()).unwrap();

@@ -5,6 +5,8 @@
 
 mod addresses;
 mod door;
+#[path = "../embed_support/mod.rs"]
+mod embed_support;
 mod errors;
 mod lambda;
 mod left_out;
@@ -17,6 +19,7 @@ mod query;
 mod remote;
 mod replay;
 mod request;
+mod rerank;
 mod shape;
 mod stream;
 mod support;
