@@ -94,7 +94,7 @@ async fn what_no_door_knows_is_said() {
     let (status, answer) = service.post("/v1/messages", &wrong).await;
     assert_eq!(status, 400, "{answer}");
 
-    let body = json!({"model": "custom/m", "stream_options": {"include_obfuscation": false, "chunk_bytes": 9},
+    let body = json!({"model": "anthropic/claude-x", "stream_options": {"include_obfuscation": false, "chunk_bytes": 9},
     "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "description": "d"}},
     "messages": [
         {"role": "user", "name": "Ada", "content": [{"type": "text", "text": "Why?", "colour": "blue"}]},
