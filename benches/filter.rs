@@ -101,7 +101,7 @@ fn write(path: &Path, vectors: &[Vec<f32>], texts: &[String], labelled: bool) ->
             access: if labelled { vec![random.below(10).to_string()] } else { Vec::new() },
             ..Document::default()
         });
-        let chunk = Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, vector)?;
     }
     writer.finish(path)?;

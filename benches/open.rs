@@ -257,7 +257,7 @@ fn write(path: &Path, base: &[Vec<f32>], texts: &[String], count: usize) -> Resu
         if beyond {
             vector.iter_mut().for_each(|value| *value += random.normal() * 0.02);
         }
-        let chunk = Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, &vector)?;
     }
     writer.finish(path)?;

@@ -98,7 +98,7 @@ fn example(root: &Path, embedder: &Embedder, path: &Path) -> Result<PathBuf> {
         for paragraph in text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
             let start = paragraph.as_ptr() as u64 - text.as_ptr() as u64;
             let end = start + paragraph.len() as u64;
-            let chunk = Chunk { document, text: paragraph, start, end, page: None, headings: "" };
+            let chunk = Chunk { document, text: paragraph.into(), start, end, page: None, headings: "" };
             writer.push_chunk(&chunk, &embedder.embed_one(paragraph)?)?;
         }
     }

@@ -10,7 +10,8 @@
 //!
 //! One query at a time; each time is that of one search, k = 10, page cache warm, after one untimed round over all
 //! queries. Ours runs on one thread, and so do the peers. Recall@10 is against the exact f32 scan. "64 at once" is ours on
-//! all cores: searches a second, and how long one takes among the others.
+//! all cores: searches a second, and how long one takes among the others. Then every vector of the index is asked for, and those that do not find
+//! themselves are counted.
 //!
 //! `OMNI_BENCH_CHUNKS=10000` chooses sizes, `OMNI_BENCH_PEERS=0` leaves the peers out (their graphs take minutes to build).
 
@@ -64,6 +65,7 @@ fn main() -> Result<()> {
             scope.spawn(measure).join().map_err(|_| anyhow!("the measuring thread panicked"))?
         })?;
         at_once(&set, &index, &mut figures);
+        find_themselves(&set, &index, &mut figures);
         drop(index);
         if !alone {
             usearch(&set, ScalarKind::F32, &mut figures)?;
@@ -116,8 +118,9 @@ fn build(set: &Set<'_>, texts: &[String], figures: &mut Figures) -> Result<Index
         figures.add(format!("{} memory by opening", set.label), after.saturating_sub(before) as f64 / 1024.0, "MiB", None);
     }
     std::fs::remove_file(&path)?;
-    let bytes = index.size_bytes() as f64 - texts.iter().map(String::len).sum::<usize>() as f64;
-    figures.add(format!("{} bytes a chunk besides its text", set.label), bytes / set.vectors.len() as f64, "B", None);
+    let (bytes, text) = (index.size_bytes() as f64, texts.iter().map(String::len).sum::<usize>() as f64);
+    figures.add(format!("{} bytes a chunk", set.label), bytes / set.vectors.len() as f64, "B", None);
+    figures.add(format!("{} bytes of text a chunk, before it is packed", set.label), text / set.vectors.len() as f64, "B", None);
     Ok(index)
 }
 
@@ -129,6 +132,20 @@ fn ours(set: &Set<'_>, index: &Index, questions: &[String], figures: &mut Figure
     }
     let hybrid = |number: usize, vector: &[f32]| search(index, vector, Some(questions[number].as_str()), Recall::Balanced);
     set.measure(&format!("hybrid, Balanced ({kernel})"), None, figures, hybrid);
+}
+
+/// Asks for every vector of the index, on all cores, and counts those that no search reaches: whose ten hits hold neither itself nor
+/// only others that are equal to it.
+fn find_themselves(set: &Set<'_>, index: &Index, figures: &mut Figures) {
+    for recall in [Recall::Fast, Recall::Balanced, Recall::Exact] {
+        let finds = |(number, vector): &(usize, &Vec<f32>)| {
+            let query = Query { vector: Some(vector), top_k: K, recall, ..Query::default() };
+            let hits = index.search(&query).unwrap_or_default();
+            hits.iter().any(|hit| hit.chunk as usize == *number) || hits.len() == K && hits.iter().all(|hit| hit.cosine > 0.9999)
+        };
+        let lost = set.vectors.par_iter().enumerate().filter(|one| !finds(one)).count();
+        figures.add(format!("{} vectors that do not find themselves, {recall:?}", set.label), lost as f64, "", None);
+    }
 }
 
 /// As many searches at the same time as a busy service has.
@@ -185,7 +202,7 @@ fn write(path: &Path, vectors: &[Vec<f32>], texts: &[String]) -> Result<()> {
                 ..Document::default()
             });
         }
-        let chunk = Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, vector)?;
     }
     writer.finish(path)?;

@@ -10,14 +10,15 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::opened::{Opened, find_files, index_path};
-use crate::config::{Config, Preferred, PreferredBy};
+use crate::config::{Config, Preferred, PreferredBy, Retrieval};
 use crate::cost::Prices;
-use crate::embed::Embedder;
+use crate::embed::{Embedder, Reranker};
 use crate::error::{Code, Error, Result};
 use crate::net::Client;
 use crate::provider::capability::Rules;
 use crate::provider::embed::Model;
 use crate::provider::{PRESETS, Provider, preset};
+use crate::rerank::Reranking;
 use crate::schema::Rung;
 
 /// Everything that is open.
@@ -26,6 +27,7 @@ pub struct App {
     /// The first answers where a request names none.
     indexes: Vec<Opened>,
     embedder: Option<Embedder>,
+    reranker: Option<Reranker>,
     providers: BTreeMap<String, Provider>,
     rules: Arc<Rules>,
     client: Client,
@@ -78,6 +80,7 @@ impl App {
             })
             .collect();
         let embedder = config.model.as_deref().map(Embedder::open).transpose()?;
+        let reranker = config.reranker.as_deref().map(Reranker::open).transpose()?;
         let mut indexes: Vec<Opened> = Vec::new();
         for named in config.index.iter().chain(&config.indexes) {
             let mut opened = Opened::open(&index_path(named)?)?;
@@ -111,7 +114,7 @@ impl App {
         let prices = Prices::open(config.prices.as_deref())?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
-        Ok(Self { config, indexes, embedder, providers, rules, client, computing, prices, learnt: Mutex::default() })
+        Ok(Self { config, indexes, embedder, reranker, providers, rules, client, computing, prices, learnt: Mutex::default() })
     }
 
     /// What the operator said.
@@ -137,6 +140,12 @@ impl App {
     /// The embedding model, where there is one.
     pub fn embedder(&self) -> Option<&Embedder> {
         self.embedder.as_ref()
+    }
+
+    /// How what was found is read again, where there is a cross-encoder.
+    pub fn reranking(&self) -> Option<Reranking<'_>> {
+        let &Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = &self.config.retrieval;
+        self.reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight })
     }
 
     /// Whether questions to this index can be embedded; otherwise only its words are searched.

@@ -46,6 +46,10 @@ pub struct Message {
 pub enum Part {
     /// Text.
     Text(String),
+    /// What the text before it rests on, as the dialect that cites writes it; left out, said so, elsewhere.
+    Citation(Raw),
+    /// What the model says in the place of an answer that it refuses.
+    Refusal(String),
     /// A picture.
     Image(Media),
     /// A document, as PDF or text.
@@ -75,6 +79,12 @@ pub struct Media {
     /// How closely to look at a picture: `auto`, `low`, `high`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What the model should know about a document and not cite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Whether a document is to be cited from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cited: bool,
 }
 
 /// Where the bytes of a file are.
@@ -172,7 +182,8 @@ pub struct ChatResponse {
     pub id: String,
     /// The model as the provider names it; empty where it does not.
     pub model: String,
-    /// Texts, thoughts, tool calls and raw blocks in the order in which they came. Neighbouring texts are one.
+    /// Texts, thoughts, tool calls and raw blocks in the order in which they came. Neighbouring texts are one, unless the provider
+    /// tells them apart, as those do that cite.
     pub parts: Vec<Part>,
     /// Why it ended.
     pub finish_reason: FinishReason,
@@ -180,7 +191,7 @@ pub struct ChatResponse {
     pub usage: Option<Usage>,
     /// What was dropped, renamed or changed on the way to the provider.
     pub warnings: Vec<Warning>,
-    /// What only this provider says, by its own names: `stop_sequence`, `citations`, `logprobs`, `service_tier`, ...
+    /// What only this provider says, by its own names: `stop_sequence`, `annotations`, `logprobs`, `service_tier`, ...
     pub extra: Map<String, Value>,
 }
 
@@ -248,6 +259,13 @@ pub enum Action {
     Changed,
 }
 
+impl Media {
+    /// A file of which nothing else is known.
+    pub fn of(source: Source) -> Self {
+        Self { source, name: None, detail: None, context: None, cited: false }
+    }
+}
+
 impl Message {
     /// A message of text alone.
     pub fn text(role: Role, text: impl Into<String>) -> Self {
@@ -261,7 +279,7 @@ impl Message {
 }
 
 impl ChatResponse {
-    /// The answer's text without thoughts and tool calls.
+    /// The answer's text, or its refusal, without thoughts and tool calls.
     pub fn text(&self) -> String {
         plain(&self.parts)
     }
@@ -355,10 +373,10 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The texts among `parts`, joined.
+/// The texts among `parts`, joined; a refusal is one.
 pub fn plain(parts: &[Part]) -> String {
     let texts = parts.iter().filter_map(|part| match part {
-        Part::Text(text) => Some(text.as_str()),
+        Part::Text(text) | Part::Refusal(text) => Some(text.as_str()),
         _ => None,
     });
     texts.collect()

@@ -35,6 +35,8 @@ pub struct Config {
     pub indexes: Vec<PathBuf>,
     /// The folder of the embedding model.
     pub model: Option<PathBuf>,
+    /// The folder of a cross-encoder; none reranks nothing.
+    pub reranker: Option<PathBuf>,
     /// The operator's own prices, over the built-in ones.
     pub prices: Option<PathBuf>,
     /// The bucket meant when a request gives `s3_prefix` alone.
@@ -180,6 +182,7 @@ impl Default for Config {
             index: None,
             indexes: Vec::new(),
             model: None,
+            reranker: None,
             prices: None,
             s3_bucket: None,
             log: Log::default(),
@@ -234,6 +237,16 @@ mod tests {
         assert_eq!(config.limits.body_timeout_s, 7);
         assert_eq!(config.generation.max_tokens, 4096);
         assert_eq!(config.log.level, Level::Warn);
+    }
+
+    #[test]
+    fn indexes_are_read_ahead_where_nobody_waits() {
+        let mebibytes = |environment: &[(&str, &str)]| load(None, environment).unwrap().lambda.warm_bytes() >> 20;
+        assert_eq!(mebibytes(&[]), 0);
+        assert_eq!(mebibytes(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")]), 0);
+        assert_eq!(mebibytes(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")]), 256);
+        assert_eq!(mebibytes(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"), ("OMNI_LAMBDA_WARM_MB", "0")]), 0);
+        assert_eq!(mebibytes(&[("OMNI_LAMBDA_WARM_MB", "64")]), 64);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod passage;
 pub mod prompt;
 pub mod provider;
 pub mod rag;
+pub mod rerank;
 pub mod schema;
 pub mod server;
 pub mod telemetry;

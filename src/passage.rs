@@ -45,8 +45,8 @@ impl Passage {
                 let chunk = index.chunk(hit.chunk)?;
                 let document = index.document(chunk.document)?;
                 Ok(Self {
-                    chunk_id: index.chunk_id(hit.chunk)?,
-                    content: chunk.text.to_owned(),
+                    chunk_id: chunk.id(&document.uri),
+                    content: chunk.text.into_owned(),
                     start: chunk.start,
                     source: document.source,
                     title: document.title,

@@ -18,7 +18,7 @@ use self::call::Call;
 pub use self::retrieve::{Found, Retrieval, retrieve};
 use crate::app::App;
 use crate::chat::{
-    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage,
+    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage, plain,
 };
 use crate::citation::{Citation, Policy};
 use crate::error::{Error, Result};
@@ -55,8 +55,10 @@ pub struct Question {
     pub shape: Option<Shape>,
     /// What becomes of citations that do not hold.
     pub citations: Policy,
-    /// Whether the text of a shaped answer is told as it comes, too.
+    /// Whether the text of a shaped answer is told as it comes, too, and an answer that was withheld in the place of an error.
     pub show_text: bool,
+    /// What was left out of the request before it became a question.
+    pub warnings: Vec<String>,
 }
 
 /// A whole answer.
@@ -181,6 +183,16 @@ impl Answer {
         self.attempts.iter().filter(|attempt| attempt.code.is_none()).map(|attempt| attempt.cost_usd).sum()
     }
 
+    /// Whether the text is what the model wrote, with nothing cut out or replaced.
+    pub fn is_as_written(&self) -> bool {
+        plain(&self.parts) == self.content
+    }
+
+    /// Whether the model refused to answer.
+    pub fn is_refused(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Refusal(_)))
+    }
+
     /// The tools that the model wants called.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(|part| match part {
@@ -195,9 +207,9 @@ impl Answer {
 /// # Errors
 /// The question cannot be answered as asked, the provider failed and the operator does not want quotes instead, or no answer had the
 /// shape that was asked for.
-pub async fn answer(app: &Arc<App>, question: Question, deadline: Instant) -> Result<Answer> {
+pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant) -> Result<Answer> {
+    let (mut answer, call) = prepare(app, &mut question, false, deadline).await?;
     let question = Arc::new(question);
-    let (mut answer, call) = prepare(app, &question, false, deadline).await?;
     let Some(mut call) = call else {
         return Box::pin(quote::answer(app, &question, answer, deadline)).await;
     };
@@ -214,11 +226,11 @@ pub async fn answer(app: &Arc<App>, question: Question, deadline: Instant) -> Re
 /// As [`answer`]; a failure after the first word is the stream's last item.
 pub async fn stream(
     app: &Arc<App>,
-    question: Question,
+    mut question: Question,
     deadline: Instant,
 ) -> Result<impl Stream<Item = Result<Piece>> + Send + use<>> {
+    let (mut answer, call) = prepare(app, &mut question, true, deadline).await?;
     let question = Arc::new(question);
-    let (mut answer, call) = prepare(app, &question, true, deadline).await?;
     let Some(mut call) = call else {
         return Ok(pieces::whole(Box::pin(quote::answer(app, &question, answer, deadline)).await?).left_stream());
     };
@@ -244,8 +256,14 @@ fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<
     app.prices().cost(provider, model, &usage, &crate::cost::today())
 }
 
-/// Decides who answers, retrieves, and builds the request. Refuses before it searches.
-async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline: Instant) -> Result<(Answer, Option<Box<Call>>)> {
+/// Decides who answers, retrieves, and builds the request. Refuses before it searches. Where a provider is asked, it gets the messages
+/// themselves: nothing later reads them, and pictures in them are large.
+async fn prepare(
+    app: &Arc<App>,
+    question: &mut Question,
+    is_stream: bool,
+    deadline: Instant,
+) -> Result<(Answer, Option<Box<Call>>)> {
     let generation = &app.config().generation;
     let name = match question.provider.as_deref().or(generation.provider.as_deref()) {
         Some(EXTRACTIVE) => None,
@@ -254,14 +272,16 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
     };
     let (model, fallbacks) = (question.model.as_deref(), question.fallbacks.as_deref());
     let links = name.as_deref().map(|name| app.links(name, model, fallbacks)).transpose()?;
-    let mut request = question.request.clone();
-    let json = !request.response_format.is_text() || question.format == Format::Json;
-    let mut answer = Answer::default();
+    let mut request = ChatRequest::default();
+    let json = !question.request.response_format.is_text() || question.format == Format::Json;
+    let mut answer = Answer { warnings: std::mem::take(&mut question.warnings), ..Answer::default() };
     match links.as_ref().and_then(|links| links.first()) {
         Some((provider, model)) => {
             provider.name().clone_into(&mut answer.provider);
             model.clone_into(&mut answer.model);
             answer.warnings.extend(app.prices().retirement(provider.name(), model, &crate::cost::today()));
+            let messages = std::mem::take(&mut question.request.messages);
+            request = ChatRequest { messages, ..question.request.clone() };
             request.sampling.max_tokens = request.sampling.max_tokens.or(Some(generation.max_tokens));
             request.sampling.temperature = request.sampling.temperature.or(generation.temperature);
             model.clone_into(&mut request.model);
@@ -299,7 +319,7 @@ async fn prepare(app: &Arc<App>, question: &Question, is_stream: bool, deadline:
     }
     let call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     if let Some(other) = call.stand_in() {
-        answer.warnings.push(format!("`{}` is left alone for a while: `{other}` answers", answer.provider));
+        answer.warnings.push(format!("`{}` is left alone for a while: {other}", answer.provider));
     }
     Ok((answer, Some(Box::new(call))))
 }

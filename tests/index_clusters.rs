@@ -293,7 +293,7 @@ fn a_file_of_format_1_opens_forever() {
     let corpus = bunches(51, 200);
     for (number, pushed) in (0..).zip(&corpus) {
         let chunk = index.chunk(number).unwrap();
-        assert_eq!((chunk.text, chunk.headings, chunk.page), (pushed.text.as_str(), pushed.headings.as_str(), pushed.page));
+        assert_eq!((&*chunk.text, chunk.headings, chunk.page), (pushed.text.as_str(), pushed.headings.as_str(), pushed.page));
         assert_eq!(index.document(chunk.document).unwrap(), document(pushed.document as usize));
         for recall in [Recall::Fast, Recall::Balanced, Recall::Exact] {
             assert_eq!(search(&index, &pushed.vector, recall, 1), [number]);

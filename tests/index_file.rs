@@ -40,6 +40,37 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn many_texts_are_packed_and_read_back_one_by_one() {
+    const DICTIONARY: u32 = 19;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    let corpus = corpus(13, 4000, 3);
+    build(&path, &corpus[..10]);
+    let is_packed = |path: &Path| sections(&fs::read(path).unwrap()).iter().any(|section| section.kind == DICTIONARY);
+    assert!(!is_packed(&path), "there is nothing to save");
+    build(&path, &corpus);
+    assert!(is_packed(&path));
+    let index = Index::open(&path).unwrap();
+    for (number, pushed) in corpus.iter().enumerate() {
+        assert_eq!(index.chunk(number as u32).unwrap(), pushed.chunk());
+    }
+    for number in 0..index.document_count() {
+        assert_eq!(index.document(number as u32).unwrap(), document(number));
+    }
+    let bytes = fs::read(&path).unwrap();
+    let length =
+        |kind: u32| sections(&bytes).into_iter().find(|section| section.kind == kind).map_or(0, |section| section.length);
+    let (texts, records) = (length(17), length(15));
+    let raw = corpus.iter().map(|pushed| pushed.text.len()).sum::<usize>();
+    assert!(texts < raw * 3 / 4 && records < index.document_count() * 100, "{texts} of {raw}, {records}");
+    // A phrase is looked for in the texts themselves.
+    let words: Vec<&str> = corpus[1234].text.split(' ').collect();
+    let phrase = format!("\"{} {}\"", words[11], words[12]);
+    let hits = index.search(&query(None, Some(&phrase))).unwrap();
+    assert_eq!(hits[0].chunk, 1234);
+}
+
+#[test]
 fn chunk_names_depend_on_text_and_place_only() {
     let folder = TempDir::new().unwrap();
     let (long, short) = (folder.path().join("long.omni"), folder.path().join("short.omni"));
@@ -290,12 +321,19 @@ fn mutated_files_do_no_harm() {
         .collect();
     // Every twentieth is the file of a larger index, which has clusters worth the name.
     let clustered = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/index_v1.omni")).unwrap();
-    let longest = files.iter().chain([&clustered]).map(Vec::len).max().unwrap();
+    // Every hundredth is one whose texts are packed, which is large.
+    build(&mutated, &corpus(12, 3000, 3));
+    let packed = fs::read(&mutated).unwrap();
+    let longest = files.iter().chain([&clustered, &packed]).map(Vec::len).max().unwrap();
     fs::write(&mutated, vec![0; longest]).unwrap();
     let mut random = Random::new(12);
     let mut opened = 0;
     for number in 0..100_000 {
-        let bytes = if number % 20 == 0 { &clustered } else { &files[number % files.len()] };
+        let bytes = match number {
+            _ if number % 100 == 0 => &packed,
+            _ if number % 20 == 0 => &clustered,
+            _ => &files[number % files.len()],
+        };
         let mut copy = bytes.clone();
         for _ in 0..=random.below(3) {
             // Half of them in the superblock's fields, the others anywhere behind it.

@@ -71,7 +71,7 @@ fn open(corpus: &[Known], seed: u64) -> (TempDir, Index) {
         let document = writer.push_document(known.document.clone());
         for (headings, page) in known.headings.iter().zip(&known.pages) {
             let text = format!("common {}", random.words(6, 40));
-            let chunk = Chunk { document, text: &text, start: 0, end: text.len() as u64, page: *page, headings };
+            let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: text.len() as u64, page: *page, headings };
             writer.push_chunk(&chunk, &random.vector()).unwrap();
         }
     }
@@ -268,7 +268,7 @@ fn what_is_gone_is_gone_at_once_and_comes_back() {
     let corpus = corpus(4);
     let (_folder, index) = open(&corpus, 4);
     let gone: BTreeSet<String> = corpus.iter().step_by(3).map(|known| known.document.uri.clone()).collect();
-    let list = |documents: BTreeSet<String>| Tombstones { index: index.digest().to_owned(), documents };
+    let list = |documents: BTreeSet<String>| Tombstones { index: index.digest().to_owned(), documents, ..Tombstones::default() };
     let found = || {
         let mut query = query(None, Some("common"));
         (query.top_k, query.access) = (10_000, &*ALL);
@@ -282,7 +282,7 @@ fn what_is_gone_is_gone_at_once_and_comes_back() {
         index.bury(&unknown).unwrap_err().to_string(),
         "tombstones: no document `s3://nowhere` in the index; take it out of the list"
     );
-    let foreign = Tombstones { index: "0".repeat(64), documents: BTreeSet::new() };
+    let foreign = Tombstones { index: "0".repeat(64), ..Tombstones::default() };
     assert!(index.bury(&foreign).unwrap_err().to_string().starts_with("tombstones: written for index 000"));
     assert_eq!(found(), expected(&corpus, |known, _| !gone.contains(&known.document.uri)), "a refused list changes nothing");
     index.bury(&list(BTreeSet::new())).unwrap();
@@ -295,7 +295,7 @@ fn a_list_of_tombstones_is_whole_or_refused() {
     let path = Tombstones::path(&folder.path().join("kb.omni"));
     assert!(path.ends_with("kb.omni.tombstones"));
     assert_eq!(Tombstones::read(&path).unwrap(), None);
-    let list = Tombstones { index: "d".into(), documents: ["a".to_owned()].into() };
+    let list = Tombstones { index: "d".into(), documents: ["a".to_owned()].into(), ..Tombstones::default() };
     list.write(&path).unwrap();
     assert_eq!(Tombstones::read(&path).unwrap(), Some(list));
     for broken in ["", "{", "[]", r#"{"index": "d"}"#, r#"{"index": "d", "documents": [], "more": 1}"#] {
@@ -312,7 +312,7 @@ fn texts(path: &Path, texts: &[String]) -> Index {
     let mut writer = Writer::new(Manifest { dimensions: DIMENSIONS, ..manifest() });
     for text in texts {
         let document = writer.push_document(Document::default());
-        let chunk = Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, &[1.0; DIMENSIONS]).unwrap();
     }
     writer.finish(path).unwrap();
@@ -397,7 +397,7 @@ fn sixty_four_searches_go_on_while_documents_go() {
             });
         }
         for documents in [gone.clone(), BTreeSet::new(), gone.clone()] {
-            index.bury(&Tombstones { index: index.digest().to_owned(), documents }).unwrap();
+            index.bury(&Tombstones { index: index.digest().to_owned(), documents, ..Tombstones::default() }).unwrap();
         }
     });
 }
@@ -425,7 +425,8 @@ fn near_duplicates_stand_behind_all_others() {
             writer.push_document(Document::default());
             documents += 1;
         }
-        let chunk = Chunk { document: *document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk =
+            Chunk { document: *document, text: (*text).into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, vector).unwrap();
     }
     writer.finish(&path).unwrap();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 20] = [
-    ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "schema"]),
+const ROOMS: [(&str, &[&str]); 21] = [
+    ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "rerank", "schema"]),
     ("chat", &[]),
     ("citation", &["passage"]),
     ("config", &["error"]),
@@ -22,8 +22,23 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("provider", &["chat", "config", "error", "net"]),
     (
         "rag",
-        &["app", "chat", "citation", "config", "cost", "error", "extractive", "index", "passage", "prompt", "provider", "schema"],
+        &[
+            "app",
+            "chat",
+            "citation",
+            "config",
+            "cost",
+            "error",
+            "extractive",
+            "index",
+            "passage",
+            "prompt",
+            "provider",
+            "rerank",
+            "schema",
+        ],
     ),
+    ("rerank", &["embed", "error", "index"]),
     ("schema", &["error", "net"]),
     (
         "server",

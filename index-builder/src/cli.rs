@@ -314,6 +314,10 @@ pub(crate) struct EvalArgs {
     #[arg(long = "access", value_name = "LABEL", help_heading = "An index")]
     access: Vec<String>,
 
+    /// A cross-encoder that reads what was found again, as the service does with `OMNI_RERANKER`: its folder, or a packed file
+    #[arg(long, value_name = "PATH", requires = "questions", help_heading = "An index")]
+    reranker: Option<PathBuf>,
+
     /// Questions with the excerpts that answer them, to compare chunking strategies: lines of `{"question", "source", "excerpts"}`
     #[arg(long, value_name = "FILE", requires = "documents", help_heading = "Chunking strategies")]
     excerpts: Option<PathBuf>,
@@ -393,8 +397,8 @@ impl EvalArgs {
                 (Metric::Mrr(10), self.min_mrr_10),
             ];
             let least = least.into_iter().filter_map(|(metric, value)| Some(Least { metric, value: value? })).collect();
-            let Self { index, against, tolerance, access, alpha, model, .. } = self;
-            return Ok(What::Gate(Gate { questions, index, least, against, tolerance, access, alpha, model }));
+            let Self { index, against, tolerance, access, alpha, model, reranker, .. } = self;
+            return Ok(What::Gate(Gate { questions, index, least, against, tolerance, access, alpha, model, reranker }));
         }
         if let (Some(questions), Some(documents)) = (self.excerpts, self.documents) {
             let Self { top_k, chunk_size, alpha, model, .. } = self;

@@ -1,7 +1,8 @@
 //! Takes documents out of an index at once, without building it again: the file of tombstones beside it is written.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use omni_llm::app::index_path;
@@ -25,7 +26,8 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
     for named in documents {
         let uris: Vec<&String> =
             known.iter().filter(|(uri, source)| uri == named || source == named).map(|(uri, _)| uri).collect();
-        if uris.is_empty() {
+        let waits = undo && tombstones.skipped.remove(named);
+        if uris.is_empty() && !waits {
             bail!("{}: no document `{named}`; name it as `omni-llm search` shows it, or by its whole address", path.display());
         }
         for uri in uris {
@@ -39,24 +41,51 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
     if !documents.is_empty() {
         tombstones.write(&list)?;
     }
-    Ok(tombstones.documents)
+    Ok(tombstones.documents.into_iter().chain(tombstones.skipped).collect())
 }
 
-/// After a build: documents that were gone and are still in the new index stay gone. Says how many those are.
-pub(crate) fn carry_over(path: &Path) -> Result<usize> {
+/// After a build: documents that were gone stay gone, those in the new index now, those that are only still in the source (`is_there`)
+/// once they can be read again. Says how many of the new index are gone.
+///
+/// # Errors
+/// The list of the index before cannot be read, or the new one not be written.
+pub(crate) fn carry_over(path: &Path, is_there: impl Fn(&str) -> bool) -> Result<usize> {
     let list = Tombstones::path(path);
-    let Some(mut tombstones) = Tombstones::read(&list)? else { return Ok(0) };
+    let Some(before) = list_before(path, &list)?.map(|before| Tombstones::read(&before)).transpose()?.flatten() else {
+        return Ok(0);
+    };
     let index = Index::open(path)?;
-    let mut kept = BTreeSet::new();
-    for uri in tombstones.documents {
+    let mut tombstones = Tombstones { index: index.digest().to_owned(), ..Tombstones::default() };
+    for uri in before.documents.into_iter().chain(before.skipped) {
         if index.has_document(&uri)? {
-            kept.insert(uri);
+            tombstones.documents.insert(uri);
+        } else if is_there(&uri) {
+            tombstones.skipped.insert(uri);
         }
     }
-    index.digest().clone_into(&mut tombstones.index);
-    tombstones.documents = kept;
     tombstones.write(&list)?;
     Ok(tombstones.documents.len())
+}
+
+/// The list of the index that `path` takes the place of: its own; where each index has its digest for a name, the newest beside it.
+fn list_before(path: &Path, list: &Path) -> Result<Option<PathBuf>> {
+    let is_digest = |name: &OsStr| name.len() == 64 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
+    if list.exists() || !path.file_stem().is_some_and(is_digest) {
+        return Ok(Some(list.to_owned()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut newest = None;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(index) = entry.file_name().to_str().and_then(|name| name.strip_suffix(".omni.tombstones")).map(OsString::from)
+        else {
+            continue;
+        };
+        if is_digest(&index) {
+            newest = newest.max(Some((entry.metadata()?.modified()?, entry.path())));
+        }
+    }
+    Ok(newest.map(|(_, path)| path))
 }
 
 /// Addresses and names of all documents.
@@ -76,7 +105,7 @@ mod tests {
         for name in names {
             let uri = format!("s3://b/{name}");
             let document = writer.push_document(Document { uri, source: (*name).to_owned(), ..Document::default() });
-            let chunk = Chunk { document, text: "word", start: 0, end: 4, page: None, headings: "" };
+            let chunk = Chunk { document, text: "word".into(), start: 0, end: 4, page: None, headings: "" };
             writer.push_chunk(&chunk, &[1.0]).unwrap();
         }
         writer.finish(path).unwrap()
@@ -107,14 +136,54 @@ mod tests {
         let index = Index::open(&path).unwrap();
         let stale = Tombstones::read(&Tombstones::path(&path)).unwrap().unwrap();
         assert!(index.bury(&stale).unwrap_err().to_string().starts_with("tombstones: written for index "));
-        assert_eq!(carry_over(&path).unwrap(), 1);
+        assert_eq!(carry_over(&path, |_| false).unwrap(), 1);
         assert_eq!(found(&path), ["a", "d"]);
         build(&path, &["a"]);
-        assert_eq!(carry_over(&path).unwrap(), 0);
+        assert_eq!(carry_over(&path, |_| false).unwrap(), 0);
         // A service that still has the index before reads a list that is not its own, and keeps what it has.
         let empty = Tombstones::read(&Tombstones::path(&path)).unwrap().unwrap();
         assert!(empty.documents.is_empty());
         assert_eq!(empty.index, Index::open(&path).unwrap().digest());
         assert_eq!(found(&path), ["a"]);
+    }
+    #[test]
+    fn what_a_rebuild_could_not_read_is_gone_when_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kb.omni");
+        let gone = |path: &Path| Tombstones::read(&Tombstones::path(path)).unwrap().unwrap();
+        build(&path, &["a", "b", "c"]);
+        run(&path, &["a".to_owned(), "b".to_owned()], false).unwrap();
+        // `a` was skipped, `b` was removed from the source.
+        build(&path, &["c"]);
+        assert_eq!(carry_over(&path, |uri| uri == "s3://b/a").unwrap(), 0);
+        assert_eq!(gone(&path).skipped.len(), 1);
+        Index::open(&path).unwrap().bury(&gone(&path)).unwrap();
+        assert_eq!(run(&path, &[], false).unwrap().into_iter().collect::<Vec<_>>(), ["s3://b/a"]);
+        build(&path, &["a", "b", "c"]);
+        assert_eq!(carry_over(&path, |_| true).unwrap(), 1);
+        assert_eq!(gone(&path).documents.into_iter().collect::<Vec<_>>(), ["s3://b/a"]);
+        assert_eq!(gone(&path).skipped.len(), 0);
+        // Whoever wants it back need not wait for it.
+        build(&path, &["c"]);
+        carry_over(&path, |_| true).unwrap();
+        assert_eq!(run(&path, &["s3://b/a".to_owned()], true).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn an_index_that_is_called_by_its_digest_takes_the_newest_list_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |names: &[&str]| {
+            let digest = build(&folder.path().join("new.omni"), names);
+            let path = folder.path().join(format!("{digest}.omni"));
+            std::fs::rename(folder.path().join("new.omni"), &path).unwrap();
+            path
+        };
+        let first = named(&["a", "b"]);
+        run(&first, &["a".to_owned()], false).unwrap();
+        let second = named(&["a", "b", "c"]);
+        assert_eq!(carry_over(&second, |_| true).unwrap(), 1);
+        let third = named(&["b", "c"]);
+        assert_eq!(carry_over(&third, |_| false).unwrap(), 0);
+        assert_eq!(Tombstones::read(&Tombstones::path(&second)).unwrap().unwrap().documents.len(), 1);
     }
 }

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::index::{self, RESERVED, Scalar};
+use omni_llm::index::{self, Kind, RESERVED, Scalar};
 use serde_json::{Map, Value};
+
+use crate::report::Remark;
 
 /// What the name of a file beside a document ends with.
 const SIDECAR: &str = ".metadata.json";
@@ -181,6 +183,42 @@ fn checked(fields: Fields, warnings: &mut Vec<String>) -> Fields {
     kept
 }
 
+/// Fields that are text because of a few values, while most are numbers or dates: ranges of theirs compare letters. For each,
+/// the first document that has such a value.
+pub(crate) fn mixed<'a>(documents: impl Iterator<Item = &'a index::Document> + Clone) -> Vec<Remark> {
+    let values = documents.flat_map(|document| {
+        let fields = document.metadata.iter().filter(|(field, _)| !RESERVED.contains(&field.as_str()));
+        fields.flat_map(move |(field, value)| {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            values.iter().filter_map(Scalar::from_json).map(move |value| (document, field, value))
+        })
+    });
+    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for (_, field, value) in values.clone() {
+        kinds.entry(field).or_default()[value.kind() as usize] += 1;
+    }
+    let mut remarks = Vec::new();
+    for (field, counts) in kinds {
+        let total: usize = counts.iter().sum();
+        let Some(kind) =
+            [Kind::Number, Kind::Date].into_iter().find(|&kind| (total / 2 + 1..total).contains(&counts[kind as usize]))
+        else {
+            continue;
+        };
+        let odd = values.clone().find(|(_, named, value)| *named == field && value.kind() != kind);
+        remarks.extend(odd.map(|(document, _, value)| Remark {
+            source: document.source.clone(),
+            reason: format!(
+                "`{field}` is `{}`, where {} of {total} values are a {}: all are taken as text, whose ranges compare letters",
+                value.text(),
+                counts[kind as usize],
+                kind.as_str()
+            ),
+        }));
+    }
+    remarks
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -247,5 +285,27 @@ mod tests {
         assert_eq!(warnings[2], "metadata `source`: the index fills this field itself; call it something else");
         let error = rules(r#"{"a/": {"uri": "x"}}"#, false).unwrap_err().to_string();
         assert!(error.ends_with("`a/`: metadata `uri`: the index fills this field itself; call it something else"), "{error}");
+    }
+    #[test]
+    fn a_field_that_a_few_values_make_text_is_named() {
+        let document = |source: &str, metadata: Value| index::Document {
+            source: source.to_owned(),
+            metadata: serde_json::from_value(metadata).unwrap(),
+            ..index::Document::default()
+        };
+        let documents = [
+            document("a.md", json!({"date": "2024-05-01", "size": 1, "tags": ["x", "y"], "year": 2024})),
+            document("b.md", json!({"date": "soon", "size": 2, "tags": ["2024"], "year": 2025})),
+            document("c.md", json!({"date": "2024-06", "size": "3", "tags": [], "access": ["1"]})),
+        ];
+        let remarks: Vec<String> =
+            mixed(documents.iter()).into_iter().map(|remark| format!("{}: {}", remark.source, remark.reason)).collect();
+        assert_eq!(
+            remarks,
+            [
+                "b.md: `date` is `soon`, where 2 of 3 values are a date: all are taken as text, whose ranges compare letters",
+                "c.md: `size` is `3`, where 2 of 3 values are a number: all are taken as text, whose ranges compare letters",
+            ]
+        );
     }
 }

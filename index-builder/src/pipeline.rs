@@ -85,6 +85,8 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let list = started.elapsed().as_secs_f64();
     let (beside, entries): (Vec<Entry>, Vec<Entry>) =
         entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
+    let found: HashSet<String> =
+        entries.iter().map(|entry| &entry.uri).chain(unreadable.iter().map(|(source, _)| source)).cloned().collect();
     let mut skipped: Vec<Remark> =
         unreadable.into_iter().map(|(source, reason)| Remark { source, reason: reason.to_string() }).collect();
     let mut sidecars = read_sidecars(build, &beside)?;
@@ -155,7 +157,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         alpha = Some(tune(&untuned, questions, asked)?);
     }
     let (path, digest) = write(Manifest { alpha, ..manifest }, &documents, &vectors, &build.out)?;
-    let gone = forget::carry_over(&path)?;
+    let gone = forget::carry_over(&path, |uri| found.contains(uri))?;
     let write = write_started.elapsed().as_secs_f64();
 
     let warnings = documents.iter().flat_map(|prepared| {
@@ -175,7 +177,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         chunks_embedded,
         alpha,
         gone,
-        warnings: warnings.collect(),
+        warnings: warnings.chain(metadata::mixed(documents.iter().map(|prepared| &prepared.document))).collect(),
         skipped,
         seconds: Seconds { list, extract, embed, write, total: started.elapsed().as_secs_f64() },
     })
@@ -214,7 +216,8 @@ fn tune(path: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
     alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
     let mut best = (f64::NEG_INFINITY, index::DEFAULT_ALPHA);
     for alpha in alphas {
-        let scores = eval::ask(&index, questions, vectors, index::Fusion::MinMax { alpha }, &[])?;
+        let fusion = index::Fusion::MinMax { alpha };
+        let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, ..Default::default() })?;
         if scores.ndcg(10) > best.0 + WORTH_A_CHANGE {
             best = (scores.ndcg(10), alpha);
         }
@@ -366,7 +369,7 @@ fn write(manifest: Manifest, documents: &[Prepared], vectors: &HashMap<Key, Vec<
             let vector = vectors.get(&chunk.embedding_key).context("a chunk has no vector")?;
             let chunk = index::Chunk {
                 document,
-                text: &chunk.text,
+                text: chunk.text.as_str().into(),
                 start: chunk.start,
                 end: chunk.end,
                 page: chunk.page,

@@ -1,5 +1,7 @@
 //! A streamed answer, and how it amounts to a whole one.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{ChatResponse, FinishReason, Part, Raw, Thought, ToolCall, Usage, Warning};
@@ -18,6 +20,12 @@ pub enum ChatEvent {
     Warning(Warning),
     /// The next piece of text.
     Text(String),
+    /// The text so far is one; what follows is another.
+    Break,
+    /// What the text just told rests on; it ends it.
+    Citation(Raw),
+    /// The next piece of a refusal.
+    Refusal(String),
     /// The next piece of a thought. What follows a thought of another kind, or a signature, begins a new one.
     Reasoning(String),
     /// The signature of the thought just told, or of a hidden one; it ends it.
@@ -46,7 +54,7 @@ pub enum ChatEvent {
     Raw(Raw),
     /// The usage so far: a snapshot, which replaces an earlier one.
     Usage(Usage),
-    /// What only this provider says. A list is continued by a later list; anything else is replaced.
+    /// What only this provider says. A list is continued by a later list, `audio` by its next piece; anything else is replaced.
     Extra(String, Value),
     /// The answer is complete: always the last event. A stream without it was cut.
     Finish(FinishReason),
@@ -60,6 +68,8 @@ pub struct Fold {
     calls: Vec<usize>,
     /// The last part is a thought that more text belongs to.
     open_thought: bool,
+    /// The next text is another than the last one.
+    apart: bool,
 }
 
 /// The answer that a whole stream amounts to.
@@ -86,10 +96,19 @@ impl Fold {
                 self.answer.warnings.push(warning.clone());
                 self.open_thought = open_thought;
             }
+            ChatEvent::Text(text) if text.is_empty() => {}
             ChatEvent::Text(text) => match parts.last_mut() {
-                Some(Part::Text(before)) => before.push_str(text),
-                _ if text.is_empty() => {}
-                _ => parts.push(Part::Text(text.clone())),
+                Some(Part::Text(before)) if !self.apart => before.push_str(text),
+                _ => {
+                    self.apart = false;
+                    parts.push(Part::Text(text.clone()));
+                }
+            },
+            ChatEvent::Break => self.apart = true,
+            ChatEvent::Citation(raw) => parts.push(Part::Citation(raw.clone())),
+            ChatEvent::Refusal(text) => match parts.last_mut() {
+                Some(Part::Refusal(before)) => before.push_str(text),
+                _ => parts.push(Part::Refusal(text.clone())),
             },
             ChatEvent::Reasoning(text) => {
                 match parts.last_mut() {
@@ -149,10 +168,15 @@ pub fn unfold(answer: ChatResponse) -> Vec<ChatEvent> {
     let mut events = Vec::with_capacity(answer.parts.len() + 4);
     events.push(ChatEvent::Start { id: answer.id, model: answer.model });
     events.extend(answer.warnings.into_iter().map(ChatEvent::Warning));
-    let mut calls = 0;
+    let (mut calls, mut was_text) = (0, false);
     for part in answer.parts {
+        if std::mem::replace(&mut was_text, matches!(part, Part::Text(_))) && was_text {
+            events.push(ChatEvent::Break);
+        }
         match part {
             Part::Text(text) => events.push(ChatEvent::Text(text)),
+            Part::Citation(raw) => events.push(ChatEvent::Citation(raw)),
+            Part::Refusal(text) => events.push(ChatEvent::Refusal(text)),
             Part::Reasoning(thought) => {
                 if !thought.text.is_empty() || (thought.signature.is_none() && thought.redacted.is_none()) {
                     events.push(ChatEvent::Reasoning(thought.text));
@@ -179,9 +203,29 @@ pub fn unfold(answer: ChatResponse) -> Vec<ChatEvent> {
 fn merge(extra: &mut Map<String, Value>, name: &str, value: &Value) {
     match (extra.get_mut(name), value) {
         (Some(Value::Array(before)), Value::Array(more)) => before.extend(more.iter().cloned()),
+        (Some(Value::Object(before)), Value::Object(more)) if name == "audio" => heard(before, more),
         _ => {
             extra.insert(name.to_owned(), value.clone());
         }
+    }
+}
+
+/// A piece of an answer that is spoken: its sound and its words go on.
+fn heard(before: &mut Map<String, Value>, more: &Map<String, Value>) {
+    for (name, value) in more {
+        let joined = match (name.as_str(), before.get(name).and_then(Value::as_str), value.as_str()) {
+            ("transcript", Some(before), Some(more)) => format!("{before}{more}"),
+            // Each piece is padded for itself.
+            ("data", Some(before), Some(more)) => match (STANDARD.decode(before), STANDARD.decode(more)) {
+                (Ok(before), Ok(more)) => STANDARD.encode([before, more].concat()),
+                _ => format!("{before}{more}"),
+            },
+            _ => {
+                before.insert(name.clone(), value.clone());
+                continue;
+            }
+        };
+        before.insert(name.clone(), joined.into());
     }
 }
 
@@ -218,6 +262,10 @@ mod tests {
                 Part::Reasoning(Thought { text: "a".into(), signature: Some("s".into()), redacted: None }),
                 Part::Reasoning(Thought { text: "b".into(), signature: None, redacted: None }),
                 Part::Text("hi".into()),
+                Part::Text("there".into()),
+                Part::Citation(Raw { dialect: "d".into(), value: Value::from(2) }),
+                Part::Text("you".into()),
+                Part::Refusal("no".into()),
                 Part::ToolCall(ToolCall { id: "c".into(), name: "f".into(), arguments: r#"{"a":1}"#.into(), signature: None }),
                 Part::Reasoning(Thought { redacted: Some("x".into()), ..Thought::default() }),
                 Part::Raw(Raw { dialect: "d".into(), value: Value::from(1) }),
@@ -249,6 +297,19 @@ mod tests {
         let answer = fold(&events);
         let seen: Vec<&str> = answer.tool_calls().map(|call| call.arguments.as_str()).collect();
         assert_eq!(seen, [r#"{"y":"a \" b"}"#, r#"{"x":2}"#]);
+    }
+
+    #[test]
+    fn sound_in_pieces_is_one_sound() {
+        let piece = |json: &str| ChatEvent::Extra("audio".into(), serde_json::from_str(json).unwrap());
+        let answer = fold(&[
+            piece(r#"{"id": "a", "transcript": "Hel"}"#),
+            piece(r#"{"data": "AQ=="}"#),
+            piece(r#"{"transcript": "lo", "data": "AgM="}"#),
+            piece(r#"{"expires_at": 7}"#),
+        ]);
+        let expected = serde_json::json!({"id": "a", "transcript": "Hello", "data": "AQID", "expires_at": 7});
+        assert_eq!(answer.extra["audio"], expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CacheTtl, Message};
+use super::{CacheTtl, Message, Raw};
 
 /// One question to a model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -124,6 +124,9 @@ pub struct Tool {
     /// Whether the list of tools up to this one may be cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
+    /// Fields of one dialect's own, as they stand in its tool; left out, said so, elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Raw>,
 }
 
 /// Whether tools may or must be called.

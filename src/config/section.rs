@@ -111,6 +111,10 @@ pub struct Retrieval {
     pub alpha: Option<f32>,
     /// Leaves out passages whose cosine is lower.
     pub score_threshold: Option<f32>,
+    /// Passages that the reranker reads for one question, where there is one.
+    pub rerank_depth: usize,
+    /// Weight of the reranker against the order before it, 0 to 1.
+    pub rerank_weight: f32,
 }
 
 /// Who may see labelled documents. What is not labelled is for everybody.
@@ -203,6 +207,11 @@ pub struct Endpoint {
 pub struct Lambda {
     /// Whether the function is invoked with response streaming. An event does not tell, so the operator must.
     pub stream: bool,
+    /// Megabytes of the indexes that are read before the first event is asked for. Nothing: as many as [`Self::warm_bytes`] finds right.
+    pub warm_mb: Option<u64>,
+    /// Whether somebody waits while the function starts: `on-demand` says so, all other ways of starting do not; set by Lambda.
+    #[serde(skip)]
+    pub initialization: Option<String>,
     /// Where the Runtime API is; set by Lambda.
     #[serde(skip)]
     pub runtime_api: Option<String>,
@@ -213,6 +222,18 @@ pub struct Lambda {
     #[serde(skip)]
     pub missing: Vec<&'static str>,
 }
+
+impl Lambda {
+    /// Bytes of the indexes that are read before the first event is asked for: what the operator said; else nothing where somebody
+    /// waits for the start, and [`WARM_MB`] where nobody does.
+    pub fn warm_bytes(&self) -> u64 {
+        let waits = self.initialization.as_deref().is_none_or(|kind| kind == "on-demand");
+        self.warm_mb.unwrap_or(if waits { 0 } else { WARM_MB }).saturating_mul(1 << 20)
+    }
+}
+
+/// Megabytes of the indexes that are read where nobody waits for the start.
+const WARM_MB: u64 = 256;
 
 /// A key. Shown nowhere.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -256,7 +277,7 @@ impl Default for Limits {
 
 impl Default for Retrieval {
     fn default() -> Self {
-        Self { top_k: 5, alpha: None, score_threshold: None }
+        Self { top_k: 5, alpha: None, score_threshold: None, rerank_depth: 20, rerank_weight: 0.7 }
     }
 }
 

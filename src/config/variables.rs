@@ -30,6 +30,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: "OMNI_INDEX", key: "index", example: "kb.omni", apply: |c, v| set(&mut c.index, v.into()) },
     Variable { name: "OMNI_INDEXES", key: "indexes", example: "hr.omni,legal.omni", apply: |c, v| set_list(&mut c.indexes, v) },
     Variable { name: "OMNI_MODEL", key: "model", example: "models/all-MiniLM-L6-v2", apply: |c, v| set(&mut c.model, v.into()) },
+    Variable {
+        name: "OMNI_RERANKER",
+        key: "reranker",
+        example: "models/ms-marco-MiniLM-L6-v2",
+        apply: |c, v| set(&mut c.reranker, v.into()),
+    },
     Variable { name: "OMNI_ADDR", key: "addr", example: "127.0.0.1:8080", apply: |c, v| put(&mut c.addr, address(v)) },
     Variable {
         name: "OMNI_PROVIDER",
@@ -103,6 +109,18 @@ pub const VARIABLES: &[Variable] = &[
         key: "retrieval.alpha",
         example: "0.55",
         apply: |c, v| put(&mut c.retrieval.alpha, number(v, &UNIT).map(Some)),
+    },
+    Variable {
+        name: "OMNI_RERANK_DEPTH",
+        key: "retrieval.rerank_depth",
+        example: "20",
+        apply: |c, v| put(&mut c.retrieval.rerank_depth, number(v, &TOP_K)),
+    },
+    Variable {
+        name: "OMNI_RERANK_WEIGHT",
+        key: "retrieval.rerank_weight",
+        example: "0.7",
+        apply: |c, v| put(&mut c.retrieval.rerank_weight, number(v, &UNIT)),
     },
     Variable {
         name: "OMNI_SCORE_THRESHOLD",
@@ -435,6 +453,18 @@ pub const VARIABLES: &[Variable] = &[
         apply: |c, v| put(&mut c.lambda.stream, boolean(v)),
     },
     Variable {
+        name: "OMNI_LAMBDA_WARM_MB",
+        key: "lambda.warm_mb",
+        example: "64",
+        apply: |c, v| set(&mut c.lambda.warm_mb, number(v, &(0..=WARMEST_MB))?),
+    },
+    Variable {
+        name: "AWS_LAMBDA_INITIALIZATION_TYPE",
+        key: "",
+        example: "on-demand",
+        apply: |c, v| set(&mut c.lambda.initialization, v.to_owned()),
+    },
+    Variable {
         name: "AWS_LAMBDA_RUNTIME_API",
         key: "",
         example: "127.0.0.1:9001",
@@ -447,6 +477,9 @@ pub const VARIABLES: &[Variable] = &[
         apply: |c, v| set(&mut c.lambda.memory_mb, number(v, &(1..=usize::MAX))?),
     },
 ];
+
+/// No function has more memory.
+const WARMEST_MB: u64 = 32_768;
 
 /// Rows behind AWS's door, and behind Google's: one key opens all.
 const BEDROCKS: [&str; 3] = ["bedrock", "anthropic-bedrock", "openai-bedrock"];

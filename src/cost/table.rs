@@ -1,6 +1,7 @@
 //! The table of prices: its JSON, and which row is a model's.
 
 use std::collections::BTreeMap;
+use std::iter::successors;
 
 use serde::Deserialize;
 
@@ -10,7 +11,8 @@ use crate::error::{Error, Result};
 /// Our table, and the operator's over it.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    rows: BTreeMap<(String, String), Row>,
+    /// By provider, then by name.
+    rows: BTreeMap<String, BTreeMap<String, Row>>,
     table: Table,
 }
 
@@ -18,8 +20,9 @@ impl Book {
     /// `table`, whose rows win over those taken before.
     pub(super) fn add(&mut self, mut table: Table) {
         for row in std::mem::take(&mut table.models) {
+            let rows = self.rows.entry(row.provider.clone()).or_default();
             for name in row.names.iter().chain([&row.model]) {
-                self.rows.insert((row.provider.clone(), name.clone()), row.clone());
+                rows.insert(name.clone(), row.clone());
             }
         }
         self.table.regions.splice(0..0, table.regions);
@@ -37,13 +40,13 @@ impl Book {
         if let Some(resold) = self.table.resold.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
             (provider, model) = (resold.r#as.as_str(), &model[resold.prefix.len()..]);
         }
-        names(model).iter().find_map(|name| self.rows.get(&(provider.to_owned(), name.clone()))).map(|row| (row, factor))
+        let rows = self.rows.get(provider)?;
+        names(model).find_map(|name| rows.get(name)).map(|row| (row, factor))
     }
 
     /// What is known of a model that has ended or will end: the day from which its provider refuses it, if that is known.
     pub(super) fn retired(&self, provider: &str, model: &str) -> Option<&Retired> {
-        let names = names(model);
-        let known = |row: &&Retired| row.provider == provider && row.models.iter().any(|it| names.iter().any(|name| name == it));
+        let known = |row: &&Retired| row.provider == provider && names(model).any(|name| row.models.iter().any(|it| it == name));
         self.table.retired.iter().find(known)
     }
 }
@@ -150,49 +153,62 @@ pub(super) struct Retired {
     pub(super) day: Option<Day>,
 }
 
-/// The names that a model may have in the table, likeliest first: providers add dates, versions and owners.
-fn names(model: &str) -> Vec<String> {
+/// The names that a model may have in the table, likeliest first: providers add owners, versions and dates.
+fn names(model: &str) -> impl Iterator<Item = &str> {
     let model = model.rsplit_once("models/").map_or(model, |it| it.1);
     let model = model.split('@').next().unwrap_or(model);
-    let mut names = vec![model.to_owned()];
-    let add = |name: &str, names: &mut Vec<String>| {
-        if !name.is_empty() && !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
+    let unowned = model.rsplit_once('/').map(|it| it.1);
+    let amazons = unowned.unwrap_or(model).strip_prefix("amazon.");
+    [Some(model), unowned, amazons].into_iter().flatten().flat_map(|name| successors(Some(name), |name| shorter(name)))
+}
+
+/// A name without the last thing that may have been added to it.
+fn shorter(name: &str) -> Option<&str> {
+    // As in `nova-lite-v1:0`.
+    let head = name.rsplit_once(':').map(|it| it.0);
+    let head = head.or_else(|| {
+        let (head, version) = name.rsplit_once("-v")?;
+        (version.len() == 1 && (head.contains("nova") || head.contains("claude"))).then_some(head)
+    });
+    let head = head.or_else(|| name.strip_suffix("-latest"));
+    // As in `-20260115` and `-2026-01-15`.
+    let dated = |length: usize| {
+        let (head, date) = name.split_at_checked(name.len().checked_sub(length)?)?;
+        let is_date = date.starts_with("-20") && date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        is_date.then_some(head)
     };
-    if let Some((_, name)) = model.rsplit_once('/') {
-        add(name, &mut names);
+    let head = head.or_else(|| dated(9)).or_else(|| dated(11));
+    head.filter(|head| !head.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_for_without_what_providers_add() {
+        let all = |model: &'static str| names(model).collect::<Vec<_>>();
+        assert_eq!(all("gpt-5.4"), ["gpt-5.4"]);
+        assert_eq!(all("gpt-5.4-2026-03-20"), ["gpt-5.4-2026-03-20", "gpt-5.4"]);
+        assert_eq!(all("publishers/google/models/x-latest"), ["x-latest", "x"]);
+        assert_eq!(all("claude-sonnet-4-5@20250929"), ["claude-sonnet-4-5"]);
+        assert_eq!(all("owner/x-20260115"), ["owner/x-20260115", "owner/x", "x-20260115", "x"]);
+        assert_eq!(
+            all("amazon.nova-lite-v1:0"),
+            ["amazon.nova-lite-v1:0", "amazon.nova-lite-v1", "amazon.nova-lite", "nova-lite-v1:0", "nova-lite-v1", "nova-lite"]
+        );
+        assert_eq!(all("claude-x-20251001-v1:0").last(), Some(&"claude-x"));
+        // No date: too long, too short, or with letters.
+        for name in ["m-2026", "m-20260115x", "m-2026-01-155"] {
+            assert_eq!(all(name), [name]);
+        }
+        assert_eq!(all(""), [""]);
+        assert_eq!(all("-latest"), ["-latest"]);
     }
-    for at in 0.. {
-        let Some(name) = names.get(at).cloned() else { break };
-        // As in `nova-lite-v1:0`.
-        if let Some((head, _)) = name.rsplit_once(':') {
-            add(head, &mut names);
-        }
-        if let Some((head, version)) = name.rsplit_once("-v")
-            && version.len() == 1
-            && name.len() > 4
-            && head.contains("nova") | head.contains("claude")
-        {
-            add(head, &mut names);
-        }
-        if let Some(name) = name.strip_prefix("amazon.") {
-            add(name, &mut names);
-        }
-        if let Some(name) = name.strip_suffix("-latest") {
-            add(name, &mut names);
-        }
-        // As in `-20260115` and `-2026-01-15`.
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        for length in [9, 11] {
-            if name.len() > length
-                && name.is_char_boundary(name.len() - length)
-                && name[name.len() - length..].starts_with("-20")
-                && digits(&name[name.len() - length..])
-            {
-                add(&name[..name.len() - length], &mut names);
-            }
-        }
+
+    #[test]
+    fn a_name_made_of_nothing_else_is_looked_for_a_bounded_number_of_times() {
+        let name = format!("{}{}", "amazon.".repeat(100), "-latest".repeat(100));
+        assert_eq!(names(&name).count(), 202);
     }
-    names
 }

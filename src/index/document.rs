@@ -1,8 +1,12 @@
 //! Documents and their chunks, as they are pushed and as they come back.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::writer::hex;
 
 /// One document of the index.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +38,8 @@ pub struct Document {
 pub struct Chunk<'a> {
     /// Number of its document.
     pub document: u32,
-    /// The slice.
-    pub text: &'a str,
+    /// The slice. What is read back is borrowed where the file holds it as it is, and owned where it was packed.
+    pub text: Cow<'a, str>,
     /// Its first byte in the document's text.
     pub start: u64,
     /// The byte after its last.
@@ -44,6 +48,19 @@ pub struct Chunk<'a> {
     pub page: Option<u32>,
     /// The headings above it, outermost first, joined by [`HEADING_SEPARATOR`].
     pub headings: &'a str,
+}
+
+impl Chunk<'_> {
+    /// Its name in answers: `chunk_` and 16 hex digits, the same in every build while its text and place in the document
+    /// with this `uri` are.
+    pub fn id(&self, uri: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update((uri.len() as u64).to_le_bytes());
+        hash.update(uri);
+        hash.update(self.start.to_le_bytes());
+        hash.update(self.text.as_bytes());
+        format!("chunk_{}", hex(&hash.finalize()[..8]))
+    }
 }
 
 /// Joins the headings of a chunk.

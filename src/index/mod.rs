@@ -6,6 +6,7 @@ mod allowed;
 mod arrange;
 mod cluster;
 mod code;
+mod dictionary;
 mod document;
 mod facets;
 mod filter;
@@ -14,8 +15,10 @@ mod fusion;
 mod kernels;
 mod kmeans;
 mod lexical;
+mod lz4;
 mod manifest;
 mod order;
+mod packing;
 mod plan;
 mod probe;
 mod query;
@@ -30,11 +33,10 @@ mod vectors;
 mod view;
 mod writer;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
-
-use sha2::{Digest as _, Sha256};
 
 use self::allowed::Bits;
 pub use self::document::{Chunk, Document, HEADING_SEPARATOR};
@@ -142,9 +144,12 @@ impl Index {
         self.view.require_whole()?;
         let record = self.record(Section::Documents, DOCUMENT_RECORD, 2 * DOCUMENT_RECORD, number, self.document_count())?;
         let (start, end) = (u64_at(record, 0), u64_at(record, DOCUMENT_RECORD as usize));
-        let length = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
-        let json = self.view.bytes(Section::Records, start, length)?;
-        serde_json::from_slice(json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
+        let stored = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
+        let json = match u32_at(record, 12) {
+            0 => Cow::Borrowed(self.view.bytes(Section::Records, start, stored)?),
+            length => self.view.unpacked(Section::Records, start, stored, length)?.into(),
+        };
+        serde_json::from_slice(&json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
     }
 
     /// A chunk by its number.
@@ -160,7 +165,7 @@ impl Index {
         }
         Ok(Chunk {
             document,
-            text: self.view.text(Section::Texts, u64_at(record, 0), u32_at(record, 24).into())?,
+            text: text_at(&self.view, record)?,
             start: u64_at(record, 8),
             end: u64_at(record, 16),
             page: Some(u32_at(record, 32)).filter(|&page| page != NO_PAGE),
@@ -168,19 +173,13 @@ impl Index {
         })
     }
 
-    /// The name of a chunk in answers: `chunk_` and 16 hex digits, the same in every build while its text and place are.
+    /// The name of a chunk in answers, as [`Chunk::id`] has it.
     ///
     /// # Errors
     /// As [`Self::chunk`].
     pub fn chunk_id(&self, number: u32) -> Result<String> {
         let chunk = self.chunk(number)?;
-        let uri = self.document(chunk.document)?.uri;
-        let mut hash = Sha256::new();
-        hash.update((uri.len() as u64).to_le_bytes());
-        hash.update(uri);
-        hash.update(chunk.start.to_le_bytes());
-        hash.update(chunk.text);
-        Ok(format!("chunk_{}", writer::hex(&hash.finalize()[..8])))
+        Ok(chunk.id(&self.document(chunk.document)?.uri))
     }
 
     /// The best chunks, best first; ties in the order of their numbers.
@@ -191,6 +190,18 @@ impl Index {
         self.view.require_whole()?;
         let hits = search::search(self, query)?;
         self.view.require_whole()?;
+        Ok(hits)
+    }
+
+    /// Puts hits that repeat a better one behind all others, as [`Query::distinct`] does, and keeps `top_k`.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn spread(&self, hits: Vec<Hit>, top_k: usize) -> Result<Vec<Hit>> {
+        let vectors = vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?;
+        let mut hits = search::spread(self, &vectors, hits, top_k, |hit| hit.chunk)?;
+        self.view.require_whole()?;
+        hits.truncate(top_k);
         Ok(hits)
     }
 
@@ -319,9 +330,20 @@ impl Index {
 }
 
 /// The text of a chunk.
-fn text_of(view: &View, chunk: u32) -> Result<&str> {
-    let record = view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?;
-    view.text(Section::Texts, u64_at(record, 0), u32_at(record, 24).into())
+fn text_of(view: &View, chunk: u32) -> Result<Cow<'_, str>> {
+    text_at(view, view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?)
+}
+
+/// The text that the record of a chunk tells of.
+fn text_at<'a>(view: &'a View, record: &[u8]) -> Result<Cow<'a, str>> {
+    let (start, length) = (u64_at(record, 0), u32_at(record, 24));
+    match u32_at(record, 44) {
+        0 => view.text(Section::Texts, start, length.into()).map(Cow::Borrowed),
+        stored => {
+            let bytes = view.unpacked(Section::Texts, start, stored.into(), length)?;
+            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| view.inconsistent(Section::Texts))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
         found.retain(|one| one.cosine.is_some_and(|cosine| cosine >= threshold));
     }
     if query.distinct {
-        found = spread(index, &vectors, found, query.top_k)?;
+        found = spread(index, &vectors, found, query.top_k, |one| one.chunk)?;
     }
     found.truncate(query.top_k);
     if let (Some(vector), Some(scorer)) = (&vector, &mut scorer) {
@@ -152,17 +152,24 @@ fn complete_bm25s(scorer: &mut Scorer<'_>, candidates: &mut [Candidate]) -> Resu
 }
 
 /// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left.
-fn spread(index: &Index, vectors: &Vectors<'_>, hits: Vec<Candidate>, top_k: usize) -> Result<Vec<Candidate>> {
-    let (mut kept, mut chunks): (Vec<Candidate>, Vec<u32>) = (Vec::new(), Vec::new());
+pub(super) fn spread<T>(
+    index: &Index,
+    vectors: &Vectors<'_>,
+    hits: Vec<T>,
+    top_k: usize,
+    chunk_of: impl Fn(&T) -> u32,
+) -> Result<Vec<T>> {
+    let (mut kept, mut chunks): (Vec<T>, Vec<u32>) = (Vec::new(), Vec::new());
     let mut twins = Vec::new();
     for hit in hits {
         if kept.len() >= top_k {
             break;
         }
-        if repeats(index, vectors, hit.chunk, &chunks)? {
+        let chunk = chunk_of(&hit);
+        if repeats(index, vectors, chunk, &chunks)? {
             twins.push(hit);
         } else {
-            chunks.push(hit.chunk);
+            chunks.push(chunk);
             kept.push(hit);
         }
     }

@@ -21,6 +21,8 @@ pub(super) enum Section {
     Centroids,
     /// Where each cluster lies in [`Self::Codes`], or in [`Self::Blocks`] where there are none.
     Clusters,
+    /// What the packed ones among [`Self::Records`] and [`Self::Texts`] have in common. Files without it have none packed.
+    Dictionary,
     /// Codes and numbers of the vectors, cluster by cluster. The first files of format 1 have them in [`Self::Blocks`].
     Codes,
     /// Rows of the vectors, cluster by cluster, and what stands in no other section of them.
@@ -41,11 +43,11 @@ pub(super) enum Section {
     Documents,
     /// Values of fields and where they occur: what filters, labels and tombstones read.
     Facets,
-    /// The documents, as JSON, end to end.
+    /// The documents, as JSON, end to end, each packed where that is smaller.
     Records,
     /// Heading paths, each once, end to end.
     Headings,
-    /// Texts of the chunks, end to end.
+    /// Texts of the chunks, end to end, each packed where that is smaller.
     Texts,
 }
 
@@ -78,6 +80,7 @@ pub(super) const KINDS: [Kind; Section::ALL.len()] = [
     kind(Section::Plan, 3, "plan", 64, true),
     kind(Section::Centroids, 4, "centroids", 64, true),
     kind(Section::Clusters, 5, "clusters", 64, true),
+    kind(Section::Dictionary, 19, "dictionary", 64, true),
     kind(Section::Codes, 18, "codes", 4096, true),
     kind(Section::Blocks, 6, "blocks", 4096, true),
     kind(Section::Places, 7, "places", 64, true),
@@ -99,12 +102,13 @@ const fn kind(section: Section, kind: u32, name: &'static str, alignment: u32, r
 
 impl Section {
     /// All of them, in the order of [`KINDS`].
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Manifest,
         Self::Checksums,
         Self::Plan,
         Self::Centroids,
         Self::Clusters,
+        Self::Dictionary,
         Self::Codes,
         Self::Blocks,
         Self::Places,

@@ -30,6 +30,9 @@ pub struct Tombstones {
     pub index: String,
     /// The `uri`s of the documents.
     pub documents: BTreeSet<String>,
+    /// `uri`s of documents that were gone when a rebuild could not read them: gone again as soon as it can. This index has none of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub skipped: BTreeSet<String>,
 }
 
 impl Tombstones {

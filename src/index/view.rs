@@ -18,12 +18,16 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::format::{BLOCK, Refusal, SUPERBLOCK, Superblock, u32_at, without_digest};
+use super::lz4::unpack;
 use super::section::{Extent, Section};
 use crate::error::{Error, Result};
 use crate::mapped::Mapped;
 
 /// Bytes that storage hands out at once where images are loaded piece by piece.
 const PIECE: u64 = 512 * 1024;
+
+/// Pieces that are asked for at once when reading ahead.
+const READERS: usize = 8;
 
 /// What is read in runs of a cluster, or of a row, that lie apart.
 const SCATTERED: [Section; 2] = [Section::Codes, Section::Blocks];
@@ -118,6 +122,12 @@ impl View {
         std::str::from_utf8(self.bytes(section, start, length)?).map_err(|_| self.inconsistent(section))
     }
 
+    /// What was packed into `stored` bytes of a section, `length` bytes.
+    pub(super) fn unpacked(&self, section: Section, start: u64, stored: u64, length: u32) -> Result<Vec<u8>> {
+        let dictionary = self.section(Section::Dictionary)?;
+        unpack(self.bytes(section, start, stored)?, length as usize, dictionary).ok_or_else(|| self.inconsistent(section))
+    }
+
     /// A whole section, checked.
     pub(super) fn section(&self, section: Section) -> Result<&[u8]> {
         self.bytes(section, 0, self.extents[section as usize].length)
@@ -172,11 +182,13 @@ impl View {
     /// Reads and verifies what searches touch first, in the order of the file, until `budget` bytes are read or time is up.
     /// Says how many bytes were read.
     pub(super) fn warm(&self, budget: u64, deadline: Instant) -> Result<u64> {
+        // They wait for storage, not for a core.
+        let readers = rayon::ThreadPoolBuilder::new().num_threads(READERS).build();
+        let readers = readers.map_err(|cause| Error::internal("no threads to read ahead").caused_by(cause))?;
         let mut read = 0;
         for entry in self.superblock.table.iter().filter(|entry| entry.is_checked()) {
             let Some(section) = entry.section() else { continue };
             let length = entry.extent.length.min(budget - read);
-            // One piece of storage at a time each: more would wait, less would ask twice.
             let pieces: Vec<u64> = (0..length).step_by(PIECE as usize).collect();
             let piece = |&start: &u64| {
                 if Instant::now() >= deadline {
@@ -186,7 +198,7 @@ impl View {
                 self.will_need(section, start, length);
                 self.bytes(section, start, length).map(|bytes| bytes.len() as u64)
             };
-            read += pieces.par_iter().map(piece).sum::<Result<u64>>()?;
+            read += readers.install(|| pieces.par_iter().map(piece).sum::<Result<u64>>())?;
             if read >= budget || Instant::now() >= deadline {
                 break;
             }

@@ -16,6 +16,7 @@ use super::arrange::{EXACT_UP_TO, Rows};
 use super::facets::Facets;
 use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Superblock, without_digest};
 use super::lexical::Postings;
+use super::packing::pack;
 use super::plan::Plan;
 use super::rotation::Rotation;
 use super::section::Section;
@@ -102,7 +103,7 @@ impl Writer {
         let next =
             number.checked_add(1).filter(|&next| next < u32::MAX).ok_or_else(|| too_large("more than 4 billion chunks"))?;
         let title = if chunk.headings.starts_with(title.as_str()) { "" } else { title };
-        self.postings.push(&[title, chunk.headings, chunk.text]);
+        self.postings.push(&[title, chunk.headings, &chunk.text]);
         let (heading, heading_length) = self.heading(chunk.headings).ok_or_else(|| too_large("more than 4 GiB of headings"))?;
 
         self.facets.push_chunk(chunk.headings, chunk.page.filter(|&page| page != NO_PAGE));
@@ -134,6 +135,7 @@ impl Writer {
         self.manifest.labelled = self.facets.is_labelled();
         let words = self.postings.finish()?;
         let mut sections = self.sections;
+        pack(&mut sections);
         sections[Section::Manifest as usize] =
             serde_json::to_vec(&self.manifest).map_err(|cause| Error::internal("manifest: not valid JSON").caused_by(cause))?;
         let kernel = Kernel::choose()?;

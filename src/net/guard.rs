@@ -1,75 +1,121 @@
 //! Which addresses may be reached, and which may be handed on.
 //!
 //! We fetch no address that a caller names. But some providers do, and one of them may be a server inside the operator's own network:
-//! so an address in a request must be a public one. What names resolve to is only known to whoever fetches them, which is why servers
-//! of one's own get no addresses at all unless the operator says so.
+//! so an address in a request must be a public one. What a name resolves to is asked where such a server is to get it
+//! ([`super::Client::check_names`]). A server that follows redirects, or asks again and is told something else, still has to guard
+//! itself, which is why those of one's own that we know nothing about get no addresses at all unless the operator says so.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::Deserialize;
 use serde_json::Value;
 use url::{Host, Url};
 
-/// Checks an address that a caller wants a provider to fetch.
-///
-/// # Errors
-/// Says what is wrong with it.
-pub fn public_address(address: &str) -> Result<(), String> {
-    let url = Url::parse(address).map_err(|cause| format!("not an address: {cause}"))?;
-    if url.scheme() != "https" && url.scheme() != "http" {
-        return Err(format!("`{}` is neither `https` nor `http`", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it carries credentials".to_owned());
-    }
-    match url.host() {
-        None => Err("it has no host".to_owned()),
-        Some(Host::Ipv4(address)) if !is_public(IpAddr::V4(address)) => Err(format!("`{address}` is not a public address")),
-        Some(Host::Ipv6(address)) if !is_public(IpAddr::V6(address)) => Err(format!("`{address}` is not a public address")),
-        Some(Host::Domain(name)) if !is_public_name(name) => Err(format!("`{name}` is not a public name")),
-        Some(_) => Ok(()),
-    }
+/// Stores of files that only one vendor reads, with the rights of whoever pays: the operator's. So he has to say that callers may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// Google Cloud Storage, `gs://bucket/object`.
+    Gs,
+    /// Amazon S3, `s3://bucket/key`.
+    S3,
 }
 
-/// Checks every address in a caller's own fields.
-///
-/// # Errors
-/// As [`public_address`], for the first one that is wrong.
-pub fn public_addresses(value: &Value) -> Result<(), String> {
-    match value {
-        Value::String(text) => {
-            // Readers of addresses drop control characters, so they hide nothing here.
-            let text: String = text.chars().filter(|char| !char.is_control()).collect();
-            let head: String = text.trim_start().chars().take(8).collect::<String>().to_ascii_lowercase();
-            let is_address =
-                ["http:", "https:", "file:", "ftp:", "gopher:", "gs:", "s3:", "ws:", "wss:"].iter().any(|s| head.starts_with(s));
-            // What follows a blank may be a sentence, or belong to the address: what stands before it is checked in any case.
-            let address = text.split_whitespace().next().unwrap_or_default();
-            if is_address { public_address(address) } else { Ok(()) }
+/// Schemes that readers of addresses know without `//`, too.
+const SCHEMES: [&str; 14] =
+    ["http", "https", "ws", "wss", "file", "ftp", "gopher", "jar", "netdoc", "dict", "ldap", "tftp", "gs", "s3"];
+
+/// The addresses of one request, checked as they are met.
+#[derive(Debug, Default)]
+pub struct Addresses<'a> {
+    /// The names in them, each once: what they resolve to was not looked at.
+    pub names: Vec<String>,
+    stores: &'a [Store],
+}
+
+impl<'a> Addresses<'a> {
+    /// Besides public addresses of the web, objects of these stores are let through.
+    pub fn new(stores: &'a [Store]) -> Self {
+        Self { names: Vec::new(), stores }
+    }
+
+    /// Checks an address that a caller wants a provider to fetch.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn address(&mut self, address: &str) -> Result<(), String> {
+        let url = Url::parse(address).map_err(|cause| format!("not an address: {cause}"))?;
+        match url.scheme() {
+            "http" | "https" => {}
+            "gs" if self.stores.contains(&Store::Gs) => return Ok(()),
+            "s3" if self.stores.contains(&Store::S3) => return Ok(()),
+            other => return Err(format!("`{other}` is neither `https` nor `http`")),
         }
-        Value::Array(items) => items.iter().try_for_each(public_addresses),
-        Value::Object(fields) => fields.values().try_for_each(public_addresses),
-        _ => Ok(()),
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("it carries credentials".to_owned());
+        }
+        match url.host() {
+            None => return Err("it has no host".to_owned()),
+            Some(Host::Ipv4(address)) if !is_public(IpAddr::V4(address)) => return Err(not_public(&address.to_string())),
+            Some(Host::Ipv6(address)) if !is_public(IpAddr::V6(address)) => return Err(not_public(&address.to_string())),
+            Some(Host::Domain(name)) if !is_public_name(name) => return Err(format!("`{name}` is not a public name")),
+            Some(Host::Domain(name)) if !self.names.iter().any(|known| known == name) => self.names.push(name.to_owned()),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Checks every address in a caller's own fields.
+    ///
+    /// # Errors
+    /// As [`Self::address`], for the first one that is wrong.
+    pub fn fields(&mut self, value: &Value) -> Result<(), String> {
+        match value {
+            Value::String(text) => {
+                // Readers of addresses drop control characters, so they hide nothing here.
+                let text: String = text.chars().filter(|char| !char.is_control()).collect();
+                // What follows a blank may be a sentence, or belong to the address: what stands before it is checked in any case.
+                let word = text.split_whitespace().next().unwrap_or_default();
+                if is_address(word) { self.address(word) } else { Ok(()) }
+            }
+            Value::Array(items) => items.iter().try_for_each(|item| self.fields(item)),
+            Value::Object(fields) => fields.values().try_for_each(|value| self.fields(value)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the references of a schema that a caller wants a provider to read.
+    ///
+    /// # Errors
+    /// As [`Self::address`], for the first one that is wrong.
+    pub fn references(&mut self, schema: &Value) -> Result<(), String> {
+        match schema {
+            Value::Array(items) => items.iter().try_for_each(|item| self.references(item)),
+            Value::Object(fields) => fields.iter().try_for_each(|(name, value)| match value {
+                Value::String(text) if name == "$ref" || name == "$dynamicRef" => {
+                    // Without a scheme it takes that of the schema.
+                    let text = text.trim_start();
+                    if text.starts_with("//") { self.address(&format!("https:{text}")) } else { self.fields(value) }
+                }
+                Value::String(_) if name == "$id" || name == "id" || name == "$schema" => self.fields(value),
+                _ => self.references(value),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
-/// Checks the references of a schema that a caller wants a provider to read.
-///
-/// # Errors
-/// As [`public_address`], for the first one that is wrong.
-pub fn public_references(schema: &Value) -> Result<(), String> {
-    match schema {
-        Value::Array(items) => items.iter().try_for_each(public_references),
-        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| match value {
-            Value::String(text) if name == "$ref" || name == "$dynamicRef" => {
-                // Without a scheme it takes that of the schema.
-                let text = text.trim_start();
-                if text.starts_with("//") { public_address(&format!("https:{text}")) } else { public_addresses(value) }
-            }
-            Value::String(_) if name == "$id" || name == "id" || name == "$schema" => public_addresses(value),
-            _ => public_references(value),
-        }),
-        _ => Ok(()),
-    }
+/// Whether a reader of addresses would take the word for one: of any scheme with `//`, or of one that is known without.
+fn is_address(word: &str) -> bool {
+    let Some((scheme, rest)) = word.split_once(':') else { return false };
+    let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_scheme && (rest.starts_with("//") || SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
+}
+
+/// Says that a host is not of the open internet.
+pub(super) fn not_public(host: &str) -> String {
+    format!("`{host}` is not a public address")
 }
 
 /// Checks an address that the operator gave for a provider: inside addresses are his choice, but not those that hand out credentials.
@@ -165,7 +211,13 @@ fn is_public_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn check(address: &str) -> Result<(), String> {
+        Addresses::default().address(address)
+    }
 
     #[test]
     fn only_public_addresses_may_be_handed_on() {
@@ -214,23 +266,56 @@ mod tests {
             "not an address",
             "",
         ] {
-            assert!(public_address(address).is_err(), "{address}");
+            assert!(check(address).is_err(), "{address}");
         }
         for address in
             ["https://example.com/cat.png", "http://8.8.8.8/x", "https://[2606:4700::1111]/", "https://a.b.example.org:8443/"]
         {
-            assert_eq!(public_address(address), Ok(()), "{address}");
+            assert_eq!(check(address), Ok(()), "{address}");
         }
     }
 
     #[test]
-    fn addresses_hidden_in_fields_are_found() {
-        for bad in [" HTTP://127.0.0.1/", "http://127.0.0.1/?a b", "ht\ntp://127.0.0.1/", "\u{1}http://127.0.0.1/"] {
-            let bad = serde_json::json!({"a": [{"b": bad}]});
-            assert!(public_addresses(&bad).is_err(), "{bad}");
+    fn names_are_kept_once_for_whoever_looks_them_up() {
+        let mut addresses = Addresses::default();
+        for address in ["https://a.example/1", "https://A.example:8443/2", "https://8.8.8.8/", "http://b.example/"] {
+            addresses.address(address).unwrap();
         }
-        let good = serde_json::json!({"a": "https://example.com/", "b": "the address http://127.0.0.1 is a loopback", "c": 1});
-        assert_eq!(public_addresses(&good), Ok(()));
+        assert_eq!(addresses.names, ["a.example", "b.example"]);
+    }
+
+    #[test]
+    fn stores_are_named_only_where_the_operator_lets_them_be() {
+        let both = json!({"uri": "gs://bucket/x", "more": [{"s3Location": {"uri": "S3://bucket/y"}}]});
+        assert_eq!(Addresses::default().fields(&both), Err("`gs` is neither `https` nor `http`".to_owned()));
+        assert_eq!(Addresses::new(&[Store::Gs]).fields(&both), Err("`s3` is neither `https` nor `http`".to_owned()));
+        assert_eq!(Addresses::new(&[Store::Gs, Store::S3]).fields(&both), Ok(()));
+        assert!(Addresses::new(&[Store::Gs, Store::S3]).address("file:///etc/passwd").is_err());
+    }
+
+    #[test]
+    fn addresses_hidden_in_fields_are_found() {
+        for bad in [
+            " HTTP://127.0.0.1/",
+            "http:127.0.0.1",
+            "http://127.0.0.1/?a b",
+            "ht\ntp://127.0.0.1/",
+            "\u{1}http://127.0.0.1/",
+            "FILE:/etc/passwd",
+            "jar:http://example.com/a.jar!/b",
+            "gopher://example.com:70/x",
+            "sftp://example.com/x",
+            "php://filter/resource=x",
+            "git+ssh://example.com/x",
+        ] {
+            let bad = json!({"a": [{"b": bad}]});
+            assert!(Addresses::default().fields(&bad).is_err(), "{bad}");
+        }
+        let good = json!({
+            "a": "https://example.com/", "b": "the address http://127.0.0.1 is a loopback", "c": 1,
+            "d": "data:image/png;base64,AAAA", "e": "arn:aws:bedrock:us-east-1:1:guardrail/x", "f": "urn:x:y", "g": "12:30",
+        });
+        assert_eq!(Addresses::default().fields(&good), Ok(()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod event_stream;
 pub mod google;
 pub mod guard;
 pub mod key;
+mod names;
 mod sigv4;
 pub mod sse;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub struct Client {
     /// Past any proxy.
     inside: Built,
     egress: Option<Arc<[String]>>,
+    lookup: names::Lookup,
     retries: u32,
     first_token: Duration,
     idle: Duration,
@@ -117,6 +119,7 @@ impl Client {
             http: Built::default(),
             inside: Built::default(),
             egress: (!allowed.is_empty()).then(|| allowed.as_slice().into()),
+            lookup: names::system,
             first_token: Duration::from_secs(config.limits.first_token_timeout_s),
             retries: config.generation.retries,
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
@@ -166,6 +169,21 @@ impl Client {
         let inside = inside.as_ref().map_err(|why| no_client(why.clone()))?;
         let response = dispatch(inside, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
+    }
+
+    /// Checks that names lead to public addresses only, within two seconds.
+    ///
+    /// # Errors
+    /// Says which one does not.
+    pub async fn check_names(&self, names: &[String], deadline: Instant) -> std::result::Result<(), String> {
+        names::check(self.lookup, names, deadline).await
+    }
+
+    /// The same client, in a world in which every name leads to `10.0.0.1`.
+    #[cfg(test)]
+    pub(crate) fn where_names_lead_inside(mut self) -> Self {
+        self.lookup = |_| Box::pin(async { Ok(vec![std::net::Ipv4Addr::new(10, 0, 0, 1).into()]) });
+        self
     }
 
     /// Further attempts that the operator allows.

@@ -124,7 +124,7 @@ fn blocks<'a>(
 
 fn block(part: &Part, documents: &mut usize, warnings: &mut Vec<Warning>) -> Result<Option<Value>> {
     Ok(Some(match part {
-        Part::Text(text) => json!({"text": text}),
+        Part::Text(text) | Part::Refusal(text) => json!({"text": text}),
         Part::Image(media) => image(media)?,
         Part::Document(media) => {
             *documents += 1;
@@ -155,6 +155,7 @@ fn block(part: &Part, documents: &mut usize, warnings: &mut Vec<Warning>) -> Res
             json!({"toolResult": value})
         }
         Part::CachePoint(ttl) => cache_point(*ttl),
+        Part::Citation(_) => return Ok(None),
         Part::Raw(raw) if raw.dialect == "bedrock" => raw.value.clone(),
         Part::Raw(raw) => {
             warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
@@ -178,7 +179,15 @@ fn document(media: &Media, number: usize) -> Result<Value> {
         Source::Text(text) => ("txt", STANDARD.encode(text)),
         Source::Url { .. } => return Err(Error::bad_request("`messages`: Bedrock takes documents as bytes only; send base64")),
     };
-    Ok(json!({"document": {"format": format, "name": document_name(media.name.as_deref(), number), "source": {"bytes": bytes}}}))
+    let name = document_name(media.name.as_deref(), number);
+    let mut document = json!({"format": format, "name": name, "source": {"bytes": bytes}});
+    if let Some(context) = &media.context {
+        document["context"] = context.as_str().into();
+    }
+    if media.cited {
+        document["citations"] = json!({"enabled": true});
+    }
+    Ok(json!({"document": document}))
 }
 
 fn extension(media_type: &str) -> Result<&'static str> {
@@ -213,8 +222,8 @@ pub(super) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     }
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
-    for block in message["content"].as_array().into_iter().flatten() {
-        decoder.block(block, &mut events);
+    for (number, block) in (0..).zip(message["content"].as_array().into_iter().flatten()) {
+        decoder.block(number, block, &mut events);
     }
     for name in ["additionalModelResponseFields", "trace", "serviceTier", "performanceConfig"] {
         decoder.state.extra(name, &reply[name], &mut events);
@@ -234,6 +243,9 @@ pub(super) struct Decoder {
     /// Those of them of whose arguments nothing was told.
     silent: Vec<u64>,
     signature: String,
+    /// The number of the block whose text was told last, if it was not cited.
+    text: Option<u64>,
+    citations: Vec<Value>,
     told_usage: bool,
     finish: Option<FinishReason>,
 }
@@ -290,6 +302,9 @@ impl Decoder {
     fn delta(&mut self, payload: &Value, events: &mut Vec<ChatEvent>) {
         let delta = &payload["delta"];
         if let Some(text) = delta["text"].as_str().filter(|text| !text.is_empty()) {
+            let number = payload["contentBlockIndex"].as_u64();
+            events.extend(self.text.filter(|text| Some(*text) != number).map(|_| ChatEvent::Break));
+            self.text = number;
             events.push(ChatEvent::Text(text.to_owned()));
         }
         if let Some(json) = delta["toolUse"]["input"].as_str().filter(|json| !json.is_empty()) {
@@ -309,19 +324,19 @@ impl Decoder {
             events.push(ChatEvent::Redacted(data.to_owned()));
         }
         if delta["citation"].is_object() {
-            events.push(ChatEvent::Extra("citations".to_owned(), vec![delta["citation"].clone()].into()));
+            self.citations.push(delta["citation"].clone());
         }
     }
 
     /// A whole block of a buffered answer.
-    fn block(&mut self, block: &Value, events: &mut Vec<ChatEvent>) {
+    fn block(&mut self, number: u64, block: &Value, events: &mut Vec<ChatEvent>) {
         let Some((kind, value)) =
             block.as_object().and_then(|block| block.iter().find(|(name, value)| *name != "type" && !value.is_null()))
         else {
             return;
         };
         match kind.as_str() {
-            "text" => self.delta(&json!({"delta": {"text": value}}), events),
+            "text" => self.delta(&json!({"contentBlockIndex": number, "delta": {"text": value}}), events),
             "toolUse" => {
                 self.call(value, None, events);
                 let input = &value["input"];
@@ -335,11 +350,10 @@ impl Decoder {
             }
             "citationsContent" => {
                 for text in value["content"].as_array().into_iter().flatten() {
-                    self.delta(&json!({"delta": {"text": text["text"]}}), events);
+                    self.delta(&json!({"contentBlockIndex": number, "delta": {"text": text["text"]}}), events);
                 }
-                if value["citations"].as_array().is_some_and(|citations| !citations.is_empty()) {
-                    events.push(ChatEvent::Extra("citations".to_owned(), value["citations"].clone()));
-                }
+                self.citations.extend(value["citations"].as_array().into_iter().flatten().cloned());
+                self.close(events);
             }
             _ => events.push(ChatEvent::Raw(Raw { dialect: "bedrock".to_owned(), value: block.clone() })),
         }
@@ -356,6 +370,11 @@ impl Decoder {
     fn close(&mut self, events: &mut Vec<ChatEvent>) {
         if !self.signature.is_empty() {
             events.push(ChatEvent::Signature(std::mem::take(&mut self.signature)));
+        }
+        if !self.citations.is_empty() {
+            self.text = None;
+            let raw = |value| Raw { dialect: "bedrock".to_owned(), value };
+            events.extend(self.citations.drain(..).map(raw).map(ChatEvent::Citation));
         }
     }
 

@@ -53,7 +53,7 @@ impl Body {
     }
 }
 
-fn merge(before: &mut Value, value: &Value) {
+pub(super) fn merge(before: &mut Value, value: &Value) {
     match (before, value) {
         (Value::Object(before), Value::Object(more)) => {
             for (name, value) in more {

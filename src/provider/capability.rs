@@ -9,8 +9,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use serde::Deserialize;
 use toml::Table;
 
-use crate::chat::Effort;
+use crate::chat::{Effort, Reasoning};
 use crate::error::{Error, Result};
+use crate::net::guard::Store;
 
 /// What one model of one provider accepts.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -53,6 +54,8 @@ pub struct Capabilities {
     pub tool_choice_required: String,
     /// Takes `tool_choice` naming a tool.
     pub tool_choice_tool: bool,
+    /// Can be made to call a tool while it reasons.
+    pub tool_choice_while_reasoning: bool,
     /// Takes `parallel_tool_calls`.
     pub parallel_tool_calls: bool,
     /// Takes `strict` on a tool.
@@ -70,6 +73,8 @@ pub struct Capabilities {
     pub efforts: Vec<Effort>,
     /// Reasons where nothing is said.
     pub reasons_by_default: bool,
+    /// Reasons about what tools answered only where it is given the thoughts that led to the calls.
+    pub needs_thoughts: bool,
     /// What stands in for a signature that a call from elsewhere has not; empty where none is needed.
     pub missing_signature: String,
     /// Takes Google's signature back beside a call, in OpenAI's dialect.
@@ -85,6 +90,8 @@ pub struct Capabilities {
     pub document_url: bool,
     /// Takes PDF documents as bytes.
     pub document_base64: bool,
+    /// Stores whose files callers may name; empty unless the operator says otherwise.
+    pub stores: Vec<Store>,
     /// Takes an assistant's message last, and goes on with it.
     pub prefill: bool,
     /// Takes marks of what may be cached.
@@ -131,6 +138,17 @@ pub enum IdRule {
     Bedrock,
     /// Exactly nine letters and digits.
     Nine,
+}
+
+impl Capabilities {
+    /// Whether it will reason where this is wished.
+    pub fn reasons(&self, wish: Option<Reasoning>) -> bool {
+        match wish {
+            None => self.reasons_by_default,
+            Some(Reasoning { effort: Some(Effort::None), .. }) => self.reasoning == ReasoningMode::Always,
+            Some(_) => self.reasoning != ReasoningMode::None,
+        }
+    }
 }
 
 /// How a model is told to reason.

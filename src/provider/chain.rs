@@ -1,7 +1,7 @@
 //! Providers that stand in for one another.
 //!
 //! A failure that another provider may not have moves the request on; a mistake in the request does not. Thoughts and signatures of one
-//! provider are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
+//! model are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -118,6 +118,8 @@ struct Walk<'a> {
     began: Instant,
     attempts: Vec<Attempt>,
     last: Option<Error>,
+    /// What was left out of the request for the one whose turn it is.
+    without: String,
 }
 
 impl<'a> Walk<'a> {
@@ -126,7 +128,8 @@ impl<'a> Walk<'a> {
         let (warm, cooling): (Vec<usize>, Vec<usize>) =
             (0..chain.links.len()).partition(|at| !chain.links[*at].0.health.is_cooling());
         let left = warm.into_iter().chain(cooling).rev().collect();
-        Self { chain, request, deadline, left, at: 0, began: Instant::now(), attempts: Vec::new(), last: None }
+        let (attempts, without) = (Vec::new(), String::new());
+        Self { chain, request, deadline, left, at: 0, began: Instant::now(), attempts, last: None, without }
     }
 
     /// The next to be asked, what, and until when.
@@ -134,8 +137,8 @@ impl<'a> Walk<'a> {
         self.at = self.left.pop()?;
         let (provider, model) = &self.chain.links[self.at];
         let mut request = Cow::Borrowed(self.request);
-        if self.is_stranger() {
-            strangers(request.to_mut());
+        if self.at > 0 {
+            self.without = hand_over(request.to_mut(), provider.name() != self.chain.links[0].0.name());
         }
         if request.model != *model {
             model.clone_into(&mut request.to_mut().model);
@@ -177,14 +180,7 @@ impl<'a> Walk<'a> {
             None if self.at > 0 => format!("`{}` is left alone for a while", self.chain.links[0].0.name()),
             None => return None,
         };
-        let without = if self.is_stranger() { without(self.request) } else { String::new() };
-        Some(Warning::changed("provider", format!("{detail}: `{}/{model}` answers{without}", provider.name())))
-    }
-
-    /// Whether the one whose turn it is is another provider than the one that the request was written for.
-    fn is_stranger(&self) -> bool {
-        let links = &self.chain.links;
-        links[self.at].0.name() != links[0].0.name()
+        Some(Warning::changed("provider", format!("{detail}: `{}/{model}` answers{}", provider.name(), self.without)))
     }
 
     fn served(mut self) -> Served {
@@ -208,33 +204,38 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
     now + deadline.saturating_duration_since(now).mul_f64(SHARE)
 }
 
-/// What [`strangers`] takes out of a request, for a warning.
-pub(crate) fn without(request: &ChatRequest) -> String {
-    let mut parts = request.messages.iter().flat_map(|message| &message.parts);
-    let is_own = parts.any(|part| matches!(part, Part::Reasoning(_) | Part::Raw(_)));
-    let mut fields: Vec<String> = request.extra.keys().map(|name| format!("`{name}`")).collect();
-    let known = [
-        (!request.headers.is_empty(), "its headers"),
-        (request.service_tier.is_some(), "`service_tier`"),
-        (is_own, "thoughts and blocks of another provider's"),
-    ];
-    fields.extend(known.into_iter().filter(|(is, _)| *is).map(|(_, what)| what.to_owned()));
-    if fields.is_empty() { String::new() } else { format!(", without {}", fields.join(", ")) }
-}
-
-/// Takes out what only the provider that wrote it accepts back.
-pub(crate) fn strangers(request: &mut ChatRequest) {
-    for message in &mut request.messages {
-        message.parts.retain(|part| !matches!(part, Part::Reasoning(_) | Part::Raw(_)));
-        for part in &mut message.parts {
-            if let Part::ToolCall(call) = part {
-                call.signature = None;
-            }
+/// Takes out what nobody but the one for whom the request was written accepts, and says for a warning what that was. A model takes back
+/// its own thoughts only; another provider (`is_stranger`) none of the first one's fields and blocks either.
+pub(crate) fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
+    let mut taken = Vec::new();
+    if is_stranger {
+        taken.extend(std::mem::take(&mut request.extra).into_iter().map(|(name, _)| format!("`{name}`")));
+        let headers = !std::mem::take(&mut request.headers).is_empty();
+        taken.extend(headers.then(|| "its headers".to_owned()));
+        taken.extend(request.service_tier.take().map(|_| "`service_tier`".to_owned()));
+        taken.extend(
+            drop_parts(request, |part| matches!(part, Part::Raw(_) | Part::Citation(_)))
+                .then(|| "blocks of another provider's".to_owned()),
+        );
+    }
+    taken
+        .extend(drop_parts(request, |part| matches!(part, Part::Reasoning(_))).then(|| "thoughts of another model's".to_owned()));
+    for part in request.messages.iter_mut().flat_map(|message| &mut message.parts) {
+        if let Part::ToolCall(call) = part {
+            call.signature = None;
         }
     }
+    if taken.is_empty() { String::new() } else { format!(", without {}", taken.join(", ")) }
+}
+
+/// Takes such parts out; whether there were any.
+fn drop_parts(request: &mut ChatRequest, is_such: fn(&Part) -> bool) -> bool {
+    let mut any = false;
+    for message in &mut request.messages {
+        let before = message.parts.len();
+        message.parts.retain(|part| !is_such(part));
+        any |= message.parts.len() < before;
+    }
     request.messages.retain(|message| !message.parts.is_empty());
-    // The first provider's own fields mean nothing to another.
-    request.extra.clear();
-    request.headers.clear();
-    request.service_tier = None;
+    any
 }

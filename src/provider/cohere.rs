@@ -70,7 +70,7 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Vec<Wa
     let (mut out, mut content, mut calls, mut thoughts) = (Vec::new(), Vec::new(), Vec::new(), String::new());
     for part in &message.parts {
         match part {
-            Part::Text(text) => content.push(json!({"type": "text", "text": text})),
+            Part::Text(text) | Part::Refusal(text) => content.push(json!({"type": "text", "text": text})),
             Part::Image(media) => {
                 let mut image = json!({"url": address(media)});
                 if let Some(detail) = &media.detail {
@@ -93,7 +93,7 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Vec<Wa
             }
             Part::Raw(raw) if raw.dialect == "cohere" => content.push(raw.value.clone()),
             Part::Raw(raw) => warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect))),
-            Part::CachePoint(_) => {}
+            Part::CachePoint(_) | Part::Citation(_) => {}
         }
     }
     let role = match message.role {

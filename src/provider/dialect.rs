@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::body::Body;
 use super::capability::Capabilities;
 use super::failure::{Refused, failure};
-use super::{anthropic, bedrock, cohere, gemini, openai};
+use super::{anthropic, bedrock, cohere, gemini, openai, own};
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Warning, fold};
 use crate::error::{Code, Error, Result};
 use crate::net::{event_stream, sse};
@@ -48,6 +48,7 @@ impl Dialect {
         stream: bool,
         warnings: &mut Vec<Warning>,
     ) -> Result<Body> {
+        own::left_out(request, self, warnings);
         match self {
             Self::OpenAi => openai::encode(request, caps, stream, warnings),
             Self::Anthropic => anthropic::encode(request, caps, stream, warnings),

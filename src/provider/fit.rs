@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::capability::{Capabilities, SchemaMode};
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning};
 use crate::error::{Error, Result};
-use crate::net::guard;
+use crate::net::guard::Addresses;
 
 pub(super) use self::tools::tool_id;
 
@@ -25,6 +25,8 @@ pub(super) struct Fitted {
     pub(super) request: ChatRequest,
     /// What became of the rest.
     pub(super) warnings: Vec<Warning>,
+    /// The names in addresses that the provider is to fetch: what they resolve to was not looked at.
+    pub(super) hosts: Vec<String>,
     /// The callers' names of tools by their aliases.
     names: BTreeMap<String, String>,
 }
@@ -59,9 +61,9 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream:
     if request.messages.is_empty() {
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
-    let mut fit = Fit { caps, who, warnings: Vec::new(), names: BTreeMap::new() };
-    let addresses = request.extra.values().try_for_each(guard::public_addresses);
-    addresses.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
+    let mut fit = Fit { caps, who, warnings: Vec::new(), names: BTreeMap::new(), addresses: Addresses::new(&caps.stores) };
+    let checked = request.extra.values().try_for_each(|value| fit.addresses.fields(value));
+    checked.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
     let mut request = request.clone();
     fit.reasoning(&mut request);
     fit.sampling(&mut request)?;
@@ -72,7 +74,7 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream:
     if caps.user.is_empty() && request.user.take().is_some() {
         fit.dropped("user");
     }
-    Ok(Fitted { request, warnings: fit.warnings, names: fit.names })
+    Ok(Fitted { request, warnings: fit.warnings, hosts: fit.addresses.names, names: fit.names })
 }
 
 struct Fit<'a> {
@@ -80,6 +82,7 @@ struct Fit<'a> {
     who: &'a str,
     warnings: Vec<Warning>,
     names: BTreeMap<String, String>,
+    addresses: Addresses<'a>,
 }
 
 impl Fit<'_> {
@@ -114,7 +117,8 @@ impl Fit<'_> {
     fn reachable(&mut self, part: &Part) -> Result<()> {
         match part {
             Part::Raw(raw) => {
-                guard::public_addresses(&raw.value).map_err(|why| Error::bad_request(format!("`messages`: an address: {why}")))
+                let checked = self.addresses.fields(&raw.value);
+                checked.map_err(|why| Error::bad_request(format!("`messages`: an address: {why}")))
             }
             Part::Image(media) => self.media(&media.source, "image", self.caps.image_url, self.caps.image_base64),
             Part::Document(media) if !matches!(media.source, Source::Text(_)) => {
@@ -167,11 +171,11 @@ impl Fit<'_> {
         }
     }
 
-    fn media(&self, source: &Source, what: &str, by_address: bool, as_bytes: bool) -> Result<()> {
+    fn media(&mut self, source: &Source, what: &str, by_address: bool, as_bytes: bool) -> Result<()> {
         let who = self.who;
         if let Source::Url { url, .. } = source {
-            guard::public_address(url)
-                .map_err(|why| Error::bad_request(format!("`messages`: the address of an {what}: {why}")))?;
+            let checked = self.addresses.address(url);
+            checked.map_err(|why| Error::bad_request(format!("`messages`: the address of an {what}: {why}")))?;
         }
         match source {
             Source::Url { .. } if !by_address && as_bytes => Err(Error::bad_request(format!(

@@ -186,7 +186,7 @@ fn parts<'a>(
     let mut unsigned = true;
     for part in said {
         match part {
-            Part::Text(text) => out.push(json!({"text": text})),
+            Part::Text(text) | Part::Refusal(text) => out.push(json!({"text": text})),
             Part::Image(media) => out.push(file(media)?),
             Part::Document(media) => match &media.source {
                 Source::Text(text) => out.push(json!({"text": titled(media.name.as_deref(), text)})),
@@ -231,7 +231,7 @@ fn parts<'a>(
             }
             Part::Raw(raw) if raw.dialect == "gemini" => out.push(raw.value.clone()),
             Part::Raw(raw) => warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect))),
-            Part::CachePoint(_) => {}
+            Part::CachePoint(_) | Part::Citation(_) => {}
         }
     }
     Ok(out)

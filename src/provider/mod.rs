@@ -15,6 +15,7 @@ mod failure;
 mod fit;
 mod gemini;
 mod openai;
+mod own;
 mod retry;
 mod row;
 mod stream;
@@ -30,7 +31,7 @@ use url::Url;
 
 use self::capability::{Capabilities, Rules};
 pub use self::chain::{Attempt, Chain, Served};
-pub(crate) use self::chain::{is_mistake, shared, strangers, without};
+pub(crate) use self::chain::{hand_over, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};
@@ -51,6 +52,8 @@ pub struct Provider {
     name: Arc<str>,
     preset: &'static Preset,
     base_url: Url,
+    /// Whether the operator said where it is, so that it may stand inside his network.
+    is_own: bool,
     /// Paths that name no model, and where they lead.
     fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
@@ -100,6 +103,7 @@ impl Provider {
             preset,
             fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
             base_url,
+            is_own: endpoint.base_url.is_some(),
             auth,
             model: endpoint.model.clone(),
             headers: headers.collect::<Result<Vec<_>>>()?.into(),
@@ -152,6 +156,7 @@ impl Provider {
     /// The provider refused, failed, or did not answer by `deadline`; the error names it and the model.
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<ChatResponse> {
         let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
+        self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         let mut retry = Retry::new(client.retries(), deadline);
         loop {
             match self.once(client, &written, deadline).await {
@@ -172,6 +177,7 @@ impl Provider {
     /// As [`Self::chat`], up to the first content; later failures are items of the stream, and its last.
     pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Events> {
         let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
+        self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         let mut retry = Retry::new(client.retries(), deadline);
         loop {
             match stream::open(self, client, request, &written, deadline).await {
@@ -233,6 +239,17 @@ impl Provider {
         };
         let pair = (HeaderName::try_from(name).ok()?, HeaderValue::try_from(value.as_str()).ok()?);
         (!value.is_empty()).then_some(pair)
+    }
+
+    /// Looks up the names in addresses that a server of the operator's own is to fetch: they must not lead it to its neighbours.
+    async fn check_names(&self, client: &Client, written: &Written, deadline: Instant) -> Result<()> {
+        if !self.is_own || written.fitted.hosts.is_empty() {
+            return Ok(());
+        }
+        // Boxed, because few requests come here.
+        let checked = Box::pin(client.check_names(&written.fitted.hosts, deadline)).await;
+        checked
+            .map_err(|why| Error::bad_request(format!("an address in the request: {why}; name another, or send what is there")))
     }
 
     /// Signs, where the key or token may have to be fetched first.

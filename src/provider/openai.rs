@@ -5,12 +5,14 @@
 //! `[DONE]`; without either it was cut, which is an error.
 
 mod answer;
+mod thought;
 
 pub(super) use self::answer::{Decoder, decode, made_up_id};
 use serde_json::{Value, json};
 
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
+use super::own;
 use crate::chat::{ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Warning, plain};
 use crate::error::{Error, Result};
 
@@ -166,7 +168,7 @@ fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, w
 
 fn block(part: &Part, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Result<Option<Value>> {
     Ok(Some(match part {
-        Part::Text(text) => json!({"type": "text", "text": text}),
+        Part::Text(text) | Part::Refusal(text) => json!({"type": "text", "text": text}),
         Part::Image(media) => {
             let mut image = json!({"url": address(media)});
             if let Some(detail) = &media.detail {
@@ -180,7 +182,9 @@ fn block(part: &Part, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Resul
             warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
             return Ok(None);
         }
-        Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CachePoint(_) => return Ok(None),
+        Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CachePoint(_) | Part::Citation(_) => {
+            return Ok(None);
+        }
     }))
 }
 
@@ -225,7 +229,7 @@ fn tool(tool: &crate::chat::Tool) -> Value {
     function.set_some("description", tool.description.as_deref());
     function.set("parameters", tool.parameters.clone());
     function.set_some("strict", tool.strict);
-    json!({"type": "function", "function": function.0})
+    own::add(json!({"type": "function", "function": function.0}), tool, "openai")
 }
 
 fn tool_choice(choice: &ToolChoice, caps: &Capabilities) -> Value {

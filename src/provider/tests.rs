@@ -1,7 +1,7 @@
 //! What the operator said, made into a provider.
 
 use super::*;
-use crate::chat::{Message, Role};
+use crate::chat::{Media, Message, Part, Raw, Role, Source, Tool};
 use crate::config::Secret;
 
 fn config(name: &str, endpoint: Endpoint) -> Config {
@@ -154,4 +154,64 @@ fn only_headers_of_the_row_and_flags_of_the_model_go_along() {
     assert_eq!(written.request.headers["anthropic-beta"], "context-1m-2025-08-07");
     assert!(!written.request.headers.contains_key("authorization"));
     assert_eq!(written.warnings[0].to_string(), "`headers.authorization`: `anthropic-vertex` does not take it; it was left out");
+}
+
+/// A picture at an address, asked of a provider like `like` at an address of the operator's that nobody serves.
+async fn asked(like: &str, at: &str) -> Error {
+    let nobody = Some("http://127.0.0.1:9/v1".to_owned());
+    let mut config = config("ours", Endpoint { like: Some(like.into()), base_url: nobody, ..keyed() });
+    config.generation.retries = 0;
+    let client = Client::new(&config).where_names_lead_inside();
+    let mut request = hi("gpt-4.1");
+    let source = Source::Url { url: at.into(), media_type: None };
+    request.messages[0].parts.push(Part::Image(Media::of(source)));
+    let deadline = Instant::now() + std::time::Duration::from_secs(5);
+    let provider = open("ours", &config).unwrap();
+    let whole = provider.chat(&client, &request, deadline).await.unwrap_err();
+    let streamed = provider.stream(&client, &request, deadline).await.err().unwrap();
+    assert_eq!((whole.code(), whole.message()), (streamed.code(), streamed.message()));
+    whole
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_handed_to_no_server_of_ones_own() {
+    for like in ["openai", "anthropic", "mistral"] {
+        let error = asked(like, "https://10-0-0-1.nip.example/cat.png").await;
+        assert_eq!(error.code(), Code::InvalidRequest, "{like}");
+        let expected = "an address in the request: `10-0-0-1.nip.example` does not resolve to public addresses; name another, or send \
+                        what is there";
+        assert_eq!(error.message(), expected);
+    }
+    // What needs no lookup is not looked up: the server is called, and is not there.
+    assert_eq!(asked("openai", "https://8.8.8.8/cat.png").await.code(), Code::ProviderError);
+}
+
+#[test]
+fn names_in_every_field_that_goes_along_are_looked_up() {
+    let provider = open("openai", &config("openai", keyed())).unwrap();
+    let mut request = hi("gpt-4.1");
+    request.extra.insert("web".into(), serde_json::json!([{"url": "https://a.example/"}]));
+    let raw = Raw { dialect: "openai".into(), value: serde_json::json!({"file": {"url": "https://b.example/"}}) };
+    request.messages[0].parts.push(Part::Raw(raw));
+    let parameters = serde_json::json!({"properties": {"x": {"$ref": "//c.example/x"}}});
+    request.tools.push(Tool { name: "t".into(), parameters, ..Tool::default() });
+    let mut hosts = provider.write(&request, false).unwrap().fitted.hosts;
+    hosts.sort();
+    assert_eq!(hosts, ["a.example", "b.example", "c.example"]);
+}
+
+#[test]
+fn files_in_stores_are_named_only_where_the_operator_lets_them_be() {
+    let rules = |set: &str| Rules::new(Some(&format!("[[rule]]\nprovider = [\"vertexai\"]\nset = {{ {set} }}"))).map(Arc::new);
+    let config = config("vertexai", Endpoint { project: Some("p".into()), ..keyed() });
+    let mut request = hi("gemini-3-flash");
+    let source = Source::Url { url: "gs://bucket/cat.png".into(), media_type: Some("image/png".into()) };
+    request.messages[0].parts.push(Part::Image(Media::of(source)));
+    let closed = open("vertexai", &config).unwrap().write(&request, false).unwrap_err();
+    assert_eq!(closed.message(), "`messages`: the address of an image: `gs` is neither `https` nor `http`");
+    let opened = Provider::open("vertexai", &config, &rules("stores = [\"gs\"]").unwrap()).unwrap();
+    let body = opened.write(&request, false).unwrap().body;
+    assert_eq!(body["contents"][0]["parts"][1]["fileData"]["fileUri"], "gs://bucket/cat.png");
+    let never = rules("stores = [\"file\"]").unwrap_err();
+    assert!(never.message().starts_with("capabilities: unknown variant `file`, expected `gs` or `s3`"), "{never}");
 }

@@ -15,7 +15,7 @@ use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
 use crate::prompt;
 use crate::provider::capability::SchemaMode;
-use crate::provider::{Chain, Dialect, Events, Provider, Served, is_mistake, shared, strangers, without};
+use crate::provider::{Chain, Dialect, Events, Provider, Served, hand_over, is_mistake, shared};
 use crate::schema::{self, Means, Plan, Rung, Shape};
 
 /// Words of a refusal that is about the way of asking.
@@ -50,6 +50,8 @@ pub(super) struct Call {
     shape: Option<Shape>,
     is_stream: bool,
     pub(super) plan: Option<Plan>,
+    /// What was left out of it for the one who is asked.
+    without: String,
     /// What the one who is asked refused of this request.
     refused: Vec<Rung>,
     /// Of these, what he may refuse of every request: learnt once another way has led to an answer.
@@ -62,7 +64,7 @@ struct Link {
     model: String,
     /// Whether another was named first.
     stands_in: bool,
-    /// Whether that one is another provider: what is meant for that one is left out.
+    /// Whether that one is another provider.
     is_stranger: bool,
 }
 
@@ -97,6 +99,7 @@ impl Call {
             shape: shape.cloned(),
             is_stream,
             plan: None,
+            without: String::new(),
             refused: Vec::new(),
             learnt: Vec::new(),
         };
@@ -133,9 +136,13 @@ impl Call {
         }
     }
 
-    /// Who is asked in the place of the one who was named, because that one keeps failing.
+    /// Who answers in the place of the one who was named, because that one keeps failing.
     pub(super) fn stand_in(&self) -> Option<String> {
-        self.link.stands_in.then(|| format!("{}/{}", self.link.provider.name(), self.link.model))
+        self.link.stands_in.then(|| self.answers())
+    }
+
+    fn answers(&self) -> String {
+        format!("`{}/{}` answers{}", self.link.provider.name(), self.link.model, self.without)
     }
 
     /// Until when the one who is asked may take.
@@ -177,14 +184,13 @@ impl Call {
             cost_usd: None,
             code: Some(error.code().as_str()),
         });
-        let (provider, model) = (next.provider.name(), &next.model);
-        let without = if next.is_stranger { without(&self.plain) } else { String::new() };
-        answer.warnings.push(format!("`{name}` failed ({}): `{provider}/{model}` answers{without}", error.code().as_str()));
         self.chain = Chain::new(next.provider.clone(), next.model.clone(), Vec::new());
         self.link = next;
         self.refused.clear();
         self.learnt.clear();
-        self.choose(app)
+        self.choose(app)?;
+        answer.warnings.push(format!("`{name}` failed ({}): {}", error.code().as_str(), self.answers()));
+        Ok(())
     }
 
     /// A refusal that another way did not get round was not about the way: it is not held against the model.
@@ -202,8 +208,8 @@ impl Call {
         refused.extend(&self.refused);
         let plan = schema::plan(shape, &means, &refused)?;
         self.request = self.plain.clone();
-        if self.link.is_stranger {
-            strangers(&mut self.request);
+        if self.link.stands_in {
+            self.without = hand_over(&mut self.request, self.link.is_stranger);
         }
         self.request.response_format = match plan.rung {
             Rung::Native => ResponseFormat::JsonSchema {
@@ -242,7 +248,10 @@ fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: boo
     });
     Ok(Means {
         native: capabilities.schema == SchemaMode::Native && fits,
-        forced_tool: capabilities.tools && capabilities.tool_choice_tool && request.tools.is_empty(),
+        forced_tool: capabilities.tools
+            && capabilities.tool_choice_tool
+            && (capabilities.tool_choice_while_reasoning || !capabilities.reasons(request.reasoning))
+            && request.tools.is_empty(),
         json_object: capabilities.json_object,
         subset,
         may_ignore: subset.is_none(),
@@ -266,4 +275,45 @@ fn note(app: &App, answer: &mut Answer, served: Served) {
     }
     answer.provider = served.provider;
     answer.model = served.model;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::chat::{Effort, Message, Reasoning, Role};
+    use crate::config::{Config, Endpoint, Secret};
+    use crate::provider::capability::Rules;
+
+    fn rung(name: &str, model: &str, effort: Effort) -> Rung {
+        let mut config = Config::default();
+        config.aws.region = Some("us-east-1".into());
+        config.providers.insert(name.into(), Endpoint { api_key: Some(Secret::new("k")), ..Endpoint::default() });
+        let provider = Provider::open(name, &config, &Arc::new(Rules::new(None).unwrap())).unwrap();
+        let request = ChatRequest {
+            messages: vec![Message::text(Role::User, "hi")],
+            reasoning: Some(Reasoning { effort: Some(effort), ..Reasoning::default() }),
+            ..ChatRequest::default()
+        };
+        let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
+        let shape = Shape::from_response_format("answer", schema, true, "schema").unwrap();
+        schema::plan(&shape, &means(&provider, model, &request, false).unwrap(), &[]).unwrap().rung
+    }
+
+    #[test]
+    fn a_model_that_reasons_is_not_asked_by_a_tool_that_it_must_call_where_it_would_refuse() {
+        for (name, model, when_reasoning) in [
+            ("anthropic", "claude-opus-4-1", Rung::Prompt),
+            ("anthropic", "claude-3-7-sonnet-20250219", Rung::Prompt),
+            ("anthropic", "claude-sonnet-4-5", Rung::Native),
+            ("bedrock", "us.anthropic.claude-sonnet-4-20250514-v1:0", Rung::Prompt),
+            ("bedrock", "us.anthropic.claude-opus-4-7-v1:0", Rung::Prompt),
+            ("anthropic-bedrock", "anthropic.claude-sonnet-4-6", Rung::Prompt),
+        ] {
+            assert_eq!(rung(name, model, Effort::Low), when_reasoning, "{model}");
+            let otherwise = if when_reasoning == Rung::Native { Rung::Native } else { Rung::ForcedTool };
+            assert_eq!(rung(name, model, Effort::None), otherwise, "{model}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::{Answer, Question, Structured, cut, take};
 use crate::app::App;
-use crate::chat::{ChatResponse, FinishReason, Message, Role};
+use crate::chat::{ChatResponse, FinishReason, Message, Part, Role};
 use crate::citation::{self, Citation, Policy, Sources};
 use crate::error::{Code, Error, Result};
 use crate::schema::{self, Reading, Rung, Shape};
@@ -27,12 +27,13 @@ pub(super) async fn finish(
 ) -> Result<Answer> {
     // What not every answer goes through is boxed: its state would make every request's future larger, which is moved and allocated.
     match &question.shape {
-        Some(shape) => Box::pin(settle(app, shape, call, &mut answer, response, deadline)).await?,
+        Some(shape) => Box::pin(settle(app, (shape, question.show_text), call, &mut answer, response, deadline)).await?,
         None => take(app, &mut answer, response, "answer"),
     }
     // What is cut off is not cited.
     cut(&mut answer, question.max_chars);
-    if question.retrieval.is_some() && answer.finish_reason != FinishReason::ToolCalls {
+    // Who refuses cites nothing.
+    if question.retrieval.is_some() && answer.finish_reason != FinishReason::ToolCalls && !answer.is_refused() {
         Box::pin(cite(app, question, call, &mut answer, deadline)).await?;
         cut(&mut answer, question.max_chars);
     }
@@ -42,7 +43,7 @@ pub(super) async fn finish(
 /// Reads a shaped answer; an invalid one is mended by the model, a bounded number of times.
 async fn settle(
     app: &Arc<App>,
-    shape: &Shape,
+    (shape, is_shown): (&Shape, bool),
     call: &mut Call,
     answer: &mut Answer,
     mut response: ChatResponse,
@@ -54,8 +55,12 @@ async fn settle(
         let is_tool = call.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool);
         let calls_tools = response.tool_calls().any(|it| !(is_tool && it.name == schema::TOOL));
         take(app, answer, response, if repairs == 0 { "answer" } else { "repair" });
-        if calls_tools {
-            // An intermediate turn: the caller's tools come first.
+        let is_withheld = is_shown && answer.finish_reason == FinishReason::ContentFilter;
+        if is_withheld && is_tool {
+            answer.parts.retain(|part| !matches!(part, Part::ToolCall(call) if call.name == schema::TOOL));
+        }
+        if calls_tools || is_withheld {
+            // An intermediate turn: the caller's tools come first. Or no answer: it is told as one that was withheld.
             return Ok(());
         }
         stopped_short(answer)?;
@@ -157,7 +162,7 @@ async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut
                 call.request.messages.push(Message::text(Role::User, told));
                 let response = call.chat(app, answer, deadline).await?;
                 match &question.shape {
-                    Some(shape) => settle(app, shape, call, answer, response, deadline).await?,
+                    Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,
                     None => take(app, answer, response, "citation repair"),
                 }
                 check(app, answer, deadline).await?;

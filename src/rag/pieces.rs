@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use super::call::Call;
 use super::{Answer, Piece, Question, check, take};
 use crate::app::App;
-use crate::chat::{ChatEvent, FinishReason, Fold};
+use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
 use crate::error::Result;
 use crate::provider::Events;
@@ -95,22 +95,18 @@ impl Outgoing {
         let mut is_cut = false;
         match event {
             ChatEvent::Text(text) => {
-                let kept = match self.left_chars {
-                    usize::MAX => text,
-                    left => {
-                        let kept: String = text.chars().take(left).collect();
-                        self.left_chars -= kept.chars().count();
-                        is_cut = kept.len() < text.len();
-                        kept
-                    }
-                };
+                let kept;
+                (kept, is_cut) = self.kept(text);
                 self.preview(&kept);
-                let event = ChatEvent::Text(kept);
-                self.seen.push(&event);
-                if self.is_live && !matches!(&event, ChatEvent::Text(text) if text.is_empty()) {
-                    self.ready.push_back(Ok(Piece::Event(event)));
-                }
+                self.said(ChatEvent::Text(kept.clone()), !kept.is_empty());
             }
+            ChatEvent::Refusal(text) => {
+                let kept;
+                (kept, is_cut) = self.kept(text);
+                self.said(ChatEvent::Refusal(kept.clone()), !kept.is_empty());
+            }
+            // What belongs to the text is told with it.
+            event @ (ChatEvent::Break | ChatEvent::Citation(_) | ChatEvent::Extra(..)) => self.said(event, true),
             ChatEvent::ToolCall { index, ref name, .. } if self.is_ours(name) => {
                 self.tool = Some(index);
                 self.seen.push(&event);
@@ -138,6 +134,25 @@ impl Outgoing {
             }
         }
         is_cut
+    }
+
+    /// As much of a text as there is room for, and whether that is not all of it.
+    fn kept(&mut self, text: String) -> (String, bool) {
+        if self.left_chars == usize::MAX {
+            return (text, false);
+        }
+        let kept: String = text.chars().take(self.left_chars).collect();
+        self.left_chars -= kept.chars().count();
+        let is_cut = kept.len() < text.len();
+        (kept, is_cut)
+    }
+
+    /// Takes what may be told only where texts are told as they come.
+    fn said(&mut self, event: ChatEvent, is_told: bool) {
+        self.seen.push(&event);
+        if self.is_live && is_told {
+            self.ready.push_back(Ok(Piece::Event(event)));
+        }
     }
 
     fn is_ours(&self, name: &str) -> bool {
@@ -185,11 +200,22 @@ impl Outgoing {
             self.ready.push_back(Ok(Piece::Valid(data.clone())));
         }
         let is_untold = !self.is_live && (valid.is_none() || self.question.show_text);
-        if is_untold && !answer.content.is_empty() {
-            self.ready.push_back(Ok(Piece::Event(ChatEvent::Text(answer.content.clone()))));
+        if is_untold {
+            self.ready.extend(texts(&answer).into_iter().map(|event| Ok(Piece::Event(event))));
         }
         self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
     }
+}
+
+/// The answer's text as events: with what belongs to it, where it is what the model wrote.
+fn texts(answer: &Answer) -> Vec<ChatEvent> {
+    if !answer.is_as_written() {
+        return Some(answer.content.clone()).filter(|text| !text.is_empty()).map(ChatEvent::Text).into_iter().collect();
+    }
+    let is_text = |part: &&Part| matches!(part, Part::Text(_) | Part::Refusal(_) | Part::Citation(_));
+    let parts = answer.parts.iter().filter(is_text).cloned().collect();
+    let events = unfold(ChatResponse { parts, ..ChatResponse::default() }).into_iter();
+    events.filter(|event| !matches!(event, ChatEvent::Start { .. } | ChatEvent::Finish(_))).collect()
 }
 
 /// A patch of the wrapped answer as one of the answer itself.

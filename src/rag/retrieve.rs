@@ -13,6 +13,7 @@ use crate::index::{Filter, Fusion, Query, Recall};
 use crate::passage::Passage;
 use crate::provider::embed::{Model, Purpose};
 use crate::provider::shared;
+use crate::rerank;
 
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +38,8 @@ pub struct Retrieval {
     pub access: Vec<String>,
     /// Whether passages that repeat a better one stand behind all others.
     pub distinct: bool,
+    /// Whether the reranker reads what was found; needs one.
+    pub rerank: bool,
 }
 
 impl Retrieval {
@@ -50,6 +53,7 @@ impl Retrieval {
             fusion: alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha }),
             score_threshold: defaults.score_threshold,
             access: config.access.labels.clone(),
+            rerank: config.reranker.is_some(),
             ..Self::default()
         }
     }
@@ -76,6 +80,7 @@ impl Default for Retrieval {
             filter: None,
             access: Vec::new(),
             distinct: true,
+            rerank: false,
         }
     }
 }
@@ -120,7 +125,7 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
             None => (app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?, None),
         };
         let filter = retrieval.filter();
-        let hits = opened.index.search(&Query {
+        let query = Query {
             vector: vector.as_deref(),
             text: Some(&prompt),
             top_k: retrieval.top_k,
@@ -130,7 +135,11 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
             filter: filter.as_ref(),
             access: &retrieval.access,
             distinct: retrieval.distinct,
-        })?;
+        };
+        let hits = match app.reranking().filter(|_| retrieval.rerank) {
+            Some(reranking) => rerank::search(&opened.index, &query, &reranking)?,
+            None => opened.index.search(&query)?,
+        };
         if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
             require_source(opened, prefix, &retrieval.access)?;
         }

@@ -42,7 +42,7 @@ impl Rung {
 pub struct Means {
     /// It has a schema parameter that works with this request's tools and streaming.
     pub native: bool,
-    /// It accepts a tool that it must call, and the request has no tools of its own.
+    /// It accepts a tool that it must call, beside the reasoning that is asked for, and the request has no tools of its own.
     pub forced_tool: bool,
     /// It has a JSON mode.
     pub json_object: bool,

@@ -7,6 +7,7 @@ pub(super) mod anthropic;
 pub(super) mod embeddings;
 pub(super) mod models;
 pub(super) mod openai;
+mod provided;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::provided::Left;
 use super::Context;
 use super::field::fallbacks;
 use super::rag_config::RagConfig;
@@ -25,7 +27,7 @@ use super::request::Shown;
 use super::response::{self, Cited};
 use super::sse;
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, Role};
+use crate::chat::{ChatEvent, ChatRequest, Role, Warning};
 use crate::error::{Code, Error, Result};
 use crate::provider::PRESETS;
 use crate::rag::{self, Answer, Attempt, EXTRACTIVE, Piece, Question};
@@ -130,6 +132,8 @@ pub(super) enum Rag {
 pub(super) struct Added {
     pub(super) rag: Option<Rag>,
     pub(super) fallbacks: Option<Vec<String>>,
+    /// What the door had to leave out.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A question from a conversation, and what is shown of the sources.
@@ -182,6 +186,7 @@ pub(super) fn question(
         shape,
         citations,
         show_text: true,
+        warnings: added.warnings,
         ..Question::default()
     };
     Ok((question, Shown { sources: true, metadata }))
@@ -205,11 +210,13 @@ pub(super) struct Omni {
     rag_context: Option<Vec<response::Source>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     citations: Option<Vec<Cited>>,
+    #[serde(flatten)]
+    left: Left,
 }
 
 impl Omni {
-    /// Takes it out of an answer.
-    pub(super) fn new(context: &Context, answer: &mut Answer, shown: Shown) -> Self {
+    /// Takes it out of an answer that leaves through `door`.
+    pub(super) fn new(context: &Context, answer: &mut Answer, shown: Shown, door: Door) -> Self {
         let is_grounded = !answer.passages.is_empty();
         let passages = std::mem::take(&mut answer.passages);
         let citations = response::cited(std::mem::take(&mut answer.citations), &passages);
@@ -229,6 +236,7 @@ impl Omni {
             index_digest: answer.index_digest.take().filter(|_| is_grounded),
             rag_context: is_grounded.then(|| response::sources(passages, shown)),
             citations: is_grounded.then_some(citations),
+            left: Left::new(answer, door),
         }
     }
 }
@@ -248,13 +256,20 @@ pub(super) enum Told {
     Failed(Error),
 }
 
-/// Streams an answer as `write` writes it.
+/// Says which fields that are not known are left out; a null says nothing.
+pub(super) fn unknown(rest: Map<String, Value>, field: &str, warnings: &mut Vec<String>) {
+    let names = rest.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
+    warnings.extend(names.map(|name| Warning::dropped(format!("{field}.{name}"), "it is not known here").to_string()));
+}
+
+/// Streams an answer through `door` as `write` writes it.
 ///
 /// # Errors
 /// As [`rag::stream`]; an error after the first word is told.
 pub(super) async fn streamed(
     app: &Arc<App>,
     context: &Context,
+    door: Door,
     (question, shown): (Question, Shown),
     ping: Option<Event>,
     mut write: impl FnMut(Told, &mut VecDeque<Event>) + Send + 'static,
@@ -268,7 +283,7 @@ pub(super) async fn streamed(
             Ok(Piece::Event(event)) => write(Told::Event(event), &mut out),
             Ok(Piece::Done(mut answer)) => {
                 context.answered(&answer);
-                let omni = Omni::new(&context, &mut answer, shown);
+                let omni = Omni::new(&context, &mut answer, shown, door);
                 write(Told::Done(answer, Box::new(omni)), &mut out);
             }
             // These belong to `/v1/query`.

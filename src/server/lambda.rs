@@ -26,6 +26,8 @@ use crate::error::{Error, Result};
 
 /// Time kept back to write the answer before Lambda ends the function.
 const RESERVE: Duration = Duration::from_millis(500);
+/// Longest time that reading ahead takes: an init of more than ten seconds is thrown away.
+const WARMING: Duration = Duration::from_secs(5);
 /// A deadline further away than any function may run is none.
 const LONGEST: Duration = Duration::from_secs(16 * 60);
 
@@ -49,6 +51,7 @@ pub async fn run(app: Arc<App>) -> Result<()> {
         );
         return Err(Error::bad_request(message));
     }
+    warm(&app);
     let stream = lambda.stream;
     let router = super::router(app);
     let outcome = if stream {
@@ -60,6 +63,19 @@ pub async fn run(app: Arc<App>) -> Result<()> {
         lambda_runtime::run_concurrent(events.service(service)).await
     };
     outcome.map_err(|cause| Error::internal("the Lambda Runtime API failed").caused_by(cause))
+}
+
+/// Reads ahead what searches touch first, of each index its share. What cannot be read now is an error of the search that needs it.
+fn warm(app: &App) {
+    let (budget, indexes) = (app.config().lambda.warm_bytes(), app.indexes());
+    let deadline = std::time::Instant::now() + WARMING;
+    for opened in indexes.iter().filter(|_| budget > 0) {
+        let share = budget / indexes.len() as u64;
+        match opened.index.warm(share, deadline) {
+            Ok(bytes) => tracing::info!(index = opened.name, bytes, "warmed"),
+            Err(error) => tracing::error!(index = opened.name, "{error}"),
+        }
+    }
 }
 
 /// Reads an event as AWS sends it.

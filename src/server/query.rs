@@ -79,7 +79,9 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.
     let events = pieces.map(move |piece| {
         match piece {
-            Ok(Piece::Event(ChatEvent::Text(content))) => event("delta", &serde_json::json!({"content": content})),
+            Ok(Piece::Event(ChatEvent::Text(content) | ChatEvent::Refusal(content))) => {
+                event("delta", &serde_json::json!({"content": content}))
+            }
             // Thoughts are not shown here; tool calls stand in the end.
             Ok(Piece::Event(_)) => Event::default().comment("."),
             Ok(Piece::Patch(patches)) => event("partial", &serde_json::json!({"patch": patches})),

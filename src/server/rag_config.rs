@@ -118,7 +118,7 @@ impl RagConfig {
         let alpha = between("rag_config.retrieval_config.alpha", asked.alpha, 0.0, 1.0)?;
         let filter = asked.filter.as_ref();
         let filter = filter.map(|filter| Filter::from_json(filter, "rag_config.retrieval_config.filter")).transpose()?;
-        self.refuse_foreign()?;
+        self.refuse_foreign(app)?;
         if self.enabled == Some(false) {
             return Ok(None);
         }
@@ -167,6 +167,7 @@ impl RagConfig {
             filter,
             access: self.access(app, asked, labels)?,
             distinct: asked.distinct.unwrap_or(defaults.distinct),
+            rerank: asked.rerank.unwrap_or(defaults.rerank),
         }))
     }
 
@@ -199,13 +200,18 @@ impl RagConfig {
     }
 
     /// Refuses what needs a store, a model or a step that this build does not have.
-    fn refuse_foreign(&self) -> Result<()> {
+    fn refuse_foreign(&self, app: &App) -> Result<()> {
         if let Some(kind) = self.vector_store.as_ref().and_then(|store| store.kind).filter(|kind| *kind != StoreKind::Faiss) {
             let field = format!("rag_config.vector_store.type: {}", spelled(&kind));
             return Err(Error::not_supported(&field, "use `faiss`, which means the loaded index, or leave it out"));
         }
-        let rerank = self.retrieval_config.as_ref().is_some_and(|config| config.rerank == Some(true));
-        refuse_if(rerank, "rag_config.retrieval_config.rerank", "set it to false, or leave it out")
+        let rerank =
+            app.reranking().is_none() && self.retrieval_config.as_ref().is_some_and(|config| config.rerank == Some(true));
+        refuse_if(
+            rerank,
+            "rag_config.retrieval_config.rerank",
+            "this service has no reranker; the operator gives one with `OMNI_RERANKER`",
+        )
     }
 
     /// Whether anything in it expects an index.

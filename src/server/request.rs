@@ -111,6 +111,7 @@ impl QueryRequest {
                 shape,
                 citations: rag_config.citations(),
                 show_text: false,
+                warnings: Vec::new(),
             },
             stream: model_config.stream.unwrap_or(false),
             shown,

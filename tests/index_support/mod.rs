@@ -77,7 +77,7 @@ impl Pushed {
     pub(crate) fn chunk(&self) -> Chunk<'_> {
         Chunk {
             document: self.document,
-            text: &self.text,
+            text: self.text.as_str().into(),
             start: self.start,
             end: self.start + self.text.len() as u64,
             page: self.page,

@@ -1,10 +1,10 @@
 //! Answers that the vendors' documents allow and no recording has.
 
-use omni_llm::chat::{ChatResponse, FinishReason, fold};
+use omni_llm::chat::{ChatResponse, FinishReason, Part, Raw, fold};
 use omni_llm::provider::Dialect;
 use serde_json::{Value, json};
 
-use super::support::events;
+use super::support::{bedrock_event, events};
 
 fn whole(dialect: Dialect, body: &Value) -> ChatResponse {
     dialect.decode(body.to_string().as_bytes()).unwrap()
@@ -67,7 +67,59 @@ fn a_refusal_outlives_the_chunks_behind_it() {
         chunk(json!({}), json!("stop")),
     ];
     let answer = streamed(Dialect::OpenAi, &chunks);
-    assert_eq!((answer.text().as_str(), answer.finish_reason), ("No.", FinishReason::ContentFilter));
+    assert_eq!((answer.text().as_str(), &answer.finish_reason), ("No.", &FinishReason::ContentFilter));
+    assert_eq!(answer.parts, [Part::Refusal("No.".into())]);
+    let body = json!({"choices": [{"message": {"content": null, "refusal": "No."}, "finish_reason": "stop"}]});
+    assert_eq!(whole(Dialect::OpenAi, &body), answer);
+}
+
+#[test]
+fn what_only_openai_says_is_the_same_whole_and_streamed() {
+    let token = |token: &str| json!({"token": token, "logprob": -0.5, "bytes": null, "top_logprobs": []});
+    let note = |at: u32| json!({"type": "url_citation", "url_citation": {"url": "https://e.org", "title": "", "start_index": at, "end_index": at}});
+    let said = json!({"content": "ab", "annotations": [note(0), note(1)],
+        "audio": {"id": "x", "data": "AQID", "transcript": "ab", "expires_at": 1}});
+    let body = json!({"system_fingerprint": "fp", "service_tier": "default", "choices": [{"message": said, "finish_reason": "stop",
+        "logprobs": {"content": [token("a"), token("b")], "refusal": null}}]});
+    let chunk = |delta: Value, tokens: Value| {
+        json!({"system_fingerprint": "fp", "service_tier": "default",
+            "choices": [{"delta": delta, "logprobs": {"content": tokens, "refusal": null}, "finish_reason": null}]})
+    };
+    let chunks = [
+        chunk(json!({"content": "a", "annotations": [note(0)]}), json!([token("a")])),
+        chunk(json!({"audio": {"id": "x", "transcript": "a", "data": "AQ=="}}), Value::Null),
+        chunk(
+            json!({"content": "b", "annotations": [note(1)], "audio": {"transcript": "b", "data": "AgM="}}),
+            json!([token("b")]),
+        ),
+        chunk(json!({"audio": {"expires_at": 1}}), Value::Null),
+        json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}),
+    ];
+    assert_eq!(streamed(Dialect::OpenAi, &chunks), whole(Dialect::OpenAi, &body));
+}
+
+#[test]
+fn claudes_citations_stand_behind_the_text_that_rests_on_them() {
+    let citation =
+        |number: u32| json!({"type": "page_location", "cited_text": "x", "document_index": 0, "start_page_number": number});
+    let text = |text: &str, citations: Value| json!({"type": "text", "text": text, "citations": citations});
+    let body = json!({"type": "message", "stop_reason": "end_turn",
+        "content": [text("a", Value::Null), text("b", json!([citation(1), citation(2)])), text("c", Value::Null), text("d", Value::Null)]});
+    let said = |text: &str| Part::Text(text.into());
+    let rests = |number: u32| Part::Citation(Raw { dialect: "anthropic".into(), value: citation(number) });
+    let expected = [said("a"), said("b"), rests(1), rests(2), said("c"), said("d")];
+    assert_eq!(whole(Dialect::Anthropic, &body).parts, expected);
+    let mut chunks = Vec::new();
+    for (index, block) in body["content"].as_array().unwrap().iter().enumerate() {
+        chunks.push(json!({"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}));
+        for citation in block["citations"].as_array().into_iter().flatten() {
+            chunks.push(json!({"type": "content_block_delta", "delta": {"type": "citations_delta", "citation": citation}}));
+        }
+        chunks.push(json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": block["text"]}}));
+        chunks.push(json!({"type": "content_block_stop", "index": index}));
+    }
+    chunks.extend([json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}), json!({"type": "message_stop"})]);
+    assert_eq!(streamed(Dialect::Anthropic, &chunks).parts, expected);
 }
 
 #[test]
@@ -93,4 +145,28 @@ fn arguments_in_pieces_may_be_of_any_kind_and_depth() {
     let expected = json!({"number": 1.5, "inner": {"text": "ongoing"}, "list": [true, false], "nothing": null});
     assert_eq!(arguments, [expected]);
     assert_eq!(answer.finish_reason, FinishReason::ToolCalls);
+}
+
+#[test]
+fn bedrocks_citations_stand_behind_the_text_that_rests_on_them() {
+    let citation =
+        |number: u32| json!({"title": "t", "location": {"documentPage": {"documentIndex": 0, "start": number, "end": number}}});
+    let cited = json!({"citationsContent": {"content": [{"text": "b"}], "citations": [citation(1), citation(2)]}});
+    let body = json!({"output": {"message": {"role": "assistant", "content": [{"text": "a"}, cited, {"text": "c"}, {"text": "d"}]}}, "stopReason": "end_turn"});
+    let said = |text: &str| Part::Text(text.into());
+    let rests = |number: u32| Part::Citation(Raw { dialect: "bedrock".into(), value: citation(number) });
+    let expected = [said("a"), said("b"), rests(1), rests(2), said("c"), said("d")];
+    assert_eq!(whole(Dialect::Bedrock, &body).parts, expected);
+    let mut stream = Vec::new();
+    let mut tell = |name: &str, payload: Value| stream.extend(bedrock_event(name, &payload.to_string()));
+    for (index, (text, citations)) in [("a", 0..0), ("b", 1..3), ("c", 0..0), ("d", 0..0)].into_iter().enumerate() {
+        tell("contentBlockDelta", json!({"contentBlockIndex": index, "delta": {"text": text}}));
+        for number in citations {
+            tell("contentBlockDelta", json!({"contentBlockIndex": index, "delta": {"citation": citation(number)}}));
+        }
+        tell("contentBlockStop", json!({"contentBlockIndex": index}));
+    }
+    tell("messageStop", json!({"stopReason": "end_turn"}));
+    tell("metadata", json!({"usage": {"inputTokens": 1, "outputTokens": 1}}));
+    assert_eq!(fold(&events(Dialect::Bedrock, &[&stream]).unwrap()).parts, expected);
 }

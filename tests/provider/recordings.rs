@@ -33,6 +33,8 @@ struct Expected {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     finish: Option<String>,
+    /// What the text rests on, as Claude says it.
+    citations: Vec<String>,
     /// Whether some of the text is a refusal of the model's.
     refused: bool,
     model: Option<String>,
@@ -348,6 +350,13 @@ fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) {
         })
         .collect();
     assert_eq!(signatures, expected.signatures, "signatures");
+    let citations = answer.parts.iter().filter_map(|part| match part {
+        Part::Citation(raw) => Some(raw.value.to_string()),
+        _ => None,
+    });
+    assert_eq!(citations.collect::<Vec<_>>(), expected.citations, "citations");
+    let is_refused = answer.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
+    assert_eq!(is_refused, expected.refused, "refusal");
     let calls: Vec<(String, Value)> = answer
         .tool_calls()
         .map(|call| (call.name.clone(), serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into())))
@@ -481,8 +490,13 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     }
     let refusal = message["refusal"].as_str().unwrap_or_default();
     out.text.push_str(refusal);
-    let thought = message["reasoning_content"].as_str().or(message["reasoning"].as_str()).unwrap_or_default();
+    let details = message["reasoning_details"].as_array().into_iter().flatten();
+    let detailed: String = details.clone().filter_map(|detail| detail["text"].as_str().or(detail["summary"].as_str())).collect();
+    let thought = message["reasoning_content"].as_str().or(message["reasoning"].as_str()).unwrap_or(&detailed);
     out.reasoning.push_str(thought);
+    for proof in details.flat_map(|detail| [&detail["signature"], &detail["data"]]) {
+        out.signatures.extend(proof.as_str().filter(|proof| !proof.is_empty()).map(str::to_owned));
+    }
     let several = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
     let single = (several.is_empty() && message["function_call"].is_object())
         .then(|| serde_json::json!({"function": message["function_call"]}));
@@ -530,7 +544,10 @@ fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     let single = body["content_block"].is_object().then(|| body["content_block"].clone());
     for block in body["content"].as_array().into_iter().flatten().chain(&single) {
         match block["type"].as_str().unwrap_or_default() {
-            "text" => out.text.push_str(block["text"].as_str().unwrap_or_default()),
+            "text" => {
+                out.text.push_str(block["text"].as_str().unwrap_or_default());
+                out.citations.extend(block["citations"].as_array().into_iter().flatten().map(Value::to_string));
+            }
             "thinking" => {
                 out.reasoning.push_str(block["thinking"].as_str().unwrap_or_default());
                 out.signatures.extend(block["signature"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));
@@ -550,6 +567,7 @@ fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         }
     }
     let delta = &body["delta"];
+    out.citations.extend(delta.get("citation").map(Value::to_string));
     out.text.push_str(delta["text"].as_str().unwrap_or_default());
     out.reasoning.push_str(delta["thinking"].as_str().unwrap_or_default());
     out.signatures.extend(delta["signature"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));

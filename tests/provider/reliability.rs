@@ -223,6 +223,73 @@ async fn a_failure_before_the_first_content_moves_on() {
     assert!(sent.contains("\"model\":\"b\""), "{sent}");
 }
 
+/// In the middle of a tool loop, with a thought of the first one's and a field of its own.
+fn looping() -> ChatRequest {
+    serde_json::from_value(json!({
+        "messages": [
+            {"role": "user", "parts": [{"text": "What time is it?"}]},
+            {"role": "assistant", "parts": [
+                {"reasoning": {"text": "Let me think.", "signature": "c2ln"}},
+                {"tool_call": {"id": "call_1", "name": "clock", "arguments": "{}"}}]},
+            {"role": "tool", "parts": [{"tool_result": {"call_id": "call_1", "content": [{"text": "noon"}]}}]}],
+        "tools": [{"name": "clock", "parameters": {"type": "object"}}],
+        "reasoning": {"budget_tokens": 2048},
+        "extra": {"inference_geo": "eu"}
+    }))
+    .unwrap()
+}
+
+/// What `model` of Anthropic's gets after `first` failed, and what the caller is told.
+async fn stood_in(first: Provider, asked: &str, model: &str) -> (Value, Vec<String>) {
+    let said = json!({"type": "message", "model": model, "content": [{"type": "text", "text": "Noon."}], "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let second = Mock::new(vec![Part::Whole(200, "", said.to_string())]).await;
+    let chain = Chain::new(first, asked.into(), vec![(provider("anthropic", Some(&second.url)), model.into())]);
+    let request = ChatRequest { model: asked.into(), ..looping() };
+    let (said, _) = chain.chat(&client(|config| config.generation.retries = 0), &request, soon()).await.unwrap();
+    let seen = second.seen.lock().unwrap()[0].clone();
+    let (_, body) = seen.split_once("\r\n\r\n").unwrap();
+    (serde_json::from_str(body).unwrap(), said.warnings.iter().map(ToString::to_string).collect())
+}
+
+#[tokio::test]
+async fn one_who_stands_in_within_a_tool_loop_is_not_told_to_think_on_without_its_thoughts() {
+    let first = Mock::new(vec![busy(503, "")]).await;
+    let (body, warnings) = stood_in(first.provider(), "m", "claude-sonnet-4-5").await;
+    assert_eq!(body["thinking"], json!({"type": "disabled"}));
+    assert_eq!(body["messages"][1]["content"], json!([{"type": "tool_use", "id": "call_1", "name": "clock", "input": {}}]));
+    assert_eq!(body.get("inference_geo"), None);
+    assert_eq!(
+        warnings,
+        [
+            "`provider`: `custom` failed (OVERLOADED): `anthropic/claude-sonnet-4-5` answers, without `inference_geo`, thoughts of another \
+             model's; it was changed",
+            "`reasoning`: `anthropic/claude-sonnet-4-5` needs the thoughts that led to the last tool calls, and the conversation has none \
+             of its own; it was left out"
+        ]
+    );
+    // One that thinks as it likes goes on without.
+    let first = Mock::new(vec![busy(503, "")]).await;
+    let (body, warnings) = stood_in(first.provider(), "m", "claude-opus-5").await;
+    assert_eq!((&body["thinking"]["type"], &body["messages"][1]["content"][0]["type"]), (&json!("adaptive"), &json!("tool_use")));
+    assert!(warnings.iter().all(|warning| !warning.contains("needs the thoughts")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn another_model_of_the_same_provider_gets_its_fields_and_not_the_thoughts() {
+    let first = Mock::new(vec![busy(503, "")]).await;
+    let named = provider("anthropic", Some(&first.url));
+    let (body, warnings) = stood_in(named, "claude-opus-4-5", "claude-sonnet-4-5").await;
+    assert_eq!((&body["inference_geo"], &body["thinking"]["type"]), (&json!("eu"), &json!("disabled")));
+    assert_eq!(body["messages"][1]["content"][0]["type"], "tool_use");
+    let expected = "`provider`: `anthropic` failed (OVERLOADED): `anthropic/claude-sonnet-4-5` answers, without thoughts of another \
+                    model's; it was changed";
+    assert_eq!(warnings[0], expected);
+    // The one who thought gets its thought back, and thinks on.
+    let sent = first.seen.lock().unwrap()[0].clone();
+    assert!(sent.contains("\"thinking\":\"Let me think.\"") && sent.contains("\"budget_tokens\":2048"), "{sent}");
+}
+
 #[tokio::test]
 async fn a_mistake_in_the_request_moves_nowhere() {
     let first = Mock::new(vec![busy(400, "")]).await;

@@ -1,7 +1,7 @@
 //! Addresses that callers name: those that lead inside are refused in every field where one can stand, before anybody is asked.
 //!
-//! We fetch none of them. Some providers do, from outside; a server of the operator's own gets no address at all, because what a name
-//! resolves to is known only to whoever fetches it. Redirects are not followed: `a_redirect_is_not_followed` here and `reliability` in
+//! We fetch none of them. Some providers do, from outside. A server at an address of the operator's may stand inside: names are looked up
+//! before it gets them, and one that we know nothing about gets no address at all. Redirects are not followed: `a_redirect_is_not_followed` here and `reliability` in
 //! the tests of providers.
 
 use omni_llm::config::{Endpoint, Secret};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::support::{KEY, Mock, Service};
 
 /// Loopback, link-local, private, in every spelling that readers of addresses know; and what is no web address.
-const INSIDE: [&str; 30] = [
+const INSIDE: [&str; 37] = [
     "http://127.0.0.1/",
     "https://127.0.0.1:8443/x",
     "http://127.1/",
@@ -41,6 +41,13 @@ const INSIDE: [&str; 30] = [
     "http://printer.local/",
     "http://user:pass@example.com/",
     "file:///etc/passwd",
+    "file:/etc/passwd",
+    "ftp://example.com/x",
+    "gopher://127.0.0.1:70/x",
+    "jar:http://127.0.0.1/a.jar!/b",
+    "ldap://example.com/x",
+    "gs://bucket/private",
+    "s3://bucket/private",
 ];
 
 /// A field where an address can stand: the path, what it is called, and the body with the address in it.
@@ -181,10 +188,10 @@ async fn no_field_of_any_door_takes_an_address_that_leads_inside() {
 async fn public_addresses_reach_vendors_and_no_server_of_ones_own() {
     let mock = Mock::start().await;
     let service = service(&mock);
-    let picture = json!([{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]);
+    let picture = json!([{"type": "image_url", "image_url": {"url": "https://8.8.8.8/cat.png"}}]);
     let (status, answer) = service.post(CHAT, &chat(MODEL, picture.clone())).await;
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(mock.body()["messages"][0]["content"][0]["image_url"]["url"], "https://example.com/cat.png");
+    assert_eq!(mock.body()["messages"][0]["content"][0]["image_url"]["url"], "https://8.8.8.8/cat.png");
     let calls = mock.calls();
     // Its name may resolve to anything where that server stands.
     let inside_by_name = json!([{"type": "image_url", "image_url": {"url": "https://127.0.0.1.example.com/cat.png"}}]);
@@ -193,6 +200,24 @@ async fn public_addresses_reach_vendors_and_no_server_of_ones_own() {
         assert_eq!(status, 400, "{answer}");
     }
     assert_eq!(mock.calls(), calls);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_lead_outside_reaches_no_server_at_an_address_of_the_operators() {
+    let mock = Mock::start().await;
+    let service = service(&mock);
+    // What names that lead inside do is under test where the world can be made up: `net/names.rs` and `provider/tests.rs`.
+    let nowhere = "https://cat.invalid/cat.png";
+    let picture = json!([{"type": "image_url", "image_url": {"url": nowhere}}]);
+    let bodies =
+        [chat(MODEL, picture), with(with(chat(MODEL, json!("x")), "web", json!({"a": [{"b": nowhere}]})), "stream", true.into())];
+    for body in bodies {
+        let (status, answer) = service.post(CHAT, &body).await;
+        assert_eq!(status, 400, "{answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains("`cat.invalid` does not resolve to public addresses"), "{message}");
+    }
+    assert_eq!(mock.calls(), 0, "nobody is asked");
 }
 
 #[tokio::test]

@@ -322,7 +322,7 @@ async fn stand_ins_of_a_shaped_answer_are_asked_as_in_any_chain() {
     let before = mock.calls();
     let (_, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!((mock.calls() - before, &answer["omni"]["provider"]), (1, &json!("spare")), "{answer}");
-    assert_eq!(answer["omni"]["warnings"][0], "`custom` is left alone for a while: `spare/shaped` answers", "{answer}");
+    assert_eq!(answer["omni"]["warnings"][0], "`custom` is left alone for a while: `spare/shaped` answers, without `logit_bias`");
     assert_eq!(mock.body()["logit_bias"], Value::Null);
 }
 

@@ -5,15 +5,21 @@
 
 mod addresses;
 mod door;
+#[path = "../embed_support/mod.rs"]
+mod embed_support;
 mod errors;
 mod lambda;
+mod left_out;
 mod logs;
 mod narrow;
 mod openapi;
 mod port;
+mod provided;
 mod query;
 mod remote;
+mod replay;
 mod request;
+mod rerank;
 mod shape;
 mod stream;
 mod support;

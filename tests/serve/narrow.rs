@@ -28,7 +28,7 @@ fn write(path: &std::path::Path, word: &str) {
             ..Document::default()
         });
         let text = text.replace("harbour", word);
-        let chunk = Chunk { document, text: &text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, &[1.0]).unwrap();
     }
     writer.finish(path).unwrap();
@@ -161,11 +161,15 @@ async fn a_document_goes_while_the_service_runs() {
     let digest = Index::open(&path).unwrap().digest().to_owned();
     let list = Tombstones::path(&path);
     assert_eq!(harbour.found(None, json!({})).await, ["more.md", "open.md"]);
-    Tombstones { index: digest.clone(), documents: ["s3://docs/open.md".to_owned()].into() }.write(&list).unwrap();
+    Tombstones { index: digest.clone(), documents: ["s3://docs/open.md".to_owned()].into(), ..Tombstones::default() }
+        .write(&list)
+        .unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
     // A list of another index changes nothing while the service runs, and keeps another one from starting.
-    Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into() }.write(&list).unwrap();
+    Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into(), ..Tombstones::default() }
+        .write(&list)
+        .unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
     // Nor does the end of the list: it may have gone with the index that it was for. One that says so brings documents back.
@@ -175,7 +179,9 @@ async fn a_document_goes_while_the_service_runs() {
     Tombstones { index: digest, ..Tombstones::default() }.write(&list).unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(harbour.found(None, json!({})).await, ["more.md", "open.md"]);
-    Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into() }.write(&list).unwrap();
+    Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into(), ..Tombstones::default() }
+        .write(&list)
+        .unwrap();
     let error = omni_llm::app::Opened::open(&path).err().unwrap().to_string();
     assert!(error.contains("harbour.omni.tombstones: tombstones: written for index 000"), "{error}");
 }

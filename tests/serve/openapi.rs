@@ -21,7 +21,7 @@ fn schema(name: &str) -> jsonschema::Validator {
     jsonschema::draft202012::new(&schema).unwrap()
 }
 
-fn require(name: &str, value: &Value) {
+pub(crate) fn require(name: &str, value: &Value) {
     let problems: Vec<String> =
         schema(name).iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert_eq!(problems, [""; 0], "{name}: {value}");

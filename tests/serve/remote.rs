@@ -60,7 +60,7 @@ fn write(path: &Path, provider: &str, shortened: bool) {
         [("boats.md", "A vessel carries cargo over the sea.", [1.0, 0.0, 0.0]), ("law.md", "A court decides.", [0.0, 1.0, 0.0])];
     for (source, text, vector) in texts {
         let document = writer.push_document(Document { uri: source.into(), source: source.into(), ..Document::default() });
-        let chunk = Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, &vector).unwrap();
     }
     writer.finish(path).unwrap();

@@ -136,7 +136,7 @@ async fn what_is_not_built_yet_is_refused_by_name() {
         (
             "rag_config.retrieval_config.rerank",
             json!(true),
-            "`rag_config.retrieval_config.rerank`: not supported yet; set it to false, or leave it out",
+            "`rag_config.retrieval_config.rerank`: not supported yet; this service has no reranker; the operator gives one with `OMNI_RERANKER`",
         ),
         (
             "rag_config.retrieval_config.score_threshold",

@@ -68,7 +68,8 @@ pub(crate) fn index(folder: &Path) -> std::path::PathBuf {
         let number = writer.push_document(document);
         let mut vector = [0.0; 4];
         vector[at] = 1.0;
-        let chunk = Chunk { document: number, text, start: 0, end: text.len() as u64, page, headings: "Top > Below" };
+        let chunk =
+            Chunk { document: number, text: text.into(), start: 0, end: text.len() as u64, page, headings: "Top > Below" };
         writer.push_chunk(&chunk, &vector).unwrap();
     }
     let path = folder.join("kb.omni");

@@ -241,7 +241,7 @@ fn build(
         for chunk in chunks {
             let written = index::Chunk {
                 document: number,
-                text: &document.text[chunk.span.clone()],
+                text: document.text[chunk.span.clone()].into(),
                 start: chunk.span.start as u64,
                 end: chunk.span.end as u64,
                 page: chunk.page,

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use omni_llm::app::{Opened, index_path};
-use omni_llm::embed::Embedder;
+use omni_llm::config::Retrieval;
+use omni_llm::embed::{Embedder, Reranker};
 use omni_llm::index::Fusion;
+use omni_llm::rerank::Reranking;
 
-use super::{Asked, Scores, ask, embed, questions};
+use super::{Asked, Manner, Scores, ask, embed, questions};
 use crate::remote::Remote;
 
 /// Questions that are listed as missed; all of them count.
@@ -28,6 +30,8 @@ pub(crate) struct Gate {
     /// The weight of the vectors, where not the index's own.
     pub(crate) alpha: Option<f32>,
     pub(crate) model: PathBuf,
+    /// A cross-encoder that reads what was found again.
+    pub(crate) reranker: Option<PathBuf>,
 }
 
 /// The least of a metric that is good enough.
@@ -73,6 +77,9 @@ impl fmt::Display for Metric {
 pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let questions = questions(&gate.questions)?;
     let embedder = Embedder::open(&gate.model)?;
+    let reranker = gate.reranker.as_deref().map(Reranker::open).transpose()?;
+    let Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = Retrieval::default();
+    let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight });
     let measure = |named: &PathBuf| -> Result<Scores> {
         let opened = Opened::open(&index_path(named)?)?;
         let remote = Remote::of(opened.index.manifest())?;
@@ -82,7 +89,7 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
         let vectors = embed(&questions, &embedder, remote.as_ref())?;
         let alpha = gate.alpha.or(opened.index.manifest().alpha);
         let fusion = alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
-        ask(&opened.index, &questions, &vectors, fusion, &gate.access)
+        ask(&opened.index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })
     };
     let new = measure(&gate.index)?;
     let old = gate.against.as_ref().map(measure).transpose()?;

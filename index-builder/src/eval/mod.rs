@@ -14,6 +14,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::Embedder;
 use omni_llm::index::{Filter, Fusion, Index, Query};
+use omni_llm::rerank::{self, Reranking};
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -127,20 +128,33 @@ pub(crate) fn embed(questions: &[Asked], embedder: &Embedder, remote: Option<&Re
     questions.par_iter().map(|asked| Ok(embedder.embed_query(&asked.question)?)).collect()
 }
 
+/// How an index is asked.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner<'a> {
+    pub(crate) fusion: Fusion,
+    /// The labels of whoever asks.
+    pub(crate) access: &'a [String],
+    pub(crate) reranking: Option<Reranking<'a>>,
+}
+
 /// Asks an index all questions.
-pub(crate) fn ask(index: &Index, questions: &[Asked], vectors: &[Vec<f32>], fusion: Fusion, access: &[String]) -> Result<Scores> {
+pub(crate) fn ask(index: &Index, questions: &[Asked], vectors: &[Vec<f32>], manner: Manner<'_>) -> Result<Scores> {
     let outcomes = questions.par_iter().zip(vectors).map(|(asked, vector)| {
         let filter = asked.filter.as_ref().map(|filter| Filter::from_json(filter, "filter")).transpose()?;
-        let hits = index.search(&Query {
+        let query = Query {
             vector: Some(vector),
             text: Some(&asked.question),
             top_k: DEPTH,
-            fusion,
+            fusion: manner.fusion,
             filter: filter.as_ref(),
-            access,
+            access: manner.access,
             distinct: true,
             ..Query::default()
-        })?;
+        };
+        let hits = match &manner.reranking {
+            Some(reranking) => rerank::search(index, &query, reranking)?,
+            None => index.search(&query)?,
+        };
         let expected = asked.expected();
         let mut ranks = vec![None; expected.len()];
         let mut found = Vec::with_capacity(hits.len());

@@ -171,7 +171,7 @@ fn write(
             format: "text".to_owned(),
             ..index::Document::default()
         });
-        let chunk = index::Chunk { document, text, start: 0, end: text.len() as u64, page: None, headings: "" };
+        let chunk = index::Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, vector)?;
     }
     writer.finish(path)?;

@@ -60,6 +60,15 @@ impl Scalar {
         }
     }
 
+    /// What a field is that has no other values.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Number(_) => Kind::Number,
+            Self::Text(_) if self.period().is_some() => Kind::Date,
+            Self::Text(_) => Kind::Text,
+        }
+    }
+
     /// It as a number, where it is one or spells one.
     pub(super) fn number(&self) -> Option<f64> {
         match self {

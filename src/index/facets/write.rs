@@ -206,7 +206,7 @@ fn kind(field: &Field) -> Kind {
     if field.texts.is_empty() {
         return Kind::Number;
     }
-    let are_dates = field.numbers.is_empty() && field.texts.keys().all(|text| Scalar::Text(text.clone()).period().is_some());
+    let are_dates = field.numbers.is_empty() && field.texts.keys().all(|text| Scalar::Text(text.clone()).kind() == Kind::Date);
     if are_dates { Kind::Date } else { Kind::Text }
 }
 

@@ -1,15 +1,21 @@
 //! How much a model is to think, and how it is to be sampled, as far as it can be told.
 
 use super::Fit;
-use crate::chat::{ChatRequest, Effort, Reasoning, Warning};
+use crate::chat::{ChatRequest, Effort, Part, Reasoning, Role, Thought, Warning};
 use crate::error::{Error, Result};
 use crate::provider::capability::ReasoningMode;
+use crate::provider::turn::{Turn, turns};
 
 impl Fit<'_> {
     /// Brings the wish for reasoning into the form of the model's mode; `Effort::None` means off.
     pub(super) fn reasoning(&mut self, request: &mut ChatRequest) {
-        let Some(wish) = request.reasoning else { return };
         let mode = self.caps.reasoning;
+        if let Some(why) = self.reasons_not(request) {
+            self.warnings.push(Warning::dropped("reasoning", why));
+            request.reasoning = self.off(Reasoning::default());
+            return;
+        }
+        let Some(wish) = request.reasoning else { return };
         let off = wish.effort == Some(Effort::None);
         request.reasoning = match mode {
             ReasoningMode::None => {
@@ -43,6 +49,20 @@ impl Fit<'_> {
                 Some(Reasoning { effort: effort.map(|effort| self.nearest(effort)), budget_tokens: None, show: wish.show })
             }
         };
+    }
+
+    /// Why the model would refuse to reason about this request. What was asked of its answer comes before how it gets there.
+    fn reasons_not(&self, request: &ChatRequest) -> Option<String> {
+        let (caps, who) = (self.caps, self.who);
+        if !caps.reasons(request.reasoning) {
+            return None;
+        }
+        if !caps.tool_choice_while_reasoning && self.forces(request) {
+            return Some(format!("`{who}` cannot be made to call a tool while it reasons"));
+        }
+        (caps.needs_thoughts && lacks_thoughts(request)).then(|| {
+            format!("`{who}` needs the thoughts that led to the last tool calls, and the conversation has none of its own")
+        })
     }
 
     /// Reasoning that is not wanted.
@@ -98,11 +118,7 @@ impl Fit<'_> {
 
     pub(super) fn sampling(&mut self, request: &mut ChatRequest) -> Result<()> {
         let caps = self.caps;
-        let reasons = match request.reasoning {
-            Some(Reasoning { effort: Some(Effort::None), .. }) => false,
-            Some(_) => caps.reasoning != ReasoningMode::None,
-            None => caps.reasons_by_default,
-        };
+        let reasons = caps.reasons(request.reasoning);
         let sampling = &mut request.sampling;
         let free = caps.sampling_while_reasoning || !reasons;
         let mut dropped = Vec::new();
@@ -143,6 +159,19 @@ impl Fit<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether tools answer calls that come without a thought. Calls and answers up to the last thing that a person said are one turn of
+/// the model's, which has its thoughts where it began.
+fn lacks_thoughts(request: &ChatRequest) -> bool {
+    let turns = turns(request);
+    let answers = |turn: &Turn<'_>| turn.parts.iter().any(|part| matches!(part, Part::ToolResult(_)));
+    let thinks = |turn: &Turn<'_>| {
+        let is_proven = |thought: &Thought| thought.signature.is_some() || thought.redacted.is_some();
+        turn.parts.iter().any(|part| matches!(part, Part::Reasoning(thought) if is_proven(thought)))
+    };
+    let mut open = turns.iter().rev().take_while(|turn| turn.role == Role::Assistant || answers(turn));
+    turns.last().is_some_and(answers) && !open.any(thinks)
 }
 
 /// Tokens that stand for an effort: the ladder that OpenRouter and LiteLLM use, doubled at each step.

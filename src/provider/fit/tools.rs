@@ -3,7 +3,6 @@
 use super::{Fit, hash};
 use crate::chat::{ChatRequest, Part, ToolChoice, Warning};
 use crate::error::{Error, Result};
-use crate::net::guard;
 use crate::provider::capability::{IdRule, NameRule};
 
 impl Fit<'_> {
@@ -23,8 +22,10 @@ impl Fit<'_> {
             return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
         }
         for tool in &request.tools {
-            guard::public_references(&tool.parameters)
-                .map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
+            let checked = self.addresses.references(&tool.parameters);
+            checked.map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
+            let checked = tool.own.iter().try_for_each(|own| self.addresses.fields(&own.value));
+            checked.map_err(|why| Error::bad_request(format!("`tools`: an address of `{}`: {why}", tool.name)))?;
         }
         self.choice(request);
         if !caps.strict_tools && request.tools.iter().any(|tool| tool.strict == Some(true)) {
@@ -45,6 +46,17 @@ impl Fit<'_> {
             request.parallel_tool_calls = None;
         }
         Ok(())
+    }
+
+    /// Whether the model will be made to call a tool.
+    pub(super) fn forces(&self, request: &ChatRequest) -> bool {
+        let caps = self.caps;
+        !request.tools.is_empty()
+            && match request.tool_choice {
+                Some(ToolChoice::Required) => !caps.tool_choice_required.is_empty(),
+                Some(ToolChoice::Tool(_)) => caps.tool_choice_tool || !caps.tool_choice_required.is_empty(),
+                _ => false,
+            }
     }
 
     fn choice(&mut self, request: &mut ChatRequest) {

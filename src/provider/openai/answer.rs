@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::thought::Thoughts;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::error::Result;
 use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
@@ -37,6 +38,7 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
 #[derive(Debug, Default)]
 pub(in crate::provider) struct Decoder {
     state: State,
+    thoughts: Thoughts,
     id: String,
     finish: Option<FinishReason>,
     refused: bool,
@@ -136,8 +138,7 @@ impl Decoder {
 
     /// Reads a message, or a piece of one.
     fn delta(&mut self, message: &Value, events: &mut Vec<ChatEvent>) {
-        let thought = ["reasoning_content", "reasoning"].iter().find_map(|name| message[*name].as_str());
-        state_text(thought.unwrap_or_default(), events, ChatEvent::Reasoning);
+        self.thoughts.read(message, events);
         match &message["content"] {
             Value::String(text) => state_text(text, events, ChatEvent::Text),
             Value::Array(parts) => parts.iter().for_each(|part| chunk(part, events)),
@@ -145,9 +146,9 @@ impl Decoder {
         }
         if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
             self.refused = true;
-            state_text(refusal, events, ChatEvent::Text);
+            state_text(refusal, events, ChatEvent::Refusal);
         }
-        for name in ["annotations", "reasoning_details", "executed_tools", "images"] {
+        for name in ["annotations", "executed_tools", "images"] {
             if let Some(Value::Array(items)) =
                 message.get(name).filter(|items| items.as_array().is_some_and(|items| !items.is_empty()))
             {
@@ -246,7 +247,7 @@ pub(in crate::provider) fn made_up_id(answer: &str, number: usize) -> String {
     format!("call_{}", &hash(&format!("{answer}/{number}"))[..24])
 }
 
-fn state_text(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
+pub(super) fn state_text(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
     if !text.is_empty() {
         events.push(event(text.to_owned()));
     }

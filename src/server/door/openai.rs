@@ -3,6 +3,7 @@
 //! Fields that we do not know go to the provider as they are. What the dialect has no place for travels in the extensions that other
 //! servers use too: `reasoning_content`, `reasoning_details` with signatures, `extra_content` on tool calls; what is ours is in `omni`.
 
+mod message;
 mod reply;
 mod request;
 mod stream;
@@ -18,9 +19,11 @@ use serde_json::{Value, json};
 use self::reply::whole;
 use self::request::{ChatBody, understood};
 use self::stream::streamed;
+use super::provided::{Provided, provided};
 use crate::app::App;
-use crate::chat::{CacheTtl, FinishReason, Thought, Usage};
+use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning};
 use crate::error::{Code, Error, Result};
+use crate::rag::Answer;
 use crate::server::body::parse;
 use crate::server::{Context, access, body, failed};
 
@@ -30,8 +33,17 @@ pub(super) struct CacheControl {
 }
 
 impl CacheControl {
-    pub(super) fn ttl(&self) -> CacheTtl {
-        if self.ttl.as_deref() == Some("1h") { CacheTtl::OneHour } else { CacheTtl::FiveMinutes }
+    /// How long what stands before the mark in `field` is kept; a time that is not known here is the shortest.
+    pub(super) fn ttl(&self, field: &str, warnings: &mut Vec<String>) -> CacheTtl {
+        match self.ttl.as_deref() {
+            Some("1h") => CacheTtl::OneHour,
+            None | Some("5m") => CacheTtl::FiveMinutes,
+            Some(other) => {
+                let detail = format!("`{other}` is not known here: `5m`");
+                warnings.push(Warning::changed(format!("{field}.cache_control.ttl"), detail).to_string());
+                CacheTtl::FiveMinutes
+            }
+        }
     }
 }
 
@@ -65,10 +77,45 @@ struct ReasoningDetail {
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing)]
+    summary: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
+}
+
+impl ReasoningDetail {
+    fn words(&self) -> Option<&str> {
+        self.text.as_deref().or(self.summary.as_deref())
+    }
+}
+
+/// Log-probabilities of an answer's tokens, or of a piece's.
+#[derive(Debug, Default, Clone, PartialEq, Serialize)]
+struct Logprobs {
+    content: Option<Value>,
+    refusal: Option<Value>,
+}
+
+impl Logprobs {
+    /// Takes in what the provider says under `name`; false where that is something else.
+    fn take(&mut self, name: &str, tokens: &Value) -> bool {
+        let list = match name {
+            "logprobs" => &mut self.content,
+            "logprobs.refusal" => &mut self.refusal,
+            _ => return false,
+        };
+        match (list, tokens) {
+            (Some(Value::Array(before)), Value::Array(more)) => before.extend(more.iter().cloned()),
+            (list, tokens) => *list = Some(tokens.clone()),
+        }
+        true
+    }
+
+    fn some(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
+    }
 }
 
 fn function() -> String {
@@ -144,10 +191,11 @@ fn name_of(context: &Context) -> String {
     format!("chatcmpl-{}", context.id.trim_start_matches("req_"))
 }
 
-/// The dialect's word; one that it does not have stays the provider's, never `stop`.
-fn reason(reason: &FinishReason) -> String {
-    match reason {
+/// The dialect's word; one that it does not have stays the provider's, never `stop`. A refusal that is told as one is no filter's doing.
+fn reason(answer: &Answer) -> String {
+    match &answer.finish_reason {
         FinishReason::StopSequence => "stop".to_owned(),
+        FinishReason::ContentFilter if answer.is_refused() => "stop".to_owned(),
         other => other.as_str().to_owned(),
     }
 }
@@ -157,9 +205,32 @@ fn detail(thought: Thought) -> ReasoningDetail {
     ReasoningDetail {
         kind: kind.to_owned(),
         text: (!thought.text.is_empty()).then_some(thought.text),
+        summary: None,
         signature: thought.signature,
         data: thought.redacted,
     }
+}
+
+/// What the model answers, and what it says in the place of an answer.
+fn content(answer: &Answer) -> (String, Option<String>) {
+    if !answer.is_refused() {
+        return (answer.content.clone(), None);
+    }
+    let (mut text, mut refusal) = (String::new(), String::new());
+    for part in &answer.parts {
+        match part {
+            Part::Text(more) => text.push_str(more),
+            Part::Refusal(more) => refusal.push_str(more),
+            _ => {}
+        }
+    }
+    (text, Some(refusal))
+}
+
+/// The provider's own annotations, and its citations as such where they can be.
+fn annotations(answer: &Answer) -> Vec<Value> {
+    let own = answer.extra.get("annotations").and_then(Value::as_array).into_iter().flatten().cloned();
+    own.chain(provided(answer).iter().filter_map(Provided::annotation)).collect()
 }
 
 /// An error as the dialect's clients read it.

@@ -13,7 +13,7 @@ use crate::chat::Part;
 use crate::error::Result;
 use crate::rag::{self, Question};
 use crate::server::Context;
-use crate::server::door::{Omni, model_of};
+use crate::server::door::{Door, Omni, model_of};
 use crate::server::request::Shown;
 use crate::server::response::json;
 
@@ -28,6 +28,9 @@ struct Reply {
     content: Vec<Value>,
     stop_reason: String,
     stop_sequence: Option<Value>,
+    stop_details: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Value>,
     usage: WireUsage,
     omni: Omni,
 }
@@ -36,12 +39,15 @@ struct Reply {
 pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
     context.answered(&answer);
-    let omni = Omni::new(context, &mut answer, shown);
+    let omni = Omni::new(context, &mut answer, shown, Door::Anthropic);
     let model = model_of(&answer);
-    // The text is taken from `content`, which was checked; it stands where the first text stood.
-    let (mut content, mut told) = (Vec::new(), answer.content.is_empty());
+    // A text that was changed since is taken from `content`; it stands where the first text stood.
+    let is_as_written = answer.is_as_written();
+    let (mut content, mut told) = (Vec::new(), is_as_written || answer.content.is_empty());
     for part in &answer.parts {
         match part {
+            Part::Text(text) | Part::Refusal(text) if is_as_written => content.push(json!({"type": "text", "text": text})),
+            Part::Citation(raw) if is_as_written && raw.dialect == "anthropic" => cite(content.last_mut(), &raw.value),
             Part::Text(_) if !std::mem::replace(&mut told, true) => content.push(json!({"type": "text", "text": answer.content})),
             Part::Reasoning(it) => content.push(thought(it)),
             Part::ToolCall(call) => {
@@ -63,8 +69,19 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
         content,
         stop_reason: reason(&answer.finish_reason),
         stop_sequence: answer.extra.shift_remove("stop_sequence"),
+        stop_details: answer.extra.shift_remove("stop_details"),
+        container: answer.extra.shift_remove("container"),
         usage: answer.usage.map(WireUsage::from).unwrap_or_default(),
         omni,
     };
     Ok(json(StatusCode::OK, &reply))
+}
+
+/// Adds a citation to the block that rests on it.
+fn cite(block: Option<&mut Value>, citation: &Value) {
+    let Some(block) = block else { return };
+    match block["citations"].as_array_mut() {
+        Some(citations) => citations.push(citation.clone()),
+        None => block["citations"] = json!([citation]),
+    }
 }

@@ -3,16 +3,14 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::block::{Content, parts};
 use crate::app::App;
-use crate::chat::{
-    ChatRequest, Effort, Media, Message, Part, Raw, Reasoning, Role, Sampling, Source, Thought, Tool, ToolCall, ToolChoice,
-    ToolResult,
-};
+use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Reasoning, Role, Sampling, Tool, ToolChoice};
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::Shape;
 use crate::server::door::openai::CacheControl;
-use crate::server::door::{Added, Rag, Target, question};
+use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
 use crate::server::request::Shown;
 
@@ -45,6 +43,8 @@ pub(super) struct MessagesBody {
 struct WireMessage {
     role: WireRole,
     content: Content,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -56,19 +56,14 @@ enum WireRole {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text or a list of blocks")]
-enum Content {
-    Text(String),
-    Blocks(Vec<Value>),
-}
-
-#[derive(Debug, Deserialize)]
 struct WireTool {
     name: String,
     description: Option<String>,
     input_schema: Value,
     strict: Option<bool>,
     cache_control: Option<CacheControl>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +72,8 @@ struct WireToolChoice {
     kind: ChoiceKind,
     name: Option<String>,
     disable_parallel_tool_use: Option<bool>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -94,6 +91,8 @@ struct Thinking {
     kind: ThinkingKind,
     budget_tokens: Option<u32>,
     display: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -105,20 +104,35 @@ enum ThinkingKind {
     BetweenTools,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct OutputConfig {
     effort: Option<Effort>,
     format: Option<WireFormat>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
 struct WireFormat {
+    #[serde(rename = "type")]
+    #[expect(dead_code, reason = "there is one; another is refused")]
+    kind: Option<FormatKind>,
     schema: Value,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FormatKind {
+    JsonSchema,
+}
+
+#[derive(Debug, Default, Deserialize)]
 struct Metadata {
     user_id: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 impl MessagesBody {
@@ -134,12 +148,14 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let target = Target::read(app, &body.model)?;
+    let mut warnings = Vec::new();
     let mut messages = Vec::with_capacity(body.messages.len() + 1);
     if let Some(system) = body.system {
-        messages.push(Message { role: Role::System, parts: parts(system, "system")? });
+        messages.push(Message { role: Role::System, parts: parts(system, "system", &mut warnings)? });
     }
     for (number, message) in body.messages.into_iter().enumerate() {
-        let parts = parts(message.content, &format!("messages[{number}].content"))?;
+        let parts = parts(message.content, &format!("messages[{number}].content"), &mut warnings)?;
+        unknown(message.rest, &format!("messages[{number}]"), &mut warnings);
         match message.role {
             WireRole::Assistant => messages.push(Message { role: Role::Assistant, parts }),
             WireRole::System => messages.push(Message { role: Role::System, parts }),
@@ -156,11 +172,29 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
             }
         }
     }
-    let shape = match body.output_config.as_ref().and_then(|config| config.format.as_ref()) {
-        Some(format) => Some(Shape::from_response_format("answer", format.schema.clone(), true, "output_config.format.schema")?),
+    // What is not known goes to the provider in the object in which it came.
+    let mut extra = body.rest;
+    let output = body.output_config.unwrap_or_default();
+    extra.insert("output_config".into(), own(output.rest));
+    let shape = match output.format {
+        Some(format) => {
+            unknown(format.rest, "output_config.format", &mut warnings);
+            Some(Shape::from_response_format("answer", format.schema, true, "output_config.format.schema")?)
+        }
         None => None,
     };
-    let effort = body.output_config.as_ref().and_then(|config| config.effort);
+    let metadata = body.metadata.unwrap_or_default();
+    extra.insert("metadata".into(), own(metadata.rest));
+    let thinking = body.thinking.map(|mut thinking| {
+        unknown(std::mem::take(&mut thinking.rest), "thinking", &mut warnings);
+        thinking
+    });
+    let choice = body.tool_choice.map(|mut choice| {
+        unknown(std::mem::take(&mut choice.rest), "tool_choice", &mut warnings);
+        choice
+    });
+    let tools = body.tools.unwrap_or_default().into_iter().enumerate();
+    let tools = tools.map(|(number, tool)| neutral_tool(tool, number, &mut warnings)).collect::<Result<_>>()?;
     let request = ChatRequest {
         messages,
         sampling: Sampling {
@@ -171,23 +205,23 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
             stop_sequences: body.stop_sequences.unwrap_or_default(),
             ..Sampling::default()
         },
-        reasoning: reasoning(body.thinking.as_ref(), effort),
-        tools: body
-            .tools
-            .unwrap_or_default()
-            .into_iter()
-            .enumerate()
-            .map(|(number, tool)| neutral_tool(tool, number))
-            .collect::<Result<_>>()?,
-        parallel_tool_calls: body.tool_choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use).map(|off| !off),
-        tool_choice: body.tool_choice.map(WireToolChoice::neutral).transpose()?,
+        reasoning: reasoning(thinking.as_ref(), output.effort),
+        tools,
+        parallel_tool_calls: choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use).map(|off| !off),
+        tool_choice: choice.map(WireToolChoice::neutral).transpose()?,
         service_tier: body.service_tier,
-        user: body.metadata.and_then(|metadata| metadata.user_id),
-        extra: body.rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        user: metadata.user_id,
+        extra: extra.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         ..ChatRequest::default()
     };
-    let added = Added { rag: body.rag, fallbacks: body.fallbacks };
+    let added = Added { rag: body.rag, fallbacks: body.fallbacks, warnings };
     question(app, target, added, request, shape, labels)
+}
+
+/// The fields that say something, as an object; null where none does.
+fn own(fields: Map<String, Value>) -> Value {
+    let fields: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    if fields.is_empty() { Value::Null } else { fields.into() }
 }
 
 fn reasoning(thinking: Option<&Thinking>, effort: Option<Effort>) -> Option<Reasoning> {
@@ -204,20 +238,23 @@ fn reasoning(thinking: Option<&Thinking>, effort: Option<Effort>) -> Option<Reas
     }
 }
 
-fn neutral_tool(tool: Value, number: usize) -> Result<Tool> {
+fn neutral_tool(tool: Value, number: usize, warnings: &mut Vec<String>) -> Result<Tool> {
     let kind = tool.get("type").and_then(Value::as_str).unwrap_or("custom").to_owned();
     if kind != "custom" {
         let shown: String = kind.chars().take(40).collect();
         return Err(Error::not_supported(&format!("tools[{number}].type: {shown}"), "send tools with an `input_schema`"));
     }
-    let tool: WireTool =
+    let mut tool: WireTool =
         serde_json::from_value(tool).map_err(|cause| Error::bad_request(format!("`tools[{number}]`: {cause}")))?;
+    tool.rest.shift_remove("type");
+    let own = own(tool.rest);
     Ok(Tool {
         name: tool.name,
         description: tool.description,
         parameters: tool.input_schema,
         strict: tool.strict,
-        cache: tool.cache_control.map(|control| control.ttl()),
+        cache: tool.cache_control.map(|control| control.ttl(&format!("tools[{number}]"), warnings)),
+        own: (!own.is_null()).then(|| Raw { dialect: "anthropic".into(), value: own }),
     })
 }
 
@@ -231,83 +268,5 @@ impl WireToolChoice {
                 ToolChoice::Tool(self.name.ok_or_else(|| Error::bad_request("`tool_choice.name`: missing; name the tool"))?)
             }
         })
-    }
-}
-
-fn parts(content: Content, field: &str) -> Result<Vec<Part>> {
-    let blocks = match content {
-        Content::Text(text) => return Ok(vec![Part::Text(text)]),
-        Content::Blocks(blocks) => blocks,
-    };
-    let mut parts = Vec::with_capacity(blocks.len());
-    for (at, block) in blocks.into_iter().enumerate() {
-        let cache = block.get("cache_control").filter(|value| value.is_object()).cloned();
-        parts.push(part(block, &format!("{field}[{at}]"))?);
-        if let Some(control) = cache.and_then(|value| serde_json::from_value::<CacheControl>(value).ok()) {
-            parts.push(Part::CachePoint(control.ttl()));
-        }
-    }
-    Ok(parts)
-}
-
-fn part(mut block: Value, field: &str) -> Result<Part> {
-    let missing = |name: &str| Error::bad_request(format!("`{field}.{name}`: missing"));
-    let mut text = |name: &str| match block.get_mut(name).map(Value::take) {
-        Some(Value::String(text)) => Ok(text),
-        _ => Err(missing(name)),
-    };
-    let kind = text("type")?;
-    Ok(match kind.as_str() {
-        "text" => Part::Text(text("text")?),
-        "thinking" => {
-            let (thought, signature) = (text("thinking")?, text("signature").ok());
-            Part::Reasoning(Thought { text: thought, signature: signature.filter(|text| !text.is_empty()), redacted: None })
-        }
-        "redacted_thinking" => Part::Reasoning(Thought { redacted: Some(text("data")?), ..Thought::default() }),
-        "tool_use" => {
-            let (id, name) = (text("id")?, text("name")?);
-            let input = block.get("input").map_or_else(|| "{}".to_owned(), Value::to_string);
-            Part::ToolCall(ToolCall { id, name, arguments: input, signature: None })
-        }
-        "tool_result" => {
-            let call_id = text("tool_use_id")?;
-            let is_error = block.get("is_error").and_then(Value::as_bool).unwrap_or(false);
-            let content = match block.get_mut("content").map(Value::take) {
-                None | Some(Value::Null) => Vec::new(),
-                Some(content) => {
-                    let content: Content = serde_json::from_value(content)
-                        .map_err(|_| Error::bad_request(format!("`{field}.content`: neither a text nor a list of blocks")))?;
-                    parts(content, &format!("{field}.content"))?
-                }
-            };
-            Part::ToolResult(ToolResult { call_id, content, is_error })
-        }
-        "image" | "document" => {
-            let name = text("title").ok();
-            let source = source(block.get("source").unwrap_or(&Value::Null), field)?;
-            let media = Media { source, name, detail: None };
-            if kind == "image" { Part::Image(media) } else { Part::Document(media) }
-        }
-        _ => {
-            if let Some(map) = block.as_object_mut() {
-                map.insert("type".into(), kind.into());
-            }
-            Part::Raw(Raw { dialect: "anthropic".into(), value: block })
-        }
-    })
-}
-
-/// Addresses are the provider's to fetch, never ours.
-fn source(source: &Value, field: &str) -> Result<Source> {
-    let text = |name: &str| source.get(name).and_then(Value::as_str).map(str::to_owned);
-    let missing = |name: &str| Error::bad_request(format!("`{field}.source.{name}`: missing"));
-    match source.get("type").and_then(Value::as_str) {
-        Some("base64") => Ok(Source::Base64 {
-            media_type: text("media_type").ok_or_else(|| missing("media_type"))?,
-            data: text("data").ok_or_else(|| missing("data"))?,
-        }),
-        Some("url") => Ok(Source::Url { url: text("url").ok_or_else(|| missing("url"))?, media_type: None }),
-        Some("text") => Ok(Source::Text(text("data").ok_or_else(|| missing("data"))?)),
-        _ => Err(Error::bad_request(format!("`{field}.source.type`: write `base64`, `url` or `text`"))),
     }
 }

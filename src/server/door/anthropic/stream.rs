@@ -13,7 +13,7 @@ use crate::chat::ChatEvent;
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
-use crate::server::door::{self, Omni, Told};
+use crate::server::door::{self, Door, Omni, Told};
 use crate::server::request::Shown;
 use crate::server::sse::event;
 
@@ -25,13 +25,14 @@ pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question
         Told::Done(answer, omni) => writer.end(&answer, &omni, out),
         Told::Failed(failure) => out.push_back(event("error", &error(&failure, &id))),
     };
-    door::streamed(app, context, asked, Some(event("ping", &json!({"type": "ping"}))), write).await
+    door::streamed(app, context, Door::Anthropic, asked, Some(event("ping", &json!({"type": "ping"}))), write).await
 }
 
 /// What kind of block is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Block {
     Text,
+    Refusal,
     Thinking,
     Tool(usize),
 }
@@ -43,6 +44,8 @@ struct Writer {
     model: String,
     begun: bool,
     open: Option<Block>,
+    /// The next text is another than the one that is open.
+    apart: bool,
     next: usize,
     /// What was told of the open call's arguments.
     arguments: String,
@@ -52,7 +55,7 @@ struct Writer {
 impl Writer {
     fn new(id: String) -> Self {
         let (arguments, held) = (String::new(), VecDeque::new());
-        Self { id, model: String::new(), begun: false, open: None, next: 0, arguments, held }
+        Self { id, model: String::new(), begun: false, open: None, apart: false, next: 0, arguments, held }
     }
 
     /// Takes the next event.
@@ -86,7 +89,11 @@ impl Writer {
         self.begin(out);
         self.close(out);
         let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
-        let delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence")});
+        let mut delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence"),
+            "stop_details": answer.extra.get("stop_details")});
+        if let Some(container) = answer.extra.get("container") {
+            delta["container"] = container.clone();
+        }
         let end = json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni});
         out.push_back(event("message_delta", &end));
         out.push_back(event("message_stop", &json!({"type": "message_stop"})));
@@ -142,9 +149,21 @@ impl Writer {
                 self.model = model;
                 self.begin(out);
             }
+            ChatEvent::Refusal(text) => {
+                self.open(Block::Refusal, json!({"type": "text", "text": ""}), out);
+                self.delta(json!({"type": "text_delta", "text": text}), out);
+            }
             ChatEvent::Text(text) => {
+                if std::mem::take(&mut self.apart) && self.open == Some(Block::Text) {
+                    self.close(out);
+                }
                 self.open(Block::Text, json!({"type": "text", "text": ""}), out);
                 self.delta(json!({"type": "text_delta", "text": text}), out);
+            }
+            ChatEvent::Break => self.apart = true,
+            ChatEvent::Citation(raw) if raw.dialect == "anthropic" && self.open == Some(Block::Text) => {
+                self.delta(json!({"type": "citations_delta", "citation": raw.value}), out);
+                self.apart = true;
             }
             ChatEvent::Reasoning(text) => {
                 self.open(Block::Thinking, json!({"type": "thinking", "thinking": "", "signature": ""}), out);

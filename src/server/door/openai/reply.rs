@@ -5,15 +5,18 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{ExtraContent, ReasoningDetail, WireCall, WireFunction, WireUsage, detail, function, name_of, reason};
+use super::{
+    ExtraContent, Logprobs, ReasoningDetail, WireCall, WireFunction, WireUsage, annotations, content, detail, function, name_of,
+    reason,
+};
 use crate::app::App;
 use crate::chat::Part;
 use crate::error::Result;
 use crate::rag::{self, Question};
 use crate::server::Context;
-use crate::server::door::{Omni, model_of, now_s};
+use crate::server::door::{Door, Omni, model_of, now_s};
 use crate::server::request::Shown;
 use crate::server::response;
 
@@ -29,6 +32,8 @@ struct Completion {
     usage: Option<WireUsage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<Value>,
     omni: Omni,
 }
 
@@ -36,7 +41,7 @@ struct Completion {
 struct Choice {
     index: u32,
     message: Said,
-    logprobs: Option<Value>,
+    logprobs: Option<Logprobs>,
     finish_reason: String,
 }
 
@@ -44,7 +49,11 @@ struct Choice {
 struct Said {
     role: &'static str,
     content: Option<String>,
-    refusal: Option<Value>,
+    refusal: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,8 +66,9 @@ struct Said {
 pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
     context.answered(&answer);
-    let omni = Omni::new(context, &mut answer, shown);
+    let omni = Omni::new(context, &mut answer, shown, Door::OpenAi);
     let model = model_of(&answer);
+    let (finish_reason, annotations, (content, refusal)) = (reason(&answer), annotations(&answer), content(&answer));
     let (mut tool_calls, mut details) = (Vec::new(), Vec::new());
     for part in answer.parts {
         match part {
@@ -73,11 +83,11 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
         }
     }
     let reasoning: String = details.iter().filter_map(|detail| detail.text.as_deref()).collect();
-    let is_silent = answer.content.is_empty() && !tool_calls.is_empty();
-    let lists = ["logprobs", "logprobs.refusal"].map(|name| answer.extra.shift_remove(name));
-    let logprobs = lists.iter().any(Option::is_some).then(|| {
-        let [content, refusal] = lists;
-        json!({"content": content, "refusal": refusal})
+    let audio = answer.extra.shift_remove("audio");
+    let is_silent = content.is_empty() && (!tool_calls.is_empty() || refusal.is_some() || audio.is_some());
+    let mut logprobs = Logprobs::default();
+    answer.extra.iter().for_each(|(name, tokens)| {
+        logprobs.take(name, tokens);
     });
     let completion = Completion {
         id: name_of(context),
@@ -88,8 +98,10 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
             index: 0,
             message: Said {
                 role: "assistant",
-                content: (!is_silent).then_some(answer.content),
-                refusal: answer.extra.shift_remove("refusal"),
+                content: (!is_silent).then_some(content),
+                refusal,
+                annotations,
+                audio,
                 tool_calls,
                 reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
                 // A thought without a proof is told by its text.
@@ -99,11 +111,12 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
                     Vec::new()
                 },
             },
-            logprobs,
-            finish_reason: reason(&answer.finish_reason),
+            logprobs: logprobs.some(),
+            finish_reason,
         }],
         usage: answer.usage.map(WireUsage::from),
         service_tier: answer.extra.shift_remove("service_tier"),
+        system_fingerprint: answer.extra.shift_remove("system_fingerprint"),
         omni,
     };
     Ok(response::json(StatusCode::OK, &completion))

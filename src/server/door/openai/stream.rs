@@ -6,31 +6,32 @@ use std::sync::Arc;
 use axum::response::Response;
 use axum::response::sse::Event;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{ExtraContent, ReasoningDetail, WireUsage, detail, error, name_of, reason};
+use super::{ExtraContent, Logprobs, ReasoningDetail, WireUsage, annotations, detail, error, name_of, reason};
 use crate::app::App;
 use crate::chat::{ChatEvent, Thought};
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
-use crate::server::door::{self, Omni, Told, model_of, now_s};
+use crate::server::door::{self, Door, Omni, Told, model_of, now_s};
 use crate::server::request::Shown;
 use crate::server::sse::event;
 
 /// Streams an answer as chunks; `with_usage` ends it with the tokens.
 pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown), with_usage: bool) -> Result<Response> {
-    let mut head = Head { id: name_of(context), created: now_s(), model: String::new(), begun: false, thought: String::new() };
+    let mut head = Head { id: name_of(context), created: now_s(), ..Head::default() };
     let write = move |told: Told, out: &mut VecDeque<Event>| match told {
         Told::Event(event) => head.event(&event, out),
         Told::Done(answer, omni) => head.end(*answer, &omni, with_usage, out),
         // No `[DONE]` follows it.
         Told::Failed(failure) => out.push_back(event("", &error(&failure))),
     };
-    door::streamed(app, context, asked, None, write).await
+    door::streamed(app, context, Door::OpenAi, asked, None, write).await
 }
 
 /// What every chunk repeats.
+#[derive(Default)]
 struct Head {
     id: String,
     created: i64,
@@ -38,6 +39,12 @@ struct Head {
     begun: bool,
     /// The thought that is being told: its proof comes with all of it, as in a whole answer.
     thought: String,
+    service_tier: Option<Value>,
+    system_fingerprint: Option<Value>,
+    /// Those of the tokens that are told next.
+    logprobs: Logprobs,
+    told_logprobs: bool,
+    told_audio: bool,
 }
 
 /// One chunk.
@@ -49,7 +56,9 @@ struct Chunk<'a> {
     model: &'a str,
     choices: [ChunkChoice<'a>; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<()>,
+    service_tier: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     omni: Option<&'a Omni>,
 }
@@ -58,6 +67,8 @@ struct Chunk<'a> {
 struct ChunkChoice<'a> {
     index: u32,
     delta: Delta<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Logprobs>,
     finish_reason: Option<&'a str>,
 }
 
@@ -67,6 +78,12 @@ struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +112,8 @@ struct DeltaFunction<'a> {
 }
 
 impl Head {
-    fn chunk(&self, delta: Delta<'_>, finish_reason: Option<&str>, omni: Option<&Omni>) -> Event {
+    fn chunk(&mut self, delta: Delta<'_>, finish_reason: Option<&str>, omni: Option<&Omni>) -> Event {
+        let logprobs = std::mem::take(&mut self.logprobs).some();
         event(
             "",
             &Chunk {
@@ -103,8 +121,9 @@ impl Head {
                 object: "chat.completion.chunk",
                 created: self.created,
                 model: &self.model,
-                choices: [ChunkChoice { index: 0, delta, finish_reason }],
-                usage: None,
+                choices: [ChunkChoice { index: 0, delta, logprobs, finish_reason }],
+                service_tier: self.service_tier.as_ref(),
+                system_fingerprint: self.system_fingerprint.as_ref(),
                 omni,
             },
         )
@@ -113,19 +132,30 @@ impl Head {
     fn delta(&mut self, mut delta: Delta<'_>, out: &mut VecDeque<Event>) {
         if !std::mem::replace(&mut self.begun, true) {
             delta.role = Some("assistant");
-            if delta.content.is_none() && delta.tool_calls.is_none() {
+            if delta.content.is_none() && delta.tool_calls.is_none() && delta.refusal.is_none() {
                 delta.content = Some("");
             }
         }
-        out.push_back(self.chunk(delta, None, None));
+        let chunk = self.chunk(delta, None, None);
+        out.push_back(chunk);
     }
 
     fn end(&mut self, answer: Answer, omni: &Omni, with_usage: bool, out: &mut VecDeque<Event>) {
         self.model = model_of(&answer);
-        if !self.begun {
-            self.delta(Delta::default(), out);
+        // What was not told as it came.
+        self.service_tier = self.service_tier.take().or(answer.extra.get("service_tier").cloned());
+        self.system_fingerprint = self.system_fingerprint.take().or(answer.extra.get("system_fingerprint").cloned());
+        if !self.told_logprobs {
+            answer.extra.iter().for_each(|(name, tokens)| {
+                self.logprobs.take(name, tokens);
+            });
         }
-        out.push_back(self.chunk(Delta::default(), Some(&reason(&answer.finish_reason)), Some(omni)));
+        let (annotations, audio) = (annotations(&answer), answer.extra.get("audio").filter(|_| !self.told_audio));
+        if !self.begun || !annotations.is_empty() || audio.is_some() {
+            self.delta(Delta { annotations, audio, ..Delta::default() }, out);
+        }
+        let chunk = self.chunk(Delta::default(), Some(&reason(&answer)), Some(omni));
+        out.push_back(chunk);
         if with_usage {
             let usage = answer.usage.map(WireUsage::from);
             out.push_back(event(
@@ -141,6 +171,16 @@ impl Head {
         match event {
             ChatEvent::Start { model, .. } => model.clone_into(&mut self.model),
             ChatEvent::Text(text) => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
+            ChatEvent::Refusal(text) => self.delta(Delta { refusal: Some(text), ..Delta::default() }, out),
+            ChatEvent::Extra(name, value) => match name.as_str() {
+                "service_tier" => self.service_tier = Some(value.clone()),
+                "system_fingerprint" => self.system_fingerprint = Some(value.clone()),
+                "audio" => {
+                    self.told_audio = true;
+                    self.delta(Delta { audio: Some(value), ..Delta::default() }, out);
+                }
+                name => self.told_logprobs |= self.logprobs.take(name, value),
+            },
             ChatEvent::Reasoning(text) => {
                 self.thought.push_str(text);
                 self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out);

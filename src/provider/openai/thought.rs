@@ -1,0 +1,135 @@
+//! Thoughts, which copies of the dialect tell in up to three places at once: as text in `reasoning_content` or `reasoning`, and with
+//! their proofs in `reasoning_details`. What stands in several is told once, and nothing is lost that stands in one.
+
+use serde_json::Value;
+
+use super::answer::state_text;
+use crate::chat::ChatEvent;
+
+/// Reads the thoughts of a message, or of its pieces.
+#[derive(Debug, Default)]
+pub(super) struct Thoughts {
+    /// Told as text alone: its proof may still come, with the text once more.
+    told: String,
+    /// How much of it came once more.
+    proved: usize,
+}
+
+impl Thoughts {
+    /// Reads a message, or the next piece of one.
+    pub(super) fn read(&mut self, message: &Value, events: &mut Vec<ChatEvent>) {
+        let mut text = "";
+        let mut more = "";
+        for field in ["reasoning_content", "reasoning"].into_iter().filter_map(|name| message[name].as_str()) {
+            match text {
+                before if holds(field, before) => text = field,
+                before if holds(before, field) => {}
+                _ => more = field,
+            }
+        }
+        let details = message["reasoning_details"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let detailed: String = details.iter().map(words).collect();
+        // Where the details say all of it, they are told: they have the proofs.
+        if detailed.is_empty() || !holds(&detailed, text) {
+            for text in [text, more] {
+                state_text(text, events, ChatEvent::Reasoning);
+                self.told.push_str(text);
+            }
+        }
+        let is_known = !holds(&detailed, text) && holds(text, &detailed);
+        for detail in details {
+            let words = words(detail);
+            if !self.is_told(words) && !is_known {
+                state_text(words, events, ChatEvent::Reasoning);
+            }
+            state_text(detail["signature"].as_str().unwrap_or_default(), events, ChatEvent::Signature);
+            state_text(detail["data"].as_str().unwrap_or_default(), events, ChatEvent::Redacted);
+        }
+    }
+
+    /// Whether the words are those that were told next without a proof. Where they are not, no later ones are taken for them.
+    fn is_told(&mut self, words: &str) -> bool {
+        let mut rest = self.told[self.proved..].char_indices().filter(|(_, letter)| !letter.is_whitespace());
+        let mut end = 0;
+        for letter in words.chars().filter(|letter| !letter.is_whitespace()) {
+            match rest.next() {
+                Some((at, same)) if same == letter => end = at + same.len_utf8(),
+                _ => {
+                    self.proved = self.told.len();
+                    return false;
+                }
+            }
+        }
+        self.proved += end;
+        end > 0
+    }
+}
+
+/// The text of a detail; a summary is one, too.
+fn words(detail: &Value) -> &str {
+    ["text", "summary"].into_iter().find_map(|name| detail[name].as_str()).unwrap_or_default()
+}
+
+/// Whether a text stands in another, however they are spaced: details are joined with blanks or without.
+fn holds(whole: &str, part: &str) -> bool {
+    let dense = |text: &str| text.split_whitespace().collect::<String>();
+    whole == part || dense(whole).contains(&dense(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Part, fold};
+    use serde_json::json;
+
+    /// The thoughts of messages or pieces, with their proofs.
+    fn read(pieces: &[Value]) -> Vec<(String, Option<String>)> {
+        let (mut thoughts, mut events) = (Thoughts::default(), Vec::new());
+        pieces.iter().for_each(|piece| thoughts.read(piece, &mut events));
+        let parts = fold(&events).parts.into_iter();
+        let thoughts = parts.filter_map(|part| match part {
+            Part::Reasoning(thought) => Some((thought.text, thought.signature.or(thought.redacted))),
+            _ => None,
+        });
+        thoughts.collect()
+    }
+
+    fn detail(text: &str, signature: Option<&str>) -> Value {
+        json!({"type": "reasoning.text", "text": text, "signature": signature, "format": "f", "index": 0})
+    }
+
+    fn thought(text: &str, proof: Option<&str>) -> (String, Option<String>) {
+        (text.to_owned(), proof.map(str::to_owned))
+    }
+
+    #[test]
+    fn what_stands_in_several_places_is_told_once() {
+        for name in ["reasoning", "reasoning_content"] {
+            let whole = json!({name: "One.\nTwo.", "reasoning_details": [detail("One.", Some("a")), detail("Two.", Some("b"))]});
+            assert_eq!(read(&[whole]), [thought("One.", Some("a")), thought("Two.", Some("b"))]);
+            // As OpenRouter streams it: each piece twice, then the proof.
+            let piece = |text: &str| json!({name: text, "reasoning_details": [detail(text, None)]});
+            let proof = json!({name: null, "reasoning_details": [{"type": "reasoning.text", "signature": "s"}]});
+            assert_eq!(read(&[piece("One"), piece(" "), piece("two"), proof]), [thought("One two", Some("s"))]);
+            // As we stream it ourselves: the text, then all of it with its proof.
+            let pieces =
+                [json!({name: "One"}), json!({name: " two"}), json!({"reasoning_details": [detail("One two", Some("s"))]})];
+            assert_eq!(read(&pieces), [thought("One two", Some("s"))]);
+        }
+        assert_eq!(read(&[json!({"reasoning": "a", "reasoning_content": "a"})]), [thought("a", None)]);
+    }
+
+    #[test]
+    fn what_stands_in_one_place_is_not_lost() {
+        let summary = json!({"reasoning_details": [{"type": "reasoning.summary", "summary": "short"}, {"type": "reasoning.encrypted", "data": "x"}]});
+        assert_eq!(read(&[summary]), [thought("short", None), thought("", Some("x"))]);
+        let more = json!({"reasoning_content": "First this. Then that.", "reasoning_details": [detail("Then that.", Some("s"))]});
+        assert_eq!(read(&[more]), [thought("First this. Then that.", Some("s"))]);
+        let other = json!({"reasoning_content": "this", "reasoning_details": [detail("that", None)]});
+        assert_eq!(read(&[other]), [thought("thisthat", None)]);
+        assert_eq!(read(&[json!({"reasoning_content": "", "reasoning": "a"})]), [thought("a", None)]);
+        let again =
+            [json!({"reasoning": "ha"}), json!({"reasoning": "ha"}), json!({"reasoning": "\n"}), json!({"reasoning": "!"})];
+        assert_eq!(read(&again), [thought("haha\n!", None)]);
+    }
+}

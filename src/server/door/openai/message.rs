@@ -1,0 +1,187 @@
+//! Messages of OpenAI's dialect as neutral ones.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{CacheControl, ReasoningDetail, WireCall};
+use crate::chat::{CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult};
+use crate::error::{Error, Result};
+use crate::server::door::unknown;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireMessage {
+    role: WireRole,
+    content: Option<Content>,
+    #[serde(default, deserialize_with = "nullable")]
+    tool_calls: Vec<WireCall>,
+    tool_call_id: Option<String>,
+    reasoning_content: Option<String>,
+    /// The same, as some servers call it.
+    reasoning: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    reasoning_details: Vec<ReasoningDetail>,
+    refusal: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WireRole {
+    Developer,
+    System,
+    User,
+    Assistant,
+    Tool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a text or a list of parts")]
+enum Content {
+    Text(String),
+    Parts(Vec<WirePart>),
+}
+
+#[derive(Debug, Deserialize)]
+struct WirePart {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<String>,
+    refusal: Option<String>,
+    image_url: Option<ImageUrl>,
+    file: Option<WireFile>,
+    cache_control: Option<CacheControl>,
+    /// OpenAI's own mark of the cache.
+    prompt_cache_breakpoint: Option<Value>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "an object with `url`")]
+enum ImageUrl {
+    Object { url: String, detail: Option<String> },
+    Plain(String),
+}
+
+#[derive(Debug, Deserialize)]
+struct WireFile {
+    file_data: Option<String>,
+    filename: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// `null` as an empty list.
+fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(reader)?.unwrap_or_default())
+}
+
+/// Adds a message; results of tools that were called at once make one turn.
+pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: usize, warnings: &mut Vec<String>) -> Result<()> {
+    let field = format!("messages[{number}]");
+    let role = match message.role {
+        WireRole::Developer | WireRole::System => Role::System,
+        WireRole::User => Role::User,
+        WireRole::Assistant => Role::Assistant,
+        WireRole::Tool => Role::Tool,
+    };
+    unknown(message.rest, &field, warnings);
+    let mut parts = thoughts(message.reasoning_content.or(message.reasoning).unwrap_or_default(), message.reasoning_details);
+    match message.content {
+        None => {}
+        Some(Content::Text(text)) if text.is_empty() && role == Role::Assistant => {}
+        Some(Content::Text(text)) => parts.push(Part::Text(text)),
+        Some(Content::Parts(wire)) => {
+            for (at, part) in wire.into_iter().enumerate() {
+                part.neutral(&mut parts, &format!("{field}.content[{at}]"), warnings)?;
+            }
+        }
+    }
+    parts.extend(message.refusal.filter(|text| !text.is_empty()).map(Part::Refusal));
+    for call in message.tool_calls {
+        parts.push(Part::ToolCall(ToolCall {
+            id: call.id,
+            name: call.function.name,
+            arguments: call.function.arguments,
+            signature: call.extra_content.and_then(|extra| extra.signature),
+        }));
+    }
+    if role != Role::Tool {
+        if parts.is_empty() && role != Role::Assistant {
+            return Err(Error::bad_request(format!("`{field}.content`: missing")));
+        }
+        messages.push(Message { role, parts });
+        return Ok(());
+    }
+    let Some(call_id) = message.tool_call_id else {
+        return Err(Error::bad_request(format!("`{field}.tool_call_id`: missing")));
+    };
+    let result = Part::ToolResult(ToolResult { call_id, content: parts, is_error: false });
+    match messages.last_mut() {
+        Some(last) if last.role == Role::Tool => last.parts.push(result),
+        _ => messages.push(Message { role, parts: vec![result] }),
+    }
+    Ok(())
+}
+
+/// Thoughts by their details, which have the proofs, and what of the text is not among them.
+fn thoughts(text: String, details: Vec<ReasoningDetail>) -> Vec<Part> {
+    let detailed: String = details.iter().filter_map(ReasoningDetail::words).collect();
+    let rest = match detailed.as_str() {
+        detailed if detailed.contains(&text) => String::new(),
+        "" => text,
+        detailed => text.replacen(detailed, "", 1),
+    };
+    let rest = Some(rest).filter(|rest| !rest.is_empty()).map(|text| Thought { text, ..Thought::default() });
+    let details = details.into_iter().map(|detail| Thought {
+        text: detail.words().unwrap_or_default().to_owned(),
+        signature: detail.signature,
+        redacted: detail.data,
+    });
+    rest.into_iter().chain(details).map(Part::Reasoning).collect()
+}
+
+impl WirePart {
+    fn neutral(self, parts: &mut Vec<Part>, field: &str, warnings: &mut Vec<String>) -> Result<()> {
+        unknown(self.rest, field, warnings);
+        let missing = |name: &str| Error::bad_request(format!("`{field}.{name}`: missing"));
+        match self.kind.as_str() {
+            "text" => parts.push(Part::Text(self.text.ok_or_else(|| missing("text"))?)),
+            "refusal" => parts.push(Part::Refusal(self.refusal.ok_or_else(|| missing("refusal"))?)),
+            "image_url" => {
+                let (url, detail) = match self.image_url.ok_or_else(|| missing("image_url"))? {
+                    ImageUrl::Object { url, detail } => (url, detail),
+                    ImageUrl::Plain(url) => (url, None),
+                };
+                parts.push(Part::Image(Media { detail, ..Media::of(source(url, "image/png")) }));
+            }
+            "file" => {
+                let file = self.file.ok_or_else(|| missing("file"))?;
+                let data = file.file_data.ok_or_else(|| missing("file.file_data"))?;
+                unknown(file.rest, &format!("{field}.file"), warnings);
+                parts.push(Part::Document(Media { name: file.filename, ..Media::of(source(data, "application/pdf")) }));
+            }
+            other => {
+                let shown: String = other.chars().take(40).collect();
+                return Err(Error::not_supported(&format!("{field}.type: {shown}"), "send `text`, `image_url` or `file`"));
+            }
+        }
+        let ttl = self.cache_control.map(|control| control.ttl(field, warnings));
+        let ttl = ttl.or(self.prompt_cache_breakpoint.map(|_| CacheTtl::default()));
+        parts.extend(ttl.map(Part::CachePoint));
+        Ok(())
+    }
+}
+
+/// A `data:` URL is the bytes; any other address is the provider's to fetch, never ours.
+fn source(url: String, default_type: &str) -> Source {
+    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    match inline {
+        Some((media_type, data)) => {
+            let media_type = media_type.split(';').next().filter(|text| !text.is_empty()).unwrap_or(default_type);
+            Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+        }
+        None => Source::Url { url, media_type: None },
+    }
+}

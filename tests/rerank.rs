@@ -1,0 +1,107 @@
+//! A cross-encoder reads the best hits again: by how much it is heard, how deep it reads, and what repeats something better stays behind.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+
+mod embed_support;
+mod index_support;
+
+use embed_support::small_reranker;
+use index_support::{Random, build, corpus};
+use omni_llm::embed::Reranker;
+use omni_llm::index::{Hit, Index, Query};
+use omni_llm::rerank::{Reranking, search};
+
+const QUESTION: &str = "w1 w2 w3";
+
+struct Rig {
+    index: Index,
+    reranker: Reranker,
+    vector: Vec<f32>,
+    _folders: [tempfile::TempDir; 2],
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (folder, model) = (tempfile::tempdir().unwrap(), small_reranker());
+        let path = folder.path().join("kb.omni");
+        let mut corpus = corpus(31, 60, 4);
+        // Two of another document that say what the first one says.
+        for twin in [20, 41] {
+            corpus[twin].text = corpus[0].text.clone();
+            corpus[twin].headings = corpus[0].headings.clone();
+            corpus[twin].vector = corpus[0].vector.clone();
+        }
+        build(&path, &corpus);
+        let (index, reranker) = (Index::open(&path).unwrap(), Reranker::open(model.path()).unwrap());
+        Self { index, reranker, vector: Random::new(31).vector(), _folders: [folder, model] }
+    }
+
+    fn query(&self, top_k: usize, distinct: bool) -> Query<'_> {
+        Query { vector: Some(&self.vector), text: Some(QUESTION), top_k, distinct, ..Query::default() }
+    }
+
+    fn search(&self, query: &Query<'_>, depth: usize, weight: f32) -> Vec<Hit> {
+        search(&self.index, query, &Reranking { reranker: &self.reranker, depth, weight }).unwrap()
+    }
+
+    /// What the cross-encoder says of a chunk alone.
+    fn logit(&self, chunk: u32) -> f32 {
+        let chunk = self.index.chunk(chunk).unwrap();
+        self.reranker.score(QUESTION, &[&format!("{}\n{}", chunk.headings, chunk.text)]).unwrap()[0]
+    }
+}
+
+fn chunks(hits: &[Hit]) -> Vec<u32> {
+    hits.iter().map(|hit| hit.chunk).collect()
+}
+
+#[test]
+fn with_its_whole_weight_the_order_is_the_cross_encoders() {
+    let rig = Rig::new();
+    let hits = rig.search(&rig.query(60, false), 60, 1.0);
+    assert_eq!(hits.len(), 60);
+    let mut expected = chunks(&hits);
+    expected.sort_by(|&a, &b| rig.logit(b).total_cmp(&rig.logit(a)).then(a.cmp(&b)));
+    assert_eq!(chunks(&hits), expected);
+    assert_ne!(chunks(&rig.index.search(&rig.query(60, false)).unwrap()), expected, "it has nothing to change");
+    assert!(hits.iter().all(|hit| (0.0..=1.0).contains(&hit.fused)));
+}
+
+#[test]
+fn without_weight_nothing_moves() {
+    let rig = Rig::new();
+    let query = rig.query(7, false);
+    assert_eq!(chunks(&rig.search(&query, 30, 0.0)), chunks(&rig.index.search(&query).unwrap()));
+}
+
+#[test]
+fn it_chooses_among_as_many_as_it_reads() {
+    let rig = Rig::new();
+    let first = chunks(&rig.index.search(&rig.query(10, false)).unwrap());
+    let hits = rig.search(&rig.query(3, false), 10, 1.0);
+    let mut best = first.clone();
+    best.sort_by(|&a, &b| rig.logit(b).total_cmp(&rig.logit(a)));
+    assert_eq!(chunks(&hits), best[..3]);
+    // More are wanted than it is to read: all that are wanted are read.
+    assert_eq!(rig.search(&rig.query(20, false), 10, 1.0).len(), 20);
+}
+
+#[test]
+fn what_repeats_a_better_passage_stays_behind() {
+    let rig = Rig::new();
+    let hits = rig.search(&rig.query(60, true), 60, 0.7);
+    let place = |chunk: u32| hits.iter().position(|hit| hit.chunk == chunk).unwrap();
+    assert_eq!(hits.len(), 60);
+    let mut twins = [place(0), place(20), place(41)];
+    twins.sort_unstable();
+    assert!(twins[0] < 58 && twins[1] >= 58, "{twins:?}");
+    let few = rig.search(&rig.query(5, true), 60, 0.7);
+    assert!(few.iter().filter(|hit| [0, 20, 41].contains(&hit.chunk)).count() <= 1);
+}
+
+#[test]
+fn a_query_without_words_cannot_be_read_again() {
+    let rig = Rig::new();
+    let query = Query { text: None, ..rig.query(5, false) };
+    let error = search(&rig.index, &query, &Reranking { reranker: &rig.reranker, depth: 5, weight: 0.5 }).unwrap_err();
+    assert_eq!(error.to_string(), "query: has no text to rerank by; give one, or leave reranking out");
+}

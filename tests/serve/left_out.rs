@@ -1,0 +1,166 @@
+//! Nothing of a request is left out without a word: what a provider knows reaches it, and the rest is said.
+
+use serde_json::{Value, json};
+
+use super::replay::Replay;
+
+async fn replay() -> Replay {
+    // Both dialects at once; each reads its own half.
+    let whole = json!({"id": "m", "type": "message", "model": "m", "content": [{"type": "text", "text": "{}"}], "stop_reason": "end_turn",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "{}"}, "finish_reason": "stop"}]});
+    Replay::start(whole, Vec::new()).await
+}
+
+fn warnings(answer: &Value) -> Vec<&str> {
+    answer["omni"]["warnings"].as_array().into_iter().flatten().map(|warning| warning.as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_anthropics_dialect_knows_reaches_it_and_is_said_to_be_left_out_elsewhere() {
+    let replay = replay().await;
+    let service = replay.service();
+    let document = json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Air scatters blue."},
+        "title": "Sky", "context": "of 1871", "citations": {"enabled": true}});
+    let blocks = json!({"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "a"}]}, "citations": {"enabled": true}});
+    let tool = json!({"name": "look", "input_schema": {"type": "object"}, "defer_loading": true, "eager_input_streaming": true,
+        "input_examples": [{"at": 1}], "type": "custom", "allowed_callers": null});
+    let body = |model: &str| {
+        json!({"model": model, "max_tokens": 9, "tools": [tool], "output_config": {"effort": null, "verbosity": "low"},
+            "metadata": {"user_id": "u", "team": "t"},
+            "messages": [{"role": "user", "content": [document, blocks, {"type": "text", "text": "Why?", "citations": null}]}]})
+    };
+    let (status, answer) = service.post("/v1/messages", &body("anthropic/claude-x")).await;
+    assert_eq!(status, 200, "{answer}");
+    let sent = replay.asked();
+    assert_eq!(sent["messages"][0]["content"], json!([document, blocks, {"type": "text", "text": "Why?"}]));
+    let expected = json!({"name": "look", "input_schema": {"type": "object"}, "defer_loading": true, "eager_input_streaming": true,
+        "input_examples": [{"at": 1}]});
+    assert_eq!((&sent["tools"][0], &sent["output_config"]), (&expected, &json!({"verbosity": "low"})));
+    assert_eq!((&sent["metadata"], warnings(&answer)), (&json!({"user_id": "u", "team": "t"}), vec![]));
+
+    let (status, answer) = service.post("/v1/messages", &body("custom/m")).await;
+    assert_eq!(status, 200, "{answer}");
+    let place = "the dialect of `openai` has no place for it; it was left out";
+    let left_out = [
+        "document.citations",
+        "document.context",
+        "tools.look.defer_loading",
+        "tools.look.eager_input_streaming",
+        "tools.look.input_examples",
+    ];
+    let mut expected: Vec<String> = left_out.map(|field| format!("`{field}`: {place}")).to_vec();
+    expected.push("`raw`: a block of `anthropic`; it was left out".into());
+    for expected in expected {
+        assert!(warnings(&answer).contains(&expected.as_str()), "{expected}\n{answer}");
+    }
+    let sent = replay.asked();
+    assert_eq!(sent["tools"][0], json!({"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}));
+}
+
+#[tokio::test]
+async fn what_no_door_knows_is_said() {
+    let replay = replay().await;
+    let service = replay.service();
+    let body = json!({"model": "anthropic/claude-x", "max_tokens": 3000, "tool_choice": {"type": "auto", "zeal": 1},
+    "thinking": {"type": "enabled", "budget_tokens": 1024, "depth": 2}, "output_config": {"format": {"type": "json_schema", "schema": {}, "title": "t"}},
+    "tools": [{"name": "look", "input_schema": {"type": "object"}}],
+    "messages": [
+        {"role": "user", "name": "Ada", "content": [
+            {"type": "text", "text": "Why?", "colour": "blue", "cache_control": {"type": "ephemeral", "ttl": "12h"}},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}, "title": "t"},
+        ]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "look", "input": {}, "caller": {"type": "direct"}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "x", "y": 1}]}]},
+    ]});
+    let (_, answer) = service.post("/v1/messages", &body).await;
+    let unknown = |field: &str| format!("`{field}`: it is not known here; it was left out");
+    let mut expected = vec![
+        unknown("messages[0].content[0].colour"),
+        unknown("messages[0].content[1].title"),
+        unknown("messages[0].name"),
+        unknown("messages[1].content[0].caller"),
+        unknown("messages[2].content[0].content[0].y"),
+        unknown("output_config.format.title"),
+        unknown("thinking.depth"),
+        unknown("tool_choice.zeal"),
+    ];
+    expected.push("`messages[0].content[0].cache_control.ttl`: `12h` is not known here: `5m`; it was changed".into());
+    let told = if answer["omni"].is_object() { warnings(&answer) } else { panic!("{answer}") };
+    for expected in &expected {
+        assert!(told.contains(&expected.as_str()), "{expected}\n{answer}");
+    }
+    let mut wrong = body.clone();
+    wrong["output_config"] = json!({"format": {"type": "grammar", "schema": {}}});
+    let (status, answer) = service.post("/v1/messages", &wrong).await;
+    assert_eq!(status, 400, "{answer}");
+
+    let body = json!({"model": "anthropic/claude-x", "stream_options": {"include_obfuscation": false, "chunk_bytes": 9},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "description": "d"}},
+    "messages": [
+        {"role": "user", "name": "Ada", "content": [{"type": "text", "text": "Why?", "colour": "blue"}]},
+        {"role": "assistant", "content": "So.", "refusal": null, "annotations": [1], "function_call": null},
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "size": 1}}]},
+    ]});
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let expected = [
+        "messages[0].name",
+        "messages[0].content[0].colour",
+        "messages[1].annotations",
+        "messages[2].content[0].file.size",
+        "stream_options.chunk_bytes",
+        "response_format.json_schema.description",
+    ];
+    let mut expected: Vec<String> = expected.map(unknown).to_vec();
+    let mut told: Vec<String> = warnings(&answer).into_iter().map(str::to_owned).collect();
+    expected.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn tools_of_openais_dialect_keep_their_own_fields_where_they_are_known() {
+    let replay = replay().await;
+    let service = replay.service();
+    let tool = json!({"type": "function", "function": {"name": "look", "parameters": {"type": "object"}, "latency": "low"}, "group": "g"});
+    let body = |model: &str| json!({"model": model, "tools": [tool], "messages": [{"role": "user", "content": "Why?"}]});
+    let (_, answer) = service.post("/v1/chat/completions", &body("custom/m")).await;
+    assert_eq!((&replay.asked()["tools"][0], warnings(&answer)), (&tool, vec![]));
+    let (_, answer) = service.post("/v1/chat/completions", &body("anthropic/claude-x")).await;
+    let told = warnings(&answer).join("\n");
+    assert!(told.contains("`tools.look.function.latency`: the dialect of `anthropic` has no place for it"), "{told}");
+    assert!(told.contains("`tools.look.group`"), "{told}");
+}
+
+#[tokio::test]
+async fn thoughts_that_come_back_in_two_places_are_told_once() {
+    let replay = replay().await;
+    let service = replay.service();
+    let detail = |text: &str| json!({"type": "reasoning.text", "text": text, "signature": "s"});
+    for (content, details, expected) in [
+        (json!("All."), json!([detail("All.")]), json!([{"type": "thinking", "thinking": "All.", "signature": "s"}])),
+        (
+            json!("One. Two."),
+            json!([detail("One. "), detail("Two.")]),
+            json!([{"type": "thinking", "thinking": "One. ", "signature": "s"}, {"type": "thinking", "thinking": "Two.", "signature": "s"}]),
+        ),
+        (
+            Value::Null,
+            json!([{"type": "reasoning.summary", "summary": "Short.", "signature": "s"}]),
+            json!([{"type": "thinking", "thinking": "Short.", "signature": "s"}]),
+        ),
+    ] {
+        let said = json!({"role": "assistant", "content": "So.", "reasoning_content": content, "reasoning_details": details});
+        let body = json!({"model": "anthropic/claude-x", "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
+        let (status, answer) = service.post("/v1/chat/completions", &body).await;
+        assert_eq!(status, 200, "{answer}");
+        let sent = replay.asked()["messages"][1]["content"].as_array().unwrap().clone();
+        assert_eq!(Value::from(sent[..sent.len() - 1].to_vec()), expected);
+    }
+    // What only the text has is not lost: here the provider does not take it, which is said.
+    let said = json!({"role": "assistant", "content": "So.", "reasoning_content": "First. Then.", "reasoning_details": [detail("Then.")]});
+    let body = json!({"model": "anthropic/claude-x", "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(warnings(&answer), ["`reasoning`: a thought without a signature is refused; it was left out"]);
+    assert_eq!(replay.asked()["messages"][1]["content"][0]["thinking"], "Then.");
+}

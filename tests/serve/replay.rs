@@ -1,0 +1,70 @@
+//! A provider on the loopback that answers whatever it is asked with what a test gave it, in OpenAI's dialect and in Anthropic's.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use omni_llm::config::{Endpoint, Secret};
+use serde_json::Value;
+
+use super::support::{KEY, Service};
+
+/// The provider.
+pub(crate) struct Replay {
+    state: Arc<Told>,
+    base_url: String,
+}
+
+/// What it answers, whole and in frames, and what it was asked.
+struct Told {
+    whole: Value,
+    frames: Vec<Value>,
+    asked: Mutex<Vec<Value>>,
+}
+
+impl Replay {
+    pub(crate) async fn start(whole: Value, frames: Vec<Value>) -> Self {
+        let state = Arc::new(Told { whole, frames, asked: Mutex::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let router = axum::Router::new()
+            .route("/v1/chat/completions", axum::routing::post(answer))
+            .route("/v1/messages", axum::routing::post(answer))
+            .with_state(Arc::clone(&state));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { state, base_url }
+    }
+
+    /// A service that reaches it as `anthropic` and as `custom`.
+    pub(crate) fn service(&self) -> Service {
+        Service::new(|config| {
+            config.generation.retries = 0;
+            for name in ["anthropic", "custom"] {
+                let (base_url, api_key) = (Some(self.base_url.clone()), Some(Secret::new(KEY)));
+                config.providers.insert(name.into(), Endpoint { base_url, api_key, ..Endpoint::default() });
+            }
+        })
+    }
+
+    /// What it was asked last.
+    pub(crate) fn asked(&self) -> Value {
+        self.state.asked.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+async fn answer(State(told): State<Arc<Told>>, body: String) -> Response {
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let is_stream = body["stream"] == true;
+    told.asked.lock().unwrap().push(body);
+    let (kind, text) = if is_stream {
+        let frame = |frame: &Value| match frame["type"].as_str() {
+            Some(name) => format!("event: {name}\ndata: {frame}\n\n"),
+            None => format!("data: {frame}\n\n"),
+        };
+        ("text/event-stream", told.frames.iter().map(frame).collect())
+    } else {
+        ("application/json", told.whole.to_string())
+    };
+    Response::builder().header("content-type", kind).body(Body::from(text)).unwrap()
+}
