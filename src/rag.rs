@@ -287,10 +287,10 @@ async fn prepare(
             model.clone_into(&mut request.model);
         }
         None => {
-            refuse_without_provider(question)?;
+            quote::refuse(question)?;
             EXTRACTIVE.clone_into(&mut answer.provider);
             EXTRACTIVE.clone_into(&mut answer.model);
-            answer.warnings.extend(without_effect(question));
+            answer.warnings.extend(quote::without_effect(question));
         }
     }
     answer.index_digest = app.index().map(|opened| opened.index.digest().to_owned());
@@ -322,49 +322,6 @@ async fn prepare(
         answer.warnings.push(format!("`{}` is left alone for a while: {other}", answer.provider));
     }
     Ok((answer, Some(Box::new(call))))
-}
-
-/// What was asked for and means nothing to quotes.
-fn without_effect(question: &Question) -> Option<String> {
-    let request = &question.request;
-    let has_system = request.messages.iter().any(|message| message.role == Role::System);
-    let mut fields: Vec<&str> = [
-        ("model_config", request.sampling != Sampling::default()),
-        ("system_prompt", has_system),
-        ("tool_choice", request.tool_choice.is_some()),
-        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
-        ("reasoning", request.reasoning.is_some()),
-        ("service_tier", request.service_tier.is_some()),
-        ("fallbacks", question.fallbacks.as_ref().is_some_and(|named| !named.is_empty())),
-    ]
-    .into_iter()
-    .filter_map(|(field, is_asked)| is_asked.then_some(field))
-    .collect();
-    fields.extend(request.extra.keys().map(String::as_str));
-    let last = fields.pop()?;
-    let named = match fields.as_slice() {
-        [] => format!("`{last}` has"),
-        more => format!("{} and `{last}` have", more.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")),
-    };
-    Some(format!("no provider is asked: the answer is quoted from the sources, {named} no effect"))
-}
-
-fn refuse_without_provider(question: &Question) -> Result<()> {
-    if question.model.as_deref().is_some_and(|model| model != EXTRACTIVE) {
-        return Err(Error::bad_request("`model_name`: no provider is asked; name one in `model_provider`"));
-    }
-    if question.retrieval.is_none() {
-        let message = "nobody can answer: no provider is asked and retrieval is off; name a `model_provider`, or load an index";
-        return Err(Error::bad_request(message));
-    }
-    if question.shape.as_ref().is_some_and(|shape| shape.schema.is_some()) {
-        let message = "`structured_output`: no provider is asked, and quotes have a shape of their own; name a `model_provider`";
-        return Err(Error::bad_request(message));
-    }
-    if !question.request.tools.is_empty() {
-        return Err(Error::bad_request("`tools`: no provider is asked, and quotes call none; name a model"));
-    }
-    Ok(())
 }
 
 /// Takes over what a provider answered; a later answer replaces an earlier one, but what it cost stays.

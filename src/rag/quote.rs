@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Answer, EXTRACTIVE, Fallback, Question, cut};
 use crate::app::App;
-use crate::chat::Usage;
+use crate::chat::{Role, Sampling, Usage};
 use crate::citation::Sources;
 use crate::error::{Code, Error, Result};
 use crate::extractive;
@@ -14,6 +14,50 @@ use crate::prompt::Format;
 
 /// Sentences whose meaning is compared with the question's; each costs a forward pass.
 const RESCORED_SENTENCES: usize = 12;
+
+/// What was asked for and means nothing to quotes.
+pub(super) fn without_effect(question: &Question) -> Option<String> {
+    let request = &question.request;
+    let has_system = request.messages.iter().any(|message| message.role == Role::System);
+    let mut fields: Vec<&str> = [
+        ("model_config", request.sampling != Sampling::default()),
+        ("system_prompt", has_system),
+        ("tool_choice", request.tool_choice.is_some()),
+        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("reasoning", request.reasoning.is_some()),
+        ("service_tier", request.service_tier.is_some()),
+        ("fallbacks", question.fallbacks.as_ref().is_some_and(|named| !named.is_empty())),
+    ]
+    .into_iter()
+    .filter_map(|(field, is_asked)| is_asked.then_some(field))
+    .collect();
+    fields.extend(request.extra.keys().map(String::as_str));
+    let last = fields.pop()?;
+    let named = match fields.as_slice() {
+        [] => format!("`{last}` has"),
+        more => format!("{} and `{last}` have", more.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")),
+    };
+    Some(format!("no provider is asked: the answer is quoted from the sources, {named} no effect"))
+}
+
+/// Refuses what quotes cannot do.
+pub(super) fn refuse(question: &Question) -> Result<()> {
+    if question.model.as_deref().is_some_and(|model| model != EXTRACTIVE) {
+        return Err(Error::bad_request("`model_name`: no provider is asked; name one in `model_provider`"));
+    }
+    if question.retrieval.is_none() {
+        let message = "nobody can answer: no provider is asked and retrieval is off; name a `model_provider`, or load an index";
+        return Err(Error::bad_request(message));
+    }
+    if question.shape.as_ref().is_some_and(|shape| shape.schema.is_some()) {
+        let message = "`structured_output`: no provider is asked, and quotes have a shape of their own; name a `model_provider`";
+        return Err(Error::bad_request(message));
+    }
+    if !question.request.tools.is_empty() {
+        return Err(Error::bad_request("`tools`: no provider is asked, and quotes call none; name a model"));
+    }
+    Ok(())
+}
 
 /// Answers with quotes.
 pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer: Answer, deadline: Instant) -> Result<Answer> {

@@ -160,6 +160,7 @@ mod tests {
             access: Vec::new(),
             alpha: None,
             model: PathBuf::new(),
+            reranker: None,
         }
     }
 
