@@ -11,13 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 pub(super) use self::answer::{Decoder, decode};
+use super::anthropic;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::turn::{arguments, turns};
-use crate::chat::{
-    ChatEvent, ChatRequest, Effort, FinishReason, Media, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage, Warning,
-};
-use crate::error::{Code, Error, Result};
+use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, Warning};
+use crate::error::{Error, Result};
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["modelId", "messages", "system"];
