@@ -145,7 +145,7 @@ impl App {
     /// How what was found is read again, where there is a cross-encoder.
     pub fn reranking(&self) -> Option<Reranking<'_>> {
         let &Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = &self.config.retrieval;
-        self.reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight })
+        self.reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight, until: None })
     }
 
     /// Whether questions to this index can be embedded; otherwise only its words are searched.

@@ -158,6 +158,8 @@ impl Config {
         within("limits.concurrent_searches", limits.concurrent_searches, &(0..=1024))?;
         within("retrieval.top_k", self.retrieval.top_k, &TOP_K)?;
         within("retrieval.alpha", self.retrieval.alpha.unwrap_or(0.0), &UNIT)?;
+        within("retrieval.rerank_depth", self.retrieval.rerank_depth, &TOP_K)?;
+        within("retrieval.rerank_weight", self.retrieval.rerank_weight, &UNIT)?;
         within("retrieval.score_threshold", self.retrieval.score_threshold.unwrap_or(0.0), &COSINE)?;
         within("generation.max_tokens", self.generation.max_tokens, &TOKENS)?;
         within("generation.temperature", self.generation.temperature.unwrap_or(0.0), &TEMPERATURE)?;

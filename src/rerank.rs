@@ -1,9 +1,11 @@
 //! Reranking: the best hits of a search are read again beside the question by a cross-encoder, which knows more than two vectors that were
 //! made apart, and blended with the order that there was. Switched on by giving a model; a request can leave it out.
 
+use std::time::Instant;
+
 use crate::embed::Reranker;
 use crate::error::{Error, Result};
-use crate::index::{Hit, Index, Query};
+use crate::index::{HEADING_SEPARATOR, Hit, Index, Query};
 
 /// Who reads again, and how much that counts.
 #[derive(Clone, Copy)]
@@ -14,39 +16,53 @@ pub struct Reranking<'a> {
     pub depth: usize,
     /// Its weight against the order before it, 0 to 1.
     pub weight: f32,
+    /// When it has to be done; a batch that was begun is finished.
+    pub until: Option<Instant>,
 }
 
-/// What [`Index::search`] finds, in the order of both: `fused` is the blend. What repeats a better hit is moved behind only then.
+/// Passages between two looks at the clock.
+const AT_ONCE: usize = 16;
+
+/// What [`Index::search`] finds, in the order of both: `fused` is the blend. And whether that was done: where time ran out, the order is that of
+/// the search.
 ///
 /// # Errors
 /// As [`Index::search`]; the query has no text.
-pub fn search(index: &Index, query: &Query<'_>, reranking: &Reranking<'_>) -> Result<Vec<Hit>> {
+pub fn search(index: &Index, query: &Query<'_>, reranking: &Reranking<'_>) -> Result<(Vec<Hit>, bool)> {
     let Some(question) = query.text else {
         return Err(Error::bad_request("query: has no text to rerank by; give one, or leave reranking out"));
     };
     let depth = query.top_k.max(reranking.depth);
-    let mut hits = index.search(&Query { top_k: depth, distinct: false, ..*query })?;
-    let mut texts = Vec::with_capacity(hits.len());
-    for hit in &hits {
-        let chunk = index.chunk(hit.chunk)?;
-        // As it was embedded: a passage often says what it is about in its headings only.
-        texts.push(if chunk.headings.is_empty() {
-            chunk.text.into_owned()
-        } else {
-            format!("{}\n{}", chunk.headings, chunk.text)
-        });
-    }
+    let mut hits = index.search(&Query { top_k: depth, ..*query })?;
+    let texts = hits.iter().map(|hit| text(index, hit.chunk)).collect::<Result<Vec<String>>>()?;
     index.require_whole()?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let logits = reranking.reranker.score(question, &texts)?;
+    let mut logits = Vec::with_capacity(texts.len());
+    for some in texts.chunks(AT_ONCE) {
+        if reranking.until.is_some_and(|until| Instant::now() >= until) {
+            hits.truncate(query.top_k);
+            return Ok((hits, false));
+        }
+        logits.extend(reranking.reranker.score(question, some)?);
+    }
     let fused: Vec<f32> = hits.iter().map(|hit| hit.fused).collect();
     hits.iter_mut().zip(blend(&fused, &logits, reranking.weight)).for_each(|(hit, blended)| hit.fused = blended);
     hits.sort_by(|a, b| b.fused.total_cmp(&a.fused).then(a.chunk.cmp(&b.chunk)));
     if query.distinct {
+        // Which one of those that say the same is the better one has changed.
         hits = index.spread(hits, query.top_k)?;
     }
     hits.truncate(query.top_k);
-    Ok(hits)
+    Ok((hits, true))
+}
+
+/// A chunk with what it is about, which often stands in its title and headings only: as it was embedded.
+fn text(index: &Index, chunk: u32) -> Result<String> {
+    let chunk = index.chunk(chunk)?;
+    let title = index.document(chunk.document)?.title;
+    let title = if chunk.headings.starts_with(&title) { "" } else { &title };
+    let about: Vec<&str> = [title, chunk.headings].into_iter().filter(|part| !part.is_empty()).collect();
+    Ok(if about.is_empty() { chunk.text.into_owned() } else { format!("{}\n{}", about.join(HEADING_SEPARATOR), chunk.text) })
 }
 
 /// The first order scaled to 0..1 by its least and greatest score, and the probability that a logit means: where nothing is relevant to the

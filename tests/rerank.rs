@@ -1,11 +1,11 @@
 //! A cross-encoder reads the best hits again: by how much it is heard, how deep it reads, and what repeats something better stays behind.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod embed_support;
 mod index_support;
 
 use embed_support::small_reranker;
-use index_support::{Random, build, corpus};
+use index_support::{Random, build, corpus, query};
 use omni_llm::embed::Reranker;
 use omni_llm::index::{Hit, Index, Query};
 use omni_llm::rerank::{Reranking, search};
@@ -36,11 +36,15 @@ impl Rig {
     }
 
     fn query(&self, top_k: usize, distinct: bool) -> Query<'_> {
-        Query { vector: Some(&self.vector), text: Some(QUESTION), top_k, distinct, ..Query::default() }
+        Query { top_k, distinct, ..query(Some(&self.vector), Some(QUESTION)) }
     }
 
     fn search(&self, query: &Query<'_>, depth: usize, weight: f32) -> Vec<Hit> {
-        search(&self.index, query, &Reranking { reranker: &self.reranker, depth, weight }).unwrap()
+        search(&self.index, query, &self.reranking(depth, weight)).unwrap().0
+    }
+
+    fn reranking(&self, depth: usize, weight: f32) -> Reranking<'_> {
+        Reranking { reranker: &self.reranker, depth, weight, until: None }
     }
 
     /// What the cross-encoder says of a chunk alone.
@@ -69,8 +73,17 @@ fn with_its_whole_weight_the_order_is_the_cross_encoders() {
 #[test]
 fn without_weight_nothing_moves() {
     let rig = Rig::new();
-    let query = rig.query(7, false);
-    assert_eq!(chunks(&rig.search(&query, 30, 0.0)), chunks(&rig.index.search(&query).unwrap()));
+    let as_deep = chunks(&rig.index.search(&rig.query(30, false)).unwrap());
+    assert_eq!(chunks(&rig.search(&rig.query(7, false), 30, 0.0)), as_deep[..7]);
+}
+
+#[test]
+fn where_time_runs_out_the_order_is_that_of_the_search() {
+    let rig = Rig::new();
+    let late = Reranking { until: Some(std::time::Instant::now()), ..rig.reranking(30, 1.0) };
+    let (hits, is_done) = search(&rig.index, &rig.query(7, true), &late).unwrap();
+    assert!(!is_done);
+    assert_eq!(chunks(&hits), chunks(&rig.index.search(&rig.query(30, true)).unwrap())[..7]);
 }
 
 #[test]
@@ -94,14 +107,17 @@ fn what_repeats_a_better_passage_stays_behind() {
     let mut twins = [place(0), place(20), place(41)];
     twins.sort_unstable();
     assert!(twins[0] < 58 && twins[1] >= 58, "{twins:?}");
-    let few = rig.search(&rig.query(5, true), 60, 0.7);
-    assert!(few.iter().filter(|hit| [0, 20, 41].contains(&hit.chunk)).count() <= 1);
+    // Copies take no places from those that are read.
+    for depth in [5, 60] {
+        let few = rig.search(&rig.query(5, true), depth, 0.7);
+        assert!(few.len() == 5 && few.iter().filter(|hit| [0, 20, 41].contains(&hit.chunk)).count() <= 1);
+    }
 }
 
 #[test]
 fn a_query_without_words_cannot_be_read_again() {
     let rig = Rig::new();
-    let query = Query { text: None, ..rig.query(5, false) };
-    let error = search(&rig.index, &query, &Reranking { reranker: &rig.reranker, depth: 5, weight: 0.5 }).unwrap_err();
+    let wordless = Query { text: None, ..rig.query(5, false) };
+    let error = search(&rig.index, &wordless, &rig.reranking(5, 0.5)).unwrap_err();
     assert_eq!(error.to_string(), "query: has no text to rerank by; give one, or leave reranking out");
 }

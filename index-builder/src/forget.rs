@@ -1,7 +1,8 @@
 //! Takes documents out of an index at once, without building it again: the file of tombstones beside it is written.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -16,23 +17,27 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
     let path = index_path(index)?;
     let index = Index::open(&path)?;
     let list = Tombstones::path(&path);
+    let _alone = alone(&list);
     let mut tombstones = Tombstones::read(&list)?.unwrap_or_default();
-    if tombstones.documents.is_empty() {
+    if tombstones.documents.is_empty() && tombstones.skipped.is_empty() {
         index.digest().clone_into(&mut tombstones.index);
     }
     // Says whether the list is this index's.
     index.bury(&tombstones)?;
     let known = sources(&index)?;
+    let mut back = BTreeSet::new();
     for named in documents {
         let uris: Vec<&String> =
             known.iter().filter(|(uri, source)| uri == named || source == named).map(|(uri, _)| uri).collect();
         let waits = undo && tombstones.skipped.remove(named);
+        back.extend(waits.then(|| named.clone()));
         if uris.is_empty() && !waits {
             bail!("{}: no document `{named}`; name it as `omni-llm search` shows it, or by its whole address", path.display());
         }
         for uri in uris {
             if undo {
                 tombstones.documents.remove(uri);
+                back.insert(uri.clone());
             } else {
                 tombstones.documents.insert(uri.clone());
             }
@@ -41,51 +46,79 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
     if !documents.is_empty() {
         tombstones.write(&list)?;
     }
+    bring_back(&list, &back)?;
     Ok(tombstones.documents.into_iter().chain(tombstones.skipped).collect())
 }
 
-/// After a build: documents that were gone stay gone, those in the new index now, those that are only still in the source (`is_there`)
-/// once they can be read again. Says how many of the new index are gone.
+/// Takes documents off the other lists that a rebuild reads, too.
+fn bring_back(list: &Path, uris: &BTreeSet<String>) -> Result<()> {
+    if uris.is_empty() {
+        return Ok(());
+    }
+    for other in lists(list)?.iter().filter(|other| *other != list) {
+        let Some(mut tombstones) = Tombstones::read(other)? else { continue };
+        tombstones.documents.retain(|uri| !uris.contains(uri));
+        tombstones.skipped.retain(|uri| !uris.contains(uri));
+        tombstones.write(other)?;
+    }
+    Ok(())
+}
+
+/// After a build into `written`, which will be called `path`: documents that were gone stay gone, those in the new index now, those
+/// that are only still in the source (`is_there`) once they can be read again. Says how many of the new index are gone.
 ///
 /// # Errors
-/// The list of the index before cannot be read, or the new one not be written.
-pub(crate) fn carry_over(path: &Path, is_there: impl Fn(&str) -> bool) -> Result<usize> {
+/// A list of the index before cannot be read, or the new one not be written.
+pub(crate) fn carry_over(written: &Path, path: &Path, is_there: impl Fn(&str) -> bool) -> Result<usize> {
     let list = Tombstones::path(path);
-    let Some(before) = list_before(path, &list)?.map(|before| Tombstones::read(&before)).transpose()?.flatten() else {
+    let _alone = alone(&list);
+    let before = lists(&list)?;
+    if before.is_empty() {
         return Ok(0);
-    };
-    let index = Index::open(path)?;
+    }
+    let index = Index::open(written)?;
     let mut tombstones = Tombstones { index: index.digest().to_owned(), ..Tombstones::default() };
-    for uri in before.documents.into_iter().chain(before.skipped) {
-        if index.has_document(&uri)? {
-            tombstones.documents.insert(uri);
-        } else if is_there(&uri) {
-            tombstones.skipped.insert(uri);
+    for list in before {
+        let Some(before) = Tombstones::read(&list)? else { continue };
+        for uri in before.documents.into_iter().chain(before.skipped) {
+            if index.has_document(&uri)? {
+                tombstones.documents.insert(uri);
+            } else if is_there(&uri) {
+                tombstones.skipped.insert(uri);
+            }
         }
     }
     tombstones.write(&list)?;
     Ok(tombstones.documents.len())
 }
 
-/// The list of the index that `path` takes the place of: its own; where each index has its digest for a name, the newest beside it.
-fn list_before(path: &Path, list: &Path) -> Result<Option<PathBuf>> {
-    let is_digest = |name: &OsStr| name.len() == 64 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
-    if list.exists() || !path.file_stem().is_some_and(is_digest) {
-        return Ok(Some(list.to_owned()));
+/// The lists that hold for an index: its own; where each index has its digest for a name, those of all beside it, because the one that it
+/// takes the place of is any of them.
+fn lists(list: &Path) -> Result<Vec<PathBuf>> {
+    let is_named_by_digest = |path: &Path| {
+        let name = path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_suffix(".omni.tombstones"));
+        name.is_some_and(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    if !is_named_by_digest(list) {
+        return Ok(if list.exists() { vec![list.to_owned()] } else { Vec::new() });
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut newest = None;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let Some(index) = entry.file_name().to_str().and_then(|name| name.strip_suffix(".omni.tombstones")).map(OsString::from)
-        else {
-            continue;
-        };
-        if is_digest(&index) {
-            newest = newest.max(Some((entry.metadata()?.modified()?, entry.path())));
-        }
-    }
-    Ok(newest.map(|(_, path)| path))
+    let beside = std::fs::read_dir(folder_of(list))?.map(|entry| entry.map(|entry| entry.path()));
+    let mut lists: Vec<PathBuf> = beside.collect::<std::io::Result<_>>()?;
+    lists.retain(|path| is_named_by_digest(path));
+    lists.sort();
+    Ok(lists)
+}
+
+/// Whoever holds this reads and writes lists in their folder alone, among those who ask for it; it leaves nothing behind. Where a folder
+/// cannot be locked, everybody goes on.
+fn alone(list: &Path) -> Option<File> {
+    let folder = File::open(folder_of(list)).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
+}
+
+fn folder_of(list: &Path) -> &Path {
+    list.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Addresses and names of all documents.
@@ -136,10 +169,10 @@ mod tests {
         let index = Index::open(&path).unwrap();
         let stale = Tombstones::read(&Tombstones::path(&path)).unwrap().unwrap();
         assert!(index.bury(&stale).unwrap_err().to_string().starts_with("tombstones: written for index "));
-        assert_eq!(carry_over(&path, |_| false).unwrap(), 1);
+        assert_eq!(carry_over(&path, &path, |_| false).unwrap(), 1);
         assert_eq!(found(&path), ["a", "d"]);
         build(&path, &["a"]);
-        assert_eq!(carry_over(&path, |_| false).unwrap(), 0);
+        assert_eq!(carry_over(&path, &path, |_| false).unwrap(), 0);
         // A service that still has the index before reads a list that is not its own, and keeps what it has.
         let empty = Tombstones::read(&Tombstones::path(&path)).unwrap().unwrap();
         assert!(empty.documents.is_empty());
@@ -155,22 +188,22 @@ mod tests {
         run(&path, &["a".to_owned(), "b".to_owned()], false).unwrap();
         // `a` was skipped, `b` was removed from the source.
         build(&path, &["c"]);
-        assert_eq!(carry_over(&path, |uri| uri == "s3://b/a").unwrap(), 0);
+        assert_eq!(carry_over(&path, &path, |uri| uri == "s3://b/a").unwrap(), 0);
         assert_eq!(gone(&path).skipped.len(), 1);
         Index::open(&path).unwrap().bury(&gone(&path)).unwrap();
         assert_eq!(run(&path, &[], false).unwrap().into_iter().collect::<Vec<_>>(), ["s3://b/a"]);
         build(&path, &["a", "b", "c"]);
-        assert_eq!(carry_over(&path, |_| true).unwrap(), 1);
+        assert_eq!(carry_over(&path, &path, |_| true).unwrap(), 1);
         assert_eq!(gone(&path).documents.into_iter().collect::<Vec<_>>(), ["s3://b/a"]);
         assert_eq!(gone(&path).skipped.len(), 0);
         // Whoever wants it back need not wait for it.
         build(&path, &["c"]);
-        carry_over(&path, |_| true).unwrap();
+        carry_over(&path, &path, |_| true).unwrap();
         assert_eq!(run(&path, &["s3://b/a".to_owned()], true).unwrap().len(), 0);
     }
 
     #[test]
-    fn an_index_that_is_called_by_its_digest_takes_the_newest_list_over() {
+    fn an_index_that_is_called_by_its_digest_takes_the_lists_beside_it_over() {
         let folder = tempfile::tempdir().unwrap();
         let named = |names: &[&str]| {
             let digest = build(&folder.path().join("new.omni"), names);
@@ -181,9 +214,30 @@ mod tests {
         let first = named(&["a", "b"]);
         run(&first, &["a".to_owned()], false).unwrap();
         let second = named(&["a", "b", "c"]);
-        assert_eq!(carry_over(&second, |_| true).unwrap(), 1);
+        assert_eq!(carry_over(&second, &second, |_| true).unwrap(), 1);
         let third = named(&["b", "c"]);
-        assert_eq!(carry_over(&third, |_| false).unwrap(), 0);
-        assert_eq!(Tombstones::read(&Tombstones::path(&second)).unwrap().unwrap().documents.len(), 1);
+        assert_eq!(carry_over(&third, &third, |_| false).unwrap(), 0);
+        let gone = |path: &Path| Tombstones::read(&Tombstones::path(path)).unwrap().unwrap().documents;
+        assert_eq!(gone(&second).len(), 1);
+        // What was forgotten since stays so in an index that is again the first one.
+        run(&second, &["b".to_owned()], false).unwrap();
+        assert_eq!(named(&["a", "b"]), first);
+        assert_eq!(carry_over(&first, &first, |_| true).unwrap(), 2);
+        // And what was brought back comes back everywhere.
+        run(&first, &["a".to_owned(), "b".to_owned()], true).unwrap();
+        assert_eq!(carry_over(&second, &second, |_| true).unwrap(), 0);
+        assert!(gone(&first).is_empty() && gone(&second).is_empty());
+    }
+
+    #[test]
+    fn a_list_of_another_index_is_never_adopted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kb.omni");
+        build(&path, &["a", "b"]);
+        let skipped = ["s3://b/a".to_owned()].into();
+        let foreign = Tombstones { index: "0".repeat(64), skipped, ..Tombstones::default() };
+        foreign.write(&Tombstones::path(&path)).unwrap();
+        let error = run(&path, &["b".to_owned()], false).unwrap_err().to_string();
+        assert!(error.starts_with("tombstones: written for index 000"), "{error}");
     }
 }

@@ -55,6 +55,9 @@ pub(crate) struct Build {
     pub(crate) strict: bool,
 }
 
+/// What an index is called, in a folder, until its digest is known.
+const UNNAMED: &str = ".building.omni";
+
 /// A document that is ready for the index.
 struct Prepared {
     document: index::Document,
@@ -85,11 +88,14 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let list = started.elapsed().as_secs_f64();
     let (beside, entries): (Vec<Entry>, Vec<Entry>) =
         entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
-    let found: HashSet<String> =
-        entries.iter().map(|entry| &entry.uri).chain(unreadable.iter().map(|(source, _)| source)).cloned().collect();
-    let mut skipped: Vec<Remark> =
-        unreadable.into_iter().map(|(source, reason)| Remark { source, reason: reason.to_string() }).collect();
     let mut sidecars = read_sidecars(build, &beside)?;
+    for (source, reason) in &unreadable {
+        if let Some(document) = metadata::sidecar_of(source) {
+            sidecars.insert(document.to_owned(), Err(format!("its `.metadata.json`: {reason}")));
+        }
+    }
+    let mut skipped: Vec<Remark> =
+        unreadable.iter().map(|(source, reason)| Remark { source: source.clone(), reason: reason.to_string() }).collect();
 
     let stage = progress.stage("extracting", "files", entries.len());
     let prepared = prepare_all(build, &entries, &sidecars, &embedder, &cache, || stage.advance(1))?;
@@ -153,11 +159,21 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
         std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
         let aside = tempfile::Builder::new().prefix(".omni-").tempdir_in(beside).with_context(|| beside.display().to_string())?;
-        let (untuned, _) = write(manifest.clone(), &documents, &vectors, &aside.path().join("untuned.omni"))?;
+        let untuned = aside.path().join("untuned.omni");
+        write(manifest.clone(), &documents, &vectors, &untuned)?;
         alpha = Some(tune(&untuned, questions, asked)?);
     }
-    let (path, digest) = write(Manifest { alpha, ..manifest }, &documents, &vectors, &build.out)?;
-    let gone = forget::carry_over(&path, |uri| found.contains(uri))?;
+    let is_named = !build.out.is_dir();
+    let written = if is_named { build.out.clone() } else { build.out.join(UNNAMED) };
+    let digest = write(Manifest { alpha, ..manifest }, &documents, &vectors, &written)?;
+    let path = if is_named { written.clone() } else { build.out.join(format!("{digest}.omni")) };
+    let is_there =
+        |uri: &str| entries.iter().any(|entry| entry.uri == uri) || unreadable.iter().any(|(source, _)| may_hold(source, uri));
+    // Before the index gets its name: nobody shall find it without its list.
+    let gone = forget::carry_over(&written, &path, is_there)?;
+    if !is_named {
+        std::fs::rename(&written, &path).with_context(|| format!("{}: cannot rename", path.display()))?;
+    }
     let write = write_started.elapsed().as_secs_f64();
 
     let warnings = documents.iter().flat_map(|prepared| {
@@ -360,8 +376,14 @@ fn embed_all(
     Ok((vectors, missing.len(), started.elapsed().as_secs_f64()))
 }
 
-/// Writes the index; into a folder, it gets its digest as name.
-fn write(manifest: Manifest, documents: &[Prepared], vectors: &HashMap<Key, Vec<f32>>, out: &Path) -> Result<(PathBuf, String)> {
+/// Whether the document at `uri` may be what was skipped, a file or a folder, as its source names it.
+fn may_hold(skipped: &str, uri: &str) -> bool {
+    let uri = format!("/{uri}/");
+    uri.contains(&format!("/{skipped}/"))
+}
+
+/// Writes the index and says its digest.
+fn write(manifest: Manifest, documents: &[Prepared], vectors: &HashMap<Key, Vec<f32>>, path: &Path) -> Result<String> {
     let mut writer = Writer::new(manifest);
     for prepared in documents {
         let document = writer.push_document(prepared.document.clone());
@@ -378,13 +400,5 @@ fn write(manifest: Manifest, documents: &[Prepared], vectors: &HashMap<Key, Vec<
             writer.push_chunk(&chunk, vector)?;
         }
     }
-    if !out.is_dir() {
-        let digest = writer.finish(out)?;
-        return Ok((out.to_owned(), digest));
-    }
-    let unnamed = out.join(".building.omni");
-    let digest = writer.finish(&unnamed)?;
-    let path = out.join(format!("{digest}.omni"));
-    std::fs::rename(&unnamed, &path).with_context(|| format!("{}: cannot rename", path.display()))?;
-    Ok((path, digest))
+    Ok(writer.finish(path)?)
 }

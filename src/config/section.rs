@@ -225,7 +225,7 @@ pub struct Lambda {
 
 impl Lambda {
     /// Bytes of the indexes that are read before the first event is asked for: what the operator said; else nothing where somebody
-    /// waits for the start, and [`WARM_MB`] where nobody does.
+    /// waits for the start, and 256 MiB where nobody does.
     pub fn warm_bytes(&self) -> u64 {
         let waits = self.initialization.as_deref().is_none_or(|kind| kind == "on-demand");
         self.warm_mb.unwrap_or(if waits { 0 } else { WARM_MB }).saturating_mul(1 << 20)

@@ -19,6 +19,8 @@ const ATTEMPTS: usize = 48;
 const LONGEST: usize = 256;
 /// No text grows more by unpacking.
 const MAX_GROWTH: usize = 255;
+/// Longer texts are not packed: a few bytes of a forged file must not become gigabytes.
+const MAX_LENGTH: usize = 1 << 20;
 
 /// Packs texts against one dictionary.
 pub(super) struct Packer<'a> {
@@ -39,8 +41,11 @@ impl<'a> Packer<'a> {
         Self { dictionary, places: Places::of(dictionary) }
     }
 
-    /// The packed bytes; none if they would not be fewer.
+    /// The packed bytes; none if they would not be fewer, or the text is longer than anybody unpacks.
     pub(super) fn pack(&self, text: &[u8]) -> Option<Vec<u8>> {
+        if text.len() > MAX_LENGTH {
+            return None;
+        }
         let matches = self.cheapest(text);
         let mut packed = Vec::with_capacity(text.len());
         let (mut literals, mut at) = (0, 0);
@@ -165,7 +170,7 @@ fn length(packed: &mut Vec<u8>, length: usize) {
 /// The text of `length` bytes that was packed; none if this is not the packing of such a text.
 pub(super) fn unpack(packed: &[u8], length: usize, dictionary: &[u8]) -> Option<Vec<u8>> {
     // Nobody gets memory by claiming a length.
-    if length / MAX_GROWTH > packed.len() {
+    if length > MAX_LENGTH || length / MAX_GROWTH > packed.len() {
         return None;
     }
     let mut text = vec![0; length];
@@ -181,11 +186,12 @@ mod tests {
 
     const DICTIONARY: &[u8] = b"the index is rebuilt by index-builder; the service maps the file when it starts";
 
-    fn round_trip(text: &[u8], dictionary: &[u8]) {
-        if let Some(packed) = Packer::new(dictionary).pack(text) {
-            assert!(packed.len() < text.len());
-            assert_eq!(unpack(&packed, text.len(), dictionary).as_deref(), Some(text));
-        }
+    /// How long the text is when it was packed and has come back.
+    fn round_trip(text: &[u8], dictionary: &[u8]) -> usize {
+        let Some(packed) = Packer::new(dictionary).pack(text) else { return text.len() };
+        assert!(packed.len() < text.len());
+        assert_eq!(unpack(&packed, text.len(), dictionary).as_deref(), Some(text));
+        packed.len()
     }
 
     #[test]
@@ -210,10 +216,21 @@ mod tests {
 
     #[test]
     fn long_runs_and_far_matches_survive() {
-        round_trip(&[b'x'; 100_000], b"");
-        round_trip(&vec![b"abcdefghij0123456789".as_slice(); 9000].concat(), &[b'q'; 65_536]);
-        let far: Vec<u8> = (0..70_000_u32).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
-        round_trip(&[&far[..], &far[..]].concat(), &far[..65_536]);
+        assert!(round_trip(&[b'x'; 100_000], b"") < 2_000);
+        assert!(round_trip(&vec![b"abcdefghij0123456789".as_slice(); 9000].concat(), &[b'q'; 65_536]) < 4_000);
+        // Nothing in it occurs twice: matches lie in the dictionary, all of them as far back as any may.
+        let far: Vec<u8> = (0..16_384_u32).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
+        assert!(round_trip(&far[1..], &far) < 2_000);
+        assert_eq!(round_trip(&far, &far), far.len(), "one byte too far");
+    }
+
+    #[test]
+    fn what_nobody_unpacks_is_not_packed() {
+        let long = vec![b'x'; MAX_LENGTH + 1];
+        assert!(Packer::new(DICTIONARY).pack(&long).is_none());
+        let packed = Packer::new(DICTIONARY).pack(&long[1..]).unwrap();
+        assert_eq!(unpack(&packed, MAX_LENGTH, DICTIONARY).unwrap(), long[1..]);
+        assert!(unpack(&packed, MAX_LENGTH + 1, DICTIONARY).is_none());
     }
 
     #[test]

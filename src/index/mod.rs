@@ -272,6 +272,12 @@ impl Index {
             ));
         }
         let mut gone = Bits::none(self.view.superblock().documents);
+        // Whatever was gone and is in this index all the same.
+        for uri in &tombstones.skipped {
+            if let Some(documents) = self.facets()?.documents_with(&self.view, "uri", uri)? {
+                gone.unite(&documents);
+            }
+        }
         for uri in &tombstones.documents {
             let Some(documents) = self.facets()?.documents_with(&self.view, "uri", uri)? else {
                 return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; take it out of the list")));

@@ -13,7 +13,7 @@ use crate::index::{Filter, Fusion, Query, Recall};
 use crate::passage::Passage;
 use crate::provider::embed::{Model, Purpose};
 use crate::provider::shared;
-use crate::rerank;
+use crate::rerank::{self, Reranking};
 
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,9 +96,12 @@ pub struct Found {
     pub is_hybrid: bool,
     /// What it cost to have the question embedded, where a provider was asked.
     pub attempt: Option<Attempt>,
-    /// Why words only were searched.
+    /// Why words only were searched, or what was found was not reranked.
     pub warning: Option<String>,
 }
+
+/// Why what was found is not reranked.
+const LATE: &str = "the reranker was not done in time: the sources are in the order of the search";
 
 /// Finds passages.
 ///
@@ -136,8 +139,15 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
             access: &retrieval.access,
             distinct: retrieval.distinct,
         };
+        let mut warning = vector.is_none().then(|| words_only(attempt.as_ref()));
         let hits = match app.reranking().filter(|_| retrieval.rerank) {
-            Some(reranking) => rerank::search(&opened.index, &query, &reranking)?,
+            Some(reranking) => {
+                // Somebody still has to answer.
+                let until = Some(shared(Instant::now(), deadline).into_std());
+                let (hits, is_done) = rerank::search(&opened.index, &query, &Reranking { until, ..reranking })?;
+                warning = warning.or_else(|| (!is_done).then(|| LATE.to_owned()));
+                hits
+            }
             None => opened.index.search(&query)?,
         };
         if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
@@ -145,7 +155,6 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
         }
         let is_hybrid = vector.is_some();
         let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
-        let warning = (!is_hybrid).then(|| words_only(attempt.as_ref()));
         Ok(Found { passages, index_digest: opened.index.digest().to_owned(), is_hybrid, attempt, warning })
     })
     .await

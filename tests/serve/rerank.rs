@@ -36,8 +36,9 @@ async fn a_reranker_decides_unless_a_request_leaves_it_out() {
     let mut expected: Vec<(f32, String)> = before
         .iter()
         .map(|hit| {
-            let text = format!("Top > Below\n{}", hit["content"].as_str().unwrap());
-            (reranker.score(QUESTION, &[&text]).unwrap()[0], hit["source"].as_str().unwrap().to_owned())
+            let source = hit["source"].as_str().unwrap();
+            let text = format!("Title of {source} > Top > Below\n{}", hit["content"].as_str().unwrap());
+            (reranker.score(QUESTION, &[&text]).unwrap()[0], source.to_owned())
         })
         .collect();
     expected.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -79,7 +79,7 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let embedder = Embedder::open(&gate.model)?;
     let reranker = gate.reranker.as_deref().map(Reranker::open).transpose()?;
     let Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = Retrieval::default();
-    let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight });
+    let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight, until: None });
     let measure = |named: &PathBuf| -> Result<Scores> {
         let opened = Opened::open(&index_path(named)?)?;
         let remote = Remote::of(opened.index.manifest())?;

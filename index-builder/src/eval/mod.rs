@@ -152,7 +152,7 @@ pub(crate) fn ask(index: &Index, questions: &[Asked], vectors: &[Vec<f32>], mann
             ..Query::default()
         };
         let hits = match &manner.reranking {
-            Some(reranking) => rerank::search(index, &query, reranking)?,
+            Some(reranking) => rerank::search(index, &query, reranking)?.0,
             None => index.search(&query)?,
         };
         let expected = asked.expected();

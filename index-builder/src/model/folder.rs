@@ -93,6 +93,7 @@ pub(super) fn pack_in(
         return Err(Error::new(Code::NotFound, message));
     }
     let description = said.describe(folder)?;
+    let chosen = to.is_some();
     let to = match (to, Path::new(&description.name).file_name()) {
         (Some(to), _) => to.to_owned(),
         (None, Some(name)) => Path::new(MODELS).join(name),
@@ -118,6 +119,11 @@ pub(super) fn pack_in(
     }
     std::fs::create_dir_all(&to).map_err(|cause| Error::io(&to, cause))?;
     let path = to.join(packing::file_of(precision));
+    let there = Packed::open(&path).ok().map(|packed| packed.manifest().fingerprint.clone());
+    if let Some(other) = there.filter(|there| !chosen && *there != manifest.fingerprint) {
+        let what = format!("holds this model packed otherwise ({other}), and indexes built with that would be refused");
+        return Err(Error::bad_request(format!("`{}`: {what}; choose a folder with `--to`", path.display())));
+    }
     packing::write(&path, &bytes)?;
     progress.line(&format!("{}: packed from {}", path.display(), folder.display()));
     for line in summary(&packed, &description) {

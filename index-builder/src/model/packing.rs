@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use omni_llm::embed::{Description, MAX_TOKENS, PACKED_FILE, Packed, Pooling, Precision, pack};
+use omni_llm::embed::{Description, MAX_TOKENS, Manifest, PACKED_FILE, Packed, Pooling, Precision, pack};
 use omni_llm::error::{Error, Result};
 
 use super::NAME;
@@ -20,9 +20,6 @@ pub(super) const PACKED_FILES: [&str; 2] = [PACKED_FILE, F32_FILE];
 /// The folder cannot be written.
 pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
     let path = folder.join(file_of(precision));
-    if Packed::open(&path).and_then(|packed| packed.verify()).is_ok() {
-        return Ok(path);
-    }
     let description = Description {
         name: NAME.to_owned(),
         licence: "Apache-2.0".to_owned(),
@@ -32,6 +29,16 @@ pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
         document_prefix: String::new(),
         family: None,
     };
+    // One that somebody packed with another pooling or limit is not this one.
+    let is_this = |packed: &Packed| {
+        let Manifest { name, pooling, max_tokens, query_prefix, document_prefix, .. } = packed.manifest();
+        (name, pooling, max_tokens) == (&description.name, &description.pooling, &description.max_tokens)
+            && query_prefix.is_empty()
+            && document_prefix.is_empty()
+    };
+    if Packed::open(&path).is_ok_and(|packed| is_this(&packed) && packed.verify().is_ok()) {
+        return Ok(path);
+    }
     write(&path, &pack(folder, &description, precision)?)?;
     Ok(path)
 }
