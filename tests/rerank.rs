@@ -50,7 +50,10 @@ impl Rig {
     /// What the cross-encoder says of a chunk alone.
     fn logit(&self, chunk: u32) -> f32 {
         let chunk = self.index.chunk(chunk).unwrap();
-        self.reranker.score(QUESTION, &[&format!("{}\n{}", chunk.headings, chunk.text)]).unwrap()[0]
+        let title = self.index.document(chunk.document).unwrap().title;
+        // The twins have the headings of another document.
+        let about = if chunk.headings.starts_with(&title) { String::new() } else { format!("{title} > ") };
+        self.reranker.score(QUESTION, &[&format!("{about}{}\n{}", chunk.headings, chunk.text)]).unwrap()[0]
     }
 }
 
