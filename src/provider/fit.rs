@@ -53,15 +53,16 @@ impl Fitted {
     }
 }
 
-/// Fits `request` to `caps`. `who` names provider and model in texts.
+/// Fits `request` to `caps`. `who` names provider and model in texts; `is_own` says that it may stand inside the operator's network.
 ///
 /// # Errors
 /// Something that the model does not take cannot be left out.
-pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream: bool) -> Result<Fitted> {
+pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&str, bool), stream: bool) -> Result<Fitted> {
     if request.messages.is_empty() {
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
-    let mut fit = Fit { caps, who, warnings: Vec::new(), names: BTreeMap::new(), addresses: Addresses::new(&caps.stores) };
+    let addresses = Addresses::new(&caps.stores, is_own);
+    let mut fit = Fit { caps, who, warnings: Vec::new(), names: BTreeMap::new(), addresses };
     let checked = request.extra.values().try_for_each(|value| fit.addresses.fields(value));
     checked.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
     let mut request = request.clone();
@@ -74,7 +75,7 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream:
     if caps.user.is_empty() && request.user.take().is_some() {
         fit.dropped("user");
     }
-    Ok(Fitted { request, warnings: fit.warnings, hosts: fit.addresses.names, names: fit.names })
+    Ok(Fitted { request, warnings: fit.warnings, hosts: fit.addresses.names.into_iter().collect(), names: fit.names })
 }
 
 struct Fit<'a> {
@@ -116,8 +117,8 @@ impl Fit<'_> {
     /// Checks what a part points to, in a message as in the result of a tool.
     fn reachable(&mut self, part: &Part) -> Result<()> {
         match part {
-            Part::Raw(raw) => {
-                let checked = self.addresses.fields(&raw.value);
+            Part::Raw(raw) | Part::Citation(raw) => {
+                let checked = self.addresses.block(&raw.value);
                 checked.map_err(|why| Error::bad_request(format!("`messages`: an address: {why}")))
             }
             Part::Image(media) => self.media(&media.source, "image", self.caps.image_url, self.caps.image_base64),
@@ -139,7 +140,7 @@ impl Fit<'_> {
                         cached = true;
                         continue;
                     }
-                    Part::Raw(_) | Part::Image(_) | Part::Document(_) => self.reachable(&part)?,
+                    Part::Raw(_) | Part::Citation(_) | Part::Image(_) | Part::Document(_) => self.reachable(&part)?,
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
                         call.id = tool_id(&call.id, self.caps.tool_id_rule);

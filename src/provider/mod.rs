@@ -197,7 +197,7 @@ impl Provider {
     pub fn write(&self, request: &ChatRequest, stream: bool) -> Result<Written> {
         let caps = self.capabilities(&request.model)?;
         let who = format!("{}/{}", self.name, request.model);
-        let fitted = fit(request, &caps, &who, stream)?;
+        let fitted = fit(request, &caps, (&who, self.is_own), stream)?;
         let mut warnings = fitted.warnings.clone();
         let mut body = self.preset.dialect.encode(&fitted.request, &caps, stream, &mut warnings)?;
         if !self.preset.model_in_body {

@@ -188,7 +188,8 @@ async fn a_name_that_leads_inside_is_handed_to_no_server_of_ones_own() {
 
 #[test]
 fn names_in_every_field_that_goes_along_are_looked_up() {
-    let provider = open("openai", &config("openai", keyed())).unwrap();
+    let own = Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..keyed() };
+    let provider = open("openai", &config("openai", own)).unwrap();
     let mut request = hi("gpt-4.1");
     request.extra.insert("web".into(), serde_json::json!([{"url": "https://a.example/"}]));
     let raw = Raw { dialect: "openai".into(), value: serde_json::json!({"file": {"url": "https://b.example/"}}) };
@@ -198,6 +199,22 @@ fn names_in_every_field_that_goes_along_are_looked_up() {
     let mut hosts = provider.write(&request, false).unwrap().fitted.hosts;
     hosts.sort();
     assert_eq!(hosts, ["a.example", "b.example", "c.example"]);
+}
+
+#[test]
+fn texts_of_blocks_are_no_addresses_for_a_vendor() {
+    let mut request = hi("claude-sonnet-5");
+    let hit = serde_json::json!({"type": "search_result", "source": "kb://article/7", "content": [{"type": "text", "text": "http://localhost:8080"}]});
+    request.messages[0].parts.push(Part::Raw(Raw { dialect: "anthropic".into(), value: hit }));
+    let vendor = open("anthropic", &config("anthropic", keyed())).unwrap();
+    vendor.write(&request, false).unwrap();
+    let own = Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..keyed() };
+    let error = open("anthropic", &config("anthropic", own)).unwrap().write(&request, false).unwrap_err();
+    assert_eq!(error.message(), "`messages`: an address: `kb` is neither `https` nor `http`");
+    let cited = serde_json::json!({"type": "web_search_result_location", "url": "http://10.0.0.1/"});
+    request.messages[0].parts.push(Part::Citation(Raw { dialect: "anthropic".into(), value: cited }));
+    let error = vendor.write(&request, false).unwrap_err();
+    assert_eq!(error.message(), "`messages`: an address: `10.0.0.1` is not a public address");
 }
 
 #[test]
