@@ -18,10 +18,10 @@ use self::call::Call;
 pub use self::retrieve::{Found, Retrieval, retrieve};
 use crate::app::App;
 use crate::chat::{
-    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, Sampling, ToolCall, Usage, plain,
+    ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, ResponseFormat, Role, ToolCall, Usage, plain,
 };
 use crate::citation::{Citation, Policy};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::passage::Passage;
 use crate::prompt::{self, Format};
 use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};

@@ -218,6 +218,24 @@ fn texts_of_blocks_are_no_addresses_for_a_vendor() {
 }
 
 #[test]
+fn documents_are_to_be_cited_by_those_who_can() {
+    let mut config = config("bedrock", keyed());
+    config.aws.region = Some("us-east-1".into());
+    let provider = open("bedrock", &config).unwrap();
+    for (model, takes) in [("us.anthropic.claude-sonnet-4-6", true), ("us.amazon.nova-pro-v1:0", false)] {
+        let mut request = hi(model);
+        let media = Media::of(Source::Text("Air scatters blue.".into()));
+        request.messages[0].parts.push(Part::Document(Media { cited: true, context: Some("of 1871".into()), ..media }));
+        let written = provider.write(&request, false).unwrap();
+        let document = &written.body["messages"][0]["content"][1]["document"];
+        assert_eq!((document["citations"]["enabled"] == true, document["context"] == "of 1871"), (takes, takes), "{document}");
+        let told: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
+        let left_out = |it: &str| format!("`document.{it}`: `bedrock/{model}` does not take it; it was left out");
+        assert_eq!(told, if takes { vec![] } else { vec![left_out("context"), left_out("citations")] });
+    }
+}
+
+#[test]
 fn files_in_stores_are_named_only_where_the_operator_lets_them_be() {
     let rules = |set: &str| Rules::new(Some(&format!("[[rule]]\nprovider = [\"vertexai\"]\nset = {{ {set} }}"))).map(Arc::new);
     let config = config("vertexai", Endpoint { project: Some("p".into()), ..keyed() });
