@@ -6,12 +6,14 @@
 //! JSON that a model wrote (tool arguments) is kept as text: parsing it would lose what does not fit our numbers.
 
 mod event;
+mod place;
 mod request;
+mod warning;
 
 pub use event::{ChatEvent, Fold, fold, unfold};
+pub use place::{holds, place, untold};
 pub use request::{ChatRequest, Effort, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice};
-
-use std::fmt;
+pub use warning::{Action, Warning, Warnings};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -236,29 +238,6 @@ pub struct Usage {
     pub reasoning_tokens: u64,
 }
 
-/// What became of a parameter that the provider does not take as it was given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warning {
-    /// What was done.
-    pub action: Action,
-    /// The neutral name of the parameter, as in `top_k`.
-    pub field: String,
-    /// Why, and what was sent instead.
-    pub detail: String,
-}
-
-/// What was done about a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// It was left out.
-    Dropped,
-    /// It went under another name.
-    Renamed,
-    /// It went with another value.
-    Changed,
-}
-
 impl Media {
     /// A file of which nothing else is known.
     pub fn of(source: Source) -> Self {
@@ -342,34 +321,6 @@ impl Usage {
     /// Prompt tokens at the full price.
     pub fn uncached_tokens(&self) -> u64 {
         self.prompt_tokens.saturating_sub(self.cache_read_tokens).saturating_sub(self.cache_write_tokens)
-    }
-}
-
-impl Warning {
-    /// `field` was left out, because `detail`.
-    pub fn dropped(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { action: Action::Dropped, field: field.into(), detail: detail.into() }
-    }
-
-    /// `field` went under another name.
-    pub fn renamed(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { action: Action::Renamed, field: field.into(), detail: detail.into() }
-    }
-
-    /// `field` went with another value.
-    pub fn changed(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { action: Action::Changed, field: field.into(), detail: detail.into() }
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let done = match self.action {
-            Action::Dropped => "it was left out",
-            Action::Renamed => "it was renamed",
-            Action::Changed => "it was changed",
-        };
-        write!(f, "`{}`: {}; {done}", self.field, self.detail)
     }
 }
 

@@ -5,11 +5,14 @@
 //! ([`super::Client::check_names`]). A server that follows redirects, or asks again and is told something else, still has to guard
 //! itself, which is why those of one's own that we know nothing about get no addresses at all unless the operator says so.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde_json::Value;
 use url::{Host, Url};
+
+use super::public::{is_link_local, is_public, is_public_name};
 
 /// Stores of files that only one vendor reads, with the rights of whoever pays: the operator's. So he has to say that callers may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -25,18 +28,26 @@ pub enum Store {
 const SCHEMES: [&str; 14] =
     ["http", "https", "ws", "wss", "file", "ftp", "gopher", "jar", "netdoc", "dict", "ldap", "tftp", "gs", "s3"];
 
+/// Names that one request may have looked up.
+const MOST_NAMES: usize = 64;
+
+/// Fields of blocks that hold what somebody wrote or a tool printed: it may begin with any address, and nobody fetches that.
+const TEXTS: [&str; 4] = ["text", "stdout", "stderr", "cited_text"];
+
 /// The addresses of one request, checked as they are met.
 #[derive(Debug, Default)]
 pub struct Addresses<'a> {
-    /// The names in them, each once: what they resolve to was not looked at.
-    pub names: Vec<String>,
+    /// The names in them, where they are to be looked up: what they resolve to was not looked at.
+    pub names: BTreeSet<String>,
     stores: &'a [Store],
+    is_own: bool,
 }
 
 impl<'a> Addresses<'a> {
-    /// Besides public addresses of the web, objects of these stores are let through.
-    pub fn new(stores: &'a [Store]) -> Self {
-        Self { names: Vec::new(), stores }
+    /// Besides public addresses of the web, objects of these stores are let through. Names are kept where a server of the operator's own
+    /// (`is_own`) is to get them.
+    pub fn new(stores: &'a [Store], is_own: bool) -> Self {
+        Self { names: BTreeSet::new(), stores, is_own }
     }
 
     /// Checks an address that a caller wants a provider to fetch.
@@ -54,13 +65,21 @@ impl<'a> Addresses<'a> {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("it carries credentials".to_owned());
         }
+        if !is_plain(address, &url) {
+            return Err("readers may disagree about its host; write `https://name/path`".to_owned());
+        }
         match url.host() {
             None => return Err("it has no host".to_owned()),
             Some(Host::Ipv4(address)) if !is_public(IpAddr::V4(address)) => return Err(not_public(&address.to_string())),
             Some(Host::Ipv6(address)) if !is_public(IpAddr::V6(address)) => return Err(not_public(&address.to_string())),
             Some(Host::Domain(name)) if !is_public_name(name) => return Err(format!("`{name}` is not a public name")),
-            Some(Host::Domain(name)) if !self.names.iter().any(|known| known == name) => self.names.push(name.to_owned()),
+            Some(Host::Domain(name)) if self.is_own => {
+                self.names.insert(name.to_owned());
+            }
             Some(_) => {}
+        }
+        if self.names.len() > MOST_NAMES {
+            return Err(format!("more than {MOST_NAMES} different names; name fewer, or send what is there"));
         }
         Ok(())
     }
@@ -73,14 +92,33 @@ impl<'a> Addresses<'a> {
         match value {
             Value::String(text) => {
                 // Readers of addresses drop control characters, so they hide nothing here.
-                let text: String = text.chars().filter(|char| !char.is_control()).collect();
-                // What follows a blank may be a sentence, or belong to the address: what stands before it is checked in any case.
-                let word = text.split_whitespace().next().unwrap_or_default();
-                if is_address(word) { self.address(word) } else { Ok(()) }
+                let seen: String = text.chars().filter(|char| !char.is_control()).collect();
+                if is_address(bare(&seen)) { self.address(bare(text)) } else { Ok(()) }
             }
             Value::Array(items) => items.iter().try_for_each(|item| self.fields(item)),
             Value::Object(fields) => fields.values().try_for_each(|value| self.fields(value)),
             _ => Ok(()),
+        }
+    }
+
+    /// As [`Self::fields`], for a block of a conversation. What is text in it is left alone, unless a server that we know nothing about
+    /// gets it.
+    ///
+    /// # Errors
+    /// As [`Self::address`], for the first one that is wrong.
+    pub fn block(&mut self, block: &Value) -> Result<(), String> {
+        match block {
+            Value::Array(items) if !self.is_own => items.iter().try_for_each(|item| self.block(item)),
+            Value::Object(fields) if !self.is_own => {
+                // A search's hit is named as its finder likes, and so is a citation of it.
+                let is_hit = matches!(block["type"].as_str(), Some("search_result" | "search_result_location"));
+                let is_text = |name: &str| TEXTS.contains(&name) || (is_hit && name == "source");
+                let checked = |(name, value): (&String, &Value)| {
+                    if value.is_string() && is_text(name) { Ok(()) } else { self.block(value) }
+                };
+                fields.iter().try_for_each(checked)
+            }
+            _ => self.fields(block),
         }
     }
 
@@ -105,9 +143,28 @@ impl<'a> Addresses<'a> {
     }
 }
 
-/// Whether a reader of addresses would take the word for one: of any scheme with `//`, or of one that is known without.
-fn is_address(word: &str) -> bool {
-    let Some((scheme, rest)) = word.split_once(':') else { return false };
+/// Whether all readers find the same host: `https://example.com\@127.0.0.1/` is at `example.com` for some and at `127.0.0.1` for others.
+fn is_plain(address: &str, url: &Url) -> bool {
+    let Some((scheme, rest)) = address.trim().split_once("://") else { return false };
+    // The host in the widest reading.
+    let host = rest.split('/').next().unwrap_or_default();
+    let divides = |letter: char| matches!(letter, '\\' | '@') || letter.is_whitespace() || letter.is_control();
+    scheme.eq_ignore_ascii_case(url.scheme()) && !host.is_empty() && !host.contains(divides)
+}
+
+/// An address without what may stand around it, as in `<URL:https://example.com/>`.
+fn bare(text: &str) -> &str {
+    let around = |letter: char| letter.is_whitespace() || letter.is_control() || matches!(letter, '<' | '>' | '"' | '\'');
+    let text = text.trim_matches(around);
+    match text.split_at_checked("url:".len()) {
+        Some((word, rest)) if word.eq_ignore_ascii_case("url:") => rest.trim_start_matches(around),
+        _ => text,
+    }
+}
+
+/// Whether a reader of addresses would take the text for one: of any scheme with `//`, or of one that is known without.
+fn is_address(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
     let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     is_scheme && (rest.starts_with("//") || SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
@@ -142,71 +199,6 @@ pub fn operator_address(url: &Url, runtime_api: Option<&str>) -> Result<(), Stri
 
 fn credentials(host: &str) -> String {
     format!("`{host}` hands out credentials")
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match unmapped(address) {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local() || address == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    }
-}
-
-/// Whether the address belongs to the open internet.
-pub fn is_public(address: IpAddr) -> bool {
-    match unmapped(address) {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            !(address.is_loopback()
-                || address.is_private()
-                || address.is_link_local()
-                || address.is_broadcast()
-                || address.is_documentation()
-                || address.is_multicast()
-                || a == 0
-                || a >= 240
-                // Carriers' own, benchmarks, protocol assignments.
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 198 && (18..20).contains(&b))
-                || (a == 192 && b == 0 && c == 0))
-        }
-        IpAddr::V6(address) => {
-            let first = address.segments()[0];
-            !(address.is_loopback()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || address.is_unique_local()
-                || address.is_unicast_link_local()
-                // Once private to a site.
-                || first & 0xffc0 == 0xfec0
-                || first == 0x2001 && address.segments()[1] == 0xdb8)
-        }
-    }
-}
-
-/// The IPv4 address inside an IPv6 one: mapped, translated (64:ff9b::/96), 6to4, compatible.
-fn unmapped(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let parts = v6.segments();
-    let four = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    };
-    match parts {
-        [0, 0, 0, 0, 0, 0xffff, high, low]
-        | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        // Networks' own translators.
-        | [0x64, 0xff9b, 1, _, _, _, high, low] => four(high, low),
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => four(high, low),
-        [0x2002, high, low, ..] => four(high, low),
-        _ => address,
-    }
-}
-
-fn is_public_name(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let inside = ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "localdomain", "home.arpa"];
-    name.contains('.') && !inside.iter().any(|end| name == *end || name.ends_with(&format!(".{end}")))
 }
 
 #[cfg(test)]
@@ -262,35 +254,85 @@ mod tests {
             "gs://bucket/object",
             "s3://bucket/object",
             "javascript:alert(1)",
+            "https://example.com\\@127.0.0.1:9000/x",
+            "https://example.com\\.127.0.0.1/x",
+            "https:\\\\example.com/x",
+            "https:/\\example.com/x",
+            "https:example.com/x",
+            "https:///example.com/x",
+            "https://example.com @127.0.0.1/x",
+            "https://example.com\t@127.0.0.1/x",
+            "https://exam\nple.com/x",
+            "ht\ntps://example.com/x",
+            "https://example.com#@127.0.0.1/x",
+            "https://example.com?@127.0.0.1/x",
             "//example.com/x",
             "not an address",
             "",
         ] {
             assert!(check(address).is_err(), "{address}");
         }
-        for address in
-            ["https://example.com/cat.png", "http://8.8.8.8/x", "https://[2606:4700::1111]/", "https://a.b.example.org:8443/"]
-        {
+        for address in [
+            "https://example.com/cat.png",
+            "http://8.8.8.8/x",
+            "https://[2606:4700::1111]/",
+            "https://a.b.example.org:8443/",
+            "HTTPS://example.com",
+            "https://example.com?x=1",
+            "https://example.com/a b?mail=a@b.example",
+        ] {
             assert_eq!(check(address), Ok(()), "{address}");
         }
     }
 
     #[test]
     fn names_are_kept_once_for_whoever_looks_them_up() {
-        let mut addresses = Addresses::default();
-        for address in ["https://a.example/1", "https://A.example:8443/2", "https://8.8.8.8/", "http://b.example/"] {
-            addresses.address(address).unwrap();
+        let kept = |is_own| {
+            let mut addresses = Addresses::new(&[], is_own);
+            for address in ["https://a.example/1", "https://A.example:8443/2", "https://8.8.8.8/", "http://b.example/"] {
+                addresses.address(address).unwrap();
+            }
+            addresses.names.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(kept(true), ["a.example", "b.example"]);
+        assert_eq!(kept(false), [""; 0], "nobody looks them up");
+    }
+
+    #[test]
+    fn the_names_of_one_request_have_an_end() {
+        let many: Vec<String> = (0..70_000).map(|number| format!("https://n{number}.example/")).collect();
+        let many = json!({ "web": many });
+        assert_eq!(Addresses::new(&[], false).fields(&many), Ok(()));
+        let mut own = Addresses::new(&[], true);
+        assert_eq!(own.fields(&many), Err("more than 64 different names; name fewer, or send what is there".to_owned()));
+        assert_eq!(own.names.len(), 65, "no more are read");
+    }
+
+    #[test]
+    fn what_a_block_says_is_no_address_but_where_a_server_of_ones_own_reads_it() {
+        let result = json!({"type": "code_result", "content": {"stdout": "http://localhost:8080 is up", "stderr": "file:///x: no", "return_code": 0}});
+        let hit = json!({"type": "search_result", "source": "kb://article/7", "content": [{"type": "text", "text": "http://10.0.0.1/ is ours"}]});
+        let cited = json!({"type": "search_result_location", "source": "kb://article/7", "cited_text": "http://10.0.0.1/"});
+        for block in [result, hit, cited] {
+            assert_eq!(Addresses::default().block(&block), Ok(()), "{block}");
+            assert!(Addresses::new(&[], true).block(&block).is_err(), "{block}");
         }
-        assert_eq!(addresses.names, ["a.example", "b.example"]);
+        for block in [
+            json!({"type": "image", "source": "http://10.0.0.1/"}),
+            json!({"type": "search_result", "source": {"url": "http://10.0.0.1/"}}),
+            json!({"type": "x", "content": [{"text": {"url": "http://10.0.0.1/"}}]}),
+        ] {
+            assert!(Addresses::default().block(&block).is_err(), "{block}");
+        }
     }
 
     #[test]
     fn stores_are_named_only_where_the_operator_lets_them_be() {
         let both = json!({"uri": "gs://bucket/x", "more": [{"s3Location": {"uri": "S3://bucket/y"}}]});
         assert_eq!(Addresses::default().fields(&both), Err("`gs` is neither `https` nor `http`".to_owned()));
-        assert_eq!(Addresses::new(&[Store::Gs]).fields(&both), Err("`s3` is neither `https` nor `http`".to_owned()));
-        assert_eq!(Addresses::new(&[Store::Gs, Store::S3]).fields(&both), Ok(()));
-        assert!(Addresses::new(&[Store::Gs, Store::S3]).address("file:///etc/passwd").is_err());
+        assert_eq!(Addresses::new(&[Store::Gs], false).fields(&both), Err("`s3` is neither `https` nor `http`".to_owned()));
+        assert_eq!(Addresses::new(&[Store::Gs, Store::S3], false).fields(&both), Ok(()));
+        assert!(Addresses::new(&[Store::Gs, Store::S3], false).address("file:///etc/passwd").is_err());
     }
 
     #[test]
@@ -307,13 +349,21 @@ mod tests {
             "sftp://example.com/x",
             "php://filter/resource=x",
             "git+ssh://example.com/x",
+            "http://example.com @127.0.0.1/x",
+            "http://example.com\n@127.0.0.1/x",
+            "https://example.com\\@127.0.0.1:9000/x",
+            "URL:http://127.0.0.1/",
+            "url: http://127.0.0.1/",
+            "<http://127.0.0.1/>",
+            " <URL:http://127.0.0.1/> ",
+            "\"http://127.0.0.1/\"",
         ] {
             let bad = json!({"a": [{"b": bad}]});
             assert!(Addresses::default().fields(&bad).is_err(), "{bad}");
         }
         let good = json!({
             "a": "https://example.com/", "b": "the address http://127.0.0.1 is a loopback", "c": 1,
-            "d": "data:image/png;base64,AAAA", "e": "arn:aws:bedrock:us-east-1:1:guardrail/x", "f": "urn:x:y", "g": "12:30",
+            "d": "data:image/png;base64,AAAA", "h": "<https://example.com>", "i": "URL: see below", "j": "https://example.com/ or\nanother", "e": "arn:aws:bedrock:us-east-1:1:guardrail/x", "f": "urn:x:y", "g": "12:30",
         });
         assert_eq!(Addresses::default().fields(&good), Ok(()));
     }

@@ -10,6 +10,7 @@ pub mod google;
 pub mod guard;
 pub mod key;
 mod names;
+mod public;
 mod sigv4;
 pub mod sse;
 #[cfg(test)]

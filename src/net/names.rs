@@ -1,25 +1,43 @@
 //! What the names in a caller's addresses resolve to, where a server inside the operator's network is to fetch them.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::net::lookup_host;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::guard::is_public;
+use super::public::is_public;
 
 /// All names of one request together.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Lookups that run at once, of all requests.
+static FREE: Semaphore = Semaphore::const_new(4);
 
 /// Says which addresses a name has.
 pub(super) type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 
 /// As the operating system knows names.
 pub(super) fn system(name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-    lookup_host((name, 0)).map(|found| found.map(|found| found.map(|socket| socket.ip()).collect())).boxed()
+    on_thread(&FREE, move || Ok((name, 0).to_socket_addrs()?.map(|socket| socket.ip()).collect())).boxed()
+}
+
+/// Does what blocks on a thread for such things, of which it holds no more than are free. Work that nobody waits for any more cannot be
+/// stopped: it keeps its place until it is done.
+async fn on_thread<T: Send + 'static>(
+    free: &'static Semaphore,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let place = free.acquire().await.map_err(io::Error::other)?;
+    let work = move || {
+        let _place = place;
+        work()
+    };
+    spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// Refuses names that do not lead outside: one after the other, so that a request never occupies more than one thread.
@@ -73,6 +91,18 @@ mod tests {
             let expected = Err(format!("`{name}` does not resolve to public addresses"));
             assert_eq!(check(&["public.example", name]).await, expected, "the same text for all");
         }
+    }
+
+    #[tokio::test]
+    async fn a_lookup_that_nobody_waits_for_keeps_its_place_until_it_is_done() {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let slow = on_thread(&ONE, move || Ok(ended.recv().is_ok()));
+        timeout_at(soon(), slow).await.unwrap_err();
+        timeout_at(soon(), on_thread(&ONE, || Ok(()))).await.unwrap_err();
+        end.send(()).unwrap();
+        on_thread(&ONE, || Ok(())).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

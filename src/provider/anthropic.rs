@@ -13,14 +13,14 @@ use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
 use super::turn::{arguments, turns};
-use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning};
+use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::Result;
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["model", "messages", "system", "stream"];
 
 /// Writes the body of one chat turn.
-pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, warnings: &mut Vec<Warning>) -> Result<Body> {
+pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, warnings: &mut Warnings) -> Result<Body> {
     let mut body = Body::default();
     body.set("model", request.model.as_str());
     body.set_some("max_tokens", request.sampling.max_tokens);
@@ -120,7 +120,7 @@ fn cache_control(ttl: crate::chat::CacheTtl) -> Value {
     }
 }
 
-fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, warnings: &mut Vec<Warning>) -> Result<Vec<Value>> {
+fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let mut blocks: Vec<Value> = Vec::new();
     for part in parts {
         match part {
@@ -144,7 +144,7 @@ fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, warnings: &mut Vec<Warn
     Ok(blocks)
 }
 
-fn block(part: &Part, warnings: &mut Vec<Warning>) -> Result<Option<Value>> {
+fn block(part: &Part, warnings: &mut Warnings) -> Result<Option<Value>> {
     Ok(Some(match part {
         Part::Text(text) | Part::Refusal(text) => json!({"type": "text", "text": text}),
         Part::Image(media) => json!({"type": "image", "source": source(media)}),
@@ -182,7 +182,7 @@ fn block(part: &Part, warnings: &mut Vec<Warning>) -> Result<Option<Value>> {
     }))
 }
 
-fn tool_result(result: &ToolResult, warnings: &mut Vec<Warning>) -> Result<Value> {
+fn tool_result(result: &ToolResult, warnings: &mut Warnings) -> Result<Value> {
     let mut out = json!({"type": "tool_result", "tool_use_id": result.call_id});
     match result.content.as_slice() {
         [] => {}

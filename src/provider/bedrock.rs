@@ -15,14 +15,14 @@ use super::anthropic;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::turn::{arguments, turns};
-use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, Warning};
+use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["modelId", "messages", "system"];
 
 /// Writes the body of one chat turn. Streaming is a matter of the path.
-pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Result<Body> {
+pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut Warnings) -> Result<Body> {
     let mut body = Body::default();
     let mut documents = 0;
     let mut messages = Vec::new();
@@ -110,11 +110,7 @@ fn cache_point(ttl: crate::chat::CacheTtl) -> Value {
     }
 }
 
-fn blocks<'a>(
-    parts: impl IntoIterator<Item = &'a Part>,
-    documents: &mut usize,
-    warnings: &mut Vec<Warning>,
-) -> Result<Vec<Value>> {
+fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, documents: &mut usize, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let mut blocks = Vec::new();
     for part in parts {
         blocks.extend(block(part, documents, warnings)?);
@@ -122,7 +118,7 @@ fn blocks<'a>(
     Ok(blocks)
 }
 
-fn block(part: &Part, documents: &mut usize, warnings: &mut Vec<Warning>) -> Result<Option<Value>> {
+fn block(part: &Part, documents: &mut usize, warnings: &mut Warnings) -> Result<Option<Value>> {
     Ok(Some(match part {
         Part::Text(text) | Part::Refusal(text) => json!({"text": text}),
         Part::Image(media) => image(media)?,

@@ -90,6 +90,8 @@ pub struct Capabilities {
     pub document_url: bool,
     /// Takes PDF documents as bytes.
     pub document_base64: bool,
+    /// Takes it that documents are to be cited, and what it should know about them.
+    pub document_citations: bool,
     /// Stores whose files callers may name; empty unless the operator says otherwise.
     pub stores: Vec<Store>,
     /// Takes an assistant's message last, and goes on with it.

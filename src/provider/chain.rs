@@ -47,6 +47,8 @@ pub struct Attempt {
 
 /// Of the time that is left, the part that one who has others behind him may use.
 const SHARE: f64 = 0.6;
+/// Fields of the caller's that one warning names.
+const MOST_NAMED: usize = 20;
 
 impl Chain {
     /// `first` is asked first, the others in their order where it fails.
@@ -137,9 +139,10 @@ impl<'a> Walk<'a> {
         self.at = self.left.pop()?;
         let (provider, model) = &self.chain.links[self.at];
         let mut request = Cow::Borrowed(self.request);
-        if self.at > 0 {
-            self.without = hand_over(request.to_mut(), provider.name() != self.chain.links[0].0.name());
-        }
+        self.without = match self.at {
+            0 => String::new(),
+            _ => hand_over(request.to_mut(), provider.name() != self.chain.links[0].0.name()),
+        };
         if request.model != *model {
             model.clone_into(&mut request.to_mut().model);
         }
@@ -209,7 +212,9 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
 pub(crate) fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
     let mut taken = Vec::new();
     if is_stranger {
-        taken.extend(std::mem::take(&mut request.extra).into_iter().map(|(name, _)| format!("`{name}`")));
+        let extra = std::mem::take(&mut request.extra);
+        taken.extend(extra.keys().take(MOST_NAMED).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())));
+        taken.extend((extra.len() > MOST_NAMED).then(|| format!("{} more fields", extra.len() - MOST_NAMED)));
         let headers = !std::mem::take(&mut request.headers).is_empty();
         taken.extend(headers.then(|| "its headers".to_owned()));
         taken.extend(request.service_tier.take().map(|_| "`service_tier`".to_owned()));

@@ -13,7 +13,7 @@ use super::failure::{Refused, failure};
 use super::openai::address;
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
-    Warning, plain,
+    Warning, Warnings, plain,
 };
 use crate::error::{Code, Error, Result};
 
@@ -21,7 +21,7 @@ use crate::error::{Code, Error, Result};
 const RESERVED: &[&str] = &["model", "messages", "stream"];
 
 /// Writes the body of one chat turn.
-pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, warnings: &mut Vec<Warning>) -> Result<Body> {
+pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, warnings: &mut Warnings) -> Result<Body> {
     let mut body = Body::default();
     body.set("model", request.model.as_str());
     let (mut messages, mut documents) = (Vec::new(), Vec::new());
@@ -66,7 +66,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
     Ok(body)
 }
 
-fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Vec<Warning>) -> Result<Vec<Value>> {
+fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let (mut out, mut content, mut calls, mut thoughts) = (Vec::new(), Vec::new(), Vec::new(), String::new());
     for part in &message.parts {
         match part {

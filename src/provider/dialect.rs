@@ -8,7 +8,7 @@ use super::body::Body;
 use super::capability::Capabilities;
 use super::failure::{Refused, failure};
 use super::{anthropic, bedrock, cohere, gemini, openai, own};
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Warning, fold};
+use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Warnings, fold};
 use crate::error::{Code, Error, Result};
 use crate::net::{event_stream, sse};
 
@@ -46,7 +46,7 @@ impl Dialect {
         request: &ChatRequest,
         caps: &Capabilities,
         stream: bool,
-        warnings: &mut Vec<Warning>,
+        warnings: &mut Warnings,
     ) -> Result<Body> {
         own::left_out(request, self, warnings);
         match self {

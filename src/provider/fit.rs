@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::capability::{Capabilities, SchemaMode};
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning};
+use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings};
 use crate::error::{Error, Result};
 use crate::net::guard::Addresses;
 
@@ -24,7 +24,7 @@ pub(super) struct Fitted {
     /// What is to be written.
     pub(super) request: ChatRequest,
     /// What became of the rest.
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Warnings,
     /// The names in addresses that the provider is to fetch: what they resolve to was not looked at.
     pub(super) hosts: Vec<String>,
     /// The callers' names of tools by their aliases.
@@ -53,15 +53,16 @@ impl Fitted {
     }
 }
 
-/// Fits `request` to `caps`. `who` names provider and model in texts.
+/// Fits `request` to `caps`. `who` names provider and model in texts; `is_own` says that it may stand inside the operator's network.
 ///
 /// # Errors
 /// Something that the model does not take cannot be left out.
-pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream: bool) -> Result<Fitted> {
+pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&str, bool), stream: bool) -> Result<Fitted> {
     if request.messages.is_empty() {
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
-    let mut fit = Fit { caps, who, warnings: Vec::new(), names: BTreeMap::new(), addresses: Addresses::new(&caps.stores) };
+    let addresses = Addresses::new(&caps.stores, is_own);
+    let mut fit = Fit { caps, who, warnings: Warnings::default(), names: BTreeMap::new(), addresses };
     let checked = request.extra.values().try_for_each(|value| fit.addresses.fields(value));
     checked.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
     let mut request = request.clone();
@@ -74,13 +75,13 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, who: &str, stream:
     if caps.user.is_empty() && request.user.take().is_some() {
         fit.dropped("user");
     }
-    Ok(Fitted { request, warnings: fit.warnings, hosts: fit.addresses.names, names: fit.names })
+    Ok(Fitted { request, warnings: fit.warnings, hosts: fit.addresses.names.into_iter().collect(), names: fit.names })
 }
 
 struct Fit<'a> {
     caps: &'a Capabilities,
     who: &'a str,
-    warnings: Vec<Warning>,
+    warnings: Warnings,
     names: BTreeMap<String, String>,
     addresses: Addresses<'a>,
 }
@@ -116,8 +117,8 @@ impl Fit<'_> {
     /// Checks what a part points to, in a message as in the result of a tool.
     fn reachable(&mut self, part: &Part) -> Result<()> {
         match part {
-            Part::Raw(raw) => {
-                let checked = self.addresses.fields(&raw.value);
+            Part::Raw(raw) | Part::Citation(raw) => {
+                let checked = self.addresses.block(&raw.value);
                 checked.map_err(|why| Error::bad_request(format!("`messages`: an address: {why}")))
             }
             Part::Image(media) => self.media(&media.source, "image", self.caps.image_url, self.caps.image_base64),
@@ -128,18 +129,33 @@ impl Fit<'_> {
         }
     }
 
+    /// Takes out that a document is to be cited, and what is said for that.
+    fn uncited(&mut self, part: &mut Part) {
+        let Part::Document(media) = part else { return };
+        if self.caps.document_citations {
+            return;
+        }
+        if media.context.take().is_some() {
+            self.dropped("document.context");
+        }
+        if std::mem::take(&mut media.cited) {
+            self.dropped("document.citations");
+        }
+    }
+
     fn messages(&mut self, request: &mut ChatRequest) -> Result<()> {
         let mut cached = false;
         for message in &mut request.messages {
             let parts = std::mem::take(&mut message.parts);
             for mut part in parts {
+                self.uncited(&mut part);
                 match &mut part {
                     Part::Text(text) if text.is_empty() => continue,
                     Part::CachePoint(_) if !self.caps.cache_points => {
                         cached = true;
                         continue;
                     }
-                    Part::Raw(_) | Part::Image(_) | Part::Document(_) => self.reachable(&part)?,
+                    Part::Raw(_) | Part::Citation(_) | Part::Image(_) | Part::Document(_) => self.reachable(&part)?,
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
                         call.id = tool_id(&call.id, self.caps.tool_id_rule);
@@ -150,6 +166,7 @@ impl Fit<'_> {
                     Part::ToolResult(result) => {
                         result.call_id = tool_id(&result.call_id, self.caps.tool_id_rule);
                         result.content.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+                        result.content.iter_mut().for_each(|part| self.uncited(part));
                         result.content.iter().try_for_each(|part| self.reachable(part))?;
                     }
                     _ => {}

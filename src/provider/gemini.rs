@@ -15,7 +15,9 @@ use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::openai::titled;
 use super::turn::{arguments, turns};
-use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, plain};
+use crate::chat::{
+    ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings, plain,
+};
 use crate::error::{Error, Result};
 
 /// Fields that `extra` must not touch.
@@ -47,7 +49,7 @@ const KEYWORDS: &[&str] = &[
 ];
 
 /// Writes the body of one chat turn. Model and streaming are a matter of the path.
-pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Result<Body> {
+pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut Warnings) -> Result<Body> {
     let mut body = Body::default();
     let names = call_names(request);
     let mut contents = Vec::new();
@@ -114,7 +116,7 @@ fn thinking(request: &ChatRequest, mode: ReasoningMode) -> Body {
     config
 }
 
-fn declaration(tool: &crate::chat::Tool, warnings: &mut Vec<Warning>) -> Value {
+fn declaration(tool: &crate::chat::Tool, warnings: &mut Warnings) -> Value {
     let mut out = Body::default();
     out.set("name", tool.name.as_str());
     out.set_some("description", tool.description.as_deref());
@@ -180,7 +182,7 @@ fn parts<'a>(
     said: impl IntoIterator<Item = &'a Part>,
     names: &BTreeMap<&str, &str>,
     caps: &Capabilities,
-    warnings: &mut Vec<Warning>,
+    warnings: &mut Warnings,
 ) -> Result<Vec<Value>> {
     let mut out: Vec<Value> = Vec::new();
     let mut unsigned = true;

@@ -197,8 +197,8 @@ impl Provider {
     pub fn write(&self, request: &ChatRequest, stream: bool) -> Result<Written> {
         let caps = self.capabilities(&request.model)?;
         let who = format!("{}/{}", self.name, request.model);
-        let fitted = fit(request, &caps, &who, stream)?;
-        let mut warnings = fitted.warnings.clone();
+        let mut fitted = fit(request, &caps, (&who, self.is_own), stream)?;
+        let mut warnings = std::mem::take(&mut fitted.warnings);
         let mut body = self.preset.dialect.encode(&fitted.request, &caps, stream, &mut warnings)?;
         if !self.preset.model_in_body {
             body.0.shift_remove("model");
@@ -222,8 +222,7 @@ impl Provider {
                 None => warnings.push(Warning::dropped(format!("headers.{name}"), format!("`{}` does not take it", self.name))),
             }
         }
-        warnings.dedup();
-        Ok(Written { request: out, body, warnings, fitted })
+        Ok(Written { request: out, body, warnings: warnings.into_vec(), fitted })
     }
 
     /// A header of the caller's, as far as the row lets it through.

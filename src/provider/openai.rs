@@ -13,14 +13,16 @@ use serde_json::{Value, json};
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
-use crate::chat::{ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Warning, plain};
+use crate::chat::{
+    ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings, plain,
+};
 use crate::error::{Error, Result};
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["model", "messages", "stream", "stream_options", "n"];
 
 /// Writes the body of one chat turn.
-pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, warnings: &mut Vec<Warning>) -> Result<Body> {
+pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, warnings: &mut Warnings) -> Result<Body> {
     let mut body = Body::default();
     body.set("model", request.model.as_str());
     body.set("messages", messages(request, caps, warnings)?);
@@ -57,7 +59,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
 }
 
 /// The messages as the dialect has them: every tool's answer is one of its own, and pictures that a tool showed follow as a user's.
-fn messages(request: &ChatRequest, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Result<Vec<Value>> {
+fn messages(request: &ChatRequest, caps: &Capabilities, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let mut out = Vec::with_capacity(request.messages.len());
     let mut shown = Vec::new();
     let last = request.messages.len().saturating_sub(1);
@@ -95,7 +97,7 @@ fn messages(request: &ChatRequest, caps: &Capabilities, warnings: &mut Vec<Warni
     Ok(out)
 }
 
-fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &mut Vec<Warning>) -> Result<Value> {
+fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &mut Warnings) -> Result<Value> {
     let mut out = Body::default();
     out.set("role", "assistant");
     let (mut spoken, mut thoughts, mut calls) = (Vec::new(), String::new(), Vec::new());
@@ -146,7 +148,7 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
 }
 
 /// One text as a string, which every server takes; anything more as a list.
-fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Result<Value> {
+fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, warnings: &mut Warnings) -> Result<Value> {
     let mut blocks: Vec<Value> = Vec::new();
     for part in parts {
         match part {
@@ -166,7 +168,7 @@ fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, w
     Ok(if blocks.is_empty() { "".into() } else { blocks.into() })
 }
 
-fn block(part: &Part, caps: &Capabilities, warnings: &mut Vec<Warning>) -> Result<Option<Value>> {
+fn block(part: &Part, caps: &Capabilities, warnings: &mut Warnings) -> Result<Option<Value>> {
     Ok(Some(match part {
         Part::Text(text) | Part::Refusal(text) => json!({"type": "text", "text": text}),
         Part::Image(media) => {

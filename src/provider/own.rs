@@ -4,36 +4,27 @@ use serde_json::Value;
 
 use super::body::merge;
 use super::dialect::Dialect;
-use crate::chat::{ChatRequest, Part, Tool, Warning};
+use crate::chat::{ChatRequest, Part, Tool, Warning, Warnings};
 
 /// Says what of `request` has no place in `dialect`.
-pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut Vec<Warning>) {
-    let mut names: Vec<String> = Vec::new();
+pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut Warnings) {
+    let who = dialect.as_str();
+    let mut left_out =
+        |field: String| warnings.push(Warning::dropped(field, format!("the dialect of `{who}` has no place for it")));
     for tool in &request.tools {
-        let strange = tool.own.as_ref().filter(|own| own.dialect != dialect.as_str());
+        let strange = tool.own.as_ref().filter(|own| own.dialect != who);
         let fields = strange.and_then(|own| own.value.as_object()).into_iter().flatten();
         for (field, value) in fields {
             match value.as_object().filter(|_| field == "function") {
-                Some(inner) => names.extend(inner.keys().map(|inner| format!("tools.{}.function.{inner}", tool.name))),
-                None => names.push(format!("tools.{}.{field}", tool.name)),
+                Some(inner) => inner.keys().for_each(|inner| left_out(format!("tools.{}.function.{inner}", tool.name))),
+                None => left_out(format!("tools.{}.{field}", tool.name)),
             }
         }
     }
-    let cites = matches!(dialect, Dialect::Anthropic | Dialect::Bedrock);
-    for part in request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results) {
-        match part {
-            Part::Document(media) if !cites => {
-                names.extend(media.context.is_some().then(|| "document.context".to_owned()));
-                names.extend(media.cited.then(|| "document.citations".to_owned()));
-            }
-            Part::Citation(raw) if raw.dialect != dialect.as_str() => names.push("text.citations".to_owned()),
-            _ => {}
-        }
+    let mut parts = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
+    if parts.any(|part| matches!(part, Part::Citation(raw) if raw.dialect != who)) {
+        left_out("text.citations".to_owned());
     }
-    names.sort_unstable();
-    names.dedup();
-    let who = dialect.as_str();
-    warnings.extend(names.into_iter().map(|name| Warning::dropped(name, format!("the dialect of `{who}` has no place for it"))));
 }
 
 /// A part, or the parts of a tool's answer.

@@ -73,7 +73,11 @@ pub(super) async fn open(
 }
 
 fn is_content(event: &ChatEvent) -> bool {
-    !matches!(event, ChatEvent::Start { .. } | ChatEvent::Warning(_) | ChatEvent::Usage(_) | ChatEvent::Extra(..))
+    match event {
+        // An answer may be spoken and not written.
+        ChatEvent::Extra(name, _) => name == "audio",
+        event => !matches!(event, ChatEvent::Start { .. } | ChatEvent::Warning(_) | ChatEvent::Usage(_)),
+    }
 }
 
 /// The call while it lasts.

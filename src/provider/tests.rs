@@ -188,7 +188,8 @@ async fn a_name_that_leads_inside_is_handed_to_no_server_of_ones_own() {
 
 #[test]
 fn names_in_every_field_that_goes_along_are_looked_up() {
-    let provider = open("openai", &config("openai", keyed())).unwrap();
+    let own = Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..keyed() };
+    let provider = open("openai", &config("openai", own)).unwrap();
     let mut request = hi("gpt-4.1");
     request.extra.insert("web".into(), serde_json::json!([{"url": "https://a.example/"}]));
     let raw = Raw { dialect: "openai".into(), value: serde_json::json!({"file": {"url": "https://b.example/"}}) };
@@ -198,6 +199,40 @@ fn names_in_every_field_that_goes_along_are_looked_up() {
     let mut hosts = provider.write(&request, false).unwrap().fitted.hosts;
     hosts.sort();
     assert_eq!(hosts, ["a.example", "b.example", "c.example"]);
+}
+
+#[test]
+fn texts_of_blocks_are_no_addresses_for_a_vendor() {
+    let mut request = hi("claude-sonnet-5");
+    let hit = serde_json::json!({"type": "search_result", "source": "kb://article/7", "content": [{"type": "text", "text": "http://localhost:8080"}]});
+    request.messages[0].parts.push(Part::Raw(Raw { dialect: "anthropic".into(), value: hit }));
+    let vendor = open("anthropic", &config("anthropic", keyed())).unwrap();
+    vendor.write(&request, false).unwrap();
+    let own = Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..keyed() };
+    let error = open("anthropic", &config("anthropic", own)).unwrap().write(&request, false).unwrap_err();
+    assert_eq!(error.message(), "`messages`: an address: `kb` is neither `https` nor `http`");
+    let cited = serde_json::json!({"type": "web_search_result_location", "url": "http://10.0.0.1/"});
+    request.messages[0].parts.push(Part::Citation(Raw { dialect: "anthropic".into(), value: cited }));
+    let error = vendor.write(&request, false).unwrap_err();
+    assert_eq!(error.message(), "`messages`: an address: `10.0.0.1` is not a public address");
+}
+
+#[test]
+fn documents_are_to_be_cited_by_those_who_can() {
+    let mut config = config("bedrock", keyed());
+    config.aws.region = Some("us-east-1".into());
+    let provider = open("bedrock", &config).unwrap();
+    for (model, takes) in [("us.anthropic.claude-sonnet-4-6", true), ("us.amazon.nova-pro-v1:0", false)] {
+        let mut request = hi(model);
+        let media = Media::of(Source::Text("Air scatters blue.".into()));
+        request.messages[0].parts.push(Part::Document(Media { cited: true, context: Some("of 1871".into()), ..media }));
+        let written = provider.write(&request, false).unwrap();
+        let document = &written.body["messages"][0]["content"][1]["document"];
+        assert_eq!((document["citations"]["enabled"] == true, document["context"] == "of 1871"), (takes, takes), "{document}");
+        let told: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
+        let left_out = |it: &str| format!("`document.{it}`: `bedrock/{model}` does not take it; it was left out");
+        assert_eq!(told, if takes { vec![] } else { vec![left_out("context"), left_out("citations")] });
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::chat::{ChatRequest, Part, Role, Warning};
+use crate::chat::{ChatRequest, Part, Role, Warning, Warnings};
 
 /// One side's turn.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) fn turns(request: &ChatRequest) -> Vec<Turn<'_>> {
 
 /// A call's arguments as the object that strict dialects want. What is none was written by a model in an earlier turn, and must not
 /// end the conversation: it goes as the text that it is.
-pub(super) fn arguments(json: &str, warnings: &mut Vec<Warning>) -> Value {
+pub(super) fn arguments(json: &str, warnings: &mut Warnings) -> Value {
     match serde_json::from_str(if json.trim().is_empty() { "{}" } else { json }) {
         Ok(Value::Object(object)) => Value::Object(object),
         _ => {

@@ -208,9 +208,7 @@ impl Call {
         refused.extend(&self.refused);
         let plan = schema::plan(shape, &means, &refused)?;
         self.request = self.plain.clone();
-        if self.link.stands_in {
-            self.without = hand_over(&mut self.request, self.link.is_stranger);
-        }
+        self.without = if self.link.stands_in { hand_over(&mut self.request, self.link.is_stranger) } else { String::new() };
         self.request.response_format = match plan.rung {
             Rung::Native => ResponseFormat::JsonSchema {
                 name: shape.name.clone(),

@@ -32,8 +32,10 @@ pub(super) async fn finish(
     }
     // What is cut off is not cited.
     cut(&mut answer, question.max_chars);
-    // Who refuses cites nothing.
-    if question.retrieval.is_some() && answer.finish_reason != FinishReason::ToolCalls && !answer.is_refused() {
+    // Who refuses cites nothing, nor does who is cut off by a filter.
+    let is_answer =
+        !matches!(answer.finish_reason, FinishReason::ToolCalls | FinishReason::ContentFilter) && !answer.is_refused();
+    if question.retrieval.is_some() && is_answer {
         Box::pin(cite(app, question, call, &mut answer, deadline)).await?;
         cut(&mut answer, question.max_chars);
     }

@@ -98,12 +98,14 @@ impl Outgoing {
                 let kept;
                 (kept, is_cut) = self.kept(text);
                 self.preview(&kept);
-                self.said(ChatEvent::Text(kept.clone()), !kept.is_empty());
+                let is_told = !kept.is_empty();
+                self.said(ChatEvent::Text(kept), is_told);
             }
             ChatEvent::Refusal(text) => {
                 let kept;
                 (kept, is_cut) = self.kept(text);
-                self.said(ChatEvent::Refusal(kept.clone()), !kept.is_empty());
+                let is_told = !kept.is_empty();
+                self.said(ChatEvent::Refusal(kept), is_told);
             }
             // What belongs to the text is told with it.
             event @ (ChatEvent::Break | ChatEvent::Citation(_) | ChatEvent::Extra(..)) => self.said(event, true),

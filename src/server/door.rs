@@ -27,7 +27,7 @@ use super::request::Shown;
 use super::response::{self, Cited};
 use super::sse;
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, Role, Warning};
+use crate::chat::{ChatEvent, ChatRequest, Role, Warning, Warnings};
 use crate::error::{Code, Error, Result};
 use crate::provider::PRESETS;
 use crate::rag::{self, Answer, Attempt, EXTRACTIVE, Piece, Question};
@@ -133,7 +133,7 @@ pub(super) struct Added {
     pub(super) rag: Option<Rag>,
     pub(super) fallbacks: Option<Vec<String>>,
     /// What the door had to leave out.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Warnings,
 }
 
 /// A question from a conversation, and what is shown of the sources.
@@ -186,7 +186,7 @@ pub(super) fn question(
         shape,
         citations,
         show_text: true,
-        warnings: added.warnings,
+        warnings: added.warnings.into_vec().iter().map(ToString::to_string).collect(),
         ..Question::default()
     };
     Ok((question, Shown { sources: true, metadata }))
@@ -257,9 +257,10 @@ pub(super) enum Told {
 }
 
 /// Says which fields that are not known are left out; a null says nothing.
-pub(super) fn unknown(rest: Map<String, Value>, field: &str, warnings: &mut Vec<String>) {
-    let names = rest.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
-    warnings.extend(names.map(|name| Warning::dropped(format!("{field}.{name}"), "it is not known here").to_string()));
+pub(super) fn unknown(rest: Map<String, Value>, field: &str, warnings: &mut Warnings) {
+    for (name, _) in rest.into_iter().filter(|(_, value)| !value.is_null()) {
+        warnings.push(Warning::dropped(format!("{field}.{name}"), "it is not known here"));
+    }
 }
 
 /// Streams an answer through `door` as `write` writes it.

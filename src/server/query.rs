@@ -1,5 +1,6 @@
 //! The handlers. Each is: read, understand, ask `rag`, write down.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -77,12 +78,14 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
     context.line.streaming();
     let context = context.clone();
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.
-    let events = pieces.map(move |piece| {
-        match piece {
+    let events = pieces.filter_map(move |piece| {
+        ready(Some(match piece {
             Ok(Piece::Event(ChatEvent::Text(content) | ChatEvent::Refusal(content))) => {
                 event("delta", &serde_json::json!({"content": content}))
             }
-            // Thoughts are not shown here; tool calls stand in the end.
+            // These come with texts.
+            Ok(Piece::Event(ChatEvent::Extra(..) | ChatEvent::Break | ChatEvent::Citation(_))) => return ready(None),
+            // Thoughts are not shown here, and tool calls stand in the end: a sign of life.
             Ok(Piece::Event(_)) => Event::default().comment("."),
             Ok(Piece::Patch(patches)) => event("partial", &serde_json::json!({"patch": patches})),
             Ok(Piece::Reset(attempt)) => event("reset", &serde_json::json!({"attempt": attempt})),
@@ -92,7 +95,7 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
                 context.line.error(&error);
                 event("error", &ErrorResponse::new(&error, &context.id))
             }
-        }
+        }))
     });
     Ok(sse::response(events, None))
 }

@@ -313,6 +313,31 @@ async fn a_provider_that_keeps_failing_is_passed_over() {
 }
 
 #[tokio::test]
+async fn whoever_was_named_first_is_not_said_to_be_asked_without_anything() {
+    let first = Mock::new(vec![busy(500, ""), busy(500, ""), busy(500, ""), answer("first")]).await;
+    let second = Mock::new(vec![answer("second"), answer("second"), answer("second"), busy(500, "")]).await;
+    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
+    let client = client(|config| config.generation.retries = 0);
+    for _ in 0..3 {
+        let (said, _) = chain.chat(&client, &looping(), soon()).await.unwrap();
+        assert!(said.warnings[0].to_string().contains("without thoughts of another model's"), "{}", said.warnings[0]);
+    }
+    // By now it is asked last.
+    let (said, served) = chain.chat(&client, &looping(), soon()).await.unwrap();
+    assert_eq!((said.text().as_str(), served.model.as_str()), ("first", "a"));
+    assert!(said.warnings[0].to_string().ends_with("`custom/a` answers; it was changed"), "{}", said.warnings[0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_spoken_has_begun_with_its_first_sound() {
+    let sound = "data: {\"model\":\"m-1\",\"choices\":[{\"delta\":{\"audio\":{\"id\":\"a\",\"data\":\"AQID\"}}}]}\n\n";
+    let mock = Mock::new(vec![Part::Stream(vec![sound], Then::Silence)]).await;
+    let events = mock.provider().stream(&client(|config| config.generation.retries = 0), &hi(), soon()).await.unwrap();
+    let told: Vec<_> = events.collect().await;
+    assert!(told.iter().any(|event| matches!(event, Ok(ChatEvent::Extra(name, _)) if name == "audio")), "{told:?}");
+}
+
+#[tokio::test]
 async fn silence_ends_the_call_before_and_after_the_first_content() {
     let client = client(|config| config.generation.retries = 0);
     for part in [Part::Silence, Part::Stream(vec![": ping\n\n"], Then::Silence)] {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::support::{KEY, Mock, Service};
 
 /// Loopback, link-local, private, in every spelling that readers of addresses know; and what is no web address.
-const INSIDE: [&str; 37] = [
+const INSIDE: [&str; 42] = [
     "http://127.0.0.1/",
     "https://127.0.0.1:8443/x",
     "http://127.1/",
@@ -48,6 +48,11 @@ const INSIDE: [&str; 37] = [
     "ldap://example.com/x",
     "gs://bucket/private",
     "s3://bucket/private",
+    "https://example.com\\@127.0.0.1:9000/x",
+    "http://example.com @127.0.0.1/x",
+    "https:\\\\127.0.0.1/",
+    "URL:http://127.0.0.1/",
+    "<http://127.0.0.1/>",
 ];
 
 /// A field where an address can stand: the path, what it is called, and the body with the address in it.
@@ -127,6 +132,13 @@ const FIELDS: &[Field] = &[
                 {"type": "image", "source": {"type": "url", "url": at}}]}]}]})
     }),
     (MESSAGES, "a block of the provider's", |at| claude(json!([{"type": "container_upload", "from": {"url": at}}]))),
+    (MESSAGES, "a citation", |at| {
+        let cited = json!([{"type": "web_search_result_location", "url": at, "title": "t", "cited_text": "c"}]);
+        json!({"model": CLAUDE, "max_tokens": 9, "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": [{"type": "text", "text": "y", "citations": cited}]},
+            {"role": "user", "content": "z"}]})
+    }),
     (MESSAGES, "mcp_servers", |at| with(claude(json!("x")), "mcp_servers", json!([{"type": "url", "name": "s", "url": at}]))),
     (MESSAGES, "a server's tool", |at| {
         with(claude(json!("x")), "tools", json!([{"type": "web_fetch_20250910", "name": "web_fetch", "allowed": [at]}]))

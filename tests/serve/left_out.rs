@@ -41,14 +41,9 @@ async fn what_anthropics_dialect_knows_reaches_it_and_is_said_to_be_left_out_els
     let (status, answer) = service.post("/v1/messages", &body("custom/m")).await;
     assert_eq!(status, 200, "{answer}");
     let place = "the dialect of `openai` has no place for it; it was left out";
-    let left_out = [
-        "document.citations",
-        "document.context",
-        "tools.look.defer_loading",
-        "tools.look.eager_input_streaming",
-        "tools.look.input_examples",
-    ];
+    let left_out = ["tools.look.defer_loading", "tools.look.eager_input_streaming", "tools.look.input_examples"];
     let mut expected: Vec<String> = left_out.map(|field| format!("`{field}`: {place}")).to_vec();
+    expected.extend(["citations", "context"].map(|it| format!("`document.{it}`: `custom/m` does not take it; it was left out")));
     expected.push("`raw`: a block of `anthropic`; it was left out".into());
     for expected in expected {
         assert!(warnings(&answer).contains(&expected.as_str()), "{expected}\n{answer}");
@@ -94,20 +89,37 @@ async fn what_no_door_knows_is_said() {
     let (status, answer) = service.post("/v1/messages", &wrong).await;
     assert_eq!(status, 400, "{answer}");
 
-    let body = json!({"model": "anthropic/claude-x", "stream_options": {"include_obfuscation": false, "chunk_bytes": 9},
+    let body = json!({"model": "anthropic/claude-x", "tools": [{"type": "function", "function": {"name": "look"}}],
+    "tool_choice": {"type": "function", "zeal": 1, "function": {"name": "look", "why": 2}}, "stream_options": {"include_obfuscation": false, "chunk_bytes": 9},
     "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "description": "d"}},
     "messages": [
-        {"role": "user", "name": "Ada", "content": [{"type": "text", "text": "Why?", "colour": "blue"}]},
-        {"role": "assistant", "content": "So.", "refusal": null, "annotations": [1], "function_call": null},
+        {"role": "user", "name": "Ada", "content": [
+            {"type": "text", "text": "Why?", "colour": "blue", "cache_control": {"type": "ephemeral", "scope": "global"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "fps": 2}},
+        ]},
+        {"role": "assistant", "content": "So.", "refusal": null, "annotations": [1], "function_call": null,
+            "reasoning_details": [{"type": "reasoning.text", "text": "t", "signature": "s", "format": "f"}],
+            "tool_calls": [{"id": "c", "type": "function", "caller": "x", "function": {"name": "look", "arguments": "{}", "lang": "en"},
+                "extra_content": {"mark": 1, "google": {"thought_signature": "g", "more": 2}}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "it"},
         {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "size": 1}}]},
     ]});
     let (status, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(status, 200, "{answer}");
     let expected = [
         "messages[0].name",
+        "messages[0].content[0].cache_control.scope",
         "messages[0].content[0].colour",
+        "messages[0].content[1].image_url.fps",
         "messages[1].annotations",
-        "messages[2].content[0].file.size",
+        "messages[1].reasoning_details[0].format",
+        "messages[1].tool_calls[0].caller",
+        "messages[1].tool_calls[0].extra_content.google.more",
+        "messages[1].tool_calls[0].extra_content.mark",
+        "messages[1].tool_calls[0].function.lang",
+        "tool_choice.function.why",
+        "tool_choice.zeal",
+        "messages[3].content[0].file.size",
         "stream_options.chunk_bytes",
         "response_format.json_schema.description",
     ];
@@ -116,6 +128,37 @@ async fn what_no_door_knows_is_said() {
     expected.sort_unstable();
     told.sort_unstable();
     assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn a_request_of_nothing_but_unknown_fields_is_told_of_some() {
+    let replay = replay().await;
+    let fields = |name: &str| (0..30_000).map(|at| (format!("{name}{at}"), json!(1))).collect::<serde_json::Map<_, _>>();
+    let mut tool = fields("tool");
+    tool.extend([("name".to_owned(), json!("look")), ("input_schema".to_owned(), json!({"type": "object"}))]);
+    let mut message = fields("message");
+    message.extend([("role".to_owned(), json!("user")), ("content".to_owned(), json!("Why?"))]);
+    message.insert("x".repeat(10_000), json!(1));
+    let body = json!({"model": "custom/m", "max_tokens": 9, "tools": [tool], "messages": [message]});
+    let (status, answer) = replay.service().post("/v1/messages", &body).await;
+    assert_eq!(status, 200);
+    let told = warnings(&answer);
+    assert_eq!(told.iter().filter(|warning| warning.starts_with("`warnings`: and ")).count(), 2, "{told:?}");
+    assert!(told.len() == 102 && told.iter().all(|warning| warning.len() < 600), "{}", told.len());
+}
+
+#[tokio::test]
+async fn googles_signature_of_a_call_is_read_where_we_write_it() {
+    let replay = replay().await;
+    let call = json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"},
+        "extra_content": {"google": {"thought_signature": "g"}}});
+    let body = json!({"model": "custom/m", "tools": [{"type": "function", "function": {"name": "look"}}], "messages": [
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "it"}]});
+    let (status, answer) = replay.service().post("/v1/chat/completions", &body).await;
+    assert_eq!((status, warnings(&answer)), (200, vec![]), "{answer}");
+    assert_eq!(replay.asked()["messages"][1]["tool_calls"][0], call);
 }
 
 #[tokio::test]
@@ -144,6 +187,12 @@ async fn thoughts_that_come_back_in_two_places_are_told_once() {
             json!([detail("One. "), detail("Two.")]),
             json!([{"type": "thinking", "thinking": "One. ", "signature": "s"}, {"type": "thinking", "thinking": "Two.", "signature": "s"}]),
         ),
+        // However they are spaced.
+        (
+            json!("One.\n\nTwo."),
+            json!([detail("One."), detail("Two.")]),
+            json!([{"type": "thinking", "thinking": "One.", "signature": "s"}, {"type": "thinking", "thinking": "Two.", "signature": "s"}]),
+        ),
         (
             Value::Null,
             json!([{"type": "reasoning.summary", "summary": "Short.", "signature": "s"}]),
@@ -163,4 +212,8 @@ async fn thoughts_that_come_back_in_two_places_are_told_once() {
     let (_, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(warnings(&answer), ["`reasoning`: a thought without a signature is refused; it was left out"]);
     assert_eq!(replay.asked()["messages"][1]["content"][0]["thinking"], "Then.");
+    let said = json!({"role": "assistant", "content": "So.", "reasoning_content": "A", "reasoning": "B", "reasoning_details": [detail("A")]});
+    let body = json!({"model": "anthropic/claude-x", "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(warnings(&answer).len(), 1, "`reasoning` is not lost without a word: {answer}");
 }

@@ -60,7 +60,7 @@ fn of_page(kind: &str) -> Value {
 }
 
 fn of_web() -> Value {
-    json!({"type": "web_search_result_location", "cited_text": "Rayleigh", "encrypted_index": "e", "title": "Scattering", "url": "https://example.org/sky"})
+    json!({"type": "web_search_result_location", "cited_text": "Rayleigh", "encrypted_index": "e", "title": "Scattering", "url": "https://8.8.8.8/sky"})
 }
 
 /// An answer of Claude's with citations: two texts that rest on something, two that do not.
@@ -120,7 +120,7 @@ async fn in_openais_door_citations_are_annotations_where_they_have_an_address() 
     require("ChatCompletion", &answer);
     let message = &answer["choices"][0]["message"];
     assert_eq!(message["content"], "Well: älr scatters blue, says Rayleigh");
-    let expected = json!([{"type": "url_citation", "url_citation": {"url": "https://example.org/sky", "title": "Scattering",
+    let expected = json!([{"type": "url_citation", "url_citation": {"url": "https://8.8.8.8/sky", "title": "Scattering",
         "start_index": 25, "end_index": 38, "content": "Rayleigh"}}]);
     assert_eq!(message["annotations"], expected);
     let others = &answer["omni"]["provider_citations"];
@@ -131,6 +131,40 @@ async fn in_openais_door_citations_are_annotations_where_they_have_an_address() 
     assert_eq!(Value::from(listed(&events, "/choices/0/delta/annotations")), expected);
     let end = events.iter().find(|(_, chunk)| chunk["omni"].is_object()).unwrap();
     assert_eq!(&end.1["omni"]["provider_citations"], others);
+}
+
+#[tokio::test]
+async fn a_text_that_another_dialect_cites_is_a_block_of_its_own() {
+    let cited = json!({"citationsContent": {"content": [{"text": "Blue"}], "citations": [{"title": "Sky"}]}});
+    let whole = json!({"output": {"message": {"role": "assistant", "content": [cited, {"text": " scatters."}]}}, "stopReason": "end_turn",
+        "usage": {"inputTokens": 1, "outputTokens": 1}});
+    let replay = Replay::start(whole, Vec::new()).await;
+    let service = replay.service();
+    let (status, answer) = service.post("/v1/messages", &ask("bedrock/anthropic.claude-x")).await;
+    let expected = json!([{"type": "text", "text": "Blue"}, {"type": "text", "text": " scatters."}]);
+    assert_eq!((status, &answer["content"]), (200, &expected), "{answer}");
+    assert_eq!(answer["omni"]["provider_citations"][0]["dialect"], "bedrock");
+    let events = service.events_of("/v1/messages", &streamed(ask("bedrock/anthropic.claude-x"))).await;
+    assert_eq!(blocks(&events), expected);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_withheld_cites_nothing() {
+    let answered = |text: &str, reason: &str| json!({"model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}]});
+    let mut body = ask("rag/custom/m");
+    body["messages"][0]["content"] = json!("How large is the largest request body?");
+    for (reason, count) in [("stop", 1), ("content_filter", 0)] {
+        let replay = Replay::start(answered("Six MiB [1].", reason), Vec::new()).await;
+        let (status, answer) = replay.service().post("/v1/chat/completions", &body).await;
+        assert_eq!((status, &answer["choices"][0]["finish_reason"]), (200, &json!(reason)), "{answer}");
+        assert_eq!(answer["omni"]["citations"].as_array().map(Vec::len), Some(count), "{answer}");
+    }
+    body["rag"] = json!({"citations": "abstain"});
+    for (reason, is_told) in [("stop", false), ("content_filter", true)] {
+        let replay = Replay::start(answered("Six", reason), Vec::new()).await;
+        let (_, answer) = replay.service().post("/v1/chat/completions", &body).await;
+        assert_eq!(answer["choices"][0]["message"]["content"] == "Six", is_told, "{answer}");
+    }
 }
 
 /// What a whole message of OpenAI's is, and how it is streamed.
@@ -238,6 +272,12 @@ async fn likelihoods_annotations_and_what_else_openai_says_come_out_whole_and_st
     for (_, chunk) in events.iter().filter(|(_, chunk)| chunk["choices"][0].is_object()) {
         assert_eq!((&chunk["system_fingerprint"], &chunk["service_tier"]), (&json!("fp_1"), &json!("flex")), "{chunk}");
     }
+    // Where they are not shown, nothing is written in their place.
+    let body = json!({"prompt": "Why?", "model_provider": "custom", "model_name": "m", "model_config": {"stream": true}});
+    let request = axum::http::Request::post("/v1/query").body(body.to_string().into()).unwrap();
+    let bytes = axum::body::to_bytes(service.send(request).await.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text.contains("Six") && text.matches("\n: .").count() <= 1, "{text}");
     // What Anthropic's dialect has no place for is not lost in it; in a stream, it is put together.
     let (_, answer) = service.post("/v1/messages", &ask("custom/m")).await;
     require("Message", &answer);

@@ -1,4 +1,5 @@
-//! A provider on the loopback that answers whatever it is asked with what a test gave it, in OpenAI's dialect and in Anthropic's.
+//! A provider on the loopback that answers whatever it is asked with what a test gave it, in OpenAI's dialect, in Anthropic's and,
+//! whole, in Bedrock's.
 
 use std::sync::{Arc, Mutex};
 
@@ -31,16 +32,17 @@ impl Replay {
         let router = axum::Router::new()
             .route("/v1/chat/completions", axum::routing::post(answer))
             .route("/v1/messages", axum::routing::post(answer))
+            .route("/v1/model/{model}/{way}", axum::routing::post(answer))
             .with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { state, base_url }
     }
 
-    /// A service that reaches it as `anthropic` and as `custom`.
+    /// A service that reaches it as `anthropic`, as `bedrock` and as `custom`.
     pub(crate) fn service(&self) -> Service {
         Service::new(|config| {
             config.generation.retries = 0;
-            for name in ["anthropic", "custom"] {
+            for name in ["anthropic", "bedrock", "custom"] {
                 let (base_url, api_key) = (Some(self.base_url.clone()), Some(Secret::new(KEY)));
                 config.providers.insert(name.into(), Endpoint { base_url, api_key, ..Endpoint::default() });
             }

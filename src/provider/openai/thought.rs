@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::answer::state_text;
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, holds, untold};
 
 /// Reads the thoughts of a message, or of its pieces.
 #[derive(Debug, Default)]
@@ -18,25 +18,16 @@ pub(super) struct Thoughts {
 impl Thoughts {
     /// Reads a message, or the next piece of one.
     pub(super) fn read(&mut self, message: &Value, events: &mut Vec<ChatEvent>) {
-        let mut text = "";
-        let mut more = "";
-        for field in ["reasoning_content", "reasoning"].into_iter().filter_map(|name| message[name].as_str()) {
-            match text {
-                before if holds(field, before) => text = field,
-                before if holds(before, field) => {}
-                _ => more = field,
-            }
-        }
+        let texts = ["reasoning_content", "reasoning"].map(|name| message[name].as_str().unwrap_or_default());
         let details = message["reasoning_details"].as_array().map(Vec::as_slice).unwrap_or_default();
         let detailed: String = details.iter().map(words).collect();
-        // Where the details say all of it, they are told: they have the proofs.
-        if detailed.is_empty() || !holds(&detailed, text) {
-            for text in [text, more] {
-                state_text(text, events, ChatEvent::Reasoning);
-                self.told.push_str(text);
-            }
+        // What the details say is told by them: they have the proofs.
+        let mut is_known = false;
+        for text in untold(texts, &detailed) {
+            state_text(text, events, ChatEvent::Reasoning);
+            self.told.push_str(text);
+            is_known |= !detailed.is_empty() && holds(text, &detailed);
         }
-        let is_known = !holds(&detailed, text) && holds(text, &detailed);
         for detail in details {
             let words = words(detail);
             if !self.is_told(words) && !is_known {
@@ -68,12 +59,6 @@ impl Thoughts {
 /// The text of a detail; a summary is one, too.
 fn words(detail: &Value) -> &str {
     ["text", "summary"].into_iter().find_map(|name| detail[name].as_str()).unwrap_or_default()
-}
-
-/// Whether a text stands in another, however they are spaced: details are joined with blanks or without.
-fn holds(whole: &str, part: &str) -> bool {
-    let dense = |text: &str| text.split_whitespace().collect::<String>();
-    whole == part || dense(whole).contains(&dense(part))
 }
 
 #[cfg(test)]
@@ -127,6 +112,8 @@ mod tests {
         assert_eq!(read(&[more]), [thought("First this. Then that.", Some("s"))]);
         let other = json!({"reasoning_content": "this", "reasoning_details": [detail("that", None)]});
         assert_eq!(read(&[other]), [thought("thisthat", None)]);
+        let three = json!({"reasoning_content": "A", "reasoning": "B", "reasoning_details": [detail("A", Some("s"))]});
+        assert_eq!(read(&[three]), [thought("BA", Some("s"))]);
         assert_eq!(read(&[json!({"reasoning_content": "", "reasoning": "a"})]), [thought("a", None)]);
         let again =
             [json!({"reasoning": "ha"}), json!({"reasoning": "ha"}), json!({"reasoning": "\n"}), json!({"reasoning": "!"})];

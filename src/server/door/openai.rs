@@ -14,14 +14,15 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::reply::whole;
 use self::request::{ChatBody, understood};
 use self::stream::streamed;
 use super::provided::{Provided, provided};
+use super::unknown;
 use crate::app::App;
-use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning};
+use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warnings};
 use crate::error::{Code, Error, Result};
 use crate::rag::Answer;
 use crate::server::body::parse;
@@ -30,17 +31,22 @@ use crate::server::{Context, access, body, failed};
 #[derive(Debug, Deserialize)]
 pub(super) struct CacheControl {
     ttl: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 impl CacheControl {
     /// How long what stands before the mark in `field` is kept; a time that is not known here is the shortest.
-    pub(super) fn ttl(&self, field: &str, warnings: &mut Vec<String>) -> CacheTtl {
+    pub(super) fn ttl(mut self, field: &str, warnings: &mut Warnings) -> CacheTtl {
+        // There is one kind of mark.
+        self.rest.shift_remove("type");
+        unknown(self.rest, &format!("{field}.cache_control"), warnings);
         match self.ttl.as_deref() {
             Some("1h") => CacheTtl::OneHour,
             None | Some("5m") => CacheTtl::FiveMinutes,
             Some(other) => {
                 let detail = format!("`{other}` is not known here: `5m`");
-                warnings.push(Warning::changed(format!("{field}.cache_control.ttl"), detail).to_string());
+                warnings.push(Warning::changed(format!("{field}.cache_control.ttl"), detail));
                 CacheTtl::FiveMinutes
             }
         }
@@ -55,6 +61,8 @@ struct WireCall {
     function: WireFunction,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<ExtraContent>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,12 +70,32 @@ struct WireFunction {
     name: String,
     #[serde(default, deserialize_with = "arguments")]
     arguments: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 /// What must come back with a tool call.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct ExtraContent {
     signature: Option<String>,
+    /// The same, as Google's own server writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    google: Option<Google>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Google {
+    thought_signature: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl ExtraContent {
+    fn of(signature: String) -> Self {
+        Self { signature: Some(signature), ..Self::default() }
+    }
 }
 
 /// A thought as OpenRouter and others write it.
@@ -83,6 +111,8 @@ struct ReasoningDetail {
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 impl ReasoningDetail {
@@ -208,6 +238,7 @@ fn detail(thought: Thought) -> ReasoningDetail {
         summary: None,
         signature: thought.signature,
         data: thought.redacted,
+        rest: Map::new(),
     }
 }
 

@@ -44,6 +44,10 @@ impl Provided {
 
 /// Every citation that the provider gave, in the order of the text.
 pub(super) fn provided(answer: &Answer) -> Vec<Provided> {
+    // Most answers have none, and it takes their whole text to place one.
+    if !answer.parts.iter().any(|part| matches!(part, Part::Citation(_))) {
+        return Vec::new();
+    }
     let is_placed = answer.is_as_written();
     let (mut start, mut end, mut all) = (0, 0, Vec::new());
     for part in &answer.parts {

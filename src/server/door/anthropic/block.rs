@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult};
+use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings};
 use crate::error::{Error, Result};
 use crate::server::door::openai::CacheControl;
 use crate::server::door::unknown;
@@ -17,7 +17,7 @@ pub(super) enum Content {
 }
 
 /// Reads what somebody says; what of it is not known is said in `warnings`.
-pub(super) fn parts(content: Content, field: &str, warnings: &mut Vec<String>) -> Result<Vec<Part>> {
+pub(super) fn parts(content: Content, field: &str, warnings: &mut Warnings) -> Result<Vec<Part>> {
     let blocks = match content {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),
         Content::Blocks(blocks) => blocks,
@@ -35,7 +35,7 @@ pub(super) fn parts(content: Content, field: &str, warnings: &mut Vec<String>) -
 struct Block<'a> {
     fields: Map<String, Value>,
     field: &'a str,
-    warnings: &'a mut Vec<String>,
+    warnings: &'a mut Warnings,
 }
 
 impl Block<'_> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::block::{Content, parts};
 use crate::app::App;
-use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Reasoning, Role, Sampling, Tool, ToolChoice};
+use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Reasoning, Role, Sampling, Tool, ToolChoice, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::Shape;
@@ -148,7 +148,7 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let target = Target::read(app, &body.model)?;
-    let mut warnings = Vec::new();
+    let mut warnings = Warnings::default();
     let mut messages = Vec::with_capacity(body.messages.len() + 1);
     if let Some(system) = body.system {
         messages.push(Message { role: Role::System, parts: parts(system, "system", &mut warnings)? });
@@ -238,7 +238,7 @@ fn reasoning(thinking: Option<&Thinking>, effort: Option<Effort>) -> Option<Reas
     }
 }
 
-fn neutral_tool(tool: Value, number: usize, warnings: &mut Vec<String>) -> Result<Tool> {
+fn neutral_tool(tool: Value, number: usize, warnings: &mut Warnings) -> Result<Tool> {
     let kind = tool.get("type").and_then(Value::as_str).unwrap_or("custom").to_owned();
     if kind != "custom" {
         let shown: String = kind.chars().take(40).collect();

@@ -161,8 +161,10 @@ impl Writer {
                 self.delta(json!({"type": "text_delta", "text": text}), out);
             }
             ChatEvent::Break => self.apart = true,
-            ChatEvent::Citation(raw) if raw.dialect == "anthropic" && self.open == Some(Block::Text) => {
-                self.delta(json!({"type": "citations_delta", "citation": raw.value}), out);
+            ChatEvent::Citation(raw) => {
+                if raw.dialect == "anthropic" && self.open == Some(Block::Text) {
+                    self.delta(json!({"type": "citations_delta", "citation": raw.value}), out);
+                }
                 self.apart = true;
             }
             ChatEvent::Reasoning(text) => {

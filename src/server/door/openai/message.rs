@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{CacheControl, ReasoningDetail, WireCall};
-use crate::chat::{CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult};
+use crate::chat::{CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult, Warnings, place, untold};
 use crate::error::{Error, Result};
 use crate::server::door::unknown;
 
@@ -60,7 +60,12 @@ struct WirePart {
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "an object with `url`")]
 enum ImageUrl {
-    Object { url: String, detail: Option<String> },
+    Object {
+        url: String,
+        detail: Option<String>,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
     Plain(String),
 }
 
@@ -78,7 +83,7 @@ fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(reader: D) ->
 }
 
 /// Adds a message; results of tools that were called at once make one turn.
-pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: usize, warnings: &mut Vec<String>) -> Result<()> {
+pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: usize, warnings: &mut Warnings) -> Result<()> {
     let field = format!("messages[{number}]");
     let role = match message.role {
         WireRole::Developer | WireRole::System => Role::System,
@@ -87,7 +92,12 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
         WireRole::Tool => Role::Tool,
     };
     unknown(message.rest, &field, warnings);
-    let mut parts = thoughts(message.reasoning_content.or(message.reasoning).unwrap_or_default(), message.reasoning_details);
+    let mut details = message.reasoning_details;
+    for (at, detail) in details.iter_mut().enumerate() {
+        unknown(std::mem::take(&mut detail.rest), &format!("{field}.reasoning_details[{at}]"), warnings);
+    }
+    let texts = [message.reasoning_content, message.reasoning].map(Option::unwrap_or_default);
+    let mut parts = thoughts(&texts, details);
     match message.content {
         None => {}
         Some(Content::Text(text)) if text.is_empty() && role == Role::Assistant => {}
@@ -99,13 +109,8 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
         }
     }
     parts.extend(message.refusal.filter(|text| !text.is_empty()).map(Part::Refusal));
-    for call in message.tool_calls {
-        parts.push(Part::ToolCall(ToolCall {
-            id: call.id,
-            name: call.function.name,
-            arguments: call.function.arguments,
-            signature: call.extra_content.and_then(|extra| extra.signature),
-        }));
+    for (at, call) in message.tool_calls.into_iter().enumerate() {
+        parts.push(Part::ToolCall(call.neutral(&format!("{field}.tool_calls[{at}]"), warnings)));
     }
     if role != Role::Tool {
         if parts.is_empty() && role != Role::Assistant {
@@ -125,15 +130,15 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
     Ok(())
 }
 
-/// Thoughts by their details, which have the proofs, and what of the text is not among them.
-fn thoughts(text: String, details: Vec<ReasoningDetail>) -> Vec<Part> {
+/// Thoughts by their details, which have the proofs, and what of the texts is not among them.
+fn thoughts(texts: &[String; 2], details: Vec<ReasoningDetail>) -> Vec<Part> {
     let detailed: String = details.iter().filter_map(ReasoningDetail::words).collect();
-    let rest = match detailed.as_str() {
-        detailed if detailed.contains(&text) => String::new(),
-        "" => text,
-        detailed => text.replacen(detailed, "", 1),
-    };
-    let rest = Some(rest).filter(|rest| !rest.is_empty()).map(|text| Thought { text, ..Thought::default() });
+    let rest = untold(texts.each_ref().map(String::as_str), &detailed).map(|text| {
+        let mut text = text.to_owned();
+        text.replace_range(place(&text, &detailed).unwrap_or_default(), "");
+        Thought { text, ..Thought::default() }
+    });
+    let rest: Vec<Thought> = rest.collect();
     let details = details.into_iter().map(|detail| Thought {
         text: detail.words().unwrap_or_default().to_owned(),
         signature: detail.signature,
@@ -142,8 +147,26 @@ fn thoughts(text: String, details: Vec<ReasoningDetail>) -> Vec<Part> {
     rest.into_iter().chain(details).map(Part::Reasoning).collect()
 }
 
+impl WireCall {
+    fn neutral(self, field: &str, warnings: &mut Warnings) -> ToolCall {
+        unknown(self.rest, field, warnings);
+        unknown(self.function.rest, &format!("{field}.function"), warnings);
+        let mut signature = None;
+        if let Some(extra) = self.extra_content {
+            let field = format!("{field}.extra_content");
+            unknown(extra.rest, &field, warnings);
+            signature = extra.signature;
+            if let Some(google) = extra.google {
+                unknown(google.rest, &format!("{field}.google"), warnings);
+                signature = signature.or(google.thought_signature);
+            }
+        }
+        ToolCall { id: self.id, name: self.function.name, arguments: self.function.arguments, signature }
+    }
+}
+
 impl WirePart {
-    fn neutral(self, parts: &mut Vec<Part>, field: &str, warnings: &mut Vec<String>) -> Result<()> {
+    fn neutral(self, parts: &mut Vec<Part>, field: &str, warnings: &mut Warnings) -> Result<()> {
         unknown(self.rest, field, warnings);
         let missing = |name: &str| Error::bad_request(format!("`{field}.{name}`: missing"));
         match self.kind.as_str() {
@@ -151,7 +174,10 @@ impl WirePart {
             "refusal" => parts.push(Part::Refusal(self.refusal.ok_or_else(|| missing("refusal"))?)),
             "image_url" => {
                 let (url, detail) = match self.image_url.ok_or_else(|| missing("image_url"))? {
-                    ImageUrl::Object { url, detail } => (url, detail),
+                    ImageUrl::Object { url, detail, rest } => {
+                        unknown(rest, &format!("{field}.image_url"), warnings);
+                        (url, detail)
+                    }
                     ImageUrl::Plain(url) => (url, None),
                 };
                 parts.push(Part::Image(Media { detail, ..Media::of(source(url, "image/png")) }));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     ExtraContent, Logprobs, ReasoningDetail, WireCall, WireFunction, WireUsage, annotations, content, detail, function, name_of,
@@ -75,8 +75,9 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
             Part::ToolCall(call) => tool_calls.push(WireCall {
                 id: call.id,
                 kind: function(),
-                function: WireFunction { name: call.name, arguments: call.arguments },
-                extra_content: call.signature.map(|signature| ExtraContent { signature: Some(signature) }),
+                function: WireFunction { name: call.name, arguments: call.arguments, rest: Map::new() },
+                extra_content: call.signature.map(ExtraContent::of),
+                rest: Map::new(),
             }),
             Part::Reasoning(thought) => details.push(detail(thought)),
             _ => {}

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::CacheControl;
 use super::message::{WireMessage, push};
 use crate::app::App;
-use crate::chat::{ChatRequest, Effort, Message, Raw, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::chat::{ChatRequest, Effort, Message, Raw, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::Shape;
@@ -83,7 +83,11 @@ struct WireToolFunction {
 #[serde(untagged, expecting = "`auto`, `none`, `required` or an object that names a function")]
 enum WireToolChoice {
     Word(ChoiceWord),
-    Named { function: ChoiceName },
+    Named {
+        function: ChoiceName,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,6 +102,8 @@ enum ChoiceWord {
 #[derive(Debug, Deserialize)]
 struct ChoiceName {
     name: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -143,7 +149,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let target = Target::read(app, &body.model)?;
-    let mut warnings = Vec::new();
+    let mut warnings = Warnings::default();
     if let Some(mut options) = body.stream_options {
         // Nothing is padded here.
         options.rest.retain(|name, value| !(name == "include_obfuscation" && *value == false));
@@ -189,7 +195,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         },
         reasoning: body.reasoning_effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
         tools,
-        tool_choice: body.tool_choice.map(WireToolChoice::neutral),
+        tool_choice: body.tool_choice.map(|choice| choice.neutral(&mut warnings)),
         parallel_tool_calls: body.parallel_tool_calls,
         response_format,
         service_tier: body.service_tier,
@@ -202,7 +208,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
 }
 
 impl WireTool {
-    fn neutral(mut self, number: usize, warnings: &mut Vec<String>) -> Result<Tool> {
+    fn neutral(mut self, number: usize, warnings: &mut Warnings) -> Result<Tool> {
         let Some(mut function) = self.function.filter(|_| self.kind == "function") else {
             let shown: String = self.kind.chars().take(40).collect();
             return Err(Error::not_supported(&format!("tools[{number}].type: {shown}"), "send tools of type `function`"));
@@ -226,12 +232,18 @@ impl WireTool {
 }
 
 impl WireToolChoice {
-    fn neutral(self) -> ToolChoice {
+    fn neutral(self, warnings: &mut Warnings) -> ToolChoice {
         match self {
             Self::Word(ChoiceWord::Auto) => ToolChoice::Auto,
             Self::Word(ChoiceWord::None) => ToolChoice::None,
             Self::Word(ChoiceWord::Required | ChoiceWord::Any) => ToolChoice::Required,
-            Self::Named { function } => ToolChoice::Tool(function.name),
+            Self::Named { function, mut rest } => {
+                // There is one kind of tool.
+                rest.shift_remove("type");
+                unknown(rest, "tool_choice", warnings);
+                unknown(function.rest, "tool_choice.function", warnings);
+                ToolChoice::Tool(function.name)
+            }
         }
     }
 }

@@ -195,7 +195,7 @@ impl Head {
                 self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
             }
             ChatEvent::ToolCall { index, id, name, signature } => {
-                let extra = signature.clone().map(|signature| ExtraContent { signature: Some(signature) });
+                let extra = signature.clone().map(ExtraContent::of);
                 let call = DeltaCall {
                     index: *index,
                     id: Some(id),
