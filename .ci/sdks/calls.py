@@ -28,6 +28,11 @@ def plain(parts):
     return [part["text"] for part in parts if "text" in part]
 
 
+def own_words(parts):
+    """What an assistant said; a refusal is a text to everybody, and who cited what is known to one."""
+    return [{"text": part["refusal"]} if "refusal" in part else part for part in parts if "citation" not in part]
+
+
 def without(**fields):
     """Fields that are said."""
     return {name: value for name, value in fields.items() if value is not None}
@@ -84,7 +89,7 @@ def compatible_content(parts, who):
 def compatible_messages(request, who):
     messages = []
     for message in request["messages"]:
-        role, parts = message["role"], message["parts"]
+        role, parts = message["role"], own_words(message["parts"])
         if role == "tool":
             results = [part["tool_result"] for part in parts]
             messages += [{"role": "tool", "tool_call_id": it["call_id"], "content": compatible_content(it["content"], who)} for it in results]
@@ -180,7 +185,12 @@ def claude_blocks(parts):
             case {"document": {"source": source, **more}}:
                 of = {"text": lambda it: {"type": "text", "media_type": "text/plain", "data": it},
                       "url": lambda it: {"type": "url", "url": it["url"]}, "base64": lambda it: {"type": "base64", **it}}
-                blocks.append(without(type="document", source=of[kind(source)](source[kind(source)]), title=more.get("name")))
+                blocks.append(without(type="document", source=of[kind(source)](source[kind(source)]), title=more.get("name"),
+                                      context=more.get("context"), citations={"enabled": True} if more.get("cited") else None))
+            case {"citation": {"value": value}}:
+                blocks[-1].setdefault("citations", []).append(value)
+            case {"refusal": text}:
+                blocks.append({"type": "text", "text": text})
             case {"reasoning": {"redacted": data}}:
                 blocks.append({"type": "redacted_thinking", "data": data})
             case {"reasoning": {"signature": signature, **more}}:
@@ -233,7 +243,7 @@ def ask_anthropic(url, request, model, stream=False):
         system = system[0]["text"]
     tools = sorted_tools(request)
     tools = tools and [without(name=tool["name"], description=tool.get("description"), input_schema=tool["parameters"], strict=tool.get("strict"),
-                               cache_control={"type": "ephemeral"} if "cache" in tool else None) for tool in tools]
+                               cache_control={"type": "ephemeral"} if "cache" in tool else None, **tool.get("own", {}).get("value", {})) for tool in tools]
     choice, words = request.get("tool_choice"), {"auto": "auto", "none": "none", "required": "any"}
     choice = {"type": "tool", "name": choice["tool"]} if isinstance(choice, dict) else choice and {"type": words[choice]}
     if request.get("parallel_tool_calls") is False:
@@ -259,7 +269,7 @@ def ask_anthropic(url, request, model, stream=False):
 
 def converse_blocks(parts):
     blocks = []
-    for part in parts:
+    for part in own_words(parts):
         match part:
             case {"cache_point": ttl}:
                 blocks.append({"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl != "5m" else {})})
@@ -270,7 +280,8 @@ def converse_blocks(parts):
             case {"document": {"source": {"base64": base}, **more}}:
                 blocks.append({"document": {"format": "pdf", "name": more["name"], "source": {"bytes": base64.b64decode(base["data"])}}})
             case {"document": {"source": {"text": text}, **more}}:
-                blocks.append({"document": {"format": "txt", "name": more["name"], "source": {"bytes": text.encode()}}})
+                cited = without(context=more.get("context"), citations={"enabled": True} if more.get("cited") else None)
+                blocks.append({"document": {"format": "txt", "name": more["name"], "source": {"bytes": text.encode()}} | cited})
             case {"reasoning": {"redacted": data}}:
                 blocks.append({"reasoningContent": {"redactedContent": base64.b64decode(data)}})
             case {"reasoning": {"text": text, **more}}:
@@ -332,7 +343,7 @@ def ask_bedrock(url, request, model, stream=False):
 def gemini_parts(names):
     def parts_of(parts):
         found = []
-        for part in parts:
+        for part in own_words(parts):
             match part:
                 case {"text": text}:
                     found.append(types.Part(text=text))
@@ -416,7 +427,7 @@ def ask_cohere(url, request, model, stream=False):
     sampling, reasoning = request.get("sampling", {}), request.get("reasoning", {})
     documents, messages = [], []
     for message in request["messages"]:
-        role, parts = message["role"], message["parts"]
+        role, parts = message["role"], own_words(message["parts"])
         for part in parts:
             if "document" in part:
                 it = part["document"]
