@@ -1,8 +1,10 @@
 //! A canonical schema -> the part of it that one provider takes, with a report of what was lost on the way.
 //!
-//! Nothing is ever narrowed: where a provider could only be told something stricter than the caller asked for (a map as an object
-//! without properties), the schema is unfit for it and the next way of asking is taken. What the provider is not told, the
-//! description tells the model, and the answer is checked against the whole schema all the same.
+//! Where a provider could only be told something under which what was asked for cannot be written (a map as an object without
+//! properties, a choice of properties in an object without them), the schema is unfit for it and the next way of asking is taken. Two
+//! things are told more strictly than they were asked: an object is closed where the provider wants that, which leaves out only
+//! properties that nothing names, and Cohere is told one required property. What the provider is not told, the description tells the
+//! model, and the answer is checked against the whole schema all the same.
 
 mod containers;
 mod keywords;
@@ -12,7 +14,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::subset::{Extras, Subset, over_limit};
+use super::subset::{Extras, Recursion, Subset, over_limit};
 use super::walk::{each_child, resolve, step};
 
 /// What stands around a root that is no object.
@@ -50,7 +52,7 @@ pub enum Action {
     Widened,
     /// It is gone; it constrained nothing.
     Dropped,
-    /// Something stricter stands in its place: an object without `additionalProperties` is closed, or Cohere's one required property.
+    /// Something stricter stands in its place: an object that is open in so many words is closed, or Cohere's one required property.
     Narrowed,
 }
 
@@ -72,10 +74,12 @@ pub fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
     let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new(), written: 0 };
     let mut definitions = Map::new();
     if subset.refs {
-        if !subset.recursion
-            && let Some(pointer) = recursion(canonical)
-        {
-            return Err(Unfit { pointer, why: "a definition refers to itself".into() });
+        if let Some(pointer) = recursion(canonical, subset.recursion) {
+            let why = match subset.recursion {
+                Recursion::Optional => "a definition refers to itself where it is required",
+                _ => "a definition refers to itself",
+            };
+            return Err(Unfit { pointer, why: why.into() });
         }
         for (name, schema) in canonical.get("$defs").and_then(Value::as_object).into_iter().flatten() {
             definitions.insert(name.clone(), lowering.schema(schema, &step("/$defs", name))?);
@@ -165,10 +169,26 @@ fn redirect(schema: &mut Value) {
     super::walk::each_child_mut(map, redirect);
 }
 
-/// The first definition, or the root, that can reach itself.
-fn recursion(canonical: &Value) -> Option<String> {
+/// The first definition, or the root, that can reach itself where it may not.
+fn recursion(canonical: &Value, allowed: Recursion) -> Option<String> {
+    if allowed == Recursion::Anywhere {
+        return None;
+    }
+    // Whether a way to itself may lead through this child.
+    let is_free = |map: &Map<String, Value>, keyword: &str, child: &Value| {
+        let is_required =
+            |name: &str| map.get("required").and_then(Value::as_array).is_some_and(|list| list.iter().any(|it| it == name));
+        let named = map.get(keyword).and_then(Value::as_object).into_iter().flatten();
+        let mut places = named.filter(|(_, schema)| std::ptr::eq(*schema, child));
+        allowed == Recursion::Optional && keyword == "properties" && places.any(|(name, _)| !is_required(name))
+    };
     // `done` has the places below which nothing was found: each is walked once, however many references lead to it.
-    fn reaches(schema: &Value, root: &Value, open: &mut Vec<usize>, done: &mut HashSet<usize>) -> bool {
+    fn reaches(
+        schema: &Value,
+        root: &Value,
+        is_free: &dyn Fn(&Map<String, Value>, &str, &Value) -> bool,
+        (open, done): (&mut Vec<usize>, &mut HashSet<usize>),
+    ) -> bool {
         let Value::Object(map) = schema else { return false };
         let key = std::ptr::from_ref(map).addr();
         if done.contains(&key) {
@@ -182,19 +202,22 @@ fn recursion(canonical: &Value) -> Option<String> {
             .get("$ref")
             .and_then(Value::as_str)
             .and_then(|to| resolve(root, to))
-            .is_some_and(|target| reaches(target, root, open, done));
-        each_child(map, |keyword, child| found = found || (keyword != "$defs" && reaches(child, root, open, done)));
+            .is_some_and(|target| reaches(target, root, is_free, (open, done)));
+        each_child(map, |keyword, child| {
+            let counts = !found && keyword != "$defs" && !is_free(map, keyword, child);
+            found |= counts && reaches(child, root, is_free, (open, done));
+        });
         open.pop();
         done.insert(key);
         found
     }
     let (mut open, mut done) = (Vec::new(), HashSet::new());
     for (name, schema) in canonical.get("$defs").and_then(Value::as_object).into_iter().flatten() {
-        if reaches(schema, canonical, &mut open, &mut done) {
+        if reaches(schema, canonical, &is_free, (&mut open, &mut done)) {
             return Some(step("/$defs", name));
         }
     }
-    reaches(canonical, canonical, &mut open, &mut done).then(String::new)
+    reaches(canonical, canonical, &is_free, (&mut open, &mut done)).then(String::new)
 }
 
 struct Lowering<'a> {

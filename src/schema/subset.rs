@@ -20,8 +20,8 @@ pub struct Subset {
     pub(super) any_of: bool,
     /// Takes `$ref` into `$defs`; else definitions are written out where they are used.
     pub(super) refs: bool,
-    /// Takes definitions that refer to themselves.
-    pub(super) recursion: bool,
+    /// Where definitions may refer to themselves.
+    pub(super) recursion: Recursion,
     /// Takes a list of types.
     pub(super) type_lists: bool,
     /// Every schema needs a type.
@@ -49,6 +49,17 @@ pub(super) enum Extras {
     Unsaid,
     /// Anything.
     Allowed,
+}
+
+/// Where a definition may refer to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recursion {
+    /// Nowhere.
+    Never,
+    /// In properties that are not required.
+    Optional,
+    /// Anywhere.
+    Anywhere,
 }
 
 /// What `required` must hold.
@@ -105,7 +116,7 @@ pub static OPENAI: Subset = Subset {
     ],
     any_of: true,
     refs: true,
-    recursion: true,
+    recursion: Recursion::Anywhere,
     type_lists: true,
     typed: true,
     extras: Extras::Never,
@@ -135,7 +146,7 @@ pub static ANTHROPIC: Subset = Subset {
     keywords: &["enum", "format", "minItems", "pattern", "title"],
     any_of: true,
     refs: true,
-    recursion: false,
+    recursion: Recursion::Never,
     type_lists: true,
     typed: true,
     extras: Extras::Never,
@@ -152,7 +163,7 @@ pub static GEMINI: Subset = Subset {
     keywords: &["enum", "format", "maxItems", "maximum", "minItems", "minimum", "prefixItems", "title"],
     any_of: true,
     refs: true,
-    recursion: true,
+    recursion: Recursion::Optional,
     type_lists: true,
     typed: false,
     extras: Extras::Allowed,
@@ -169,7 +180,7 @@ pub static COHERE: Subset = Subset {
     keywords: &["enum", "format", "pattern", "title"],
     any_of: false,
     refs: false,
-    recursion: false,
+    recursion: Recursion::Never,
     type_lists: false,
     typed: true,
     extras: Extras::Unsaid,

@@ -70,18 +70,26 @@ fn unescaped(pointer: &str) -> Option<String> {
 
 /// The schemas that `schema` stands for, seen through references and the branches of `allOf`, `anyOf`, `oneOf`: each once.
 pub(super) fn branches<'a>(schema: &'a Value, root: &'a Value) -> Vec<&'a Map<String, Value>> {
-    let (mut found, mut open): (Vec<&Map<String, Value>>, _) = (Vec::new(), vec![schema]);
-    while let Some(next) = open.pop() {
-        let Value::Object(map) = next else { continue };
+    reached(schema.as_object(), root, &["allOf", "anyOf", "oneOf"])
+}
+
+/// As [`branches`], with the schemas that hold under a condition.
+pub(super) fn alongside<'a>(schema: &'a Map<String, Value>, root: &'a Value) -> Vec<&'a Map<String, Value>> {
+    reached(Some(schema), root, &["allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas"])
+}
+
+fn reached<'a>(schema: Option<&'a Map<String, Value>>, root: &'a Value, keywords: &[&str]) -> Vec<&'a Map<String, Value>> {
+    let (mut found, mut open): (Vec<&Map<String, Value>>, Vec<_>) = (Vec::new(), schema.into_iter().collect());
+    while let Some(map) = open.pop() {
         if found.iter().any(|seen| std::ptr::eq(*seen, map)) {
             continue;
         }
         found.push(map);
+        let from = open.len();
+        each_child(map, |keyword, child| open.extend(child.as_object().filter(|_| keywords.contains(&keyword))));
+        open[from..].reverse();
         let reference = map.get("$ref").and_then(Value::as_str).and_then(|reference| resolve(root, reference));
-        open.extend(reference);
-        for keyword in ["allOf", "anyOf", "oneOf"] {
-            open.extend(map.get(keyword).and_then(Value::as_array).into_iter().flatten().rev());
-        }
+        open.extend(reference.and_then(Value::as_object));
     }
     found
 }

@@ -62,7 +62,12 @@ impl Lowering<'_> {
                 None => {
                     self.lose(at, "allOf", Action::Widened);
                     let mut rest = map.clone();
-                    rest.shift_remove("allOf");
+                    let members = rest.shift_remove("allOf").map(|members| ("allOf".to_owned(), members));
+                    if self.closes() {
+                        let none = Map::new();
+                        let properties = rest.get("properties").and_then(Value::as_object).unwrap_or(&none);
+                        self.shuts_out_nothing(&Map::from_iter(members), properties, at)?;
+                    }
                     self.schema(&Value::Object(rest), at)
                 }
             };
@@ -186,7 +191,7 @@ impl Lowering<'_> {
         let keyword = if map.contains_key("anyOf") { "anyOf" } else { "oneOf" };
         if let Some(Value::Array(list)) = map.get(keyword) {
             if map.contains_key("oneOf") && keyword == "anyOf" {
-                self.lose(at, "oneOf", Action::Widened);
+                self.tell(at, "oneOf", map, notes);
             }
             let others: Vec<&Value> = list.iter().filter(|branch| !is_null(branch)).collect();
             let stands_alone = kind.is_none() && list.iter().all(|branch| self.is_typed(branch));
@@ -201,6 +206,7 @@ impl Lowering<'_> {
                 }
                 _ if !self.subset.any_of => self.tell(at, keyword, map, notes),
                 _ => {
+                    self.choice_alone(map, keyword, at)?;
                     let mut branches = Vec::new();
                     for (number, branch) in list.iter().enumerate() {
                         let lowered = self.schema(branch, &step(&step(at, keyword), &number.to_string()))?;
@@ -227,6 +233,20 @@ impl Lowering<'_> {
         }
         out.extend(kind.map(|kind| ("type".to_owned(), kind)));
         Ok(())
+    }
+
+    /// Whether a choice that is kept says all that there is: its branches are whole schemas, which nothing beside them adds to.
+    fn choice_alone(&self, map: &Map<String, Value>, keyword: &str, at: &str) -> Result<(), Unfit> {
+        let structure = ["properties", "required", "additionalProperties", "items", "prefixItems"];
+        if let Some(beside) = structure.into_iter().find(|beside| map.contains_key(*beside)) {
+            return Err(unfit(at, &format!("`{keyword}` beside `{beside}` without a `type`")));
+        }
+        if !self.closes() {
+            return Ok(());
+        }
+        let mut rest = map.clone();
+        rest.shift_remove(keyword);
+        self.shuts_out_nothing(&rest, &Map::new(), at)
     }
 
     /// `enum` and `const`.

@@ -57,6 +57,10 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "tree",
             json!({"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}, "required": ["name", "children"], "additionalProperties": false}}}),
         ),
+        (
+            "optional tree",
+            json!({"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/Node"}}, "required": ["name"]}}}),
+        ),
         ("list that holds itself", json!({"type": "array", "items": {"$ref": "#"}})),
         (
             "map",
@@ -83,6 +87,43 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "patterns",
             json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=x).*$"}, "b": {"type": "string", "pattern": "[a-z]+\\b"}, "c": {"type": "string", "pattern": "[a-z]+"}}, "required": ["a", "b", "c"]}),
         ),
+        (
+            "choice beside properties",
+            json!({"type": "object", "properties": {"kind": {"type": "string"}}, "required": ["kind"], "oneOf": [{"properties": {"x": {"type": "integer"}}, "required": ["x"]}, {"properties": {"y": {"type": "integer"}}, "required": ["y"]}]}),
+        ),
+        (
+            "choice of properties",
+            json!({"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}}, "anyOf": [{"required": ["x"]}, {"required": ["y"]}]}),
+        ),
+        (
+            "choice without a type",
+            json!({"properties": {"kind": {"type": "string"}}, "required": ["kind"], "anyOf": [{"properties": {"x": {"type": "integer"}}}, {"properties": {"y": {"type": "integer"}}}]}),
+        ),
+        (
+            "two choices",
+            json!({"anyOf": [{"type": "object", "properties": {"a": {"type": "string"}}}, {"type": "object", "properties": {"b": {"type": "string"}}}], "oneOf": [{"required": ["c"]}, {"required": ["d"]}]}),
+        ),
+        (
+            "condition with a property",
+            json!({"type": "object", "properties": {"country": {"type": "string"}}, "if": {"properties": {"country": {"const": "US"}}}, "then": {"properties": {"zip": {"type": "string"}}, "required": ["zip"]}}),
+        ),
+        (
+            "dependent properties",
+            json!({"type": "object", "properties": {"card": {"type": "string"}}, "dependentSchemas": {"card": {"$ref": "#/$defs/Paid"}}, "$defs": {"Paid": {"properties": {"address": {"type": "string"}}, "required": ["address"]}}}),
+        ),
+        (
+            "names by pattern",
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "patternProperties": {"^x-": {"type": "string"}}, "required": ["a"]}),
+        ),
+        (
+            "names by pattern alone",
+            json!({"type": "object", "patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": false}),
+        ),
+        (
+            "inheritance that contradicts",
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "allOf": [{"properties": {"b": {"type": "string"}}, "propertyNames": {"pattern": "^[a-z]"}}, {"properties": {"c": {"type": "string"}}, "propertyNames": {"pattern": "^[a-c]"}}]}),
+        ),
+        ("more than is named", json!({"type": "object", "properties": {"a": {"type": "string"}}, "minProperties": 2})),
         ("17 nullable", strings(17, true)),
         ("30 optional", strings(30, false)),
         (
@@ -217,6 +258,16 @@ fn lowering_never_refuses_what_was_valid() {
         ("tuple", json!({"pair": ["a", 1]})),
         ("tree", json!({"name": "a", "children": [{"name": "b", "children": []}]})),
         ("mixed types", json!({"v": 1, "w": "a"})),
+        ("choice beside properties", json!({"kind": "k", "x": 1})),
+        ("choice of properties", json!({"x": 1, "y": 2})),
+        ("choice without a type", json!({"kind": "k", "x": 1})),
+        ("two choices", json!({"a": "x", "c": 1})),
+        ("condition with a property", json!({"country": "US", "zip": "z"})),
+        ("dependent properties", json!({"card": "1", "address": "x"})),
+        ("names by pattern", json!({"a": "x", "x-b": "y"})),
+        ("names by pattern alone", json!({"x-b": "y"})),
+        ("inheritance that contradicts", json!({"a": "x", "b": "y", "c": "z"})),
+        ("more than is named", json!({"a": "x", "b": "y"})),
     ];
     for (name, answer) in answers {
         let schema = schemas().into_iter().find(|(known, _)| *known == name).unwrap().1;
