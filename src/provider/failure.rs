@@ -65,6 +65,7 @@ const KINDS: &[(&[&str], Code)] = &[
         &[
             "authentication_error",
             "invalid_api_key",
+            "api_key_invalid",
             "permission_error",
             "permission_denied",
             "unauthenticated",
@@ -78,6 +79,9 @@ const KINDS: &[(&[&str], Code)] = &[
     (&["request_too_large"], Code::BodyTooLarge),
     (&["modelstreamerrorexception", "internalserverexception", "api_error"], Code::ProviderError),
 ];
+
+/// Names of a request that is wrong; beside a status that says more (a model that there is not, overload) they say nothing.
+const WRONG: &[&str] = &["invalid_request_error", "validationexception", "invalid_argument"];
 
 /// By status, where a provider means something of its own.
 const STATUSES: &[(&str, u16, Code)] =
@@ -119,11 +123,18 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let said = [text("message"), text("Message"), error.as_str().unwrap_or_default(), detail.unwrap_or_default()];
     let message = said.into_iter().find(|said| !said.is_empty()).unwrap_or("no reason given");
     let own = refused.kind.map(|kind| kind.split([':', '#']).next().unwrap_or(kind));
-    let kinds = [own.unwrap_or_default(), text("code"), text("type"), text("status"), text("__type")];
+    // Google calls a bad key an invalid argument, and says which among the details.
+    let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
+    let reason = details.filter_map(|detail| detail["reason"].as_str()).next().unwrap_or_default();
+    let kinds = [own.unwrap_or_default(), reason, text("code"), text("type"), text("status"), text("__type")];
     // Inside a 200 the status says nothing; some servers put it into the code.
     let number =
         |value: &Value| value.as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
-    let status = if refused.status == 200 { number(&error["code"]).unwrap_or(500) } else { refused.status };
+    let is_wrong = || kinds.iter().any(|kind| WRONG.iter().any(|name| name.eq_ignore_ascii_case(kind)));
+    let status = match refused.status {
+        200 => number(&error["code"]).unwrap_or(if is_wrong() { 400 } else { 500 }),
+        status => status,
+    };
     let lower = message.to_ascii_lowercase();
     let names = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
     let code = code(refused.provider, status, &kinds, &names);
@@ -292,6 +303,15 @@ mod tests {
             ("custom", 403, None, json!({"error": {"message": "Your input was flagged"}}), Code::ContentFilter),
             ("bedrock", 408, None, json!({"message": "x"}), Code::Timeout),
             ("bedrock", 200, Some("throttlingException"), json!({"message": "x"}), Code::RateLimit),
+            ("bedrock", 200, Some("validationException"), json!({"message": "x"}), Code::InvalidRequest),
+            ("bedrock", 200, Some("validationException"), json!({"message": "Input is too long"}), Code::ContextLength),
+            (
+                "anthropic",
+                200,
+                None,
+                json!({"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}),
+                Code::InvalidRequest,
+            ),
             (
                 "gemini",
                 429,
@@ -300,6 +320,15 @@ mod tests {
                 Code::RateLimit,
             ),
             ("gemini", 503, None, json!({"error": {"code": 503, "status": "UNAVAILABLE"}}), Code::Overloaded),
+            (
+                "gemini",
+                400,
+                None,
+                json!({"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT", "details": [
+                    {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}]}}),
+                Code::Authentication,
+            ),
+            ("gemini", 400, None, json!({"error": {"code": 400, "status": "INVALID_ARGUMENT"}}), Code::InvalidRequest),
             (
                 "mistral",
                 429,
