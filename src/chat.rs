@@ -10,6 +10,7 @@ mod place;
 mod request;
 mod warning;
 
+pub(crate) use event::push_base64;
 pub use event::{ChatEvent, Fold, fold, unfold};
 pub use place::{holds, place, untold};
 pub use request::{ChatRequest, Effort, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice};
@@ -155,8 +156,8 @@ pub struct ToolResult {
     pub is_error: bool,
 }
 
-/// How long a provider may keep a cached prompt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How long a provider may keep a cached prompt, shortest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CacheTtl {
     /// Five minutes.
     #[default]

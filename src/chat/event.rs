@@ -215,7 +215,7 @@ fn heard(before: &mut Map<String, Value>, more: &Map<String, Value>) {
     for (name, value) in more {
         match (name.as_str(), before.get_mut(name), value) {
             ("transcript", Some(Value::String(before)), Value::String(more)) => before.push_str(more),
-            ("data", Some(Value::String(before)), Value::String(more)) => sound(before, more),
+            ("data", Some(Value::String(before)), Value::String(more)) => push_base64(before, more),
             _ => {
                 before.insert(name.clone(), value.clone());
             }
@@ -223,8 +223,8 @@ fn heard(before: &mut Map<String, Value>, more: &Map<String, Value>) {
     }
 }
 
-/// Adds base64 to base64. Each piece is padded for itself: the padded end alone is written anew, for sounds are long.
-fn sound(before: &mut String, more: &str) {
+/// Adds base64 to base64. Each piece is padded for itself: the padded end alone is written anew, for sounds and pictures are long.
+pub(crate) fn push_base64(before: &mut String, more: &str) {
     let end = before.len().saturating_sub(4);
     let padded = before.get(end..).filter(|end| end.ends_with('='));
     match padded.map(|end| (STANDARD.decode(end), STANDARD.decode(more))) {

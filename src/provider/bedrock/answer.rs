@@ -1,8 +1,10 @@
 //! What comes back in Bedrock's dialect: whole answers and streams.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
+use crate::chat::{ChatEvent, FinishReason, Raw, Usage, push_base64};
 use crate::error::{Code, Error, Result};
 use crate::provider::anthropic;
 use crate::provider::dialect::{State, cut, failed, parse, tokens};
@@ -35,6 +37,8 @@ pub(in crate::provider) struct Decoder {
     calls: Vec<u64>,
     /// Those of them of whose arguments nothing was told.
     silent: Vec<u64>,
+    /// Blocks that only this dialect knows, by their numbers: what there is of them so far.
+    raws: BTreeMap<Option<u64>, Value>,
     signature: String,
     /// The number of the block whose text was told last, if it was not cited.
     text: Option<u64>,
@@ -51,15 +55,21 @@ impl Decoder {
         match name {
             "contentBlockStart" => {
                 self.close(&mut events);
-                let start = &payload["start"];
-                if start["toolUse"].is_object() {
-                    self.call(&start["toolUse"], payload["contentBlockIndex"].as_u64(), &mut events);
+                let (start, number) = (&payload["start"], payload["contentBlockIndex"].as_u64());
+                if start["toolUse"].is_object() && !is_served(&start["toolUse"]) {
+                    self.call(&start["toolUse"], number, &mut events);
+                } else if start.as_object().is_some_and(|start| start.values().all(Value::is_object)) {
+                    self.raws.insert(number, start.clone());
                 }
             }
-            "contentBlockDelta" => self.delta(&payload, &mut events),
+            "contentBlockDelta" => match self.raws.get_mut(&payload["contentBlockIndex"].as_u64()) {
+                Some(raw) => add(raw, &payload["delta"]),
+                None => self.delta(&payload, &mut events),
+            },
             "contentBlockStop" => {
                 self.close(&mut events);
                 let number = payload["contentBlockIndex"].as_u64();
+                events.extend(self.raws.remove(&number).map(whole).map(raw));
                 let silent = self.silent.iter().position(|silent| Some(*silent) == number).map(|at| self.silent.remove(at));
                 if let Some(index) = silent.and_then(|number| self.calls.iter().rposition(|call| *call == number)) {
                     events.push(ChatEvent::Arguments { index, json: "{}".to_owned() });
@@ -130,7 +140,7 @@ impl Decoder {
         };
         match kind.as_str() {
             "text" => self.delta(&json!({"contentBlockIndex": number, "delta": {"text": value}}), events),
-            "toolUse" => {
+            "toolUse" if !is_served(value) => {
                 self.call(value, None, events);
                 let input = &value["input"];
                 let json = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
@@ -148,7 +158,7 @@ impl Decoder {
                 self.citations.extend(value["citations"].as_array().into_iter().flatten().cloned());
                 self.close(events);
             }
-            _ => events.push(ChatEvent::Raw(Raw { dialect: "bedrock".to_owned(), value: block.clone() })),
+            _ => events.push(raw(block.clone())),
         }
     }
 
@@ -186,6 +196,49 @@ impl Decoder {
     }
 }
 
+/// Whether a call is one that the provider answers itself.
+fn is_served(call: &Value) -> bool {
+    call["type"] == "server_tool_use"
+}
+
+fn raw(value: Value) -> ChatEvent {
+    ChatEvent::Raw(Raw { dialect: "bedrock".to_owned(), value })
+}
+
+/// Adds the next piece to a block of which `start` told the beginning: arguments as text, results one by one, a picture's bytes.
+fn add(block: &mut Value, delta: &Value) {
+    if let Some(json) = delta["toolUse"]["input"].as_str() {
+        let before = block["toolUse"]["input"].as_str().unwrap_or_default();
+        block["toolUse"]["input"] = format!("{before}{json}").into();
+    }
+    for piece in delta["toolResult"].as_array().into_iter().flatten() {
+        let content = &mut block["toolResult"]["content"];
+        if !content.is_array() {
+            *content = json!([]);
+        }
+        let Value::Array(content) = content else { return };
+        match (content.last_mut().and_then(|last| last.get_mut("text")), piece["text"].as_str()) {
+            (Some(Value::String(before)), Some(more)) => before.push_str(more),
+            _ => content.push(piece.clone()),
+        }
+    }
+    for (name, value) in delta["image"].as_object().into_iter().flatten() {
+        let before = block["image"].get_mut(name).and_then(|before| before.get_mut("bytes"));
+        match (before, value["bytes"].as_str()) {
+            (Some(Value::String(before)), Some(more)) => push_base64(before, more),
+            _ => block["image"][name] = value.clone(),
+        }
+    }
+}
+
+/// A block that has ended: the arguments of a call are an object in a whole answer.
+fn whole(mut block: Value) -> Value {
+    if let Some(call) = block.get_mut("toolUse") {
+        call["input"] = serde_json::from_str(call["input"].as_str().unwrap_or_default()).unwrap_or_else(|_| json!({}));
+    }
+    block
+}
+
 fn usage(usage: &Value) -> Option<Usage> {
     usage.is_object().then(|| {
         let either = |documented: &str, seen: &str| tokens(&usage[documented]).max(tokens(&usage[seen]));
@@ -204,4 +257,53 @@ fn usage(usage: &Value) -> Option<Usage> {
             reasoning_tokens: 0,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::fold;
+
+    /// Blocks that the service model has for streams, in pieces, and as they stand in a whole answer.
+    #[test]
+    fn blocks_of_its_own_are_the_same_streamed_and_whole() {
+        let start = |number: u64, start: Value| ("contentBlockStart", json!({"contentBlockIndex": number, "start": start}));
+        let delta = |number: u64, delta: Value| ("contentBlockDelta", json!({"contentBlockIndex": number, "delta": delta}));
+        let stop = |number: u64| ("contentBlockStop", json!({"contentBlockIndex": number}));
+        let frames = [
+            start(0, json!({"toolUse": {"toolUseId": "s", "name": "code", "type": "server_tool_use"}})),
+            delta(0, json!({"toolUse": {"input": "{\"a\""}})),
+            delta(0, json!({"toolUse": {"input": ": 1}"}})),
+            stop(0),
+            start(1, json!({"toolResult": {"toolUseId": "s", "type": "code", "status": "success"}})),
+            delta(1, json!({"toolResult": [{"text": "No"}]})),
+            delta(1, json!({"toolResult": [{"text": "on"}, {"json": {"b": 2}}]})),
+            stop(1),
+            start(2, json!({"image": {"format": "png"}})),
+            delta(2, json!({"image": {"source": {"bytes": "AQ=="}}})),
+            delta(2, json!({"image": {"source": {"bytes": "AgM="}}})),
+            stop(2),
+            delta(3, json!({"text": "Done"})),
+            stop(3),
+            start(4, json!({"toolUse": {"toolUseId": "c", "name": "f"}})),
+            stop(4),
+            ("messageStop", json!({"stopReason": "tool_use"})),
+            ("metadata", json!({"usage": {"inputTokens": 1, "outputTokens": 2}})),
+        ];
+        let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+        for (name, payload) in frames {
+            events.extend(decoder.frame(name, &payload.to_string()).unwrap());
+        }
+        events.extend(decoder.end().unwrap());
+        let reply = json!({"output": {"message": {"content": [
+            {"toolUse": {"toolUseId": "s", "name": "code", "type": "server_tool_use", "input": {"a": 1}}},
+            {"toolResult": {"toolUseId": "s", "type": "code", "status": "success", "content": [{"text": "Noon"}, {"json": {"b": 2}}]}},
+            {"image": {"format": "png", "source": {"bytes": "AQID"}}},
+            {"text": "Done"},
+            {"toolUse": {"toolUseId": "c", "name": "f", "input": {}}}]}},
+            "stopReason": "tool_use", "usage": {"inputTokens": 1, "outputTokens": 2}});
+        let (streamed, buffered) = (fold(&events), fold(&decode(&reply).unwrap()));
+        assert_eq!(streamed, buffered);
+        assert_eq!((streamed.tool_calls().count(), streamed.parts.len()), (1, 5));
+    }
 }
