@@ -32,12 +32,24 @@ struct Expected {
     ids: Vec<String>,
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    parts: Parts,
     finish: Option<String>,
     /// What the text rests on, as Claude says it.
     citations: Vec<String>,
+    /// How many blocks only Bedrock knows.
+    raws: usize,
     /// Whether some of the text is a refusal of the model's.
     refused: bool,
     model: Option<String>,
+}
+
+/// What of the tokens was cached, and how, and what was thought.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+struct Parts {
+    read: u64,
+    written: u64,
+    written_1h: u64,
+    reasoning: u64,
 }
 
 #[derive(Debug, Default)]
@@ -355,6 +367,8 @@ fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) {
         _ => None,
     });
     assert_eq!(citations.collect::<Vec<_>>(), expected.citations, "citations");
+    let raws = answer.parts.iter().filter(|part| matches!(part, Part::Raw(raw) if raw.dialect == "bedrock"));
+    assert_eq!(raws.count(), expected.raws, "blocks of Bedrock's own");
     let is_refused = answer.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
     assert_eq!(is_refused, expected.refused, "refusal");
     let calls: Vec<(String, Value)> = answer
@@ -369,6 +383,16 @@ fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) {
     }
     assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), expected.prompt_tokens, "prompt tokens");
     assert_eq!(answer.usage.map(|usage| usage.completion_tokens), expected.completion_tokens, "completion tokens");
+    let usage = answer.usage.unwrap_or_default();
+    let parts = Parts {
+        read: usage.cache_read_tokens,
+        written: usage.cache_write_tokens,
+        written_1h: usage.cache_write_1h_tokens,
+        reasoning: usage.reasoning_tokens,
+    };
+    assert_eq!(parts, expected.parts, "cached and reasoning tokens");
+    assert!(usage.cache_read_tokens + usage.cache_write_tokens <= usage.prompt_tokens, "more is cached than was sent: {usage:?}");
+    assert!(usage.reasoning_tokens <= usage.completion_tokens, "more is thought than was answered: {usage:?}");
     if let Some(model) = &expected.model {
         assert_eq!(&answer.model, model, "model");
     }
@@ -465,7 +489,16 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     for usage in [&body["x_groq"]["usage"], &body["choices"][0]["usage"], &body["usage"]] {
         if usage.is_object() {
             out.prompt_tokens = Some(number(&usage["prompt_tokens"]).unwrap_or(0));
-            out.completion_tokens = Some(number(&usage["completion_tokens"]).unwrap_or(0));
+            let (answered, total) = (number(&usage["completion_tokens"]).unwrap_or(0), number(&usage["total_tokens"]));
+            // Thoughts may be counted beside the answer.
+            let beside = total.and_then(|total| total.checked_sub(out.prompt_tokens?)).unwrap_or(0);
+            out.completion_tokens = Some(answered.max(beside));
+            out.parts = Parts {
+                read: named(usage, &["cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens"]),
+                written: named(usage, &["cache_write_tokens"]),
+                written_1h: 0,
+                reasoning: named(usage, &["reasoning_tokens"]),
+            };
         }
     }
     let choice = match first(&body["choices"]) {
@@ -524,6 +557,16 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     }
 }
 
+/// The largest number of one of these names, wherever it stands.
+fn named(value: &Value, names: &[&str]) -> u64 {
+    let fields = value.as_object().into_iter().flatten();
+    let found = fields.map(|(name, inner)| match number(inner) {
+        Some(number) if names.contains(&name.as_str()) => number,
+        _ => named(inner, names),
+    });
+    found.max().unwrap_or(0)
+}
+
 fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     let message = if body["message"].is_object() { &body["message"] } else { body };
     if let Some(model) = message["model"].as_str() {
@@ -538,6 +581,13 @@ fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
             out.prompt_tokens = Some(input.into_iter().flatten().sum());
         }
         out.completion_tokens = count("output_tokens").or(out.completion_tokens);
+        let before = out.parts;
+        out.parts = Parts {
+            read: count("cache_read_input_tokens").unwrap_or(before.read),
+            written: count("cache_creation_input_tokens").unwrap_or(before.written),
+            written_1h: number(&usage["cache_creation"]["ephemeral_1h_input_tokens"]).unwrap_or(before.written_1h),
+            reasoning: number(&usage["output_tokens_details"]["thinking_tokens"]).unwrap_or(before.reasoning),
+        };
     }
     let reason = body["stop_reason"].as_str().or(body["delta"]["stop_reason"].as_str());
     out.finish = reason.map(str::to_owned).or(out.finish.take());
@@ -581,15 +631,22 @@ fn bedrock(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     let usage = if body["metadata"].is_object() { &body["metadata"]["usage"] } else { &body["usage"] };
     if usage.is_object() {
         let count = |names: [&str; 2]| names.iter().filter_map(|name| number(&usage[*name])).max().unwrap_or(0);
-        let cached = count(["cacheReadInputTokens", "cacheReadInputTokenCount"])
-            + count(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
-        out.prompt_tokens = Some(number(&usage["inputTokens"]).unwrap_or(0) + cached);
+        let read = count(["cacheReadInputTokens", "cacheReadInputTokenCount"]);
+        let written = count(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
+        let hours = usage["cacheDetails"].as_array().into_iter().flatten().filter(|row| row["ttl"] == "1h");
+        let written_1h = hours.filter_map(|row| number(&row["inputTokens"])).sum();
+        out.parts = Parts { read, written, written_1h, reasoning: 0 };
+        out.prompt_tokens = Some(number(&usage["inputTokens"]).unwrap_or(0) + read + written);
         out.completion_tokens = Some(number(&usage["outputTokens"]).unwrap_or(0));
     }
     let reason = body["stopReason"].as_str().or(body["messageStop"]["stopReason"].as_str());
     out.finish = reason.map(str::to_owned).or(out.finish.take());
-    let start = &body["contentBlockStart"]["start"]["toolUse"];
-    if start.is_object() {
+    let start = &body["contentBlockStart"]["start"];
+    let is_served = |call: &Value| call["type"] == "server_tool_use";
+    let is_own = |block: &Value| is_served(&block["toolUse"]) || block["toolResult"].is_object() || block["image"].is_object();
+    out.raws += usize::from(is_own(start));
+    let start = &start["toolUse"];
+    if start.is_object() && !is_served(start) {
         let key = body["contentBlockStart"]["contentBlockIndex"].to_string();
         calls.push(Draft {
             key,
@@ -611,7 +668,9 @@ fn bedrock(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
     );
     if let Some(json) = delta["toolUse"]["input"].as_str() {
         let key = body["contentBlockDelta"]["contentBlockIndex"].to_string();
-        calls.iter_mut().rfind(|call| call.key == key).unwrap().arguments.push_str(json);
+        if let Some(call) = calls.iter_mut().rfind(|call| call.key == key) {
+            call.arguments.push_str(json);
+        }
     }
     for block in body["output"]["message"]["content"].as_array().into_iter().flatten() {
         out.text.push_str(block["text"].as_str().unwrap_or_default());
@@ -622,8 +681,9 @@ fn bedrock(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         out.reasoning.push_str(thought["reasoningText"]["text"].as_str().unwrap_or_default());
         let proofs = [&thought["reasoningText"]["signature"], &thought["redactedContent"]];
         out.signatures.extend(proofs.into_iter().filter_map(Value::as_str).map(str::to_owned));
+        out.raws += usize::from(is_own(block));
         let call = &block["toolUse"];
-        if call.is_object() {
+        if call.is_object() && !is_served(call) {
             calls.push(Draft {
                 key: String::new(),
                 id: call["toolUseId"].as_str().unwrap().into(),
@@ -647,6 +707,8 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         let count = |name: &str| number(&usage[name]).unwrap_or(0);
         out.prompt_tokens = Some(count("promptTokenCount") + count("toolUsePromptTokenCount"));
         out.completion_tokens = Some(count("candidatesTokenCount") + count("thoughtsTokenCount"));
+        out.parts.read = count("cachedContentTokenCount");
+        out.parts.reasoning = count("thoughtsTokenCount");
     }
     if body["promptFeedback"]["blockReason"].is_string() {
         out.finish = Some("blocked".into());
@@ -711,6 +773,9 @@ fn cohere(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         let counts = if usage["billed_units"].is_object() { &usage["billed_units"] } else { &usage["tokens"] };
         out.prompt_tokens = Some(number(&counts["input_tokens"]).unwrap_or(0));
         out.completion_tokens = Some(number(&counts["output_tokens"]).unwrap_or(0));
+        // What was cached is a part of all tokens, not of those that are billed.
+        let is_billed = usage["billed_units"].is_object();
+        out.parts.read = number(&usage["cached_tokens"]).filter(|_| !is_billed).unwrap_or(0);
     }
     if let Some(reason) = ending["finish_reason"].as_str() {
         out.finish = Some(reason.to_owned());

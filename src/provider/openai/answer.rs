@@ -289,12 +289,16 @@ fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
         &usage["num_cached_tokens"],
         &usage["cached_tokens"],
     ];
+    let (answered, reasoning) =
+        (tokens(&usage["completion_tokens"]), tokens(&usage["completion_tokens_details"]["reasoning_tokens"]));
+    // Some count thoughts beside the answer, as their sum shows.
+    let is_beside = tokens(&usage["total_tokens"]) == prompt.saturating_add(answered).saturating_add(reasoning);
     Some(Usage {
         prompt_tokens: prompt,
-        completion_tokens: tokens(&usage["completion_tokens"]),
+        completion_tokens: if is_beside { answered.saturating_add(reasoning) } else { answered },
         cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
         cache_write_tokens: tokens(&prompt_details["cache_write_tokens"]),
         cache_write_1h_tokens: 0,
-        reasoning_tokens: tokens(&usage["completion_tokens_details"]["reasoning_tokens"]),
+        reasoning_tokens: reasoning,
     })
 }
