@@ -14,6 +14,7 @@ mod logs;
 mod narrow;
 mod openapi;
 mod port;
+mod proofs;
 mod provided;
 mod query;
 mod remote;

@@ -1,10 +1,11 @@
-//! A provider on the loopback that answers whatever it is asked with what a test gave it, in OpenAI's dialect, in Anthropic's and,
-//! whole, in Bedrock's.
+//! A provider on the loopback that answers whatever it is asked with what a test gave it, in OpenAI's dialect, in Anthropic's, in
+//! Gemini's and, whole, in Bedrock's.
 
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::Response;
 use omni_llm::config::{Endpoint, Secret};
 use serde_json::Value;
@@ -33,16 +34,17 @@ impl Replay {
             .route("/v1/chat/completions", axum::routing::post(answer))
             .route("/v1/messages", axum::routing::post(answer))
             .route("/v1/model/{model}/{way}", axum::routing::post(answer))
+            .route("/v1/models/{way}", axum::routing::post(answer))
             .with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { state, base_url }
     }
 
-    /// A service that reaches it as `anthropic`, as `bedrock` and as `custom`.
+    /// A service that reaches it as `anthropic`, as `bedrock`, as `custom` and as `gemini`.
     pub(crate) fn service(&self) -> Service {
         Service::new(|config| {
             config.generation.retries = 0;
-            for name in ["anthropic", "bedrock", "custom"] {
+            for name in ["anthropic", "bedrock", "custom", "gemini"] {
                 let (base_url, api_key) = (Some(self.base_url.clone()), Some(Secret::new(KEY)));
                 config.providers.insert(name.into(), Endpoint { base_url, api_key, ..Endpoint::default() });
             }
@@ -55,9 +57,9 @@ impl Replay {
     }
 }
 
-async fn answer(State(told): State<Arc<Told>>, body: String) -> Response {
+async fn answer(State(told): State<Arc<Told>>, uri: Uri, body: String) -> Response {
     let body: Value = serde_json::from_str(&body).unwrap();
-    let is_stream = body["stream"] == true;
+    let is_stream = body["stream"] == true || uri.path().contains(":stream");
     told.asked.lock().unwrap().push(body);
     let (kind, text) = if is_stream {
         let frame = |frame: &Value| match frame["type"].as_str() {

@@ -20,6 +20,7 @@ use self::reply::whole;
 use self::request::{MessagesBody, understood};
 use self::stream::streamed;
 use super::header;
+use super::openai::ExtraContent;
 use crate::app::App;
 use crate::chat::{FinishReason, Thought, Usage};
 use crate::error::{Code, Error};
@@ -83,6 +84,15 @@ fn reason(reason: &FinishReason) -> String {
         FinishReason::Other(other) => other,
     }
     .to_owned()
+}
+
+/// A call as a block. Its signature, which must come back with it, stands where the other door has it.
+fn tool_use(id: &str, name: &str, input: Value, signature: Option<String>) -> Value {
+    let mut block = json!({"type": "tool_use", "id": id, "name": name, "input": input});
+    if let Some(signature) = signature {
+        block["extra_content"] = json!(ExtraContent::of(signature));
+    }
+    block
 }
 
 /// A thought as a block.

@@ -76,7 +76,7 @@ struct WireFunction {
 
 /// What must come back with a tool call.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct ExtraContent {
+pub(super) struct ExtraContent {
     signature: Option<String>,
     /// The same, as Google's own server writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,8 +93,19 @@ struct Google {
 }
 
 impl ExtraContent {
-    fn of(signature: String) -> Self {
+    pub(super) fn of(signature: String) -> Self {
         Self { signature: Some(signature), ..Self::default() }
+    }
+
+    /// What came back; what else stands there is said in `warnings`.
+    pub(super) fn signature(self, field: &str, warnings: &mut Warnings) -> Option<String> {
+        let field = format!("{field}.extra_content");
+        unknown(self.rest, &field, warnings);
+        let google = self.google.and_then(|google| {
+            unknown(google.rest, &format!("{field}.google"), warnings);
+            google.thought_signature
+        });
+        self.signature.or(google)
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings};
 use crate::error::{Error, Result};
-use crate::server::door::openai::CacheControl;
+use crate::server::door::openai::{CacheControl, ExtraContent};
 use crate::server::door::unknown;
 
 /// What somebody says.
@@ -78,7 +78,13 @@ impl Block<'_> {
             "tool_use" => {
                 let (id, name) = (self.text("id")?, self.text("name")?);
                 let arguments = self.fields.shift_remove("input").map_or_else(|| "{}".to_owned(), |input| input.to_string());
-                parts.push(Part::ToolCall(ToolCall { id, name, arguments, signature: None }));
+                let extra =
+                    self.fields.get("extra_content").and_then(|it| serde_json::from_value::<ExtraContent>(it.clone()).ok());
+                let signature = extra.and_then(|extra| {
+                    self.fields.shift_remove("extra_content");
+                    extra.signature(self.field, self.warnings)
+                });
+                parts.push(Part::ToolCall(ToolCall { id, name, arguments, signature }));
             }
             "tool_result" => parts.push(self.result()?),
             "image" if !self.is_native() => parts.push(Part::Image(Media::of(self.source()?))),

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{WireUsage, name_of, reason, thought};
+use super::{WireUsage, name_of, reason, thought, tool_use};
 use crate::app::App;
 use crate::chat::Part;
 use crate::error::Result;
@@ -52,7 +52,7 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
             Part::Reasoning(it) => content.push(thought(it)),
             Part::ToolCall(call) => {
                 let input: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({"_raw": call.arguments}));
-                content.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input}));
+                content.push(tool_use(&call.id, &call.name, input, call.signature.clone()));
             }
             Part::Raw(raw) if raw.dialect == "anthropic" => content.push(raw.value.clone()),
             _ => {}

@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use serde_json::{Value, json};
 
-use super::{WireUsage, error, name_of, reason};
+use super::{WireUsage, error, name_of, reason, tool_use};
 use crate::app::App;
 use crate::chat::ChatEvent;
 use crate::error::Result;
@@ -177,8 +177,8 @@ impl Writer {
                 self.close(out);
             }
             ChatEvent::Redacted(data) => self.whole(json!({"type": "redacted_thinking", "data": data}), out),
-            ChatEvent::ToolCall { index, id, name, .. } => {
-                self.open(Block::Tool(index), json!({"type": "tool_use", "id": id, "name": name, "input": {}}), out);
+            ChatEvent::ToolCall { index, id, name, signature } => {
+                self.open(Block::Tool(index), tool_use(&id, &name, json!({}), signature), out);
                 self.arguments.clear();
             }
             // Behind whole arguments there is nothing but white space.

@@ -151,16 +151,7 @@ impl WireCall {
     fn neutral(self, field: &str, warnings: &mut Warnings) -> ToolCall {
         unknown(self.rest, field, warnings);
         unknown(self.function.rest, &format!("{field}.function"), warnings);
-        let mut signature = None;
-        if let Some(extra) = self.extra_content {
-            let field = format!("{field}.extra_content");
-            unknown(extra.rest, &field, warnings);
-            signature = extra.signature;
-            if let Some(google) = extra.google {
-                unknown(google.rest, &format!("{field}.google"), warnings);
-                signature = signature.or(google.thought_signature);
-            }
-        }
+        let signature = self.extra_content.and_then(|extra| extra.signature(field, warnings));
         ToolCall { id: self.id, name: self.function.name, arguments: self.function.arguments, signature }
     }
 }

@@ -168,6 +168,10 @@ impl Head {
     }
 
     fn event(&mut self, event: &ChatEvent, out: &mut VecDeque<Event>) {
+        // A proof behind something else is not that of the thought before it.
+        if matches!(event, ChatEvent::Text(_) | ChatEvent::Refusal(_) | ChatEvent::ToolCall { .. }) {
+            self.thought.clear();
+        }
         match event {
             ChatEvent::Start { model, .. } => model.clone_into(&mut self.model),
             ChatEvent::Text(text) => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
