@@ -214,7 +214,8 @@ def claude_thinking(reasoning):
         return {"type": "enabled", "budget_tokens": reasoning["budget_tokens"]}, {}
     if reasoning.get("effort") == "none":
         return {"type": "disabled"}, {}
-    return ({"type": "adaptive"}, {"effort": reasoning["effort"]}) if reasoning else (None, {})
+    display = {"display": "summarized"} if reasoning.get("show") else {}
+    return ({"type": "adaptive"} | display, {"effort": reasoning["effort"]}) if reasoning else (None, {})
 
 
 def turns(request, blocks, assistant="assistant"):
@@ -389,7 +390,7 @@ def ask_gemini(url, request, model, stream=False):
     contents = [types.Content(role=role, parts=parts) for role, parts in turns(request, parts_of, "model")]
     tools = sorted_tools(request)
     # A function without parameters has no schema.
-    schema = lambda tool: tool["parameters"] if tool["parameters"].get("properties") else None
+    schema = lambda tool: tool["parameters"] if any(tool["parameters"].get(it) for it in ("properties", "additionalProperties", "anyOf")) else None
     tools = tools and [types.Tool(function_declarations=[types.FunctionDeclaration(name=tool["name"], description=tool.get("description"),
                                                                                    parameters_json_schema=schema(tool)) for tool in tools])]
     choice, words = request.get("tool_choice"), {"auto": "AUTO", "none": "NONE", "required": "ANY"}
@@ -462,7 +463,7 @@ def ask_cohere(url, request, model, stream=False):
     elif reasoning:
         thinking = {"type": "disabled" if reasoning["effort"] == "none" else "enabled"}
     tools = compatible_tools(request)
-    strict = True if any(tool["function"].pop("strict", False) for tool in tools or []) else None
+    strict = True if any([tool["function"].pop("strict", False) for tool in tools or []]) else None
     fields = without(
         model=model, messages=messages, tools=tools, documents=documents or None, response_format=format, max_tokens=sampling.get("max_tokens"),
         stop_sequences=sampling.get("stop_sequences"), temperature=sampling.get("temperature"), seed=sampling.get("seed"),

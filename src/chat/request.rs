@@ -121,7 +121,7 @@ pub struct Tool {
     /// Whether the provider must hold the model to the schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
-    /// Whether the list of tools up to this one may be cached.
+    /// Whether the list of tools may be cached. Tools are sent in an order of their own, so it is all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
     /// Fields of one dialect's own, as they stand in its tool; left out, said so, elsewhere.

@@ -48,7 +48,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
     body.set_list("tools", request.tools.iter().map(tool).collect());
     body.set_some("tool_choice", tool_choice(request));
     let mut output = Body::default();
-    thinking(request, caps.reasoning, &mut body, &mut output);
+    thinking(request, caps.reasoning, (&mut body, &mut output), warnings);
     if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
         output.set("format", json!({"type": "json_schema", "schema": schema}));
     }
@@ -63,7 +63,12 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
 }
 
 /// Says how to think, in the model's way. Shared with Claude on Bedrock's Converse.
-pub(super) fn thinking(request: &ChatRequest, mode: ReasoningMode, body: &mut Body, output: &mut Body) {
+pub(super) fn thinking(
+    request: &ChatRequest,
+    mode: ReasoningMode,
+    (body, output): (&mut Body, &mut Body),
+    warnings: &mut Warnings,
+) {
     let Some(reasoning) = request.reasoning else { return };
     let mut thinking = Body::default();
     let off = reasoning.effort == Some(Effort::None);
@@ -71,7 +76,12 @@ pub(super) fn thinking(request: &ChatRequest, mode: ReasoningMode, body: &mut Bo
         ReasoningMode::BetweenTools if off => thinking.set("type", "between_tools"),
         _ if off => thinking.set("type", "disabled"),
         ReasoningMode::Budget => {
-            let Some(budget) = reasoning.budget_tokens else { return };
+            let Some(budget) = reasoning.budget_tokens else {
+                if reasoning.show.is_some() {
+                    warnings.push(Warning::dropped("reasoning.show", "without an effort or a budget it does not reason"));
+                }
+                return;
+            };
             thinking.set("type", "enabled");
             thinking.set("budget_tokens", budget);
         }
@@ -126,8 +136,12 @@ fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, warnings: &mut Warnings
         match part {
             Part::CachePoint(ttl) => {
                 let markable = |block: &&mut Value| !matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"));
-                if let Some(block) = blocks.last_mut().filter(markable) {
-                    block["cache_control"] = cache_control(*ttl);
+                match blocks.last_mut().filter(markable) {
+                    Some(block) => block["cache_control"] = cache_control(*ttl),
+                    None => {
+                        let detail = "there is nothing before it that can be marked";
+                        warnings.push(Warning::dropped("cache_point", detail));
+                    }
                 }
             }
             Part::Citation(raw) => {

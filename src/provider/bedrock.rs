@@ -14,7 +14,7 @@ pub(super) use self::answer::{Decoder, decode};
 use super::anthropic;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::turn::{arguments, turns};
+use super::turn::{arguments, inner_text, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
 
@@ -51,7 +51,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut 
             let effort = request.reasoning.and_then(|reasoning| reasoning.effort);
             additional.set_some("reasoning_effort", effort.map(Effort::as_str));
         }
-        mode => anthropic::thinking(request, mode, &mut additional, &mut output),
+        mode => anthropic::thinking(request, mode, (&mut additional, &mut output), warnings),
     }
     body.set_object("additionalModelRequestFields", additional);
     if let ResponseFormat::JsonSchema { name, description, schema, .. } = &request.response_format {
@@ -114,6 +114,14 @@ fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, documents: &mut usize, 
     let mut blocks = Vec::new();
     for part in parts {
         blocks.extend(block(part, documents, warnings)?);
+        // A result has no place for a mark of the cache: what it marks ends with the result.
+        if let Part::ToolResult(result) = part {
+            let marks = result.content.iter().filter_map(|part| match part {
+                Part::CachePoint(ttl) => Some(*ttl),
+                _ => None,
+            });
+            blocks.extend(marks.max().map(cache_point));
+        }
     }
     Ok(blocks)
 }
@@ -140,7 +148,16 @@ fn block(part: &Part, documents: &mut usize, warnings: &mut Warnings) -> Result<
             json!({"toolUse": {"toolUseId": call.id, "name": call.name, "input": arguments(&call.arguments, warnings)}})
         }
         Part::ToolResult(result) => {
-            let mut content = blocks(&result.content, documents, warnings)?;
+            let mut content = Vec::new();
+            for part in &result.content {
+                match part {
+                    Part::CachePoint(_) => {}
+                    Part::Raw(raw) if raw.dialect != "bedrock" => {
+                        content.extend(inner_text(raw, warnings).map(|text| json!({"text": text})));
+                    }
+                    part => content.extend(block(part, documents, warnings)?),
+                }
+            }
             if content.is_empty() {
                 content.push(json!({"text": "(no output)"}));
             }

@@ -60,6 +60,8 @@ pub struct Capabilities {
     pub parallel_tool_calls: bool,
     /// Takes `strict` on a tool.
     pub strict_tools: bool,
+    /// The most that all strict tools of a request may hold together, with its schema.
+    pub strict_limits: StrictLimits,
     /// Longest name of a tool.
     pub tool_name_chars: usize,
     /// Whether a tool's name may hold a point or a colon, and must begin with a letter or `_`.
@@ -71,6 +73,10 @@ pub struct Capabilities {
     pub reasoning: ReasoningMode,
     /// The efforts that it takes, lowest first.
     pub efforts: Vec<Effort>,
+    /// The least budget that it takes, in tokens.
+    pub least_budget: u32,
+    /// Can be told whether to show its thoughts.
+    pub shows_reasoning: bool,
     /// Reasons where nothing is said.
     pub reasons_by_default: bool,
     /// Reasons about what tools answered only where it is given the thoughts that led to the calls.
@@ -116,6 +122,22 @@ pub struct Capabilities {
     pub stream_obfuscation: bool,
     /// Values of `anthropic-beta` that it takes; `*` is any.
     pub betas: Vec<String>,
+}
+
+/// How much strict tools may hold; what is not published has no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StrictLimits {
+    /// Tools.
+    pub tools: Option<usize>,
+    /// Properties.
+    pub properties: Option<usize>,
+    /// Properties that are not required.
+    pub optional: Option<usize>,
+    /// Places of several types.
+    pub unions: Option<usize>,
+    /// All tools are strict or none is.
+    pub together: bool,
 }
 
 /// Which characters a tool's name may hold, beside letters, digits, `_` and `-`.

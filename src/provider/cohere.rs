@@ -11,9 +11,10 @@ use super::capability::{Capabilities, ReasoningMode};
 use super::dialect::{State, cut, failed, parse, tokens};
 use super::failure::{Refused, failure};
 use super::openai::address;
+use super::turn::answered;
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
-    Warning, Warnings, plain,
+    Warning, Warnings,
 };
 use crate::error::{Code, Error, Result};
 
@@ -89,7 +90,7 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Warnin
                 if result.content.iter().any(|part| matches!(part, Part::Image(_) | Part::Document(_))) {
                     warnings.push(Warning::dropped("tool_result.content", "Cohere's tools answer in text only"));
                 }
-                out.push(json!({"role": "tool", "tool_call_id": result.call_id, "content": plain(&result.content)}));
+                out.push(json!({"role": "tool", "tool_call_id": result.call_id, "content": answered(result, warnings)}));
             }
             Part::Raw(raw) if raw.dialect == "cohere" => content.push(raw.value.clone()),
             Part::Raw(raw) => warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect))),
@@ -249,6 +250,7 @@ impl Decoder {
     fn ending(&mut self, ending: &Value, events: &mut Vec<ChatEvent>) -> Result<()> {
         if let Some(counts) = ending.get("usage").filter(|usage| usage.is_object()) {
             events.push(ChatEvent::Usage(usage(counts)));
+            self.state.extra("cached_tokens", &counts["cached_tokens"], events);
         }
         if ending["logprobs"].is_array() {
             events.push(ChatEvent::Extra("logprobs".to_owned(), ending["logprobs"].clone()));
@@ -286,13 +288,34 @@ fn told(text: &Value, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEven
     }
 }
 
+/// What is billed. What is cached belongs to all that was counted, of which most (the template around the prompt) is not billed at all:
+/// beside billed tokens it would be a part of something else.
 fn usage(usage: &Value) -> Usage {
-    let counts = if usage["billed_units"].is_object() { &usage["billed_units"] } else { &usage["tokens"] };
-    let cached = [&usage["cached_tokens"], &usage["tokens"]["cached_tokens"]];
+    let is_billed = usage["billed_units"].is_object();
+    let counts = &usage[if is_billed { "billed_units" } else { "tokens" }];
+    let prompt_tokens = tokens(&counts["input_tokens"]);
     Usage {
-        prompt_tokens: tokens(&counts["input_tokens"]),
+        prompt_tokens,
         completion_tokens: tokens(&counts["output_tokens"]),
-        cache_read_tokens: cached.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
+        cache_read_tokens: if is_billed { 0 } else { tokens(&usage["cached_tokens"]).min(prompt_tokens) },
         ..Usage::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cached_is_a_part_of_the_prompt_that_is_told() {
+        let counts = json!({"billed_units": {"input_tokens": 12, "output_tokens": 7}, "tokens": {"input_tokens": 507, "output_tokens": 10}, "cached_tokens": 448});
+        let billed = Usage { prompt_tokens: 12, completion_tokens: 7, ..Usage::default() };
+        assert_eq!(usage(&counts), billed);
+        let counted = json!({"tokens": {"input_tokens": 507, "output_tokens": 10}, "cached_tokens": 448});
+        let whole = Usage { prompt_tokens: 507, completion_tokens: 10, cache_read_tokens: 448, ..Usage::default() };
+        assert_eq!(usage(&counted), whole);
+        let reply = json!({"message": {"content": "hi"}, "finish_reason": "COMPLETE", "usage": counts});
+        let answer = crate::chat::fold(&decode(&reply).unwrap());
+        assert_eq!((answer.usage, &answer.extra["cached_tokens"]), (Some(billed), &json!(448)));
     }
 }

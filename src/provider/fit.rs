@@ -5,13 +5,15 @@
 //! conversation gives the same bytes and a prompt cache can hit; the answer's names are turned back.
 
 mod reasoning;
+mod strict;
 mod tools;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
 use super::capability::{Capabilities, SchemaMode};
+use super::openai::made_up_id;
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings};
 use crate::error::{Error, Result};
 use crate::net::guard::Addresses;
@@ -29,26 +31,34 @@ pub(super) struct Fitted {
     pub(super) hosts: Vec<String>,
     /// The callers' names of tools by their aliases.
     names: BTreeMap<String, String>,
+    /// The ids of calls in the conversation.
+    ids: BTreeSet<String>,
 }
 
 impl Fitted {
     /// As [`Self::restore`], for a whole answer.
     pub(super) fn restore_all(&self, answer: &mut ChatResponse) {
         for part in &mut answer.parts {
-            if let Part::ToolCall(call) = part
-                && let Some(original) = self.names.get(&call.name)
-            {
-                original.clone_into(&mut call.name);
+            if let Part::ToolCall(call) = part {
+                self.call(&mut call.id, &mut call.name);
             }
         }
     }
 
-    /// Turns an alias in the answer back into the caller's name.
+    /// Turns an alias in the answer back into the caller's name, and gives a call an id of its own in the conversation.
     pub(super) fn restore(&self, event: &mut ChatEvent) {
-        if let ChatEvent::ToolCall { name, .. } = event
-            && let Some(original) = self.names.get(name)
-        {
+        if let ChatEvent::ToolCall { id, name, .. } = event {
+            self.call(id, name);
+        }
+    }
+
+    fn call(&self, id: &mut String, name: &mut String) {
+        if let Some(original) = self.names.get(name) {
             original.clone_into(name);
+        }
+        // Some servers count from 0 in each answer, and answers without a name lead to the same made-up ids.
+        while self.ids.contains(id) {
+            *id = made_up_id(id, self.ids.len());
         }
     }
 }
@@ -62,7 +72,8 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let addresses = Addresses::new(&caps.stores, is_own);
-    let mut fit = Fit { caps, who, warnings: Warnings::default(), names: BTreeMap::new(), addresses };
+    let (names, ids) = (BTreeMap::new(), BTreeSet::new());
+    let mut fit = Fit { caps, who, warnings: Warnings::default(), names, ids, addresses };
     let checked = request.extra.values().try_for_each(|value| fit.addresses.fields(value));
     checked.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
     let mut request = request.clone();
@@ -75,7 +86,8 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
     if caps.user.is_empty() && request.user.take().is_some() {
         fit.dropped("user");
     }
-    Ok(Fitted { request, warnings: fit.warnings, hosts: fit.addresses.names.into_iter().collect(), names: fit.names })
+    let hosts = fit.addresses.names.into_iter().collect();
+    Ok(Fitted { request, warnings: fit.warnings, hosts, names: fit.names, ids: fit.ids })
 }
 
 struct Fit<'a> {
@@ -83,6 +95,7 @@ struct Fit<'a> {
     who: &'a str,
     warnings: Warnings,
     names: BTreeMap<String, String>,
+    ids: BTreeSet<String>,
     addresses: Addresses<'a>,
 }
 
@@ -158,14 +171,22 @@ impl Fit<'_> {
                     Part::Raw(_) | Part::Citation(_) | Part::Image(_) | Part::Document(_) => self.reachable(&part)?,
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
-                        call.id = tool_id(&call.id, self.caps.tool_id_rule);
+                        let id = tool_id(&call.id, self.caps.tool_id_rule);
+                        self.ids.insert(std::mem::replace(&mut call.id, id));
                         if call.arguments.trim().is_empty() {
                             "{}".clone_into(&mut call.arguments);
                         }
                     }
                     Part::ToolResult(result) => {
                         result.call_id = tool_id(&result.call_id, self.caps.tool_id_rule);
-                        result.content.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+                        result.content.retain(|part| match part {
+                            Part::Text(text) => !text.is_empty(),
+                            Part::CachePoint(_) if !self.caps.cache_points => {
+                                cached = true;
+                                false
+                            }
+                            _ => true,
+                        });
                         result.content.iter_mut().for_each(|part| self.uncited(part));
                         result.content.iter().try_for_each(|part| self.reachable(part))?;
                     }

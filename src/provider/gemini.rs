@@ -14,10 +14,8 @@ use serde_json::{Map, Value, json};
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::openai::titled;
-use super::turn::{arguments, turns};
-use crate::chat::{
-    ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings, plain,
-};
+use super::turn::{answered, arguments, turns};
+use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::{Error, Result};
 
 /// Fields that `extra` must not touch.
@@ -128,8 +126,9 @@ fn declaration(tool: &crate::chat::Tool, warnings: &mut Warnings) -> Value {
         let detail = format!("Google's schemas do not know {}", left_out.join(", "));
         warnings.push(Warning::dropped(format!("tools.{}.parameters", tool.name), detail));
     }
-    let is_empty = schema.get("properties").and_then(Value::as_object).is_none_or(Map::is_empty) && schema.get("$ref").is_none();
-    if !is_empty {
+    let is_empty = |value: &Value| value.as_object().is_none_or(Map::is_empty);
+    let says_nothing = ["properties", "additionalProperties"].iter().all(|name| schema.get(*name).is_none_or(is_empty));
+    if !says_nothing || ["$ref", "anyOf", "oneOf"].iter().any(|name| schema.get(*name).is_some()) {
         out.set("parametersJsonSchema", schema);
     }
     Value::Object(out.0)
@@ -164,6 +163,15 @@ fn narrowed(schema: &Value, left_out: &mut Vec<String>) -> Value {
             }
         };
         out.insert(name.clone(), value);
+    }
+    // Beside a reference Google takes nothing that does not begin with `$`.
+    if out.contains_key("$ref") && out.keys().any(|name| !name.starts_with('$')) {
+        let target = out.shift_remove("$ref");
+        if out.contains_key("anyOf") {
+            left_out.push("`$ref` beside `anyOf`".to_owned());
+        } else {
+            out.insert("anyOf".to_owned(), json!([{"$ref": target}]));
+        }
     }
     Value::Object(out)
 }
@@ -213,6 +221,10 @@ fn parts<'a>(
                 }
                 let mut value = json!({"functionCall": function});
                 let dummy = Some(caps.missing_signature.as_str()).filter(|dummy| unsigned && !dummy.is_empty());
+                if let (None, Some(dummy)) = (&call.signature, dummy) {
+                    let detail = format!("the call of `{}` has none: `{dummy}`", call.name);
+                    warnings.push(Warning::changed("tool_call.signature", detail));
+                }
                 if let Some(signature) = call.signature.as_deref().or(dummy) {
                     value["thoughtSignature"] = signature.into();
                 }
@@ -222,7 +234,7 @@ fn parts<'a>(
             }
             Part::ToolResult(result) => {
                 let name = names.get(result.call_id.as_str()).copied().unwrap_or(&result.call_id);
-                let mut response = json!({"name": name, "response": response(result)});
+                let mut response = json!({"name": name, "response": response(result, warnings)});
                 if !is_made_up(&result.call_id) {
                     response["id"] = result.call_id.as_str().into();
                 }
@@ -245,8 +257,8 @@ fn is_made_up(id: &str) -> bool {
 }
 
 /// An object, as Google wants it: the tool's own, where its text is one.
-fn response(result: &ToolResult) -> Value {
-    let text = plain(&result.content);
+fn response(result: &ToolResult, warnings: &mut Warnings) -> Value {
+    let text = answered(result, warnings);
     let key = if result.is_error { "error" } else { "output" };
     match serde_json::from_str(&text) {
         Ok(Value::Object(object)) if !result.is_error => Value::Object(object),

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
+use super::turn::answered;
 use crate::chat::{
-    ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings, plain,
+    CacheTtl, ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings,
 };
 use crate::error::{Error, Result};
 
@@ -37,6 +38,10 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
     body.set_some(&caps.seed, sampling.seed);
     if caps.reasoning == ReasoningMode::Effort {
         body.set_some("reasoning_effort", request.reasoning.and_then(|reasoning| reasoning.effort).map(Effort::as_str));
+    }
+    if request.tools.iter().any(|tool| tool.cache.is_some()) {
+        warnings
+            .push(Warning::dropped("tools.cache", "the dialect has no place for it on a tool; mark the message that follows"));
     }
     body.set_list("tools", request.tools.iter().map(tool).collect());
     body.set_some("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, caps)));
@@ -78,15 +83,21 @@ fn messages(request: &ChatRequest, caps: &Capabilities, warnings: &mut Warnings)
                     if result.is_error {
                         warnings.push(Warning::dropped("tool_result.is_error", "the dialect has no mark for it"));
                     }
-                    out.push(json!({"role": "tool", "tool_call_id": result.call_id, "content": plain(&result.content)}));
+                    let content = answered(result, warnings);
+                    let mut answer = json!({"role": "tool", "tool_call_id": result.call_id, "content": content});
+                    marks(&result.content).for_each(|ttl| mark(Some(&mut answer), ttl, warnings));
+                    out.push(answer);
                     let files = result.content.iter().filter(|part| matches!(part, Part::Image(_) | Part::Document(_)));
                     for file in files {
                         shown.extend(block(file, caps, warnings)?);
                     }
                 }
-                // A mark of the cache alone says nothing.
-                if !others.iter().all(|part| matches!(part, Part::CachePoint(_))) {
-                    out.push(json!({"role": "user", "content": content(others, caps, warnings)?}));
+                // Marks of the cache that begin a message belong to what was said before.
+                let marked = others.iter().take_while(|part| matches!(part, Part::CachePoint(_))).count();
+                let (before, others) = others.split_at(marked);
+                marks(before.iter().copied()).for_each(|ttl| mark(out.last_mut(), ttl, warnings));
+                if !others.is_empty() {
+                    out.push(json!({"role": "user", "content": content(others.iter().copied(), caps, warnings)?}));
                 }
             }
         }
@@ -152,11 +163,7 @@ fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, w
     let mut blocks: Vec<Value> = Vec::new();
     for part in parts {
         match part {
-            Part::CachePoint(_) => {
-                if let Some(block) = blocks.last_mut() {
-                    block["prompt_cache_breakpoint"] = json!({"mode": "explicit"});
-                }
-            }
+            Part::CachePoint(ttl) => break_after(blocks.last_mut(), *ttl, warnings),
             other => blocks.extend(block(other, caps, warnings)?),
         }
     }
@@ -166,6 +173,37 @@ fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, w
         return Ok(only["text"].clone());
     }
     Ok(if blocks.is_empty() { "".into() } else { blocks.into() })
+}
+
+fn marks<'a>(parts: impl IntoIterator<Item = &'a Part>) -> impl Iterator<Item = CacheTtl> {
+    parts.into_iter().filter_map(|part| match part {
+        Part::CachePoint(ttl) => Some(*ttl),
+        _ => None,
+    })
+}
+
+/// Marks the end of a message that is written already.
+fn mark(message: Option<&mut Value>, ttl: CacheTtl, warnings: &mut Warnings) {
+    let block = message.and_then(|message| {
+        let content = &mut message["content"];
+        if let Value::String(text) = content {
+            *content = json!([{"type": "text", "text": std::mem::take(text)}]);
+        }
+        content.as_array_mut()?.last_mut()
+    });
+    break_after(block, ttl, warnings);
+}
+
+/// Marks a block. How long it is kept is told once for all of the request.
+fn break_after(block: Option<&mut Value>, ttl: CacheTtl, warnings: &mut Warnings) {
+    let Some(block) = block else {
+        return warnings.push(Warning::dropped("cache_point", "there is nothing before it that can be marked"));
+    };
+    block["prompt_cache_breakpoint"] = json!({"mode": "explicit"});
+    if ttl != CacheTtl::default() {
+        let detail = format!("OpenAI's marks have no time of their own, as `{}`: `prompt_cache_options` has it", ttl.as_str());
+        warnings.push(Warning::changed("cache_point", detail));
+    }
 }
 
 fn block(part: &Part, caps: &Capabilities, warnings: &mut Warnings) -> Result<Option<Value>> {

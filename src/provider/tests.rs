@@ -1,7 +1,9 @@
 //! What the operator said, made into a provider.
 
+use serde_json::json;
+
 use super::*;
-use crate::chat::{Media, Message, Part, Raw, Role, Source, Tool};
+use crate::chat::{Media, Message, Part, Raw, Role, Source, Tool, ToolResult};
 use crate::config::Secret;
 
 fn config(name: &str, endpoint: Endpoint) -> Config {
@@ -191,10 +193,10 @@ fn names_in_every_field_that_goes_along_are_looked_up() {
     let own = Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..keyed() };
     let provider = open("openai", &config("openai", own)).unwrap();
     let mut request = hi("gpt-4.1");
-    request.extra.insert("web".into(), serde_json::json!([{"url": "https://a.example/"}]));
-    let raw = Raw { dialect: "openai".into(), value: serde_json::json!({"file": {"url": "https://b.example/"}}) };
+    request.extra.insert("web".into(), json!([{"url": "https://a.example/"}]));
+    let raw = Raw { dialect: "openai".into(), value: json!({"file": {"url": "https://b.example/"}}) };
     request.messages[0].parts.push(Part::Raw(raw));
-    let parameters = serde_json::json!({"properties": {"x": {"$ref": "//c.example/x"}}});
+    let parameters = json!({"properties": {"x": {"$ref": "//c.example/x"}}});
     request.tools.push(Tool { name: "t".into(), parameters, ..Tool::default() });
     let mut hosts = provider.write(&request, false).unwrap().fitted.hosts;
     hosts.sort();
@@ -204,14 +206,14 @@ fn names_in_every_field_that_goes_along_are_looked_up() {
 #[test]
 fn texts_of_blocks_are_no_addresses_for_a_vendor() {
     let mut request = hi("claude-sonnet-5");
-    let hit = serde_json::json!({"type": "search_result", "source": "kb://article/7", "content": [{"type": "text", "text": "http://localhost:8080"}]});
+    let hit = json!({"type": "search_result", "source": "kb://article/7", "content": [{"type": "text", "text": "http://localhost:8080"}]});
     request.messages[0].parts.push(Part::Raw(Raw { dialect: "anthropic".into(), value: hit }));
     let vendor = open("anthropic", &config("anthropic", keyed())).unwrap();
     vendor.write(&request, false).unwrap();
     let own = Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..keyed() };
     let error = open("anthropic", &config("anthropic", own)).unwrap().write(&request, false).unwrap_err();
     assert_eq!(error.message(), "`messages`: an address: `kb` is neither `https` nor `http`");
-    let cited = serde_json::json!({"type": "web_search_result_location", "url": "http://10.0.0.1/"});
+    let cited = json!({"type": "web_search_result_location", "url": "http://10.0.0.1/"});
     request.messages[0].parts.push(Part::Citation(Raw { dialect: "anthropic".into(), value: cited }));
     let error = vendor.write(&request, false).unwrap_err();
     assert_eq!(error.message(), "`messages`: an address: `10.0.0.1` is not a public address");
@@ -249,4 +251,25 @@ fn files_in_stores_are_named_only_where_the_operator_lets_them_be() {
     assert_eq!(body["contents"][0]["parts"][1]["fileData"]["fileUri"], "gs://bucket/cat.png");
     let never = rules("stores = [\"file\"]").unwrap_err();
     assert!(never.message().starts_with("capabilities: unknown variant `file`, expected `gs` or `s3`"), "{never}");
+}
+
+#[test]
+fn calls_without_ids_of_their_own_are_told_apart_in_a_conversation() {
+    let provider = open("gemini", &config("gemini", keyed())).unwrap();
+    let mut request = hi("gemini-2.5-flash");
+    for name in ["first", "second", "third"] {
+        let written = provider.write(&request, false).unwrap();
+        // An answer without a name, so that what is made up of it is the same each time.
+        let reply = json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": name, "args": {}}}]}, "finishReason": "STOP"}]});
+        let mut answer = Dialect::Gemini.decode(reply.to_string().as_bytes()).unwrap();
+        written.fitted.restore_all(&mut answer);
+        let call_id = answer.tool_calls().next().unwrap().id.clone();
+        let result = Part::ToolResult(ToolResult { call_id, content: vec![Part::Text("x".into())], is_error: false });
+        request.messages.push(Message { role: Role::Assistant, parts: answer.parts });
+        request.messages.push(Message { role: Role::Tool, parts: vec![result] });
+    }
+    let body = provider.write(&request, false).unwrap().body;
+    let named = [2, 4, 6].map(|at| body["contents"][at]["parts"][0]["functionResponse"].clone());
+    let expected = ["first", "second", "third"].map(|name| json!({"name": name, "response": {"output": "x"}}));
+    assert_eq!(named, expected);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::chat::{ChatRequest, Part, Role, Warning, Warnings};
+use crate::chat::{ChatRequest, Part, Raw, Role, ToolResult, Warning, Warnings};
 
 /// One side's turn.
 #[derive(Debug)]
@@ -43,5 +43,52 @@ pub(super) fn arguments(json: &str, warnings: &mut Warnings) -> Value {
             warnings.push(Warning::changed("tool_call.arguments", "no JSON object: sent as `{\"arguments\": \"...\"}`"));
             Value::Object(Map::from_iter([("arguments".to_owned(), json.into())]))
         }
+    }
+}
+
+/// What a tool answered, for dialects whose tools answer in text: of a block that only another one knows, the texts inside it.
+/// Pictures, documents and marks of the cache are the dialect's own matter.
+pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
+    let mut answer = String::new();
+    for part in &result.content {
+        match part {
+            Part::Text(text) | Part::Refusal(text) => answer.push_str(text),
+            Part::Raw(raw) => {
+                let Some(inner) = inner_text(raw, warnings) else { continue };
+                if !answer.is_empty() {
+                    answer.push('\n');
+                }
+                answer.push_str(&inner);
+            }
+            Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
+                warnings.push(Warning::dropped("tool_result.content", "thoughts and calls are no answer of a tool"));
+            }
+            Part::Image(_) | Part::Document(_) | Part::CachePoint(_) | Part::Citation(_) => {}
+        }
+    }
+    answer
+}
+
+/// The texts inside a block that a tool answered with and the dialect does not know.
+pub(super) fn inner_text(raw: &Raw, warnings: &mut Warnings) -> Option<String> {
+    let mut found = Vec::new();
+    texts(&raw.value, &mut found);
+    let what = format!("a block of `{}`", raw.dialect);
+    if found.is_empty() {
+        warnings.push(Warning::dropped("tool_result.content", what));
+        return None;
+    }
+    warnings.push(Warning::changed("tool_result.content", format!("{what}: the text in it")));
+    Some(found.join("\n"))
+}
+
+fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(fields) => {
+            found.extend(fields.get("text").and_then(Value::as_str));
+            fields.values().for_each(|value| texts(value, found));
+        }
+        _ => {}
     }
 }

@@ -49,6 +49,13 @@ impl Fit<'_> {
                 Some(Reasoning { effort: effort.map(|effort| self.nearest(effort)), budget_tokens: None, show: wish.show })
             }
         };
+        if !self.caps.shows_reasoning
+            && let Some(wish) = &mut request.reasoning
+            && wish.show.take().is_some()
+        {
+            self.dropped("reasoning.show");
+            request.reasoning = request.reasoning.filter(|wish| *wish != Reasoning::default());
+        }
     }
 
     /// Why the model would refuse to reason about this request. What was asked of its answer comes before how it gets there.
@@ -87,17 +94,17 @@ impl Fit<'_> {
 
     /// A budget that leaves room for the answer.
     fn budget(&mut self, budget: u32, max_tokens: Option<u32>) -> Option<Reasoning> {
-        const LEAST: u32 = 1024;
-        let mut fitted = budget.max(LEAST);
+        let least = self.caps.least_budget;
+        let mut fitted = budget.max(least);
         if let Some(most) = max_tokens
             && fitted >= most
         {
-            if most <= LEAST {
-                let detail = format!("{most} tokens leave no room for the least budget of {LEAST}");
+            if most <= least {
+                let detail = format!("{most} tokens leave no room for the least budget of {least}");
                 self.warnings.push(Warning::dropped("reasoning", detail));
                 return None;
             }
-            fitted = most - most.div_ceil(4).min(most - LEAST);
+            fitted = most - most.div_ceil(4).min(most - least);
         }
         if fitted != budget {
             self.changed("reasoning.budget_tokens", format!("{fitted} tokens in the place of {budget}"));

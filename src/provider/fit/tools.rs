@@ -27,13 +27,19 @@ impl Fit<'_> {
             let checked = tool.own.iter().try_for_each(|own| self.addresses.fields(&own.value));
             checked.map_err(|why| Error::bad_request(format!("`tools`: an address of `{}`: {why}", tool.name)))?;
         }
+        let cache = request.tools.iter_mut().filter_map(|tool| tool.cache.take()).max();
         self.choice(request);
+        match request.tools.last_mut() {
+            Some(last) if caps.cache_points => last.cache = cache,
+            Some(_) if cache.is_some() => self.dropped("tools.cache"),
+            _ => {}
+        }
         if !caps.strict_tools && request.tools.iter().any(|tool| tool.strict == Some(true)) {
             self.dropped("tools.strict");
         }
+        self.strict(request);
         for tool in &mut request.tools {
             tool.strict = tool.strict.filter(|_| caps.strict_tools);
-            tool.cache = tool.cache.filter(|_| caps.cache_points);
             self.alias(&mut tool.name);
         }
         if let Some(ToolChoice::Tool(name)) = &mut request.tool_choice {
