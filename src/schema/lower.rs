@@ -6,6 +6,7 @@
 //! properties that nothing names, and Cohere is told one required property. What the provider is not told, the description tells the
 //! model, and the answer is checked against the whole schema all the same.
 
+mod closed;
 mod containers;
 mod keywords;
 

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::closed::PATTERNS;
 use super::keywords::nullable;
 use super::{Action, Lowering, Unfit, unfit};
 use crate::schema::subset::{Extras, Required};
-use crate::schema::walk::{allows_null, alongside, step};
-
-const PATTERNS: &str = "an object whose property names are told by patterns";
+use crate::schema::walk::{allows_null, step};
 
 impl Lowering<'_> {
     pub(super) fn object(&mut self, map: &Map<String, Value>, at: &str, out: &mut Map<String, Value>) -> Result<(), Unfit> {
@@ -83,39 +82,6 @@ impl Lowering<'_> {
                 out.insert("additionalProperties".into(), schema);
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    /// Whether an object holds nothing but the properties that it names.
-    pub(super) fn closes(&self) -> bool {
-        self.subset.extras != Extras::Allowed
-    }
-
-    /// Whether an object may hold all that `map` and what stands in it speak of, where it holds nothing but `properties`: a choice or a
-    /// condition is told in words only, and its other properties could not be written.
-    pub(super) fn shuts_out_nothing(
-        &self,
-        map: &Map<String, Value>,
-        properties: &Map<String, Value>,
-        at: &str,
-    ) -> Result<(), Unfit> {
-        for schema in alongside(map, self.root) {
-            if schema.contains_key("patternProperties") {
-                return Err(unfit(at, PATTERNS));
-            }
-            if schema.get("minProperties").and_then(Value::as_u64) > Some(properties.len() as u64) {
-                return Err(unfit(at, "an object of more properties than it names"));
-            }
-            let object = |keyword: &str| schema.get(keyword).and_then(Value::as_object).into_iter().flatten();
-            let names = ["properties", "dependentSchemas", "dependentRequired"]
-                .into_iter()
-                .flat_map(|keyword| object(keyword).map(|(name, _)| name.as_str()));
-            let lists = object("dependentRequired").map(|(_, list)| list).chain(schema.get("required"));
-            let listed = lists.filter_map(Value::as_array).flatten().filter_map(Value::as_str);
-            if let Some(name) = names.chain(listed).find(|name| !properties.contains_key(*name)) {
-                return Err(unfit(at, &format!("`{name}` is told of beside `properties`, which do not have it")));
-            }
         }
         Ok(())
     }

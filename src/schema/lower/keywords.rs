@@ -235,20 +235,6 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Whether a choice that is kept says all that there is: its branches are whole schemas, which nothing beside them adds to.
-    fn choice_alone(&self, map: &Map<String, Value>, keyword: &str, at: &str) -> Result<(), Unfit> {
-        let structure = ["properties", "required", "additionalProperties", "items", "prefixItems"];
-        if let Some(beside) = structure.into_iter().find(|beside| map.contains_key(*beside)) {
-            return Err(unfit(at, &format!("`{keyword}` beside `{beside}` without a `type`")));
-        }
-        if !self.closes() {
-            return Ok(());
-        }
-        let mut rest = map.clone();
-        rest.shift_remove(keyword);
-        self.shuts_out_nothing(&rest, &Map::new(), at)
-    }
-
     /// `enum` and `const`.
     fn values(&mut self, map: &Map<String, Value>, at: &str, out: &mut Map<String, Value>, notes: &mut Vec<String>) {
         let keeps = |keyword: &str| self.subset.keywords.contains(&keyword);
