@@ -124,8 +124,8 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let message = said.into_iter().find(|said| !said.is_empty()).unwrap_or("no reason given");
     let own = refused.kind.map(|kind| kind.split([':', '#']).next().unwrap_or(kind));
     // Google calls a bad key an invalid argument, and says which among the details.
-    let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
-    let reason = details.filter_map(|detail| detail["reason"].as_str()).next().unwrap_or_default();
+    let mut details = error.get("details").and_then(Value::as_array).into_iter().flatten();
+    let reason = details.find_map(|detail| detail["reason"].as_str()).unwrap_or_default();
     let kinds = [own.unwrap_or_default(), reason, text("code"), text("type"), text("status"), text("__type")];
     // Inside a 200 the status says nothing; some servers put it into the code.
     let number =

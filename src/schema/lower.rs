@@ -176,20 +176,14 @@ fn recursion(canonical: &Value, allowed: Recursion) -> Option<String> {
         return None;
     }
     // Whether a way to itself may lead through this child.
-    let is_free = |map: &Map<String, Value>, keyword: &str, child: &Value| {
+    fn is_free(map: &Map<String, Value>, keyword: &str, child: &Value) -> bool {
         let is_required =
             |name: &str| map.get("required").and_then(Value::as_array).is_some_and(|list| list.iter().any(|it| it == name));
-        let named = map.get(keyword).and_then(Value::as_object).into_iter().flatten();
-        let mut places = named.filter(|(_, schema)| std::ptr::eq(*schema, child));
-        allowed == Recursion::Optional && keyword == "properties" && places.any(|(name, _)| !is_required(name))
-    };
+        let mut properties = map.get("properties").and_then(Value::as_object).into_iter().flatten();
+        keyword == "properties" && properties.any(|(name, schema)| std::ptr::eq(schema, child) && !is_required(name))
+    }
     // `done` has the places below which nothing was found: each is walked once, however many references lead to it.
-    fn reaches(
-        schema: &Value,
-        root: &Value,
-        is_free: &dyn Fn(&Map<String, Value>, &str, &Value) -> bool,
-        (open, done): (&mut Vec<usize>, &mut HashSet<usize>),
-    ) -> bool {
+    fn reaches(schema: &Value, root: &Value, allowed: Recursion, (open, done): (&mut Vec<usize>, &mut HashSet<usize>)) -> bool {
         let Value::Object(map) = schema else { return false };
         let key = std::ptr::from_ref(map).addr();
         if done.contains(&key) {
@@ -203,10 +197,10 @@ fn recursion(canonical: &Value, allowed: Recursion) -> Option<String> {
             .get("$ref")
             .and_then(Value::as_str)
             .and_then(|to| resolve(root, to))
-            .is_some_and(|target| reaches(target, root, is_free, (open, done)));
+            .is_some_and(|target| reaches(target, root, allowed, (open, done)));
         each_child(map, |keyword, child| {
-            let counts = !found && keyword != "$defs" && !is_free(map, keyword, child);
-            found |= counts && reaches(child, root, is_free, (open, done));
+            let counts = keyword != "$defs" && !(allowed == Recursion::Optional && is_free(map, keyword, child));
+            found = found || (counts && reaches(child, root, allowed, (open, done)));
         });
         open.pop();
         done.insert(key);
@@ -214,11 +208,11 @@ fn recursion(canonical: &Value, allowed: Recursion) -> Option<String> {
     }
     let (mut open, mut done) = (Vec::new(), HashSet::new());
     for (name, schema) in canonical.get("$defs").and_then(Value::as_object).into_iter().flatten() {
-        if reaches(schema, canonical, &is_free, (&mut open, &mut done)) {
+        if reaches(schema, canonical, allowed, (&mut open, &mut done)) {
             return Some(step("/$defs", name));
         }
     }
-    reaches(canonical, canonical, &is_free, (&mut open, &mut done)).then(String::new)
+    reaches(canonical, canonical, allowed, (&mut open, &mut done)).then(String::new)
 }
 
 struct Lowering<'a> {

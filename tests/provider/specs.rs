@@ -12,10 +12,9 @@ fn document(path: &str) -> Option<Value> {
     if text.is_none() {
         eprintln!("skipped: {path} is not here");
     }
-    text.map(|text| match path.ends_with(".yaml") {
-        true => json_of(&YamlLoader::load_from_str(&text).unwrap()[0]),
-        false => serde_json::from_str(&text).unwrap(),
-    })
+    let text = text?;
+    let is_yaml = std::path::Path::new(path).extension().is_some_and(|extension| extension == "yaml");
+    Some(if is_yaml { json_of(&YamlLoader::load_from_str(&text).unwrap()[0]) } else { serde_json::from_str(&text).unwrap() })
 }
 
 /// YAML as JSON. OpenAPI 3.0 says `nullable` where JSON Schema has a type of that name.
