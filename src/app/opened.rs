@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::embed::DEFAULT_MODEL;
 use crate::error::{Code, Error, Result};
-use crate::index::{Index, Tombstones};
+use crate::index::{DEFAULT_NAMESPACE, Index, Tombstones};
 use crate::provider::embed::Model;
 
 /// Extension of index files.
@@ -57,6 +57,20 @@ impl Opened {
     /// The provider's model that embeds questions to it; none is the packed one.
     pub fn remote(&self) -> Option<&Model> {
         self.remote.as_ref()
+    }
+
+    /// The namespace to search in, by the name that `field` gives; none where it is all there is.
+    ///
+    /// # Errors
+    /// There is no such namespace, or the file is corrupt.
+    pub fn namespace(&self, field: &str, name: &str) -> Result<Option<String>> {
+        let known = self.index.namespaces()?;
+        if !known.iter().any(|(known, _)| known == name) {
+            let names: Vec<String> = known.iter().map(|(known, _)| format!("`{known}`")).collect();
+            let names = names.join(", ");
+            return Err(Error::bad_request(format!("`{field}`: `{name}` is not in `{}`; it has {names}", self.name)));
+        }
+        Ok((known.len() > 1 || name != DEFAULT_NAMESPACE).then(|| name.to_owned()))
     }
 
     /// Takes over tombstones that have changed, looking at most once a second. Whoever comes while another looks goes on. A
