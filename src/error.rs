@@ -116,6 +116,7 @@ struct Inner {
     refusal: Refusal,
     reached: bool,
     is_final: bool,
+    was_repeated: bool,
     details: Option<serde_json::Value>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -132,6 +133,7 @@ impl Error {
             refusal: Refusal::default(),
             reached: true,
             is_final: false,
+            was_repeated: false,
             details: None,
             cause: None,
         }))
@@ -211,6 +213,24 @@ impl Error {
     pub fn final_word(mut self) -> Self {
         self.0.is_final = true;
         self
+    }
+
+    /// Says that it was tried again already, as often as that makes sense.
+    #[must_use]
+    pub fn repeated(mut self) -> Self {
+        self.0.was_repeated = true;
+        self
+    }
+
+    /// Whether the same request, sent again, would fail again: this is no failure that passes, or it did not pass when it was tried
+    /// again here.
+    pub fn is_settled(&self) -> bool {
+        match self.code() {
+            _ if self.is_final() => true,
+            Code::ProviderError => self.0.was_repeated || self.refusal().status.is_some_and(|status| status < 500),
+            Code::Internal => false,
+            code => !code.is_retryable(),
+        }
     }
 
     /// Whether the provider does not want to be asked again.

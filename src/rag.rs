@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use self::call::Call;
+pub(crate) use self::retrieve::no_index;
 pub use self::retrieve::{Found, Retrieval, retrieve};
 use crate::app::App;
 use crate::chat::{
@@ -152,6 +153,13 @@ pub struct Fallback {
 /// A piece of a streamed answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
+    /// The beginning, once: who answers.
+    Start {
+        /// The provider.
+        provider: String,
+        /// The model, as the provider names it.
+        model: String,
+    },
     /// The next text, thought or tool call.
     Event(ChatEvent),
     /// What the next text adds to a shaped answer. A preview: only [`Self::Valid`] can be trusted.
@@ -248,7 +256,7 @@ fn is_standard(response: &ChatResponse) -> bool {
 }
 
 /// Dollars of one exchange; what is not known is counted.
-fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<f64> {
+pub(crate) fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<f64> {
     let Some(usage) = usage else {
         app.prices().count_unknown();
         return None;

@@ -39,7 +39,7 @@ impl Retry {
     /// # Errors
     /// It never will: the error as it came.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
-        let Some(wait) = self.wait(&error) else { return Err(error) };
+        let Some(wait) = self.wait(&error) else { return Err(if self.attempt > 0 { error.repeated() } else { error }) };
         tracing::info!(
             code = error.code().as_str(),
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),

@@ -17,10 +17,10 @@ use crate::schema::{self, Partial, Patch, Rung};
 /// A finished answer as a stream: who speaks, its words, its end.
 pub(super) fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
     let words: Vec<String> = answer.content.split_inclusive(' ').map(str::to_owned).collect();
-    let start = ChatEvent::Start { id: String::new(), model: answer.model.clone() };
-    let events = std::iter::once(start).chain(words.into_iter().map(ChatEvent::Text));
+    let start = Piece::Start { provider: answer.provider.clone(), model: answer.model.clone() };
+    let texts = words.into_iter().map(|word| Piece::Event(ChatEvent::Text(word)));
     let done = Piece::Done(Box::new(answer));
-    futures_util::stream::iter(events.map(Piece::Event).chain([done]).map(Ok))
+    futures_util::stream::iter(std::iter::once(start).chain(texts).chain([done]).map(Ok))
 }
 
 /// A provider's answer on its way out.
@@ -37,6 +37,7 @@ struct Outgoing {
     tool: Option<usize>,
     /// Text is told as it comes, and not only when it was checked.
     is_live: bool,
+    has_begun: bool,
     ready: VecDeque<Result<Piece>>,
 }
 
@@ -63,6 +64,7 @@ pub(super) fn pieces(
         partial: question.shape.as_ref().filter(|_| !is_checked_first).map(|_| Partial::default()),
         tool: None,
         is_live,
+        has_begun: false,
         ready: VecDeque::new(),
         call,
     };
@@ -73,7 +75,9 @@ pub(super) fn pieces(
                 return Some((piece, outgoing));
             }
             // Every dialect ends with `Finish` or an error; the default is for one that would forget.
-            match outgoing.events.as_mut()?.next().await.unwrap_or(Ok(ChatEvent::Finish(FinishReason::Stop))) {
+            let event = outgoing.events.as_mut()?.next().await.unwrap_or(Ok(ChatEvent::Finish(FinishReason::Stop)));
+            outgoing.begin(event.as_ref().ok());
+            match event {
                 Ok(ChatEvent::Finish(reason)) => Box::pin(outgoing.finish(reason)).await,
                 Ok(event) => {
                     if outgoing.take(event) {
@@ -90,6 +94,19 @@ pub(super) fn pieces(
 }
 
 impl Outgoing {
+    /// Tells once who answers, as soon as the provider has had its chance to say which model it is.
+    fn begin(&mut self, next: Option<&ChatEvent>) {
+        let model = match next {
+            Some(ChatEvent::Start { model, .. }) if !model.is_empty() => model,
+            None | Some(ChatEvent::Warning(_) | ChatEvent::Usage(_)) => return,
+            Some(_) => &self.answer.model,
+        };
+        if !std::mem::replace(&mut self.has_begun, true) {
+            let (provider, model) = (self.answer.provider.clone(), model.clone());
+            self.ready.push_back(Ok(Piece::Start { provider, model }));
+        }
+    }
+
     /// Takes the next event; true where the answer is long enough.
     fn take(&mut self, event: ChatEvent) -> bool {
         let mut is_cut = false;
@@ -120,16 +137,12 @@ impl Outgoing {
             }
             event => {
                 self.seen.push(&event);
-                let is_told = matches!(
-                    event,
-                    ChatEvent::Start { .. }
-                        | ChatEvent::Reasoning(_)
-                        | ChatEvent::Signature(_)
-                        | ChatEvent::Redacted(_)
-                        | ChatEvent::ToolCall { .. }
-                        | ChatEvent::Arguments { .. }
-                        | ChatEvent::Raw(_)
-                );
+                let is_told = match event {
+                    ChatEvent::Reasoning(_) | ChatEvent::Signature(_) | ChatEvent::Redacted(_) => true,
+                    // Not before the text that they follow.
+                    ChatEvent::ToolCall { .. } | ChatEvent::Arguments { .. } | ChatEvent::Raw(_) => self.is_live,
+                    _ => false,
+                };
                 if is_told {
                     self.ready.push_back(Ok(Piece::Event(event)));
                 }
@@ -203,19 +216,29 @@ impl Outgoing {
         }
         let is_untold = !self.is_live && (valid.is_none() || self.question.show_text);
         if is_untold {
-            self.ready.extend(texts(&answer).into_iter().map(|event| Ok(Piece::Event(event))));
+            self.ready.extend(held(&answer).into_iter().map(|event| Ok(Piece::Event(event))));
         }
         self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
     }
 }
 
-/// The answer's text as events: with what belongs to it, where it is what the model wrote.
-fn texts(answer: &Answer) -> Vec<ChatEvent> {
-    if !answer.is_as_written() {
-        return Some(answer.content.clone()).filter(|text| !text.is_empty()).map(ChatEvent::Text).into_iter().collect();
+/// What was not told before the answer was checked, in its order: the text, with what belongs to it where it is what the model wrote, and
+/// calls. A text that was changed stands where the first one stood.
+fn held(answer: &Answer) -> Vec<ChatEvent> {
+    let is_as_written = answer.is_as_written();
+    let changed = || Part::Text(answer.content.clone());
+    let (mut parts, mut told) = (Vec::new(), is_as_written || answer.content.is_empty());
+    for part in &answer.parts {
+        match part {
+            Part::ToolCall(_) | Part::Raw(_) => parts.push(part.clone()),
+            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) if is_as_written => parts.push(part.clone()),
+            Part::Text(_) if !std::mem::replace(&mut told, true) => parts.push(changed()),
+            _ => {}
+        }
     }
-    let is_text = |part: &&Part| matches!(part, Part::Text(_) | Part::Refusal(_) | Part::Citation(_));
-    let parts = answer.parts.iter().filter(is_text).cloned().collect();
+    if !told {
+        parts.push(changed());
+    }
     let events = unfold(ChatResponse { parts, ..ChatResponse::default() }).into_iter();
     events.filter(|event| !matches!(event, ChatEvent::Start { .. } | ChatEvent::Finish(_))).collect()
 }

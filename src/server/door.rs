@@ -10,13 +10,16 @@ pub(super) mod openai;
 mod provided;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use self::provided::Left;
@@ -45,13 +48,14 @@ pub(super) enum Door {
 }
 
 impl Door {
-    /// By path.
-    pub(super) fn of(path: &str) -> Self {
-        match path {
-            "/v1/messages" => Self::Anthropic,
-            "/v1/chat/completions" | "/v1/embeddings" => Self::OpenAi,
-            path if path == "/v1/models" || path.starts_with("/v1/models/") => Self::OpenAi,
-            _ => Self::Native,
+    /// By path; models are listed for both dialects, and one of them always names its version.
+    pub(super) fn of(path: &str, headers: &HeaderMap) -> Self {
+        let is_at = |place: &str| path.strip_prefix(place).is_some_and(|below| below.is_empty() || below.starts_with('/'));
+        match () {
+            () if is_at("/v1/messages") => Self::Anthropic,
+            () if is_at("/v1/models") && headers.contains_key("anthropic-version") => Self::Anthropic,
+            () if ["/v1/chat", "/v1/embeddings", "/v1/models"].into_iter().any(is_at) => Self::OpenAi,
+            () => Self::Native,
         }
     }
 
@@ -62,6 +66,23 @@ impl Door {
             Self::OpenAi => openai::error(error),
             Self::Anthropic => anthropic::error(error, request_id),
         }
+    }
+
+    /// What is said of fields of `/v1/query`, with the names that they have here.
+    pub(super) fn renamed(self, text: &str) -> String {
+        let format = match self {
+            Self::Native => return text.to_owned(),
+            Self::OpenAi => "`response_format`",
+            Self::Anthropic => "`output_config.format`",
+        };
+        let names = [
+            ("`model_provider`", "`model`"),
+            ("`model_name`", "`model`"),
+            ("`embedding_config.provider`", "`model`"),
+            ("`rag_config", "`rag"),
+            ("`structured_output`", format),
+        ];
+        names.into_iter().fold(text.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs))
     }
 
     /// The status of an error. Whoever names a model that is not there gets the 404 that these dialects' clients know.
@@ -97,7 +118,7 @@ impl Target {
         if rest == EXTRACTIVE {
             return Ok(Self { provider: Some(EXTRACTIVE.into()), model: None, is_rag: true });
         }
-        let is_known = |name: &str| PRESETS.iter().any(|preset| preset.name == name) || app.config().providers.contains_key(name);
+        let is_known = |name: &str| is_provider(app, name);
         let target = |provider: Option<&str>, model: &str| Self {
             provider: provider.map(str::to_owned),
             model: (!model.is_empty()).then(|| model.to_owned()),
@@ -119,12 +140,41 @@ impl Target {
     }
 }
 
+/// Whether a provider is called so, ready or not.
+fn is_provider(app: &App, name: &str) -> bool {
+    PRESETS.iter().any(|preset| preset.name == name) || app.config().providers.contains_key(name)
+}
+
 /// The extension field `rag`: `true`, `false`, or what `rag_config` of `/v1/query` takes.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`true`, `false` or an object as `rag_config` of `/v1/query`")]
+#[derive(Debug)]
 pub(super) enum Rag {
     Whether(bool),
     How(Box<RagConfig>),
+}
+
+/// Not derived: serde's own way would not say which field of the object is wrong.
+impl<'de> Deserialize<'de> for Rag {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Rag;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or an object")
+            }
+
+            fn visit_bool<E>(self, is_asked: bool) -> Result<Rag, E> {
+                Ok(Rag::Whether(is_asked))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Rag, A::Error> {
+                RagConfig::deserialize(MapAccessDeserializer::new(fields)).map(|config| Rag::How(Box::new(config)))
+            }
+        }
+
+        reader.deserialize_any(Either)
+    }
 }
 
 /// What a caller may add to a request of a dialect.
@@ -231,7 +281,7 @@ impl Omni {
             provider: answer.provider.clone(),
             cost_usd: answer.cost_usd,
             attempts: if answer.attempts.len() > 1 { std::mem::take(&mut answer.attempts) } else { Vec::new() },
-            warnings: std::mem::take(&mut answer.warnings),
+            warnings: answer.warnings.drain(..).map(|warning| door.renamed(&warning)).collect(),
             structured_output: structured,
             index_digest: answer.index_digest.take().filter(|_| is_grounded),
             rag_context: is_grounded.then(|| response::sources(passages, shown)),
@@ -241,13 +291,20 @@ impl Omni {
     }
 }
 
+/// Who answers, as a model's name.
+fn named(provider: &str, model: &str) -> String {
+    if provider == model { model.to_owned() } else { format!("{provider}/{model}") }
+}
+
 /// Who answered, as a model's name.
 pub(super) fn model_of(answer: &Answer) -> String {
-    if answer.provider == answer.model { answer.model.clone() } else { format!("{}/{}", answer.provider, answer.model) }
+    named(&answer.provider, &answer.model)
 }
 
 /// What a dialect has to write of a streamed answer.
 pub(super) enum Told {
+    /// The beginning, and the name of the model that answers.
+    Start(String),
     /// The next text, thought or tool call.
     Event(ChatEvent),
     /// The end.
@@ -281,6 +338,7 @@ pub(super) async fn streamed(
     let events = pieces.flat_map(move |piece| {
         let mut out = VecDeque::new();
         match piece {
+            Ok(Piece::Start { provider, model }) => write(Told::Start(named(&provider, &model)), &mut out),
             Ok(Piece::Event(event)) => write(Told::Event(event), &mut out),
             Ok(Piece::Done(mut answer)) => {
                 context.answered(&answer);
@@ -313,6 +371,14 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 mod tests {
     use super::*;
     use crate::config::{Config, Endpoint};
+
+    #[test]
+    fn a_content_that_is_refused_is_the_requests_fault_in_both_dialects() {
+        let error = Error::new(Code::ContentFilter, "x");
+        for door in [Door::OpenAi, Door::Anthropic] {
+            assert_eq!(door.error(&error, "r")["error"]["type"], "invalid_request_error");
+        }
+    }
 
     #[test]
     fn names_say_who_answers() {

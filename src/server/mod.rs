@@ -18,6 +18,7 @@ mod door;
 mod field;
 pub mod lambda;
 pub mod listen;
+mod loaded;
 mod query;
 mod rag_config;
 mod request;
@@ -77,7 +78,8 @@ impl Context {
     /// Writes down who answered.
     fn answered(&self, answer: &Answer) {
         let Answer { provider, model, passages, usage, cost_usd, .. } = answer;
-        self.line.answer(provider, model, passages.len(), *usage, *cost_usd);
+        self.line.hits(passages.len());
+        self.line.answer(provider, model, *usage, *cost_usd);
     }
 }
 
@@ -125,7 +127,7 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     }
     let ours = app.deadline();
     let deadline = request.extensions().get().map_or(ours, |&Deadline(theirs)| ours.min(theirs));
-    let context = Context { id, line, deadline, door: Door::of(request.uri().path()) };
+    let context = Context { id, line, deadline, door: Door::of(request.uri().path(), request.headers()) };
     request.extensions_mut().insert(context.clone());
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = outcome.unwrap_or_else(|_| {
@@ -133,6 +135,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     });
     context.line.status(response.status().as_u16());
     if let Ok(id) = HeaderValue::from_str(&context.id) {
+        if context.door == Door::Anthropic {
+            response.headers_mut().insert("request-id", id.clone());
+        }
         response.headers_mut().insert("x-request-id", id);
     }
     response
@@ -147,12 +152,24 @@ fn failed(context: &Context, error: &Error, status: Option<StatusCode>) -> Respo
     if let Some(seconds) = error.retry_after_seconds() {
         response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
     }
+    if error.is_settled() {
+        // Otherwise the vendors' clients send again whatever has a status from 500 on.
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    }
     response
 }
 
-async fn unknown_path(axum::Extension(context): axum::Extension<Context>) -> Response {
+async fn unknown_path(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {
     let paths: Vec<String> = PATHS.iter().map(|path| format!("`{path}`")).collect();
-    failed(&context, &Error::new(Code::NotFound, format!("no such path; there are {}", paths.join(", "))), None)
+    let shown: String = request.uri().path().chars().take(100).collect();
+    let message = format!("`{shown}`: no such path; there are {}", paths.join(", "));
+    failed(&context, &Error::new(Code::NotFound, message), None)
+}
+
+/// Whether a path is one that is answered, or lies below one.
+fn is_known(path: &str) -> bool {
+    let is_below = |known: &str| path.strip_prefix(known).is_some_and(|rest| rest.starts_with('/'));
+    PATHS.iter().any(|known| path == *known || is_below(known))
 }
 
 async fn wrong_method(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {

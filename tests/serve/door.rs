@@ -356,7 +356,7 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
             json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}}),
             "the schema's name `a b`",
         ),
-        (json!({"rag": {"retrieval_config": {"top_k": 0}}}), "`rag_config.retrieval_config.top_k`: 0 is not between 1 and 100"),
+        (json!({"rag": {"retrieval_config": {"top_k": 0}}}), "`rag.retrieval_config.top_k`: 0 is not between 1 and 100"),
         (json!({"stop": 3}), "`stop`: data did not match"),
     ] {
         let mut body = chat("custom/good");
