@@ -188,7 +188,9 @@ impl Answer {
 
     /// Dollars of everything that succeeded, where they are known.
     fn cost(&self) -> Option<f64> {
-        self.attempts.iter().filter(|attempt| attempt.code.is_none()).map(|attempt| attempt.cost_usd).sum()
+        let dollars: Option<f64> = self.attempts.iter().filter(|it| it.code.is_none()).map(|it| it.cost_usd).sum();
+        // The sum of nothing is -0.0.
+        dollars.map(|dollars| dollars + 0.0)
     }
 
     /// Whether the text is what the model wrote, with nothing cut out or replaced.

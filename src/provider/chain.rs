@@ -62,11 +62,6 @@ impl Chain {
         Self { links }
     }
 
-    /// Who is asked first, and which model.
-    pub fn first(&self) -> (String, String) {
-        self.links.first().map(|(provider, model)| (provider.name().to_owned(), model.clone())).unwrap_or_default()
-    }
-
     /// Asks until somebody answers, whole.
     ///
     /// # Errors

@@ -73,7 +73,7 @@ fn mistake(body: &[u8], path: &str, error: serde_json::Error) -> Error {
             return Error::bad_request("the body is nested deeper than 128 levels");
         }
         // What serde says of a number in the place of a word.
-        if serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        if text == "expected value" && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
             return Error::bad_request(format!("`{path}`: not what belongs here; send a text"));
         }
         return Error::bad_request(format!("the body is not JSON: {text}, line {} column {}", error.line(), error.column()));
@@ -168,6 +168,8 @@ mod tests {
             (r#"{"names": "x"}"#, "`names`: invalid type: string \"x\", expected a list"),
             (r#"{"names": [1]}"#, "`names[0]`: invalid type: integer `1`, expected a text"),
             (r#"{"word": 1}"#, "`word`: not what belongs here; send a text"),
+            (r#"{"word": }"#, "the body is not JSON: expected value, line 1 column 10"),
+            (r#"{"share": 1e999}"#, "the body is not JSON: number out of range, line 1 column 15"),
             (r#"{"word": "x"}"#, "`word`: unknown variant `x`, expected `auto`"),
             (r#"{"said": 1}"#, "`said`: invalid type: integer `1`, expected a text or a list"),
             (r#"{"said": [{"text": "x"}, {"text": 5}]}"#, "`said[1].text`: invalid type: integer `5`, expected a text"),

@@ -12,8 +12,8 @@ use futures_util::StreamExt as _;
 
 use super::access;
 use super::body::parse;
-use super::request::{Asked, QueryRequest, SearchRequest, Shown};
 use super::loaded::IndexResponse;
+use super::request::{Asked, QueryRequest, SearchRequest, Shown};
 use super::response::{ErrorResponse, QueryResponse, SearchResponse, json};
 use super::sse::{self, event};
 use super::{Context, body, failed};

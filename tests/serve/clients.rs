@@ -70,11 +70,9 @@ async fn anthropics_clients_find_their_shape_and_their_header_below_their_paths(
 async fn a_stream_names_one_model_from_its_beginning_to_its_end() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});
-    for (asked, answers) in [
-        ("custom/good", "custom/good-1"),
-        ("rag/custom/good", "custom/good-1"),
-        ("rag/extractive", "extractive"),
-    ] {
+    for (asked, answers) in
+        [("custom/good", "custom/good-1"), ("rag/custom/good", "custom/good-1"), ("rag/extractive", "extractive")]
+    {
         let mut body = chat(asked);
         body["stream"] = json!(true);
         let events = service.events_of("/v1/chat/completions", &body).await;
@@ -126,8 +124,7 @@ async fn a_text_that_was_checked_first_stands_before_the_calls_that_followed_it(
     body["rag"] = json!({"citations": "drop"});
     body["tools"] = json!([{"name": "look", "input_schema": {"type": "object"}}]);
     let (_, answer) = service.post("/v1/messages", &body).await;
-    let whole: Vec<&str> =
-        answer["content"].as_array().unwrap().iter().map(|block| block["type"].as_str().unwrap()).collect();
+    let whole: Vec<&str> = answer["content"].as_array().unwrap().iter().map(|block| block["type"].as_str().unwrap()).collect();
     body["stream"] = json!(true);
     let events = service.events_of("/v1/messages", &body).await;
     let blocks = events.iter().filter(|(name, _)| name == "content_block_start");
@@ -153,10 +150,7 @@ async fn mistakes_name_the_callers_own_fields() {
         ),
         (json!({"rag": {"citations": 5}}), "`rag.citations`: not what belongs here; send a text"),
         (json!({"rag": 5}), "`rag`: invalid type: integer `5`, expected `true`, `false` or an object"),
-        (
-            json!({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}),
-            "`messages[0].content[0].text`: ",
-        ),
+        (json!({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}), "`messages[0].content[0].text`: "),
         (json!({"max_tokens": 5.5}), "`max_tokens`: invalid type: number `5.5`, expected a whole number from 0 on"),
         (json!({"model": "openai/gpt-5.4"}), "`model`: `openai` needs a key; set `OPENAI_API_KEY`"),
         (json!({"model": "custom"}), "`model`: missing, and `custom` has no model by default; name one, or set `CUSTOM_MODEL`"),
@@ -182,7 +176,9 @@ async fn what_a_shape_is_for_reaches_the_provider() {
     let whole = json!({"model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "{}"}, "finish_reason": "stop"}]});
     let replay = Replay::start(whole, Vec::new()).await;
     let service = replay.service();
-    for (own, expected, warnings) in [(None, "A person.", 0), (Some("A person."), "A person.", 0), (Some("A name."), "A name.", 1)] {
+    for (own, expected, warnings) in
+        [(None, "A person.", 0), (Some("A person."), "A person.", 0), (Some("A name."), "A name.", 1)]
+    {
         let mut schema = json!({"type": "object", "properties": {}});
         if let Some(own) = own {
             schema["description"] = json!(own);
@@ -195,7 +191,9 @@ async fn what_a_shape_is_for_reaches_the_provider() {
         let sent = replay.asked();
         assert_eq!(sent["response_format"]["json_schema"]["schema"]["description"], expected, "{sent}");
         let told = answer["omni"]["warnings"].as_array().map_or(0, |told| {
-            told.iter().filter(|warning| warning.as_str().unwrap().starts_with("`response_format.json_schema.description`")).count()
+            told.iter()
+                .filter(|warning| warning.as_str().unwrap().starts_with("`response_format.json_schema.description`"))
+                .count()
         });
         assert_eq!(told, warnings, "{answer}");
     }

@@ -129,6 +129,7 @@ async fn the_index_answers_without_any_key_through_every_door() {
         let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
         assert!(content.contains("The largest request body is 6 MiB by default."), "{content}");
         assert_eq!((&answer["omni"]["citations"][0]["verified"], &answer["omni"]["cost_usd"]), (&json!(true), &json!(0.0)));
+        assert_eq!(answer["omni"]["cost_usd"].to_string(), "0.0", "not less than nothing");
         assert_eq!(answer["omni"]["rag_context"][0]["source"], "limits.md");
         let (status, answer) = service.post("/v1/messages", &message(model)).await;
         assert_eq!((status, &answer["type"], &answer["stop_reason"]), (200, &json!("message"), &json!("end_turn")), "{answer}");

@@ -70,7 +70,10 @@ async fn a_line_has_names_and_numbers_and_no_content() {
         let line: Value = serde_json::from_str(line).unwrap();
         if line["message"] == "request" && line["request_id"] == *embedded {
             assert_eq!((&line["provider"], &line["cost_usd"]), (&json!("local"), &json!(0.0)), "{line}");
-            assert!(line["model"].is_string() && line["prompt_tokens"].as_u64() > Some(2) && line.get("hits").is_none(), "{line}");
+            assert!(
+                line["model"].is_string() && line["prompt_tokens"].as_u64() > Some(2) && line.get("hits").is_none(),
+                "{line}"
+            );
             codes.push(("local".to_owned(), "-".to_owned()));
         }
         if line["message"] == "request" && ids.iter().any(|id| line["request_id"] == **id) {

@@ -106,7 +106,11 @@ async fn a_value_out_of_range_is_named() {
         ("rag_config.s3_bucket", json!("a/b"), "`rag_config.s3_bucket`: not the name of a bucket"),
         ("output_config.max_response_length", json!(0), "`output_config.max_response_length`: 0 is not between 1 and 1000000"),
         ("model_config.temperature", json!("hot"), "`model_config.temperature`: invalid type: string \"hot\", expected a number"),
-        ("model_config.max_tokens", json!(-1), "`model_config.max_tokens`: invalid value: integer `-1`, expected a whole number from 0 on"),
+        (
+            "model_config.max_tokens",
+            json!(-1),
+            "`model_config.max_tokens`: invalid value: integer `-1`, expected a whole number from 0 on",
+        ),
         (
             "model_provider",
             json!("gpt"),

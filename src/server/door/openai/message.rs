@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{CacheControl, ReasoningDetail, WireCall};
-use crate::chat::{CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold};
+use crate::chat::{
+    CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
+};
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
 use crate::server::door::unknown;
