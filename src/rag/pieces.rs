@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+use tokio::time::Instant;
 
 use super::call::Call;
-use super::{Answer, Piece, Question, check, take};
+use super::{Answer, Piece, Question, check, cost, take};
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::provider::Events;
 use crate::schema::{self, Partial, Patch, Rung};
 
@@ -32,6 +34,8 @@ struct Outgoing {
     seen: Fold,
     left_chars: usize,
     events: Option<Events>,
+    /// When whoever asks stops waiting.
+    end: Option<Instant>,
     partial: Option<Partial>,
     /// Which tool call is the shaped answer.
     tool: Option<usize>,
@@ -46,7 +50,7 @@ pub(super) fn pieces(
     question: &Arc<Question>,
     call: Box<Call>,
     answer: Answer,
-    events: Events,
+    (events, end): (Events, Option<Instant>),
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
     // What may be cut out or replaced later is not told before it was checked.
     let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
@@ -60,6 +64,7 @@ pub(super) fn pieces(
         seen: Fold::default(),
         left_chars: question.max_chars.unwrap_or(usize::MAX),
         events: Some(events),
+        end,
         partial: question.shape.as_ref().filter(|_| !is_checked_first).map(|_| Partial::default()),
         tool: None,
         is_live,
@@ -82,6 +87,7 @@ pub(super) fn pieces(
                 }
                 Err(error) => {
                     outgoing.events = None;
+                    let error = outgoing.charged(error);
                     outgoing.ready.push_back(Err(error));
                 }
             }
@@ -173,6 +179,13 @@ impl Outgoing {
         }
     }
 
+    /// The failure with what was used up to it, as far as the provider told; what is not known is counted.
+    fn charged(&self, error: Error) -> Error {
+        let (Answer { provider, model, .. }, usage) = (&self.answer, self.seen.answer().usage);
+        let cost_usd = cost(&self.app, provider, model, usage);
+        if usage.is_none() { error } else { error.with_details(json!({"usage": usage, "cost_usd": cost_usd})) }
+    }
+
     async fn finish(&mut self, reason: FinishReason) {
         self.events = None;
         self.seen.push(&ChatEvent::Finish(reason));
@@ -185,7 +198,7 @@ impl Outgoing {
             return;
         }
         // A repair is a new exchange with a time of its own.
-        let deadline = self.app.deadline();
+        let deadline = self.end.map_or(self.app.deadline(), |end| end.min(self.app.deadline()));
         match check::finish(&self.app, &self.question, &mut self.call, answer, response, deadline).await {
             Ok(answer) => self.end(answer),
             Err(error) => self.ready.push_back(Err(error)),
