@@ -283,13 +283,13 @@ impl Incoming {
     /// # Errors
     /// As [`Self::whole`].
     pub async fn chunk(&mut self, until: Option<Instant>) -> Result<Option<Bytes>> {
-        let now = Instant::now();
+        let by = until.unwrap_or_else(|| Instant::now() + self.idle).min(self.end);
+        let late = || if until.is_none() && by == self.end { unfinished() } else { timed_out() };
         // Of a provider that never pauses the next piece is always there before any clock is asked.
-        if now >= self.end {
-            return Err(timed_out());
+        if Instant::now() >= self.end {
+            return Err(late());
         }
-        let until = until.unwrap_or(now + self.idle).min(self.end);
-        let chunk = timeout_at(until, self.response.chunk()).await.map_err(|_| timed_out())?;
+        let chunk = timeout_at(by, self.response.chunk()).await.map_err(|_| late())?;
         let chunk =
             chunk.map_err(|cause| Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause))?;
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
@@ -302,6 +302,11 @@ impl Incoming {
 
 fn timed_out() -> Error {
     Error::new(Code::Timeout, "the provider did not answer in time; raise `REQUEST_TIMEOUT` or ask for less")
+}
+
+fn unfinished() -> Error {
+    let remedy = "ask for less, or raise `limits.stream_timeout_s` and, on Lambda, the function's timeout";
+    Error::new(Code::Timeout, format!("the streamed answer did not end in time; {remedy}"))
 }
 
 fn too_large() -> Error {

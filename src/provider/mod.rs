@@ -107,9 +107,9 @@ impl Provider {
     /// Neither named one.
     pub fn model<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
         asked.or(self.model.as_deref()).ok_or_else(|| {
-            let (name, variable) = (&self.name, self.preset.model_variable);
+            let (name, setting) = (&self.name, setup::setting(&self.name, self.preset, self.preset.model_variable, "model"));
             Error::bad_request(format!(
-                "`model_name`: missing, and `{name}` has no model by default; name one, or set `{variable}`"
+                "`model_name`: missing, and `{name}` has no model by default; name one, or set `{setting}`"
             ))
         })
     }

@@ -121,13 +121,15 @@ impl Health {
 
     /// It failed, and the request was not to blame.
     pub(super) fn bad(&self, error: &Error) {
-        let its_fault = matches!(error.code(), Code::RateLimit | Code::Overloaded | Code::Timeout | Code::ProviderError);
-        if !its_fault {
+        let may_pass = matches!(error.code(), Code::RateLimit | Code::Overloaded | Code::Timeout | Code::ProviderError);
+        let mut state = self.state();
+        if may_pass || matches!(error.code(), Code::Authentication | Code::Budget) {
+            state.took(FAILURE);
+        }
+        if !may_pass {
             return;
         }
         let now = Instant::now();
-        let mut state = self.state();
-        state.took(FAILURE);
         state.failures.retain(|at| now.duration_since(*at) < WINDOW);
         state.failures.push(now);
         let asked = error.retry_after_seconds().map(|seconds| Duration::from_secs(seconds).min(MAX_COOLDOWN));
@@ -216,7 +218,7 @@ mod tests {
     fn a_failure_counts_as_a_slow_answer() {
         let (dead, slow) = (Health::default(), Health::default());
         assert_eq!(dead.answer_ms(), None);
-        dead.bad(&error(Code::ProviderError));
+        dead.bad(&error(Code::Authentication));
         slow.took(Duration::from_secs(20));
         assert_eq!((dead.answer_ms(), slow.answer_ms()), (Some(60_000.0), Some(20_000.0)));
         slow.bad(&error(Code::InvalidRequest));

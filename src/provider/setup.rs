@@ -44,7 +44,7 @@ impl Provider {
         if let Some(missing) = missing(name, preset, endpoint, config) {
             return Ok(Err(missing));
         }
-        let base_url = address(preset, endpoint, config)?;
+        let base_url = address(name, preset, endpoint, config)?;
         let fixed = [preset.path, preset.stream_path].into_iter().filter(|path| !path.contains("{model}"));
         Ok(Ok(Self {
             name: name.into(),
@@ -75,18 +75,24 @@ fn row(name: &str, endpoint: &Endpoint) -> Result<&'static Preset> {
 fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Option<Error> {
     let given = base(preset, endpoint);
     let unsaid = holes(endpoint, config).into_iter().find(|(hole, value, _)| given.contains(hole) && value.is_none());
-    let variable = if given.is_empty() { Some(preset.url_variable) } else { unsaid.map(|(.., variable)| variable) };
-    if let Some(variable) = variable {
-        return Some(Error::bad_request(format!("`{name}` has no address; set `{variable}` where the service runs")));
+    let unsaid = unsaid.map(|(.., variable)| variable.to_owned());
+    let base_url = || setting(name, preset, preset.url_variable, "base_url");
+    if let Some(setting) = if given.is_empty() { Some(base_url()) } else { unsaid } {
+        return Some(Error::bad_request(format!("`{name}` has no address; set `{setting}` where the service runs")));
     }
     // A server at an address of the operator's may want none, unless he named the variable of one.
     let wants_key = endpoint.key_variable.is_some() || (preset.needs_key && endpoint.base_url.is_none());
     if endpoint.api_key.is_some() || endpoint.auth.as_deref() == Some("none") || !wants_key {
         return None;
     }
-    let variable = endpoint.key_variable.as_deref().unwrap_or(preset.key_variable);
+    let variable = endpoint.key_variable.clone().unwrap_or_else(|| setting(name, preset, preset.key_variable, "key_variable"));
     let message = format!("`{name}` needs a key; set `{variable}` where the service runs");
     Some(Error::new(Code::Authentication, message).from_provider(name, ""))
+}
+
+/// Where the operator says it of this provider: in the row's variable, or, for a row of his own, in his file.
+pub(super) fn setting(name: &str, preset: &Preset, variable: &str, key: &str) -> String {
+    if name == preset.name { variable.to_owned() } else { format!("providers.{name}.{key}") }
 }
 
 fn base<'a>(preset: &Preset, endpoint: &'a Endpoint) -> &'a str {
@@ -100,13 +106,13 @@ fn holes<'a>(endpoint: &'a Endpoint, config: &'a Config) -> [(&'static str, Opti
 }
 
 /// Where the provider is, with what the operator said filled in.
-fn address(preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Url> {
+fn address(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Url> {
     let location = endpoint.location.as_deref().unwrap_or("global");
     let host = if location == "global" { String::new() } else { format!("{location}-") };
     let given = base(preset, endpoint).replace("{location_host}", &host).replace("{location}", location);
     let filled =
         holes(endpoint, config).into_iter().fold(given, |given, (hole, value, _)| given.replace(hole, value.unwrap_or_default()));
-    let wrong = |why: String| Error::bad_request(format!("`{}`: {why}", preset.url_variable));
+    let wrong = |why: String| Error::bad_request(format!("`{}`: {why}", setting(name, preset, preset.url_variable, "base_url")));
     let mut url = Url::parse(&filled).map_err(|cause| wrong(format!("not a URL: {cause}")))?;
     guard::operator_address(&url, config.lambda.runtime_api.as_deref()).map_err(wrong)?;
     if !url.path().ends_with('/') {

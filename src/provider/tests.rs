@@ -154,7 +154,13 @@ fn what_is_wrong_about_a_provider_is_named() {
     let unset = Endpoint { key_variable: Some("OURS_API_KEY".into()), ..ours() };
     let expected = "`model_provider`: `ours` needs a key; set `OURS_API_KEY` where the service runs";
     assert_eq!(message(unset.clone()), expected, "whoever named the variable of a key wants it sent");
-    open("ours", &config("ours", ours())).unwrap();
+    let inside = Endpoint { base_url: Some("http://169.254.169.254/".into()), ..ours() };
+    assert_eq!(message(inside), "`providers.ours.base_url`: `169.254.169.254` hands out credentials");
+    let nowhere = Endpoint { base_url: None, ..ours() };
+    let expected = "`model_provider`: `ours` has no address; set `providers.ours.base_url` where the service runs";
+    assert_eq!(message(nowhere), expected);
+    let provider = open("ours", &config("ours", ours())).unwrap();
+    assert!(provider.model(None).unwrap_err().message().ends_with("name one, or set `providers.ours.model`"));
     open("ours", &config("ours", Endpoint { auth: Some("none".into()), ..unset })).unwrap();
 }
 

@@ -357,7 +357,9 @@ async fn a_stream_ends_when_whoever_asks_stops_waiting() {
         let client = client(|config| config.limits.stream_idle_timeout_s = 30).ending(Some(end));
         let events = mock.provider().stream(&client, &hi(), end).await.unwrap();
         let events: Vec<_> = events.collect().await;
-        assert_eq!(events.last().unwrap().as_ref().unwrap_err().code(), Code::Timeout);
+        let error = events.last().unwrap().as_ref().unwrap_err();
+        assert_eq!(error.code(), Code::Timeout);
+        assert!(error.message().starts_with("the streamed answer did not end in time; ask for less, or raise "), "{error}");
         assert!(end.elapsed() < Duration::from_millis(700));
     }
 }
