@@ -201,6 +201,17 @@ impl Error {
         self
     }
 
+    /// The same failure with every text of the provider's as `retell` makes it.
+    #[must_use]
+    pub fn retold(mut self, retell: impl Fn(&str) -> String) -> Self {
+        let Inner { message, refusal, .. } = &mut *self.0;
+        *message = retell(message);
+        for text in [&mut refusal.kind, &mut refusal.request_id].into_iter().flatten() {
+            *text = retell(text);
+        }
+        self
+    }
+
     /// Says that the request cannot have reached the provider.
     #[must_use]
     pub fn before_dispatch(mut self) -> Self {

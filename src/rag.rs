@@ -230,7 +230,8 @@ pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant) -
 }
 
 /// Answers a question piece by piece. Nothing is handed out before the provider's first word, so that a failure until then is an
-/// error (or quotes) and not half an answer. Dropping the stream ends the provider's call.
+/// error (or quotes) and not half an answer. `deadline` is for that word, `end`, where there is one, for the last. Dropping the stream ends
+/// the provider's call.
 ///
 /// # Errors
 /// As [`answer`]; a failure after the first word is the stream's last item.
@@ -238,14 +239,15 @@ pub async fn stream(
     app: &Arc<App>,
     mut question: Question,
     deadline: Instant,
+    end: Option<Instant>,
 ) -> Result<impl Stream<Item = Result<Piece>> + Send + use<>> {
     let (mut answer, call) = prepare(app, &mut question, true, deadline).await?;
     let question = Arc::new(question);
     let Some(mut call) = call else {
         return Ok(pieces::whole(Box::pin(quote::answer(app, &question, answer, deadline)).await?).left_stream());
     };
-    match call.stream(app, &mut answer, deadline).await {
-        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events).right_stream()),
+    match call.stream(app, &mut answer, (deadline, end)).await {
+        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, (events, end)).right_stream()),
         Err(error) => Ok(pieces::whole(Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await?).left_stream()),
     }
 }

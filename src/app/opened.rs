@@ -157,7 +157,11 @@ pub fn find_files(config: &mut Config) -> Result<()> {
 
 fn index_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|cause| Error::io(folder, cause))?;
-    let is_index = |path: &PathBuf| path.extension().is_some_and(|extension| extension == INDEX_EXTENSION) && path.is_file();
+    // What begins with a dot is for somebody's own use.
+    let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let is_index = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == INDEX_EXTENSION) && !is_hidden(path) && path.is_file()
+    };
     Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_index).collect())
 }
 
@@ -179,6 +183,7 @@ mod tests {
             "D/x.omni: no such index; build it with `index-builder build FOLDER --out D/x.omni`"
         );
         std::fs::write(path.join("a.omni"), "").unwrap();
+        std::fs::write(path.join(".a.omni"), "").unwrap();
         assert_eq!(index_path(path).unwrap(), path.join("a.omni"));
         assert_eq!(index_path(&path.join("a.omni")).unwrap(), path.join("a.omni"));
         std::fs::write(path.join("b.omni"), "").unwrap();

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+use tokio::time::Instant;
 
 use super::call::Call;
-use super::{Answer, Piece, Question, check, take};
+use super::{Answer, Piece, Question, check, cost, take};
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::provider::Events;
 use crate::schema::{self, Partial, Patch, Rung};
 
@@ -32,11 +34,15 @@ struct Outgoing {
     seen: Fold,
     left_chars: usize,
     events: Option<Events>,
+    /// When whoever asks stops waiting.
+    end: Option<Instant>,
     partial: Option<Partial>,
     /// Which tool call is the shaped answer.
     tool: Option<usize>,
     /// Text is told as it comes, and not only when it was checked.
     is_live: bool,
+    /// Nothing is told before the citations were checked.
+    is_checked_first: bool,
     has_begun: bool,
     ready: VecDeque<Result<Piece>>,
 }
@@ -47,7 +53,7 @@ pub(super) fn pieces(
     question: &Arc<Question>,
     call: Box<Call>,
     answer: Answer,
-    events: Events,
+    (events, end): (Events, Option<Instant>),
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
     // What may be cut out or replaced later is not told before it was checked.
     let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
@@ -61,9 +67,11 @@ pub(super) fn pieces(
         seen: Fold::default(),
         left_chars: question.max_chars.unwrap_or(usize::MAX),
         events: Some(events),
+        end,
         partial: question.shape.as_ref().filter(|_| !is_checked_first).map(|_| Partial::default()),
         tool: None,
         is_live,
+        is_checked_first,
         has_begun: false,
         ready: VecDeque::new(),
         call,
@@ -86,6 +94,7 @@ pub(super) fn pieces(
                 }
                 Err(error) => {
                     outgoing.events = None;
+                    let error = outgoing.charged(error);
                     outgoing.ready.push_back(Err(error));
                 }
             }
@@ -138,9 +147,12 @@ impl Outgoing {
             event => {
                 self.seen.push(&event);
                 let is_told = match event {
-                    ChatEvent::Reasoning(_) | ChatEvent::Signature(_) | ChatEvent::Redacted(_) => true,
-                    // Not before the text that they follow.
-                    ChatEvent::ToolCall { .. } | ChatEvent::Arguments { .. } | ChatEvent::Raw(_) => self.is_live,
+                    ChatEvent::Reasoning(_)
+                    | ChatEvent::Signature(_)
+                    | ChatEvent::Redacted(_)
+                    | ChatEvent::ToolCall { .. }
+                    | ChatEvent::Arguments { .. }
+                    | ChatEvent::Raw(_) => !self.is_checked_first,
                     _ => false,
                 };
                 if is_told {
@@ -186,6 +198,13 @@ impl Outgoing {
         }
     }
 
+    /// The failure with what was used up to it, as far as the provider told; what is not known is counted.
+    fn charged(&self, error: Error) -> Error {
+        let (Answer { provider, model, .. }, usage) = (&self.answer, self.seen.answer().usage);
+        let cost_usd = cost(&self.app, provider, model, usage);
+        if usage.is_none() { error } else { error.with_details(json!({"usage": usage, "cost_usd": cost_usd})) }
+    }
+
     async fn finish(&mut self, reason: FinishReason) {
         self.events = None;
         self.seen.push(&ChatEvent::Finish(reason));
@@ -198,7 +217,7 @@ impl Outgoing {
             return;
         }
         // A repair is a new exchange with a time of its own.
-        let deadline = self.app.deadline();
+        let deadline = self.end.map_or(self.app.deadline(), |end| end.min(self.app.deadline()));
         match check::finish(&self.app, &self.question, &mut self.call, answer, response, deadline).await {
             Ok(answer) => self.end(answer),
             Err(error) => self.ready.push_back(Err(error)),
@@ -207,6 +226,8 @@ impl Outgoing {
 
     fn end(&mut self, answer: Answer) {
         let valid = answer.structured.as_ref().map(|structured| structured.data.clone());
+        let has_text = !self.is_live && (valid.is_none() || self.question.show_text);
+        self.ready.extend(untold(&answer, has_text, self.is_checked_first).into_iter().map(|event| Ok(Piece::Event(event))));
         if let (Some(data), false) = (&valid, self.question.show_text) {
             if check::answers(&answer) > 1 {
                 self.ready.push_back(Ok(Piece::Reset(check::answers(&answer))));
@@ -214,31 +235,24 @@ impl Outgoing {
             }
             self.ready.push_back(Ok(Piece::Valid(data.clone())));
         }
-        let is_untold = !self.is_live && (valid.is_none() || self.question.show_text);
-        if is_untold {
-            self.ready.extend(held(&answer).into_iter().map(|event| Ok(Piece::Event(event))));
-        }
         self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
     }
 }
 
-/// What was not told before the answer was checked, in its order: the text, with what belongs to it where it is what the model wrote, and
-/// calls. A text that was changed stands where the first one stood.
-fn held(answer: &Answer) -> Vec<ChatEvent> {
+/// What of an answer was held back, as events: its text with what belongs to it, or one text in the place of all where it was changed
+/// since; thoughts and the like.
+fn untold(answer: &Answer, has_text: bool, has_rest: bool) -> Vec<ChatEvent> {
     let is_as_written = answer.is_as_written();
-    let changed = || Part::Text(answer.content.clone());
-    let (mut parts, mut told) = (Vec::new(), is_as_written || answer.content.is_empty());
+    let mut changed = Some(&answer.content).filter(|text| has_text && !is_as_written && !text.is_empty()).cloned();
+    let mut parts = Vec::new();
     for part in &answer.parts {
         match part {
-            Part::ToolCall(_) | Part::Raw(_) => parts.push(part.clone()),
-            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) if is_as_written => parts.push(part.clone()),
-            Part::Text(_) if !std::mem::replace(&mut told, true) => parts.push(changed()),
-            _ => {}
+            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) if is_as_written => parts.extend(has_text.then(|| part.clone())),
+            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) => parts.extend(changed.take().map(Part::Text)),
+            _ => parts.extend(has_rest.then(|| part.clone())),
         }
     }
-    if !told {
-        parts.push(changed());
-    }
+    parts.extend(changed.map(Part::Text));
     let events = unfold(ChatResponse { parts, ..ChatResponse::default() }).into_iter();
     events.filter(|event| !matches!(event, ChatEvent::Start { .. } | ChatEvent::Finish(_))).collect()
 }

@@ -70,7 +70,10 @@ const OPENAPI: &str = include_str!("../../docs/openapi.json");
 struct Context {
     id: String,
     line: Arc<Line>,
+    /// When the answer has to be there, or to begin where it is streamed.
     deadline: Instant,
+    /// When whoever calls us stops waiting, where that is known: a stream is over by then, too.
+    end: Option<Instant>,
     door: Door,
 }
 
@@ -125,9 +128,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     if let Some(Invocation(invocation)) = request.extensions().get() {
         line.invocation(invocation);
     }
-    let ours = app.deadline();
-    let deadline = request.extensions().get().map_or(ours, |&Deadline(theirs)| ours.min(theirs));
-    let context = Context { id, line, deadline, door: Door::of(request.uri().path(), request.headers()) };
+    let (ours, end) = (app.deadline(), request.extensions().get().map(|&Deadline(end)| end));
+    let deadline = end.map_or(ours, |end| ours.min(end));
+    let context = Context { id, line, deadline, end, door: Door::of(request.uri().path(), request.headers()) };
     request.extensions_mut().insert(context.clone());
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = outcome.unwrap_or_else(|_| {

@@ -75,7 +75,7 @@ async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Sho
 }
 
 async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
-    let pieces = rag::stream(app, question, context.deadline).await?;
+    let pieces = rag::stream(app, question, context.deadline, context.end).await?;
     context.line.streaming();
     let context = context.clone();
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.

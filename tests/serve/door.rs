@@ -328,6 +328,46 @@ async fn stand_ins_of_a_shaped_answer_are_asked_as_in_any_chain() {
 }
 
 #[tokio::test]
+async fn one_who_stands_in_and_cannot_be_held_to_the_shape_is_passed_over() {
+    let mock = Mock::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("capabilities.toml");
+    std::fs::write(&rules, "[[rule]]\nprovider = [\"loose\"]\nset = { schema = \"none\" }").unwrap();
+    let service = Service::with(&mock, |config| {
+        config.capabilities = Some(rules);
+        for name in ["loose", "spare"] {
+            config.providers.insert(name.into(), omni_llm::config::Endpoint { like: Some("custom".into()), ..mock.endpoint() });
+        }
+    });
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let ask = |model: &str, fallbacks: &[&str]| json!({"prompt": QUESTION, "model_name": model, "fallbacks": fallbacks, "structured_output": {"schema": schema, "strict_mode": "require"}});
+    let (status, answer) = service.query(ask("broken", &["loose/good", "spare/shaped"])).await;
+    assert_eq!((status, &answer["metadata"]["provider"], mock.calls()), (200, &json!("spare"), 2), "{answer}");
+    let (status, answer) = service.query(ask("broken", &["loose/good"])).await;
+    assert_eq!((status, &answer["error"]["code"]), (502, &json!("PROVIDER_ERROR")), "{answer}");
+}
+
+#[tokio::test]
+async fn the_fastest_is_not_the_one_that_fails_at_once() {
+    let mock = Mock::start().await;
+    let service = Service::new(|config| {
+        config.generation.retries = 0;
+        config.generation.preferred.by = omni_llm::config::PreferredBy::Fastest;
+        let dead = omni_llm::config::Endpoint {
+            base_url: Some("http://127.0.0.1:9/v1".into()),
+            like: Some("custom".into()),
+            ..mock.endpoint()
+        };
+        config.providers = [("custom".into(), mock.endpoint()), ("a-dead-one".into(), dead)].into();
+    });
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(service.query(json!({"prompt": QUESTION})).await.0);
+    }
+    assert_eq!(statuses, [502, 200, 200, 200]);
+}
+
+#[tokio::test]
 async fn mistakes_are_told_as_the_dialects_clients_expect() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});

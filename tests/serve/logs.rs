@@ -30,7 +30,7 @@ async fn a_line_has_names_and_numbers_and_no_content() {
     tracing::subscriber::set_global_default(telemetry::subscriber(Level::Trace, true, move || writer.clone())).unwrap();
     let mock = Mock::start().await;
     let service = Service::with(&mock, |config| config.generation.fallback_extractive = false);
-    let (mut codes, mut ids) = (Vec::new(), Vec::new());
+    let (mut codes, mut ids, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     for model in ["good", "broken", "refused", "wrong", "busy", "cut", "error-inside"] {
         for stream in [false, true] {
             let body = json!({"prompt": "PROMPTWORD zebra", "system_prompt": "SYSTEMWORD", "context": [{"role": "user", "content": "CONTEXTWORD"}],
@@ -76,12 +76,16 @@ async fn a_line_has_names_and_numbers_and_no_content() {
             );
             codes.push(("local".to_owned(), "-".to_owned()));
         }
+        if line["message"] == "the answer broke off" && line["model"] == "error-inside" {
+            broken.push((line["code"].clone(), line["prompt_tokens"].clone()));
+        }
         if line["message"] == "request" && ids.iter().any(|id| line["request_id"] == **id) {
             codes.push((line["model"].as_str().unwrap_or("-").to_owned(), line["code"].as_str().unwrap_or("-").to_owned()));
         }
     }
     let count = |model: &str, code: &str| codes.iter().filter(|(m, c)| m == model && c == code).count();
     assert_eq!(codes.len(), 18, "one line a request");
+    assert!(broken.contains(&(json!("OVERLOADED"), json!(11))), "what it had used is written down: {broken:?}");
     assert_eq!(count("good-1", "-"), 2, "{codes:?}");
     assert_eq!(
         (count("broken", "PROVIDER_ERROR"), count("refused", "AUTHENTICATION"), count("wrong", "INVALID_REQUEST")),
