@@ -25,7 +25,7 @@ fn check(answer: &str) -> Vec<(Status, Option<usize>, String)> {
         let text = citation.found.map_or(String::new(), |found| passages[found.passage].content[found.range].to_owned());
         (citation.status, citation.cited, text)
     };
-    Sources::new(&passages).check(answer).into_iter().map(found).collect()
+    Sources::new(&passages, "").check(answer).into_iter().map(found).collect()
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_is_not_there_is_said() {
 #[test]
 fn a_word_changed_in_a_long_quote_costs_score_and_keeps_its_place() {
     let passages = sources();
-    let citation = &Sources::new(&passages)
+    let citation = &Sources::new(&passages, "")
         .check("“The command fetches the embedding model and then builds an index in under 5 minutes” [2]")[0];
     assert!(citation.is_verified() && citation.score < 1.0 && citation.score >= VERBATIM, "{citation:?}");
     let found = citation.found.clone().unwrap();
@@ -84,8 +84,9 @@ fn a_word_changed_in_a_long_quote_costs_score_and_keeps_its_place() {
 
 #[test]
 fn numbers_are_read_as_people_and_models_write_them() {
-    let numbers =
-        |answer: &str| -> Vec<Vec<usize>> { text::mentions(answer).into_iter().map(|mention| mention.sources).collect() };
+    let numbers = |answer: &str| -> Vec<Vec<usize>> {
+        text::mentions(answer).into_iter().flat_map(|mention| mention.markers).map(|marker| marker.sources).collect()
+    };
     assert_eq!(
         numbers("A [1][2]. B [1, 3]. C [2-4]. D 【5】. E [source 6]."),
         [vec![1], vec![2], vec![1, 3], vec![2, 3, 4], vec![5], vec![6]]
@@ -97,7 +98,7 @@ fn numbers_are_read_as_people_and_models_write_them() {
 #[test]
 fn false_citations_are_cut_out() {
     let passages = sources();
-    let sources = Sources::new(&passages);
+    let sources = Sources::new(&passages, "");
     let cut = |answer: &str| without_false(answer, &sources.check(answer));
     assert_eq!(
         cut(
@@ -116,7 +117,7 @@ fn false_citations_are_cut_out() {
 #[test]
 fn structured_answers_are_checked_where_they_quote() {
     let passages = sources();
-    let sources = Sources::new(&passages);
+    let sources = Sources::new(&passages, "");
     let mut value = json!({
         "answer": "The limit is 6 MiB [1].",
         "quotes": [
@@ -150,7 +151,7 @@ fn structured_answers_are_checked_where_they_quote() {
 fn hostile_input_takes_linear_time() {
     let started = std::time::Instant::now();
     let big = [passage("a", &"the same words again and again ".repeat(40_000), 1.0)];
-    let sources = Sources::new(&big);
+    let sources = Sources::new(&big, "");
     for answer in [
         "[".repeat(1 << 20),
         "\"".repeat(1 << 20),
@@ -188,7 +189,7 @@ proptest! {
         let quote = words[from..to].join(" ");
         let quote = if shout { quote.to_uppercase() } else { quote };
         let passages = [passage("a", &stored, 1.0)];
-        let sources = Sources::new(&passages);
+        let sources = Sources::new(&passages, "");
         let citation = &sources.check_value(&json!({"quote": quote, "source": 1}))[0];
         prop_assert!(citation.is_verified(), "{:?}", citation);
         prop_assert_eq!(citation.score, 1.0);
@@ -201,7 +202,7 @@ proptest! {
     #[test]
     fn spans_are_slices_and_nothing_panics(answer in "[“”\"\\[\\]【】0-9a-zé .\n`,-]{0,120}", stored in "[“”a-zé .\n\u{ad}ﬁ-]{0,80}") {
         let passages = [passage("a", &stored, 1.0)];
-        let sources = Sources::new(&passages);
+        let sources = Sources::new(&passages, "");
         for citation in sources.check(&answer) {
             prop_assert!(answer.get(citation.span.clone()).is_some());
             prop_assert!((0.0..=1.0).contains(&citation.score));
