@@ -199,7 +199,8 @@ impl Sources {
                 let named = named.map(|(key, value)| (key, marker::sources(value))).find(|(_, cited)| !cited.is_empty());
                 let (source, cited) = named.unzip();
                 let cited = cited.unwrap_or_default();
-                let is_part_known = cited.iter().any(|number| self.is_known(*number)) && map.keys().any(|key| text::is_quote_key(key));
+                let is_part_known =
+                    cited.iter().any(|number| self.is_known(*number)) && map.keys().any(|key| text::is_quote_key(key));
                 for (key, item) in map {
                     let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
                     if is_part_known && source == Some(key) {

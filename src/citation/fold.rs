@@ -260,7 +260,8 @@ impl Folded {
     /// The first place, not before word `from`, where some words of `wanted` stand: which words these are.
     pub(super) fn position(&self, wanted: &Self, words: &Range<usize>, from: usize) -> Option<Range<usize>> {
         let begin = self.words.get(from)?.text.start as usize - 1;
-        let needle = &wanted.text[wanted.words[words.start].text.start as usize - 1..wanted.words[words.end - 1].text.end as usize + 1];
+        let needle =
+            &wanted.text[wanted.words[words.start].text.start as usize - 1..wanted.words[words.end - 1].text.end as usize + 1];
         let places = self.text[begin..].match_indices(needle).map(|(offset, _)| (begin + offset + 1) as u32);
         places
             .map(|place| self.words.partition_point(|word| word.text.start < place))
@@ -269,8 +270,10 @@ impl Folded {
     }
 
     /// Whether a stretch that ends before this word loses the "not" of its last word, as in "can|not".
-    fn is_split(&self, next: usize) -> bool {
-        next < self.len() && self.word(next) == "not" && self.words[next].origin.start <= self.words[next - 1].origin.end
+    pub(super) fn is_split(&self, next: usize) -> bool {
+        (1..self.len()).contains(&next)
+            && self.word(next) == "not"
+            && self.words[next].origin.start <= self.words[next - 1].origin.end
     }
 }
 

@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use super::fold::Folded;
 use super::CHANGED;
+use super::fold::Folded;
 
 /// Places of one word that are looked at; a word that is everywhere locates nothing.
 const MAX_PLACES: usize = 24;
@@ -194,6 +194,8 @@ impl Source {
             (before, last) = (last, now);
         }
         let ways = last.iter().enumerate().filter_map(|(drift, way)| Some((*way, column(wanted.len(), drift)?)));
+        // "can" of "cannot" is another word.
+        let ways = ways.map(|(way, end)| (way.plus(if self.folded.is_split(end) { CHANGE } else { 0 }), end));
         let ways = ways.filter(|(way, _)| way.cost < Way::NONE.cost);
         let (way, end) = ways.min_by_key(|(way, end)| (way.cost, std::cmp::Reverse(way.start), *end))?;
         (way.start < end).then_some((way.cost, way.start..end))

@@ -147,23 +147,236 @@ fn structured_answers_are_checked_where_they_quote() {
     assert!(!value_without_false(&mut lone.clone(), &sources.check_value(&lone)));
 }
 
+/// The verdict on a quote of one source.
+fn verdict(source: &str, quote: &str) -> (Status, f32) {
+    let citation = &Sources::new(&[passage("a", source, 1.0)], "").check_value(&json!({"quote": quote, "source": 1}))[0];
+    (citation.status, citation.score)
+}
+
+#[test]
+fn a_quote_that_changes_a_meaning_is_none() {
+    for (source, quoted) in [
+        ("You can't delete the index file while it is mapped.", "You can delete the index file while it is mapped"),
+        ("You can't delete the index file while it is mapped.", "You can"),
+        ("The backup cannot be restored by the operators at night.", "The backup can be restored by the operators at night"),
+        ("It may fall to -5 degrees during the night in here.", "It may fall to 5 degrees during the night in here"),
+        ("It may fall to −5 degrees.", "5 degrees"),
+        ("A loss of -$5 for each of the requests is normal here.", "A loss of $5 for each of the requests is normal here"),
+        (
+            "A body must be < 6 MiB when it is sent without compression.",
+            "A body must be > 6 MiB when it is sent without compression",
+        ),
+        (
+            "A body must be\n> 6 MiB when it is sent without compression.",
+            "A body must be 6 MiB when it is sent without compression",
+        ),
+        (
+            "A body must be ≤ 6 MiB when it is sent without compression.",
+            "A body must be >= 6 MiB when it is sent without compression",
+        ),
+        ("It costs 5 € for every month in which it is used.", "It costs 5 $ for every month in which it is used"),
+        ("It grew by 5 % in every month in which it was used.", "It grew by 5 in every month in which it was used"),
+        ("A restart takes 1.5 seconds on two cores of the machine.", "A restart takes 15 seconds on two cores of the machine"),
+        ("A restart takes 1.5 seconds on two cores.", "A restart takes 1"),
+        ("There are 10² of them in every one of the files here.", "There are 102 of them in every one of the files here"),
+        ("There are 2*3 of them in every one of the files here.", "There are 23 of them in every one of the files here"),
+        ("A restart takes 1-5 seconds on two cores of the machine.", "A restart takes 15 seconds on two cores of the machine"),
+        (
+            "Operators may restore any copy with one command in half an hour.",
+            "Operators must restore any copy with one command in half an hour",
+        ),
+        (
+            "The backup of the knowledge base runs every night at three and keeps all.",
+            "The backup of the knowledge base fails every night at three and keeps all",
+        ),
+        (
+            "Es gibt eine Sicherung der Daten in jeder Nacht um drei Uhr.",
+            "Es gibt keine Sicherung der Daten in jeder Nacht um drei Uhr",
+        ),
+        (
+            "These settings are recommended by the vendor for all of the small servers.",
+            "These settings are recommended by no vendor for all of the small servers",
+        ),
+        ("Backups are kept. Old ones are deleted. Files may be restored.", "Backups ... deleted ... Files"),
+        ("索引是一个文件，服务启动时打开它，不会复制它。", "索引是一个文件，服务启动时不打开它，不会复制它"),
+    ] {
+        let (status, score) = verdict(source, quoted);
+        assert_eq!(status, Status::NotFound, "{quoted}: {score}");
+        assert!(score < VERBATIM, "{quoted}: {score}");
+    }
+}
+
+#[test]
+fn a_quote_in_other_typography_is_the_same() {
+    for (source, quoted) in [
+        (
+            "The index — one memory-mapped file — is opened once at the start.",
+            "The index—one memory-mapped file—is opened once at the start",
+        ),
+        ("The index — one memory-mapped file — is opened once.", "one memory mapped file – is opened once"),
+        ("One memory-\nmapped file is opened once.", "One memory-mapped file is opened"),
+        ("Send an e-mail to the operators of it.", "Send an email to the operators"),
+        ("You can't delete the file while it is open.", "You cannot delete the file while it is open"),
+        ("It won’t be deleted while it's open.", "It will not be deleted while it's open"),
+        ("It keeps 1,500 copies of 1.5 GiB.", "It keeps 1500 copies of 1,5 GiB"),
+        ("It keeps −5 copies of ½ GiB.", "It keeps -5 copies of 1/2 GiB"),
+        ("A body must be ≤ 6 MiB.", "A body must be <= 6 MiB"),
+        ("> A body must be small.\n> It is **refused** with 413.", "A body must be small. It is refused with 413"),
+        ("See [the guide](https://example.org/a/b) for more of this.", "See the guide for more of this"),
+        ("Set `max\\_tokens` to more than that.", "Set max_tokens to more than that"),
+        ("索引是一个文件，服务启动时打开它，不会复制它。", "一个文件，服务启动时打开它，不会复制它"),
+        // Words that may slip, and a typing error.
+        (
+            "The service opens the index once at the start and it never copies any of its bytes.",
+            "The service opens index once at the start and it never copies any of its bytes",
+        ),
+        (
+            "The operators receive a notification when the nightly backup of the index has come to an end.",
+            "The operators recieve a notification when the nightly backup of the index has come to an end",
+        ),
+    ] {
+        let (status, score) = verdict(source, quoted);
+        assert!(status == Status::Verified && score >= VERBATIM, "{quoted}: {status:?} {score}");
+    }
+}
+
+#[test]
+fn words_that_differ_by_a_typing_error_are_long() {
+    let around = |word: &str| format!("one two three four five six seven eight nine ten {word} twelve thirteen");
+    let misspelt = |word: &str, other: &str| verdict(&around(word), &around(other)).0 == Status::Verified;
+    assert!(misspelt("receive", "recieve") && misspelt("behaviour", "behavior") && misspelt("accommodate", "acommodate"));
+    for (word, other) in [
+        ("legal", "illegal"),
+        ("enabled", "unable"),
+        ("casual", "causal"),
+        ("encrypted", "decrypted"),
+        ("version1", "version2"),
+        ("typical", "atypical"),
+    ] {
+        assert!(!misspelt(word, other), "{word} {other}");
+    }
+}
+
+#[test]
+fn any_source_that_is_named_may_hold_a_quote_and_each_number_without_one_is_told() {
+    let seen = |answer: &str| -> Vec<(Status, Option<usize>)> {
+        check(answer).into_iter().map(|(status, cited, _)| (status, cited)).collect()
+    };
+    let quote = "“Install the server with one command”";
+    assert_eq!(seen(&format!("{quote} [1][2].")), [(Status::Verified, Some(2))]);
+    assert_eq!(seen(&format!("{quote} [2][9].")), [(Status::Verified, Some(2)), (Status::NoSuchSource, Some(9))]);
+    assert_eq!(seen(&format!("{quote} [8][9].")), [(Status::WrongSource, Some(8)), (Status::NoSuchSource, Some(9))]);
+    assert_eq!(seen("“Install the server with one command [2].”"), [(Status::Verified, Some(2))]);
+    let claim = "One command fetches the embedding model";
+    assert_eq!(seen(&format!("{claim} [2, 9].")), [(Status::Verified, Some(2)), (Status::NoSuchSource, Some(9))]);
+    let passages = sources();
+    let sources = Sources::new(&passages, "");
+    let mut value = json!({"claims": [
+        {"number": 7, "quote": "Install the server with one command"},
+        {"source": [1, 2], "quote": "Install the server with one command"},
+        {"sources": [2, 9], "quote": "Install the server with one command"},
+        {"source": "[1]", "quote": ""}]});
+    let citations = sources.check_value(&value);
+    let seen: Vec<(&str, Status)> =
+        citations.iter().map(|citation| (citation.pointer.as_deref().unwrap(), citation.status)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("/claims/0/quote", Status::Verified),
+            ("/claims/1/quote", Status::Verified),
+            ("/claims/2/sources/1", Status::NoSuchSource),
+            ("/claims/2/quote", Status::Verified)
+        ]
+    );
+    assert!(value_without_false(&mut value, &citations));
+    assert_eq!((value["claims"].as_array().unwrap().len(), &value["claims"][2]["sources"]), (4, &json!([2])));
+}
+
+#[test]
+fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
+    let passages = sources();
+    let sources = Sources::new(&passages, "How do I “delete the whole index at once” here?");
+    let fake = "“restarts take two whole hours here”";
+    for (answer, left) in [
+        ("One command fetches the model [2, 9].", "One command fetches the model [2]."),
+        ("One command fetches the model [2] [9].", "One command fetches the model [2]."),
+        ("One command fetches the model 【2, 9】.", "One command fetches the model 【2】."),
+        ("Ada wrote it in 1843 [9]. One command fetches the model [2].", "One command fetches the model [2]."),
+        ("Ada wrote it in 1843. [9] One command fetches the model. [2]", "One command fetches the model. [2]"),
+        (&format!("First. The page says {fake} [1] on version 2.4 of the service, on two cores. Last [2]."), "First. Last [2]."),
+        (&format!("Good news! {fake} [1]. It fetches the model [2]."), "Good news! It fetches the model [2]."),
+        (&format!("It says {fake}, cf. Fig. 3 [1]. It fetches the model [2]."), "It fetches the model [2]."),
+        (&format!("- One [2].\n- It says {fake} [1].\n- Two [2]."), "- One [2].\n- Two [2]."),
+        (&format!("- One [2].\n- It says\n  {fake} [1].\n- Two [2]."), "- One [2].\n- Two [2]."),
+        (&format!("| a | {fake} [1] |\n| b | it fetches the model [2] |"), "| b | it fetches the model [2] |"),
+        (
+            "It fetches the model [2].\n\nSources:\n[1] limits.md\n[9] other.md",
+            "It fetches the model [2].\n\nSources:\n[1] limits.md",
+        ),
+    ] {
+        assert_eq!(without_false(answer, &sources.check(answer)), left);
+    }
+    for fine in [
+        "Send this:\n\n```json\n{\"message\": \"please send it to me today\"}\n```\n\nIt fetches the model [2].",
+        "Send `{\"message\": \"please send it to me today [9]\"}`. It fetches the model [2].",
+        "Send this [2]:\n```json\n{\"message\": \"please send it to me today\"}",
+        "You asked \"delete the whole index at once\". It fetches the model [2].",
+    ] {
+        assert_eq!(without_false(fine, &sources.check(fine)), fine);
+    }
+    // What is said to stand in a source is looked for there, whoever said it first.
+    assert_eq!(
+        without_false("“delete the whole index at once” [1].", &sources.check("“delete the whole index at once” [1].")),
+        ""
+    );
+    // A stray backtick is no code.
+    let stray = format!("A ` is a mark.\n\nIt says {fake} [1] ` here.");
+    assert_eq!(without_false(&stray, &sources.check(&stray)), "A ` is a mark.");
+}
+
+#[test]
+fn what_follows_too_many_citations_does_not_hold() {
+    let passages = sources();
+    let sources = Sources::new(&passages, "");
+    let good = "“Install the server with one command” [2].\n\n".repeat(MAX_CITATIONS);
+    assert!(sources.check(&good).iter().all(Citation::is_verified));
+    let answer = format!("{good}And “this is an invented quote” [1]. And more [2].");
+    let citations = sources.check(&answer);
+    assert_eq!((citations.len(), citations[MAX_CITATIONS].status), (MAX_CITATIONS + 1, Status::Unchecked));
+    assert_eq!(citations[MAX_CITATIONS].span, good.len()..answer.len());
+    assert_eq!(without_false(&answer, &citations), good.trim());
+    let many: Vec<Value> = (0..=MAX_CITATIONS).map(|_| json!({"quote": "Install the server", "source": 2})).collect();
+    let citations = sources.check_value(&many.into());
+    assert_eq!((citations.len(), citations[MAX_CITATIONS].status), (MAX_CITATIONS + 1, Status::Unchecked));
+    assert!(repair_prompt(&citations).contains("- there are more than 1000 of them: cite less often"));
+}
+
 #[test]
 fn hostile_input_takes_linear_time() {
     let started = std::time::Instant::now();
-    let big = [passage("a", &"the same words again and again ".repeat(40_000), 1.0)];
+    let big = [passage("a", &"the same words again and again ".repeat(10_000), 1.0)];
     let sources = Sources::new(&big, "");
     for answer in [
-        "[".repeat(1 << 20),
-        "\"".repeat(1 << 20),
-        "[1]".repeat(1 << 18),
+        "[".repeat(1 << 18),
+        "\"".repeat(1 << 18),
+        "[1]".repeat(1 << 17),
         format!("“{}” [1]", "the same words again and over ".repeat(100)),
         format!("“{}” [1]", "again ".repeat(600)),
         "“never closed ".repeat(1 << 16),
         "a [1] ".repeat(1 << 16),
         "`[1]".repeat(1 << 16),
+        "| [9] ".repeat(1 << 16),
+        format!("“the same words here” {}", "[1-20]".repeat(1 << 16)),
+        format!("a{}b [1]", "\r".repeat(1 << 18)),
+        "](".repeat(1 << 17),
+        "> ".repeat(1 << 17),
+        "-\n".repeat(1 << 17),
+        format!("“{} and again” [1]", "again ... ".repeat(300)),
+        "“the same words here” [1] ".repeat(1 << 14),
     ] {
         sources.check(&answer);
         without_false(&answer, &sources.check(&answer));
+        Sources::new(&[passage("b", &answer, 1.0)], &answer).check("“The same words again and over and again” [1]");
     }
     assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }

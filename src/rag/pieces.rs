@@ -41,6 +41,8 @@ struct Outgoing {
     tool: Option<usize>,
     /// Text is told as it comes, and not only when it was checked.
     is_live: bool,
+    /// Nothing is told before the citations were checked.
+    is_checked_first: bool,
     ready: VecDeque<Result<Piece>>,
 }
 
@@ -68,6 +70,7 @@ pub(super) fn pieces(
         partial: question.shape.as_ref().filter(|_| !is_checked_first).map(|_| Partial::default()),
         tool: None,
         is_live,
+        is_checked_first,
         ready: VecDeque::new(),
         call,
     };
@@ -126,16 +129,16 @@ impl Outgoing {
             }
             event => {
                 self.seen.push(&event);
-                let is_told = matches!(
-                    event,
-                    ChatEvent::Start { .. }
-                        | ChatEvent::Reasoning(_)
-                        | ChatEvent::Signature(_)
-                        | ChatEvent::Redacted(_)
-                        | ChatEvent::ToolCall { .. }
-                        | ChatEvent::Arguments { .. }
-                        | ChatEvent::Raw(_)
-                );
+                let is_told = match event {
+                    ChatEvent::Start { .. } => true,
+                    ChatEvent::Reasoning(_)
+                    | ChatEvent::Signature(_)
+                    | ChatEvent::Redacted(_)
+                    | ChatEvent::ToolCall { .. }
+                    | ChatEvent::Arguments { .. }
+                    | ChatEvent::Raw(_) => !self.is_checked_first,
+                    _ => false,
+                };
                 if is_told {
                     self.ready.push_back(Ok(Piece::Event(event)));
                 }
@@ -207,6 +210,8 @@ impl Outgoing {
 
     fn end(&mut self, answer: Answer) {
         let valid = answer.structured.as_ref().map(|structured| structured.data.clone());
+        let has_text = !self.is_live && (valid.is_none() || self.question.show_text);
+        self.ready.extend(untold(&answer, has_text, self.is_checked_first).into_iter().map(|event| Ok(Piece::Event(event))));
         if let (Some(data), false) = (&valid, self.question.show_text) {
             if check::answers(&answer) > 1 {
                 self.ready.push_back(Ok(Piece::Reset(check::answers(&answer))));
@@ -214,21 +219,24 @@ impl Outgoing {
             }
             self.ready.push_back(Ok(Piece::Valid(data.clone())));
         }
-        let is_untold = !self.is_live && (valid.is_none() || self.question.show_text);
-        if is_untold {
-            self.ready.extend(texts(&answer).into_iter().map(|event| Ok(Piece::Event(event))));
-        }
         self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
     }
 }
 
-/// The answer's text as events: with what belongs to it, where it is what the model wrote.
-fn texts(answer: &Answer) -> Vec<ChatEvent> {
-    if !answer.is_as_written() {
-        return Some(answer.content.clone()).filter(|text| !text.is_empty()).map(ChatEvent::Text).into_iter().collect();
+/// What of an answer was held back, as events: its text with what belongs to it, or one text in the place of all where it was changed
+/// since; thoughts and the like.
+fn untold(answer: &Answer, has_text: bool, has_rest: bool) -> Vec<ChatEvent> {
+    let is_as_written = answer.is_as_written();
+    let mut changed = Some(&answer.content).filter(|text| has_text && !is_as_written && !text.is_empty()).cloned();
+    let mut parts = Vec::new();
+    for part in &answer.parts {
+        match part {
+            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) if is_as_written => parts.extend(has_text.then(|| part.clone())),
+            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) => parts.extend(changed.take().map(Part::Text)),
+            _ => parts.extend(has_rest.then(|| part.clone())),
+        }
     }
-    let is_text = |part: &&Part| matches!(part, Part::Text(_) | Part::Refusal(_) | Part::Citation(_));
-    let parts = answer.parts.iter().filter(is_text).cloned().collect();
+    parts.extend(changed.map(Part::Text));
     let events = unfold(ChatResponse { parts, ..ChatResponse::default() }).into_iter();
     events.filter(|event| !matches!(event, ChatEvent::Start { .. } | ChatEvent::Finish(_))).collect()
 }
