@@ -126,7 +126,8 @@ pub fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     sentences
 }
 
-fn is_abbreviated(sentence: &str) -> bool {
+/// Whether a text ends with an abbreviation or an initial, whose full stop is no end.
+pub fn is_abbreviated(sentence: &str) -> bool {
     let Some(body) = sentence.strip_suffix('.') else { return false };
     let word = body.rsplit([' ', '\n', '(', '\u{a0}']).next().unwrap_or_default();
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);

@@ -228,7 +228,7 @@ impl Source {
         for (place, number) in &places {
             distinct += usize::from(held[*number] == 0);
             held[*number] += 1;
-            while places[first].0 + window <= *place {
+            while places[first].0 + window <= *place || held[places[first].1] > 1 {
                 held[places[first].1] -= 1;
                 distinct -= usize::from(held[places[first].1] == 0);
                 first += 1;

@@ -305,6 +305,9 @@ fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
         ("Ada wrote it in 1843. [9] One command fetches the model. [2]", "One command fetches the model. [2]"),
         (&format!("First. The page says {fake} [1] on version 2.4 of the service, on two cores. Last [2]."), "First. Last [2]."),
         (&format!("Good news! {fake} [1]. It fetches the model [2]."), "Good news! It fetches the model [2]."),
+        (&format!("It fetches the model [2]. {fake} [1]. Two [2]."), "It fetches the model [2]. Two [2]."),
+        (&format!("It fetches the model. [2] {fake} [1] Two [2]."), "It fetches the model. [2]"),
+        (&format!("It fetches the model, cf. {fake} [1]. Two [2]."), "Two [2]."),
         (&format!("It says {fake}, cf. Fig. 3 [1]. It fetches the model [2]."), "It fetches the model [2]."),
         (&format!("- One [2].\n- It says {fake} [1].\n- Two [2]."), "- One [2].\n- Two [2]."),
         (&format!("- One [2].\n- It says\n  {fake} [1].\n- Two [2]."), "- One [2].\n- Two [2]."),
@@ -320,6 +323,7 @@ fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
         "Send this:\n\n```json\n{\"message\": \"please send it to me today\"}\n```\n\nIt fetches the model [2].",
         "Send `{\"message\": \"please send it to me today [9]\"}`. It fetches the model [2].",
         "Send this [2]:\n```json\n{\"message\": \"please send it to me today\"}",
+        "It fetches the model [ref. 2] here. # It is [1,\n2] more.",
         "You asked \"delete the whole index at once\". It fetches the model [2].",
     ] {
         assert_eq!(without_false(fine, &sources.check(fine)), fine);

@@ -34,8 +34,8 @@ pub(super) fn mentions(text: &str) -> Vec<Mention> {
     let blocks = sentence::blocks(text);
     let code = code(text, &blocks);
     let markers = markers(text, &code);
-    let sentences = sentences(text, &blocks, &markers);
     let quotes = quotes(text, &code);
+    let sentences = apart(text, sentences(text, &blocks, &markers), &quotes);
     let mut taken = vec![false; markers.len()];
     let mut mentions = Vec::new();
     let mut next = 0;
@@ -148,17 +148,20 @@ fn sentences(text: &str, blocks: &[Block], markers: &[Marker]) -> Vec<Range<usiz
             let mut start = piece.start;
             while markers.next_if(|marker| marker.span.start < start).is_some() {}
             while let Some(marker) = markers.next_if(|marker| marker.span.start < piece.end) {
-                let span = &marker.span;
+                let span = marker.span.start..marker.span.end.min(piece.end);
+                let next = piece.end - text[span.end..piece.end].trim_start_matches(['.', ',', ';', ' ']).len();
                 let is_first = text[..span.start].trim_end_matches([' ', '\t']).ends_with('\n');
                 match sentences.last_mut() {
                     Some(before) if span.start == start && start > block.range.start && !is_first => {
-                        let rest = text[span.end..piece.end].trim_start_matches(['.', ',', ';', ' ']);
-                        start = piece.end - rest.len();
-                        before.end = start - (text[..start].len() - text[..start].trim_end().len());
+                        (before.end, start) = (text[..next].trim_end().len(), next);
                     }
                     _ if is_first && span.start > start => {
-                        sentences.push(start..start + text[start..span.start].trim_end().len());
+                        sentences.push(start..text[..span.start].trim_end().len());
                         start = span.start;
+                    }
+                    _ if is_ended(&text[start..span.start]) => {
+                        sentences.push(start..text[..next].trim_end().len());
+                        start = next;
                     }
                     _ => {}
                 }
@@ -169,6 +172,28 @@ fn sentences(text: &str, blocks: &[Block], markers: &[Marker]) -> Vec<Range<usiz
         }
     }
     sentences
+}
+
+/// The same with quotes that follow a full stop apart: Unicode's rule takes a small letter behind it for an abbreviation's.
+fn apart(text: &str, sentences: Vec<Range<usize>>, quotes: &[(Range<usize>, Range<usize>)]) -> Vec<Range<usize>> {
+    let mut starts = quotes.iter().map(|(span, _)| span.start).peekable();
+    let mut parted = Vec::with_capacity(sentences.len());
+    for mut sentence in sentences {
+        while let Some(start) = starts.next_if(|start| *start < sentence.end) {
+            if start > sentence.start && is_ended(&text[sentence.start..start]) {
+                parted.push(sentence.start..text[..start].trim_end().len());
+                sentence.start = start;
+            }
+        }
+        parted.push(sentence);
+    }
+    parted
+}
+
+/// Whether a sentence ends with this text, and a blank follows.
+fn is_ended(text: &str) -> bool {
+    let body = text.trim_end();
+    body.len() < text.len() && body.ends_with(['.', '!', '?']) && !sentence::is_abbreviated(body)
 }
 
 /// The sentences that a stretch has a part of.
