@@ -104,7 +104,7 @@ impl Folded {
             '≥' => self.symbol(">=", origin),
             '≠' => self.symbol("!=", origin),
             // A power, a footnote or a fraction behind a number is no digit of it.
-            '²' | '³' | '¹' | '¼'..='¾' | '\u{2070}'..='\u{209c}' | '\u{2150}'..='\u{2189}' => {
+            '²' | '³' | '¹' | '¼'..='¾' | '\u{2070}'..='\u{209c}' | '\u{2150}'..='\u{215f}' => {
                 self.end_word();
                 std::iter::once(letter).nfkd().for_each(|part| self.part(part, origin.clone()));
                 self.end_word();

@@ -319,3 +319,6 @@ fn stem(word: &str) -> &str {
     }
     word.strip_suffix('e').filter(|short| short.len() >= 4).unwrap_or(word)
 }
+
+#[cfg(test)]
+mod tests;
