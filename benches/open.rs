@@ -84,7 +84,8 @@ fn measure(path: &Path, label: &str, queries: &[Vec<f32>], questions: &[String],
         for (vector, text) in queries.iter().zip(questions) {
             forget(path)?;
             let index = Index::open(path)?;
-            let query = Query { vector: Some(vector), text: worded.then_some(text), recall, ..Query::default() };
+            let query =
+                Query { vector: Some(vector), text: worded.then_some(text), recall, distinct: worded, ..Query::default() };
             let start = Instant::now();
             for hit in index.search(&query)? {
                 if read {

@@ -78,7 +78,7 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         answer.usage = Some(Usage::default());
         answer.cost_usd = answer.cost();
         cut(&mut answer, question.max_chars);
-        let sources = Sources::new(&answer.passages);
+        let sources = Sources::new(&answer.passages, &question.prompt);
         let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();
         let citations = value.map_or_else(|| sources.check(&answer.content), |value| sources.check_value(&value));
         answer.citations = citations;

@@ -303,7 +303,8 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
         "picky" if body.get("store").is_some() => {
             json(400, json!({"error": {"message": "store: Extra inputs are not permitted", "type": "invalid_request_error"}}))
         }
-        part @ ("shaped" | "mends" | "never" | "stalls" | "refuses" | "cites" | "cuts" | "picky") => {
+        "cites-once" if call > 0 => json(429, json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})),
+        part @ ("shaped" | "mends" | "never" | "stalls" | "refuses" | "cites" | "cites-once" | "cuts" | "picky") => {
             let first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
             if part == "refuses" && body["response_format"]["type"] == "json_schema" {
                 return json(
@@ -317,7 +318,7 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             let content = match part {
                 "mends" if first => r#"{"name": 3}"#,
                 "never" | "stalls" => r#"{"name": 3}"#,
-                "cites" if first => {
+                "cites" | "cites-once" if first => {
                     "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
                 }
                 "cites" => "“The largest request body is 6 MiB by default” [1].",
