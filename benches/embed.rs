@@ -2,7 +2,7 @@
 //! it can be had, ONNX Runtime int8, in one run.
 //!
 //! Query: 17 tokens, 300 times after one untimed, p50 and p99. Passages: those of `../shared/scale/passages.txt` (else made up ones),
-//! best of two rounds. Both on one thread and on two. The model is that of `OMNI_MODEL` or `models/all-MiniLM-L6-v2`.
+//! best of two rounds, ONNX Runtime the best of two runs. Both on one thread and on two. The model is that of `OMNI_MODEL` or `models/all-MiniLM-L6-v2`.
 //! ONNX Runtime runs where `PEER_PYTHON` names a Python that has onnxruntime, tokenizers and numpy, and `PEER_ONNX` the folder with its
 //! int8 model: `../shared/peers/README.md` says where that comes from.
 
@@ -78,7 +78,7 @@ fn candle(folder: &Path, texts: &[&str], figures: &mut Figures) -> Result<()> {
     let tokenizer = omni_llm::embed::Tokenizer::open(folder, omni_llm::embed::MAX_TOKENS)?;
     let reference = reference::Reference::open(folder);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    let query = tokenizer.encode(QUERY)?;
+    let query = tokenizer.encode(QUERY);
     let times = pool.install(|| {
         times(|| {
             black_box(reference.embed(&query, Pooling::Mean));
@@ -86,7 +86,7 @@ fn candle(folder: &Path, texts: &[&str], figures: &mut Figures) -> Result<()> {
         })
     })?;
     figures.add_times("f32, query", times, Some("candle"));
-    let some: Vec<Vec<u32>> = texts.iter().step_by(8).map(|text| tokenizer.encode(text)).collect::<Result<_, _>>()?;
+    let some: Vec<Vec<u32>> = texts.iter().step_by(8).map(|text| tokenizer.encode(text)).collect();
     let started = Instant::now();
     for ids in &some {
         black_box(reference.embed(ids, Pooling::Mean));
@@ -114,16 +114,22 @@ fn onnx_runtime(shared: &Path, passages: &Path, figures: &mut Figures) -> Result
     };
     for threads in ["1", "2"] {
         let script = shared.join("peers/embed_onnxruntime.py");
-        let output = Command::new(&python).arg(script).arg(&model).arg(passages).arg(threads).output().context("PEER_PYTHON")?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let number =
-            |before: &str| text.split(before).nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-        let (Some(query), Some(rate)) = (number("query p50"), number(" s =")) else {
-            eprintln!("skipped: ONNX Runtime: {text}{}", String::from_utf8_lossy(&output.stderr));
-            return Ok(());
-        };
-        figures.add(format!("int8, query, {threads} threads, p50"), query * 1e3, "us", Some("ONNX Runtime"));
-        figures.add(format!("int8, passages, {threads} threads"), rate, "per s", Some("ONNX Runtime"));
+        let mut best = (f64::INFINITY, 0.0_f64);
+        // The script has one round of passages; ours have two.
+        for _ in 0..2 {
+            let output =
+                Command::new(&python).arg(&script).arg(&model).arg(passages).arg(threads).output().context("PEER_PYTHON")?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let number =
+                |before: &str| text.split(before).nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+            let (Some(query), Some(rate)) = (number("query p50"), number(" s =")) else {
+                eprintln!("skipped: ONNX Runtime: {text}{}", String::from_utf8_lossy(&output.stderr));
+                return Ok(());
+            };
+            best = (best.0.min(query), best.1.max(rate));
+        }
+        figures.add(format!("int8, query, {threads} threads, p50"), best.0 * 1e3, "us", Some("ONNX Runtime"));
+        figures.add(format!("int8, passages, {threads} threads"), best.1, "per s", Some("ONNX Runtime"));
     }
     Ok(())
 }
