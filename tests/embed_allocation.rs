@@ -1,6 +1,5 @@
 //! What a text costs in memory once the buffers have grown: its ids and its vector, and nothing for a word, a token or a layer.
 #![expect(unsafe_code, reason = "an allocator that counts")]
-#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod embed_support;
 

@@ -91,9 +91,9 @@ fn hostile_strings_have_the_same_tokens() {
     }
 }
 
-/// A folder with the tokenizer of the small model, changed.
+/// A folder with the tokenizer of the small models, changed.
 fn changed(change: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
-    let folder = embed_support::small_model();
+    let folder = embed_support::small_reranker();
     let path = folder.path().join("tokenizer.json");
     let mut json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut json);
@@ -138,7 +138,7 @@ fn every_set_of_rules_has_the_same_tokens() {
 fn a_prefix_is_as_if_it_stood_in_the_text() {
     let spaced = json!({"id": 5, "content": "y z", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
     let folders = [
-        embed_support::small_model(),
+        embed_support::small_reranker(),
         changed(|json| {
             // An added token that begins in the prefix and ends in the text.
             json["model"]["vocab"]["y z"] = json["model"]["vocab"].as_object().unwrap().len().into();
