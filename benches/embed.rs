@@ -97,12 +97,12 @@ fn parts(name: &str, kernel: Kernel, figures: &mut Figures) -> Result<()> {
     };
     let (whole, thin, short) = (open(inner, layers)?, open(narrow, layers)?, open(inner, 1)?);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    // Seconds of the best of so many rounds; a word is a token, and two are special.
+    // Seconds of the best round; a word is a token, and two are special.
     let seconds = |embedder: &Embedder, texts: usize, tokens: usize| -> Result<f64> {
         let text = "index ".repeat(tokens - 2);
         let texts = vec![text.as_str(); texts];
         let mut best = f64::INFINITY;
-        for _ in 0..100 {
+        for _ in 0..(20_000 / (texts.len() * tokens)).min(300) {
             let started = Instant::now();
             black_box(pool.install(|| embedder.embed(&texts, &|_| ()))?);
             best = best.min(started.elapsed().as_secs_f64());
