@@ -91,7 +91,9 @@ fn parts(name: &str, kernel: Kernel, figures: &mut Figures) -> Result<()> {
     // The narrowest feed-forward part that there is.
     let narrow = 64;
     let open = |inner, layers| -> Result<Embedder> {
-        let folder = support::Shape { width, inner, layers, heads: 12, positions: 512, ..Default::default() }.write();
+        // As small as those of a trained model, so that scores stay in its range too.
+        let shape = support::Shape { width, inner, layers, heads: 12, positions: 512, weight: 0.05, ..Default::default() };
+        let folder = shape.write();
         let bytes = pack(folder.path(), &Description::of(folder.path())?, Precision::Int8)?;
         Ok(Embedder::of(Packed::from_bytes(&bytes)?)?.with_kernel(kernel))
     };

@@ -54,6 +54,8 @@ pub(crate) struct Shape {
     pub(crate) layers: usize,
     pub(crate) heads: usize,
     pub(crate) positions: usize,
+    /// Weights are from minus this to this.
+    pub(crate) weight: f32,
     /// As `config.json` spells it.
     pub(crate) activation: &'static str,
     /// How the weights are stored.
@@ -72,6 +74,7 @@ impl Default for Shape {
             layers: 2,
             heads: 4,
             positions: Self::POSITIONS,
+            weight: 0.3,
             activation: "gelu",
             dtype: Dtype::F32,
             prefix: "",
@@ -106,7 +109,7 @@ impl Shape {
             .into_iter()
             .map(|(name, shape)| {
                 let shift = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
-                let values: Vec<f32> = (0..shape.iter().product()).map(|_| shift + noise.float() * 0.3).collect();
+                let values: Vec<f32> = (0..shape.iter().product()).map(|_| shift + noise.float() * self.weight).collect();
                 let prefix = if name.starts_with("classifier") { "" } else { self.prefix };
                 (format!("{prefix}{name}"), shape, self.store(&values))
             })
