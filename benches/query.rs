@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     figures.add("chunks in the index", index.len() as f64, "chunks", None);
 
     let vector = embedder.embed_query(QUESTION)?;
-    let query = Query { vector: Some(&vector), text: Some(QUESTION), top_k: 5, ..Query::default() };
+    let query = Query { vector: Some(&vector), text: Some(QUESTION), top_k: 5, distinct: true, ..Query::default() };
     time(&mut figures, "embed one question", || drop(embedder.embed_query(QUESTION)));
     time(&mut figures, "hybrid search", || drop(index.search(&query)));
 

@@ -33,20 +33,14 @@ pub struct App {
     client: Client,
     computing: Arc<Semaphore>,
     prices: Prices,
-    learnt: Mutex<Learnt>,
+    refused: Mutex<Refused>,
 }
 
-/// What is learnt of providers while running. Bounded, because callers name models.
-#[derive(Default)]
-struct Learnt {
-    /// Ways of asking for a shape that a provider's model refused.
-    refused: HashMap<(String, String), Vec<Rung>>,
-    /// Milliseconds until a provider answers, newer ones weighing more.
-    answer_ms: HashMap<String, f64>,
-}
+/// Ways of asking for a shape that a provider's model refused.
+type Refused = HashMap<(String, String), Vec<Rung>>;
 
-/// Models whose refusals are remembered.
-const MAX_LEARNT: usize = 1024;
+/// Models whose refusals are remembered; callers name models, so the number needs a bound.
+const MAX_REFUSED: usize = 1024;
 
 impl App {
     /// Opens what the configuration names. Without an index it answers from providers alone; without a model it searches words only.
@@ -55,7 +49,7 @@ impl App {
     ///
     /// # Errors
     /// A file is missing or damaged, the index was built with another model or by a provider that is not configured, or the
-    /// configuration names an unknown provider.
+    /// configuration is wrong about a provider, or names one to answer that is unknown or not set up.
     pub fn open(config: Config) -> Result<Self> {
         let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
         let named = config.providers.keys().chain(&config.generation.provider).chain(&config.generation.preferred.providers);
@@ -73,12 +67,16 @@ impl App {
             config.capabilities.as_deref().map(|path| std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause)));
         let rules = Arc::new(Rules::new(rules.transpose()?.as_deref())?);
         let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
-        let providers: BTreeMap<String, Provider> = names
-            .filter_map(|name| {
-                let provider = Provider::open(name, &config, &rules).ok()?;
-                Some((name.to_owned(), provider))
-            })
-            .collect();
+        let mut providers = BTreeMap::new();
+        for name in names {
+            match Provider::set_up(name, &config, &rules) {
+                Ok(Ok(provider)) => drop(providers.insert(name.to_owned(), provider)),
+                Err(error) if config.providers.contains_key(name) => return Err(error),
+                // Nobody set it up.
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        check_named(&config, &providers, &rules)?;
         let embedder = config.model.as_deref().map(Embedder::open).transpose()?;
         let reranker = config.reranker.as_deref().map(Reranker::open).transpose()?;
         let mut indexes: Vec<Opened> = Vec::new();
@@ -114,7 +112,7 @@ impl App {
         let prices = Prices::open(config.prices.as_deref())?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
-        Ok(Self { config, indexes, embedder, reranker, providers, rules, client, computing, prices, learnt: Mutex::default() })
+        Ok(Self { config, indexes, embedder, reranker, providers, rules, client, computing, prices, refused: Mutex::default() })
     }
 
     /// What the operator said.
@@ -224,58 +222,49 @@ impl App {
     }
 
     /// Who answers where nobody is named: the operator's preference among providers that are ready and have a model by default.
-    /// Whoever was never measured comes before whoever was.
+    /// Whoever was never asked comes before whoever was, and whoever keeps failing behind all others.
     pub fn preferred(&self) -> Option<String> {
         let Preferred { by, providers } = &self.config.generation.preferred;
         if providers.is_empty() && *by == PreferredBy::Listed {
             return None;
         }
-        let ready = |name: &String| self.providers.get(name).is_some_and(|provider| provider.model(None).is_ok());
-        let mut names: Vec<String> =
-            if providers.is_empty() { self.providers.keys().cloned().collect() } else { providers.clone() };
-        names.retain(ready);
+        let named: Vec<&Provider> = match providers.as_slice() {
+            [] => self.providers.values().collect(),
+            names => names.iter().filter_map(|name| self.providers.get(name)).collect(),
+        };
         let today = crate::cost::today();
-        let rank = |name: &String| match by {
+        let rank = |provider: &Provider, model: &str| match by {
             PreferredBy::Listed => 0.0,
-            PreferredBy::Fastest => self.learnt().answer_ms.get(name).copied().unwrap_or(0.0),
+            PreferredBy::Fastest => provider.answer_ms().unwrap_or(0.0),
             // A price that is not known is no low price.
             PreferredBy::Cheapest => {
-                let model = self.providers.get(name).and_then(|provider| provider.model(None).ok()).unwrap_or_default();
-                let price = self.prices.price(name, model, 1_000, &today);
+                let price = self.prices.price(provider.name(), model, 1_000, &today);
                 price.map_or(f64::INFINITY, |price| 1_000.0 * price.input + 500.0 * price.output)
             }
         };
-        names.into_iter().map(|name| (rank(&name), name)).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
-    }
-
-    /// Remembers how long a provider took to answer.
-    pub fn observe(&self, provider: &str, took: Duration) {
-        let took_ms = took.as_secs_f64() * 1e3;
-        let mut learnt = self.learnt();
-        match learnt.answer_ms.get_mut(provider) {
-            Some(known) => *known += 0.2 * (took_ms - *known),
-            None => {
-                learnt.answer_ms.insert(provider.to_owned(), took_ms);
-            }
-        }
+        let ranked = named.into_iter().filter_map(|provider| {
+            let model = provider.model(None).ok()?;
+            Some((provider.is_cooling(), rank(provider, model), provider.name()))
+        });
+        ranked.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(.., name)| name.to_owned())
     }
 
     /// Remembers that a model refused a way of asking for a shape.
     pub fn refuse(&self, provider: &str, model: &str, rung: Rung) {
-        let mut learnt = self.learnt();
-        if learnt.refused.len() >= MAX_LEARNT {
-            learnt.refused.clear();
+        let mut refused = self.all_refused();
+        if refused.len() >= MAX_REFUSED {
+            refused.clear();
         }
-        learnt.refused.entry((provider.to_owned(), model.to_owned())).or_default().push(rung);
+        refused.entry((provider.to_owned(), model.to_owned())).or_default().push(rung);
     }
 
     /// The ways of asking for a shape that a model refused.
     pub fn refused(&self, provider: &str, model: &str) -> Vec<Rung> {
-        self.learnt().refused.get(&(provider.to_owned(), model.to_owned())).cloned().unwrap_or_default()
+        self.all_refused().get(&(provider.to_owned(), model.to_owned())).cloned().unwrap_or_default()
     }
 
-    fn learnt(&self) -> MutexGuard<'_, Learnt> {
-        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all_refused(&self) -> MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When a request that begins now has to be answered.
@@ -305,6 +294,23 @@ impl App {
     }
 }
 
+/// Whether those whom the operator names to answer can be asked: found out now, and not when somebody fails.
+fn check_named(config: &Config, providers: &BTreeMap<String, Provider>, rules: &Arc<Rules>) -> Result<()> {
+    let opened = |name: &str| match providers.get(name) {
+        Some(provider) => Ok(provider.clone()),
+        None => Provider::set_up(name, config, rules)?,
+    };
+    let wrong = |variable: &str, error: Error| error.retold(|text| format!("configuration: `{variable}`: {text}"));
+    if let Some(name) = &config.generation.provider {
+        opened(name).map_err(|error| wrong("OMNI_PROVIDER", error))?;
+    }
+    for (name, model) in config.generation.fallback_providers.iter().map(|named| split(named)) {
+        let has_model = opened(name).and_then(|provider| provider.model(model).map(drop));
+        has_model.map_err(|error| wrong("FALLBACK_PROVIDERS", error))?;
+    }
+    Ok(())
+}
+
 /// `provider` or `provider/model`.
 fn split(named: &str) -> (&str, Option<&str>) {
     named.split_once('/').map_or((named, None), |(name, model)| (name, Some(model)))
@@ -313,6 +319,7 @@ fn split(named: &str) -> (&str, Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Endpoint, Secret};
 
     #[test]
     fn an_unknown_provider_is_refused_at_start() {
@@ -320,5 +327,49 @@ mod tests {
         config.generation.provider = Some("opnai".into());
         let error = App::open(config).err().unwrap();
         assert!(error.message().starts_with("configuration: `opnai`: no such provider; there are `openai`, `anthropic`, "));
+    }
+
+    #[test]
+    fn whoever_is_named_to_answer_can_be_asked_from_the_start() {
+        let message = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            config.providers.insert("custom".into(), Endpoint { base_url: Some("http://h/v1".into()), ..Endpoint::default() });
+            config.providers.insert("openai".into(), Endpoint { model: Some("gpt-5.4".into()), ..Endpoint::default() });
+            change(&mut config);
+            App::open(config).err().map(|error| error.message().to_owned())
+        };
+        assert_eq!(message(|config| config.generation.provider = Some("custom".into())), None, "requests may name its model");
+        assert_eq!(message(|config| config.generation.fallback_providers = vec!["custom/m".into()]), None);
+        assert_eq!(
+            message(|config| config.generation.provider = Some("openai".into())).unwrap(),
+            "configuration: `OMNI_PROVIDER`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs"
+        );
+        assert_eq!(
+            message(|config| config.generation.fallback_providers = vec!["custom/m".into(), "groq/m".into()]).unwrap(),
+            "configuration: `FALLBACK_PROVIDERS`: `groq` needs a key; set `GROQ_API_KEY` where the service runs"
+        );
+        assert!(
+            message(|config| config.generation.fallback_providers = vec!["custom".into()])
+                .unwrap()
+                .starts_with("configuration: `FALLBACK_PROVIDERS`: `model_name`: missing, and `custom` has no model by default")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_about_a_provider_stops_the_start_and_what_is_missing_does_not() {
+        let open = |endpoint: Endpoint| {
+            let mut config = Config::default();
+            config.providers.insert("custom".into(), endpoint);
+            App::open(config).map(|app| app.providers().any(|provider| provider.name() == "custom"))
+        };
+        let there = || Endpoint { base_url: Some("http://h/v1".into()), api_key: Some(Secret::new("k")), ..Endpoint::default() };
+        assert!(open(there()).unwrap());
+        assert!(!open(Endpoint { base_url: None, ..there() }).unwrap());
+        let error = open(Endpoint { auth: Some("x api key".into()), ..there() }).unwrap_err();
+        assert_eq!(error.message(), "`providers.custom.auth`: `x api key`: no header is called so");
+        let error = open(Endpoint { base_url: Some("http://169.254.169.254/".into()), ..there() }).unwrap_err();
+        assert_eq!(error.message(), "`CUSTOM_BASE_URL`: `169.254.169.254` hands out credentials");
+        let error = open(Endpoint { api_key: Some(Secret::new("aws-secret:x")), ..there() }).unwrap_err();
+        assert!(error.message().starts_with("`aws-secret:`: no region to read the secret in"), "{error}");
     }
 }

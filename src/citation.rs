@@ -2,10 +2,13 @@
 //!
 //! Two things are checked. A *quote* (text in quotation marks, or a `quote` of a structured answer) must stand in the source: the
 //! words in their order, whatever became of blanks, quotation marks, hyphens, markup and letter case on the way. A *statement* in
-//! front of a source number must share its words with that source. Spans are bytes of the original text. Everything is linear in the
-//! lengths of answer and sources.
+//! front of a source number must share its words with that source. Spans are bytes of the original text. Each citation takes time
+//! linear in itself and the sources, and their number has an end.
 
+mod cut;
 mod fold;
+mod marker;
+mod source;
 mod text;
 
 use std::ops::Range;
@@ -13,15 +16,20 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::cut::{repair_prompt, value_without_false, without_false};
 use crate::passage::Passage;
 use fold::Folded;
+use source::Source;
+use text::Mention;
 
 /// A quote whose words are found this well is taken for the source's.
 const VERBATIM: f32 = 0.9;
+/// A quote that changes a word that matters is at most this alike, however long it is.
+const CHANGED: f32 = 0.89;
 /// Below this a found place says nothing.
 const RELATED: f32 = 0.5;
-/// Citations of one answer that are checked; the rest is left out.
-const MAX_CITATIONS: usize = 200;
+/// Citations of one answer that are checked one by one; what follows is one that does not hold.
+const MAX_CITATIONS: usize = 1_000;
 
 /// What becomes of an answer whose citations do not hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +53,10 @@ pub struct Citation {
     pub pointer: Option<String>,
     /// Which bytes of the answer's text; of the string at `pointer` in a structured answer.
     pub span: Range<usize>,
-    /// The source number that the answer names, counted from 1.
+    /// Which bytes of that text go with it where it does not hold: its sentence. None where the same words have another source: then only the
+    /// number goes.
+    pub sentence: Option<Range<usize>>,
+    /// The source number that the answer names, counted from 1: of several the one where a quote stands, else the first.
     pub cited: Option<usize>,
     /// The quoted text as the answer has it; none for a statement.
     pub quote: Option<String>,
@@ -71,6 +82,8 @@ pub enum Status {
     NoSuchSource,
     /// The statement has too little in common with its source.
     Unsupported,
+    /// The answer from here on: it cites more often than is checked.
+    Unchecked,
 }
 
 /// A place in a source.
@@ -90,82 +103,113 @@ impl Citation {
 
     /// Whether it claims something that is not there: statements that merely use other words do not count.
     pub fn is_false(&self) -> bool {
-        matches!(self.status, Status::WrongSource | Status::NotFound | Status::NoSuchSource)
+        matches!(self.status, Status::WrongSource | Status::NotFound | Status::NoSuchSource | Status::Unchecked)
+    }
+
+    /// The same in a structured answer.
+    fn at(self, pointer: &str) -> Self {
+        Self { pointer: Some(pointer.to_owned()), ..self }
     }
 }
 
 /// The sources, prepared once for all citations of an answer.
-pub struct Sources<'a> {
-    passages: &'a [Passage],
-    folded: Vec<Folded>,
+pub struct Sources {
+    sources: Vec<Source>,
+    question: Source,
 }
 
-impl<'a> Sources<'a> {
-    /// Prepares them.
-    pub fn new(passages: &'a [Passage]) -> Self {
-        Self { passages, folded: passages.iter().map(|passage| Folded::new(&passage.content)).collect() }
+impl Sources {
+    /// Prepares them. What `question` says may be quoted without a source.
+    pub fn new(passages: &[Passage], question: &str) -> Self {
+        let sources = passages.iter().map(|passage| Source::new(&passage.content)).collect();
+        Self { sources, question: Source::new(question) }
     }
 
     /// Checks the quotes and source numbers of a text.
     pub fn check(&self, answer: &str) -> Vec<Citation> {
         let mut citations = Vec::new();
-        for mention in text::mentions(answer).into_iter().take(MAX_CITATIONS) {
-            match mention.quote {
-                Some(range) => {
-                    let cited = mention.sources.first().copied();
-                    citations.push(self.quote(&answer[range.clone()], mention.span, cited, None));
-                }
-                None => {
-                    for &cited in &mention.sources {
-                        // A list of sources states nothing.
-                        if mention.claim.is_empty() && (1..=self.passages.len()).contains(&cited) {
-                            continue;
-                        }
-                        citations.push(self.statement(&answer[mention.claim.clone()], mention.span.clone(), cited));
-                    }
-                }
+        for mention in text::mentions(answer) {
+            self.mention(answer, mention, &mut citations);
+            if let Some(surplus) = citations.get(MAX_CITATIONS) {
+                let start = surplus.sentence.as_ref().map_or(surplus.span.start, |sentence| sentence.start);
+                citations.truncate(MAX_CITATIONS);
+                citations.push(nowhere(Status::Unchecked, None, start..answer.len(), Some(start..answer.len())));
+                break;
             }
         }
         citations
+    }
+
+    fn mention(&self, answer: &str, mention: Mention, out: &mut Vec<Citation>) {
+        let Mention { span, quote, claim, sentence, markers } = mention;
+        let numbers: Vec<usize> = markers.iter().flat_map(|marker| marker.sources.iter().copied()).collect();
+        let is_alone = !numbers.iter().any(|number| self.is_known(*number));
+        // A list of sources states nothing.
+        let claim = (quote.is_none() && !claim.is_empty()).then(|| Folded::new(&answer[claim]));
+        let quote = quote.and_then(|quote| self.quote(&answer[quote], &numbers));
+        // That a quote's only source does not exist is said by the quote.
+        let mut is_told = quote.is_some() && is_alone;
+        out.extend(quote.map(|citation| Citation { span, sentence: Some(sentence.clone()), ..citation }));
+        for marker in markers {
+            for number in marker.sources {
+                if out.len() > MAX_CITATIONS {
+                    return;
+                }
+                if self.is_known(number) {
+                    out.extend(claim.as_ref().map(|claim| self.statement(claim, marker.span.clone(), number)));
+                } else if !std::mem::take(&mut is_told) {
+                    let sentence = is_alone.then(|| sentence.clone());
+                    out.push(nowhere(Status::NoSuchSource, Some(number), marker.span.clone(), sentence));
+                }
+            }
+        }
     }
 
     /// Checks a structured answer: its quotes and the texts in it.
     pub fn check_value(&self, value: &Value) -> Vec<Citation> {
         let mut citations = Vec::new();
         self.walk(value, "", None, &mut citations);
-        citations.truncate(MAX_CITATIONS);
+        if citations.len() > MAX_CITATIONS {
+            citations.truncate(MAX_CITATIONS);
+            citations.push(nowhere(Status::Unchecked, None, 0..0, None).at(""));
+        }
         citations
     }
 
-    fn walk(&self, value: &Value, at: &str, quoted: Option<Option<usize>>, out: &mut Vec<Citation>) {
-        if out.len() >= MAX_CITATIONS {
+    /// Checks what stands at a place; a quote's sources are `cited`.
+    fn walk(&self, value: &Value, at: &str, cited: Option<&[usize]>, out: &mut Vec<Citation>) {
+        if out.len() > MAX_CITATIONS {
             return;
         }
-        match value {
-            Value::String(text) => match quoted {
-                Some(cited) => {
-                    let (quote, inline) = text::unquoted(text);
-                    let cited = inline.or(cited);
-                    out.push(self.quote(&text[quote], 0..text.len(), cited, Some(at.to_owned())));
-                }
-                None => {
-                    out.extend(
-                        self.check(text).into_iter().map(|citation| Citation { pointer: Some(at.to_owned()), ..citation }),
-                    );
-                }
-            },
-            Value::Array(list) => {
+        match (value, cited) {
+            (Value::String(text), Some(cited)) => {
+                let (quote, marker) = text::unquoted(text);
+                let cited = marker.as_ref().map_or(cited, |marker| &marker.sources);
+                let citation = self.quote(&text[quote], cited);
+                out.extend(citation.map(|citation| Citation { span: 0..text.len(), ..citation }.at(at)));
+            }
+            (Value::String(text), None) => out.extend(self.check(text).into_iter().map(|citation| citation.at(at))),
+            (Value::Array(list), cited) => {
                 for (number, item) in list.iter().enumerate() {
-                    self.walk(item, &format!("{at}/{number}"), quoted, out);
+                    self.walk(item, &format!("{at}/{number}"), cited, out);
                 }
             }
-            Value::Object(map) => {
-                let cited = map.iter().find(|(key, _)| text::is_source_key(key)).and_then(|(_, value)| text::number(value));
+            (Value::Object(map), _) => {
+                let named = map.iter().filter(|(key, _)| marker::is_source_key(key));
+                let named = named.map(|(key, value)| (key, marker::sources(value))).find(|(_, cited)| !cited.is_empty());
+                let (source, cited) = named.unzip();
+                let cited = cited.unwrap_or_default();
+                let is_part_known =
+                    cited.iter().any(|number| self.is_known(*number)) && map.keys().any(|key| text::is_quote_key(key));
                 for (key, item) in map {
                     let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-                    let quoted = if text::is_quote_key(key) { Some(cited) } else { None };
-                    if !text::is_source_key(key) || !item.is_string() {
-                        self.walk(item, &place, quoted, out);
+                    if is_part_known && source == Some(key) {
+                        self.unknown(item, &place, out);
+                    }
+                    if text::is_quote_key(key) {
+                        self.walk(item, &place, Some(&cited), out);
+                    } else if !marker::is_source_key(key) || !item.is_string() {
+                        self.walk(item, &place, None, out);
                     }
                 }
             }
@@ -173,115 +217,80 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Looks a quote up: in the cited source, then in the others.
-    fn quote(&self, quote: &str, span: Range<usize>, cited: Option<usize>, pointer: Option<String>) -> Citation {
-        let wanted = Folded::new(quote);
-        let look = |at: usize| {
-            let (score, range) = self.folded[at].find(&wanted)?;
-            Some((score, Found { passage: at, range }))
-        };
-        let known = cited.and_then(|number| number.checked_sub(1)).filter(|at| *at < self.passages.len());
-        let mut best = known.and_then(look);
-        let mut status = Status::Verified;
-        if best.as_ref().is_none_or(|(score, _)| *score < VERBATIM) {
-            let others = (0..self.passages.len()).filter(|at| Some(*at) != known);
-            let elsewhere = others.filter_map(look).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.passage.cmp(&a.1.passage)));
-            let better = elsewhere.filter(|(score, _)| *score >= VERBATIM || best.is_none());
-            if let Some((score, found)) = better {
-                let verbatim = score >= VERBATIM;
-                status = if verbatim && cited.is_some() { Status::WrongSource } else { status };
-                best = Some((score, found));
+    /// Tells the source numbers that do not exist, each where it stands.
+    fn unknown(&self, value: &Value, at: &str, out: &mut Vec<Citation>) {
+        if let Value::Array(list) = value {
+            list.iter().enumerate().for_each(|(number, item)| self.unknown(item, &format!("{at}/{number}"), out));
+            return;
+        }
+        for number in marker::sources(value).into_iter().filter(|number| !self.is_known(*number)) {
+            if out.len() <= MAX_CITATIONS {
+                out.push(nowhere(Status::NoSuchSource, Some(number), 0..0, None).at(at));
             }
+        }
+    }
+
+    /// Looks a quote up: in the sources that are named, then in the others. None where it says nothing, or is the question's.
+    fn quote(&self, quote: &str, numbers: &[usize]) -> Option<Citation> {
+        let wanted = Folded::new(quote);
+        if wanted.len() == 0 {
+            return None;
+        }
+        let is_named = |at: &usize| numbers.contains(&(at + 1));
+        let is_verbatim = |best: &Option<(f32, Found)>| best.as_ref().is_some_and(|(score, _)| *score >= VERBATIM);
+        let mut best = self.best(&wanted, is_named);
+        let mut status = Status::Verified;
+        if !is_verbatim(&best) {
+            let elsewhere = self.best(&wanted, |at| !is_named(at));
+            if is_verbatim(&elsewhere) {
+                status = if numbers.is_empty() { Status::Verified } else { Status::WrongSource };
+                best = elsewhere;
+            } else {
+                let is_known = numbers.is_empty() || numbers.iter().any(|number| self.is_known(*number));
+                status = if is_known { Status::NotFound } else { Status::NoSuchSource };
+                best = best.or(elsewhere);
+            }
+        }
+        if status == Status::NotFound && numbers.is_empty() && self.question.find(&wanted).is_some_and(|it| it.0 >= VERBATIM) {
+            return None;
         }
         let (score, found) = best.map_or((0.0, None), |(score, found)| (score, (score >= RELATED).then_some(found)));
-        if score < VERBATIM {
-            status = if cited.is_some() && known.is_none() { Status::NoSuchSource } else { Status::NotFound };
-        }
-        Citation { pointer, span, cited, quote: Some(quote.to_owned()), status, score, found }
+        let place = found.as_ref().map(|found| found.passage + 1).filter(|place| numbers.contains(place));
+        let cited = place.or(numbers.first().copied());
+        Some(Citation { cited, quote: Some(quote.to_owned()), score, found, ..nowhere(status, None, 0..0, None) })
     }
 
-    /// Compares a statement with the source that it names.
-    fn statement(&self, claim: &str, span: Range<usize>, cited: usize) -> Citation {
-        let citation = Citation {
-            pointer: None,
-            span,
-            cited: Some(cited),
-            quote: None,
-            status: Status::NoSuchSource,
-            score: 0.0,
-            found: None,
-        };
-        let Some(at) = cited.checked_sub(1).filter(|at| *at < self.passages.len()) else { return citation };
-        let (score, range) = self.folded[at].support(&Folded::new(claim));
+    /// Where of the sources that count a quote stands best; of equals the first.
+    fn best(&self, wanted: &Folded, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
+        let mut best: Option<(f32, Found)> = None;
+        for at in (0..self.sources.len()).filter(counts) {
+            let Some((score, range)) = self.sources[at].find(wanted) else { continue };
+            if best.as_ref().is_none_or(|(before, _)| score > *before) {
+                best = Some((score, Found { passage: at, range }));
+            }
+            if score >= 1.0 {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Compares a statement with a source that it names.
+    fn statement(&self, claim: &Folded, span: Range<usize>, cited: usize) -> Citation {
+        let (score, range) = self.sources[cited - 1].support(claim);
         let status = if score >= RELATED { Status::Verified } else { Status::Unsupported };
-        Citation { status, score, found: range.map(|range| Found { passage: at, range }), ..citation }
+        let found = range.map(|range| Found { passage: cited - 1, range });
+        Citation { score, found, ..nowhere(status, Some(cited), span, None) }
+    }
+
+    fn is_known(&self, number: usize) -> bool {
+        (1..=self.sources.len()).contains(&number)
     }
 }
 
-/// The answer's text without what claims something that is not there: the sentence around a quote, the bare number otherwise.
-pub fn without_false(answer: &str, citations: &[Citation]) -> String {
-    let mut cuts: Vec<Range<usize>> = Vec::new();
-    for citation in citations.iter().filter(|citation| citation.is_false() && citation.pointer.is_none()) {
-        cuts.push(if citation.quote.is_some() { text::sentence_around(answer, &citation.span) } else { citation.span.clone() });
-    }
-    cuts.sort_by_key(|cut| cut.start);
-    let (mut kept, mut at) = (String::with_capacity(answer.len()), 0);
-    for cut in cuts {
-        if cut.start > at {
-            kept.push_str(&answer[at..cut.start]);
-        }
-        at = at.max(cut.end);
-    }
-    kept.push_str(&answer[at..]);
-    if at == 0 { kept } else { kept.trim().to_owned() }
-}
-
-/// The structured answer without list entries whose quotes are not there. False where one stands outside a list.
-pub fn value_without_false(value: &mut Value, citations: &[Citation]) -> bool {
-    let mut entries: Vec<(String, usize)> = Vec::new();
-    for pointer in citations.iter().filter(|citation| citation.is_false()).filter_map(|citation| citation.pointer.as_deref()) {
-        let mut place = pointer;
-        let entry = loop {
-            let Some((parent, name)) = place.rsplit_once('/') else { break None };
-            if let (Some(Value::Array(_)), Ok(number)) = (value.pointer(parent), name.parse()) {
-                break Some((parent.to_owned(), number));
-            }
-            place = parent;
-        };
-        let Some(entry) = entry else { return false };
-        if !entries.contains(&entry) {
-            entries.push(entry);
-        }
-    }
-    // From behind, so that numbers stay what they were.
-    entries.sort_by(|a, b| b.cmp(a));
-    for (parent, number) in entries {
-        if let Some(Value::Array(list)) = value.pointer_mut(&parent)
-            && number < list.len()
-        {
-            list.remove(number);
-        }
-    }
-    true
-}
-
-/// What a model is told whose quotes do not hold.
-pub fn repair_prompt(citations: &[Citation]) -> String {
-    let mut told = "Some of your citations do not hold:\n".to_owned();
-    for citation in citations.iter().filter(|citation| citation.is_false()) {
-        let number = citation.cited.map_or_else(|| "without a number".to_owned(), |number| format!("[{number}]"));
-        let quote: String = citation.quote.as_deref().unwrap_or_default().chars().take(200).collect();
-        told.push_str(&match citation.status {
-            Status::NoSuchSource => format!("- {number}: there is no source of that number\n"),
-            Status::WrongSource => {
-                let actual = citation.found.as_ref().map_or(0, |found| found.passage + 1);
-                format!("- {number} “{quote}”: this stands in source [{actual}]\n")
-            }
-            _ => format!("- {number} “{quote}”: this stands in no source\n"),
-        });
-    }
-    told.push_str("Write the whole answer again. Quote word for word, or do not quote; leave out what no source says.");
-    told
+/// What is found in no source.
+fn nowhere(status: Status, cited: Option<usize>, span: Range<usize>, sentence: Option<Range<usize>>) -> Citation {
+    Citation { pointer: None, span, sentence, cited, quote: None, status, score: 0.0, found: None }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the operator says: defaults < `omni.toml` < environment. The only file that reads the environment.
 //!
-//! Each variable is one row of [`VARIABLES`], so that the documentation can be tested against the code. An empty variable counts
+//! Each variable is one row of [`variables`], so that the documentation can be tested against the code. An empty variable counts
 //! as unset, because templates and container definitions like to pass empty ones. Keys come from the environment only.
 
 mod section;
@@ -21,7 +21,7 @@ pub use self::section::{
 use self::value::{
     CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, header_name, secret, url, within,
 };
-pub use self::variables::{VARIABLES, Variable};
+pub use self::variables::{Variable, variables};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -108,7 +108,7 @@ impl Config {
             None if Path::new(CONFIG_FILE).is_file() => Self::read(Path::new(CONFIG_FILE))?,
             None => Self::default(),
         };
-        for row in VARIABLES {
+        for row in variables() {
             let value = variable(row.name);
             let value = if row.is_key() { from_file(row.name, value, &variable)? } else { value };
             let Some(value) = value else { continue };
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn every_example_works_and_changes_something_named() {
-        for row in VARIABLES {
+        for row in variables() {
             let mut config = Config::default();
             (row.apply)(&mut config, row.example).unwrap_or_else(|why| panic!("{}: {why}", row.name));
         }
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_key_of_a_variable_is_a_key_of_the_file() {
-        for row in VARIABLES.iter().filter(|row| !row.key.is_empty()) {
+        for row in variables().filter(|row| !row.key.is_empty()) {
             let (table, key) = row.key.rsplit_once('.').unwrap_or(("", row.key));
             let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
             let message = load(Some(&format!("{head}{key} = [[]]\n")), &[]).unwrap_err().message().to_owned();
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn every_variable_is_documented() {
         let page = include_str!("../docs/configuration.md");
-        for row in VARIABLES {
+        for row in variables() {
             let line = page.lines().find(|line| line.starts_with(&format!("| `{}` |", row.name)));
             let line = line.unwrap_or_else(|| panic!("docs/configuration.md has no row for `{}`", row.name));
             assert!(

@@ -74,12 +74,6 @@ impl Prices {
         self.unknown.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As [`Self::cost`], sent as part of a batch.
-    pub fn batch_cost(&self, provider: &str, model: &str, usage: &Usage, day: &str) -> Option<f64> {
-        let (row, _) = self.book().row(provider, model)?;
-        Some(self.cost(provider, model, usage, day)? * row.batch_factor?)
-    }
-
     /// What a model costs on `day` for a prompt of that size.
     pub fn price(&self, provider: &str, model: &str, prompt_tokens: u64, day: &str) -> Option<Price> {
         let (row, factor) = self.book().row(provider, model)?;
@@ -188,8 +182,9 @@ mod tests {
         assert_eq!(cost("openai", "gpt-6-sol", usage(1_000_000, 400_000, 0, 0), DAY), Some(2.0 * (0.6 * 2.0 + 0.4 * 0.2)));
         let hour = Usage { cache_write_1h_tokens: 1_000_000, ..usage(1_000_000, 0, 1_000_000, 0) };
         assert_eq!(cost("anthropic", "claude-opus-5-5", hour, DAY), Some(8.0));
-        // The table has no price of an hour's cache for this one.
-        assert_eq!(cost("anthropic", "claude-haiku-4-5", hour, DAY), None);
+        // The table has no price of what is written into this one's cache.
+        assert_eq!(cost("openai", "gpt-5.4", usage(1_000, 0, 1_000, 0), DAY), None);
+        assert_eq!(cost("openai", "gpt-5.4", usage(1_000_000, 200_000, 0, 0), DAY), Some(4.1));
     }
 
     #[test]
@@ -203,9 +198,24 @@ mod tests {
         assert_eq!(cost("bedrock", "us.anthropic.claude-sonnet-5-5", mega, DAY), Some(13.2));
         assert_eq!(cost("bedrock", "global.anthropic.claude-sonnet-5-5-20261001-v1:0", mega, DAY), Some(12.0));
         assert_eq!(cost("bedrock", "amazon.nova-lite-v1:0", mega, DAY), Some(0.3));
-        let prices = Prices::open(None).unwrap();
-        assert_eq!(prices.batch_cost("anthropic", "claude-opus-5", &mega, DAY), Some(15.0));
-        assert_eq!(prices.batch_cost("openai", "gpt-5.5", &mega, DAY), None, "the table has no price of a batch");
+        assert_eq!(cost("openai-bedrock", "us.openai.gpt-6-sol", usage(200_000, 0, 0, 100_000), DAY), Some(1.54));
+        assert_eq!(cost("openai", "gpt-6-sol", usage(272_000, 0, 0, 100_000), DAY), Some(2.588), "the answer costs more, too");
+    }
+
+    #[test]
+    fn the_same_models_by_another_way() {
+        let mega = usage(1_000_000, 0, 0, 1_000_000);
+        for (provider, model, expected) in [
+            ("gemini", "gemini-3.8-flash", 4.5),
+            ("gemini", "models/gemini-4-argon", 12.0),
+            ("anthropic-vertex", "claude-sonnet-5-5@20261001", 12.0),
+            ("anthropic-bedrock", "anthropic.claude-sonnet-5-5", 13.2),
+            ("openai-bedrock", "openai.gpt-5.5", 35.0),
+            ("openai-bedrock", "openai.gpt-oss-120b-1:0", 0.75),
+        ] {
+            assert_eq!(cost(provider, model, mega, DAY), Some(expected), "{provider}/{model}");
+        }
+        assert_eq!(cost("anthropic-bedrock", "anthropic.claude-opus-5", mega, DAY), None, "nobody said what it costs there");
     }
 
     #[test]
@@ -238,10 +248,11 @@ mod tests {
     fn the_operator_has_the_last_word() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prices.json");
-        std::fs::write(&path, r#"{"models": [{"provider": "custom", "model": "llama", "input": 0, "output": 1}, {"provider": "openai", "model": "gpt-5.5", "input": 1, "output": 1}]}"#).unwrap();
+        std::fs::write(&path, r#"{"models": [{"provider": "bedrock", "model": "anthropic.claude-opus-5-5", "input": 3, "output": 1}, {"provider": "custom", "model": "llama", "input": 0, "output": 1}, {"provider": "openai", "model": "gpt-5.5", "input": 1, "output": 1}]}"#).unwrap();
         let prices = Prices::open(Some(&path)).unwrap();
         assert_eq!(prices.cost("custom", "llama", &usage(5, 0, 0, 1_000_000), DAY), Some(1.0));
         assert_eq!(prices.cost("openai", "gpt-5.5", &usage(1_000_000, 0, 0, 0), DAY), Some(1.0));
+        assert_eq!(prices.cost("bedrock", "anthropic.claude-opus-5-5", &usage(1_000_000, 0, 0, 0), DAY), Some(3.0));
         assert!(prices.cost("openai", "gpt-5.4", &usage(1, 0, 0, 0), DAY).is_some());
         std::fs::write(&path, r#"{"models": [{"provider": "x", "model": "y", "input": -1, "output": 1}]}"#).unwrap();
         assert_eq!(Prices::open(Some(&path)).unwrap_err().message(), "prices: `y`: a price is negative or no number");
@@ -271,6 +282,7 @@ mod tests {
             said("anthropic", "claude-3-5-sonnet-20241022").unwrap(),
             "`claude-3-5-sonnet-20241022`: `anthropic` has ended it and may refuse it; choose another model"
         );
+        assert!(said("gemini", "gemini-2.0-flash").is_some());
         assert_eq!(said("openai", "gpt-4.1"), None);
         assert_eq!(said("custom", "gpt-4"), None);
     }

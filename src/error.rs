@@ -116,6 +116,7 @@ struct Inner {
     refusal: Refusal,
     reached: bool,
     is_final: bool,
+    was_repeated: bool,
     details: Option<serde_json::Value>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -132,6 +133,7 @@ impl Error {
             refusal: Refusal::default(),
             reached: true,
             is_final: false,
+            was_repeated: false,
             details: None,
             cause: None,
         }))
@@ -199,6 +201,17 @@ impl Error {
         self
     }
 
+    /// The same failure with every text of the provider's as `retell` makes it.
+    #[must_use]
+    pub fn retold(mut self, retell: impl Fn(&str) -> String) -> Self {
+        let Inner { message, refusal, .. } = &mut *self.0;
+        *message = retell(message);
+        for text in [&mut refusal.kind, &mut refusal.request_id].into_iter().flatten() {
+            *text = retell(text);
+        }
+        self
+    }
+
     /// Says that the request cannot have reached the provider.
     #[must_use]
     pub fn before_dispatch(mut self) -> Self {
@@ -211,6 +224,24 @@ impl Error {
     pub fn final_word(mut self) -> Self {
         self.0.is_final = true;
         self
+    }
+
+    /// Says that it was tried again already, as often as that makes sense.
+    #[must_use]
+    pub fn repeated(mut self) -> Self {
+        self.0.was_repeated = true;
+        self
+    }
+
+    /// Whether the same request, sent again, would fail again: this is no failure that passes, or it did not pass when it was tried
+    /// again here.
+    pub fn is_settled(&self) -> bool {
+        match self.code() {
+            _ if self.is_final() => true,
+            Code::ProviderError => self.0.was_repeated || self.refusal().status.is_some_and(|status| status < 500),
+            Code::Internal => false,
+            code => !code.is_retryable(),
+        }
     }
 
     /// Whether the provider does not want to be asked again.

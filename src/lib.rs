@@ -23,6 +23,7 @@ pub mod provider;
 pub mod rag;
 pub mod rerank;
 pub mod schema;
+pub mod sentence;
 pub mod server;
 pub mod telemetry;
 pub mod words;

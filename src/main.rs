@@ -218,7 +218,9 @@ fn retrieval(app: &App, narrowed: Narrowed) -> Result<Retrieval> {
     retrieval.top_k = narrowed.top_k.map_or(retrieval.top_k, |top_k| top_k as usize);
     retrieval.score_threshold = retrieval.score_threshold.filter(|_| app.index().is_some_and(|opened| app.embeds(opened)));
     retrieval.recall = narrowed.recall.unwrap_or_default();
-    retrieval.namespace = narrowed.namespace;
+    if let (Some(opened), Some(namespace)) = (app.index(), &narrowed.namespace) {
+        retrieval.namespace = opened.namespace("--namespace", namespace)?;
+    }
     retrieval.access.extend(narrowed.labels);
     let filters: Vec<Filter> = narrowed.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<_>>()?;
     retrieval.filter = (!filters.is_empty()).then_some(Filter::All(filters));

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use self::call::Call;
+pub(crate) use self::retrieve::no_index;
 pub use self::retrieve::{Found, Retrieval, retrieve};
 use crate::app::App;
 use crate::chat::{
@@ -152,6 +153,13 @@ pub struct Fallback {
 /// A piece of a streamed answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
+    /// The beginning, once: who answers.
+    Start {
+        /// The provider.
+        provider: String,
+        /// The model, as the provider names it.
+        model: String,
+    },
     /// The next text, thought or tool call.
     Event(ChatEvent),
     /// What the next text adds to a shaped answer. A preview: only [`Self::Valid`] can be trusted.
@@ -180,7 +188,9 @@ impl Answer {
 
     /// Dollars of everything that succeeded, where they are known.
     fn cost(&self) -> Option<f64> {
-        self.attempts.iter().filter(|attempt| attempt.code.is_none()).map(|attempt| attempt.cost_usd).sum()
+        let dollars: Option<f64> = self.attempts.iter().filter(|it| it.code.is_none()).map(|it| it.cost_usd).sum();
+        // The sum of nothing is -0.0.
+        dollars.map(|dollars| dollars + 0.0)
     }
 
     /// Whether the text is what the model wrote, with nothing cut out or replaced.
@@ -220,7 +230,8 @@ pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant) -
 }
 
 /// Answers a question piece by piece. Nothing is handed out before the provider's first word, so that a failure until then is an
-/// error (or quotes) and not half an answer. Dropping the stream ends the provider's call.
+/// error (or quotes) and not half an answer. `deadline` is for that word, `end`, where there is one, for the last. Dropping the stream ends
+/// the provider's call.
 ///
 /// # Errors
 /// As [`answer`]; a failure after the first word is the stream's last item.
@@ -228,14 +239,15 @@ pub async fn stream(
     app: &Arc<App>,
     mut question: Question,
     deadline: Instant,
+    end: Option<Instant>,
 ) -> Result<impl Stream<Item = Result<Piece>> + Send + use<>> {
     let (mut answer, call) = prepare(app, &mut question, true, deadline).await?;
     let question = Arc::new(question);
     let Some(mut call) = call else {
         return Ok(pieces::whole(Box::pin(quote::answer(app, &question, answer, deadline)).await?).left_stream());
     };
-    match call.stream(app, &mut answer, deadline).await {
-        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events).right_stream()),
+    match call.stream(app, &mut answer, (deadline, end)).await {
+        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, (events, end)).right_stream()),
         Err(error) => Ok(pieces::whole(Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await?).left_stream()),
     }
 }
@@ -248,7 +260,7 @@ fn is_standard(response: &ChatResponse) -> bool {
 }
 
 /// Dollars of one exchange; what is not known is counted.
-fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<f64> {
+pub(crate) fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>) -> Option<f64> {
     let Some(usage) = usage else {
         app.prices().count_unknown();
         return None;

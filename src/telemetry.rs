@@ -100,12 +100,11 @@ impl Line {
         self.note(|facts| facts.streaming = true);
     }
 
-    /// Who answers, from how many passages, and for how much.
-    pub fn answer(&self, provider: &str, model: &str, hits: usize, usage: Option<Usage>, cost_usd: Option<f64>) {
+    /// Who answers, and for how much.
+    pub fn answer(&self, provider: &str, model: &str, usage: Option<Usage>, cost_usd: Option<f64>) {
         self.note(|facts| {
             facts.provider = Some(provider.to_owned());
             facts.model = Some(model.to_owned());
-            facts.hits = Some(hits);
             facts.usage = usage;
             facts.cost_usd = cost_usd;
             facts.streaming = false;
@@ -215,7 +214,8 @@ mod tests {
         let text = written(Level::Info, true, || {
             let line = Line::new("req_1", "POST", "/v1/query");
             let usage = Usage { prompt_tokens: 1, completion_tokens: 2, ..Usage::default() };
-            line.answer("openai", "m", 5, Some(usage), Some(0.25));
+            line.hits(5);
+            line.answer("openai", "m", Some(usage), Some(0.25));
             line.status(200);
         });
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -310,8 +310,8 @@ fn a_list_of_tombstones_is_whole_or_refused() {
 /// Writes chunks of these texts, one document each.
 fn texts(path: &Path, texts: &[String]) -> Index {
     let mut writer = Writer::new(Manifest { dimensions: DIMENSIONS, ..manifest() });
-    for text in texts {
-        let document = writer.push_document(Document::default());
+    for (number, text) in texts.iter().enumerate() {
+        let document = writer.push_document(Document { source: number.to_string(), ..Document::default() });
         let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
         writer.push_chunk(&chunk, &[1.0; DIMENSIONS]).unwrap();
     }
@@ -370,6 +370,18 @@ fn a_phrase_in_quotation_marks_comes_first() {
     assert!(!first("cold start")[..2].contains(&200));
     assert_eq!(BTreeSet::from_iter(first("what is a \"cold start\"?")[..2].to_vec()), BTreeSet::from([200, 300]));
     assert_eq!(first("\"start cold\""), first("start cold"), "a phrase that nobody wrote changes nothing");
+    // More chunks hold its words than are read for one phrase: the filter comes first.
+    let mut many: Vec<String> = (0..1500).map(|_| "start cold start cold".to_owned()).collect();
+    many.push("a cold start, with more words around it than the others have, so that it is far behind".to_owned());
+    let other = texts(&folder.path().join("many.omni"), &many);
+    let filter = Filter::equal("source", "1500");
+    let mut within = query(None, Some("\"cold start\""));
+    within.filter = Some(&filter);
+    let alone = other.search(&within).unwrap();
+    within.text = Some("cold start");
+    let words = other.search(&within).unwrap();
+    let score = |hits: &[Hit]| hits.iter().find(|hit| hit.chunk == 1500).unwrap().bm25;
+    assert!(score(&alone) > 2.0 * score(&words), "{alone:?} {words:?}");
     for question in ["getUserName", "user name", "E0382", "src/index/mod.rs", "mod.rs"] {
         assert_eq!(first(question)[0], 300, "{question}");
     }
@@ -403,6 +415,25 @@ fn sixty_four_searches_go_on_while_documents_go() {
 }
 
 #[test]
+fn a_year_that_is_written_as_a_number_is_a_date_among_dates() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    let mut writer = Writer::new(manifest());
+    for date in [json!("2024-05-31"), json!(2024), json!("2024"), json!("2023-01-05"), json!(2025)] {
+        let metadata = [("date".to_owned(), date)].into_iter().collect();
+        let document = writer.push_document(Document { metadata, ..Document::default() });
+        let chunk = Chunk { document, text: "word".into(), start: 0, end: 4, page: None, headings: "" };
+        writer.push_chunk(&chunk, &[1.0; DIMENSIONS]).unwrap();
+    }
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let fields = index.fields().unwrap();
+    assert_eq!(fields.iter().find(|field| field.name == "date").unwrap().kind, Kind::Date);
+    let count = |short: &str| index.count(Some(&Filter::parse(short).unwrap()), &[]).unwrap();
+    assert_eq!([count("date=2024"), count("date>=2024-01"), count("date>2024"), count("date<2024")], [3, 4, 1, 1]);
+}
+
+#[test]
 fn near_duplicates_stand_behind_all_others() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("kb.omni");
@@ -411,13 +442,15 @@ fn near_duplicates_stand_behind_all_others() {
     let vector = random.vector();
     let near =
         |shift: f32| vector.iter().enumerate().map(|(at, value)| value + if at == 0 { shift } else { 0.0 }).collect::<Vec<f32>>();
-    // The same twice in one document, a copy in another, the like of it with another text, and something else.
+    // The same twice in one document, a copy in another, the like of it with another text, something else, and a copy whose
+    // title and headings take its vector elsewhere.
     let rows = [
         (0, "one", near(0.0)),
         (0, "one again", near(0.01)),
         (1, "one", near(0.0)),
         (2, "two", near(0.0)),
         (2, "far", random.vector()),
+        (3, "one", random.vector()),
     ];
     let mut documents = 0;
     for (document, text, vector) in &rows {
@@ -433,7 +466,7 @@ fn near_duplicates_stand_behind_all_others() {
     let index = Index::open(&path).unwrap();
     let mut query = query(Some(&vector), None);
     query.distinct = true;
-    assert_eq!(numbers(&index.search(&query).unwrap()), [0, 3, 4, 2, 1], "all are found");
+    assert_eq!(numbers(&index.search(&query).unwrap()), [0, 3, 4, 2, 1, 5], "all are found");
     query.top_k = 3;
     assert_eq!(numbers(&index.search(&query).unwrap()), [0, 3, 4]);
     query.distinct = false;

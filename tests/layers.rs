@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "rerank", "schema"]),
     ("chat", &[]),
-    ("citation", &["passage"]),
+    ("citation", &["passage", "sentence"]),
     ("config", &["error"]),
     ("cost", &["chat", "error"]),
     ("cpu", &["error"]),
     ("embed", &["cpu", "error", "mapped"]),
     ("error", &[]),
-    ("extractive", &["passage", "prompt", "words"]),
+    ("extractive", &["passage", "prompt", "sentence", "words"]),
     ("index", &["cpu", "error", "mapped", "words"]),
     ("mapped", &["error"]),
     ("net", &["config", "error"]),
@@ -40,6 +40,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ),
     ("rerank", &["embed", "error", "index"]),
     ("schema", &["error", "net"]),
+    ("sentence", &[]),
     (
         "server",
         &[

@@ -283,7 +283,7 @@ pub(crate) struct EvalArgs {
     questions: Option<PathBuf>,
 
     /// The index file, or a folder holding exactly one
-    #[arg(long, default_value = "knowledge.omni", value_name = "FILE", help_heading = "An index")]
+    #[arg(long, default_value = "knowledge.omni", value_name = "FILE", requires = "questions", help_heading = "An index")]
     index: PathBuf,
 
     /// Fail where less of what is expected is among the first so many
@@ -311,7 +311,7 @@ pub(crate) struct EvalArgs {
     tolerance: f64,
 
     /// A label of whoever asks; labelled documents are not there for others
-    #[arg(long = "access", value_name = "LABEL", help_heading = "An index")]
+    #[arg(long = "access", value_name = "LABEL", requires = "questions", help_heading = "An index")]
     access: Vec<String>,
 
     /// A cross-encoder that reads what was found again, as the service does with `OMNI_RERANKER`: its folder, or a packed file
@@ -319,19 +319,19 @@ pub(crate) struct EvalArgs {
     reranker: Option<PathBuf>,
 
     /// Questions with the excerpts that answer them, to compare chunking strategies: lines of `{"question", "source", "excerpts"}`
-    #[arg(long, value_name = "FILE", requires = "documents", help_heading = "Chunking strategies")]
+    #[arg(long, value_name = "FILE", requires = "documents", conflicts_with = "corpus", help_heading = "Chunking strategies")]
     excerpts: Option<PathBuf>,
 
     /// The documents of the excerpts
-    #[arg(long, value_name = "FOLDER", help_heading = "Chunking strategies")]
+    #[arg(long, value_name = "FOLDER", requires = "excerpts", help_heading = "Chunking strategies")]
     documents: Option<PathBuf>,
 
     /// Chunks that are retrieved for each question
-    #[arg(long, short = 'k', default_value_t = 5, value_name = "N", help_heading = "Chunking strategies")]
+    #[arg(long, short = 'k', default_value_t = 5, value_name = "N", requires = "excerpts", help_heading = "Chunking strategies")]
     top_k: usize,
 
     /// Most of one chunk, as for `build`; each strategy's default where it is left out
-    #[arg(long, value_name = "N", help_heading = "Chunking strategies")]
+    #[arg(long, value_name = "N", requires = "excerpts", help_heading = "Chunking strategies")]
     chunk_size: Option<usize>,
 
     /// Documents: lines of `{"_id", "title", "text"}`
@@ -339,19 +339,25 @@ pub(crate) struct EvalArgs {
     corpus: Option<PathBuf>,
 
     /// Questions: lines of `{"_id", "text"}`
-    #[arg(long, value_name = "FILE", help_heading = "A judged test set")]
+    #[arg(long, value_name = "FILE", requires = "corpus", help_heading = "A judged test set")]
     queries: Option<PathBuf>,
 
     /// Judgements: a heading, then lines of `query-id<TAB>corpus-id<TAB>score`
-    #[arg(long, value_name = "FILE", help_heading = "A judged test set")]
+    #[arg(long, value_name = "FILE", requires = "corpus", help_heading = "A judged test set")]
     qrels: Option<PathBuf>,
 
     /// Folder for the run files, one a mode: lines of `query-id<TAB>doc-id<TAB>score`
-    #[arg(long, value_name = "FOLDER", default_value = "target/eval", help_heading = "A judged test set")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "target/eval",
+        conflicts_with = "questions",
+        help_heading = "A judged test set"
+    )]
     runs: PathBuf,
 
     /// What is measured
-    #[arg(long = "mode", value_enum, default_values_t = [Mode::Dense, Mode::Bm25, Mode::Hybrid], help_heading = "A judged test set")]
+    #[arg(long = "mode", value_enum, default_values_t = [Mode::Dense, Mode::Bm25, Mode::Hybrid], requires = "corpus", help_heading = "A judged test set")]
     modes: Vec<Mode>,
 
     /// Weight of the vectors against the words, 0 to 1 [default: what the index was tuned to, else 0.55]
@@ -366,7 +372,7 @@ pub(crate) struct EvalArgs {
     lexical: LexicalArgs,
 
     /// Folder of what is remembered between runs [default: `.omni-cache` beside the run files]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "questions")]
     cache: Option<PathBuf>,
 }
 
@@ -389,6 +395,10 @@ impl EvalArgs {
         }
         let cache = self.cache.unwrap_or_else(|| self.runs.join(".omni-cache"));
         if let Some(questions) = self.questions {
+            if lexical != Lexical::default() {
+                let message = "`--questions` asks an index, which has its words already; leave `--k1`, `--b`, `--no-stemming` and `--no-stop-words` out";
+                return Err(omni_llm::error::Error::bad_request(message));
+            }
             let least = [
                 (Metric::Recall(1), self.min_recall_1),
                 (Metric::Recall(5), self.min_recall_5),

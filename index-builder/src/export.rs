@@ -4,15 +4,15 @@
 //! - `vectors.fbin`: u32 rows, u32 columns, then the rows as `float32` (what the billion-scale benchmarks read)
 //! - `chunks.jsonl`: a line a chunk with its name, text, place and all that is known of its document
 //!
-//! Rows, ids and lines are in the same order. Vectors are those that the index searches: rounded to 8 bits, of length one.
-//! Labels are exported as `access`: whoever can read the index file can read everything in it.
+//! Rows, ids and lines are in the same order. Vectors are those that the index searches: rounded to 8 bits, of length one. What was
+//! taken out by `forget` is left out. Labels are exported as `access`: whoever can read the index file can read everything in it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use omni_llm::app::index_path;
+use omni_llm::app::{Opened, index_path};
 use omni_llm::index::Index;
 use serde_json::json;
 
@@ -32,26 +32,29 @@ pub(crate) enum Format {
 
 /// Writes the files into a folder and says how many chunks they hold.
 pub(crate) fn run(index: &Path, to: &Path, formats: &[Format]) -> Result<usize> {
-    let index = Index::open(&index_path(index)?)?;
+    let index = Opened::open(&index_path(index)?)?.index;
     std::fs::create_dir_all(to).with_context(|| format!("{}: cannot make the folder", to.display()))?;
+    let chunks = chunks(&index)?;
+    let (rows, columns) = (chunks.len(), index.manifest().dimensions);
     for format in formats {
         match format {
             Format::Npy => {
-                let (rows, columns) = (index.len(), index.manifest().dimensions);
                 let head = npy_head("<f4", &format!("({rows}, {columns})"));
-                file(to, "vectors.npy", |file| vectors(&index, &head, file))?;
+                file(to, "vectors.npy", |file| vectors(&index, &chunks, &head, file))?;
                 let head = npy_head(&format!("|S{ID_BYTES}"), &format!("({rows},)"));
-                file(to, "ids.npy", |file| ids(&index, &head, file))?;
+                file(to, "ids.npy", |file| ids(&index, &chunks, &head, file))?;
             }
             Format::Fbin => {
-                let mut head = (index.len() as u32).to_le_bytes().to_vec();
-                head.extend_from_slice(&(index.manifest().dimensions as u32).to_le_bytes());
-                file(to, "vectors.fbin", |file| vectors(&index, &head, file))?;
+                let mut head = (rows as u32).to_le_bytes().to_vec();
+                head.extend_from_slice(&(columns as u32).to_le_bytes());
+                file(to, "vectors.fbin", |file| vectors(&index, &chunks, &head, file))?;
             }
-            Format::Jsonl => file(to, "chunks.jsonl", |file| lines(&index, file))?,
+            Format::Jsonl => file(to, "chunks.jsonl", |file| lines(&index, &chunks, file))?,
         }
     }
-    Ok(index.len())
+    // Nobody wrote into it meanwhile.
+    index.require_whole()?;
+    Ok(rows)
 }
 
 fn file(folder: &Path, name: &str, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
@@ -74,9 +77,9 @@ fn npy_head(kind: &str, shape: &str) -> Vec<u8> {
     head
 }
 
-fn vectors(index: &Index, head: &[u8], out: &mut impl Write) -> Result<()> {
+fn vectors(index: &Index, chunks: &[u32], head: &[u8], out: &mut impl Write) -> Result<()> {
     out.write_all(head)?;
-    for number in numbers(index) {
+    for &number in chunks {
         for value in index.vector(number)? {
             out.write_all(&value.to_le_bytes())?;
         }
@@ -84,9 +87,9 @@ fn vectors(index: &Index, head: &[u8], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn ids(index: &Index, head: &[u8], out: &mut impl Write) -> Result<()> {
+fn ids(index: &Index, chunks: &[u32], head: &[u8], out: &mut impl Write) -> Result<()> {
     out.write_all(head)?;
-    for number in numbers(index) {
+    for &number in chunks {
         let mut id = index.chunk_id(number)?.into_bytes();
         id.resize(ID_BYTES, 0);
         out.write_all(&id)?;
@@ -94,8 +97,8 @@ fn ids(index: &Index, head: &[u8], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn lines(index: &Index, out: &mut impl Write) -> Result<()> {
-    for number in numbers(index) {
+fn lines(index: &Index, chunks: &[u32], out: &mut impl Write) -> Result<()> {
+    for &number in chunks {
         let chunk = index.chunk(number)?;
         let document = index.document(chunk.document)?;
         let line = json!({
@@ -110,8 +113,15 @@ fn lines(index: &Index, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn numbers(index: &Index) -> std::ops::Range<u32> {
-    0..u32::try_from(index.len()).unwrap_or(u32::MAX)
+/// The chunks of documents that are not gone.
+fn chunks(index: &Index) -> Result<Vec<u32>> {
+    let mut chunks = Vec::with_capacity(index.len());
+    for number in 0..u32::try_from(index.len()).unwrap_or(u32::MAX) {
+        if !index.is_gone(index.chunk(number)?.document) {
+            chunks.push(number);
+        }
+    }
+    Ok(chunks)
 }
 
 #[cfg(test)]

@@ -9,21 +9,21 @@ use anyhow::{Result, bail};
 use omni_llm::app::index_path;
 use omni_llm::index::{Index, Tombstones};
 
-/// Adds documents to the list of an index, or takes them off it, and says what is gone now.
+/// Adds documents to the list of an index, or takes them off it, and says what is gone now. A list that was written for another index
+/// becomes this one's: what was gone stays gone.
 ///
 /// # Errors
-/// A document is not in the index, or the list there is for another one.
+/// A document is not in the index.
 pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTreeSet<String>> {
     let path = index_path(index)?;
     let index = Index::open(&path)?;
     let list = Tombstones::path(&path);
     let _alone = alone(&list);
     let mut tombstones = Tombstones::read(&list)?.unwrap_or_default();
-    if tombstones.documents.is_empty() && tombstones.skipped.is_empty() {
-        index.digest().clone_into(&mut tombstones.index);
+    let is_of_another = tombstones.index != index.digest();
+    if is_of_another {
+        tombstones = inherited(&index, [tombstones], |_| true)?;
     }
-    // Says whether the list is this index's.
-    index.bury(&tombstones)?;
     let known = sources(&index)?;
     let mut back = BTreeSet::new();
     for named in documents {
@@ -43,7 +43,7 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
             }
         }
     }
-    if !documents.is_empty() {
+    if !documents.is_empty() || is_of_another && list.exists() {
         tombstones.write(&list)?;
     }
     bring_back(&list, &back)?;
@@ -77,19 +77,23 @@ pub(crate) fn carry_over(written: &Path, path: &Path, is_there: impl Fn(&str) ->
         return Ok(0);
     }
     let index = Index::open(written)?;
-    let mut tombstones = Tombstones { index: index.digest().to_owned(), ..Tombstones::default() };
-    for list in before {
-        let Some(before) = Tombstones::read(&list)? else { continue };
-        for uri in before.documents.into_iter().chain(before.skipped) {
-            if index.has_document(&uri)? {
-                tombstones.documents.insert(uri);
-            } else if is_there(&uri) {
-                tombstones.skipped.insert(uri);
-            }
-        }
-    }
+    let before = before.iter().filter_map(|list| Tombstones::read(list).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let tombstones = inherited(&index, before, is_there)?;
     tombstones.write(&list)?;
     Ok(tombstones.documents.len())
+}
+
+/// What lists of other indexes mean for this one.
+fn inherited(index: &Index, lists: impl IntoIterator<Item = Tombstones>, is_there: impl Fn(&str) -> bool) -> Result<Tombstones> {
+    let mut tombstones = Tombstones { index: index.digest().to_owned(), ..Tombstones::default() };
+    for uri in lists.into_iter().flat_map(|list| list.documents.into_iter().chain(list.skipped)) {
+        if index.has_document(&uri)? {
+            tombstones.documents.insert(uri);
+        } else if is_there(&uri) {
+            tombstones.skipped.insert(uri);
+        }
+    }
+    Ok(tombstones)
 }
 
 /// The lists that hold for an index: its own; where each index has its digest for a name, those of all beside it, because the one that it
@@ -168,7 +172,11 @@ mod tests {
         build(&path, &["a", "c", "d"]);
         let index = Index::open(&path).unwrap();
         let stale = Tombstones::read(&Tombstones::path(&path)).unwrap().unwrap();
-        assert!(index.bury(&stale).unwrap_err().to_string().starts_with("tombstones: written for index "));
+        let refusal = index.bury(&stale).unwrap_err().to_string();
+        assert!(refusal.contains("`index-builder forget INDEX` keeps what it names gone"), "{refusal}");
+        assert_eq!(run(&path, &[], false).unwrap().into_iter().collect::<Vec<_>>(), ["s3://b/c"]);
+        assert_eq!(found(&path), ["a", "d"]);
+        stale.write(&Tombstones::path(&path)).unwrap();
         assert_eq!(carry_over(&path, &path, |_| false).unwrap(), 1);
         assert_eq!(found(&path), ["a", "d"]);
         build(&path, &["a"]);
@@ -230,14 +238,21 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_another_index_is_never_adopted() {
+    fn a_list_of_another_index_keeps_gone_what_it_names() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kb.omni");
         build(&path, &["a", "b"]);
         let skipped = ["s3://b/a".to_owned()].into();
         let foreign = Tombstones { index: "0".repeat(64), skipped, ..Tombstones::default() };
         foreign.write(&Tombstones::path(&path)).unwrap();
-        let error = run(&path, &["b".to_owned()], false).unwrap_err().to_string();
-        assert!(error.starts_with("tombstones: written for index 000"), "{error}");
+        Index::open(&path).unwrap().bury(&foreign).unwrap_err();
+        let gone = run(&path, &["b".to_owned()], false).unwrap();
+        assert_eq!(gone.into_iter().collect::<Vec<_>>(), ["s3://b/a", "s3://b/b"]);
+        let list = Tombstones::read(&Tombstones::path(&path)).unwrap().unwrap();
+        Index::open(&path).unwrap().bury(&list).unwrap();
+        // What is not in this index waits until it is.
+        let foreign = Tombstones { documents: ["s3://b/c".to_owned()].into(), ..foreign };
+        foreign.write(&Tombstones::path(&path)).unwrap();
+        assert_eq!(run(&path, &[], false).unwrap().into_iter().collect::<Vec<_>>(), ["s3://b/a", "s3://b/c"]);
     }
 }

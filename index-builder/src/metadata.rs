@@ -183,7 +183,7 @@ fn checked(fields: Fields, warnings: &mut Vec<String>) -> Fields {
     kept
 }
 
-/// Fields that are text because of a few values, while most are numbers or dates: ranges of theirs compare letters. For each,
+/// Fields that are text because of a few values, while most are numbers or dates: no range can be asked of them. For each,
 /// the first document that has such a value.
 pub(crate) fn mixed<'a>(documents: impl Iterator<Item = &'a index::Document> + Clone) -> Vec<Remark> {
     let values = documents.flat_map(|document| {
@@ -193,25 +193,24 @@ pub(crate) fn mixed<'a>(documents: impl Iterator<Item = &'a index::Document> + C
             values.iter().filter_map(Scalar::from_json).map(move |value| (document, field, value))
         })
     });
-    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    const KINDS: [Kind; 2] = [Kind::Number, Kind::Date];
+    // How many values a field has, and how many of them would fit each kind.
+    let mut counts: BTreeMap<&str, (usize, [usize; KINDS.len()])> = BTreeMap::new();
     for (_, field, value) in values.clone() {
-        kinds.entry(field).or_default()[value.kind() as usize] += 1;
+        let (total, fitting) = counts.entry(field).or_default();
+        *total += 1;
+        KINDS.iter().zip(fitting).for_each(|(&kind, count)| *count += usize::from(value.fits(kind)));
     }
     let mut remarks = Vec::new();
-    for (field, counts) in kinds {
-        let total: usize = counts.iter().sum();
-        let Some(kind) =
-            [Kind::Number, Kind::Date].into_iter().find(|&kind| (total / 2 + 1..total).contains(&counts[kind as usize]))
-        else {
-            continue;
-        };
-        let odd = values.clone().find(|(_, named, value)| *named == field && value.kind() != kind);
+    for (field, (total, fitting)) in counts {
+        let most = KINDS.into_iter().zip(fitting).max_by_key(|(_, count)| *count);
+        let Some((kind, fitting)) = most.filter(|(_, count)| (total / 2 + 1..total).contains(count)) else { continue };
+        let odd = values.clone().find(|(_, named, value)| *named == field && !value.fits(kind));
         remarks.extend(odd.map(|(document, _, value)| Remark {
             source: document.source.clone(),
             reason: format!(
-                "`{field}` is `{}`, where {} of {total} values are a {}: all are taken as text, whose ranges compare letters",
+                "`{field}` is `{}`, where {fitting} of {total} values are a {}: all are taken as text, of which no range can be asked",
                 value.text(),
-                counts[kind as usize],
                 kind.as_str()
             ),
         }));
@@ -297,14 +296,16 @@ mod tests {
             document("a.md", json!({"date": "2024-05-01", "size": 1, "tags": ["x", "y"], "year": 2024})),
             document("b.md", json!({"date": "soon", "size": 2, "tags": ["2024"], "year": 2025})),
             document("c.md", json!({"date": "2024-06", "size": "3", "tags": [], "access": ["1"]})),
+            document("d.md", json!({"since": 2024})),
+            document("e.md", json!({"since": ["2024-05", "2025-01-31"]})),
         ];
         let remarks: Vec<String> =
             mixed(documents.iter()).into_iter().map(|remark| format!("{}: {}", remark.source, remark.reason)).collect();
         assert_eq!(
             remarks,
             [
-                "b.md: `date` is `soon`, where 2 of 3 values are a date: all are taken as text, whose ranges compare letters",
-                "c.md: `size` is `3`, where 2 of 3 values are a number: all are taken as text, whose ranges compare letters",
+                "b.md: `date` is `soon`, where 2 of 3 values are a date: all are taken as text, of which no range can be asked",
+                "c.md: `size` is `3`, where 2 of 3 values are a number: all are taken as text, of which no range can be asked",
             ]
         );
     }

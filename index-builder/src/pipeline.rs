@@ -1,6 +1,6 @@
 //! The build journey as one readable line: list -> read -> extract -> chunk -> embed -> write -> report.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -10,6 +10,7 @@ use omni_llm::embed::{ARITHMETIC, Embedder, MAX_TOKENS};
 use omni_llm::index::{self, Lexical, Manifest, Writer};
 use omni_llm::provider::embed::Purpose;
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use crate::cache::{self, Cache, Key, Vectors};
 use crate::chunk;
@@ -54,9 +55,6 @@ pub(crate) struct Build {
     /// Whether a skipped file fails the build.
     pub(crate) strict: bool,
 }
-
-/// What an index is called, in a folder, until its digest is known.
-const UNNAMED: &str = ".building.omni";
 
 /// A document that is ready for the index.
 struct Prepared {
@@ -161,23 +159,23 @@ pub(crate) fn run(mut build: Build, progress: Progress) -> Result<Report> {
     let mut alpha = None;
     if let (Some(questions), Some(asked)) = (&questions, &asked) {
         // An index is written aside to be asked; what the answers say goes into the one that replaces the old one.
-        let beside = if build.out.is_dir() { &build.out } else { build.out.parent().unwrap_or(Path::new("")) };
-        let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
-        std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
-        let aside = tempfile::Builder::new().prefix(".omni-").tempdir_in(beside).with_context(|| beside.display().to_string())?;
+        let aside = aside(&build.out)?;
         let untuned = aside.path().join("untuned.omni");
         write(manifest.clone(), &documents, &vectors, &untuned)?;
-        alpha = Some(tune(&untuned, questions, asked)?);
+        let labels: BTreeSet<&String> = documents.iter().flat_map(|prepared| &prepared.document.access).collect();
+        let labels: Vec<String> = labels.into_iter().cloned().collect();
+        alpha = Some(tune(&untuned, questions, asked, &labels).context("`--tune-alpha`")?);
     }
-    let is_named = !build.out.is_dir();
-    let written = if is_named { build.out.clone() } else { build.out.join(UNNAMED) };
+    // In a folder it is called by its digest, and is written aside until that is known.
+    let unnamed = build.out.is_dir().then(|| aside(&build.out)).transpose()?;
+    let written = unnamed.as_ref().map_or_else(|| build.out.clone(), |aside| aside.path().join("unnamed.omni"));
     let digest = write(Manifest { alpha, ..manifest }, &documents, &vectors, &written)?;
-    let path = if is_named { written.clone() } else { build.out.join(format!("{digest}.omni")) };
+    let path = if unnamed.is_none() { written.clone() } else { build.out.join(format!("{digest}.omni")) };
     let is_there =
         |uri: &str| entries.iter().any(|entry| entry.uri == uri) || unreadable.iter().any(|(source, _)| may_hold(source, uri));
     // Before the index gets its name: nobody shall find it without its list.
     let gone = forget::carry_over(&written, &path, is_there)?;
-    if !is_named {
+    if unnamed.is_some() {
         std::fs::rename(&written, &path).with_context(|| format!("{}: cannot rename", path.display()))?;
     }
     let write = write_started.elapsed().as_secs_f64();
@@ -203,6 +201,14 @@ pub(crate) fn run(mut build: Build, progress: Progress) -> Result<Report> {
         skipped,
         seconds: Seconds { list, extract, embed, write, total: started.elapsed().as_secs_f64() },
     })
+}
+
+/// A folder of this build's own, on the file system of what it will write; gone when it is dropped.
+fn aside(out: &Path) -> Result<TempDir> {
+    let beside = if out.is_dir() { out } else { out.parent().unwrap_or(Path::new("")) };
+    let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+    std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
+    tempfile::Builder::new().prefix(".omni-").tempdir_in(beside).with_context(|| beside.display().to_string())
 }
 
 /// Why no index is written.
@@ -231,20 +237,23 @@ fn read_sidecars(build: &Build, entries: &[Entry]) -> Result<HashMap<String, Res
     Ok(sidecars.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The weight of the vectors with which most of what the questions look for comes first; of equals, the one nearest to the default.
-fn tune(path: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
+/// The weight of the vectors with which most of what the questions look for comes first, for who may see all; of equals, the one
+/// nearest to the default.
+fn tune(path: &Path, questions: &[Asked], vectors: &[Vec<f32>], labels: &[String]) -> Result<f32> {
     let index = index::Index::open(path)?;
     let mut alphas: Vec<f32> = (0..=20_u8).map(|step| f32::from(step) / 20.0).collect();
     alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
-    let mut best = (f64::NEG_INFINITY, index::DEFAULT_ALPHA);
+    let mut best: Option<(eval::Scores, f32)> = None;
     for alpha in alphas {
         let fusion = index::Fusion::MinMax { alpha };
-        let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, ..Default::default() })?;
-        if scores.ndcg(10) > best.0 + WORTH_A_CHANGE {
-            best = (scores.ndcg(10), alpha);
+        let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, access: labels, ..Default::default() })?;
+        if best.as_ref().is_none_or(|(best, _)| scores.ndcg(10) > best.ndcg(10) + WORTH_A_CHANGE) {
+            best = Some((scores, alpha));
         }
     }
-    Ok(best.1)
+    let Some((scores, alpha)) = best else { return Ok(index::DEFAULT_ALPHA) };
+    scores.require_any()?;
+    Ok(alpha)
 }
 
 /// Reads, extracts and chunks every entry, several at a time; the outcomes are in the entries' order.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::embed::DEFAULT_MODEL;
 use crate::error::{Code, Error, Result};
-use crate::index::{Index, Tombstones};
+use crate::index::{DEFAULT_NAMESPACE, Index, Tombstones};
 use crate::provider::embed::Model;
 
 /// Extension of index files.
@@ -57,6 +57,20 @@ impl Opened {
     /// The provider's model that embeds questions to it; none is the packed one.
     pub fn remote(&self) -> Option<&Model> {
         self.remote.as_ref()
+    }
+
+    /// The namespace to search in, by the name that `field` gives; none where it is all there is.
+    ///
+    /// # Errors
+    /// There is no such namespace, or the file is corrupt.
+    pub fn namespace(&self, field: &str, name: &str) -> Result<Option<String>> {
+        let known = self.index.namespaces()?;
+        if !known.iter().any(|(known, _)| known == name) {
+            let names: Vec<String> = known.iter().map(|(known, _)| format!("`{known}`")).collect();
+            let names = names.join(", ");
+            return Err(Error::bad_request(format!("`{field}`: `{name}` is not in `{}`; it has {names}", self.name)));
+        }
+        Ok((known.len() > 1 || name != DEFAULT_NAMESPACE).then(|| name.to_owned()))
     }
 
     /// Takes over tombstones that have changed, looking at most once a second. Whoever comes while another looks goes on. A
@@ -143,7 +157,11 @@ pub fn find_files(config: &mut Config) -> Result<()> {
 
 fn index_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|cause| Error::io(folder, cause))?;
-    let is_index = |path: &PathBuf| path.extension().is_some_and(|extension| extension == INDEX_EXTENSION) && path.is_file();
+    // What begins with a dot is for somebody's own use.
+    let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let is_index = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == INDEX_EXTENSION) && !is_hidden(path) && path.is_file()
+    };
     Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_index).collect())
 }
 
@@ -165,6 +183,7 @@ mod tests {
             "D/x.omni: no such index; build it with `index-builder build FOLDER --out D/x.omni`"
         );
         std::fs::write(path.join("a.omni"), "").unwrap();
+        std::fs::write(path.join(".a.omni"), "").unwrap();
         assert_eq!(index_path(path).unwrap(), path.join("a.omni"));
         assert_eq!(index_path(&path.join("a.omni")).unwrap(), path.join("a.omni"));
         std::fs::write(path.join("b.omni"), "").unwrap();

@@ -322,10 +322,11 @@ mod tests {
     #[test]
     fn a_long_sound_is_put_together_in_the_time_of_its_length() {
         let piece = ChatEvent::Extra("audio".into(), serde_json::json!({"data": STANDARD.encode([7; 100])}));
-        let (pieces, began) = (vec![piece; 50_000], std::time::Instant::now());
-        let answer = fold(&pieces);
-        assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
-        assert_eq!(answer.extra["audio"]["data"], STANDARD.encode(vec![7; 5_000_000]));
+        assert_eq!(fold(&vec![piece; 50_000]).extra["audio"]["data"], STANDARD.encode(vec![7; 5_000_000]));
+        // Of what was there only the padded end is read: the rest need not even be base64.
+        let mut before = "!!!!!!!!AQ==".to_owned();
+        sound(&mut before, "AgM=");
+        assert_eq!(before, "!!!!!!!!AQID");
     }
 
     #[test]

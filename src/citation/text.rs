@@ -1,8 +1,9 @@
-//! Where a text quotes and cites.
+//! Where a text quotes and cites. Code does neither.
 
 use std::ops::Range;
 
-use serde_json::Value;
+use super::marker::{Marker, markers};
+use crate::sentence::{self, Block, Kind};
 
 /// Words from which text in quotation marks is a quote and not a name.
 const QUOTE_WORDS: usize = 4;
@@ -12,33 +13,29 @@ const QUOTE_LETTERS: usize = 24;
 const MAX_QUOTE_BYTES: usize = 4_000;
 /// Bytes between a quote and the number that belongs to it.
 const NEAR: usize = 48;
-/// Highest number of a source.
-const MAX_NUMBER: usize = 999;
 
 /// A quote or a cited statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mention {
-    /// Bytes of the quote with its marks, or of the numbers.
+    /// Bytes of the quote with its marks and the numbers behind it, or of the numbers.
     pub(super) span: Range<usize>,
     /// Bytes between the quotation marks.
     pub(super) quote: Option<Range<usize>>,
     /// Bytes of the statement.
     pub(super) claim: Range<usize>,
-    /// The numbers.
-    pub(super) sources: Vec<usize>,
-}
-
-/// Source numbers in brackets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Marker {
-    span: Range<usize>,
-    sources: Vec<usize>,
+    /// Bytes of the sentences that all of this stands in.
+    pub(super) sentence: Range<usize>,
+    /// Its numbers.
+    pub(super) markers: Vec<Marker>,
 }
 
 /// Every quote and every cited statement, in order.
 pub(super) fn mentions(text: &str) -> Vec<Mention> {
-    let markers = markers(text);
-    let quotes = quotes(text);
+    let blocks = sentence::blocks(text);
+    let code = code(text, &blocks);
+    let markers = markers(text, &code);
+    let quotes = quotes(text, &code);
+    let sentences = apart(text, sentences(text, &blocks, &markers), &quotes);
     let mut taken = vec![false; markers.len()];
     let mut mentions = Vec::new();
     let mut next = 0;
@@ -47,30 +44,40 @@ pub(super) fn mentions(text: &str) -> Vec<Mention> {
         while next < markers.len() && markers[next].span.end <= span.start {
             next += 1;
         }
-        // Numbers stand behind the quote, or before it on the same line.
-        let mut sources = Vec::new();
+        // Numbers stand behind the quote, before it on the same line, or at its end; others inside are its own words.
+        let (mut own, mut quote) = (Vec::new(), quote.clone());
         let mut end = span.end;
         let mut at = next;
-        while at < markers.len() && markers[at].span.start >= end && markers[at].span.start < until {
-            let gap = &text[end..markers[at].span.start];
-            let near = gap.len() <= if sources.is_empty() { NEAR } else { 2 };
-            if !near || gap.contains("\n\n") || gap.contains(". ") {
-                break;
+        while at < markers.len() && markers[at].span.start < until {
+            let marker = &markers[at];
+            if marker.span.end <= quote.end {
+                if !text[marker.span.end..quote.end].contains(char::is_alphanumeric) {
+                    own.push(marker.clone());
+                    quote.end = marker.span.start;
+                }
+            } else {
+                let gap = &text[end..marker.span.start];
+                let near = gap.len() <= if own.is_empty() { NEAR } else { 2 };
+                if !near || gap.contains("\n\n") || gap.contains(". ") {
+                    break;
+                }
+                own.push(marker.clone());
+                end = marker.span.end;
             }
-            sources.extend(&markers[at].sources);
             taken[at] = true;
-            end = markers[at].span.end;
             at += 1;
         }
-        if sources.is_empty() && next > 0 {
+        if own.is_empty() && next > 0 {
             let before = &markers[next - 1];
             let gap = &text[before.span.end.min(span.start)..span.start];
             if gap.len() <= NEAR && !gap.contains('\n') && !gap.contains(". ") {
-                sources.extend(&before.sources);
+                own.push(before.clone());
                 taken[next - 1] = true;
             }
         }
-        mentions.push(Mention { span: span.start..end.max(span.end), quote: Some(quote.clone()), claim: quote.clone(), sources });
+        let span = span.start..end;
+        let sentence = around(&sentences, &span);
+        mentions.push(Mention { span, claim: quote.clone(), quote: Some(quote), sentence, markers: own });
     }
     let mut from = 0;
     let mut at = 0;
@@ -80,82 +87,139 @@ pub(super) fn mentions(text: &str) -> Vec<Mention> {
         while at + 1 < markers.len() && text[markers[at].span.end..markers[at + 1].span.start].trim().is_empty() {
             at += 1;
         }
-        let claim = claim_before(text, from, markers[first].span.start);
-        for number in first..=at {
-            if !taken[number] {
-                let Marker { span, sources } = markers[number].clone();
-                mentions.push(Mention { span, quote: None, claim: claim.clone(), sources });
-            }
+        let span = markers[first].span.start..markers[at].span.end;
+        let own: Vec<Marker> = (first..=at).filter(|number| !taken[*number]).map(|number| markers[number].clone()).collect();
+        if !own.is_empty() {
+            let sentence = around(&sentences, &span);
+            let claim = claim(text, from.max(sentence.start)..span.start);
+            mentions.push(Mention { span: span.clone(), quote: None, claim, sentence, markers: own });
         }
-        from = markers[at].span.end;
+        from = span.end;
         at += 1;
     }
     mentions.sort_by_key(|mention| mention.span.start);
     mentions
 }
 
-/// `[1]`, `[1, 2]`, `[1-3]`, `[source 1]`, `【1】`. A number behind a word, as in `list[1]`, is none.
-fn markers(text: &str) -> Vec<Marker> {
-    let mut markers = Vec::new();
-    let mut at = 0;
-    while let Some(offset) = text[at..].find(['[', '【']) {
-        let start = at + offset;
-        let open = text[start..].chars().next().map_or(1, char::len_utf8);
-        at = start + open;
-        let Some(length) = text[at..].bytes().take(64).position(|byte| byte == b']' || byte == 0xe3).filter(|length| *length > 0)
-        else {
+/// What of a text is code: between fences, and between runs of as many backticks in a paragraph.
+fn code(text: &str, blocks: &[Block]) -> Vec<Range<usize>> {
+    let mut code = Vec::new();
+    for block in blocks {
+        if matches!(block.kind, Kind::Code | Kind::OpenCode) {
+            code.push(block.range.clone());
             continue;
-        };
-        let Some(close) = text[at + length..].chars().next().filter(|letter| matches!(letter, ']' | '】')) else { continue };
-        let before = text[..start].chars().next_back();
-        let is_link = text[at + length + close.len_utf8()..].starts_with('(');
-        if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
-            && !before.is_some_and(char::is_numeric)
-            && open == 1
-        {
-            // `array[1]` in code; but "word[1]" is how some models cite, so only code is left out.
-            if in_code(text, start) {
-                continue;
+        }
+        let mut ticks: Vec<Range<usize>> = Vec::new();
+        for (offset, _) in text[block.range.clone()].match_indices('`') {
+            let at = block.range.start + offset;
+            match ticks.last_mut() {
+                Some(run) if run.end == at => run.end += 1,
+                _ => ticks.push(at..at + 1),
             }
         }
-        let Some(sources) = numbers(&text[at..at + length]).filter(|_| !is_link) else { continue };
-        let end = at + length + close.len_utf8();
-        markers.push(Marker { span: start..end, sources });
-        at = end;
-    }
-    markers
-}
-
-/// Whether a place stands between backticks on its line.
-fn in_code(text: &str, at: usize) -> bool {
-    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    text.as_bytes()[line.max(at.saturating_sub(400))..at].iter().filter(|byte| **byte == b'`').count() % 2 == 1
-}
-
-fn numbers(inside: &str) -> Option<Vec<usize>> {
-    let mut sources = Vec::new();
-    for part in inside.split([',', ';', '&']) {
-        let part = part.trim();
-        let part = ["sources", "source", "Sources", "Source", "ref.", "^", "#"]
-            .iter()
-            .fold(part, |part, word| part.strip_prefix(word).unwrap_or(part));
-        let part = part.trim();
-        let (first, last) = part.split_once(['-', '–']).unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if first == 0 || last > MAX_NUMBER || first > last || last - first > 20 {
-            return None;
+        let mut next = 0;
+        while next < ticks.len() {
+            let close = (next + 1..ticks.len()).find(|other| ticks[*other].len() == ticks[next].len());
+            code.extend(close.map(|close| ticks[next].start..ticks[close].end));
+            next = close.unwrap_or(next) + 1;
         }
-        sources.extend(first..=last);
     }
-    (!sources.is_empty()).then_some(sources)
+    code
+}
+
+/// Whether a place lies inside one of these stretches, which are in order.
+pub(super) fn is_inside(stretches: &[Range<usize>], at: usize) -> bool {
+    let next = stretches.partition_point(|stretch| stretch.end <= at);
+    stretches.get(next).is_some_and(|stretch| stretch.start <= at)
+}
+
+/// The sentences of a text, each with the numbers behind its full stop. A heading or a row of a table is one, and so is a line that
+/// begins with a number, as in a list of sources.
+fn sentences(text: &str, blocks: &[Block], markers: &[Marker]) -> Vec<Range<usize>> {
+    let mut sentences: Vec<Range<usize>> = Vec::new();
+    let mut markers = markers.iter().peekable();
+    for block in blocks {
+        let pieces = match block.kind {
+            Kind::Code | Kind::OpenCode => continue,
+            Kind::Line => vec![block.range.clone()],
+            Kind::Paragraph | Kind::Item => sentence::split(text, block.range.clone()),
+        };
+        for piece in pieces {
+            let mut start = piece.start;
+            while markers.next_if(|marker| marker.span.start < start).is_some() {}
+            while let Some(marker) = markers.next_if(|marker| marker.span.start < piece.end) {
+                let span = marker.span.start..marker.span.end.min(piece.end);
+                let next = piece.end - text[span.end..piece.end].trim_start_matches(['.', ',', ';', ' ']).len();
+                let is_first = text[..span.start].trim_end_matches([' ', '\t']).ends_with('\n');
+                match sentences.last_mut() {
+                    Some(before) if span.start == start && start > block.range.start && !is_first => {
+                        (before.end, start) = (text[..next].trim_end().len(), next);
+                    }
+                    _ if is_first && span.start > start => {
+                        sentences.push(start..text[..span.start].trim_end().len());
+                        start = span.start;
+                    }
+                    _ if is_ended(&text[start..span.start]) => {
+                        sentences.push(start..text[..next].trim_end().len());
+                        start = next;
+                    }
+                    _ => {}
+                }
+            }
+            if start < piece.end {
+                sentences.push(start..piece.end);
+            }
+        }
+    }
+    sentences
+}
+
+/// The same with quotes that follow a full stop apart: Unicode's rule takes a small letter behind it for an abbreviation's.
+fn apart(text: &str, sentences: Vec<Range<usize>>, quotes: &[(Range<usize>, Range<usize>)]) -> Vec<Range<usize>> {
+    let mut starts = quotes.iter().map(|(span, _)| span.start).peekable();
+    let mut parted = Vec::with_capacity(sentences.len());
+    for mut sentence in sentences {
+        while let Some(start) = starts.next_if(|start| *start < sentence.end) {
+            if start > sentence.start && is_ended(&text[sentence.start..start]) {
+                parted.push(sentence.start..text[..start].trim_end().len());
+                sentence.start = start;
+            }
+        }
+        parted.push(sentence);
+    }
+    parted
+}
+
+/// Whether a sentence ends with this text, and a blank follows.
+fn is_ended(text: &str) -> bool {
+    let body = text.trim_end();
+    body.len() < text.len() && body.ends_with(['.', '!', '?']) && !sentence::is_abbreviated(body)
+}
+
+/// The sentences that a stretch has a part of.
+fn around(sentences: &[Range<usize>], span: &Range<usize>) -> Range<usize> {
+    let first = sentences.partition_point(|sentence| sentence.end <= span.start);
+    let last = sentences.partition_point(|sentence| sentence.start < span.end);
+    match sentences.get(first..last) {
+        Some([first, .., last]) => first.start.min(span.start)..last.end.max(span.end),
+        Some([only]) => only.start.min(span.start)..only.end.max(span.end),
+        _ => span.clone(),
+    }
+}
+
+/// The statement in a stretch before a number, without its full stop; empty where nothing is stated, as in a list of sources.
+fn claim(text: &str, stretch: Range<usize>) -> Range<usize> {
+    let body = text[stretch.clone()].trim_end().trim_end_matches(['.', '!', '?', ',', ';']);
+    if body.chars().any(char::is_alphanumeric) { stretch.start..stretch.start + body.len() } else { stretch.end..stretch.end }
 }
 
 /// Text in quotation marks: (with its marks, without them).
-fn quotes(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+fn quotes(text: &str, code: &[Range<usize>]) -> Vec<(Range<usize>, Range<usize>)> {
     let mut quotes = Vec::new();
     let mut open: Option<(char, usize, usize)> = None;
     for (at, letter) in text.char_indices() {
         let end = at + letter.len_utf8();
+        let is_mark = matches!(letter, '"' | '“' | '”' | '„' | '«' | '»' | '「' | '」') && !is_inside(code, at);
         if let Some((mark, start, inner)) = open {
             let closes = match mark {
                 '“' => letter == '”',
@@ -164,7 +228,7 @@ fn quotes(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
                 '「' => letter == '」',
                 mark => letter == mark,
             };
-            if closes {
+            if closes && is_mark {
                 if is_quote(&text[inner..at]) {
                     quotes.push((start..end, inner..at));
                 }
@@ -176,7 +240,7 @@ fn quotes(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
             }
             open = None;
         }
-        if matches!(letter, '"' | '“' | '„' | '«' | '「') {
+        if is_mark && matches!(letter, '"' | '“' | '„' | '«' | '「') {
             // Inches and the like open nothing.
             let behind_word = letter == '"' && text[..at].chars().next_back().is_some_and(char::is_alphanumeric);
             if !behind_word {
@@ -192,45 +256,14 @@ fn is_quote(inside: &str) -> bool {
         || inside.chars().filter(|letter| letter.is_alphanumeric()).take(QUOTE_LETTERS).count() == QUOTE_LETTERS
 }
 
-/// The statement that ends at `end`: its sentence on its line, not further back than `from`. Empty where the line begins with the number,
-/// as in a list of sources.
-fn claim_before(text: &str, from: usize, end: usize) -> Range<usize> {
-    let from = text[from..end].rfind('\n').map_or(from, |newline| from + newline + 1);
-    let body = text[from..end].trim_end().trim_end_matches(['.', '!', '?', ',', ';']);
-    let start = body.rfind(['!', '?']).map(|at| at + 1).into_iter().chain(body.rfind(". ").map(|at| at + 2)).max().unwrap_or(0);
-    if body[start..].chars().any(char::is_alphanumeric) { from + start..from + body.len() } else { end..end }
-}
-
-/// The sentence around `span`, with the blank behind it.
-pub(super) fn sentence_around(text: &str, span: &Range<usize>) -> Range<usize> {
-    let head = &text[..span.start];
-    let start = head
-        .rfind('\n')
-        .map(|at| at + 1)
-        .into_iter()
-        .chain(head.rfind(". ").map(|at| at + 2))
-        .chain(head.rfind("] ").map(|at| at + 2))
-        .max();
-    let tail = &text[span.end..];
-    let stop = tail.find(['.', '!', '?', '\n']).map_or(tail.len(), |at| if tail[at..].starts_with('\n') { at } else { at + 1 });
-    // A sentence that begins behind the quote is another one.
-    let own_end = text[..span.end].trim_end_matches(|letter: char| matches!(letter, ']' | '[' | ' ') || letter.is_ascii_digit());
-    let ended = own_end.ends_with(['”', '"', '»', '“', '」'])
-        && own_end.trim_end_matches(['”', '"', '»', '“', '」']).ends_with(['.', '!', '?']);
-    let starts_new = tail.trim_start().chars().next().is_none_or(char::is_uppercase);
-    let end = if ended && starts_new { span.end } else { span.end + stop };
-    let blank = text[end..].len() - text[end..].trim_start_matches(' ').len();
-    start.unwrap_or(0)..end + blank
-}
-
-/// A quote of a structured answer without marks around it, and the number behind it.
-pub(super) fn unquoted(text: &str) -> (Range<usize>, Option<usize>) {
-    let marker = markers(text).pop().filter(|marker| text[marker.span.end..].trim().is_empty());
+/// A quote of a structured answer without marks around it, and the numbers behind it.
+pub(super) fn unquoted(text: &str) -> (Range<usize>, Option<Marker>) {
+    let marker = markers(text, &[]).pop().filter(|marker| text[marker.span.end..].trim().is_empty());
     let end = marker.as_ref().map_or(text.len(), |marker| marker.span.start);
     let marks = ['"', '“', '”', '„', '«', '»'];
     let inner = text[..end].trim().trim_start_matches(marks).trim_end_matches(marks);
     let start = text.find(inner).unwrap_or(0);
-    (start..start + inner.len(), marker.and_then(|marker| marker.sources.first().copied()))
+    (start..start + inner.len(), marker)
 }
 
 /// Keys whose text is a quote.
@@ -253,20 +286,4 @@ pub(super) fn is_quote_key(key: &str) -> bool {
         "source_quote",
     ]
     .contains(&key.as_str())
-}
-
-/// Keys whose value is the number of a source.
-pub(super) fn is_source_key(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    ["source", "source_number", "source_id", "source_index", "citation", "citation_number", "ref", "reference", "number"]
-        .contains(&key.as_str())
-}
-
-/// The number of a source, as models write it: 1, "1", `[1]`.
-pub(super) fn number(value: &Value) -> Option<usize> {
-    match value {
-        Value::Number(number) => number.as_u64().and_then(|number| usize::try_from(number).ok()),
-        Value::String(text) => numbers(text.trim().trim_start_matches('[').trim_end_matches(']'))?.first().copied(),
-        _ => None,
-    }
 }

@@ -32,16 +32,21 @@ impl Book {
 
     /// The row of a model, and what its region costs on top.
     pub(super) fn row(&self, provider: &str, model: &str) -> Option<(&Row, f64)> {
-        let (mut provider, mut model, mut factor) =
-            (provider, model.rsplit_once("inference-profile/").map_or(model, |it| it.1), 1.0);
+        let (mut model, mut factor) = (model.rsplit_once("inference-profile/").map_or(model, |it| it.1), 1.0);
         if let Some(region) = self.table.regions.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
             (model, factor) = (&model[region.prefix.len()..], region.factor);
         }
-        if let Some(resold) = self.table.resold.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
-            (provider, model) = (resold.r#as.as_str(), &model[resold.prefix.len()..]);
-        }
+        let row = self.own(provider, model).or_else(|| {
+            let resold = self.table.resold.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix))?;
+            self.own(&resold.r#as, &model[resold.prefix.len()..])
+        });
+        row.map(|row| (row, factor))
+    }
+
+    /// The row that has the provider's own name.
+    fn own(&self, provider: &str, model: &str) -> Option<&Row> {
         let rows = self.rows.get(provider)?;
-        names(model).find_map(|name| rows.get(name)).map(|row| (row, factor))
+        names(model).find_map(|name| rows.get(name))
     }
 
     /// What is known of a model that has ended or will end: the day from which its provider refuses it, if that is known.
@@ -96,8 +101,9 @@ pub(super) struct Row {
     pub(super) cache_read: Option<f64>,
     pub(super) cache_write: Option<f64>,
     pub(super) cache_write_1h: Option<f64>,
-    /// What a batch costs of the full price.
-    pub(super) batch_factor: Option<f64>,
+    /// What a batch costs of the full price: for the reader of the file. Nothing here is sent as one.
+    #[serde(rename = "batch_factor")]
+    _batch_factor: Option<f64>,
     #[serde(default)]
     pub(super) tiers: Vec<Tier>,
     #[serde(default)]

@@ -112,6 +112,13 @@ impl Embedder {
         &self.0.tokenizer
     }
 
+    /// Tokens that the model reads of a text, or would if it were not cut at [`Tokenizer::max_tokens`]: with the prefix of a question
+    /// or of a document, and special tokens.
+    pub fn count(&self, text: &str, is_query: bool) -> usize {
+        let prefix = if is_query { &self.manifest().query_prefix } else { &self.manifest().document_prefix };
+        Tokenizer::SPECIAL_TOKENS + self.tokenizer().count(&format!("{prefix}{text}"))
+    }
+
     /// The unit vector of a question: the model's query prefix goes before it. Takes two threads where nothing else is embedded
     /// meanwhile, and one under load.
     ///

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use unicode_segmentation::UnicodeSegmentation as _;
+use crate::sentence::{Block, Kind, blocks, split};
 
 /// One sentence of a passage.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,18 +30,13 @@ impl Sentence {
     }
 }
 
-/// A run of lines that belong together.
-struct Block {
-    range: Range<usize>,
-    prose: bool,
-    item: bool,
-}
-
 /// All sentences of a passage.
 pub(super) fn sentences(text: &str) -> Vec<Sentence> {
-    let blocks = blocks(text);
+    // Headings and rows of tables announce nothing and end no list; code that a chunk cuts off is not quoted.
+    let mut blocks = blocks(text);
+    blocks.retain(|block| !matches!(block.kind, Kind::Line | Kind::OpenCode));
     let mut sentences: Vec<Sentence> = Vec::new();
-    for (number, block) in blocks.iter().enumerate().filter(|(_, block)| block.prose) {
+    for (number, block) in blocks.iter().enumerate().filter(|(_, block)| block.kind.is_prose()) {
         let first = sentences.len();
         for range in split(text, block.range.clone()) {
             let sentence = &text[range.clone()];
@@ -69,101 +64,13 @@ pub(super) fn sentences(text: &str) -> Vec<Sentence> {
 fn announced(blocks: &[Block]) -> usize {
     let mut end = blocks[0].range.end;
     for (number, block) in blocks.iter().enumerate().skip(1) {
-        if !(block.item || (number == 1 && !block.prose)) {
-            break;
-        }
-        end = block.range.end;
-        if !block.item {
-            break;
+        match block.kind {
+            Kind::Item => end = block.range.end,
+            Kind::Code if number == 1 => return block.range.end,
+            _ => break,
         }
     }
     end
-}
-
-/// Paragraphs, list items and code. Headings, rules and table lines are left out: they are no sentences.
-fn blocks(text: &str) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut open: Option<Block> = None;
-    let mut fence: Option<usize> = None;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let start = at;
-        at += line.len();
-        let trimmed = line.trim();
-        let indent = line.len() - line.trim_start().len();
-        let content = start + indent..start + indent + trimmed.len();
-        if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
-            blocks.extend(open.take());
-            match fence.take() {
-                Some(begin) => blocks.push(Block { range: begin..content.end, prose: false, item: false }),
-                None => fence = Some(content.start),
-            }
-            continue;
-        }
-        if fence.is_some() {
-            continue;
-        }
-        let no_sentence = trimmed.starts_with('#') || trimmed.starts_with('|') || !trimmed.chars().any(char::is_alphanumeric);
-        if no_sentence {
-            blocks.extend(open.take());
-            continue;
-        }
-        let marker = marker(trimmed);
-        match &mut open {
-            Some(block) if marker == 0 => block.range.end = content.end,
-            _ => {
-                blocks.extend(open.take());
-                open = Some(Block {
-                    range: content.start + marker..content.end,
-                    prose: true,
-                    item: marker > 0 && !trimmed.starts_with('>'),
-                });
-            }
-        }
-    }
-    blocks.extend(open);
-    blocks
-}
-
-/// Bytes of the list or quote marker that a line begins with.
-fn marker(line: &str) -> usize {
-    for marker in ["- [ ] ", "- [x] ", "- ", "* ", "+ ", "• ", "> "] {
-        if line.starts_with(marker) {
-            return marker.len();
-        }
-    }
-    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
-    let follows = line.get(digits..digits + 2);
-    if (1..=3).contains(&digits) && matches!(follows, Some(". " | ") ")) { digits + 2 } else { 0 }
-}
-
-/// Sentences of one block. Unicode's rule ends a sentence behind every full stop; ours joins it again after an abbreviation.
-fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
-    let mut sentences: Vec<Range<usize>> = Vec::new();
-    let mut start = block.start;
-    for (offset, piece) in text[block.clone()].split_sentence_bound_indices() {
-        let end = block.start + offset + piece.len();
-        let so_far = text[start..end].trim_end();
-        // A wrapped line is no boundary; Unicode takes a line end for one.
-        let wrapped = !so_far.ends_with(['.', '!', '?', ':', '。', '！', '？', '…', '"', '”', ')']) && end < block.end;
-        let next_is_small = text[end..block.end].trim_start().starts_with(|letter: char| letter.is_lowercase());
-        if end < block.end && (wrapped || next_is_small || is_abbreviated(so_far)) {
-            continue;
-        }
-        let lead = text[start..end].len() - text[start..end].trim_start().len();
-        if !so_far.trim().is_empty() {
-            sentences.push(start + lead..start + so_far.len());
-        }
-        start = end;
-    }
-    sentences
-}
-
-fn is_abbreviated(sentence: &str) -> bool {
-    let Some(body) = sentence.strip_suffix('.') else { return false };
-    let word = body.rsplit([' ', '\n', '(', '\u{a0}']).next().unwrap_or_default();
-    let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
-    initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
 /// First words that lean on the sentence before.
@@ -184,11 +91,6 @@ const LEANING: [&str; 16] = [
     "Otherwise",
     "Instead",
     "Also",
-];
-
-const ABBREVIATIONS: [&str; 30] = [
-    "e.g", "i.e", "etc", "vs", "cf", "al", "fig", "figs", "eq", "no", "nos", "vol", "pp", "ch", "sec", "dr", "mr", "mrs", "ms",
-    "prof", "st", "jr", "sr", "inc", "ltd", "co", "approx", "dept", "est", "resp",
 ];
 
 #[cfg(test)]

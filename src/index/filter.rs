@@ -86,13 +86,13 @@ impl Filter {
                 serde_json::from_str(text).map_err(|cause| Error::bad_request(format!("`--filter`: not JSON: {cause}")))?;
             return Self::from_json(&value, "--filter");
         }
-        for operator in ["!=", ">=", "<=", ">", "<", "="] {
-            let Some((field, value)) = text.split_once(operator) else { continue };
-            let (field, value) = (field.trim(), value.trim());
-            if field.is_empty() || value.is_empty() {
-                break;
+        // The first one in the text, the longer one of two at the same place: values may hold others.
+        let operators = ["!=", ">=", "<=", ">", "<", "="].iter().filter_map(|operator| Some((text.find(operator)?, *operator)));
+        if let Some((at, operator)) = operators.min_by_key(|&(at, operator)| (at, std::cmp::Reverse(operator.len()))) {
+            let (field, value) = (text[..at].trim(), text[at + operator.len()..].trim());
+            if !field.is_empty() && !value.is_empty() {
+                return Ok(short(field, operator, value));
             }
-            return Ok(short(field, operator, value));
         }
         let forms = "write `FIELD=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON";
         Err(Error::bad_request(format!("`--filter`: `{text}` is no filter; {forms}")))
@@ -286,6 +286,10 @@ mod tests {
         ] {
             assert_eq!(Filter::parse(short).unwrap(), json(long), "{short}");
         }
+        assert_eq!(
+            Filter::parse("section=Install > Linux != Windows").unwrap(),
+            Filter::equal("section", "Install > Linux != Windows")
+        );
         let error = Filter::parse("tags").unwrap_err().to_string();
         assert_eq!(error, "`--filter`: `tags` is no filter; write `FIELD=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON");
     }

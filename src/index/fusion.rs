@@ -2,8 +2,9 @@
 //!
 //! With `min_max` each side is normalised over its own list: its best is 1, the worst that made the list 0, and so is a
 //! candidate that came from the other side only: what is not in a list is no better than its worst. (Of vectors that is so
-//! where all were scored. Where only near clusters were, a few that were missed count for less than they are.) A chunk that alone holds
-//! the rare word of a question must not sink because its vector is far (Bruch, Gai, Ingber: An Analysis of Fusion Functions
+//! where all were scored. Where only near clusters were, a few that were missed count for less than they are.) Where all chunks
+//! that hold a word are in the list, those outside have the score 0, and the worst inside is better than that. A chunk that alone
+//! holds the rare word of a question must not sink because its vector is far (Bruch, Gai, Ingber: An Analysis of Fusion Functions
 //! for Hybrid Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks). With `rrf` only ranks count
 //! (Cormack, Clarke, Büttcher 2009).
 
@@ -46,13 +47,36 @@ pub(super) struct Candidate {
     pub(super) fused: f32,
 }
 
-/// Whether a list does not tell its best from its worst: then what is not in it may be as good as all that is.
-pub(super) fn is_flat(list: &[Scored]) -> bool {
-    Span::of(list).width() <= 0.0
+/// What one side found, best first.
+pub(super) struct Side {
+    pub(super) list: Vec<Scored>,
+    span: Span,
+}
+
+impl Side {
+    /// The nearest vectors.
+    pub(super) fn of_vectors(list: Vec<Scored>) -> Self {
+        Self { span: Span::of(&list), list }
+    }
+
+    /// The best by words, of which at most `limit` were asked for.
+    pub(super) fn of_words(list: Vec<Scored>, limit: usize) -> Self {
+        let mut span = Span::of(&list);
+        if list.len() < limit {
+            span.low = 0.0;
+        }
+        Self { span, list }
+    }
+
+    /// Whether the list does not tell its best from its worst: then what is not in it may be as good as all that is.
+    pub(super) fn is_flat(&self) -> bool {
+        self.span.width() <= 0.0
+    }
 }
 
 /// The candidates of both lists, ascending, each once.
-pub(super) fn candidates(near: &[Scored], named: &[Scored]) -> Vec<Candidate> {
+pub(super) fn candidates(near: &Side, named: &Side) -> Vec<Candidate> {
+    let (near, named) = (&near.list, &named.list);
     let mut candidates: Vec<Candidate> = Vec::with_capacity(near.len() + named.len());
     let of = |scored: &Scored| Candidate { chunk: scored.chunk, cosine: None, bm25: None, fused: 0.0 };
     candidates.extend(near.iter().map(|scored| Candidate { cosine: Some(scored.score), ..of(scored) }));
@@ -69,19 +93,18 @@ pub(super) fn candidates(near: &[Scored], named: &[Scored]) -> Vec<Candidate> {
     candidates
 }
 
-/// Orders candidates, best first. `near` and `named` are the lists that they come from, best first.
-pub(super) fn fuse(fusion: Fusion, near: &[Scored], named: &[Scored], candidates: &mut [Candidate]) {
+/// Orders candidates, best first. `near` and `named` are the sides that they come from.
+pub(super) fn fuse(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [Candidate]) {
     match fusion {
         Fusion::MinMax { alpha } => {
-            let (cosines, bm25s) = (Span::of(near), Span::of(named));
             for candidate in candidates.iter_mut() {
-                let [near, named] = [(cosines, candidate.cosine), (bm25s, candidate.bm25)]
-                    .map(|(span, score)| score.map_or(0.0, |score| span.normalise(score)));
+                let [near, named] = [(near, candidate.cosine), (named, candidate.bm25)]
+                    .map(|(side, score)| score.map_or(0.0, |score| side.span.normalise(score)));
                 candidate.fused = alpha * near + (1.0 - alpha) * named;
             }
         }
         Fusion::Rrf => {
-            let (near, named) = (ranks(near), ranks(named));
+            let (near, named) = (ranks(&near.list), ranks(&named.list));
             for candidate in candidates.iter_mut() {
                 candidate.fused = share(&near, candidate.chunk) + share(&named, candidate.chunk);
             }
@@ -137,7 +160,7 @@ mod tests {
     #[test]
     fn ranks_are_all_that_rrf_sees() {
         let list = |chunks: &[u32]| chunks.iter().map(|&chunk| Scored { chunk, score: 1.0 }).collect::<Vec<_>>();
-        let (near, named) = (list(&[7, 3, 9]), list(&[9, 5]));
+        let (near, named) = (Side::of_vectors(list(&[7, 3, 9])), Side::of_words(list(&[9, 5]), 100));
         let mut found = candidates(&near, &named);
         assert_eq!(found.iter().map(|one| one.chunk).collect::<Vec<_>>(), [3, 5, 7, 9]);
         assert_eq!(found.iter().map(|one| one.bm25.is_some()).collect::<Vec<_>>(), [false, true, false, true]);
@@ -146,5 +169,20 @@ mod tests {
         assert_eq!(found[0].fused, 1.0 / 63.0 + 1.0 / 61.0);
         // Equal ranks: in the order of their numbers.
         assert_eq!((found[2].fused, found[3].fused), (1.0 / 62.0, 1.0 / 62.0));
+    }
+
+    #[test]
+    fn the_worst_of_all_that_hold_a_word_is_better_than_none() {
+        let list = |scores: &[(u32, f32)]| scores.iter().map(|&(chunk, score)| Scored { chunk, score }).collect::<Vec<_>>();
+        let words = [(2, 5.0), (9, 4.999), (4, 4.0)];
+        let fused = |limit| {
+            let (near, named) = (Side::of_vectors(list(&[(7, 0.9), (3, 0.5)])), Side::of_words(list(&words), limit));
+            let mut found = candidates(&near, &named);
+            fuse(Fusion::MinMax { alpha: 0.0 }, &near, &named, &mut found);
+            found.into_iter().map(|one| (one.chunk, one.fused)).collect::<Vec<_>>()
+        };
+        assert_eq!(fused(100)[..4], [(2, 1.0), (9, 4.999 / 5.0), (4, 0.8), (3, 0.0)]);
+        // There may be more: those outside may be as good as the last.
+        assert_eq!(fused(3).iter().find(|(chunk, _)| *chunk == 4), Some(&(4, 0.0)));
     }
 }

@@ -266,7 +266,7 @@ impl Index {
             return Err(Error::new(
                 Code::CorruptFile,
                 format!(
-                    "tombstones: written for index {}, this is {}; write them again with `index-builder forget`, or delete the file if every document of this index may be found",
+                    "tombstones: written for index {}, this is {}; `index-builder forget INDEX` keeps what it names gone, or delete the file if every document of this index may be found",
                     tombstones.index, self.digest
                 ),
             ));

@@ -3,7 +3,7 @@
 use super::allowed::{Allowed, Bits};
 use super::filter::Filter;
 use super::format::{CHUNK_RECORD, u32_at};
-use super::fusion::{self, Candidate, Fusion};
+use super::fusion::{self, Candidate, Fusion, Side};
 use super::lexical::Scorer;
 use super::section::Section;
 use super::top::Scored;
@@ -20,9 +20,6 @@ const CANDIDATES_PER_HIT: usize = 10;
 /// Two chunks of one document whose cosine is above this say the same.
 const TWINS: f32 = 0.97;
 
-/// Chunks of different documents are compared letter by letter from this cosine on: yearly reports are alike and not the same.
-const COPIES: f32 = 0.995;
-
 /// The best chunks, best first.
 pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
     check(index, query)?;
@@ -30,7 +27,7 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
     let view = &index.view;
     let vectors = Vectors::of(view, index.kernel, &index.rotation)?;
     let vector = query.vector.map(quantise);
-    let mut scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text)).transpose()?;
+    let mut scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text, &allowed)).transpose()?;
     let reserve = if query.distinct { query.top_k.max(CANDIDATES) } else { 0 };
     let limit = query.top_k.saturating_add(reserve);
     let mut found = match (&vector, &mut scorer) {
@@ -118,14 +115,14 @@ fn fuse(
     query: &Query<'_>,
 ) -> Result<Vec<Candidate>> {
     let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
-    let near = vectors.nearest(vector, allowed, limit, query.recall)?;
-    let named = scorer.best(allowed, limit)?;
+    let near = Side::of_vectors(vectors.nearest(vector, allowed, limit, query.recall)?);
+    let named = Side::of_words(scorer.best(allowed, limit)?, limit);
     let mut candidates = fusion::candidates(&near, &named);
     // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
-    if fusion::is_flat(&near) {
+    if near.is_flat() {
         complete_cosines(vectors, vector, &mut candidates)?;
     }
-    if fusion::is_flat(&named) {
+    if named.is_flat() {
         complete_bm25s(scorer, &mut candidates)?;
     }
     fusion::fuse(query.fusion, &near, &named, &mut candidates);
@@ -151,7 +148,9 @@ fn complete_bm25s(scorer: &mut Scorer<'_>, candidates: &mut [Candidate]) -> Resu
     Ok(())
 }
 
-/// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left.
+/// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left. In one document
+/// what is very alike says the same. Of different documents only equal texts do: yearly reports are alike and not the same; and a
+/// copy's vector may be far away, because titles and headings are part of it.
 pub(super) fn spread<T>(
     index: &Index,
     vectors: &Vectors<'_>,
@@ -159,37 +158,46 @@ pub(super) fn spread<T>(
     top_k: usize,
     chunk_of: impl Fn(&T) -> u32,
 ) -> Result<Vec<T>> {
-    let (mut kept, mut chunks): (Vec<T>, Vec<u32>) = (Vec::new(), Vec::new());
+    let (mut kept, mut seen): (Vec<T>, Seen) = (Vec::new(), Seen::default());
     let mut twins = Vec::new();
     for hit in hits {
         if kept.len() >= top_k {
             break;
         }
-        let chunk = chunk_of(&hit);
-        if repeats(index, vectors, chunk, &chunks)? {
-            twins.push(hit);
-        } else {
-            chunks.push(chunk);
+        if seen.add(index, vectors, chunk_of(&hit))? {
             kept.push(hit);
+        } else {
+            twins.push(hit);
         }
     }
     kept.append(&mut twins);
     Ok(kept)
 }
 
-fn repeats(index: &Index, vectors: &Vectors<'_>, chunk: u32, others: &[u32]) -> Result<bool> {
-    let similarities = vectors.cosines(&vectors.vector(chunk)?, others)?;
-    for (&other, similarity) in others.iter().zip(similarities) {
-        let is_twin = similarity > TWINS && document_of(index, chunk)? == document_of(index, other)?;
-        if is_twin || similarity > COPIES && text_of(&index.view, chunk)? == text_of(&index.view, other)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Chunks that say different things.
+#[derive(Default)]
+struct Seen {
+    chunks: Vec<u32>,
+    /// The document of each, and the bytes of its text.
+    records: Vec<(u32, u32)>,
 }
 
-fn document_of(index: &Index, chunk: u32) -> Result<u32> {
-    Ok(u32_at(index.view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?, 28))
+impl Seen {
+    /// Adds a chunk, unless it says the same as one that is here.
+    fn add(&mut self, index: &Index, vectors: &Vectors<'_>, chunk: u32) -> Result<bool> {
+        let record = index.view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?;
+        let (document, length) = (u32_at(record, 28), u32_at(record, 24));
+        let similarities = vectors.cosines(&vectors.vector(chunk)?, &self.chunks)?;
+        for ((&other, &(its_document, its_length)), similarity) in self.chunks.iter().zip(&self.records).zip(similarities) {
+            let is_twin = similarity > TWINS && document == its_document;
+            if is_twin || length == its_length && text_of(&index.view, chunk)? == text_of(&index.view, other)? {
+                return Ok(false);
+            }
+        }
+        self.chunks.push(chunk);
+        self.records.push((document, length));
+        Ok(true)
+    }
 }
 
 fn by_cosine(scored: Scored) -> Candidate {

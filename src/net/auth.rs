@@ -1,4 +1,4 @@
-//! How a request is signed, independent of what it says.
+//! How a request is signed, independent of what it says, and how what proves it is kept out of what others tell.
 
 use std::sync::Arc;
 
@@ -23,6 +23,37 @@ pub enum Auth {
     Aws(Arc<Signer>),
     /// An OAuth token of Google's.
     Google(Arc<Tokens>),
+}
+
+/// The keys, tokens and signatures that a request was sent with: whoever got them may repeat them in what he refuses it with.
+#[derive(Clone, Default)]
+pub struct Secrets(Vec<String>);
+
+/// Shorter keys stand in for none (`none`, `dummy`), and their letters for words.
+const SHORTEST_SECRET: usize = 8;
+
+impl Secrets {
+    /// Those of a signed request.
+    pub fn of(request: &Request) -> Self {
+        let sent = request.headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+        // What stands behind `Bearer`, or last in AWS's list.
+        let words = sent.filter_map(|value| value.rsplit(' ').next()).filter(|word| word.len() >= SHORTEST_SECRET);
+        Self(words.map(str::to_owned).collect())
+    }
+
+    /// The error as others may read it.
+    pub fn hidden_in(&self, error: Error) -> Error {
+        error.retold(|text| self.hidden(text))
+    }
+
+    fn hidden(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            let text = text.replace(secret.as_str(), "(key)");
+            // Texts that are too long were cut, and a secret with them.
+            let part = (SHORTEST_SECRET..secret.len()).rev().find(|length| text.ends_with(&secret[..*length]));
+            part.map_or_else(|| text.clone(), |length| format!("{}(key)", &text[..text.len() - length]))
+        })
+    }
 }
 
 impl Auth {

@@ -39,6 +39,12 @@ impl Signer {
         Self { aws, region, service, known: Mutex::new(None) }
     }
 
+    /// What AWS calls the service in signatures.
+    #[cfg(test)]
+    pub(crate) fn service(&self) -> &'static str {
+        self.service
+    }
+
     /// Adds date and signature.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-pub use auth::Auth;
+pub use auth::{Auth, Secrets};
 
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
@@ -53,6 +53,7 @@ pub struct Client {
     first_token: Duration,
     idle: Duration,
     stream: Duration,
+    end: Option<Instant>,
 }
 
 /// What is sent.
@@ -106,7 +107,8 @@ impl Request {
 }
 
 impl Reply {
-    /// Seconds after which the other side wants to be asked again, rounded up: `retry-after-ms`, `retry-after`, in that order.
+    /// Seconds after which the other side wants to be asked again, rounded up: `retry-after-ms`, `retry-after` (seconds or a date), in
+    /// that order.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         retry_after(&self.headers).map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
     }
@@ -125,7 +127,14 @@ impl Client {
             retries: config.generation.retries,
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
             stream: Duration::from_secs(config.limits.stream_timeout_s),
+            end: None,
         }
+    }
+
+    /// The same client, whose streams end by `end`, too.
+    #[must_use]
+    pub fn ending(&self, end: Option<Instant>) -> Self {
+        Self { end, ..self.clone() }
     }
 
     /// Does now what the first call would have to do.
@@ -158,7 +167,8 @@ impl Client {
     pub async fn stream(&self, request: &Request, deadline: Instant) -> Result<Incoming> {
         self.check(request)?;
         let response = dispatch(self.http()?, request, deadline).await?;
-        Ok(Incoming::new(response, self.idle, Instant::now() + self.stream))
+        let end = Instant::now() + self.stream;
+        Ok(Incoming::new(response, self.idle, self.end.map_or(end, |sooner| end.min(sooner))))
     }
 
     /// As [`Self::send`], past any proxy: to those who hand out keys to whoever is on their network.
@@ -273,8 +283,13 @@ impl Incoming {
     /// # Errors
     /// As [`Self::whole`].
     pub async fn chunk(&mut self, until: Option<Instant>) -> Result<Option<Bytes>> {
-        let until = until.unwrap_or_else(|| (Instant::now() + self.idle).min(self.end));
-        let chunk = timeout_at(until, self.response.chunk()).await.map_err(|_| timed_out())?;
+        let by = until.unwrap_or_else(|| Instant::now() + self.idle).min(self.end);
+        let late = || if until.is_none() && by == self.end { unfinished() } else { timed_out() };
+        // Of a provider that never pauses the next piece is always there before any clock is asked.
+        if Instant::now() >= self.end {
+            return Err(late());
+        }
+        let chunk = timeout_at(by, self.response.chunk()).await.map_err(|_| late())?;
         let chunk =
             chunk.map_err(|cause| Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause))?;
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
@@ -287,6 +302,11 @@ impl Incoming {
 
 fn timed_out() -> Error {
     Error::new(Code::Timeout, "the provider did not answer in time; raise `REQUEST_TIMEOUT` or ask for less")
+}
+
+fn unfinished() -> Error {
+    let remedy = "ask for less, or raise `limits.stream_timeout_s` and, on Lambda, the function's timeout";
+    Error::new(Code::Timeout, format!("the streamed answer did not end in time; {remedy}"))
 }
 
 fn too_large() -> Error {
@@ -305,8 +325,15 @@ fn unreachable(cause: reqwest::Error) -> Error {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let ms = number(HeaderName::from_static("retry-after-ms"));
-    let seconds = ms.map(|ms| ms / 1000.0).or_else(|| number(reqwest::header::RETRY_AFTER))?;
-    Duration::try_from_secs_f64(seconds).ok()
+    let seconds = ms.map(|ms| ms / 1000.0).or_else(|| number(reqwest::header::RETRY_AFTER));
+    seconds.map_or_else(|| until_date(headers), |seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
+/// `retry-after` as a date of HTTP's; one that has passed is now.
+fn until_date(headers: &HeaderMap) -> Option<Duration> {
+    let date = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    let date = jiff::fmt::rfc2822::parse(date.trim()).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
 }
 
 /// Doubles from a quarter of a second; up to half of it is random, so that clients do not come back together.
@@ -344,7 +371,11 @@ mod tests {
         assert_eq!(wait("retry-after-ms", "1500"), Some(2));
         assert_eq!(wait("retry-after", "-1"), None);
         assert_eq!(wait("retry-after", "1e400"), None);
-        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(wait("retry-after", "soon"), None);
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), Some(0), "long ago");
+        let in_an_hour = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&in_an_hour).unwrap();
+        assert!(matches!(wait("retry-after", date.leak()), Some(3598..=3600)));
     }
 
     #[tokio::test]

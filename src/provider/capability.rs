@@ -236,25 +236,28 @@ impl Rules {
         Ok(Self { own: file.rule, known: Mutex::default() })
     }
 
-    /// What `model` of `provider`, which speaks `dialect`, accepts.
+    /// What `model` of a provider, which speaks `dialect`, accepts. `names` are that of the row of ours that the provider is like, and
+    /// its own.
     ///
     /// # Errors
     /// A rule sets a field that there is not, or to a value that it cannot have.
-    pub fn find(&self, provider: &str, dialect: &str, model: &str) -> Result<Arc<Capabilities>> {
-        let key = format!("{provider}/{model}");
+    pub fn find(&self, names: [&str; 2], dialect: &str, model: &str) -> Result<Arc<Capabilities>> {
+        let key = format!("{}/{}/{model}", names[0], names[1]);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(&key) {
             return Ok(Arc::clone(found));
         }
         let mut table = Table::new();
-        let any = |patterns: &[String], name: &str| patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name));
+        let any = |patterns: &[String], names: &[&str]| {
+            patterns.is_empty() || names.iter().any(|name| patterns.iter().any(|pattern| matches(pattern, name)))
+        };
         for rule in BUILT_IN.iter().chain(&self.own) {
-            if any(&rule.provider, provider) && any(&rule.dialect, dialect) && any(&rule.model, model) {
+            if any(&rule.provider, &names) && any(&rule.dialect, &[dialect]) && any(&rule.model, &[model]) {
                 table.extend(rule.set.clone());
             }
         }
         let found: Arc<Capabilities> = Arc::new(table.try_into().map_err(|cause: toml::de::Error| {
-            Error::internal(format!("capabilities of `{key}`: {}", cause.message().replace('\n', " ")))
+            Error::internal(format!("capabilities of `{}/{model}`: {}", names[1], cause.message().replace('\n', " ")))
         })?);
         if known.len() >= MAX_KNOWN {
             known.clear();
@@ -295,7 +298,7 @@ mod tests {
     use super::*;
 
     fn find(provider: &str, dialect: &str, model: &str) -> Arc<Capabilities> {
-        Rules::new(None).unwrap().find(provider, dialect, model).unwrap()
+        Rules::new(None).unwrap().find([provider; 2], dialect, model).unwrap()
     }
 
     #[test]
@@ -339,7 +342,7 @@ mod tests {
         assert_eq!(find("anthropic", "anthropic", "claude-opus-4-7").reasoning, ReasoningMode::Adaptive);
         assert!(find("anthropic", "anthropic", "claude-sonnet-5-5").tool_choice_required.is_empty());
         let rules = Rules::new(Some("[[rule]]\nmodel = [\"gpt-4o\"]\nset = { temperature = false }")).unwrap();
-        assert!(!rules.find("openai", "openai", "gpt-4o").unwrap().temperature);
+        assert!(!rules.find(["openai"; 2], "openai", "gpt-4o").unwrap().temperature);
         let message = |text| Rules::new(Some(text)).unwrap_err().message().to_owned();
         assert!(message("[[rule]]\nset = { temprature = false }").starts_with("capabilities: unknown field `temprature`"));
         assert!(message("[[rules]]\n").starts_with("capabilities: unknown field `rules`"));

@@ -1,6 +1,7 @@
 //! Providers that stand in for one another.
 //!
-//! A failure that another provider may not have moves the request on; a mistake in the request does not. Thoughts and signatures of one
+//! A failure that another provider may not have moves the request on; a mistake in the request does not, unless it is one only to whoever
+//! stands in: what he does not take, the next may. Thoughts and signatures of one
 //! model are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
 
 use std::borrow::Cow;
@@ -62,15 +63,10 @@ impl Chain {
         Self { links }
     }
 
-    /// Who is asked first, and which model.
-    pub fn first(&self) -> (String, String) {
-        self.links.first().map(|(provider, model)| (provider.name().to_owned(), model.clone())).unwrap_or_default()
-    }
-
     /// Asks until somebody answers, whole.
     ///
     /// # Errors
-    /// The request is to blame, or everyone failed: the last failure.
+    /// The request is to blame, or everyone failed: the first failure.
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<(ChatResponse, Served)> {
         let mut walk = Walk::new(self, request, deadline);
         while let Some((provider, request, until)) = walk.next() {
@@ -119,7 +115,8 @@ struct Walk<'a> {
     at: usize,
     began: Instant,
     attempts: Vec<Attempt>,
-    last: Option<Error>,
+    /// The first failure that the request was not to blame for.
+    failure: Option<Error>,
     /// What was left out of the request for the one whose turn it is.
     without: String,
 }
@@ -131,7 +128,7 @@ impl<'a> Walk<'a> {
             (0..chain.links.len()).partition(|at| !chain.links[*at].0.health.is_cooling());
         let left = warm.into_iter().chain(cooling).rev().collect();
         let (attempts, without) = (Vec::new(), String::new());
-        Self { chain, request, deadline, left, at: 0, began: Instant::now(), attempts, last: None, without }
+        Self { chain, request, deadline, left, at: 0, began: Instant::now(), attempts, failure: None, without }
     }
 
     /// The next to be asked, what, and until when.
@@ -154,14 +151,18 @@ impl<'a> Walk<'a> {
     /// Notes a failure.
     ///
     /// # Errors
-    /// Nobody else would do better, or there is nobody else: the failure.
+    /// Nobody else would do better: the failure.
     fn failed(&mut self, error: Error) -> Result<()> {
         self.note(Some(&error));
-        if is_mistake(error.code()) || self.left.is_empty() {
+        if ends(error.code(), self.at > 0) {
             return Err(error);
         }
-        tracing::warn!(provider = error.provider(), code = error.code().as_str(), "asking the next provider");
-        self.last = Some(error);
+        if !self.left.is_empty() {
+            tracing::warn!(provider = error.provider(), code = error.code().as_str(), "asking the next provider");
+        }
+        if !is_mistake(error.code()) {
+            self.failure.get_or_insert(error);
+        }
         Ok(())
     }
 
@@ -178,7 +179,7 @@ impl<'a> Walk<'a> {
 
     fn warning(&self) -> Option<Warning> {
         let (provider, model) = &self.chain.links[self.at];
-        let detail = match &self.last {
+        let detail = match &self.failure {
             Some(error) => format!("`{}` failed ({})", error.provider().unwrap_or_default(), error.code().as_str()),
             None if self.at > 0 => format!("`{}` is left alone for a while", self.chain.links[0].0.name()),
             None => return None,
@@ -193,11 +194,17 @@ impl<'a> Walk<'a> {
     }
 
     fn error(self) -> Error {
-        self.last.unwrap_or_else(|| Error::internal("no provider was asked"))
+        self.failure.unwrap_or_else(|| Error::internal("no provider was asked"))
     }
 }
 
-/// Whether the request is to blame, so that nobody else would do better.
+/// Whether nobody else is asked after such a failure. What the one who was named does not take is the caller's mistake; what one who stands
+/// in does not take is no news of the request. What one withholds is not asked of others until somebody says it.
+pub(crate) fn ends(code: Code, stands_in: bool) -> bool {
+    if stands_in { code == Code::ContentFilter } else { is_mistake(code) }
+}
+
+/// Whether the request is to blame.
 pub(crate) fn is_mistake(code: Code) -> bool {
     matches!(code, Code::InvalidRequest | Code::NotSupported | Code::ContentFilter | Code::BodyTooLarge | Code::Internal)
 }

@@ -18,7 +18,7 @@ use super::Provider;
 use super::dialect::{failed, parse};
 use super::retry::Retry;
 use crate::error::{Error, Result};
-use crate::net::{Client, Request};
+use crate::net::{Client, Request, Secrets};
 
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,10 @@ impl Provider {
                 let mut signed = request.clone();
                 self.sign(client, &mut signed, deadline).await?;
                 let reply = client.send(&signed, deadline).await?;
-                if (200..300).contains(&reply.status) { parse(&reply.body) } else { Err(self.preset.refusal(&reply)) }
+                if (200..300).contains(&reply.status) {
+                    return parse(&reply.body);
+                }
+                Err(Secrets::of(&signed).hidden_in(self.preset.refusal(&reply)))
             };
             match outcome.await {
                 Ok(reply) => return Ok(reply),

@@ -167,16 +167,18 @@ fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> 
 
 /// At most 500 visible characters, without anything that looks like a key.
 fn clean(text: &str) -> String {
-    const KEYS: [&str; 8] = ["sk-", "gsk_", "AIza", "AKIA", "ASIA", "xai-", "ya29.", "eyJ"];
+    const BEARER: &str = "Bearer ";
+    const KEYS: [&str; 9] = ["sk-", "gsk_", "AIza", "AKIA", "ASIA", "xai-", "ya29.", "eyJ", BEARER];
     // More than is shown, so that a key at the end is not cut to something that does not look like one.
     let visible: String = text.chars().filter(|letter| !letter.is_control()).take(1000).collect();
     let (mut clean, mut rest) = (String::new(), visible.as_str());
     while let Some((at, key)) = KEYS.iter().filter_map(|key| Some((rest.find(key)?, *key))).min() {
         let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_.+/=*".contains(letter);
-        let length = rest[at..].find(|letter| !is_part(letter)).unwrap_or(rest.len() - at);
+        let behind = &rest[at + key.len()..];
+        let length = key.len() + behind.find(|letter| !is_part(letter)).unwrap_or(behind.len());
         let (before, word) = (&rest[..at], &rest[at..at + length]);
-        // In the middle of a word only what has a digit is a key: `task-based-approach` is none.
-        let begins = !before.ends_with(|letter: char| letter.is_ascii_alphanumeric());
+        // In the middle of a word, and behind `Bearer`, only what has a digit is a key: `task-based-approach` is none, nor `token`.
+        let begins = key != BEARER && !before.ends_with(|letter: char| letter.is_ascii_alphanumeric());
         clean.push_str(before);
         if word.len() >= 12 && (begins || word.contains(|letter: char| letter.is_ascii_digit() || letter == '*')) {
             clean.push_str("(key)");
@@ -340,6 +342,10 @@ mod tests {
             ("{\"key\":\"gsk_0123456789abcdef\"}", "{\"key\":\"(key)\"}"),
             ("%3Dsk-0123456789abcdef,AKIA0123456789ABCDEF", "%3D(key),(key)"),
             ("Bearer:eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "Bearer:(key)"),
+            (
+                "Authorization: Bearer hidden-word-12, or the Bearer authentication",
+                "Authorization: (key), or the Bearer authentication",
+            ),
             ("a task-based-approach, risk-averse-models, sk-", "a task-based-approach, risk-averse-models, sk-"),
         ] {
             let error = read("custom", 400, None, json!({"error": {"message": text}}));

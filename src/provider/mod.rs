@@ -18,6 +18,7 @@ mod openai;
 mod own;
 mod retry;
 mod row;
+mod setup;
 mod stream;
 mod turn;
 
@@ -31,7 +32,7 @@ use url::Url;
 
 use self::capability::{Capabilities, Rules};
 pub use self::chain::{Attempt, Chain, Served};
-pub(crate) use self::chain::{hand_over, is_mistake, shared};
+pub(crate) use self::chain::{ends, hand_over, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};
@@ -39,12 +40,8 @@ use self::retry::{Health, Retry};
 pub use self::row::{AuthKind, PRESETS, Preset, preset};
 pub use self::stream::Events;
 use crate::chat::{ChatRequest, ChatResponse, Warning};
-use crate::config::{Config, Endpoint};
 use crate::error::{Code, Error, Result};
-use crate::net::aws::Signer;
-use crate::net::google::Tokens;
-use crate::net::key::Key;
-use crate::net::{Auth, Client, Reply, Request, guard};
+use crate::net::{Auth, Client, Reply, Request, Secrets};
 
 /// A provider that is ready to be asked. Cloning shares what is known of its health.
 #[derive(Debug, Clone)]
@@ -79,39 +76,6 @@ pub struct Written {
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Provider {
-    /// Joins what is known of `name` with what the operator said.
-    ///
-    /// # Errors
-    /// No such provider, or its key or address is missing; the text names the variable.
-    pub fn open(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Self> {
-        let none = Endpoint::default();
-        let endpoint = config.providers.get(name).unwrap_or(&none);
-        let preset = row(name, endpoint)?;
-        let base_url = address(name, preset, endpoint, config)?;
-        let auth = auth(name, preset, endpoint, config)?;
-        let own = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let headers = preset.headers.iter().copied().chain(own).map(|(header, value)| {
-            let pair = (HeaderName::try_from(header).ok(), HeaderValue::try_from(value).ok());
-            let (Some(header), Some(value)) = pair else {
-                return Err(Error::bad_request(format!("`providers.{name}.headers.{header}`: no header can be so")));
-            };
-            Ok((header, value))
-        });
-        let fixed = [preset.path, preset.stream_path].into_iter().filter(|path| !path.contains("{model}"));
-        Ok(Self {
-            name: name.into(),
-            preset,
-            fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
-            base_url,
-            is_own: endpoint.base_url.is_some(),
-            auth,
-            model: endpoint.model.clone(),
-            headers: headers.collect::<Result<Vec<_>>>()?.into(),
-            rules: Arc::clone(rules),
-            health: Arc::default(),
-        })
-    }
-
     /// Its name in requests.
     pub fn name(&self) -> &str {
         &self.name
@@ -120,6 +84,16 @@ impl Provider {
     /// Whether it keeps failing, and is to be left alone where somebody else can answer.
     pub(crate) fn is_cooling(&self) -> bool {
         self.health.is_cooling()
+    }
+
+    /// Milliseconds until it answers, failures included as slow answers; none where it was never asked.
+    pub(crate) fn answer_ms(&self) -> Option<f64> {
+        self.health.answer_ms()
+    }
+
+    /// The name of the row of ours that it is, or is like.
+    pub fn like(&self) -> &'static str {
+        self.preset.name
     }
 
     /// How its JSON looks.
@@ -133,9 +107,9 @@ impl Provider {
     /// Neither named one.
     pub fn model<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
         asked.or(self.model.as_deref()).ok_or_else(|| {
-            let (name, variable) = (&self.name, self.preset.model_variable);
+            let (name, setting) = (&self.name, setup::setting(&self.name, self.preset, self.preset.model_variable, "model"));
             Error::bad_request(format!(
-                "`model_name`: missing, and `{name}` has no model by default; name one, or set `{variable}`"
+                "`model_name`: missing, and `{name}` has no model by default; name one, or set `{setting}`"
             ))
         })
     }
@@ -145,9 +119,7 @@ impl Provider {
     /// # Errors
     /// A rule of the operator's is wrong.
     pub fn capabilities(&self, model: &str) -> Result<Arc<Capabilities>> {
-        // Operators' rows have the rules of the row that they are like, and then their own.
-        let known = if preset(&self.name).is_some() { &*self.name } else { self.preset.name };
-        self.rules.find(known, self.preset.dialect.as_str(), model)
+        self.rules.find([self.like(), &self.name], self.preset.dialect.as_str(), model)
     }
 
     /// Asks and waits for the whole answer.
@@ -157,11 +129,12 @@ impl Provider {
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<ChatResponse> {
         let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
-        let mut retry = Retry::new(client.retries(), deadline);
+        let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
         loop {
             match self.once(client, &written, deadline).await {
                 Ok(mut answer) => {
                     self.health.good();
+                    self.health.took(began.elapsed());
                     answer.warnings.splice(0..0, written.warnings);
                     return Ok(answer);
                 }
@@ -178,11 +151,11 @@ impl Provider {
     pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Events> {
         let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
-        let mut retry = Retry::new(client.retries(), deadline);
+        let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
         loop {
             match stream::open(self, client, request, &written, deadline).await {
                 Ok(events) => {
-                    self.health.good();
+                    self.health.took(began.elapsed());
                     return Ok(events);
                 }
                 Err(error) => retry.after(error).await.map_err(|error| self.fail(error, request))?,
@@ -261,11 +234,11 @@ impl Provider {
     async fn once(&self, client: &Client, written: &Written, deadline: Instant) -> Result<ChatResponse> {
         let mut request = written.request.clone();
         self.sign(client, &mut request, deadline).await?;
-        let reply = client.send(&request, deadline).await?;
-        if !(200..300).contains(&reply.status) {
-            return Err(self.preset.refusal(&reply));
-        }
-        let mut answer = self.preset.dialect.decode(&reply.body)?;
+        let answered = client.send(&request, deadline).await.and_then(|reply| match reply.status {
+            200..300 => self.preset.dialect.decode(&reply.body),
+            _ => Err(self.preset.refusal(&reply)),
+        });
+        let mut answer = answered.map_err(|error| Secrets::of(&request).hidden_in(error))?;
         written.fitted.restore_all(&mut answer);
         Ok(answer)
     }
@@ -310,79 +283,6 @@ impl Preset {
             Some("false") => error.final_word(),
             _ => error,
         }
-    }
-}
-
-/// The row that `name` means: ours, or the one that the operator says it is like.
-fn row(name: &str, endpoint: &Endpoint) -> Result<&'static Preset> {
-    let known = endpoint.like.as_deref().unwrap_or(name);
-    preset(known).ok_or_else(|| {
-        let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
-        let field = if endpoint.like.is_some() { format!("`providers.{name}.like`: ") } else { String::new() };
-        Error::bad_request(format!("{field}`{known}`: no such provider; there are {}", names.join(", ")))
-    })
-}
-
-/// Where the provider is, with what the operator said filled in.
-fn address(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Url> {
-    let given = endpoint.base_url.as_deref().unwrap_or(preset.base_url);
-    if given.is_empty() {
-        let variable = preset.url_variable;
-        let message = format!("`model_provider`: `{name}` has no address; set `{variable}` where the service runs");
-        return Err(Error::bad_request(message));
-    }
-    let location = endpoint.location.as_deref().unwrap_or("global");
-    let host = if location == "global" { String::new() } else { format!("{location}-") };
-    let region = endpoint.region.as_deref().or(config.aws.region.as_deref());
-    let mut filled = given.replace("{location_host}", &host).replace("{location}", location);
-    for (hole, value, variable) in
-        [("{region}", region, "AWS_REGION"), ("{project}", endpoint.project.as_deref(), "GOOGLE_CLOUD_PROJECT")]
-    {
-        if !filled.contains(hole) {
-            continue;
-        }
-        let Some(value) = value else {
-            let message = format!("`model_provider`: `{name}` has no address; set `{variable}` where the service runs");
-            return Err(Error::bad_request(message));
-        };
-        filled = filled.replace(hole, value);
-    }
-    let wrong = |why: String| Error::bad_request(format!("`{}`: {why}", preset.url_variable));
-    let mut url = Url::parse(&filled).map_err(|cause| wrong(format!("not a URL: {cause}")))?;
-    guard::operator_address(&url, config.lambda.runtime_api.as_deref()).map_err(wrong)?;
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Ok(url)
-}
-
-fn auth(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Auth> {
-    let key = endpoint.api_key.as_ref().map(|key| Key::new(key, &config.aws)).transpose()?;
-    let header = |name: &str| {
-        HeaderName::try_from(name).map_err(|_| Error::bad_request(format!("`providers.{name}.auth`: no header is called so")))
-    };
-    let kind = match endpoint.auth.as_deref() {
-        Some("none") => return Ok(Auth::None),
-        Some("bearer") => AuthKind::Bearer,
-        Some(other) => return Ok(key.map_or(Auth::None, |key| header(other).map_or(Auth::None, |name| Auth::Header(name, key)))),
-        None => preset.auth,
-    };
-    match (kind, key) {
-        (AuthKind::Bearer | AuthKind::Aws, Some(key)) => Ok(Auth::Bearer(key)),
-        (AuthKind::Header(name), Some(key)) => Ok(Auth::Header(header(name)?, key)),
-        (AuthKind::Google, Some(key)) => Ok(Auth::Header(header("x-goog-api-key")?, key)),
-        (AuthKind::Aws, None) => {
-            let region = endpoint.region.clone().or_else(|| config.aws.region.clone()).unwrap_or_default();
-            Ok(Auth::Aws(Arc::new(Signer::new(config.aws.clone(), region, "bedrock"))))
-        }
-        (AuthKind::Google, None) => Ok(Auth::Google(Arc::new(Tokens::new(config.google_key_file.as_deref(), &config.aws)?))),
-        (AuthKind::Bearer | AuthKind::Header(_), None) if preset.needs_key && endpoint.base_url.is_none() => {
-            let variable = endpoint.key_variable.as_deref().unwrap_or(preset.key_variable);
-            let message = format!("`model_provider`: `{name}` needs a key; set `{variable}` where the service runs");
-            Err(Error::new(Code::Authentication, message).from_provider(name, ""))
-        }
-        // A server at an address of the operator's may want none.
-        (AuthKind::Bearer | AuthKind::Header(_), None) => Ok(Auth::None),
     }
 }
 

@@ -1,10 +1,10 @@
 //! When to ask again, and when to leave a provider alone for a while.
 //!
 //! An attempt that cannot have reached the provider costs nothing and may be repeated within the budget. One that may have is repeated
-//! only where the provider says that it is busy, and once where it failed or broke off. Nothing is repeated after content was handed out: the callers of
+//! only where the provider says that it is busy, and once where it failed, broke off or gave an answer of no use. Nothing is repeated after content was handed out: the callers of
 //! this file do not come here then.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,13 +17,17 @@ const MOST_FAILURES: usize = 3;
 const WINDOW: Duration = Duration::from_secs(60);
 const COOLDOWN: Duration = Duration::from_secs(10);
 const MAX_COOLDOWN: Duration = Duration::from_secs(60);
+/// What a failure counts as among the times to an answer: whoever fails at once is not fast.
+const FAILURE: Duration = Duration::from_secs(60);
+/// How much the latest time weighs against those before it.
+const LATEST: f64 = 0.2;
 
 /// The budget of one call.
 #[derive(Debug)]
 pub(super) struct Retry {
     left: u32,
     attempt: u32,
-    /// Attempts that may have reached the provider and were broken off.
+    /// Attempts that may have cost something and were of no use.
     broken: u32,
     deadline: Instant,
 }
@@ -39,7 +43,7 @@ impl Retry {
     /// # Errors
     /// It never will: the error as it came.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
-        let Some(wait) = self.wait(&error) else { return Err(error) };
+        let Some(wait) = self.wait(&error) else { return Err(if self.attempt > 0 { error.repeated() } else { error }) };
         tracing::info!(
             code = error.code().as_str(),
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
@@ -58,10 +62,11 @@ impl Retry {
         let status = error.refusal().status;
         let again = match error.code() {
             _ if !error.may_have_reached() => error.code() == Code::ProviderError,
-            Code::RateLimit | Code::Overloaded | Code::ModelOutput => true,
+            Code::RateLimit | Code::Overloaded => true,
             Code::Timeout => status.is_some(),
-            // It failed or broke off, who knows where: that may cost twice, so once at most.
-            Code::ProviderError if status.is_none_or(|status| status >= 500) => {
+            // It failed or broke off, who knows where, or wrote what is of no use: that may cost twice, so once at most.
+            Code::ProviderError if status.is_some_and(|status| status < 500) => false,
+            Code::ProviderError | Code::ModelOutput => {
                 self.broken += 1;
                 self.broken == 1
             }
@@ -81,23 +86,50 @@ pub(super) struct Health(Mutex<State>);
 struct State {
     failures: Vec<Instant>,
     until: Option<Instant>,
+    /// Milliseconds until it answers, newer ones weighing more; none where it was never asked.
+    answer_ms: Option<f64>,
+}
+
+impl State {
+    fn took(&mut self, took: Duration) {
+        let took_ms = took.as_secs_f64() * 1e3;
+        self.answer_ms = Some(self.answer_ms.map_or(took_ms, |known| known + LATEST * (took_ms - known)));
+    }
 }
 
 impl Health {
-    /// It answered.
+    /// It answered to the end.
     pub(super) fn good(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State::default();
+        let mut state = self.state();
+        state.failures.clear();
+        state.until = None;
+    }
+
+    /// It answered, or began to, after so long.
+    pub(super) fn took(&self, took: Duration) {
+        self.state().took(took);
+    }
+
+    /// Milliseconds until it answers; none where it was never asked.
+    pub(super) fn answer_ms(&self) -> Option<f64> {
+        self.state().answer_ms
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It failed, and the request was not to blame.
     pub(super) fn bad(&self, error: &Error) {
-        let its_fault = matches!(error.code(), Code::RateLimit | Code::Overloaded | Code::Timeout | Code::ProviderError);
-        if !its_fault {
+        let may_pass = matches!(error.code(), Code::RateLimit | Code::Overloaded | Code::Timeout | Code::ProviderError);
+        let mut state = self.state();
+        if may_pass || matches!(error.code(), Code::Authentication | Code::Budget) {
+            state.took(FAILURE);
+        }
+        if !may_pass {
             return;
         }
         let now = Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures.retain(|at| now.duration_since(*at) < WINDOW);
         state.failures.push(now);
         let asked = error.retry_after_seconds().map(|seconds| Duration::from_secs(seconds).min(MAX_COOLDOWN));
@@ -108,8 +140,7 @@ impl Health {
 
     /// Whether it is to be left alone, where somebody else can answer.
     pub(super) fn is_cooling(&self) -> bool {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.until.is_some_and(|until| Instant::now() < until)
+        self.state().until.is_some_and(|until| Instant::now() < until)
     }
 }
 
@@ -152,6 +183,7 @@ mod tests {
         let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
         assert!(retry.wait(&error(Code::ProviderError)).is_some());
         assert!(retry.wait(&error(Code::ProviderError)).is_none(), "what may have cost something is repeated once");
+        assert!(retry.wait(&refused(Code::ModelOutput, 400)).is_none(), "of whatever kind it is");
         let mut retry = Retry::new(2, Instant::now() + Duration::from_secs(60));
         for _ in 0..2 {
             retry.after(refused(Code::Overloaded, 503)).await.unwrap();
@@ -180,5 +212,18 @@ mod tests {
         health.bad(&error(Code::RateLimit).retry_after(Some(5)));
         health.good();
         assert!(!health.is_cooling());
+    }
+
+    #[test]
+    fn a_failure_counts_as_a_slow_answer() {
+        let (dead, slow) = (Health::default(), Health::default());
+        assert_eq!(dead.answer_ms(), None);
+        dead.bad(&error(Code::Authentication));
+        slow.took(Duration::from_secs(20));
+        assert_eq!((dead.answer_ms(), slow.answer_ms()), (Some(60_000.0), Some(20_000.0)));
+        slow.bad(&error(Code::InvalidRequest));
+        assert_eq!(slow.answer_ms(), Some(20_000.0), "the request was to blame");
+        slow.bad(&error(Code::Overloaded));
+        assert_eq!(slow.answer_ms(), Some(28_000.0));
     }
 }

@@ -22,6 +22,8 @@ pub struct Preset {
     pub stream_path: &'static str,
     /// How a request is signed.
     pub auth: AuthKind,
+    /// What AWS calls the service in signatures, where it is one of AWS's.
+    pub aws_service: &'static str,
     /// Whether it answers nobody without a key.
     pub needs_key: bool,
     /// Headers that every request has.
@@ -62,6 +64,7 @@ const COMPATIBLE: Preset = Preset {
     path: "chat/completions",
     stream_path: "chat/completions",
     auth: AuthKind::Bearer,
+    aws_service: "bedrock",
     needs_key: true,
     headers: &[],
     body: &[],
@@ -202,6 +205,7 @@ pub const PRESETS: &[Preset] = &[
         name: "anthropic-bedrock",
         base_url: "https://bedrock-mantle.{region}.api.aws/anthropic/v1",
         auth: AuthKind::Aws,
+        aws_service: "bedrock-mantle",
         needs_key: false,
         url_variable: "ANTHROPIC_BEDROCK_BASE_URL",
         key_variable: "AWS_BEARER_TOKEN_BEDROCK",

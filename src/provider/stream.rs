@@ -7,10 +7,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
+use super::retry::Health;
 use super::{Decoder, Provider, Written};
 use crate::chat::{ChatEvent, ChatRequest, Usage, unfold};
 use crate::error::{Code, Error, Result};
-use crate::net::{Client, Incoming};
+use crate::net::{Client, Incoming, Request, Secrets};
 
 /// The events of one answer. The last is [`ChatEvent::Finish`] or an error.
 pub type Events = BoxStream<'static, Result<ChatEvent>>;
@@ -26,7 +27,30 @@ pub(super) async fn open(
     let first = deadline.min(Instant::now() + client.first_token());
     let mut out = written.request.clone();
     provider.sign(client, &mut out, first).await?;
-    let incoming = client.stream(&out, first).await?;
+    let secrets = Secrets::of(&out);
+    let begun = begin(provider, client, request, (written, &out), (first, deadline)).await;
+    let (held, live) = begun.map_err(|error| secrets.hidden_in(error))?;
+    let held = futures_util::stream::iter(held.into_iter().map(Ok));
+    let Some(live) = live else { return Ok(held.boxed()) };
+    let rest = futures_util::stream::unfold((live, secrets), |(mut live, secrets)| async move {
+        let event = live.next(None).await?.map_err(|error| {
+            live.health.bad(&error);
+            secrets.hidden_in(error).from_provider(&live.provider, &live.model)
+        });
+        Some((event, (live, secrets)))
+    });
+    Ok(held.chain(rest).boxed())
+}
+
+/// Sends what was signed and waits for the first content: the events up to it, and what is to come, if anything is.
+async fn begin(
+    provider: &Provider,
+    client: &Client,
+    request: &ChatRequest,
+    (written, signed): (&Arc<Written>, &Request),
+    (first, deadline): (Instant, Instant),
+) -> Result<(Vec<ChatEvent>, Option<Box<Live>>)> {
+    let incoming = client.stream(signed, first).await?;
     let content_type = incoming.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let dialect = provider.dialect();
     let warnings = written.warnings.iter().cloned().map(ChatEvent::Warning);
@@ -38,8 +62,8 @@ pub(super) async fn open(
         let reply = incoming.whole(deadline).await?;
         let mut answer = dialect.decode(&reply.body)?;
         written.fitted.restore_all(&mut answer);
-        let events: Vec<Result<ChatEvent>> = warnings.chain(unfold(answer)).map(Ok).collect();
-        return Ok(futures_util::stream::iter(events).boxed());
+        provider.health.good();
+        return Ok((warnings.chain(unfold(answer)).collect(), None));
     }
     // Boxed, because it moves with every event.
     let mut live = Box::new(Live {
@@ -49,8 +73,10 @@ pub(super) async fn open(
         written: Arc::clone(written),
         provider: Arc::clone(&provider.name),
         model: request.model.clone(),
+        health: Arc::clone(&provider.health),
         usage: None,
         over: false,
+        code: None,
     });
     let mut held = Vec::new();
     loop {
@@ -64,12 +90,7 @@ pub(super) async fn open(
             }
         }
     }
-    let rest = futures_util::stream::unfold(live, |mut live| async move {
-        let event = live.next(None).await?;
-        let event = event.map_err(|error| error.from_provider(&live.provider, &live.model));
-        Some((event, live))
-    });
-    Ok(futures_util::stream::iter(held.into_iter().map(Ok)).chain(rest).boxed())
+    Ok((held, Some(live)))
 }
 
 fn is_content(event: &ChatEvent) -> bool {
@@ -88,8 +109,11 @@ struct Live {
     written: Arc<Written>,
     provider: Arc<str>,
     model: String,
+    health: Arc<Health>,
     usage: Option<Usage>,
     over: bool,
+    /// How it failed, as in `error.code`.
+    code: Option<&'static str>,
 }
 
 impl Live {
@@ -100,7 +124,10 @@ impl Live {
                 self.written.fitted.restore(&mut event);
                 match &event {
                     ChatEvent::Usage(usage) => self.usage = Some(*usage),
-                    ChatEvent::Finish(_) => self.over = true,
+                    ChatEvent::Finish(_) => {
+                        self.over = true;
+                        self.health.good();
+                    }
                     _ => {}
                 }
                 return Some(Ok(event));
@@ -120,6 +147,7 @@ impl Live {
                 Ok(events) => self.ready.extend(events),
                 Err(error) => {
                     self.over = true;
+                    self.code = Some(error.code().as_str());
                     return Some(Err(error));
                 }
             }
@@ -128,17 +156,20 @@ impl Live {
 }
 
 impl Drop for Live {
-    /// A caller who leaves ends the call with this value. What it had used by then is known to nobody else.
+    /// A caller who leaves ends the call with this value, and a failure does. What it had used by then is known to nobody else.
     fn drop(&mut self) {
-        if !self.over {
-            tracing::info!(
-                provider = &*self.provider,
-                model = self.model,
-                prompt_tokens = self.usage.map(|usage| usage.prompt_tokens),
-                completion_tokens = self.usage.map(|usage| usage.completion_tokens),
-                partial = true,
-                "the answer was left before its end"
-            );
+        if self.over && self.code.is_none() {
+            return;
         }
+        tracing::info!(
+            provider = &*self.provider,
+            model = self.model,
+            prompt_tokens = self.usage.map(|usage| usage.prompt_tokens),
+            completion_tokens = self.usage.map(|usage| usage.completion_tokens),
+            code = self.code,
+            partial = true,
+            "{}",
+            if self.over { "the answer broke off" } else { "the answer was left before its end" }
+        );
     }
 }

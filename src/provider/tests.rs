@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chat::{Media, Message, Part, Raw, Role, Source, Tool};
-use crate::config::Secret;
+use crate::config::{Config, Endpoint, Secret};
 
 fn config(name: &str, endpoint: Endpoint) -> Config {
     let mut config = Config::default();
@@ -139,6 +139,68 @@ fn an_operators_row_is_like_one_of_ours() {
     let inside = Endpoint { base_url: Some("http://169.254.169.254/".into()), ..Endpoint::default() };
     let message = open("custom", &config("custom", inside)).unwrap_err().message().to_owned();
     assert_eq!(message, "`CUSTOM_BASE_URL`: `169.254.169.254` hands out credentials");
+}
+
+#[test]
+fn what_is_wrong_about_a_provider_is_named() {
+    let message = |endpoint: Endpoint| open("ours", &config("ours", endpoint)).unwrap_err().message().to_owned();
+    let ours = || Endpoint { like: Some("custom".into()), base_url: Some("http://llm.corp/v1".into()), ..Endpoint::default() };
+    for api_key in [None, Some(Secret::new("k"))] {
+        let auth = Some("x api key".to_owned());
+        assert_eq!(message(Endpoint { auth, api_key, ..ours() }), "`providers.ours.auth`: `x api key`: no header is called so");
+    }
+    let headers = [("a b".to_owned(), "x".to_owned())].into();
+    assert_eq!(message(Endpoint { headers, ..ours() }), "`providers.ours.headers.a b`: no header can be so");
+    let unset = Endpoint { key_variable: Some("OURS_API_KEY".into()), ..ours() };
+    let expected = "`model_provider`: `ours` needs a key; set `OURS_API_KEY` where the service runs";
+    assert_eq!(message(unset.clone()), expected, "whoever named the variable of a key wants it sent");
+    let inside = Endpoint { base_url: Some("http://169.254.169.254/".into()), ..ours() };
+    assert_eq!(message(inside), "`providers.ours.base_url`: `169.254.169.254` hands out credentials");
+    let nowhere = Endpoint { base_url: None, ..ours() };
+    let expected = "`model_provider`: `ours` has no address; set `providers.ours.base_url` where the service runs";
+    assert_eq!(message(nowhere), expected);
+    let provider = open("ours", &config("ours", ours())).unwrap();
+    assert!(provider.model(None).unwrap_err().message().ends_with("name one, or set `providers.ours.model`"));
+    open("ours", &config("ours", Endpoint { auth: Some("none".into()), ..unset })).unwrap();
+}
+
+#[test]
+fn an_operators_row_has_the_rules_of_both_its_names() {
+    let endpoint = Endpoint { like: Some("groq".into()), ..keyed() };
+    let rules = Rules::new(Some("[[rule]]\nprovider = [\"ours\"]\nset = { temperature = false }")).unwrap();
+    let provider = Provider::open("ours", &config("ours", endpoint), &Arc::new(rules)).unwrap();
+    let capabilities = provider.capabilities("openai/gpt-oss-120b").unwrap();
+    assert_eq!((capabilities.temperature, capabilities.max_tokens.as_str()), (false, "max_completion_tokens"));
+    let azure = Endpoint { base_url: Some("http://llm.corp/v1".into()), like: Some("custom".into()), ..Endpoint::default() };
+    let azure = open("azure-eu", &config("azure-eu", azure)).unwrap();
+    assert!(azure.capabilities("gpt-5.5").unwrap().reasons_by_default, "by what it is called");
+}
+
+#[test]
+fn each_of_awss_services_is_signed_for_by_its_name() {
+    let service = |name: &str| {
+        let mut config = Config::default();
+        config.aws.region = Some("us-east-1".into());
+        match open(name, &config).unwrap().auth {
+            Auth::Aws(signer) => signer.service(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(["bedrock", "openai-bedrock", "anthropic-bedrock"].map(service), ["bedrock", "bedrock", "bedrock-mantle"]);
+}
+
+#[test]
+fn openais_models_reason_on_bedrock_too() {
+    let mut config = config("openai-bedrock", keyed());
+    config.aws.region = Some("us-east-1".into());
+    let provider = open("openai-bedrock", &config).unwrap();
+    for model in ["openai.gpt-oss-120b-1:0", "us.openai.gpt-5.5", "openai.gpt-6-sol"] {
+        let reasoning = Some(crate::chat::Reasoning { effort: Some(crate::chat::Effort::Low), ..Default::default() });
+        let mut request = ChatRequest { reasoning, ..hi(model) };
+        request.sampling.max_tokens = Some(9);
+        let body = provider.write(&request, false).unwrap().body;
+        assert_eq!((&body["reasoning_effort"], &body["max_completion_tokens"]), (&Value::from("low"), &Value::from(9)), "{body}");
+    }
 }
 
 #[test]

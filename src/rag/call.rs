@@ -15,7 +15,7 @@ use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
 use crate::prompt;
 use crate::provider::capability::SchemaMode;
-use crate::provider::{Chain, Dialect, Events, Provider, Served, hand_over, is_mistake, shared};
+use crate::provider::{Chain, Dialect, Events, Provider, Served, ends, hand_over, is_mistake, shared};
 use crate::schema::{self, Means, Plan, Rung, Shape};
 
 /// Words of a refusal that is about the way of asking.
@@ -56,6 +56,8 @@ pub(super) struct Call {
     refused: Vec<Rung>,
     /// Of these, what he may refuse of every request: learnt once another way has led to an answer.
     learnt: Vec<Rung>,
+    /// The first failure that the request was not to blame for.
+    failure: Option<Error>,
 }
 
 /// Who is asked.
@@ -102,8 +104,9 @@ impl Call {
             without: String::new(),
             refused: Vec::new(),
             learnt: Vec::new(),
+            failure: None,
         };
-        call.choose(app)?;
+        call.choose(app).or_else(|error| call.pass_on(app, error))?;
         Ok(call)
     }
 
@@ -113,7 +116,7 @@ impl Call {
             match self.chain.chat(app.client(), &self.request, self.until(deadline)).await {
                 Ok((response, served)) => {
                     self.learn(app);
-                    note(app, answer, served);
+                    note(answer, served);
                     return Ok(response);
                 }
                 Err(error) => self.descend(app, answer, error)?,
@@ -121,13 +124,19 @@ impl Call {
         }
     }
 
-    /// Asks and waits for the first word.
-    pub(super) async fn stream(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<Events> {
+    /// Asks and waits for the first word, which comes by `deadline`; the last one comes by `end`.
+    pub(super) async fn stream(
+        &mut self,
+        app: &Arc<App>,
+        answer: &mut Answer,
+        (deadline, end): (Instant, Option<Instant>),
+    ) -> Result<Events> {
+        let client = app.client().ending(end);
         loop {
-            match self.chain.stream(app.client(), &self.request, self.until(deadline)).await {
+            match self.chain.stream(&client, &self.request, self.until(deadline)).await {
                 Ok((events, served, warning)) => {
                     self.learn(app);
-                    note(app, answer, served);
+                    note(answer, served);
                     answer.warnings.extend(warning.map(|warning| warning.to_string()));
                     return Ok(events);
                 }
@@ -170,27 +179,45 @@ impl Call {
             if !OF_ONE_SCHEMA.iter().any(|word| text.contains(word)) {
                 self.learnt.push(rung);
             }
-            return self.choose(app);
+            return self.choose(app).or_else(|error| self.pass_on(app, error));
         }
-        if is_mistake(error.code()) {
-            return Err(error);
-        }
-        let Some(next) = self.left.pop_front() else { return Err(error) };
+        let code = error.code().as_str();
         answer.attempts.push(Attempt {
             provider: name.clone(),
             model: self.link.model.clone(),
             purpose: "answer",
             usage: None,
             cost_usd: None,
-            code: Some(error.code().as_str()),
+            code: Some(code),
         });
-        self.chain = Chain::new(next.provider.clone(), next.model.clone(), Vec::new());
-        self.link = next;
-        self.refused.clear();
-        self.learnt.clear();
-        self.choose(app)?;
-        answer.warnings.push(format!("`{name}` failed ({}): {}", error.code().as_str(), self.answers()));
+        self.pass_on(app, error)?;
+        answer.warnings.push(format!("`{name}` failed ({code}): {}", self.answers()));
         Ok(())
+    }
+
+    /// Turns to the next provider that can be asked for the shape.
+    ///
+    /// # Errors
+    /// Nobody else would do better, or nobody is left: the first failure that the request was not to blame for.
+    fn pass_on(&mut self, app: &App, mut error: Error) -> Result<()> {
+        loop {
+            if ends(error.code(), self.link.stands_in) {
+                return Err(error);
+            }
+            let Some(next) = self.left.pop_front() else { return Err(self.failure.take().unwrap_or(error)) };
+            tracing::warn!(provider = self.link.provider.name(), code = error.code().as_str(), "asking the next provider");
+            if !is_mistake(error.code()) {
+                self.failure.get_or_insert(error);
+            }
+            self.chain = Chain::new(next.provider.clone(), next.model.clone(), Vec::new());
+            self.link = next;
+            self.refused.clear();
+            self.learnt.clear();
+            match self.choose(app) {
+                Ok(()) => return Ok(()),
+                Err(cannot) => error = cannot,
+            }
+        }
     }
 
     /// A refusal that another way did not get round was not about the way: it is not held against the model.
@@ -240,7 +267,8 @@ impl Call {
 fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: bool) -> Result<Means> {
     let capabilities = provider.capabilities(model)?;
     let fits = (request.tools.is_empty() || capabilities.schema_with_tools) && (!is_stream || capabilities.schema_with_stream);
-    let subset = schema::subset(provider.name(), model).or_else(|| match provider.dialect() {
+    let known = schema::subset(provider.name(), model).or_else(|| schema::subset(provider.like(), model));
+    let subset = known.or_else(|| match provider.dialect() {
         Dialect::OpenAi => None,
         dialect => schema::subset(dialect.as_str(), model),
     });
@@ -257,20 +285,15 @@ fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: boo
 }
 
 /// Who answered, and who failed before.
-fn note(app: &App, answer: &mut Answer, served: Served) {
-    for attempt in served.attempts {
-        match attempt.code {
-            None => app.observe(&attempt.provider, attempt.duration),
-            code => answer.attempts.push(Attempt {
-                provider: attempt.provider,
-                model: attempt.model,
-                purpose: "answer",
-                usage: None,
-                cost_usd: None,
-                code,
-            }),
-        }
-    }
+fn note(answer: &mut Answer, served: Served) {
+    answer.attempts.extend(served.attempts.into_iter().filter(|attempt| attempt.code.is_some()).map(|attempt| Attempt {
+        provider: attempt.provider,
+        model: attempt.model,
+        purpose: "answer",
+        usage: None,
+        cost_usd: None,
+        code: attempt.code,
+    }));
     answer.provider = served.provider;
     answer.model = served.model;
 }
@@ -297,6 +320,16 @@ mod tests {
         let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
         let shape = Shape::from_response_format("answer", schema, true, "schema").unwrap();
         schema::plan(&shape, &means(&provider, model, &request, false).unwrap(), &[]).unwrap().rung
+    }
+
+    #[test]
+    fn a_row_of_the_operators_is_told_what_the_one_that_it_is_like_takes() {
+        let like = Some("openai".into());
+        let mut config = Config::default();
+        config.providers.insert("ours".into(), Endpoint { api_key: Some(Secret::new("k")), like, ..Endpoint::default() });
+        let provider = Provider::open("ours", &config, &Arc::new(Rules::new(None).unwrap())).unwrap();
+        let means = means(&provider, "gpt-5.4", &ChatRequest::default(), false).unwrap();
+        assert_eq!(means.subset.map(|subset| subset.name), Some("openai"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a provider answered, checked: its shape against the schema, its citations against the stored text.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -12,6 +13,9 @@ use crate::chat::{ChatResponse, FinishReason, Message, Part, Role};
 use crate::citation::{self, Citation, Policy, Sources};
 use crate::error::{Code, Error, Result};
 use crate::schema::{self, Reading, Rung, Shape};
+
+/// The least time to drop what does not hold where the repair used up all of its own.
+const AFTER_REPAIR: Duration = Duration::from_secs(5);
 
 /// What is answered in the place of an answer whose citations do not hold.
 const ABSTAINED: &str = "The sources do not support an answer to this question.";
@@ -32,14 +36,16 @@ pub(super) async fn finish(
     }
     // What is cut off is not cited.
     cut(&mut answer, question.max_chars);
-    // Who refuses cites nothing, nor does who is cut off by a filter.
-    let is_answer =
-        !matches!(answer.finish_reason, FinishReason::ToolCalls | FinishReason::ContentFilter) && !answer.is_refused();
-    if question.retrieval.is_some() && is_answer {
+    if question.retrieval.is_some() && is_answer(&answer) {
         Box::pin(cite(app, question, call, &mut answer, deadline)).await?;
         cut(&mut answer, question.max_chars);
     }
     Ok(answer)
+}
+
+/// Who refuses cites nothing, nor does who is cut off by a filter.
+fn is_answer(answer: &Answer) -> bool {
+    !matches!(answer.finish_reason, FinishReason::ToolCalls | FinishReason::ContentFilter) && !answer.is_refused()
 }
 
 /// Reads a shaped answer; an invalid one is mended by the model, a bounded number of times.
@@ -137,42 +143,61 @@ fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
 }
 
 /// Checks the citations and does with the false ones what the policy says.
-async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
-    check(app, answer, deadline).await?;
-    let is_false = |answer: &Answer| answer.citations.iter().any(Citation::is_false);
+async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut Answer, mut deadline: Instant) -> Result<()> {
+    check(app, question, answer, deadline).await?;
+    let is_false = answer.citations.iter().any(Citation::is_false);
     match question.citations {
-        Policy::Annotate => {}
-        Policy::Abstain => {
-            let holds = answer.citations.iter().any(Citation::is_verified);
-            if is_false(answer) || !holds {
-                if question.shape.is_some() {
-                    let message = "`rag_config.citations`: `abstain`, and the sources do not support the answer";
-                    return Err(Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model));
-                }
-                ABSTAINED.clone_into(&mut answer.content);
-                answer.citations.clear();
-                answer
-                    .warnings
-                    .push("`rag_config.citations`: the sources do not support what the model answered; it is withheld".into());
-            }
-        }
-        Policy::Drop => drop_false(app, question, answer, deadline).await?,
+        Policy::Annotate => Ok(()),
+        Policy::Abstain if is_false || !answer.citations.iter().any(Citation::is_verified) => withhold(question, answer),
+        Policy::Abstain => Ok(()),
+        Policy::Drop => drop_false(app, question, answer, deadline).await,
         Policy::Repair => {
-            if is_false(answer) {
-                let told = citation::repair_prompt(&answer.citations);
-                call.request.messages.push(Message::text(Role::Assistant, answer.content.clone()));
-                call.request.messages.push(Message::text(Role::User, told));
-                let response = call.chat(app, answer, deadline).await?;
-                match &question.shape {
-                    Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,
-                    None => take(app, answer, response, "citation repair"),
+            if is_false {
+                let first = answer.clone();
+                if let Err(error) = repair(app, question, call, answer, deadline).await {
+                    // The first answer is paid for and still worth something.
+                    let failed = std::mem::replace(answer, first);
+                    (answer.attempts, answer.usage, answer.cost_usd) = (failed.attempts, failed.usage, failed.cost_usd);
+                    answer.warnings = failed.warnings;
+                    let code = error.code().as_str();
+                    answer.warnings.push(format!("`rag_config.citations`: the repair failed ({code}); the first answer is used"));
+                    deadline = deadline.max(Instant::now() + AFTER_REPAIR);
                 }
-                check(app, answer, deadline).await?;
             }
-            drop_false(app, question, answer, deadline).await?;
+            drop_false(app, question, answer, deadline).await
         }
     }
+}
+
+/// Takes everything back that the model said: its thoughts and the provider's own fields say it, too.
+fn withhold(question: &Question, answer: &mut Answer) -> Result<()> {
+    if question.shape.is_some() {
+        let message = "`rag_config.citations`: `abstain`, and the sources do not support the answer";
+        return Err(Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model));
+    }
+    ABSTAINED.clone_into(&mut answer.content);
+    answer.citations.clear();
+    answer.parts.clear();
+    answer.extra.clear();
+    answer.finish_reason = FinishReason::Stop;
+    answer.warnings.push("`rag_config.citations`: the sources do not support what the model answered; it is withheld".into());
     Ok(())
+}
+
+/// Has the model correct its citations, once, and checks what it then says.
+async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
+    let told = citation::repair_prompt(&answer.citations);
+    call.request.messages.push(Message::text(Role::Assistant, answer.content.clone()));
+    call.request.messages.push(Message::text(Role::User, told));
+    let response = call.chat(app, answer, deadline).await?;
+    match &question.shape {
+        Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,
+        None => take(app, answer, response, "citation repair"),
+    }
+    if !is_answer(answer) {
+        return Err(Error::new(Code::ModelOutput, "the model did not answer again"));
+    }
+    check(app, question, answer, deadline).await
 }
 
 /// Cuts false citations out, and checks what is left.
@@ -197,16 +222,17 @@ async fn drop_false(app: &Arc<App>, question: &Question, answer: &mut Answer, de
         (None, _) => answer.content = citation::without_false(&answer.content, &answer.citations),
     }
     answer.warnings.push(format!("`rag_config.citations`: {count} did not hold and were dropped"));
-    check(app, answer, deadline).await
+    check(app, question, answer, deadline).await
 }
 
 /// Checking is work for a core, though not for long.
-async fn check(app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<()> {
+async fn check(app: &Arc<App>, question: &Question, answer: &mut Answer, deadline: Instant) -> Result<()> {
     let (passages, content) = (std::mem::take(&mut answer.passages), answer.content.clone());
+    let prompt = question.prompt.clone();
     let data = answer.structured.as_ref().map(|structured| structured.data.clone());
     let checked = app
         .compute(deadline, move |_| {
-            let sources = Sources::new(&passages);
+            let sources = Sources::new(&passages, &prompt);
             let citations = data.map_or_else(|| sources.check(&content), |data| sources.check_value(&data));
             Ok((citations, passages))
         })

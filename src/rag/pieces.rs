@@ -4,23 +4,25 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+use tokio::time::Instant;
 
 use super::call::Call;
-use super::{Answer, Piece, Question, check, take};
+use super::{Answer, Piece, Question, check, cost, take};
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::provider::Events;
 use crate::schema::{self, Partial, Patch, Rung};
 
 /// A finished answer as a stream: who speaks, its words, its end.
 pub(super) fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
     let words: Vec<String> = answer.content.split_inclusive(' ').map(str::to_owned).collect();
-    let start = ChatEvent::Start { id: String::new(), model: answer.model.clone() };
-    let events = std::iter::once(start).chain(words.into_iter().map(ChatEvent::Text));
+    let start = Piece::Start { provider: answer.provider.clone(), model: answer.model.clone() };
+    let texts = words.into_iter().map(|word| Piece::Event(ChatEvent::Text(word)));
     let done = Piece::Done(Box::new(answer));
-    futures_util::stream::iter(events.map(Piece::Event).chain([done]).map(Ok))
+    futures_util::stream::iter(std::iter::once(start).chain(texts).chain([done]).map(Ok))
 }
 
 /// A provider's answer on its way out.
@@ -32,11 +34,16 @@ struct Outgoing {
     seen: Fold,
     left_chars: usize,
     events: Option<Events>,
+    /// When whoever asks stops waiting.
+    end: Option<Instant>,
     partial: Option<Partial>,
     /// Which tool call is the shaped answer.
     tool: Option<usize>,
     /// Text is told as it comes, and not only when it was checked.
     is_live: bool,
+    /// Nothing is told before the citations were checked.
+    is_checked_first: bool,
+    has_begun: bool,
     ready: VecDeque<Result<Piece>>,
 }
 
@@ -46,7 +53,7 @@ pub(super) fn pieces(
     question: &Arc<Question>,
     call: Box<Call>,
     answer: Answer,
-    events: Events,
+    (events, end): (Events, Option<Instant>),
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
     // What may be cut out or replaced later is not told before it was checked.
     let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
@@ -60,9 +67,12 @@ pub(super) fn pieces(
         seen: Fold::default(),
         left_chars: question.max_chars.unwrap_or(usize::MAX),
         events: Some(events),
+        end,
         partial: question.shape.as_ref().filter(|_| !is_checked_first).map(|_| Partial::default()),
         tool: None,
         is_live,
+        is_checked_first,
+        has_begun: false,
         ready: VecDeque::new(),
         call,
     };
@@ -73,7 +83,9 @@ pub(super) fn pieces(
                 return Some((piece, outgoing));
             }
             // Every dialect ends with `Finish` or an error; the default is for one that would forget.
-            match outgoing.events.as_mut()?.next().await.unwrap_or(Ok(ChatEvent::Finish(FinishReason::Stop))) {
+            let event = outgoing.events.as_mut()?.next().await.unwrap_or(Ok(ChatEvent::Finish(FinishReason::Stop)));
+            outgoing.begin(event.as_ref().ok());
+            match event {
                 Ok(ChatEvent::Finish(reason)) => Box::pin(outgoing.finish(reason)).await,
                 Ok(event) => {
                     if outgoing.take(event) {
@@ -82,6 +94,7 @@ pub(super) fn pieces(
                 }
                 Err(error) => {
                     outgoing.events = None;
+                    let error = outgoing.charged(error);
                     outgoing.ready.push_back(Err(error));
                 }
             }
@@ -90,6 +103,19 @@ pub(super) fn pieces(
 }
 
 impl Outgoing {
+    /// Tells once who answers, as soon as the provider has had its chance to say which model it is.
+    fn begin(&mut self, next: Option<&ChatEvent>) {
+        let model = match next {
+            Some(ChatEvent::Start { model, .. }) if !model.is_empty() => model,
+            None | Some(ChatEvent::Warning(_) | ChatEvent::Usage(_)) => return,
+            Some(_) => &self.answer.model,
+        };
+        if !std::mem::replace(&mut self.has_begun, true) {
+            let (provider, model) = (self.answer.provider.clone(), model.clone());
+            self.ready.push_back(Ok(Piece::Start { provider, model }));
+        }
+    }
+
     /// Takes the next event; true where the answer is long enough.
     fn take(&mut self, event: ChatEvent) -> bool {
         let mut is_cut = false;
@@ -120,16 +146,15 @@ impl Outgoing {
             }
             event => {
                 self.seen.push(&event);
-                let is_told = matches!(
-                    event,
-                    ChatEvent::Start { .. }
-                        | ChatEvent::Reasoning(_)
-                        | ChatEvent::Signature(_)
-                        | ChatEvent::Redacted(_)
-                        | ChatEvent::ToolCall { .. }
-                        | ChatEvent::Arguments { .. }
-                        | ChatEvent::Raw(_)
-                );
+                let is_told = match event {
+                    ChatEvent::Reasoning(_)
+                    | ChatEvent::Signature(_)
+                    | ChatEvent::Redacted(_)
+                    | ChatEvent::ToolCall { .. }
+                    | ChatEvent::Arguments { .. }
+                    | ChatEvent::Raw(_) => !self.is_checked_first,
+                    _ => false,
+                };
                 if is_told {
                     self.ready.push_back(Ok(Piece::Event(event)));
                 }
@@ -173,6 +198,13 @@ impl Outgoing {
         }
     }
 
+    /// The failure with what was used up to it, as far as the provider told; what is not known is counted.
+    fn charged(&self, error: Error) -> Error {
+        let (Answer { provider, model, .. }, usage) = (&self.answer, self.seen.answer().usage);
+        let cost_usd = cost(&self.app, provider, model, usage);
+        if usage.is_none() { error } else { error.with_details(json!({"usage": usage, "cost_usd": cost_usd})) }
+    }
+
     async fn finish(&mut self, reason: FinishReason) {
         self.events = None;
         self.seen.push(&ChatEvent::Finish(reason));
@@ -185,7 +217,7 @@ impl Outgoing {
             return;
         }
         // A repair is a new exchange with a time of its own.
-        let deadline = self.app.deadline();
+        let deadline = self.end.map_or(self.app.deadline(), |end| end.min(self.app.deadline()));
         match check::finish(&self.app, &self.question, &mut self.call, answer, response, deadline).await {
             Ok(answer) => self.end(answer),
             Err(error) => self.ready.push_back(Err(error)),
@@ -194,6 +226,8 @@ impl Outgoing {
 
     fn end(&mut self, answer: Answer) {
         let valid = answer.structured.as_ref().map(|structured| structured.data.clone());
+        let has_text = !self.is_live && (valid.is_none() || self.question.show_text);
+        self.ready.extend(untold(&answer, has_text, self.is_checked_first).into_iter().map(|event| Ok(Piece::Event(event))));
         if let (Some(data), false) = (&valid, self.question.show_text) {
             if check::answers(&answer) > 1 {
                 self.ready.push_back(Ok(Piece::Reset(check::answers(&answer))));
@@ -201,21 +235,24 @@ impl Outgoing {
             }
             self.ready.push_back(Ok(Piece::Valid(data.clone())));
         }
-        let is_untold = !self.is_live && (valid.is_none() || self.question.show_text);
-        if is_untold {
-            self.ready.extend(texts(&answer).into_iter().map(|event| Ok(Piece::Event(event))));
-        }
         self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
     }
 }
 
-/// The answer's text as events: with what belongs to it, where it is what the model wrote.
-fn texts(answer: &Answer) -> Vec<ChatEvent> {
-    if !answer.is_as_written() {
-        return Some(answer.content.clone()).filter(|text| !text.is_empty()).map(ChatEvent::Text).into_iter().collect();
+/// What of an answer was held back, as events: its text with what belongs to it, or one text in the place of all where it was changed
+/// since; thoughts and the like.
+fn untold(answer: &Answer, has_text: bool, has_rest: bool) -> Vec<ChatEvent> {
+    let is_as_written = answer.is_as_written();
+    let mut changed = Some(&answer.content).filter(|text| has_text && !is_as_written && !text.is_empty()).cloned();
+    let mut parts = Vec::new();
+    for part in &answer.parts {
+        match part {
+            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) if is_as_written => parts.extend(has_text.then(|| part.clone())),
+            Part::Text(_) | Part::Refusal(_) | Part::Citation(_) => parts.extend(changed.take().map(Part::Text)),
+            _ => parts.extend(has_rest.then(|| part.clone())),
+        }
     }
-    let is_text = |part: &&Part| matches!(part, Part::Text(_) | Part::Refusal(_) | Part::Citation(_));
-    let parts = answer.parts.iter().filter(is_text).cloned().collect();
+    parts.extend(changed.map(Part::Text));
     let events = unfold(ChatResponse { parts, ..ChatResponse::default() }).into_iter();
     events.filter(|event| !matches!(event, ChatEvent::Start { .. } | ChatEvent::Finish(_))).collect()
 }

@@ -66,10 +66,10 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         let mut found = extractive::candidates(&question.prompt, &answer.passages);
         if let Some(embedder) = app.embedder() {
             found.truncate(RESCORED_SENTENCES);
-            let mut texts = vec![question.prompt.as_str()];
-            texts.extend(found.iter().map(|candidate| candidate.text(&answer.passages)));
-            let vectors = embedder.embed(&texts, &|_| {})?;
-            let cosines: Vec<f32> = vectors.iter().skip(1).map(|vector| dot(&vectors[0], vector)).collect();
+            let asked = embedder.embed_query(&question.prompt)?;
+            let sentences: Vec<&str> = found.iter().map(|candidate| candidate.text(&answer.passages)).collect();
+            let vectors = embedder.embed(&sentences, &|_| {})?;
+            let cosines: Vec<f32> = vectors.iter().map(|vector| dot(&asked, vector)).collect();
             extractive::rescore(&mut found, &cosines);
         }
         let json = !question.request.response_format.is_text() || question.shape.is_some();
@@ -78,7 +78,7 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         answer.usage = Some(Usage::default());
         answer.cost_usd = answer.cost();
         cut(&mut answer, question.max_chars);
-        let sources = Sources::new(&answer.passages);
+        let sources = Sources::new(&answer.passages, &question.prompt);
         let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();
         let citations = value.map_or_else(|| sources.check(&answer.content), |value| sources.check_value(&value));
         answer.citations = citations;

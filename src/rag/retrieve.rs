@@ -166,8 +166,12 @@ fn meant<'a>(app: &'a App, retrieval: &Retrieval) -> Result<&'a Opened> {
         Some(name) => app.index_named(name),
         None => app.index(),
     };
-    let none = "`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false";
-    opened.ok_or_else(|| Error::bad_request(none))
+    opened.ok_or_else(no_index)
+}
+
+/// The error of a question that needs an index where none is.
+pub(crate) fn no_index() -> Error {
+    Error::bad_request("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false")
 }
 
 /// Has a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a

@@ -185,7 +185,7 @@ pub static COHERE: Subset = Subset {
 pub fn subset(family: &str, model: &str) -> Option<&'static Subset> {
     let is_claude = model.contains("claude");
     Some(match family {
-        "openai" => &OPENAI,
+        "openai" | "openai-bedrock" => &OPENAI,
         "groq" => &GROQ,
         "mistral" => &MISTRAL,
         "anthropic" | "bedrock" => &ANTHROPIC,

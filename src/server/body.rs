@@ -1,8 +1,49 @@
 //! JSON bodies: read into a type, and what is wrong with them said by path.
 
-use serde::Deserialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
+
+/// A text, or a list.
+#[derive(Debug)]
+pub(super) enum TextOr<T> {
+    Text(String),
+    List(Vec<T>),
+}
+
+/// Not derived: serde's own way would not say which field of which entry is wrong.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = TextOr<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(TextOr::Text(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+                Ok(TextOr::Text(text))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+                Deserialize::deserialize(SeqAccessDeserializer::new(entries)).map(TextOr::List)
+            }
+        }
+
+        reader.deserialize_any(Either(PhantomData))
+    }
+}
 
 /// Reads a body. `T`'s unknown fields are refused by path.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
@@ -17,19 +58,23 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        mistake(&path, error.into_inner())
+        mistake(body, &path, error.into_inner())
     })?;
-    reader.end().map_err(|error| mistake(".", error))?;
+    reader.end().map_err(|error| mistake(body, ".", error))?;
     Ok(value)
 }
 
 /// Serde's text with the path in front and its position left out.
-fn mistake(path: &str, error: serde_json::Error) -> Error {
+fn mistake(body: &[u8], path: &str, error: serde_json::Error) -> Error {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     if error.is_syntax() || error.is_eof() {
         if text.contains("recursion limit") {
             return Error::bad_request("the body is nested deeper than 128 levels");
+        }
+        // What serde says of a number in the place of a word.
+        if text == "expected value" && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+            return Error::bad_request(format!("`{path}`: not what belongs here; send a text"));
         }
         return Error::bad_request(format!("the body is not JSON: {text}, line {} column {}", error.line(), error.column()));
     }
@@ -46,7 +91,29 @@ fn mistake(path: &str, error: serde_json::Error) -> Error {
         return Error::bad_request(format!("`{}`: given twice", joined(parent, &quoted(rest))));
     }
     let parent = if parent.is_empty() { "the body" } else { parent };
-    Error::bad_request(format!("`{parent}`: {text}"))
+    Error::bad_request(format!("`{parent}`: {}", plainly(text)))
+}
+
+/// What serde found and expected, in JSON's words in the place of Rust's.
+fn plainly(text: &str) -> String {
+    let Some((found, expected)) = text.rsplit_once(", expected ") else { return text.to_owned() };
+    let found = match found.rsplit_once(": ") {
+        Some((what, "map")) => format!("{what}: object"),
+        Some((what, "sequence")) => format!("{what}: list"),
+        _ => found.replacen("floating point ", "number ", 1),
+    };
+    let expected = match expected {
+        "u32" | "u64" | "usize" => "a whole number from 0 on",
+        "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a string" | "string or map" => "a text",
+        "a boolean" => "`true` or `false`",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("struct ") || other.starts_with("internally tagged enum ") => "an object",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// The path of a field; serde may have counted it in already.
@@ -57,5 +124,60 @@ fn joined(parent: &str, name: &str) -> String {
         parent.to_owned()
     } else {
         format!("{parent}.{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        count: Option<u32>,
+        share: Option<f64>,
+        seed: Option<i64>,
+        on: Option<bool>,
+        names: Option<Vec<String>>,
+        word: Option<Word>,
+        said: Option<TextOr<Inner>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only the errors are read")]
+    struct Inner {
+        text: String,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        Auto,
+    }
+
+    #[test]
+    fn mistakes_name_the_field_in_jsons_words() {
+        for (body, expected) in [
+            (r#"{"count": -1}"#, "`count`: invalid value: integer `-1`, expected a whole number from 0 on"),
+            (r#"{"count": 5.5}"#, "`count`: invalid type: number `5.5`, expected a whole number from 0 on"),
+            (r#"{"share": "x"}"#, "`share`: invalid type: string \"x\", expected a number"),
+            (r#"{"seed": {}}"#, "`seed`: invalid type: object, expected a whole number"),
+            (r#"{"on": []}"#, "`on`: invalid type: list, expected `true` or `false`"),
+            (r#"{"names": "x"}"#, "`names`: invalid type: string \"x\", expected a list"),
+            (r#"{"names": [1]}"#, "`names[0]`: invalid type: integer `1`, expected a text"),
+            (r#"{"word": 1}"#, "`word`: not what belongs here; send a text"),
+            (r#"{"word": }"#, "the body is not JSON: expected value, line 1 column 10"),
+            (r#"{"share": 1e999}"#, "the body is not JSON: number out of range, line 1 column 15"),
+            (r#"{"word": "x"}"#, "`word`: unknown variant `x`, expected `auto`"),
+            (r#"{"said": 1}"#, "`said`: invalid type: integer `1`, expected a text or a list"),
+            (r#"{"said": [{"text": "x"}, {"text": 5}]}"#, "`said[1].text`: invalid type: integer `5`, expected a text"),
+            (r#"{"said": [{}]}"#, "`said[0].text`: missing"),
+            (r#"{"said": [7]}"#, "`said[0]`: invalid type: integer `7`, expected an object"),
+        ] {
+            assert_eq!(parse::<Body>(body.as_bytes()).unwrap_err().message(), expected, "{body}");
+        }
+        assert!(parse::<Body>(br#"{"said": "x", "word": "auto"}"#).is_ok());
     }
 }

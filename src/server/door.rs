@@ -1,25 +1,27 @@
 //! The front doors in other people's dialects: what they have in common.
-//!
-//! A model's name says who answers: `provider/model`, `provider` (its model by default), `rag/...` (from the index, with citations),
-//! `rag/extractive` (quotes; no provider, no key). A bare name is a model of the operator's provider.
 
 pub(super) mod anthropic;
 pub(super) mod embeddings;
 pub(super) mod models;
 pub(super) mod openai;
 mod provided;
+mod target;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use self::provided::Left;
+use self::target::{Target, is_provider, model_of, named};
 use super::Context;
 use super::field::fallbacks;
 use super::rag_config::RagConfig;
@@ -29,12 +31,8 @@ use super::sse;
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatRequest, Role, Warning, Warnings};
 use crate::error::{Code, Error, Result};
-use crate::provider::PRESETS;
-use crate::rag::{self, Answer, Attempt, EXTRACTIVE, Piece, Question};
+use crate::rag::{self, Answer, Attempt, Piece, Question};
 use crate::schema::Shape;
-
-/// What stands in front of a model that answers from the index.
-const RAG: &str = "rag";
 
 /// Whose errors and names a path speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +43,14 @@ pub(super) enum Door {
 }
 
 impl Door {
-    /// By path.
-    pub(super) fn of(path: &str) -> Self {
-        match path {
-            "/v1/messages" => Self::Anthropic,
-            "/v1/chat/completions" | "/v1/embeddings" => Self::OpenAi,
-            path if path == "/v1/models" || path.starts_with("/v1/models/") => Self::OpenAi,
-            _ => Self::Native,
+    /// By path; models are listed for both dialects, and one of them always names its version.
+    pub(super) fn of(path: &str, headers: &HeaderMap) -> Self {
+        let is_at = |place: &str| path.strip_prefix(place).is_some_and(|below| below.is_empty() || below.starts_with('/'));
+        match () {
+            () if is_at("/v1/messages") => Self::Anthropic,
+            () if is_at("/v1/models") && headers.contains_key("anthropic-version") => Self::Anthropic,
+            () if ["/v1/chat", "/v1/embeddings", "/v1/models"].into_iter().any(is_at) => Self::OpenAi,
+            () => Self::Native,
         }
     }
 
@@ -62,6 +61,23 @@ impl Door {
             Self::OpenAi => openai::error(error),
             Self::Anthropic => anthropic::error(error, request_id),
         }
+    }
+
+    /// What is said of fields of `/v1/query`, with the names that they have here.
+    pub(super) fn renamed(self, text: &str) -> String {
+        let format = match self {
+            Self::Native => return text.to_owned(),
+            Self::OpenAi => "`response_format`",
+            Self::Anthropic => "`output_config.format`",
+        };
+        let names = [
+            ("`model_provider`", "`model`"),
+            ("`model_name`", "`model`"),
+            ("`embedding_config.provider`", "`model`"),
+            ("`rag_config", "`rag"),
+            ("`structured_output`", format),
+        ];
+        names.into_iter().fold(text.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs))
     }
 
     /// The status of an error. Whoever names a model that is not there gets the 404 that these dialects' clients know.
@@ -75,56 +91,36 @@ impl Door {
     }
 }
 
-/// Who is meant by a model's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    provider: Option<String>,
-    model: Option<String>,
-    is_rag: bool,
-}
-
-impl Target {
-    /// Reads a model's name.
-    ///
-    /// # Errors
-    /// It names nobody.
-    pub(super) fn read(app: &App, name: &str) -> Result<Self> {
-        let (is_rag, rest) = match name.split_once('/') {
-            Some((RAG, rest)) => (true, rest),
-            _ if name == RAG => (true, ""),
-            _ => (false, name),
-        };
-        if rest == EXTRACTIVE {
-            return Ok(Self { provider: Some(EXTRACTIVE.into()), model: None, is_rag: true });
-        }
-        let is_known = |name: &str| PRESETS.iter().any(|preset| preset.name == name) || app.config().providers.contains_key(name);
-        let target = |provider: Option<&str>, model: &str| Self {
-            provider: provider.map(str::to_owned),
-            model: (!model.is_empty()).then(|| model.to_owned()),
-            is_rag,
-        };
-        match rest.split_once('/') {
-            Some((provider, model)) if is_known(provider) => return Ok(target(Some(provider), model)),
-            None if is_known(rest) => return Ok(target(Some(rest), "")),
-            _ => {}
-        }
-        if app.config().generation.provider.is_none() && app.preferred().is_none() && (!rest.is_empty() || !is_rag) {
-            let shown: String = name.chars().take(100).collect();
-            let message = format!(
-                "`model`: `{shown}` names no provider; write `provider/model` or `rag/extractive`; `GET /v1/models` lists what is ready"
-            );
-            return Err(Error::new(Code::InvalidModel, message));
-        }
-        Ok(target(None, rest))
-    }
-}
-
 /// The extension field `rag`: `true`, `false`, or what `rag_config` of `/v1/query` takes.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`true`, `false` or an object as `rag_config` of `/v1/query`")]
+#[derive(Debug)]
 pub(super) enum Rag {
     Whether(bool),
     How(Box<RagConfig>),
+}
+
+/// Not derived: serde's own way would not say which field of the object is wrong.
+impl<'de> Deserialize<'de> for Rag {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Rag;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or an object")
+            }
+
+            fn visit_bool<E>(self, is_asked: bool) -> Result<Rag, E> {
+                Ok(Rag::Whether(is_asked))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Rag, A::Error> {
+                RagConfig::deserialize(MapAccessDeserializer::new(fields)).map(|config| Rag::How(Box::new(config)))
+            }
+        }
+
+        reader.deserialize_any(Either)
+    }
 }
 
 /// What a caller may add to a request of a dialect.
@@ -231,7 +227,7 @@ impl Omni {
             provider: answer.provider.clone(),
             cost_usd: answer.cost_usd,
             attempts: if answer.attempts.len() > 1 { std::mem::take(&mut answer.attempts) } else { Vec::new() },
-            warnings: std::mem::take(&mut answer.warnings),
+            warnings: answer.warnings.drain(..).map(|warning| door.renamed(&warning)).collect(),
             structured_output: structured,
             index_digest: answer.index_digest.take().filter(|_| is_grounded),
             rag_context: is_grounded.then(|| response::sources(passages, shown)),
@@ -241,13 +237,10 @@ impl Omni {
     }
 }
 
-/// Who answered, as a model's name.
-pub(super) fn model_of(answer: &Answer) -> String {
-    if answer.provider == answer.model { answer.model.clone() } else { format!("{}/{}", answer.provider, answer.model) }
-}
-
 /// What a dialect has to write of a streamed answer.
 pub(super) enum Told {
+    /// The beginning, and the name of the model that answers.
+    Start(String),
     /// The next text, thought or tool call.
     Event(ChatEvent),
     /// The end.
@@ -275,12 +268,13 @@ pub(super) async fn streamed(
     ping: Option<Event>,
     mut write: impl FnMut(Told, &mut VecDeque<Event>) + Send + 'static,
 ) -> Result<Response> {
-    let pieces = rag::stream(app, question, context.deadline).await?;
+    let pieces = rag::stream(app, question, context.deadline, context.end).await?;
     context.line.streaming();
     let context = context.clone();
     let events = pieces.flat_map(move |piece| {
         let mut out = VecDeque::new();
         match piece {
+            Ok(Piece::Start { provider, model }) => write(Told::Start(named(&provider, &model)), &mut out),
             Ok(Piece::Event(event)) => write(Told::Event(event), &mut out),
             Ok(Piece::Done(mut answer)) => {
                 context.answered(&answer);
@@ -312,29 +306,12 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Endpoint};
 
     #[test]
-    fn names_say_who_answers() {
-        let mut config = Config::default();
-        config.generation.provider = Some("custom".into());
-        config.providers.insert("custom".into(), Endpoint { base_url: Some("http://h/v1".into()), ..Endpoint::default() });
-        let app = App::open(config).unwrap();
-        let read = |name: &str| {
-            let target = Target::read(&app, name).unwrap();
-            (target.provider.unwrap_or_default(), target.model.unwrap_or_default(), target.is_rag)
-        };
-        let is = |provider: &str, model: &str, is_rag| (provider.to_owned(), model.to_owned(), is_rag);
-        assert_eq!(read("openai/gpt-5.4"), is("openai", "gpt-5.4", false));
-        assert_eq!(read("rag/openai/gpt-5.4"), is("openai", "gpt-5.4", true));
-        assert_eq!(read("rag/extractive"), is("extractive", "", true));
-        assert_eq!(read("extractive"), is("extractive", "", true));
-        assert_eq!(read("rag"), is("", "", true));
-        assert_eq!(read("openai"), is("openai", "", false));
-        assert_eq!(read("meta/llama-3"), is("", "meta/llama-3", false));
-        assert_eq!(read("custom/meta/llama-3"), is("custom", "meta/llama-3", false));
-        let bare = App::open(Config::default()).unwrap();
-        let message = Target::read(&bare, "gpt-5.4").unwrap_err().message().to_owned();
-        assert!(message.starts_with("`model`: `gpt-5.4` names no provider; write `provider/model`"), "{message}");
+    fn a_content_that_is_refused_is_the_requests_fault_in_both_dialects() {
+        let error = Error::new(Code::ContentFilter, "x");
+        for door in [Door::OpenAi, Door::Anthropic] {
+            assert_eq!(door.error(&error, "r")["error"]["type"], "invalid_request_error");
+        }
     }
 }

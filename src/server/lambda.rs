@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt as _};
 
-use super::{Deadline, Invocation, PATHS};
+use super::{Deadline, Invocation, is_known};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -192,7 +192,7 @@ fn stage(request: &lambda_http::Request) -> Option<String> {
 /// The path as our router knows it. HTTP APIs put the stage in front of it, REST APIs do not; a stage can be called `v1`.
 fn path(raw: &str, stage: Option<String>) -> String {
     let raw = if raw.starts_with('/') { raw.to_owned() } else { format!("/{raw}") };
-    if PATHS.contains(&raw.as_str()) {
+    if is_known(&raw) {
         return raw;
     }
     let below = stage.as_deref().and_then(|stage| raw.strip_prefix('/')?.strip_prefix(stage));
@@ -214,6 +214,8 @@ mod tests {
         assert_eq!(path("/v1/query", "prod"), "/v1/query");
         assert_eq!(path("/v1/query", "v1"), "/v1/query");
         assert_eq!(path("/v1/v1/query", "v1"), "/v1/query");
+        assert_eq!(path("/v1/models/custom/good", "v1"), "/v1/models/custom/good");
+        assert_eq!(path("/v1/v1/models/custom/good", "v1"), "/v1/models/custom/good");
         assert_eq!(path("/prod", "prod"), "/");
         assert_eq!(path("/prod/", "prod"), "/");
         assert_eq!(path("/production/v1/query", "prod"), "/production/v1/query");

@@ -18,6 +18,7 @@ mod door;
 mod field;
 pub mod lambda;
 pub mod listen;
+mod loaded;
 mod query;
 mod rag_config;
 mod request;
@@ -69,7 +70,10 @@ const OPENAPI: &str = include_str!("../../docs/openapi.json");
 struct Context {
     id: String,
     line: Arc<Line>,
+    /// When the answer has to be there, or to begin where it is streamed.
     deadline: Instant,
+    /// When whoever calls us stops waiting, where that is known: a stream is over by then, too.
+    end: Option<Instant>,
     door: Door,
 }
 
@@ -77,7 +81,8 @@ impl Context {
     /// Writes down who answered.
     fn answered(&self, answer: &Answer) {
         let Answer { provider, model, passages, usage, cost_usd, .. } = answer;
-        self.line.answer(provider, model, passages.len(), *usage, *cost_usd);
+        self.line.hits(passages.len());
+        self.line.answer(provider, model, *usage, *cost_usd);
     }
 }
 
@@ -123,9 +128,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     if let Some(Invocation(invocation)) = request.extensions().get() {
         line.invocation(invocation);
     }
-    let ours = app.deadline();
-    let deadline = request.extensions().get().map_or(ours, |&Deadline(theirs)| ours.min(theirs));
-    let context = Context { id, line, deadline, door: Door::of(request.uri().path()) };
+    let (ours, end) = (app.deadline(), request.extensions().get().map(|&Deadline(end)| end));
+    let deadline = end.map_or(ours, |end| ours.min(end));
+    let context = Context { id, line, deadline, end, door: Door::of(request.uri().path(), request.headers()) };
     request.extensions_mut().insert(context.clone());
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = outcome.unwrap_or_else(|_| {
@@ -133,6 +138,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     });
     context.line.status(response.status().as_u16());
     if let Ok(id) = HeaderValue::from_str(&context.id) {
+        if context.door == Door::Anthropic {
+            response.headers_mut().insert("request-id", id.clone());
+        }
         response.headers_mut().insert("x-request-id", id);
     }
     response
@@ -147,12 +155,24 @@ fn failed(context: &Context, error: &Error, status: Option<StatusCode>) -> Respo
     if let Some(seconds) = error.retry_after_seconds() {
         response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
     }
+    if error.is_settled() {
+        // Otherwise the vendors' clients send again whatever has a status from 500 on.
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    }
     response
 }
 
-async fn unknown_path(axum::Extension(context): axum::Extension<Context>) -> Response {
+async fn unknown_path(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {
     let paths: Vec<String> = PATHS.iter().map(|path| format!("`{path}`")).collect();
-    failed(&context, &Error::new(Code::NotFound, format!("no such path; there are {}", paths.join(", "))), None)
+    let shown: String = request.uri().path().chars().take(100).collect();
+    let message = format!("`{shown}`: no such path; there are {}", paths.join(", "));
+    failed(&context, &Error::new(Code::NotFound, message), None)
+}
+
+/// Whether a path is one that is answered, or lies below one.
+fn is_known(path: &str) -> bool {
+    let is_below = |known: &str| path.strip_prefix(known).is_some_and(|rest| rest.starts_with('/'));
+    PATHS.iter().any(|known| path == *known || is_below(known))
 }
 
 async fn wrong_method(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {

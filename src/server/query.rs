@@ -12,8 +12,9 @@ use futures_util::StreamExt as _;
 
 use super::access;
 use super::body::parse;
+use super::loaded::IndexResponse;
 use super::request::{Asked, QueryRequest, SearchRequest, Shown};
-use super::response::{ErrorResponse, IndexResponse, QueryResponse, SearchResponse, json};
+use super::response::{ErrorResponse, QueryResponse, SearchResponse, json};
 use super::sse::{self, event};
 use super::{Context, body, failed};
 use crate::app::App;
@@ -74,7 +75,7 @@ async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Sho
 }
 
 async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
-    let pieces = rag::stream(app, question, context.deadline).await?;
+    let pieces = rag::stream(app, question, context.deadline, context.end).await?;
     context.line.streaming();
     let context = context.clone();
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.
@@ -83,8 +84,10 @@ async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Sh
             Ok(Piece::Event(ChatEvent::Text(content) | ChatEvent::Refusal(content))) => {
                 event("delta", &serde_json::json!({"content": content}))
             }
-            // These come with texts.
-            Ok(Piece::Event(ChatEvent::Extra(..) | ChatEvent::Break | ChatEvent::Citation(_))) => return ready(None),
+            // These come with texts, or stand in the end.
+            Ok(Piece::Start { .. } | Piece::Event(ChatEvent::Extra(..) | ChatEvent::Break | ChatEvent::Citation(_))) => {
+                return ready(None);
+            }
             // Thoughts are not shown here, and tool calls stand in the end: a sign of life.
             Ok(Piece::Event(_)) => Event::default().comment("."),
             Ok(Piece::Patch(patches)) => event("partial", &serde_json::json!({"patch": patches})),

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::field::{between, count, refuse_if, spelled};
-use crate::app::{App, Opened};
+use crate::app::App;
 use crate::citation::Policy;
 use crate::error::{Error, Result};
-use crate::index::{DEFAULT_NAMESPACE, Filter, Fusion, Manifest, Recall};
-use crate::rag::Retrieval;
+use crate::index::{Filter, Fusion, Manifest, Recall};
+use crate::rag::{Retrieval, no_index};
 
 /// How passages are to be found.
 #[derive(Debug, Default, Deserialize)]
@@ -158,7 +158,7 @@ impl RagConfig {
         };
         Ok(Some(Retrieval {
             index: Some(opened.name.clone()),
-            namespace: namespace.map(|namespace| known_namespace(opened, namespace)).transpose()?.flatten(),
+            namespace: namespace.map(|name| opened.namespace("rag_config.vector_store.namespace", name)).transpose()?.flatten(),
             top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
             fusion,
             score_threshold: score_threshold.or(defaults.score_threshold.filter(|_| app.embeds(opened))),
@@ -278,23 +278,4 @@ impl ChunkingConfig {
         }
         Ok(())
     }
-}
-
-/// The namespace to search in; none where it is all there is.
-fn known_namespace(opened: &Opened, namespace: &str) -> Result<Option<String>> {
-    let known = opened.index.namespaces()?;
-    if !known.iter().any(|(known, _)| known == namespace) {
-        let names: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
-        return Err(Error::bad_request(format!(
-            "`rag_config.vector_store.namespace`: `{namespace}` is not in `{}`; it has {}",
-            opened.name,
-            names.join(", ")
-        )));
-    }
-    Ok((known.len() > 1 || namespace != DEFAULT_NAMESPACE).then(|| namespace.to_owned()))
-}
-
-/// The error of a request that needs an index where none is.
-pub(super) fn no_index() -> Error {
-    Error::bad_request("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false")
 }

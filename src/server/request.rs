@@ -6,12 +6,12 @@
 use serde::Deserialize;
 
 use super::field::{between, count, fallbacks, refuse_if, text};
-use super::rag_config::{RagConfig, no_index};
+use super::rag_config::RagConfig;
 use crate::app::App;
 use crate::chat::{self, ChatRequest, Message, Role, Sampling};
 use crate::error::{Error, Result};
 use crate::prompt::Format;
-use crate::rag::{Question, Retrieval};
+use crate::rag::{Question, Retrieval, no_index};
 use crate::schema::Ask;
 
 /// `POST /v1/query`.

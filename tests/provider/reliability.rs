@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use omni_llm::chat::{ChatEvent, ChatRequest, Message, Role};
+use omni_llm::chat::{ChatEvent, ChatRequest, Media, Message, Part as MessagePart, Role, Source};
 use omni_llm::config::Config;
 use omni_llm::error::Code;
 use omni_llm::net::Client;
@@ -300,6 +300,71 @@ async fn a_mistake_in_the_request_moves_nowhere() {
 }
 
 #[tokio::test]
+async fn one_who_stands_in_and_cannot_take_the_request_is_passed_over() {
+    let picture = Source::Base64 { media_type: "image/png".into(), data: "iVBORw0KGgo=".into() };
+    let mut request = hi();
+    request.messages[0].parts.push(MessagePart::Image(Media::of(picture)));
+    let client = client(|config| config.generation.retries = 0);
+    let blind = || (provider("cohere", None), "command-r7b".to_owned());
+    for is_last_good in [true, false] {
+        let first = Mock::new(vec![busy(503, "")]).await;
+        let last = Mock::new(vec![if is_last_good { answer("I see") } else { busy(500, "") }]).await;
+        let chain = Chain::new(first.provider(), "a".into(), vec![blind(), (last.provider(), "c".into())]);
+        let outcome = chain.chat(&client, &request, soon()).await;
+        if is_last_good {
+            let (said, served) = outcome.unwrap();
+            let codes: Vec<_> = served.attempts.iter().map(|attempt| (attempt.model.as_str(), attempt.code)).collect();
+            assert_eq!(codes, [("a", Some("OVERLOADED")), ("command-r7b", Some("INVALID_REQUEST")), ("c", None)]);
+            assert!(said.warnings[0].to_string().starts_with("`provider`: `custom` failed (OVERLOADED): `custom/c` answers"));
+        } else {
+            assert_eq!(outcome.unwrap_err().code(), Code::Overloaded, "what befell whoever was named");
+        }
+    }
+    // To whoever was named it is a mistake.
+    let never = Mock::new(vec![]).await;
+    let (named, model) = blind();
+    let error = Chain::new(named, model, vec![(never.provider(), "b".into())]).chat(&client, &request, soon()).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidRequest);
+}
+
+#[tokio::test]
+async fn answers_that_break_off_are_failures_too() {
+    let first = Mock::new((0..3).map(|_| Part::Stream(vec![TEXT], Then::Cut)).collect()).await;
+    let second = Mock::new(vec![Part::Stream(vec![TEXT, END], Then::End)]).await;
+    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
+    for round in 0..4 {
+        let (events, served, _) = chain.stream(&client(|_| {}), &hi(), soon()).await.unwrap();
+        let events: Vec<_> = events.collect().await;
+        assert_eq!((events.last().unwrap().is_err(), served.model.as_str()), if round < 3 { (true, "a") } else { (false, "b") });
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_no_use_is_paid_for_twice_at_most() {
+    let spoilt = || Part::Whole(400, "", json!({"error": {"message": "x", "code": "tool_use_failed"}}).to_string());
+    let mock = Mock::new(vec![spoilt(), spoilt(), answer("never")]).await;
+    let client = client(|config| config.generation.retries = 5);
+    assert_eq!(mock.provider().chat(&client, &hi(), soon()).await.unwrap_err().code(), Code::ModelOutput);
+    assert_eq!(mock.count(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_whoever_asks_stops_waiting() {
+    let many = std::iter::repeat_n(TEXT, 20_000).collect();
+    for part in [Part::Stream(vec![TEXT], Then::Silence), Part::Stream(many, Then::Silence)] {
+        let mock = Mock::new(vec![part]).await;
+        let end = tokio::time::Instant::now() + Duration::from_millis(300);
+        let client = client(|config| config.limits.stream_idle_timeout_s = 30).ending(Some(end));
+        let events = mock.provider().stream(&client, &hi(), end).await.unwrap();
+        let events: Vec<_> = events.collect().await;
+        let error = events.last().unwrap().as_ref().unwrap_err();
+        assert_eq!(error.code(), Code::Timeout);
+        assert!(error.message().starts_with("the streamed answer did not end in time; ask for less, or raise "), "{error}");
+        assert!(end.elapsed() < Duration::from_millis(700));
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_keeps_failing_is_passed_over() {
     let first = Mock::new(vec![busy(500, ""), busy(500, ""), busy(500, "")]).await;
     let second = Mock::new((0..4).map(|_| answer("second")).collect()).await;
@@ -404,11 +469,37 @@ async fn a_key_follows_no_redirect_and_leaves_for_no_other_host() {
 
 #[tokio::test]
 async fn no_key_is_in_any_text() {
-    let mock = Mock::new(vec![Part::Whole(401, "", json!({"error": {"message": "bad key test-key"}}).to_string())]).await;
-    let provider = mock.provider();
-    let error = provider.chat(&client(|_| {}), &hi(), soon()).await.unwrap_err();
-    assert!(!format!("{error} {error:?} {provider:?}").contains("test-key"));
-    assert!(mock.seen.lock().unwrap()[0].contains("authorization: Bearer test-key"));
+    let told = json!({"error": {"message": "you sent `Authorization: Bearer test-key`, that is test-key", "code": "x-test-key"}})
+        .to_string();
+    let client = client(|config| config.generation.retries = 0);
+    let hides = |error: &omni_llm::error::Error| {
+        let text = format!("{error} {error:?} {:?} {:?}", error.refusal(), error.details());
+        assert!(!text.contains("test-key"), "{text}");
+    };
+    for status in [400, 401, 402, 404, 500, 529] {
+        let mock = Mock::new((0..3).map(|_| Part::Whole(status, "x-request-id: of-test-key\r\n", told.clone())).collect()).await;
+        let provider = mock.provider();
+        hides(&provider.chat(&client, &hi(), soon()).await.unwrap_err());
+        hides(&provider.stream(&client, &hi(), soon()).await.err().unwrap());
+        let request = EmbedRequest { model: "m".into(), texts: vec!["x".into()], purpose: Purpose::Query, dimensions: None };
+        hides(&provider.embed(&client, &request, soon()).await.unwrap_err());
+        assert!(mock.seen.lock().unwrap()[0].contains("authorization: Bearer test-key"));
+        assert!(!format!("{provider:?}").contains("test-key"));
+    }
+    let inside: &'static str = format!("data: {told}\n\n").leak();
+    for pieces in [vec![inside], vec![TEXT, inside]] {
+        let mock = Mock::new(vec![Part::Stream(pieces, Then::End)]).await;
+        match mock.provider().stream(&client, &hi(), soon()).await {
+            Ok(events) => hides(events.collect::<Vec<_>>().await.last().unwrap().as_ref().unwrap_err()),
+            Err(error) => hides(&error),
+        }
+    }
+    // Cut in the middle of it.
+    let long = json!({"error": {"message": format!("{}long-hidden-key", "x".repeat(490))}}).to_string();
+    let mock = Mock::new(vec![Part::Whole(400, "", long)]).await;
+    let error =
+        super::support::keyed("custom", Some(&mock.url), "long-hidden-key").chat(&client, &hi(), soon()).await.unwrap_err();
+    assert!(error.message().ends_with("x(key)"), "{error}");
 }
 
 #[tokio::test]

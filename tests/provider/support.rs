@@ -17,10 +17,15 @@ pub(crate) fn shared(path: &str) -> PathBuf {
 
 /// A provider with a key, at its own address or at `base_url`.
 pub(crate) fn provider(name: &str, base_url: Option<&str>) -> Provider {
+    keyed(name, base_url, "test-key")
+}
+
+/// As [`provider`], with this key.
+pub(crate) fn keyed(name: &str, base_url: Option<&str>, key: &str) -> Provider {
     let mut config = Config::default();
     config.aws.region = Some("us-east-1".into());
     let endpoint = Endpoint {
-        api_key: Some(Secret::new("test-key")),
+        api_key: Some(Secret::new(key)),
         base_url: base_url.map(str::to_owned).or_else(|| (name == "custom").then(|| "http://127.0.0.1:1/v1".to_owned())),
         project: Some("p".into()),
         ..Endpoint::default()

@@ -129,6 +129,7 @@ async fn the_index_answers_without_any_key_through_every_door() {
         let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
         assert!(content.contains("The largest request body is 6 MiB by default."), "{content}");
         assert_eq!((&answer["omni"]["citations"][0]["verified"], &answer["omni"]["cost_usd"]), (&json!(true), &json!(0.0)));
+        assert_eq!(answer["omni"]["cost_usd"].to_string(), "0.0", "not less than nothing");
         assert_eq!(answer["omni"]["rag_context"][0]["source"], "limits.md");
         let (status, answer) = service.post("/v1/messages", &message(model)).await;
         assert_eq!((status, &answer["type"], &answer["stop_reason"]), (200, &json!("message"), &json!("end_turn")), "{answer}");
@@ -327,6 +328,46 @@ async fn stand_ins_of_a_shaped_answer_are_asked_as_in_any_chain() {
 }
 
 #[tokio::test]
+async fn one_who_stands_in_and_cannot_be_held_to_the_shape_is_passed_over() {
+    let mock = Mock::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("capabilities.toml");
+    std::fs::write(&rules, "[[rule]]\nprovider = [\"loose\"]\nset = { schema = \"none\" }").unwrap();
+    let service = Service::with(&mock, |config| {
+        config.capabilities = Some(rules);
+        for name in ["loose", "spare"] {
+            config.providers.insert(name.into(), omni_llm::config::Endpoint { like: Some("custom".into()), ..mock.endpoint() });
+        }
+    });
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let ask = |model: &str, fallbacks: &[&str]| json!({"prompt": QUESTION, "model_name": model, "fallbacks": fallbacks, "structured_output": {"schema": schema, "strict_mode": "require"}});
+    let (status, answer) = service.query(ask("broken", &["loose/good", "spare/shaped"])).await;
+    assert_eq!((status, &answer["metadata"]["provider"], mock.calls()), (200, &json!("spare"), 2), "{answer}");
+    let (status, answer) = service.query(ask("broken", &["loose/good"])).await;
+    assert_eq!((status, &answer["error"]["code"]), (502, &json!("PROVIDER_ERROR")), "{answer}");
+}
+
+#[tokio::test]
+async fn the_fastest_is_not_the_one_that_fails_at_once() {
+    let mock = Mock::start().await;
+    let service = Service::new(|config| {
+        config.generation.retries = 0;
+        config.generation.preferred.by = omni_llm::config::PreferredBy::Fastest;
+        let dead = omni_llm::config::Endpoint {
+            base_url: Some("http://127.0.0.1:9/v1".into()),
+            like: Some("custom".into()),
+            ..mock.endpoint()
+        };
+        config.providers = [("custom".into(), mock.endpoint()), ("a-dead-one".into(), dead)].into();
+    });
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(service.query(json!({"prompt": QUESTION})).await.0);
+    }
+    assert_eq!(statuses, [502, 200, 200, 200]);
+}
+
+#[tokio::test]
 async fn mistakes_are_told_as_the_dialects_clients_expect() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});
@@ -356,7 +397,7 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
             json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}}),
             "the schema's name `a b`",
         ),
-        (json!({"rag": {"retrieval_config": {"top_k": 0}}}), "`rag_config.retrieval_config.top_k`: 0 is not between 1 and 100"),
+        (json!({"rag": {"retrieval_config": {"top_k": 0}}}), "`rag.retrieval_config.top_k`: 0 is not between 1 and 100"),
         (json!({"stop": 3}), "`stop`: data did not match"),
     ] {
         let mut body = chat("custom/good");

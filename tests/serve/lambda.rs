@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use lambda_http::RequestExt as _;
 use omni_llm::server::{lambda, router};
 use serde_json::{Value, json};
 
-use crate::support::{Service, read};
+use crate::support::{Mock, Service, read};
 
 /// One event through the service.
 async fn invoke(service: &Service, event: &Value) -> (u16, Value) {
@@ -58,6 +60,30 @@ async fn a_function_url_event_is_answered_in_both_encodings() {
         let (status, answer) = invoke(&service, &url_event(path, "", false)).await;
         let expected = if path.is_empty() { (400, &json!("INVALID_REQUEST")) } else { (404, &json!("NOT_FOUND")) };
         assert_eq!((status, &answer["error"]["code"]), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_over_before_lambda_ends_the_function() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    for (model, path, more) in [
+        ("endless", "/v1/query", json!({"model_config": {"stream": true}})),
+        ("stalls", "/v1/query", json!({"model_config": {"stream": true}, "structured_output": {"schema": schema}})),
+    ] {
+        let mut body = json!({"prompt": "body", "model_name": model});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut context = lambda_http::Context::default();
+        let deadline = SystemTime::now() + Duration::from_millis(1500);
+        context.deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
+        let request = lambda::read(&url_event(path, &body.to_string(), false).to_string()).unwrap().with_lambda_context(context);
+        let response = lambda::handle(router(Arc::clone(&service.app)), request).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert!(SystemTime::now() < deadline, "{model}");
+        let events = omni_llm::net::sse::Parser::default().push(&bytes).unwrap();
+        let last: Value = serde_json::from_str(&events.last().unwrap().data).unwrap();
+        assert_eq!((events.len() > 1, &last["error"]["code"]), (true, &json!("TIMEOUT")), "{last}");
     }
 }
 

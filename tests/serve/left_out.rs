@@ -107,7 +107,6 @@ async fn what_no_door_knows_is_said() {
     let (status, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(status, 200, "{answer}");
     let expected = [
-        "messages[0].name",
         "messages[0].content[0].cache_control.scope",
         "messages[0].content[0].colour",
         "messages[0].content[1].image_url.fps",
@@ -121,9 +120,9 @@ async fn what_no_door_knows_is_said() {
         "tool_choice.zeal",
         "messages[3].content[0].file.size",
         "stream_options.chunk_bytes",
-        "response_format.json_schema.description",
     ];
     let mut expected: Vec<String> = expected.map(unknown).to_vec();
+    expected.push("`messages[0].name`: not every provider tells speakers of one role apart; it was left out".into());
     let mut told: Vec<String> = warnings(&answer).into_iter().map(str::to_owned).collect();
     expected.sort_unstable();
     told.sort_unstable();

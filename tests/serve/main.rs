@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail where they stand")]
 
 mod addresses;
+mod clients;
 mod door;
 #[path = "../embed_support/mod.rs"]
 mod embed_support;
+mod embeddings;
 mod errors;
 mod lambda;
 mod left_out;

@@ -139,6 +139,10 @@ async fn a_request_chooses_an_index_and_a_namespace() {
     let harbour = harbour(|_| {});
     assert_eq!(harbour.found(None, json!({"vector_store": {"namespace": "inside"}})).await, ["more.md"]);
     assert_eq!(harbour.found(None, json!({"vector_store": {"namespace": "default"}})).await, ["open.md"]);
+    let plain = Service::new(|_| {});
+    let namespace = |service: &Service, name: &str| service.app.index().unwrap().namespace("--namespace", name);
+    assert_eq!(namespace(&plain, "default").unwrap(), None, "it is all there is");
+    assert_eq!(namespace(&plain, "x").unwrap_err().message(), "`--namespace`: `x` is not in `kb`; it has `default`");
     let message = harbour.refusal(json!({"vector_store": {"namespace": "outside"}})).await;
     assert_eq!(message, "`rag_config.vector_store.namespace`: `outside` is not in `harbour`; it has `default`, `inside`");
     let (_, answer) = harbour.search(None, json!({"vector_store": {"index_name": "airport"}})).await;

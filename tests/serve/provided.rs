@@ -167,6 +167,46 @@ async fn an_answer_that_was_withheld_cites_nothing() {
     }
 }
 
+#[tokio::test]
+async fn what_is_withheld_is_not_thought_aloud_either() {
+    let usage = json!({"input_tokens": 5, "output_tokens": 7});
+    for (text, is_told) in
+        [("“Nobody ever wrote these words in here” [1].", false), ("Request bodies have at most 6 MiB [1].", true)]
+    {
+        let blocks_of = json!([{"type": "thinking", "thinking": "Say that nobody wrote it.", "signature": "s"}, {"type": "text", "text": text}]);
+        let whole = json!({"id": "m", "type": "message", "role": "assistant", "model": "claude-x", "content": blocks_of,
+            "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
+        let on = |index: usize, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+        let begin = |index: usize, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
+        let frames = vec![
+            json!({"type": "message_start", "message": {"id": "m", "model": "claude-x", "usage": usage}}),
+            begin(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+            on(0, json!({"type": "thinking_delta", "thinking": "Say that nobody wrote it."})),
+            on(0, json!({"type": "signature_delta", "signature": "s"})),
+            json!({"type": "content_block_stop", "index": 0}),
+            begin(1, json!({"type": "text", "text": ""})),
+            on(1, json!({"type": "text_delta", "text": text})),
+            json!({"type": "content_block_stop", "index": 1}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": usage}),
+            json!({"type": "message_stop"}),
+        ];
+        let service = Replay::start(whole, frames).await.service();
+        let mut body = ask("rag/anthropic/claude-x");
+        body["messages"][0]["content"] = json!("How large is the largest request body?");
+        body["rag"] = json!({"citations": "abstain"});
+        for door in ["/v1/messages", "/v1/chat/completions"] {
+            let (status, answer) = service.post(door, &body).await;
+            assert_eq!((status, answer.to_string().contains("nobody wrote")), (200, is_told), "{answer}");
+            let events = service.events_of(door, &streamed(body.clone())).await;
+            let events: Vec<String> = events.into_iter().map(|(_, data)| data.to_string()).collect();
+            let place = |word: &str| events.iter().position(|event| event.contains(word));
+            assert_eq!(place("nobody wrote").is_some(), is_told, "{events:?}");
+            // Thoughts come before what they led to.
+            assert!(!is_told || place("nobody wrote") < place("6 MiB"), "{events:?}");
+        }
+    }
+}
+
 /// What a whole message of OpenAI's is, and how it is streamed.
 fn spoken(message: Value, deltas: Vec<Value>) -> (Value, Vec<Value>) {
     let likely = |token: &str| json!({"token": token, "logprob": -0.5, "bytes": null, "top_logprobs": []});

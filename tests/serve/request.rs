@@ -105,8 +105,12 @@ async fn a_value_out_of_range_is_named() {
         ),
         ("rag_config.s3_bucket", json!("a/b"), "`rag_config.s3_bucket`: not the name of a bucket"),
         ("output_config.max_response_length", json!(0), "`output_config.max_response_length`: 0 is not between 1 and 1000000"),
-        ("model_config.temperature", json!("hot"), "`model_config.temperature`: invalid type: string \"hot\", expected f64"),
-        ("model_config.max_tokens", json!(-1), "`model_config.max_tokens`: invalid value: integer `-1`, expected u64"),
+        ("model_config.temperature", json!("hot"), "`model_config.temperature`: invalid type: string \"hot\", expected a number"),
+        (
+            "model_config.max_tokens",
+            json!(-1),
+            "`model_config.max_tokens`: invalid value: integer `-1`, expected a whole number from 0 on",
+        ),
         (
             "model_provider",
             json!("gpt"),
@@ -117,7 +121,8 @@ async fn a_value_out_of_range_is_named() {
             json!([{"role": "tool", "content": ""}]),
             "`context[0].role`: unknown variant `tool`, expected one of `system`, `user`, `assistant`",
         ),
-        ("prompt", json!(["x"]), "`prompt`: invalid type: sequence, expected a string"),
+        ("prompt", json!(["x"]), "`prompt`: invalid type: list, expected a text"),
+        ("rag_config.citations", json!(5), "`rag_config.citations`: not what belongs here; send a text"),
     ];
     for (path, value, expected) in table {
         assert_eq!(service.refusal(with(path, value)).await, expected);

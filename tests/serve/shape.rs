@@ -171,6 +171,20 @@ async fn citations_are_checked_and_the_policy_decides() {
 }
 
 #[tokio::test]
+async fn a_repair_that_fails_leaves_the_first_answer_without_what_does_not_hold() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |config| config.generation.retries = 0);
+    let body =
+        json!({"prompt": "How large may a request body be?", "model_name": "cites-once", "rag_config": {"citations": "repair"}});
+    let (status, answer) = service.query(body).await;
+    assert_eq!((status, mock.calls()), (200, 2), "{answer}");
+    assert_eq!(answer["response"]["content"], "“The largest request body is 6 MiB by default” [1].");
+    let told = json!("`rag_config.citations`: the repair failed (RATE_LIMIT); the first answer is used");
+    assert!(answer["metadata"]["warnings"].as_array().unwrap().contains(&told), "{answer}");
+    assert_eq!(answer["metadata"]["usage"]["prompt_tokens"], 10, "what was paid for is said");
+}
+
+#[tokio::test]
 async fn quotes_are_citations_that_hold() {
     let service = Service::new(|_| {});
     for format in ["text", "markdown", "json"] {

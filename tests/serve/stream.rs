@@ -64,6 +64,7 @@ async fn a_failure_behind_the_first_text_is_the_last_event() {
     assert_eq!(error["error"]["details"]["provider"], "custom");
     let events = service.events(json!({"prompt": "body", "model_name": "error-inside"})).await;
     assert_eq!((events.len(), &events[1].1["error"]["code"]), (2, &json!("OVERLOADED")));
+    assert_eq!(events[1].1["error"]["details"]["usage"]["prompt_tokens"], 11, "it is spent");
 }
 
 #[tokio::test]

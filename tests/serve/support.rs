@@ -264,7 +264,7 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
         "cut" => events(vec![text(0, "half an ans")]),
         "cut-at-once" => events(vec![]),
         "error-inside" => {
-            events(vec![text(0, "half"), chunk(&json!({"error": {"message": "overloaded", "type": "overloaded_error"}}))])
+            events(vec![text(0, "half"), usage, chunk(&json!({"error": {"message": "overloaded", "type": "overloaded_error"}}))])
         }
         "endless" => {
             let leaving = Leaving(Arc::clone(&seen));
@@ -303,7 +303,8 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
         "picky" if body.get("store").is_some() => {
             json(400, json!({"error": {"message": "store: Extra inputs are not permitted", "type": "invalid_request_error"}}))
         }
-        part @ ("shaped" | "mends" | "never" | "refuses" | "cites" | "cuts" | "picky") => {
+        "cites-once" if call > 0 => json(429, json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})),
+        part @ ("shaped" | "mends" | "never" | "stalls" | "refuses" | "cites" | "cites-once" | "cuts" | "picky") => {
             let first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
             if part == "refuses" && body["response_format"]["type"] == "json_schema" {
                 return json(
@@ -311,10 +312,13 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
                     json!({"error": {"message": "response_format json_schema is not supported", "type": "invalid_request_error"}}),
                 );
             }
+            if part == "stalls" && !first {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
             let content = match part {
                 "mends" if first => r#"{"name": 3}"#,
-                "never" => r#"{"name": 3}"#,
-                "cites" if first => {
+                "never" | "stalls" => r#"{"name": 3}"#,
+                "cites" | "cites-once" if first => {
                     "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
                 }
                 "cites" => "“The largest request body is 6 MiB by default” [1].",

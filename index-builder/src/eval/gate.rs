@@ -98,7 +98,7 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
 }
 
 fn failures(gate: &Gate, new: &Scores, old: Option<&Scores>) -> Vec<String> {
-    let mut failures: Vec<String> = Vec::new();
+    let mut failures: Vec<String> = new.require_any().err().map(|error| error.to_string()).into_iter().collect();
     for Least { metric, value } in &gate.least {
         let reached = metric.of(new);
         if reached < *value {

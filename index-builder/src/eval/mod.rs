@@ -69,7 +69,8 @@ impl Scores {
         let gain = |rank: usize| 1.0 / ((rank + 1) as f64).log2();
         self.mean(|ranks| {
             let ideal: f64 = (1..=ranks.len().min(k)).map(gain).sum();
-            ranks.iter().flatten().filter(|&&rank| rank <= k).map(|&rank| gain(rank)).sum::<f64>() / ideal
+            // An empty sum of floats is minus zero.
+            (ranks.iter().flatten().filter(|&&rank| rank <= k).map(|&rank| gain(rank)).sum::<f64>() + 0.0) / ideal
         })
     }
 
@@ -80,6 +81,19 @@ impl Scores {
 
     fn mean(&self, of: impl Fn(&[Option<usize>]) -> f64) -> f64 {
         self.outcomes.iter().map(|outcome| of(&outcome.ranks)).sum::<f64>() / self.outcomes.len().max(1) as f64
+    }
+
+    /// Whether there was anything to measure: an index that never answers may also be the wrong one.
+    ///
+    /// # Errors
+    /// Nothing that is expected was found.
+    pub(crate) fn require_any(&self) -> Result<()> {
+        if self.outcomes.iter().all(|outcome| outcome.ranks.iter().all(Option::is_none)) {
+            bail!(
+                "nothing that the questions expect was found; name sources as `omni-llm search` shows them, and the labels of who may see them with `--access`"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +217,9 @@ mod tests {
         assert_eq!((late.recall(5), late.recall(10), late.mrr(10)), (0.5, 0.75, (1.0 / 3.0 + 1.0 / 6.0) / 2.0));
         let ideal = 1.0 + 1.0 / 3_f64.log2();
         assert!((late.ndcg(10) - (0.5 + 1.0 / 7_f64.log2() / ideal) / 2.0).abs() < 1e-12);
-        assert_eq!(scores(&[&[None]]).ndcg(10), 0.0);
+        let none = scores(&[&[None], &[None, None]]);
+        assert_eq!(format!("{:.1}", none.ndcg(10)), "0.0");
+        assert!(none.require_any().is_err() && late.require_any().is_ok());
     }
 
     #[test]

@@ -42,11 +42,13 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// Reads JSON: a text, a number or a truth value, which is the text `true` or `false`.
+    /// Reads JSON: a text, a number or a truth value, which is the text `true` or `false`. Whole numbers that a float cannot tell from
+    /// their neighbours are names and no measures: texts.
     pub fn from_json(value: &serde_json::Value) -> Option<Self> {
         match value {
             serde_json::Value::String(text) => Some(Self::Text(text.clone())),
             serde_json::Value::Bool(truth) => Some(Self::Text(truth.to_string())),
+            serde_json::Value::Number(number) if is_beyond_floats(number) => Some(Self::Text(number.to_string())),
             serde_json::Value::Number(number) => number.as_f64().map(Self::Number),
             _ => None,
         }
@@ -69,6 +71,15 @@ impl Scalar {
         }
     }
 
+    /// Whether a field of this kind can hold it.
+    pub fn fits(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Text => true,
+            Kind::Number => matches!(self, Self::Number(_)),
+            Kind::Date => self.period().is_some(),
+        }
+    }
+
     /// It as a number, where it is one or spells one.
     pub(super) fn number(&self) -> Option<f64> {
         match self {
@@ -86,6 +97,11 @@ impl Scalar {
             Self::Number(_) => None,
         }
     }
+}
+
+fn is_beyond_floats(number: &serde_json::Number) -> bool {
+    const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+    number.as_i64().map(i64::unsigned_abs).or(number.as_u64()).is_some_and(|size| size > EXACT)
 }
 
 /// A number as bits that sort as it does.
@@ -142,6 +158,7 @@ mod tests {
             assert_eq!(period(no), None, "{no}");
         }
         assert_eq!(Scalar::Number(2024.0).period(), period("2024"));
+        assert!(Scalar::Number(2024.0).fits(Kind::Date) && !Scalar::Number(24.0).fits(Kind::Date));
         for never in ["9999-12-31", "9999-12"] {
             let days_of = if never.len() == 10 { 1.0 } else { 31.0 };
             assert_eq!(days(never), Some(days_of), "{never}");
@@ -150,6 +167,16 @@ mod tests {
         let last = period("9999-12-31").unwrap();
         assert_eq!(period("9999-12-31T23:59:59Z"), Some(last.end - 1..last.end));
         assert_eq!(period("2024-02-29T12:00:00Z").unwrap().start, period("2024-02-29").unwrap().start + 43_200);
+    }
+
+    #[test]
+    fn numbers_that_a_float_cannot_hold_stay_apart() {
+        let read = |json: &str| Scalar::from_json(&serde_json::from_str(json).unwrap()).unwrap();
+        assert_eq!(read("9007199254740992"), Scalar::Number(9_007_199_254_740_992.0));
+        assert_eq!(read("9007199254740993"), Scalar::Text("9007199254740993".to_owned()));
+        assert_eq!(read("-9007199254740993"), Scalar::Text("-9007199254740993".to_owned()));
+        assert_eq!(read("18446744073709551615"), Scalar::Text(u64::MAX.to_string()));
+        assert_eq!(read("1e300"), Scalar::Number(1e300));
     }
 
     #[test]

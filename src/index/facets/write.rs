@@ -160,10 +160,14 @@ impl Body {
             }
             keys.extend_from_slice(&offset(&name, texts.len())?);
         } else {
-            let mut sorted: BTreeMap<u64, Vec<u32>> = field.numbers.into_iter().map(|(key, (_, list))| (key, list)).collect();
+            let date = |value: Scalar| date_key(value.period().map_or(0, |period| period.start));
+            let mut sorted: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+            for (key, (number, list)) in field.numbers {
+                let key = if kind == Kind::Date { date(Scalar::Number(number)) } else { key };
+                merge(sorted.entry(key).or_default(), list);
+            }
             for (text, list) in field.texts {
-                let moment = Scalar::Text(text).period().map_or(0, |period| period.start);
-                merge(sorted.entry(date_key(moment)).or_default(), list);
+                merge(sorted.entry(date(Scalar::Text(text))).or_default(), list);
             }
             for (key, list) in sorted {
                 keys.extend_from_slice(&key.to_le_bytes());
@@ -201,13 +205,14 @@ impl Body {
     }
 }
 
-/// Numbers if there is nothing else, dates if there is nothing else, else text.
+/// Numbers if there is nothing else, dates if there is nothing else (a year may be written as a number), else text.
 fn kind(field: &Field) -> Kind {
     if field.texts.is_empty() {
         return Kind::Number;
     }
-    let are_dates = field.numbers.is_empty() && field.texts.keys().all(|text| Scalar::Text(text.clone()).kind() == Kind::Date);
-    if are_dates { Kind::Date } else { Kind::Text }
+    let numbers = field.numbers.values().map(|(number, _)| Scalar::Number(*number));
+    let mut values = field.texts.keys().cloned().map(Scalar::Text).chain(numbers);
+    if values.all(|value| value.fits(Kind::Date)) { Kind::Date } else { Kind::Text }
 }
 
 fn merge(list: &mut Vec<u32>, other: Vec<u32>) {

@@ -43,8 +43,8 @@ pub(super) struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// Looks the words of `text` up, and the phrases that stand in quotation marks.
-    pub(super) fn new(view: &'a View, lexical: Lexical, text: &str) -> Result<Self> {
+    /// Looks the words of `text` up, and the phrases that stand in quotation marks, those in chunks that are `allowed`.
+    pub(super) fn new(view: &'a View, lexical: Lexical, text: &str, allowed: &Allowed) -> Result<Self> {
         let weighing = Weighing::of(view, lexical);
         let mut terms = Vec::new();
         Terms::new(lexical).each(text, |term, _| terms.push(term.to_owned()));
@@ -63,7 +63,7 @@ impl<'a> Scorer<'a> {
         let cursor = |(entry, repeats): (Entry, usize)| Cursor::open(view, weighing, entry, repeats as f32);
         let mut cursors = found.into_iter().map(cursor).collect::<Result<Vec<_>>>()?;
         for phrase in phrase::quoted(text) {
-            let postings = phrase::postings(view, lexical, weighing, phrase)?;
+            let postings = phrase::postings(view, lexical, weighing, phrase, allowed)?;
             if !postings.is_empty() {
                 cursors.push(Cursor::of(view, weighing, &postings)?);
             }

@@ -9,6 +9,7 @@ use super::best::Top;
 use super::cursor::Cursor;
 use super::{Weighing, find};
 use crate::error::Result;
+use crate::index::allowed::Allowed;
 use crate::index::terms::{Kind, Terms};
 use crate::index::view::View;
 use crate::index::{Lexical, text_of};
@@ -41,8 +42,14 @@ pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     .take(MAX_PHRASES)
 }
 
-/// The chunks that hold `phrase`, and how often.
-pub(super) fn postings(view: &View, lexical: Lexical, weighing: Weighing, phrase: &str) -> Result<Vec<(u32, u32)>> {
+/// The chunks that hold `phrase` and are `allowed`, and how often.
+pub(super) fn postings(
+    view: &View,
+    lexical: Lexical,
+    weighing: Weighing,
+    phrase: &str,
+    allowed: &Allowed,
+) -> Result<Vec<(u32, u32)>> {
     let mut terms = Vec::new();
     Terms::new(lexical).each(phrase, |term, kind| terms.extend((kind == Kind::Word).then(|| term.to_owned())));
     terms.sort_unstable();
@@ -57,7 +64,7 @@ pub(super) fn postings(view: &View, lexical: Lexical, weighing: Weighing, phrase
     let Some((lead, others)) = cursors.split_first_mut() else { return Ok(Vec::new()) };
     let mut top = Top::new(MAX_READ);
     let mut candidates = Vec::new();
-    lead.each(0..weighing.chunks, |chunk, score| candidates.push((chunk, score)))?;
+    lead.each(0..weighing.chunks, |chunk, score| candidates.extend(allowed.contains(chunk).then_some((chunk, score))))?;
     for (chunk, score) in candidates {
         let mut sum = u64::from(score);
         let mut all = true;

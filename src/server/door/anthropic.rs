@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use self::reply::whole;
 use self::request::{MessagesBody, understood};
 use self::stream::streamed;
-use super::header;
+use super::{Door, header};
 use crate::app::App;
 use crate::chat::{FinishReason, Thought, Usage};
 use crate::error::{Code, Error};
@@ -108,7 +108,8 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
         Code::Timeout => "timeout_error",
         _ => "api_error",
     };
-    let mut body = json!({"type": "error", "error": {"type": kind, "message": error.message()}, "request_id": request_id});
+    let message = Door::Anthropic.renamed(error.message());
+    let mut body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id});
     if let (Some(details), Some(error)) = (error.details(), body["error"].as_object_mut()) {
         error.insert("details".into(), details.clone());
     }

@@ -10,10 +10,14 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::is_provider;
 use crate::app::App;
+use crate::chat::Usage;
 use crate::error::{Code, Error, Result};
 use crate::provider::embed::{EmbedRequest, Purpose};
+use crate::rag::cost;
 use crate::server::body::parse;
+use crate::server::rag_config::LOCAL;
 use crate::server::response::json;
 use crate::server::{Context, body, failed};
 
@@ -76,16 +80,18 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
     if texts.is_empty() || texts.len() > MAX_TEXTS || texts.iter().any(String::is_empty) {
         return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts, none of them empty")));
     }
-    if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| app.providers().any(|it| it.name() == *name)) {
+    let (encoding, dimensions) = (body.encoding_format.unwrap_or_default(), body.dimensions);
+    let purpose = match body.input_type.unwrap_or_default() {
+        InputType::Query => Purpose::Query,
+        InputType::Document => Purpose::Document,
+    };
+    if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| is_provider(app, name)) {
         let provider = app.provider(provider)?;
-        let purpose = match body.input_type.unwrap_or_default() {
-            InputType::Query => Purpose::Query,
-            InputType::Document => Purpose::Document,
-        };
-        let request = EmbedRequest { model: model.to_owned(), texts, purpose, dimensions: body.dimensions };
+        let request = EmbedRequest { model: model.to_owned(), texts, purpose, dimensions };
         let response = provider.embed(app.client(), &request, context.deadline).await?;
+        let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
+        context.line.answer(provider.name(), model, usage, cost(app, provider.name(), model, usage));
         let name = format!("{}/{model}", provider.name());
-        let encoding = body.encoding_format.unwrap_or_default();
         return Ok(reply(response.vectors, encoding, &name, response.prompt_tokens.unwrap_or(0)));
     }
     let Some(name) = app.embedder().map(|embedder| embedder.name().to_owned()) else {
@@ -93,26 +99,37 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         return Err(Error::new(Code::InvalidModel, message));
     };
     let asked = body.model.strip_prefix("local/").unwrap_or(&body.model);
-    if asked != "local" && asked.rsplit('/').next() != Some(name.as_str()) {
+    if asked != LOCAL && asked.rsplit('/').next() != Some(name.as_str()) {
         let shown: String = body.model.chars().take(100).collect();
         return Err(Error::new(Code::InvalidModel, format!("`model`: `{shown}` is not loaded; `local/{name}` is")));
     }
-    let encoding = body.encoding_format.unwrap_or_default();
-    let dimensions = body.dimensions;
-    let (vectors, tokens) = app
-        .compute(context.deadline, move |app| {
-            let Some(embedder) = app.embedder() else { return Err(Error::internal("the embedding model is gone")) };
-            if let Some(wanted) = dimensions.filter(|wanted| *wanted as usize != embedder.dimensions()) {
-                let has = embedder.dimensions();
-                return Err(Error::bad_request(format!("`dimensions`: {wanted}, but the model has {has}; leave it out")));
-            }
-            let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let vectors = embedder.embed(&borrowed, &|_| {})?;
-            let tokens: usize = borrowed.iter().map(|text| embedder.tokenizer().count(text)).sum();
-            Ok((vectors, tokens as u64))
-        })
-        .await?;
-    Ok(reply(vectors, encoding, &format!("local/{name}"), tokens))
+    let (vectors, prompt_tokens) = app.compute(context.deadline, move |app| local(app, &texts, purpose, dimensions)).await?;
+    context.line.answer(LOCAL, &name, Some(Usage { prompt_tokens, ..Usage::default() }), Some(0.0));
+    Ok(reply(vectors, encoding, &format!("{LOCAL}/{name}"), prompt_tokens))
+}
+
+/// Vectors of the model that is loaded here, and the tokens of the texts.
+fn local(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32>) -> Result<(Vec<Vec<f32>>, u64)> {
+    let Some(embedder) = app.embedder() else { return Err(Error::internal("the embedding model is gone")) };
+    if let Some(wanted) = dimensions.filter(|wanted| *wanted as usize != embedder.dimensions()) {
+        let has = embedder.dimensions();
+        return Err(Error::bad_request(format!("`dimensions`: {wanted}, but the model has {has}; leave it out")));
+    }
+    let mut tokens = 0;
+    for (at, text) in texts.iter().enumerate() {
+        let count = embedder.count(text, purpose == Purpose::Query);
+        let most = embedder.tokenizer().max_tokens();
+        if count > most {
+            let message = format!("`input[{at}]`: {count} tokens, but the model reads {most} at most; send it in pieces");
+            return Err(Error::new(Code::ContextLength, message));
+        }
+        tokens += count as u64;
+    }
+    let vectors = match purpose {
+        Purpose::Query => texts.iter().map(|text| embedder.embed_query(text)).collect::<Result<_>>()?,
+        Purpose::Document => embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &|_| {})?,
+    };
+    Ok((vectors, tokens))
 }
 
 fn reply(vectors: Vec<Vec<f32>>, encoding: Encoding, model: &str, tokens: u64) -> Response {

@@ -19,23 +19,34 @@ use crate::server::{Context, failed};
 /// When this process began: models have no date of their own here.
 static STARTED: LazyLock<i64> = LazyLock::new(now_s);
 
+/// With the fields of both dialects: neither one's clients mind the other's.
 #[derive(Debug, Serialize)]
 struct Model {
     id: String,
     object: &'static str,
     created: i64,
     owned_by: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    display_name: String,
+    created_at: String,
 }
 
 impl Model {
     fn new(id: String, owned_by: &str) -> Self {
-        Self { id, object: "model", created: *STARTED, owned_by: owned_by.to_owned() }
+        let created_at = jiff::Timestamp::from_second(*STARTED).unwrap_or_default().to_string();
+        let (display_name, owned_by) = (id.clone(), owned_by.to_owned());
+        Self { id, object: "model", created: *STARTED, owned_by, kind: "model", display_name, created_at }
     }
 }
 
 /// `GET /v1/models`.
 pub(in crate::server) async fn list(State(app): State<Arc<App>>) -> Response {
-    json(StatusCode::OK, &json!({"object": "list", "data": models(&app)}))
+    let models = models(&app);
+    let id = |model: Option<&Model>| model.map(|model| model.id.clone());
+    let (first_id, last_id) = (id(models.first()), id(models.last()));
+    let list = json!({"object": "list", "data": models, "has_more": false, "first_id": first_id, "last_id": last_id});
+    json(StatusCode::OK, &list)
 }
 
 /// `GET /v1/models/{id}`. Any model of a provider that is ready is one; we do not know them all by name.

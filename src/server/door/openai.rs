@@ -20,7 +20,7 @@ use self::reply::whole;
 use self::request::{ChatBody, understood};
 use self::stream::streamed;
 use super::provided::{Provided, provided};
-use super::unknown;
+use super::{Door, unknown};
 use crate::app::App;
 use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warnings};
 use crate::error::{Code, Error, Result};
@@ -267,10 +267,13 @@ fn annotations(answer: &Answer) -> Vec<Value> {
 /// An error as the dialect's clients read it.
 pub(super) fn error(error: &Error) -> Value {
     let kind = match error.code() {
-        Code::InvalidRequest | Code::NotSupported | Code::ContextLength | Code::BodyTooLarge | Code::NotFound => {
-            "invalid_request_error"
-        }
-        Code::InvalidModel => "invalid_request_error",
+        Code::InvalidRequest
+        | Code::InvalidModel
+        | Code::NotSupported
+        | Code::ContentFilter
+        | Code::ContextLength
+        | Code::BodyTooLarge
+        | Code::NotFound => "invalid_request_error",
         Code::RateLimit => "rate_limit_error",
         Code::Authentication => "authentication_error",
         _ => "api_error",
@@ -282,8 +285,9 @@ pub(super) fn error(error: &Error) -> Value {
         code => code.as_str(),
     };
     // A message that begins with a field's name says which.
-    let param = error.message().strip_prefix('`').and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
-    let mut body = json!({"error": {"message": error.message(), "type": kind, "param": param, "code": code}});
+    let message = Door::OpenAi.renamed(error.message());
+    let param = message.strip_prefix('`').and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
+    let mut body = json!({"error": {"message": message, "type": kind, "param": param, "code": code}});
     if let (Some(details), Some(error)) = (error.details(), body["error"].as_object_mut()) {
         error.insert("details".into(), details.clone());
     }

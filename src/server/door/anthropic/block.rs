@@ -1,26 +1,21 @@
 //! Blocks of Anthropic's dialect as neutral parts.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings};
 use crate::error::{Error, Result};
+use crate::server::body::TextOr;
 use crate::server::door::openai::CacheControl;
 use crate::server::door::unknown;
 
 /// What somebody says.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text or a list of blocks")]
-pub(super) enum Content {
-    Text(String),
-    Blocks(Vec<Value>),
-}
+pub(super) type Content = TextOr<Value>;
 
 /// Reads what somebody says; what of it is not known is said in `warnings`.
 pub(super) fn parts(content: Content, field: &str, warnings: &mut Warnings) -> Result<Vec<Part>> {
     let blocks = match content {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),
-        Content::Blocks(blocks) => blocks,
+        Content::List(blocks) => blocks,
     };
     let mut parts = Vec::with_capacity(blocks.len());
     for (at, block) in blocks.into_iter().enumerate() {
@@ -54,7 +49,13 @@ impl Block<'_> {
     }
 
     fn text(&mut self, name: &str) -> Result<String> {
-        self.some_text(name).ok_or_else(|| self.missing(name))
+        match self.some_text(name) {
+            Some(text) => Ok(text),
+            None if self.fields.get(name).is_some_and(|value| !value.is_null()) => {
+                Err(Error::bad_request(format!("`{}.{name}`: not a text", self.field)))
+            }
+            None => Err(self.missing(name)),
+        }
     }
 
     fn read(mut self, parts: &mut Vec<Part>) -> Result<()> {

@@ -21,6 +21,10 @@ use crate::server::sse::event;
 pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown)) -> Result<Response> {
     let (mut writer, id) = (Writer::new(name_of(context)), context.id.clone());
     let write = move |told: Told, out: &mut VecDeque<Event>| match told {
+        Told::Start(model) => {
+            writer.model = model;
+            writer.begin(out);
+        }
         Told::Event(event) => writer.take(event, out),
         Told::Done(answer, omni) => writer.end(&answer, &omni, out),
         Told::Failed(failure) => out.push_back(event("error", &error(&failure, &id))),
@@ -145,10 +149,6 @@ impl Writer {
 
     fn event(&mut self, event: ChatEvent, out: &mut VecDeque<Event>) {
         match event {
-            ChatEvent::Start { model, .. } => {
-                self.model = model;
-                self.begin(out);
-            }
             ChatEvent::Refusal(text) => {
                 self.open(Block::Refusal, json!({"type": "text", "text": ""}), out);
                 self.delta(json!({"type": "text_delta", "text": text}), out);

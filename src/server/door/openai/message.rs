@@ -4,14 +4,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{CacheControl, ReasoningDetail, WireCall};
-use crate::chat::{CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult, Warnings, place, untold};
+use crate::chat::{
+    CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
+};
 use crate::error::{Error, Result};
+use crate::server::body::TextOr;
 use crate::server::door::unknown;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct WireMessage {
     role: WireRole,
-    content: Option<Content>,
+    content: Option<TextOr<WirePart>>,
     #[serde(default, deserialize_with = "nullable")]
     tool_calls: Vec<WireCall>,
     tool_call_id: Option<String>,
@@ -21,6 +24,7 @@ pub(super) struct WireMessage {
     #[serde(default, deserialize_with = "nullable")]
     reasoning_details: Vec<ReasoningDetail>,
     refusal: Option<String>,
+    name: Option<String>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -33,13 +37,6 @@ enum WireRole {
     User,
     Assistant,
     Tool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text or a list of parts")]
-enum Content {
-    Text(String),
-    Parts(Vec<WirePart>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,6 +89,9 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
         WireRole::Tool => Role::Tool,
     };
     unknown(message.rest, &field, warnings);
+    if message.name.is_some() {
+        warnings.push(Warning::dropped(format!("{field}.name"), "not every provider tells speakers of one role apart"));
+    }
     let mut details = message.reasoning_details;
     for (at, detail) in details.iter_mut().enumerate() {
         unknown(std::mem::take(&mut detail.rest), &format!("{field}.reasoning_details[{at}]"), warnings);
@@ -100,9 +100,9 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
     let mut parts = thoughts(&texts, details);
     match message.content {
         None => {}
-        Some(Content::Text(text)) if text.is_empty() && role == Role::Assistant => {}
-        Some(Content::Text(text)) => parts.push(Part::Text(text)),
-        Some(Content::Parts(wire)) => {
+        Some(TextOr::Text(text)) if text.is_empty() && role == Role::Assistant => {}
+        Some(TextOr::Text(text)) => parts.push(Part::Text(text)),
+        Some(TextOr::List(wire)) => {
             for (at, part) in wire.into_iter().enumerate() {
                 part.neutral(&mut parts, &format!("{field}.content[{at}]"), warnings)?;
             }

@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 use super::CacheControl;
 use super::message::{WireMessage, push};
 use crate::app::App;
-use crate::chat::{ChatRequest, Effort, Message, Raw, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice, Warnings};
+use crate::chat::{ChatRequest, Effort, Message, Raw, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::Shape;
+use crate::server::body::TextOr;
 use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
 use crate::server::request::Shown;
@@ -27,7 +28,7 @@ pub(super) struct ChatBody {
     top_k: Option<u32>,
     max_tokens: Option<u32>,
     max_completion_tokens: Option<u32>,
-    stop: Option<Stop>,
+    stop: Option<TextOr<String>>,
     seed: Option<i64>,
     frequency_penalty: Option<f64>,
     presence_penalty: Option<f64>,
@@ -50,13 +51,6 @@ struct StreamOptions {
     include_usage: Option<bool>,
     #[serde(flatten)]
     rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text or a list of texts")]
-enum Stop {
-    One(String),
-    Several(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +111,7 @@ enum WireFormat {
 #[derive(Debug, Deserialize)]
 struct WireSchema {
     name: String,
+    description: Option<String>,
     schema: Option<Value>,
     strict: Option<bool>,
     #[serde(flatten)]
@@ -165,7 +160,15 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         Some(WireFormat::JsonSchema { json_schema }) => {
             unknown(json_schema.rest, "response_format.json_schema", &mut warnings);
             let field = "response_format.json_schema.schema";
-            let schema = json_schema.schema.unwrap_or_else(|| json!({}));
+            let mut schema = json_schema.schema.unwrap_or_else(|| json!({}));
+            // In the schema every provider is told of it, in whatever way it is asked.
+            if let (Some(description), Some(fields)) = (json_schema.description, schema.as_object_mut()) {
+                let own = fields.entry("description").or_insert_with(|| description.clone().into());
+                if *own != description {
+                    let field = "response_format.json_schema.description";
+                    warnings.push(Warning::dropped(field, "the schema has a description of its own"));
+                }
+            }
             let shape = Shape::from_response_format(&json_schema.name, schema, json_schema.strict.unwrap_or(true), field)?;
             (ResponseFormat::Text, Some(shape))
         }
@@ -188,8 +191,8 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
             presence_penalty: between("presence_penalty", body.presence_penalty, -2.0, 2.0)?,
             stop_sequences: match body.stop {
                 None => Vec::new(),
-                Some(Stop::One(text)) => vec![text],
-                Some(Stop::Several(texts)) => texts,
+                Some(TextOr::Text(text)) => vec![text],
+                Some(TextOr::List(texts)) => texts,
             },
             seed: body.seed,
         },
@@ -209,9 +212,12 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
 
 impl WireTool {
     fn neutral(mut self, number: usize, warnings: &mut Warnings) -> Result<Tool> {
-        let Some(mut function) = self.function.filter(|_| self.kind == "function") else {
+        if self.kind != "function" {
             let shown: String = self.kind.chars().take(40).collect();
             return Err(Error::not_supported(&format!("tools[{number}].type: {shown}"), "send tools of type `function`"));
+        }
+        let Some(mut function) = self.function else {
+            return Err(Error::bad_request(format!("`tools[{number}].function`: missing")));
         };
         // What is not known goes to the provider where it stood.
         self.rest.retain(|_, value| !value.is_null());

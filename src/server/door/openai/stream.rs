@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use axum::response::sse::Event;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{ExtraContent, Logprobs, ReasoningDetail, WireUsage, annotations, detail, error, name_of, reason};
 use crate::app::App;
@@ -20,10 +20,11 @@ use crate::server::sse::event;
 
 /// Streams an answer as chunks; `with_usage` ends it with the tokens.
 pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown), with_usage: bool) -> Result<Response> {
-    let mut head = Head { id: name_of(context), created: now_s(), ..Head::default() };
+    let mut head = Head { id: name_of(context), created: now_s(), with_usage, ..Head::default() };
     let write = move |told: Told, out: &mut VecDeque<Event>| match told {
+        Told::Start(model) => head.model = model,
         Told::Event(event) => head.event(&event, out),
-        Told::Done(answer, omni) => head.end(*answer, &omni, with_usage, out),
+        Told::Done(answer, omni) => head.end(*answer, &omni, out),
         // No `[DONE]` follows it.
         Told::Failed(failure) => out.push_back(event("", &error(&failure))),
     };
@@ -37,6 +38,8 @@ struct Head {
     created: i64,
     model: String,
     begun: bool,
+    /// The stream ends with the tokens; until then every chunk says that they are not known.
+    with_usage: bool,
     /// The thought that is being told: its proof comes with all of it, as in a whole answer.
     thought: String,
     service_tier: Option<Value>,
@@ -54,7 +57,9 @@ struct Chunk<'a> {
     object: &'static str,
     created: i64,
     model: &'a str,
-    choices: [ChunkChoice<'a>; 1],
+    choices: &'a [ChunkChoice<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<WireUsage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,8 +117,7 @@ struct DeltaFunction<'a> {
 }
 
 impl Head {
-    fn chunk(&mut self, delta: Delta<'_>, finish_reason: Option<&str>, omni: Option<&Omni>) -> Event {
-        let logprobs = std::mem::take(&mut self.logprobs).some();
+    fn chunk(&self, choices: &[ChunkChoice<'_>], usage: Option<WireUsage>, omni: Option<&Omni>) -> Event {
         event(
             "",
             &Chunk {
@@ -121,12 +125,18 @@ impl Head {
                 object: "chat.completion.chunk",
                 created: self.created,
                 model: &self.model,
-                choices: [ChunkChoice { index: 0, delta, logprobs, finish_reason }],
+                choices,
+                usage: self.with_usage.then_some(usage),
                 service_tier: self.service_tier.as_ref(),
                 system_fingerprint: self.system_fingerprint.as_ref(),
                 omni,
             },
         )
+    }
+
+    fn choice<'a>(&mut self, delta: Delta<'a>, finish_reason: Option<&'a str>) -> [ChunkChoice<'a>; 1] {
+        let logprobs = std::mem::take(&mut self.logprobs).some();
+        [ChunkChoice { index: 0, delta, logprobs, finish_reason }]
     }
 
     fn delta(&mut self, mut delta: Delta<'_>, out: &mut VecDeque<Event>) {
@@ -136,11 +146,11 @@ impl Head {
                 delta.content = Some("");
             }
         }
-        let chunk = self.chunk(delta, None, None);
-        out.push_back(chunk);
+        let choice = self.choice(delta, None);
+        out.push_back(self.chunk(&choice, None, None));
     }
 
-    fn end(&mut self, answer: Answer, omni: &Omni, with_usage: bool, out: &mut VecDeque<Event>) {
+    fn end(&mut self, answer: Answer, omni: &Omni, out: &mut VecDeque<Event>) {
         self.model = model_of(&answer);
         // What was not told as it came.
         self.service_tier = self.service_tier.take().or(answer.extra.get("service_tier").cloned());
@@ -154,22 +164,17 @@ impl Head {
         if !self.begun || !annotations.is_empty() || audio.is_some() {
             self.delta(Delta { annotations, audio, ..Delta::default() }, out);
         }
-        let chunk = self.chunk(Delta::default(), Some(&reason(&answer)), Some(omni));
-        out.push_back(chunk);
-        if with_usage {
-            let usage = answer.usage.map(WireUsage::from);
-            out.push_back(event(
-                "",
-                &json!({"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
-                    "choices": [], "usage": usage}),
-            ));
+        let reason = reason(&answer);
+        let choice = self.choice(Delta::default(), Some(&reason));
+        out.push_back(self.chunk(&choice, None, Some(omni)));
+        if self.with_usage {
+            out.push_back(self.chunk(&[], answer.usage.map(WireUsage::from), None));
         }
         out.push_back(Event::default().data("[DONE]"));
     }
 
     fn event(&mut self, event: &ChatEvent, out: &mut VecDeque<Event>) {
         match event {
-            ChatEvent::Start { model, .. } => model.clone_into(&mut self.model),
             ChatEvent::Text(text) => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
             ChatEvent::Refusal(text) => self.delta(Delta { refusal: Some(text), ..Delta::default() }, out),
             ChatEvent::Extra(name, value) => match name.as_str() {

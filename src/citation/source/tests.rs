@@ -1,0 +1,114 @@
+use serde_json::json;
+
+use crate::citation::{Sources, Status, VERBATIM};
+use crate::passage::testing::passage;
+
+/// The verdict on a quote of one source.
+fn verdict(source: &str, quote: &str) -> (Status, f32) {
+    let citation = &Sources::new(&[passage("a", source, 1.0)], "").check_value(&json!({"quote": quote, "source": 1}))[0];
+    (citation.status, citation.score)
+}
+
+#[test]
+fn a_quote_that_changes_a_meaning_is_none() {
+    for (source, quoted) in [
+        ("You can't delete the index file while it is mapped.", "You can delete the index file while it is mapped"),
+        ("You can't delete the index file while it is mapped.", "You can"),
+        ("The backup cannot be restored by the operators at night.", "The backup can be restored by the operators at night"),
+        ("It may fall to -5 degrees during the night in here.", "It may fall to 5 degrees during the night in here"),
+        ("It may fall to −5 degrees.", "5 degrees"),
+        ("A loss of -$5 for each of the requests is normal here.", "A loss of $5 for each of the requests is normal here"),
+        (
+            "A body must be < 6 MiB when it is sent without compression.",
+            "A body must be > 6 MiB when it is sent without compression",
+        ),
+        (
+            "A body must be\n> 6 MiB when it is sent without compression.",
+            "A body must be 6 MiB when it is sent without compression",
+        ),
+        (
+            "A body must be ≤ 6 MiB when it is sent without compression.",
+            "A body must be >= 6 MiB when it is sent without compression",
+        ),
+        ("It costs 5 € for every month in which it is used.", "It costs 5 $ for every month in which it is used"),
+        ("It grew by 5 % in every month in which it was used.", "It grew by 5 in every month in which it was used"),
+        ("A restart takes 1.5 seconds on two cores of the machine.", "A restart takes 15 seconds on two cores of the machine"),
+        ("A restart takes 1.5 seconds on two cores.", "A restart takes 1"),
+        ("There are 10² of them in every one of the files here.", "There are 102 of them in every one of the files here"),
+        ("There are 2*3 of them in every one of the files here.", "There are 23 of them in every one of the files here"),
+        ("A restart takes 1-5 seconds on two cores of the machine.", "A restart takes 15 seconds on two cores of the machine"),
+        (
+            "Operators may restore any copy with one command in half an hour.",
+            "Operators must restore any copy with one command in half an hour",
+        ),
+        (
+            "The backup of the knowledge base runs every night at three and keeps all.",
+            "The backup of the knowledge base fails every night at three and keeps all",
+        ),
+        (
+            "Es gibt eine Sicherung der Daten in jeder Nacht um drei Uhr.",
+            "Es gibt keine Sicherung der Daten in jeder Nacht um drei Uhr",
+        ),
+        (
+            "These settings are recommended by the vendor for all of the small servers.",
+            "These settings are recommended by no vendor for all of the small servers",
+        ),
+        ("Backups are kept. Old ones are deleted. Files may be restored.", "Backups ... deleted ... Files"),
+        ("索引是一个文件，服务启动时打开它，不会复制它。", "索引是一个文件，服务启动时不打开它，不会复制它"),
+    ] {
+        let (status, score) = verdict(source, quoted);
+        assert_eq!(status, Status::NotFound, "{quoted}: {score}");
+        assert!(score < VERBATIM, "{quoted}: {score}");
+    }
+}
+
+#[test]
+fn a_quote_in_other_typography_is_the_same() {
+    for (source, quoted) in [
+        (
+            "The index — one memory-mapped file — is opened once at the start.",
+            "The index—one memory-mapped file—is opened once at the start",
+        ),
+        ("The index — one memory-mapped file — is opened once.", "one memory mapped file – is opened once"),
+        ("One memory-\nmapped file is opened once.", "One memory-mapped file is opened"),
+        ("Send an e-mail to the operators of it.", "Send an email to the operators"),
+        ("You can't delete the file while it is open.", "You cannot delete the file while it is open"),
+        ("It won’t be deleted while it's open.", "It will not be deleted while it's open"),
+        ("It keeps 1,500 copies of 1.5 GiB.", "It keeps 1500 copies of 1,5 GiB"),
+        ("It keeps −5 copies of ½ GiB.", "It keeps -5 copies of 1/2 GiB"),
+        ("A body must be ≤ 6 MiB.", "A body must be <= 6 MiB"),
+        ("> A body must be small.\n> It is **refused** with 413.", "A body must be small. It is refused with 413"),
+        ("See [the guide](https://example.org/a/b) for more of this.", "See the guide for more of this"),
+        ("Set `max\\_tokens` to more than that.", "Set max_tokens to more than that"),
+        ("索引是一个文件，服务启动时打开它，不会复制它。", "一个文件，服务启动时打开它，不会复制它"),
+        // Words that may slip, and a typing error.
+        (
+            "The service opens the index once at the start and it never copies any of its bytes.",
+            "The service opens index once at the start and it never copies any of its bytes",
+        ),
+        (
+            "The operators receive a notification when the nightly backup of the index has come to an end.",
+            "The operators recieve a notification when the nightly backup of the index has come to an end",
+        ),
+    ] {
+        let (status, score) = verdict(source, quoted);
+        assert!(status == Status::Verified && score >= VERBATIM, "{quoted}: {status:?} {score}");
+    }
+}
+
+#[test]
+fn words_that_differ_by_a_typing_error_are_long() {
+    let around = |word: &str| format!("one two three four five six seven eight nine ten {word} twelve thirteen");
+    let misspelt = |word: &str, other: &str| verdict(&around(word), &around(other)).0 == Status::Verified;
+    assert!(misspelt("receive", "recieve") && misspelt("behaviour", "behavior") && misspelt("accommodate", "acommodate"));
+    for (word, other) in [
+        ("legal", "illegal"),
+        ("enabled", "unable"),
+        ("casual", "causal"),
+        ("encrypted", "decrypted"),
+        ("version1", "version2"),
+        ("typical", "atypical"),
+    ] {
+        assert!(!misspelt(word, other), "{word} {other}");
+    }
+}

@@ -1,0 +1,158 @@
+//! What the operator said of a provider, joined with what is known of it.
+
+use std::sync::Arc;
+
+use reqwest::header::{HeaderName, HeaderValue};
+use url::Url;
+
+use super::capability::Rules;
+use super::{AuthKind, PRESETS, Preset, Provider, preset};
+use crate::config::{Config, Endpoint};
+use crate::error::{Code, Error, Result};
+use crate::net::aws::Signer;
+use crate::net::google::Tokens;
+use crate::net::key::Key;
+use crate::net::{Auth, guard};
+
+impl Provider {
+    /// Joins what is known of `name` with what the operator said.
+    ///
+    /// # Errors
+    /// No such provider, what the operator said of it is wrong, or its key or address is missing; the text names the variable.
+    pub fn open(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Self> {
+        Self::set_up(name, config, rules)?.map_err(|missing| missing.retold(|text| format!("`model_provider`: {text}")))
+    }
+
+    /// As [`Self::open`], with what is missing apart: a provider that nobody set up is no mistake.
+    ///
+    /// # Errors
+    /// No such provider, or what the operator said of it is wrong.
+    pub(crate) fn set_up(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Result<Self>> {
+        let none = Endpoint::default();
+        let endpoint = config.providers.get(name).unwrap_or(&none);
+        let preset = row(name, endpoint)?;
+        let own = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers = preset.headers.iter().copied().chain(own).map(|(header, value)| {
+            let pair = (HeaderName::try_from(header).ok(), HeaderValue::try_from(value).ok());
+            let (Some(header), Some(value)) = pair else {
+                return Err(Error::bad_request(format!("`providers.{name}.headers.{header}`: no header can be so")));
+            };
+            Ok((header, value))
+        });
+        let headers = headers.collect::<Result<Vec<_>>>()?.into();
+        let place = place(name, preset, endpoint)?;
+        if let Some(missing) = missing(name, preset, endpoint, config) {
+            return Ok(Err(missing));
+        }
+        let base_url = address(name, preset, endpoint, config)?;
+        let fixed = [preset.path, preset.stream_path].into_iter().filter(|path| !path.contains("{model}"));
+        Ok(Ok(Self {
+            name: name.into(),
+            preset,
+            fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
+            base_url,
+            is_own: endpoint.base_url.is_some(),
+            auth: auth(place, preset, endpoint, config)?,
+            model: endpoint.model.clone(),
+            headers,
+            rules: Arc::clone(rules),
+            health: Arc::default(),
+        }))
+    }
+}
+
+/// The row that `name` means: ours, or the one that the operator says it is like.
+fn row(name: &str, endpoint: &Endpoint) -> Result<&'static Preset> {
+    let known = endpoint.like.as_deref().unwrap_or(name);
+    preset(known).ok_or_else(|| {
+        let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
+        let field = if endpoint.like.is_some() { format!("`providers.{name}.like`: ") } else { String::new() };
+        Error::bad_request(format!("{field}`{known}`: no such provider; there are {}", names.join(", ")))
+    })
+}
+
+/// What a provider cannot be asked without and nobody said.
+fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Option<Error> {
+    let given = base(preset, endpoint);
+    let unsaid = holes(endpoint, config).into_iter().find(|(hole, value, _)| given.contains(hole) && value.is_none());
+    let unsaid = unsaid.map(|(.., variable)| variable.to_owned());
+    let base_url = || setting(name, preset, preset.url_variable, "base_url");
+    if let Some(setting) = if given.is_empty() { Some(base_url()) } else { unsaid } {
+        return Some(Error::bad_request(format!("`{name}` has no address; set `{setting}` where the service runs")));
+    }
+    // A server at an address of the operator's may want none, unless he named the variable of one.
+    let wants_key = endpoint.key_variable.is_some() || (preset.needs_key && endpoint.base_url.is_none());
+    if endpoint.api_key.is_some() || endpoint.auth.as_deref() == Some("none") || !wants_key {
+        return None;
+    }
+    let variable = endpoint.key_variable.clone().unwrap_or_else(|| setting(name, preset, preset.key_variable, "key_variable"));
+    let message = format!("`{name}` needs a key; set `{variable}` where the service runs");
+    Some(Error::new(Code::Authentication, message).from_provider(name, ""))
+}
+
+/// Where the operator says it of this provider: in the row's variable, or, for a row of his own, in his file.
+pub(super) fn setting(name: &str, preset: &Preset, variable: &str, key: &str) -> String {
+    if name == preset.name { variable.to_owned() } else { format!("providers.{name}.{key}") }
+}
+
+fn base<'a>(preset: &Preset, endpoint: &'a Endpoint) -> &'a str {
+    endpoint.base_url.as_deref().unwrap_or(preset.base_url)
+}
+
+/// What an address may leave open, what fills it, and the variable that says it.
+fn holes<'a>(endpoint: &'a Endpoint, config: &'a Config) -> [(&'static str, Option<&'a str>, &'static str); 2] {
+    let region = endpoint.region.as_deref().or(config.aws.region.as_deref());
+    [("{region}", region, "AWS_REGION"), ("{project}", endpoint.project.as_deref(), "GOOGLE_CLOUD_PROJECT")]
+}
+
+/// Where the provider is, with what the operator said filled in.
+fn address(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Url> {
+    let location = endpoint.location.as_deref().unwrap_or("global");
+    let host = if location == "global" { String::new() } else { format!("{location}-") };
+    let given = base(preset, endpoint).replace("{location_host}", &host).replace("{location}", location);
+    let filled =
+        holes(endpoint, config).into_iter().fold(given, |given, (hole, value, _)| given.replace(hole, value.unwrap_or_default()));
+    let wrong = |why: String| Error::bad_request(format!("`{}`: {why}", setting(name, preset, preset.url_variable, "base_url")));
+    let mut url = Url::parse(&filled).map_err(|cause| wrong(format!("not a URL: {cause}")))?;
+    guard::operator_address(&url, config.lambda.runtime_api.as_deref()).map_err(wrong)?;
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// Where a key goes.
+enum Place {
+    Nowhere,
+    Bearer,
+    Header(HeaderName),
+}
+
+/// Where the key goes, where it is given as one.
+fn place(name: &str, preset: &Preset, endpoint: &Endpoint) -> Result<Place> {
+    let header = match (endpoint.auth.as_deref(), preset.auth) {
+        (Some("none"), _) => return Ok(Place::Nowhere),
+        (Some("bearer"), _) | (None, AuthKind::Bearer | AuthKind::Aws) => return Ok(Place::Bearer),
+        (Some(header), _) | (None, AuthKind::Header(header)) => header,
+        (None, AuthKind::Google) => "x-goog-api-key",
+    };
+    let wrong = |_| Error::bad_request(format!("`providers.{name}.auth`: `{header}`: no header is called so"));
+    HeaderName::try_from(header).map(Place::Header).map_err(wrong)
+}
+
+fn auth(place: Place, preset: &Preset, endpoint: &Endpoint, config: &Config) -> Result<Auth> {
+    let key = endpoint.api_key.as_ref().map(|key| Key::new(key, &config.aws)).transpose()?;
+    Ok(match (place, key, preset.auth) {
+        (Place::Nowhere, ..) => Auth::None,
+        (Place::Bearer, Some(key), _) => Auth::Bearer(key),
+        (Place::Header(header), Some(key), _) => Auth::Header(header, key),
+        (_, None, AuthKind::Aws) if endpoint.auth.is_none() => {
+            let region = endpoint.region.clone().or_else(|| config.aws.region.clone()).unwrap_or_default();
+            Auth::Aws(Arc::new(Signer::new(config.aws.clone(), region, preset.aws_service)))
+        }
+        (_, None, AuthKind::Google) if endpoint.auth.is_none() => {
+            Auth::Google(Arc::new(Tokens::new(config.google_key_file.as_deref(), &config.aws)?))
+        }
+        (_, None, _) => Auth::None,
+    })
+}

@@ -1,0 +1,117 @@
+//! `POST /v1/embeddings` over a model that is loaded, and what questions are embedded as.
+
+use omni_llm::embed::Embedder;
+use omni_llm::index::{Chunk, Document, Manifest, Writer};
+use serde_json::{Value, json};
+
+use crate::embed_support::small_model;
+use crate::support::Service;
+
+/// A small model whose questions have this prefix.
+fn model(query_prefix: &str) -> tempfile::TempDir {
+    let folder = small_model();
+    let prompts = json!({"prompts": {"query": query_prefix, "document": "read: "}});
+    std::fs::write(folder.path().join("config_sentence_transformers.json"), prompts.to_string()).unwrap();
+    folder
+}
+
+/// A service over such a model.
+fn service() -> (tempfile::TempDir, Service) {
+    let folder = model("ask the index: ");
+    let service = Service::new(|config| {
+        config.index = None;
+        config.model = Some(folder.path().to_owned());
+    });
+    (folder, service)
+}
+
+fn vectors(answer: &Value) -> Vec<Vec<f32>> {
+    let data = answer["data"].as_array().unwrap();
+    data.iter().map(|item| serde_json::from_value(item["embedding"].clone()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_question_has_the_vector_of_a_question() {
+    let (folder, service) = service();
+    let embedder = Embedder::open(folder.path()).unwrap();
+    let texts = ["the index", "is not mapped"];
+    let ask = |input_type: Value| json!({"model": "local", "input": texts, "input_type": input_type});
+    let (status, queries) = service.post("/v1/embeddings", &ask(json!("query"))).await;
+    assert_eq!(status, 200, "{queries}");
+    let (_, documents) = service.post("/v1/embeddings", &ask(Value::Null)).await;
+    assert_eq!(vectors(&queries), texts.map(|text| embedder.embed_query(text).unwrap()));
+    assert_eq!(vectors(&documents), texts.map(|text| embedder.embed_one(text).unwrap()));
+    assert_ne!(vectors(&queries), vectors(&documents));
+    let counted: usize = texts.iter().map(|text| embedder.count(text, true)).sum();
+    assert_eq!(queries["usage"]["prompt_tokens"], counted);
+}
+
+#[tokio::test]
+async fn a_text_that_the_model_would_cut_is_refused() {
+    let (folder, service) = service();
+    let embedder = Embedder::open(folder.path()).unwrap();
+    let most = embedder.tokenizer().max_tokens();
+    let text = |words: usize| "the ".repeat(words);
+    let fits = (1..most).rev().find(|words| embedder.count(&text(*words), false) <= most).unwrap();
+    let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": text(fits)})).await;
+    assert_eq!((status, &answer["usage"]["prompt_tokens"]), (200, &json!(most)), "{answer}");
+    let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": ["the", text(fits + 1)]})).await;
+    let expected = format!("`input[1]`: {} tokens, but the model reads {most} at most; send it in pieces", most + 1);
+    assert_eq!((status, &answer["error"]["message"]), (400, &json!(expected)), "{answer}");
+    assert_eq!((&answer["error"]["code"], &answer["error"]["param"]), (&json!("context_length_exceeded"), &json!("input[1]")));
+}
+
+#[tokio::test]
+async fn a_provider_that_has_no_key_is_said_to_have_none() {
+    let (_folder, service) = service();
+    let ask = |model: &str| json!({"model": model, "input": "x"});
+    let (status, answer) = service.post("/v1/embeddings", &ask("openai/text-embedding-3-small")).await;
+    let expected = "`model`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs";
+    assert_eq!((status, &answer["error"]["message"]), (400, &json!(expected)), "{answer}");
+    let (status, answer) = service.post("/v1/embeddings", &ask("nobody/x")).await;
+    assert_eq!(status, 404, "{answer}");
+    let none = Service::new(|config| {
+        config.providers.insert(
+            "custom".into(),
+            omni_llm::config::Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..Default::default() },
+        );
+        config.providers.insert(
+            "groq".into(),
+            omni_llm::config::Endpoint { api_key: Some(omni_llm::config::Secret::new("k")), ..Default::default() },
+        );
+    });
+    let (status, answer) = none.post("/v1/embeddings", &ask("groq/x")).await;
+    assert_eq!((status, &answer["error"]["message"]), (400, &json!("`model`: `groq` does not embed texts")), "{answer}");
+}
+
+/// The quotes that answer a question, chosen by a model whose questions have this prefix.
+async fn quotes(query_prefix: &str) -> Value {
+    let folder = model(query_prefix);
+    let embedder = Embedder::open(folder.path()).unwrap();
+    let animals = ["ants", "bees", "cats", "dogs", "eels", "foxes", "goats", "hens", "ibises", "jays"];
+    let text: String = animals.map(|animal| format!("The index map is read by {animal}. ")).concat();
+    let mut writer = Writer::new(Manifest {
+        builder: "test".into(),
+        model: "small".into(),
+        model_fingerprint: embedder.fingerprint().into(),
+        dimensions: embedder.dimensions(),
+        ..Manifest::default()
+    });
+    let document = writer.push_document(Document { uri: "a.md".into(), source: "a.md".into(), ..Document::default() });
+    let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: text.len() as u64, page: None, headings: "" };
+    writer.push_chunk(&chunk, &embedder.embed_one(&text).unwrap()).unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let service = Service::new(|config| {
+        config.index = Some(path);
+        config.model = Some(folder.path().to_owned());
+    });
+    let (status, answer) = service.query(json!({"prompt": "index map"})).await;
+    assert_eq!(status, 200, "{answer}");
+    answer["response"]["content"].clone()
+}
+
+#[tokio::test]
+async fn quotes_are_chosen_by_the_vector_of_a_question() {
+    assert_ne!(quotes("ask the index: ").await, quotes("").await);
+}
