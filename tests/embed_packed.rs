@@ -3,9 +3,10 @@
 
 mod embed_support;
 
-use embed_support::{model, small_model};
+use embed_support::{Shape, model, small_model};
 use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, pack};
 use omni_llm::error::Code;
+use rayon::prelude::*;
 use serde_json::json;
 
 fn packed(precision: Precision) -> Vec<u8> {
@@ -19,6 +20,7 @@ fn description() -> Description {
         licence: "Apache-2.0".to_owned(),
         max_tokens: 32,
         pooling: Pooling::Mean,
+        pooling_is_assumed: false,
         query_prefix: "query: ".to_owned(),
         document_prefix: String::new(),
         family: None,
@@ -45,6 +47,18 @@ fn equal_input_gives_equal_bytes() {
     }
 }
 
+/// Its padding ends at a fixed step, which must not come before its own end.
+#[test]
+fn a_manifest_may_have_any_length() {
+    let folder = Shape { inner: 64, layers: 1, heads: 1, ..Shape::default() }.write();
+    (0..4_200).into_par_iter().for_each(|length| {
+        let description = Description { name: "n".repeat(length), ..description() };
+        let bytes = pack(folder.path(), &description, Precision::Int8).unwrap();
+        let packed = Packed::from_bytes(&bytes).unwrap_or_else(|error| panic!("name of {length}: {error}"));
+        assert_eq!(packed.manifest().name.len(), length);
+    });
+}
+
 #[test]
 fn the_file_carries_its_description() {
     let bytes = packed(Precision::Int8);
@@ -61,7 +75,7 @@ fn the_file_carries_its_description() {
 fn every_truncation_is_an_error() {
     let bytes = packed(Precision::Int8);
     let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
-    let ends = (0..manifest_end.min(600)).chain((600..bytes.len()).step_by(397)).chain(bytes.len() - 64..bytes.len());
+    let ends = (0..manifest_end + 64).chain((manifest_end..bytes.len()).step_by(397)).chain(bytes.len() - 64..bytes.len());
     for end in ends {
         assert_eq!(use_up(&bytes[..end]), Some(Code::CorruptFile), "cut at {end}");
     }
@@ -139,35 +153,39 @@ fn a_forged_manifest_is_refused() {
         Packed::from_bytes(&forged).err().map(|error| error.message().to_owned())
     };
     assert_eq!(forge("/name", "else".into()), None, "the forger works");
-    for field in [
-        "dimensions",
-        "layers",
-        "heads",
-        "intermediate",
-        "max_tokens",
-        "tokenizer/pieces",
-        "tokenizer/slots",
-        "tokenizer/piece_bytes",
+    let (range, large, place) = ("not from 1 to 1048576", "larger than any encoder", "is not where or what");
+    let [slots, bytes] = [" slots for 87 pieces", "`piece_bytes`"];
+    let values = [0_u64, 1, 7, 1 << 20, 1 << 40, u64::MAX];
+    for (field, reasons) in [
+        ("dimensions", [range, "1 x 128: widths", "7 x 128: widths", large, range, range]),
+        ("layers", [range, "19 sections where 13 belong", "19 sections where 49 belong", large, range, range]),
+        // One head of 64 is a model, if not this one.
+        ("heads", [range, "", "7 heads of 64: a head", "1048576 heads of 64: a head", range, range]),
+        ("intermediate", [range, "64 x 1: widths", "64 x 7: widths", large, range, range]),
+        ("max_tokens", [range, "`max_tokens` 1: at least 3", place, large, range, range]),
+        ("tokenizer/pieces", [range, "token 1: the vocabulary has 1", place, "256 slots for 1048576 pieces", range, range]),
+        ("tokenizer/slots", [slots, slots, slots, place, slots, slots]),
+        ("tokenizer/piece_bytes", [place, place, place, place, bytes, bytes]),
     ] {
-        for value in [0_u64, 1, 7, 1 << 20, 1 << 40, u64::MAX] {
-            if (field, value) == ("heads", 1) {
-                continue; // one head of 64 is a model, if not this one
+        for (value, reason) in values.into_iter().zip(reasons) {
+            match forge(&format!("/{field}"), value.into()) {
+                Some(verdict) => assert!(!reason.is_empty() && verdict.contains(reason), "`{field}` {value}: {verdict}"),
+                None => assert_eq!(reason, "", "`{field}` {value}"),
             }
-            let verdict = forge(&format!("/{field}"), value.into());
-            assert!(verdict.is_some(), "`{field}` {value}");
         }
     }
-    for (pointer, value) in [
-        ("/tokenizer/unknown", 1_000_000.into()),
-        ("/tokenizer/added/0/id", 1_000_000.into()),
-        ("/tokenizer/added/0/text", "".into()),
-        ("/sections/3/offset", 64.into()),
-        ("/sections/3/length", u64::MAX.into()),
-        ("/precision", "f32".into()),
-        ("/norm_epsilon", (-1.0).into()),
+    let words = "section `embedding.words` is not where";
+    for (pointer, value, reason) in [
+        ("/tokenizer/unknown", 1_000_000.into(), "token 1000000: the vocabulary has 87"),
+        ("/tokenizer/added/0/id", 1_000_000.into(), "token 1000000: the vocabulary has 87"),
+        ("/tokenizer/added/0/text", "".into(), "added token ``: does not begin with an ASCII character"),
+        ("/sections/3/offset", 64.into(), words),
+        ("/sections/3/length", u64::MAX.into(), words),
+        ("/precision", "f32".into(), words),
+        ("/norm_epsilon", (-1.0).into(), "`norm_epsilon` -1: not from 0 to 1"),
     ] {
-        let verdict = forge(pointer, value);
-        assert!(verdict.is_some(), "{pointer}");
+        let verdict = forge(pointer, value).unwrap_or_default();
+        assert!(verdict.contains(reason), "{pointer}: {verdict:?}");
     }
 }
 
@@ -310,6 +328,14 @@ fn what_the_encoder_cannot_run_is_refused_by_name() {
         tokenizer("/added_tokens/4/lstrip", json!(true)),
         "added token `[MASK]`: matched in a way the encoder does not do"
     );
+    // Sizes that do not fit are the network's, and rules the tokenizer's.
+    assert_eq!(config(json!({"intermediate_size": 100})), "64 x 100: widths have to be multiples of 64");
+    assert_eq!(config(json!({"num_attention_heads": 8})), "8 heads of 64: a head has to be a multiple of 16 wide");
+    assert_eq!(config(json!({"max_position_embeddings": 2})), "`max_tokens` 2: at least 3");
+    assert_eq!(tokenizer("/model/max_input_chars_per_word", json!(0)), "`max_word_chars` 0: not from 1 to 1048576");
+    // The number that somebody asked for is in no file.
+    let error = pack(folder.path(), &Description { max_tokens: 2, ..description() }, Precision::Int8).unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::InvalidRequest, "`max_tokens`: 2; at least 3"));
 }
 
 #[test]
@@ -357,16 +383,21 @@ fn what_stands_beside_a_model_is_heeded() {
         std::fs::write(path, value.to_string()).unwrap();
     };
     let plain = Description::of(folder.path()).unwrap();
-    assert_eq!((plain.pooling, plain.max_tokens, plain.query_prefix.as_str()), (Pooling::Mean, 256, ""));
-    for (most, expected) in [(json!(1e30), 256), (json!(128), 128)] {
+    assert_eq!((plain.pooling, plain.pooling_is_assumed, plain.query_prefix.as_str()), (Pooling::Mean, true, ""));
+    // Nothing but its positions is then the limit, and 1e30 is how no limit is written.
+    for (most, expected) in [(json!(1e30), usize::MAX), (json!(128), 128)] {
+        assert_eq!(Description::of(folder.path()).unwrap().max_tokens, usize::MAX);
         write("tokenizer_config.json", json!({"model_max_length": most}));
         assert_eq!(Description::of(folder.path()).unwrap().max_tokens, expected);
+    }
+    for name in ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"] {
+        assert_eq!(Description::named(folder.path(), name).unwrap().max_tokens, 256);
     }
     write("1_Pooling/config.json", json!({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}));
     write("sentence_bert_config.json", json!({"max_seq_length": 512}));
     write("config_sentence_transformers.json", json!({"prompts": {"query": "query: ", "passage": "passage: "}}));
     let told = Description::of(folder.path()).unwrap();
-    assert_eq!((told.pooling, told.max_tokens), (Pooling::Cls, 512));
+    assert_eq!((told.pooling, told.pooling_is_assumed, told.max_tokens), (Pooling::Cls, false, 512));
     assert_eq!((told.query_prefix.as_str(), told.document_prefix.as_str()), ("query: ", "passage: "));
     write("1_Pooling/config.json", json!({"pooling_mode": "mean"}));
     assert_eq!(Description::of(folder.path()).unwrap().pooling, Pooling::Mean);
@@ -410,6 +441,39 @@ fn a_known_family_has_its_prefixes_where_the_folder_names_none() {
     assert_eq!(known("e5-base").0, Some("e5"));
     std::fs::write(&path, json!({"prompts": {"query": "ask: "}}).to_string()).unwrap();
     assert_eq!(known("e5-base"), (None, "ask: ".to_owned(), String::new()));
+}
+
+#[test]
+fn a_known_family_has_its_pooling_where_the_folder_names_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = |name: &str| {
+        let described = Description::named(folder.path(), name).unwrap();
+        (described.pooling, described.pooling_is_assumed)
+    };
+    for name in ["BAAI/bge-small-en-v1.5", "bge-large-zh", "snowflake-arctic-embed-xs", "mxbai-embed-large-v1"] {
+        assert_eq!(known(name), (Pooling::Cls, true), "{name}");
+    }
+    for name in ["e5-base-v2", "gte-small", "paraphrase-MiniLM-L3-v2", "mxbai-embed-xsmall-v1"] {
+        assert_eq!(known(name), (Pooling::Mean, true), "{name}");
+    }
+    std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
+    std::fs::write(folder.path().join("1_Pooling/config.json"), json!({"pooling_mode_mean_tokens": true}).to_string()).unwrap();
+    assert_eq!(known("bge-small-en"), (Pooling::Mean, false));
+}
+
+/// Without a limit of its own a model reads as much as it has positions.
+#[test]
+fn the_limit_of_tokens_is_that_of_its_positions_or_less() {
+    let folder = small_model();
+    let limit = || {
+        let bytes = pack(folder.path(), &Description::of(folder.path()).unwrap(), Precision::Int8).unwrap();
+        Packed::from_bytes(&bytes).unwrap().manifest().max_tokens
+    };
+    assert_eq!(limit(), Shape::POSITIONS);
+    std::fs::write(folder.path().join("tokenizer_config.json"), json!({"model_max_length": 16}).to_string()).unwrap();
+    assert_eq!(limit(), 16);
+    std::fs::write(folder.path().join("sentence_bert_config.json"), json!({"max_seq_length": 24}).to_string()).unwrap();
+    assert_eq!(limit(), 24);
 }
 
 #[test]

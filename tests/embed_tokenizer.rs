@@ -3,23 +3,31 @@
 
 mod embed_support;
 
+use std::path::Path;
+
 use embed_support::{model, shared};
 use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
 use rayon::prelude::*;
+use serde_json::json;
 
 /// Ours and theirs, of one model.
 struct Pair {
-    ours: Embedder,
+    ours: Tokenizer,
     theirs: tokenizers::Tokenizer,
 }
 
 impl Pair {
+    /// Those of the real model.
     fn open() -> Option<Self> {
         let folder = model()?;
+        Some(Self::of(&folder, Embedder::open(&folder).unwrap().tokenizer().clone()))
+    }
+
+    fn of(folder: &Path, ours: Tokenizer) -> Self {
         let mut theirs = tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
         theirs.with_padding(None);
         theirs.with_truncation(None).unwrap();
-        Some(Self { ours: Embedder::open(&folder).unwrap(), theirs })
+        Self { ours, theirs }
     }
 
     fn assert_equal(&self, text: &str) {
@@ -30,10 +38,9 @@ impl Pair {
         if ids.len() > MAX_TOKENS {
             ids.drain(MAX_TOKENS - 1..last);
         }
-        let tokenizer = self.ours.tokenizer();
-        assert_eq!(tokenizer.offsets(text), ranges, "{text:?}");
-        assert_eq!(tokenizer.count(text), ranges.len(), "{text:?}");
-        assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text:?}");
+        assert_eq!(self.ours.offsets(text), ranges, "{text:?}");
+        assert_eq!(self.ours.count(text), ranges.len(), "{text:?}");
+        assert_eq!(self.ours.encode(text), ids, "{text:?}");
     }
 }
 
@@ -81,6 +88,117 @@ fn hostile_strings_have_the_same_tokens() {
         ["a".repeat(100_000), "é".repeat(50_000), "\u{301}".repeat(30_000), "漢".repeat(30_000), String::new(), " ".repeat(1000)]
     {
         pair.assert_equal(&text);
+    }
+}
+
+/// A folder with the tokenizer of the small models, changed.
+fn changed(change: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
+    let folder = embed_support::small_reranker();
+    let path = folder.path().join("tokenizer.json");
+    let mut json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut json);
+    std::fs::write(&path, json.to_string()).unwrap();
+    folder
+}
+
+/// The real model has one set of rules; others have others, and a vocabulary in which letters that a rule would change are apart.
+#[test]
+fn every_set_of_rules_has_the_same_tokens() {
+    let letters: Vec<char> =
+        ('!'..='\u{24f}').chain('\u{300}'..='\u{36f}').chain('\u{1100}'..='\u{11ff}').chain("漢字かな😀".chars()).collect();
+    let both = [true, false];
+    let normalizers = both.into_iter().flat_map(|clean_text| {
+        both.into_iter().flat_map(move |handle_chinese_chars| {
+            [None, Some(true), Some(false)].into_iter().flat_map(move |strip_accents| {
+                both.map(|lowercase| {
+                    json!({
+                        "type": "BertNormalizer", "clean_text": clean_text, "handle_chinese_chars": handle_chinese_chars,
+                        "strip_accents": strip_accents, "lowercase": lowercase,
+                    })
+                })
+            })
+        })
+    });
+    for (most_chars, normalizer) in [3, 100].into_iter().flat_map(|most| normalizers.clone().map(move |rules| (most, rules))) {
+        let folder = changed(|json| {
+            json["normalizer"] = normalizer.clone();
+            json["model"]["max_input_chars_per_word"] = most_chars.into();
+            let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
+            for piece in letters.iter().flat_map(|letter| [letter.to_string(), format!("##{letter}")]) {
+                let next = vocabulary.len();
+                vocabulary.entry(piece).or_insert_with(|| next.into());
+            }
+        });
+        let pair = Pair::of(folder.path(), Tokenizer::open(folder.path(), MAX_TOKENS).unwrap());
+        (1..1_000_u64).into_par_iter().for_each(|seed| pair.assert_equal(&hostile(seed)));
+    }
+}
+
+#[test]
+fn a_prefix_is_as_if_it_stood_in_the_text() {
+    let spaced = json!({"id": 5, "content": "y z", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+    let folders = [
+        embed_support::small_reranker(),
+        changed(|json| {
+            // An added token that begins in the prefix and ends in the text.
+            json["model"]["vocab"]["y z"] = json["model"]["vocab"].as_object().unwrap().len().into();
+            let mut spaced = spaced;
+            spaced["id"] = json["model"]["vocab"]["y z"].clone();
+            json["added_tokens"].as_array_mut().unwrap().push(spaced);
+        }),
+    ];
+    for folder in folders {
+        let tokenizer = Tokenizer::open(folder.path(), 24).unwrap();
+        (1..2_000_u64).into_par_iter().for_each(|seed| {
+            let text = hostile(seed);
+            for prefix in ["", "query: ", "map\n", "map", "e\u{301} ", "y ", "[MA", "\u{b}"] {
+                for text in [&text, "z index", "SK] the"] {
+                    let whole = tokenizer.encode(&format!("{prefix}{text}"));
+                    assert_eq!(tokenizer.encode_after(prefix, text), whole, "{prefix:?} {text:?}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_tokenizer_that_makes_no_sense_is_refused() {
+    let refusal = |change: fn(&mut serde_json::Value)| {
+        let folder = changed(change);
+        let message = Tokenizer::open(folder.path(), MAX_TOKENS).err().unwrap().message().to_owned();
+        let message = message.strip_prefix(&format!("{}: ", folder.path().join("tokenizer.json").display())).unwrap().to_owned();
+        message.strip_suffix("; the encoder cannot run this model").unwrap().to_owned()
+    };
+    // As many ids as pieces, of which two are the same, and an empty piece is one of them.
+    let repeated = refusal(|json| {
+        json["model"]["vocab"][""] = 5.into();
+        json["model"]["vocab"]["a"] = 5.into();
+    });
+    assert!(repeated.starts_with("token 5: the ids are not 0 to "), "{repeated}");
+    let not_ascii = |json: &mut serde_json::Value| {
+        json["added_tokens"][4]["content"] = "é".into();
+        json["model"]["vocab"]["é"] = 4.into();
+        json["model"]["vocab"].as_object_mut().unwrap().remove("[MASK]");
+    };
+    assert_eq!(refusal(not_ascii), "added token `é`: does not begin with an ASCII character");
+    let endless = |json: &mut serde_json::Value| json["model"]["max_input_chars_per_word"] = (1_u64 << 40).into();
+    assert_eq!(refusal(endless), "`max_word_chars` 1099511627776: not from 1 to 1048576");
+}
+
+/// It would be found everywhere, and nothing would come after it.
+#[test]
+fn an_empty_added_token_is_found_nowhere() {
+    let folder = changed(|json| {
+        let next = json["model"]["vocab"].as_object().unwrap().len();
+        json["model"]["vocab"][""] = next.into();
+        let mut empty = json["added_tokens"][0].clone();
+        empty["id"] = next.into();
+        empty["content"] = "".into();
+        json["added_tokens"].as_array_mut().unwrap().push(empty);
+    });
+    let pair = Pair::of(folder.path(), Tokenizer::open(folder.path(), MAX_TOKENS).unwrap());
+    for text in ["[", "the [ index [MASK]", ""] {
+        pair.assert_equal(text);
     }
 }
 

@@ -191,7 +191,7 @@ pub(crate) struct ChunkingArgs {
     #[arg(long, value_enum, default_value_t)]
     strategy: Strategy,
 
-    /// Most of one chunk [default: 220 tokens, or 1000 characters]
+    /// Most of one chunk [default: 220 tokens, fewer where the model reads less, or 1000 characters]
     #[arg(long, value_name = "N")]
     chunk_size: Option<usize>,
 

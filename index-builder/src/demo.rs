@@ -37,7 +37,7 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     model::ensure(&Origin::Auto, &args.model, Precision::Int8, &model::Progress::on_terminal())?;
 
     progress.say(&format!("2 of 4: an index of {}", args.source.display()));
-    let report = pipeline::run(&build(args)?, progress)?;
+    let report = pipeline::run(build(args)?, progress)?;
     progress.say(report.to_string().trim_end());
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the service")?;

@@ -70,7 +70,7 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
         parallel: threads,
         strict: args.strict,
     };
-    let report = pipeline::run(&build, progress)?;
+    let report = pipeline::run(build, progress)?;
     let json = serde_json::to_string_pretty(&report)?;
     match args.report.as_deref() {
         Some(path) if path == Path::new("-") => print(&format!("{json}\n")),

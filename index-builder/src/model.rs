@@ -2,8 +2,8 @@
 //! BERT encoder from a folder, which `folder.rs` packs as it is.
 //!
 //! What is kept of all-MiniLM-L6-v2 was checked before: `model.safetensors` by its digest, always. `config.json` and
-//! `tokenizer.json` by their digests too, or, where somebody has rewritten them, by what they say: the same network, and the
-//! vocabulary whose digest is that of the published `vocab.txt`. The folder appears whole or not at all.
+//! `tokenizer.json` by their digests too, or, where somebody has rewritten them, by what they say: the same network, the same
+//! rules for tokens, and the vocabulary whose digest is that of the published `vocab.txt`. The folder appears whole or not at all.
 
 mod check;
 mod folder;
@@ -152,7 +152,7 @@ pub(crate) fn ensure(origin: &Origin, to: &Path, precision: Precision, progress:
 fn ensure_files(origin: &Origin, to: &Path, progress: &Progress) -> Result<Outcome> {
     match check_folder(to) {
         Ok(()) => {
-            progress.line(&format!("{}: {NAME} is there and its digest is right", to.display()));
+            progress.line(&format!("{}: {NAME} is there, and it is the right one", to.display()));
             return Ok(Outcome::Present);
         }
         Err(why) if to.exists() => progress.line(&format!("{why}; getting the model again")),
@@ -164,7 +164,7 @@ fn ensure_files(origin: &Origin, to: &Path, progress: &Progress) -> Result<Outco
     for way in ways {
         match fetch(way, to, progress) {
             Ok(from) => {
-                progress.line(&format!("{}: {NAME} from {from}, digest right", to.display()));
+                progress.line(&format!("{}: {NAME} from {from}, and it is the right one", to.display()));
                 return Ok(Outcome::Fetched(from));
             }
             Err(failure) => {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::embed::{ARITHMETIC, Embedder};
+use omni_llm::embed::{ARITHMETIC, Embedder, MAX_TOKENS};
 use omni_llm::index::{self, Lexical, Manifest, Writer};
 use omni_llm::provider::embed::Purpose;
 use sha2::{Digest as _, Sha256};
@@ -76,10 +76,16 @@ struct PreparedChunk {
 }
 
 /// Builds the index and says what became of every file.
-pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
+pub(crate) fn run(mut build: Build, progress: Progress) -> Result<Report> {
     let started = Instant::now();
     let embedder = Embedder::open(&build.model)?;
     let remote = build.embedding.as_deref().map(|named| Remote::open(named, build.dimensions)).transpose()?;
+    // A provider's model reads more than ours; what it is sent is as long as what all-MiniLM-L6-v2 reads.
+    build.chunking = match &remote {
+        None => build.chunking.for_model(&embedder),
+        Some(_) => build.chunking.for_tokens(MAX_TOKENS),
+    }?;
+    let build = &build;
     let cache = Cache::open(&build.cache)?;
     let questions = build.tune_alpha.as_deref().map(eval::questions).transpose()?;
     let Listing { entries, skipped: unreadable, .. } = build.source.list()?;

@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// A model that nobody knows, in a folder of this name.
 fn model(root: &Path, name: &str) {
-    let shape = Shape { width: 128, inner: 192, layers: 3, heads: 2, prefix: "bert.", ..Shape::default() };
+    let shape = Shape { width: 128, inner: 192, layers: 3, heads: 2, positions: 128, prefix: "bert.", ..Shape::default() };
     std::fs::rename(shape.write().keep(), root.join(name)).unwrap();
 }
 
@@ -44,7 +44,7 @@ fn a_folder_is_packed_built_with_and_served() {
         [
             "models/bge-small-odd/model-int8.bin: packed from ./bge-small-odd",
             &format!("  bge-small-odd, MIT, fingerprint {}", embedder.fingerprint()),
-            "  128 dimensions, 3 layers, pooling cls, at most 40 tokens",
+            "  128 dimensions, 3 layers, pooling cls, at most 128 tokens",
             "  before a question: \"Represent this sentence for searching relevant passages: \"",
             "  the folder says nothing of prefixes; these are what models of the family bge want, and `--query-prefix` and \
              `--document-prefix` say otherwise",
@@ -79,6 +79,36 @@ fn a_folder_is_packed_built_with_and_served() {
     assert_eq!((manifest.pooling, &manifest.query_prefix[..]), (Pooling::Mean, ""));
 }
 
+/// A chunk is no larger than what the model reads of it behind its own words, so that the end of none is lost.
+#[test]
+fn chunks_are_as_long_as_the_model_reads() {
+    let root = tempfile::tempdir().unwrap();
+    model(root.path(), "bge-small-odd");
+    let prefix = "map the index, read the map: ";
+    let (said, is_well) = run(root.path(), &["model", "--from", "bge-small-odd", "--document-prefix", prefix]);
+    assert!(is_well, "{said}");
+    let assumed = "  the folder says nothing of pooling; this is what such models usually want, and `--pooling` says otherwise";
+    assert!(said.contains("pooling cls, at most 128 tokens") && said.lines().any(|line| line == assumed), "{said}");
+
+    let docs = root.path().join("docs");
+    std::fs::create_dir(&docs).unwrap();
+    std::fs::write(docs.join("maps.md"), format!("# Maps\n\n{}\n", "The index is mapped, not read. ".repeat(200))).unwrap();
+    let build = |arguments: &[&str]| {
+        run(root.path(), &[&["build", "docs", "--out", "kb.omni", "--model", "models/bge-small-odd"], arguments].concat())
+    };
+    let (said, is_well) = build(&["--chunk-size", "200"]);
+    assert!(!is_well && said.contains("`chunk_size`: 200 tokens; at most 88, as the embedding model reads 120"), "{said}");
+    for unit in ["tokens", "characters"] {
+        let (said, is_well) = build(&["--unit", unit]);
+        assert!(is_well, "{said}");
+        let index = Index::open(&root.path().join("kb.omni")).unwrap();
+        let embedder = Embedder::open(&root.path().join("models/bge-small-odd")).unwrap();
+        let tokens = |text: &str| embedder.tokenizer().count(&format!("{prefix}Maps\n{text}")) + 2;
+        let lengths: Vec<usize> = (0..index.len()).map(|chunk| tokens(&index.chunk(chunk as u32).unwrap().text)).collect();
+        assert!(lengths.len() > 10 && lengths.iter().all(|&length| length <= 128), "{lengths:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_packed_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
@@ -93,8 +123,15 @@ fn what_cannot_be_packed_leaves_nothing() {
         "error: `none`: no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder"
     );
     assert_eq!(
-        failure(&["model", "--from", "odd", "--max-tokens", "100"]),
-        "error: `--max-tokens`: the model has 40 positions; ask for no more"
+        failure(&["model", "--from", "odd", "--max-tokens", "200"]),
+        "error: `--max-tokens`: the model has 128 positions; ask for no more"
+    );
+    let said = failure(&["model", "--from", "odd", "--max-tokens", "2"]);
+    assert!(said.starts_with("error: invalid value '2' for '--max-tokens <N>': 2 is not in 3.."), "{said}");
+    std::fs::create_dir(root.path().join("empty")).unwrap();
+    assert_eq!(
+        failure(&["model", "--from", "empty"]),
+        "error: `empty`: holds no `config.json`, no `model.safetensors`, no `tokenizer.json`; name the folder of a model"
     );
     assert_eq!(
         failure(&["model", "--pooling", "cls"]),

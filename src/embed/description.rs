@@ -19,6 +19,8 @@ pub struct Description {
     pub max_tokens: usize,
     /// How token vectors become one vector.
     pub pooling: Pooling,
+    /// Whether the folder says nothing of that, so that it is what the model's family wants, else the mean.
+    pub pooling_is_assumed: bool,
     /// What goes before a question.
     pub query_prefix: String,
     /// What goes before a document.
@@ -28,8 +30,8 @@ pub struct Description {
 }
 
 impl Description {
-    /// What the files that sentence-transformers keeps beside a model say of it; without them, a mean-pooled model without prefixes,
-    /// unless its family is known to want some. It is named after its folder.
+    /// What the files that sentence-transformers keeps beside a model say of it; without them, a mean-pooled model without prefixes
+    /// that reads as much as it has positions, unless its family is known to want something else. It is named after its folder.
     ///
     /// # Errors
     /// One of these files is damaged, or asks for a step that the encoder does not do.
@@ -43,9 +45,8 @@ impl Description {
     /// # Errors
     /// As [`Self::of`].
     pub fn named(folder: &Path, name: &str) -> Result<Self> {
-        let limits = beside(folder, "sentence_bert_config.json")?;
-        let tokenizer = beside(folder, "tokenizer_config.json")?;
-        let limit = limits["max_seq_length"].as_u64().or(tokenizer["model_max_length"].as_u64());
+        let family = family::of(name);
+        let pooling = pooling(folder)?;
         let prompts = beside(folder, "config_sentence_transformers.json")?;
         let prompt = |names: [&str; 2]| {
             let found = names.iter().find_map(|name| prompts["prompts"][*name].as_str());
@@ -54,9 +55,9 @@ impl Description {
         let mut description = Self {
             name: name.to_owned(),
             licence: licence(folder),
-            // As the library has it; no limit at all is written as a number beyond any integer.
-            max_tokens: limit.map_or(super::MAX_TOKENS, |most| most as usize),
-            pooling: pooling(folder)?,
+            max_tokens: max_tokens(folder, name)?,
+            pooling: pooling.or(family.map(|family| family.pooling)).unwrap_or(Pooling::Mean),
+            pooling_is_assumed: pooling.is_none(),
             query_prefix: prompt(["query", "search_query"]),
             document_prefix: prompt(["document", "passage"]),
             family: None,
@@ -64,7 +65,7 @@ impl Description {
         // Newer versions of the library write empty prompts for every model, so these say nothing.
         if description.query_prefix.is_empty()
             && description.document_prefix.is_empty()
-            && let Some(family) = family::of(name)
+            && let Some(family) = family
         {
             description.query_prefix = family.query_prefix.to_owned();
             description.document_prefix = family.document_prefix.to_owned();
@@ -72,6 +73,21 @@ impl Description {
         }
         Ok(description)
     }
+}
+
+/// The limit of tokens, as the library finds it: its own file's, else as many as the tokenizer lets through and the network has
+/// positions for, which [`super::pack()`] knows.
+fn max_tokens(folder: &Path, name: &str) -> Result<usize> {
+    if let Some(most) = beside(folder, "sentence_bert_config.json")?["max_seq_length"].as_u64() {
+        return Ok(most as usize);
+    }
+    // Its files come without the one that says so.
+    if name.rsplit('/').next() == Some(super::DEFAULT_MODEL) {
+        return Ok(super::MAX_TOKENS);
+    }
+    // No limit is written as a number beyond any integer.
+    let most = beside(folder, "tokenizer_config.json")?["model_max_length"].as_u64();
+    Ok(most.map_or(usize::MAX, |most| most as usize))
 }
 
 /// A JSON file of sentence-transformers; null where there is none.
@@ -84,8 +100,8 @@ fn beside(folder: &Path, name: &str) -> Result<Value> {
         .map_err(|cause| Error::corrupt(&path, format_args!("not JSON: {cause}")).caused_by(cause))
 }
 
-/// What follows the network: one pooling, and perhaps a normalisation, which every vector gets in any case.
-fn pooling(folder: &Path) -> Result<Pooling> {
+/// What follows the network, if that is said: one pooling, and perhaps a normalisation, which every vector gets in any case.
+fn pooling(folder: &Path) -> Result<Option<Pooling>> {
     let mut file = "1_Pooling/config.json".to_owned();
     for module in beside(folder, "modules.json")?.as_array().into_iter().flatten() {
         let kind = module["type"].as_str().unwrap_or_default();
@@ -102,16 +118,17 @@ fn pooling(folder: &Path) -> Result<Pooling> {
 }
 
 /// Written as one flag for each way, later as a word.
-fn pooling_of(config: &Value) -> Result<Pooling, String> {
+fn pooling_of(config: &Value) -> Result<Option<Pooling>, String> {
     let flags = config.as_object().into_iter().flatten().filter(|(_, set)| **set == true);
     let flagged = flags.filter_map(|(name, _)| name.strip_prefix("pooling_mode_"));
     let ways: Vec<&str> = config["pooling_mode"].as_str().into_iter().chain(flagged).collect();
     let pooling = match ways[..] {
-        [] | ["mean" | "mean_tokens"] => Pooling::Mean,
-        ["cls" | "cls_token"] => Pooling::Cls,
+        [] => None,
+        ["mean" | "mean_tokens"] => Some(Pooling::Mean),
+        ["cls" | "cls_token"] => Some(Pooling::Cls),
         _ => return Err(format!("`{}`: the encoder pools by the mean of the tokens or by the first", ways.join("`, `"))),
     };
-    if pooling == Pooling::Mean && config["include_prompt"] == false {
+    if pooling != Some(Pooling::Cls) && config["include_prompt"] == false {
         return Err("`include_prompt` `false`: the encoder pools over all tokens".to_owned());
     }
     Ok(pooling)

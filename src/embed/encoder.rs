@@ -50,14 +50,16 @@ struct Token {
     is_second: bool,
 }
 
-/// Unit vectors of `sequences`, row after row in `out`.
-pub(super) fn forward(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: &mut Scratch, out: &mut [f32]) {
+/// Unit vectors of `sequences`, in their order.
+pub(super) fn forward<'a>(
+    model: &'a Packed,
+    kernel: Kernel,
+    sequences: &'a [&Sequence],
+    scratch: &'a mut Scratch,
+) -> impl Iterator<Item = Vec<f32>> + 'a {
     run_layers(model, kernel, sequences, scratch);
-    let width = model.manifest().dimensions;
-    let mut rows = scratch.worker.hidden().chunks_exact(width);
-    for (sequence, out) in sequences.iter().zip(out.chunks_exact_mut(width)) {
-        pool(rows.by_ref().take(sequence.ids.len()), model.manifest().pooling, out);
-    }
+    let mut rows = scratch.worker.hidden().chunks_exact(model.manifest().dimensions);
+    sequences.iter().map(move |sequence| pool(rows.by_ref().take(sequence.ids.len()), model.manifest().pooling))
 }
 
 /// Scores of pairs, by the head of a reranker.
@@ -87,7 +89,7 @@ fn run_layers(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: 
 
 /// The unit vector of one sequence, on two threads of the current pool: each has half of the rows, and all of them for attention.
 /// The same bits as [`forward`], because no step but attention looks beyond its row.
-pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, scratch: [&mut Scratch; 2], out: &mut [f32]) {
+pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, scratch: [&mut Scratch; 2]) -> Vec<f32> {
     let ids = &text.ids;
     let (width, layers) = (model.manifest().dimensions, model.manifest().layers);
     let middle = ids.len().div_ceil(2);
@@ -116,7 +118,7 @@ pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, sc
         std::mem::swap(&mut qkv, &mut next);
     }
     let rows = upper.hidden().chunks_exact(width).chain(lower.hidden().chunks_exact(width));
-    pool(rows, model.manifest().pooling, out);
+    pool(rows, model.manifest().pooling)
 }
 
 /// The rows of one thread on their way through the layers.
@@ -259,10 +261,8 @@ impl Units<'_> {
 }
 
 /// One unit vector from the token vectors of one sequence. Plain loops: the compiler may not reorder them, so they need no kernel.
-fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>, pooling: Pooling, out: &mut [f32]) {
-    if let Some(first) = rows.next() {
-        out.copy_from_slice(first);
-    }
+fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>, pooling: Pooling) -> Vec<f32> {
+    let mut out = rows.next().map(<[f32]>::to_vec).unwrap_or_default();
     // To the end in any case: what follows are the rows of the next sequence.
     for row in rows {
         if pooling == Pooling::Mean {
@@ -274,7 +274,8 @@ fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>, pooling: Pooling, out: &m
     // The length of the sequence drops out with the norm. Summed in f64, so that no vector is shorter or longer than its neighbour.
     let norm = out.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
     let scale = if norm > 0.0 { (1.0 / norm) as f32 } else { 0.0 };
-    for value in out {
+    for value in &mut out {
         *value *= scale;
     }
+    out
 }

@@ -100,13 +100,28 @@ impl Engine {
 
     /// Computes with buffers that somebody else may have grown before.
     pub(super) fn with_buffers<T>(&self, compute: impl FnOnce(&mut Scratch) -> T) -> T {
-        self.at_work.fetch_add(1, Ordering::Relaxed);
+        let _at_work = AtWork::on(&self.at_work);
         // A worker that panicked left the list whole: it is only pushed to and popped from.
         let mut scratch = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let computed = compute(&mut scratch);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-        self.at_work.fetch_sub(1, Ordering::Relaxed);
         computed
+    }
+}
+
+/// A worker in the count, until it is done or has panicked.
+struct AtWork<'a>(&'a AtomicUsize);
+
+impl<'a> AtWork<'a> {
+    fn on(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -126,4 +141,20 @@ fn batches<'a>(order: &'a [usize], sequences: &[Sequence]) -> Vec<&'a [usize]> {
         batches.push(&order[first..]);
     }
     batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_panics_is_not_at_work() {
+        let count = AtomicUsize::new(0);
+        let panicked = std::panic::catch_unwind(|| {
+            let _at_work = AtWork::on(&count);
+            assert_eq!(count.load(Ordering::Relaxed), 0, "what a kernel would do");
+        });
+        assert!(panicked.is_err());
+        assert_eq!(count.into_inner(), 0);
+    }
 }

@@ -10,6 +10,9 @@ pub(super) const PANEL: usize = 64;
 /// Bounds of a manifest that we are willing to believe; the largest BERT has 1024 x 24.
 const MOST: usize = 1 << 20;
 
+/// Two special tokens and one of the text.
+pub(super) const LEAST_TOKENS: usize = 3;
+
 /// How the weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -147,56 +150,66 @@ pub(super) struct Section {
     pub(super) crc32c: u32,
 }
 
-impl Manifest {
-    /// Whether the numbers make sense together, so that nothing after this can overflow or divide by zero.
+/// Whether a number is one that a model may have.
+fn check_size(name: &str, value: usize) -> Result<(), String> {
+    match value {
+        1..=MOST => Ok(()),
+        _ => Err(format!("`{name}` {value}: not from 1 to {MOST}")),
+    }
+}
+
+impl Rules {
+    /// Whether the numbers make sense together, and an added token begins where text can be cut.
     pub(super) fn check(&self) -> Result<(), String> {
-        let rules = &self.tokenizer;
-        let small = |name: &str, value: usize| match value {
-            1..=MOST => Ok(()),
-            _ => Err(format!("manifest: `{name}` {value}: not from 1 to {MOST}")),
-        };
-        small("dimensions", self.dimensions)?;
-        small("layers", self.layers)?;
-        small("heads", self.heads)?;
-        small("intermediate", self.intermediate)?;
-        small("max_tokens", self.max_tokens)?;
-        small("pieces", rules.pieces)?;
-        small("longest_piece", rules.longest_piece)?;
-        small("max_word_chars", rules.max_word_chars)?;
-        if rules.piece_bytes > 64 * MOST {
-            return Err(format!("manifest: `piece_bytes` {}: too many", rules.piece_bytes));
+        check_size("pieces", self.pieces)?;
+        check_size("longest_piece", self.longest_piece)?;
+        check_size("max_word_chars", self.max_word_chars)?;
+        if self.piece_bytes > 64 * MOST {
+            return Err(format!("`piece_bytes` {}: too many", self.piece_bytes));
         }
-        if self.layers > 256 || self.dimensions > 1 << 14 || self.intermediate > 1 << 16 || self.max_tokens > 1 << 14 {
-            return Err("manifest: larger than any encoder this program can run".to_owned());
+        if !self.slots.is_power_of_two() || self.slots <= self.pieces || self.slots > 8 * MOST {
+            return Err(format!("{} slots for {} pieces", self.slots, self.pieces));
         }
-        if !self.dimensions.is_multiple_of(PANEL) || !self.intermediate.is_multiple_of(PANEL) {
-            return Err(format!("manifest: {} x {}: widths have to be multiples of {PANEL}", self.dimensions, self.intermediate));
-        }
-        if !self.dimensions.is_multiple_of(self.heads) || !(self.dimensions / self.heads).is_multiple_of(16) {
-            return Err(format!("manifest: {} heads of {}: a head has to be a multiple of 16 wide", self.heads, self.dimensions));
-        }
-        if self.max_tokens < 3 {
-            return Err(format!("manifest: `max_tokens` {}: at least 3", self.max_tokens));
-        }
-        if !rules.slots.is_power_of_two() || rules.slots <= rules.pieces || rules.slots > 8 * MOST {
-            return Err(format!("manifest: {} slots for {} pieces", rules.slots, rules.pieces));
-        }
-        if !(self.norm_epsilon >= 0.0 && self.norm_epsilon < 1.0) {
-            return Err(format!("manifest: `norm_epsilon` {}: not from 0 to 1", self.norm_epsilon));
-        }
-        let ids = [rules.unknown, rules.opening, rules.closing].into_iter().chain(rules.added.iter().map(|token| token.id));
+        let ids = [self.unknown, self.opening, self.closing].into_iter().chain(self.added.iter().map(|token| token.id));
         for id in ids {
-            if id as usize >= rules.pieces {
-                return Err(format!("manifest: token {id}: the vocabulary has {}", rules.pieces));
+            if id as usize >= self.pieces {
+                return Err(format!("token {id}: the vocabulary has {}", self.pieces));
             }
         }
-        if rules.added.iter().any(|token| !token.text.starts_with(|first: char| first.is_ascii())) {
-            return Err("manifest: an added token does not begin with an ASCII character".to_owned());
+        match self.added.iter().find(|token| !token.text.starts_with(|first: char| first.is_ascii())) {
+            Some(token) => Err(format!("added token `{}`: does not begin with an ASCII character", token.text)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Manifest {
+    /// Whether the sizes make sense together, so that nothing after this, and after [`Rules::check`], can overflow or divide by zero.
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_size("dimensions", self.dimensions)?;
+        check_size("layers", self.layers)?;
+        check_size("heads", self.heads)?;
+        check_size("intermediate", self.intermediate)?;
+        check_size("max_tokens", self.max_tokens)?;
+        if self.layers > 256 || self.dimensions > 1 << 14 || self.intermediate > 1 << 16 || self.max_tokens > 1 << 14 {
+            return Err("larger than any encoder this program can run".to_owned());
+        }
+        if !self.dimensions.is_multiple_of(PANEL) || !self.intermediate.is_multiple_of(PANEL) {
+            return Err(format!("{} x {}: widths have to be multiples of {PANEL}", self.dimensions, self.intermediate));
+        }
+        if !self.dimensions.is_multiple_of(self.heads) || !(self.dimensions / self.heads).is_multiple_of(16) {
+            return Err(format!("{} heads of {}: a head has to be a multiple of 16 wide", self.heads, self.dimensions));
+        }
+        if self.max_tokens < LEAST_TOKENS {
+            return Err(format!("`max_tokens` {}: at least {LEAST_TOKENS}", self.max_tokens));
+        }
+        if !(self.norm_epsilon >= 0.0 && self.norm_epsilon < 1.0) {
+            return Err(format!("`norm_epsilon` {}: not from 0 to 1", self.norm_epsilon));
         }
         Ok(())
     }
 
-    /// Name and bytes of each section, in the order of the file. Only for a manifest that [`Self::check`] accepts.
+    /// Name and bytes of each section, in the order of the file. Only for a manifest that [`Self::check`] and [`Rules::check`] accept.
     pub(super) fn lengths(&self) -> Vec<(String, usize)> {
         let (width, inner, pieces) = (self.dimensions, self.intermediate, self.tokenizer.pieces);
         let (weight, per_column) = match self.precision {

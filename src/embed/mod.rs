@@ -46,7 +46,7 @@ pub const MODEL_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokeniz
 /// The model that the project is built around.
 pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 
-/// Tokens that one vector covers, special tokens included: the limit that all-MiniLM-L6-v2 was trained for.
+/// Tokens that one vector of all-MiniLM-L6-v2 covers, special tokens included.
 pub const MAX_TOKENS: usize = 256;
 
 /// The packed model in a model folder, if there is one.
@@ -127,18 +127,16 @@ impl Embedder {
     pub fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
         let Self(engine) = self;
         engine.whole(|| {
-            let text = self.sequence(&self.manifest().query_prefix, text)?;
+            let text = self.sequence(&self.manifest().query_prefix, text);
             if !engine.is_idle() || text.ids.len() < SPLIT_TOKENS || rayon::current_num_threads() < 2 {
                 return Ok(self.vector(&text));
             }
-            let mut out = vec![0.0; self.dimensions()];
-            engine.with_buffers(|first| {
+            Ok(engine.with_buffers(|first| {
                 engine.with_buffers(|second| {
                     // Into the pool once, not at each join.
-                    rayon::scope(|_| encoder::forward_in_two(&engine.model, engine.kernel, &text, [first, second], &mut out));
-                });
-            });
-            Ok(out)
+                    rayon::scope(|_| encoder::forward_in_two(&engine.model, engine.kernel, &text, [first, second]))
+                })
+            }))
         })
     }
 
@@ -147,7 +145,7 @@ impl Embedder {
     /// # Errors
     /// The model's file was overwritten in place; no text makes it fail.
     pub fn embed_one(&self, text: &str) -> Result<Vec<f32>> {
-        self.0.whole(|| Ok(self.vector(&self.sequence(&self.manifest().document_prefix, text)?)))
+        self.0.whole(|| Ok(self.vector(&self.sequence(&self.manifest().document_prefix, text))))
     }
 
     /// The unit vectors of many documents, in their order, on all cores. `done` is called with the number of texts after each batch.
@@ -157,30 +155,26 @@ impl Embedder {
     pub fn embed(&self, texts: &[&str], done: &(impl Fn(usize) + Sync)) -> Result<Vec<Vec<f32>>> {
         self.0.whole(|| {
             let prefix = &self.manifest().document_prefix;
-            let texts: Vec<Sequence> = texts.par_iter().map(|text| self.sequence(prefix, text)).collect::<Result<_>>()?;
+            let texts: Vec<Sequence> = texts.par_iter().map(|text| self.sequence(prefix, text)).collect();
             let vectors = self.0.in_batches(&texts, |batch, scratch| {
-                let vectors = self.forward(batch, scratch);
+                let vectors = self.forward(batch, scratch).collect();
                 done(batch.len());
-                vectors.chunks_exact(self.dimensions()).map(<[f32]>::to_vec).collect()
+                vectors
             });
             Ok(vectors)
         })
     }
 
-    fn sequence(&self, prefix: &str, text: &str) -> Result<Sequence> {
-        let tokenizer = self.tokenizer();
-        let ids = if prefix.is_empty() { tokenizer.encode(text) } else { tokenizer.encode(&format!("{prefix}{text}")) };
-        ids.map(Sequence::of)
+    fn sequence(&self, prefix: &str, text: &str) -> Sequence {
+        Sequence::of(self.tokenizer().encode_after(prefix, text))
     }
 
     fn vector(&self, text: &Sequence) -> Vec<f32> {
-        self.0.with_buffers(|scratch| self.forward(&[text], scratch))
+        self.0.with_buffers(|scratch| self.forward(&[text], scratch).next().unwrap_or_default())
     }
 
-    fn forward(&self, texts: &[&Sequence], scratch: &mut Scratch) -> Vec<f32> {
-        let mut out = vec![0.0; texts.len() * self.dimensions()];
-        encoder::forward(&self.0.model, self.0.kernel, texts, scratch, &mut out);
-        out
+    fn forward<'a>(&'a self, texts: &'a [&Sequence], scratch: &'a mut Scratch) -> impl Iterator<Item = Vec<f32>> + 'a {
+        encoder::forward(&self.0.model, self.0.kernel, texts, scratch)
     }
 }
 

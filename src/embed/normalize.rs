@@ -35,6 +35,9 @@ pub(super) struct Char {
     pub(super) end: usize,
 }
 
+/// Marks in a row that room is kept for.
+const USUAL_MARKS: usize = 256;
+
 /// Marks that wait for the next starter, because canonical order may still move them.
 #[derive(Default)]
 pub(super) struct Pending {
@@ -44,6 +47,14 @@ pub(super) struct Pending {
     ranges: Vec<(usize, usize)>,
     /// The range given out last.
     last: (usize, usize),
+}
+
+impl Pending {
+    /// Gives back what only a text of nothing but marks takes.
+    pub(super) fn shrink(&mut self) {
+        self.marks.shrink_to(USUAL_MARKS);
+        self.ranges.shrink_to(USUAL_MARKS);
+    }
 }
 
 impl Normalizer {

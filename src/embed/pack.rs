@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::config::Config;
 use super::description::Description;
-use super::manifest::{Manifest, PANEL, Pooling, Precision, Purpose, Section};
+use super::manifest::{LEAST_TOKENS, Manifest, PANEL, Pooling, Precision, Purpose, Section};
 use super::packed::{ALIGNMENT, MAGIC, PREAMBLE, STRIP, VERSION};
 use super::weights::Weights;
 use super::{vocabulary, wordpiece};
@@ -20,6 +20,9 @@ use crate::error::{Code, Error, Result};
 /// # Errors
 /// A file is missing, damaged, or asks for something that the encoder does not do; the text names it.
 pub fn pack(folder: &Path, description: &Description, precision: Precision) -> Result<Vec<u8>> {
+    if description.max_tokens < LEAST_TOKENS {
+        return Err(Error::bad_request(format!("`max_tokens`: {}; at least {LEAST_TOKENS}", description.max_tokens)));
+    }
     let Config { sizes, activation, purpose } = Config::read(folder)?;
     let (rules, pieces) = wordpiece::read(folder)?;
     let path = folder.join("model.safetensors");
@@ -52,7 +55,7 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
         tokenizer: rules,
         sections: Vec::new(),
     };
-    manifest.check().map_err(|what| refused(&path, &what))?;
+    manifest.check().map_err(|what| refused(&folder.join("config.json"), &what))?;
     let sections = sections(&manifest, &pieces, &weights).map_err(|what| Error::corrupt(&path, what))?;
     manifest.fingerprint = fingerprint(&manifest, &sections);
     Ok(assemble(manifest, sections))
@@ -102,7 +105,7 @@ fn assemble(mut manifest: Manifest, sections: Vec<Vec<u8>>) -> Vec<u8> {
             .collect();
         // Padded to a fixed step, so that the rounds cannot chase each other.
         let mut json = serde_json::to_vec(&manifest).unwrap_or_default();
-        json.resize(json.len().next_multiple_of(4096) - PREAMBLE, b' ');
+        json.resize((PREAMBLE + json.len()).next_multiple_of(4096) - PREAMBLE, b' ');
         if json.len() == length {
             break json;
         }

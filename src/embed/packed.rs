@@ -115,7 +115,7 @@ impl Packed {
             return Err("altered: the manifest's checksum differs".to_owned());
         }
         let manifest: Manifest = serde_json::from_slice(json).map_err(|cause| format!("manifest: {cause}"))?;
-        manifest.check()?;
+        manifest.check().and_then(|()| manifest.tokenizer.check()).map_err(|what| format!("manifest: {what}"))?;
         let lengths = manifest.lengths();
         if manifest.sections.len() != lengths.len() {
             return Err(format!("manifest: {} sections where {} belong", manifest.sections.len(), lengths.len()));

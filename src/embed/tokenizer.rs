@@ -3,6 +3,7 @@
 //! Equal to the `tokenizers` crate, ids and ranges, on every text we could find or make (`tests/embed_tokenizer.rs`). Special tokens
 //! that are spelled out in the text (`[MASK]`) are special tokens, as there: the text of a document can say so, and nothing breaks.
 
+use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ struct Inner {
     max_tokens: usize,
     /// First bytes of the added tokens.
     starts: [bool; 256],
+    /// Whether one of them has white space in it, so that they alone can reach across it.
+    reaches: bool,
     source: Source,
 }
 
@@ -57,7 +60,8 @@ impl Tokenizer {
         for &first in rules.added.iter().filter_map(|token| token.text.as_bytes().first()) {
             starts[usize::from(first)] = true;
         }
-        Self(Arc::new(Inner { rules, max_tokens, starts, source }))
+        let reaches = rules.added.iter().any(|token| token.text.contains(char::is_whitespace));
+        Self(Arc::new(Inner { rules, max_tokens, starts, reaches, source }))
     }
 
     fn vocabulary(&self) -> Vocabulary<'_> {
@@ -93,15 +97,25 @@ impl Tokenizer {
     }
 
     /// Token ids as the model reads them: specials added, cut to `max_tokens` with the closing special kept.
-    ///
-    /// # Errors
-    /// None; the signature leaves room for engines that can refuse a text.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let rules = &self.0.rules;
-        let mut ids = vec![rules.opening];
-        self.push(text, self.max_tokens().saturating_sub(1).max(1), &mut ids);
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode_after("", text)
+    }
+
+    /// The same for a text that stands behind a prefix: the ids of both end to end.
+    pub fn encode_after(&self, prefix: &str, text: &str) -> Vec<u32> {
+        let Inner { rules, max_tokens, reaches, .. } = &*self.0;
+        let mut ids = Vec::with_capacity((prefix.len() + text.len() + Self::SPECIAL_TOKENS).min(*max_tokens));
+        ids.push(rules.opening);
+        let most = max_tokens.saturating_sub(1).max(1);
+        // A word ends at white space, so that what follows, which may be long, need not be copied behind it.
+        if prefix.is_empty() || (prefix.ends_with([' ', '\n']) && !reaches) {
+            self.push(prefix, most, &mut ids);
+            self.push(text, most, &mut ids);
+        } else {
+            self.push(&format!("{prefix}{text}"), most, &mut ids);
+        }
         ids.push(rules.closing);
-        Ok(ids)
+        ids
     }
 
     /// Token ids of two texts as a cross-encoder reads them, `[CLS] first [SEP] second [SEP]`, and where those of the second begin.
@@ -114,7 +128,7 @@ impl Tokenizer {
     pub(super) fn pair(&self, first: &[u32], second: &str) -> (Vec<u32>, usize) {
         let rules = &self.0.rules;
         let most = self.max_tokens().saturating_sub(Self::SPECIAL_TOKENS + 1);
-        let mut ids = Vec::new();
+        let mut ids = Vec::with_capacity(most.min(second.len() / 3 + 2));
         // One more would change nothing but the time it takes.
         self.push(second, first.len().max(most), &mut ids);
         let (kept, kept_second) = share(first.len(), ids.len(), most);
@@ -126,14 +140,13 @@ impl Tokenizer {
 
     /// All ids of `text`, without special tokens.
     pub(super) fn ids(&self, text: &str) -> Vec<u32> {
-        let mut ids = Vec::new();
+        let mut ids = Vec::with_capacity(text.len() / 3 + 2);
         self.push(text, usize::MAX, &mut ids);
         ids
     }
 
     /// Adds the ids of `text` until there are `most`.
     fn push(&self, text: &str, most: usize, ids: &mut Vec<u32>) {
-        ids.reserve(most.min(text.len() / 3 + 2) + 1);
         let _ = self.walk(text, &mut |id, _| {
             if ids.len() >= most {
                 return ControlFlow::Break(());
@@ -145,9 +158,22 @@ impl Tokenizer {
 
     /// Calls `visit` with each token's id and byte range until it breaks.
     fn walk(&self, text: &str, visit: &mut impl FnMut(u32, Range<usize>) -> ControlFlow<()>) -> ControlFlow<()> {
+        let mut buffers = BUFFERS.take();
+        let flow = self.walk_with(&mut buffers, text, visit);
+        buffers.pending.shrink();
+        BUFFERS.set(buffers);
+        flow
+    }
+
+    fn walk_with(
+        &self,
+        buffers: &mut Buffers,
+        text: &str,
+        visit: &mut impl FnMut(u32, Range<usize>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let (rules, vocabulary) = (&self.0.rules, self.vocabulary());
-        let mut words = Words { rules, vocabulary, word: Word::default(), pieces: Vec::new(), hashes: Vec::new(), visit };
-        let mut pending = Pending::default();
+        let Buffers { pending, word, pieces, hashes } = buffers;
+        let mut words = Words { rules, vocabulary, word, pieces, hashes, visit };
         let (mut from, mut at) = (0, 0);
         let bytes = text.as_bytes();
         while let Some(skip) = bytes[at..].iter().position(|&byte| self.0.starts[usize::from(byte)]) {
@@ -162,12 +188,12 @@ impl Tokenizer {
                 at += 1;
                 continue;
             };
-            words.segment(&text[from..at], from, &mut pending)?;
+            words.segment(&text[from..at], from, pending)?;
             from = at + token.text.len();
             (words.visit)(token.id, at..from)?;
             at = from;
         }
-        words.segment(&text[from..], from, &mut pending)
+        words.segment(&text[from..], from, pending)
     }
 }
 
@@ -178,6 +204,20 @@ fn share(first: usize, second: usize, most: usize) -> (usize, usize) {
     }
     let shorter = first.min(second).min(most / 2);
     if first <= second { (shorter, most - shorter) } else { (most - shorter, shorter) }
+}
+
+thread_local! {
+    /// This thread's, between two texts.
+    static BUFFERS: Cell<Buffers> = Cell::default();
+}
+
+/// What splitting a text takes: grown to the longest word seen, then reused, and empty between two texts.
+#[derive(Default)]
+struct Buffers {
+    pending: Pending,
+    word: Word,
+    pieces: Vec<(u32, Range<usize>)>,
+    hashes: Vec<Hash>,
 }
 
 /// Longest words that WordPiece looks at are 100 characters by default; the bytes of longer ones are not kept.
@@ -196,9 +236,9 @@ struct Word {
 struct Words<'a, F> {
     rules: &'a Rules,
     vocabulary: Vocabulary<'a>,
-    word: Word,
-    pieces: Vec<(u32, Range<usize>)>,
-    hashes: Vec<Hash>,
+    word: &'a mut Word,
+    pieces: &'a mut Vec<(u32, Range<usize>)>,
+    hashes: &'a mut Vec<Hash>,
     visit: F,
 }
 

@@ -19,13 +19,14 @@ use crate::error::Result;
 /// No file says them, or one asks for something else.
 pub(super) fn read(folder: &Path) -> Result<(Rules, Vec<String>)> {
     let (json, list) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
+    let checked = |(rules, pieces): (Rules, Vec<String>)| rules.check().map(|()| (rules, pieces));
     if json.is_file() || !list.is_file() {
-        return of_json(&pack::read(&json)?).map_err(|what| refused(&json, &what));
+        return of_json(&pack::read(&json)?).and_then(checked).map_err(|what| refused(&json, &what));
     }
     let settings = folder.join("tokenizer_config.json");
     let json = if settings.is_file() { pack::read(&settings)? } else { b"{}".to_vec() };
     let settings = Settings::of(&json).map_err(|what| refused(&settings, &what))?;
-    of_list(&pack::read(&list)?, &settings).map_err(|what| refused(&list, &what))
+    of_list(&pack::read(&list)?, &settings).and_then(checked).map_err(|what| refused(&list, &what))
 }
 
 fn of_json(json: &[u8]) -> Result<(Rules, Vec<String>), String> {
@@ -37,7 +38,8 @@ fn of_json(json: &[u8]) -> Result<(Rules, Vec<String>), String> {
         return Err(format!("continuing prefix `{}`: not `##`", model.continuing_subword_prefix));
     }
     let mut added = Vec::new();
-    for token in added_tokens {
+    // An empty one is found nowhere.
+    for token in added_tokens.into_iter().filter(|token| !token.content.is_empty()) {
         if token.single_word || token.lstrip || token.rstrip || token.normalized {
             return Err(format!("added token `{}`: matched in a way the encoder does not do", token.content));
         }
@@ -71,8 +73,11 @@ fn of_list(lines: &[u8], settings: &Settings) -> Result<(Rules, Vec<String>), St
     };
     let Settings { unk_token: Token(unknown), cls_token: Token(opening), sep_token: Token(closing), .. } = &settings;
     let specials = [unknown, opening, closing, &settings.pad_token.0, &settings.mask_token.0];
-    let mut added: Vec<Added> =
-        specials.into_iter().filter_map(|text| Some(Added { id: *vocabulary.get(text)?, text: text.clone() })).collect();
+    let mut added: Vec<Added> = specials
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .filter_map(|text| Some(Added { id: *vocabulary.get(text)?, text: text.clone() }))
+        .collect();
     added.sort_by_key(|token| token.id);
     Words { vocabulary, added, max_chars: 100 }.rules(normalizer, [unknown, opening, closing])
 }
@@ -86,11 +91,14 @@ struct Words {
 
 impl Words {
     fn rules(self, normalizer: Normalizer, specials: [&str; 3]) -> Result<(Rules, Vec<String>), String> {
-        let mut pieces = vec![String::new(); self.vocabulary.len()];
+        let mut places = vec![None; self.vocabulary.len()];
         for (piece, &id) in &self.vocabulary {
-            let place = pieces.get_mut(id as usize).filter(|place| place.is_empty());
-            *place.ok_or_else(|| format!("token {id}: the ids are not 0 to {}", self.vocabulary.len() - 1))? = piece.clone();
+            let place = places.get_mut(id as usize).filter(|place| place.is_none());
+            *place.ok_or_else(|| format!("token {id}: the ids are not 0 to {}", self.vocabulary.len() - 1))? =
+                Some(piece.clone());
         }
+        // As many pieces as places, and no two in one: all are taken.
+        let pieces: Vec<String> = places.into_iter().flatten().collect();
         let id = |piece: &str| self.vocabulary.get(piece).copied().ok_or_else(|| format!("`{piece}`: not in the vocabulary"));
         for token in &self.added {
             if id(&token.text)? != token.id {

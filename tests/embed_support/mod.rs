@@ -53,6 +53,9 @@ pub(crate) struct Shape {
     pub(crate) inner: usize,
     pub(crate) layers: usize,
     pub(crate) heads: usize,
+    pub(crate) positions: usize,
+    /// Weights are from minus this to this.
+    pub(crate) weight: f32,
     /// As `config.json` spells it.
     pub(crate) activation: &'static str,
     /// How the weights are stored.
@@ -65,7 +68,18 @@ pub(crate) struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { width: 64, inner: 128, layers: 2, heads: 4, activation: "gelu", dtype: Dtype::F32, prefix: "", reranks: false }
+        Self {
+            width: 64,
+            inner: 128,
+            layers: 2,
+            heads: 4,
+            positions: Self::POSITIONS,
+            weight: 0.3,
+            activation: "gelu",
+            dtype: Dtype::F32,
+            prefix: "",
+            reranks: false,
+        }
     }
 }
 
@@ -80,7 +94,7 @@ pub(crate) fn small_reranker() -> tempfile::TempDir {
 }
 
 impl Shape {
-    /// Positions of the model.
+    /// Positions of a model of which nothing else is said.
     pub(crate) const POSITIONS: usize = 40;
 
     /// Writes a model folder.
@@ -95,7 +109,7 @@ impl Shape {
             .into_iter()
             .map(|(name, shape)| {
                 let shift = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
-                let values: Vec<f32> = (0..shape.iter().product()).map(|_| shift + noise.float() * 0.3).collect();
+                let values: Vec<f32> = (0..shape.iter().product()).map(|_| shift + noise.float() * self.weight).collect();
                 let prefix = if name.starts_with("classifier") { "" } else { self.prefix };
                 (format!("{prefix}{name}"), shape, self.store(&values))
             })
@@ -111,7 +125,7 @@ impl Shape {
     fn config(&self, pieces: usize) -> serde_json::Value {
         let mut config = json!({
             "model_type": "bert", "hidden_act": self.activation, "hidden_size": self.width, "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads, "intermediate_size": self.inner, "max_position_embeddings": Self::POSITIONS,
+            "num_attention_heads": self.heads, "intermediate_size": self.inner, "max_position_embeddings": self.positions,
             "layer_norm_eps": 1e-12, "vocab_size": pieces, "type_vocab_size": 2, "hidden_dropout_prob": 0.1,
             "attention_probs_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 0,
         });
@@ -127,7 +141,7 @@ impl Shape {
         let &Self { width, inner, .. } = self;
         let mut shapes = vec![
             ("embeddings.word_embeddings.weight".to_owned(), vec![pieces, width]),
-            ("embeddings.position_embeddings.weight".to_owned(), vec![Self::POSITIONS, width]),
+            ("embeddings.position_embeddings.weight".to_owned(), vec![self.positions, width]),
             ("embeddings.token_type_embeddings.weight".to_owned(), vec![2, width]),
             ("embeddings.LayerNorm.weight".to_owned(), vec![width]),
             ("embeddings.LayerNorm.bias".to_owned(), vec![width]),

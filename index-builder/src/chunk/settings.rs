@@ -2,15 +2,15 @@
 //!
 //! Fields that are left out get the strategy's defaults, so that `{"strategy":"recursive"}` is complete.
 
-use omni_llm::embed::{MAX_TOKENS, Tokenizer};
-use omni_llm::error::{Error, Result};
+use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
+use omni_llm::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::atom::{Limit, Unit};
 use super::context::CONTEXT_TOKENS;
 
-/// Most tokens of one chunk's text: what the model reads, less the special tokens and the room kept for the heading path.
-pub(crate) const HARD_TOKENS: usize = MAX_TOKENS - Tokenizer::SPECIAL_TOKENS - CONTEXT_TOKENS;
+/// Tokens that stand beside a chunk's text in what is embedded: the special ones, and the room kept for the heading path.
+const TOKENS_BESIDE: usize = Tokenizer::SPECIAL_TOKENS + CONTEXT_TOKENS;
 
 /// Characters that a chunk may hold for each of its tokens. English prose and Markdown have 3 to 5, so the cap is met only where the
 /// count of tokens says nothing of the length: a word of over 100 characters is one unknown token, however long.
@@ -69,7 +69,7 @@ impl Strategy {
 pub(crate) struct Settings {
     /// Where the cuts are.
     pub(crate) strategy: Strategy,
-    /// The most that one chunk holds, in `unit`. Whatever it says, a chunk never exceeds [`HARD_TOKENS`].
+    /// The most that one chunk holds, in `unit`. Whatever it says, a chunk never exceeds `most_tokens`.
     #[serde(rename = "chunk_size")]
     pub(crate) size: usize,
     /// The most that a chunk repeats of the one before it, in `unit`.
@@ -81,6 +81,9 @@ pub(crate) struct Settings {
     pub(crate) separators: Vec<String>,
     /// What is kept beside a chunk's text: `source`, `title`, `page`, `section`.
     pub(crate) metadata_fields: Vec<String>,
+    /// Most tokens of one chunk's text: what the model reads, less what stands beside it.
+    #[serde(skip)]
+    pub(super) most_tokens: usize,
 }
 
 impl Default for Settings {
@@ -109,7 +112,49 @@ impl Settings {
             unit,
             separators: separators.iter().map(ToString::to_string).collect(),
             metadata_fields: METADATA_FIELDS.iter().map(ToString::to_string).collect(),
+            most_tokens: MAX_TOKENS - TOKENS_BESIDE,
         }
+    }
+
+    /// The same for what `embedder` reads of a document, its own words before it left out.
+    ///
+    /// # Errors
+    /// As [`Self::for_tokens`].
+    pub(crate) fn for_model(self, embedder: &Embedder) -> Result<Self> {
+        let tokenizer = embedder.tokenizer();
+        self.for_tokens(tokenizer.max_tokens().saturating_sub(tokenizer.count(&embedder.manifest().document_prefix)))
+    }
+
+    /// The same for a model that reads `tokens`, special ones included. A default that is too large for it shrinks.
+    ///
+    /// # Errors
+    /// `chunk_size` is larger than that, or the model reads less than the least chunk with its heading path.
+    pub(crate) fn for_tokens(mut self, tokens: usize) -> Result<Self> {
+        let most = tokens.saturating_sub(TOKENS_BESIDE);
+        if most < LEAST_SIZE {
+            let least = LEAST_SIZE + TOKENS_BESIDE;
+            let what = "a chunk with its heading path; pack one with a larger `--max-tokens`, or choose another";
+            return Err(Error::new(
+                Code::NotSupported,
+                format!("the embedding model reads {tokens} tokens of a document; at least {least} are needed for {what}"),
+            ));
+        }
+        self.most_tokens = most;
+        if self.unit == Unit::Tokens && self.size > most {
+            let (size, overlap) = default_sizes(self.unit);
+            if self.size != size {
+                return Err(Error::bad_request(format!(
+                    "`chunk_size`: {} tokens; at most {most}, as the embedding model reads {tokens} with the heading path",
+                    self.size
+                )));
+            }
+            self.size = most;
+            if self.overlap == overlap {
+                self.overlap = overlap.min(most / 5);
+            }
+        }
+        self.validate()?;
+        Ok(self)
     }
 
     /// Checks that the sizes can be kept.
@@ -121,11 +166,6 @@ impl Settings {
         let unit_name = unit.name();
         if size < LEAST_SIZE {
             return Err(Error::bad_request(format!("`chunk_size`: {size} {unit_name}; at least {LEAST_SIZE}")));
-        }
-        if unit == Unit::Tokens && size > HARD_TOKENS {
-            return Err(Error::bad_request(format!(
-                "`chunk_size`: {size} tokens; at most {HARD_TOKENS}, as the embedding model reads {MAX_TOKENS} with the heading path"
-            )));
         }
         if overlap > size / 2 {
             return Err(Error::bad_request(format!(
@@ -162,13 +202,14 @@ impl Settings {
 
     /// The most that one chunk holds.
     pub(super) fn size_limit(&self) -> Limit {
+        let most = self.most_tokens;
         match self.unit {
-            Unit::Tokens => Limit { tokens: self.size, chars: self.size * CHARS_PER_TOKEN },
-            Unit::Characters => Limit { tokens: HARD_TOKENS, chars: self.size.min(HARD_TOKENS * CHARS_PER_TOKEN) },
+            Unit::Tokens => Limit { tokens: self.size.min(most), chars: self.size.min(most) * CHARS_PER_TOKEN },
+            Unit::Characters => Limit { tokens: most, chars: self.size.min(most * CHARS_PER_TOKEN) },
         }
     }
 
-    /// The most that a chunk repeats. Where text is so dense that [`HARD_TOKENS`] shortens the chunk, the overlap shrinks with it.
+    /// The most that a chunk repeats. Where text is so dense that `most_tokens` shortens the chunk, the overlap shrinks with it.
     pub(super) fn overlap_limit(&self) -> Limit {
         let size = self.size_limit();
         let share = |whole: usize| (whole.saturating_mul(self.overlap) / self.size).max(usize::from(self.overlap > 0));
@@ -213,12 +254,12 @@ impl TryFrom<Given> for Settings {
         let (size, overlap) = default_sizes(unit);
         let size = given.chunk_size.unwrap_or(size);
         let settings = Self {
-            strategy: given.strategy,
             size,
             overlap: given.chunk_overlap.unwrap_or(overlap.min(size / 5)),
             unit,
             separators: given.separators.unwrap_or(defaults.separators),
             metadata_fields: given.metadata_fields.unwrap_or(defaults.metadata_fields),
+            ..defaults
         };
         settings.validate()?;
         Ok(settings)
@@ -266,10 +307,6 @@ mod tests {
             (r#"{"chunk_size":63}"#, "`chunk_size`: 63 tokens; at least 64"),
             (r#"{"strategy":"recursive","chunk_size":10}"#, "`chunk_size`: 10 characters; at least 64"),
             (
-                r#"{"strategy":"token","chunk_size":512}"#,
-                "`chunk_size`: 512 tokens; at most 224, as the embedding model reads 256 with the heading path",
-            ),
-            (
                 r#"{"strategy":"recursive","chunk_size":1000,"chunk_overlap":501}"#,
                 "`chunk_overlap`: 501 characters; at most 500, half of `chunk_size`",
             ),
@@ -294,5 +331,32 @@ mod tests {
         assert_eq!(read(&json).unwrap_err(), "`separators`: 33 of them; at most 32");
         assert!(read(r#"{"chunk_sise":5}"#).unwrap_err().contains("unknown field `chunk_sise`"));
         assert!(read(r#"{"strategy":"magic"}"#).unwrap_err().contains("unknown variant `magic`"));
+    }
+
+    #[test]
+    fn a_model_decides_how_large_a_chunk_can_be() {
+        let fitted = |json: &str, tokens| read(json).unwrap().for_tokens(tokens).map_err(|error| error.to_string());
+        // As the default model has it, nothing changes.
+        assert_eq!(fitted("{}", 256).unwrap(), Settings::default());
+        let small = fitted("{}", 128).unwrap();
+        assert_eq!((small.size, small.overlap, small.size_limit().tokens), (96, 19, 96));
+        assert_eq!(fitted(r#"{"chunk_overlap":40}"#, 128).unwrap().overlap, 40);
+        let dense = fitted(r#"{"strategy":"recursive"}"#, 128).unwrap().size_limit();
+        assert_eq!((dense.tokens, dense.chars), (96, 768));
+        assert_eq!(fitted(r#"{"chunk_size":480}"#, 512).unwrap().size_limit().tokens, 480);
+        assert_eq!(
+            fitted(r#"{"strategy":"token","chunk_size":512}"#, 256).unwrap_err(),
+            "`chunk_size`: 512 tokens; at most 224, as the embedding model reads 256 with the heading path"
+        );
+        assert_eq!(
+            fitted(r#"{"chunk_overlap":60}"#, 128).unwrap_err(),
+            "`chunk_overlap`: 60 tokens; at most 48, half of `chunk_size`"
+        );
+        fitted("{}", 96).unwrap();
+        assert_eq!(
+            fitted("{}", 95).unwrap_err(),
+            "the embedding model reads 95 tokens of a document; at least 96 are needed for a chunk with its heading path; pack one \
+             with a larger `--max-tokens`, or choose another"
+        );
     }
 }

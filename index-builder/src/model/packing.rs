@@ -25,6 +25,7 @@ pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
         licence: "Apache-2.0".to_owned(),
         max_tokens: MAX_TOKENS,
         pooling: Pooling::Mean,
+        pooling_is_assumed: false,
         query_prefix: String::new(),
         document_prefix: String::new(),
         family: None,

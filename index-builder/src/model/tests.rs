@@ -116,13 +116,24 @@ fn a_rewritten_file_counts_by_what_it_says() {
         change(&mut value);
         let path = root.path().join(name);
         std::fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
-        check::check_file(&path, &part).map_err(|why| why.rsplit(": ").next().unwrap().to_owned())
+        check::check_file(&path, &part).map_err(|why| why.split_once("says something else: ").unwrap().1.to_owned())
     };
     assert_eq!(check("config.json", |config| config["_name_or_path"] = "elsewhere".into()), Ok(()));
     assert_eq!(check("config.json", |config| config["hidden_size"] = 768.into()), Err("`hidden_size` is not 384".to_owned()));
     assert_eq!(check("tokenizer.json", |tokenizer| tokenizer["truncation"] = serde_json::Value::Null), Ok(()));
-    let cased = |tokenizer: &mut serde_json::Value| tokenizer["normalizer"]["lowercase"] = false.into();
-    assert_eq!(check("tokenizer.json", cased), Err("`/normalizer/lowercase` is not true".to_owned()));
+    let refused = |change: fn(&mut serde_json::Value)| {
+        let what = check("tokenizer.json", change).unwrap_err();
+        what.split_once(" is not ").unwrap().0.to_owned()
+    };
+    // Each decides which tokens a text has.
+    assert_eq!(refused(|tokenizer| tokenizer["normalizer"]["lowercase"] = false.into()), "`/normalizer`");
+    assert_eq!(refused(|tokenizer| tokenizer["normalizer"]["strip_accents"] = false.into()), "`/normalizer`");
+    assert_eq!(refused(|tokenizer| tokenizer["normalizer"]["clean_text"] = false.into()), "`/normalizer`");
+    let shorter = |tokenizer: &mut serde_json::Value| tokenizer["model"]["max_input_chars_per_word"] = 10.into();
+    assert_eq!(refused(shorter), "`/model/max_input_chars_per_word`");
+    assert_eq!(refused(|tokenizer| tokenizer["model"]["unk_token"] = "[PAD]".into()), "`/model/unk_token`");
+    assert_eq!(refused(|tokenizer| drop(tokenizer["added_tokens"].as_array_mut().unwrap().pop())), "`/added_tokens`");
+    assert_eq!(refused(|tokenizer| tokenizer["post_processor"]["single"][0] = "x".into()), "`/post_processor/single`");
     let swapped = |tokenizer: &mut serde_json::Value| {
         tokenizer["model"]["vocab"]["dog"] = tokenizer["model"]["vocab"]["cat"].clone();
     };

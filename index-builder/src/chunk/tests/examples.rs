@@ -134,8 +134,8 @@ fn an_embedder_that_fails_or_miscounts_is_an_error() {
 
 #[test]
 fn settings_out_of_range_are_refused_before_anything_is_cut() {
-    let error = split(&plain("t", ""), &settings(Strategy::Token, Unit::Tokens, 225, 0), &SMALL, &fake_embed).unwrap_err();
-    assert_eq!(error.message(), "`chunk_size`: 225 tokens; at most 224, as the embedding model reads 256 with the heading path");
+    let error = split(&plain("t", ""), &settings(Strategy::Token, Unit::Tokens, 63, 0), &SMALL, &fake_embed).unwrap_err();
+    assert_eq!(error.message(), "`chunk_size`: 63 tokens; at least 64");
 }
 
 #[test]
