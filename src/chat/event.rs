@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(fold(&vec![piece; 50_000]).extra["audio"]["data"], STANDARD.encode(vec![7; 5_000_000]));
         // Of what was there only the padded end is read: the rest need not even be base64.
         let mut before = "!!!!!!!!AQ==".to_owned();
-        sound(&mut before, "AgM=");
+        push_base64(&mut before, "AgM=");
         assert_eq!(before, "!!!!!!!!AQID");
     }
 

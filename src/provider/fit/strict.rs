@@ -125,7 +125,7 @@ mod tests {
             |(number, parameters)| Tool { name: format!("t{number:02}"), parameters, strict: Some(true), ..Tool::default() };
         let tools = schemas.into_iter().enumerate().map(tool).collect();
         let request = ChatRequest { messages: vec![Message::text(Role::User, "hi")], tools, ..ChatRequest::default() };
-        let caps = Rules::new(None).unwrap().find(dialect, dialect, model).unwrap();
+        let caps = Rules::new(None).unwrap().find([dialect; 2], dialect, model).unwrap();
         let fitted = fit(&request, &caps, ("p/m", false), false).unwrap();
         let said = fitted.warnings.into_vec().iter().map(ToString::to_string).collect();
         (fitted.request.tools.iter().map(|tool| tool.strict == Some(true)).collect(), said)
