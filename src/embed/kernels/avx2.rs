@@ -85,17 +85,20 @@ impl Lanes for Avx2 {
         // SAFETY: features present (see `Avx2`).
         unsafe {
             let bias = _mm256_set1_epi32(127 << 23);
-            let half = |lanes| _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(lanes)), bias));
-            Self(half(self.0), half(self.1))
+            let left = _mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0)), bias);
+            let right = _mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.1)), bias);
+            Self(_mm256_castsi256_ps(left), _mm256_castsi256_ps(right))
         }
     }
     #[inline(always)]
     fn low_bytes(self, to: &mut [u8; LANES]) {
         // SAFETY: features present; writes the sixteen bytes of `to`, unaligned.
         unsafe {
-            let low = |lanes| _mm256_and_si256(_mm256_castps_si256(lanes), _mm256_set1_epi32(0xff));
+            let low = _mm256_set1_epi32(0xff);
+            let left = _mm256_and_si256(_mm256_castps_si256(self.0), low);
+            let right = _mm256_and_si256(_mm256_castps_si256(self.1), low);
             // Packing works within halves of a register: the quarters come out as 0 2 1 3.
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low(self.0), low(self.1)));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(left, right));
             let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
             _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
         }
@@ -105,11 +108,12 @@ impl Lanes for Avx2 {
         // SAFETY: features present; reads the sixteen integers of `acc` and of `sums`, unaligned.
         unsafe {
             let zero = _mm256_set1_epi32(zero);
-            let half = |at: usize| {
-                let shift = _mm256_mullo_epi32(_mm256_loadu_si256(sums.as_ptr().add(at).cast()), zero);
-                _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256(acc.as_ptr().add(at).cast()), shift))
-            };
-            Self(half(0), half(8))
+            let mut halves = [_mm256_setzero_ps(); 2];
+            for (at, half) in halves.iter_mut().enumerate() {
+                let shift = _mm256_mullo_epi32(_mm256_loadu_si256(sums.as_ptr().add(at * 8).cast()), zero);
+                *half = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256(acc.as_ptr().add(at * 8).cast()), shift));
+            }
+            Self(halves[0], halves[1])
         }
     }
 
@@ -142,9 +146,10 @@ impl Lanes for Avx2 {
                     for group in 0..piece {
                         // The next panel, as in the AVX-512 kernel. A prefetch never faults.
                         _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(group * 64 + panel.len()));
-                        let weights: [__m256i; 2] = std::array::from_fn(|half| {
-                            _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + half * 16).cast()))
-                        });
+                        let weights = [
+                            _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64).cast())),
+                            _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + 16).cast())),
+                        ];
                         for (start, acc) in starts.iter().zip(&mut acc) {
                             let four = _mm256_set1_epi64x(start.add(group).read());
                             for (acc, weights) in acc.iter_mut().zip(weights) {

@@ -102,12 +102,13 @@ impl Lanes for Avx512 {
             let mut acc = [[_mm512_setzero_si512(); 4]; R];
             let starts = rows.map(<[u8]>::as_ptr);
             for group in 0..groups {
-                let weights: [__m512i; 4] = std::array::from_fn(|strip| {
+                let mut weights = [_mm512_setzero_si512(); 4];
+                for (strip, weights) in weights.iter_mut().enumerate() {
                     let at = panel.as_ptr().add((strip * groups + group) * 64);
                     // The next panel comes from far away, and its address is no secret. A prefetch never faults.
                     _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(panel.len()));
-                    _mm512_loadu_si512(at.cast())
-                });
+                    *weights = _mm512_loadu_si512(at.cast());
+                }
                 for (start, acc) in starts.iter().zip(&mut acc) {
                     let four = _mm512_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());
                     for (acc, weights) in acc.iter_mut().zip(weights) {

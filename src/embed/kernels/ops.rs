@@ -1,6 +1,7 @@
 //! The steps of the encoder, written once over [`Lanes`] and compiled for each instruction set.
 //!
-//! Everything here is `inline(always)`: the code must end up inside the function that switches the instruction set on.
+//! Everything here is `inline(always)`, and no lane is touched in a closure, which cannot be: the code must end up inside the function
+//! that switches the instruction set on. What does not calls a function for each instruction, and is thirty times slower.
 
 use std::ops::Range;
 
@@ -81,18 +82,61 @@ fn tile_i8<L: Lanes, const R: usize>(
 #[inline(always)]
 fn linear_f32<L: Lanes>(input: &[f32], matrix: MatrixF32<'_>, gelu: bool, out: &mut [f32]) {
     let (inputs, outputs) = (matrix.rows, matrix.bias.len());
-    let bias = matrix.bias.as_chunks::<LANES>().0;
-    for panel in 0..outputs / PANEL {
-        let weights = &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs];
-        product::<L>(
+    for at in (0..outputs).step_by(PANEL) {
+        let weights = &matrix.weights[at * inputs..][..PANEL * inputs];
+        let bias = matrix.bias[at..at + PANEL].as_chunks::<LANES>().0;
+        product::<L, _>(
             Left { values: input, across: inputs, rows: input.len() / inputs, depth: inputs, down: 1 },
             Right { values: weights, stride: PANEL, sets: PANEL / LANES },
-            &mut |row, set, value: L| {
-                let value = value.add(L::load(&bias[panel * (PANEL / LANES) + set]));
-                let value = if gelu { self::gelu(value) } else { value };
-                store(value, out, row * outputs + panel * PANEL + set * LANES);
-            },
+            &mut Activations { bias, gelu, out: &mut out[at..], outputs },
         );
+    }
+}
+
+/// Where the elements of a product go.
+trait Sink<L> {
+    /// Takes sixteen elements of one row.
+    fn put(&mut self, row: usize, set: usize, value: L);
+}
+
+/// Bias is added, and GELU applied where asked.
+struct Activations<'a> {
+    bias: &'a [[f32; LANES]],
+    gelu: bool,
+    out: &'a mut [f32],
+    outputs: usize,
+}
+
+impl<L: Lanes> Sink<L> for Activations<'_> {
+    #[inline(always)]
+    fn put(&mut self, row: usize, set: usize, value: L) {
+        let value = value.add(L::load(&self.bias[set]));
+        let value = if self.gelu { gelu(value) } else { value };
+        store(value, self.out, row * self.outputs + set * LANES);
+    }
+}
+
+/// Rows are keys, of one set each: a lane a query.
+struct Scores<'a>(&'a mut [f32]);
+
+impl<L: Lanes> Sink<L> for Scores<'_> {
+    #[inline(always)]
+    fn put(&mut self, row: usize, _: usize, value: L) {
+        store(value, self.0, row * LANES);
+    }
+}
+
+/// Rows are queries, multiplied by their shares.
+struct Context<'a> {
+    shares: [f32; LANES],
+    out: &'a mut [f32],
+    width: usize,
+}
+
+impl<L: Lanes> Sink<L> for Context<'_> {
+    #[inline(always)]
+    fn put(&mut self, row: usize, set: usize, value: L) {
+        store(value.mul(L::splat(self.shares[row])), self.out, row * self.width + set * LANES);
     }
 }
 
@@ -116,7 +160,7 @@ struct Right<'a> {
 
 /// f32 matrix product; every element is one chain of fused multiply-adds over the depth, whatever the tile.
 #[inline(always)]
-fn product<L: Lanes>(left: Left<'_>, right: Right<'_>, sink: &mut impl FnMut(usize, usize, L)) {
+fn product<L: Lanes, S: Sink<L>>(left: Left<'_>, right: Right<'_>, sink: &mut S) {
     let mut set = 0;
     while set < right.sets {
         let sets = match right.sets - set {
@@ -125,16 +169,16 @@ fn product<L: Lanes>(left: Left<'_>, right: Right<'_>, sink: &mut impl FnMut(usi
             _ => 1,
         };
         match sets {
-            4 => strip::<L, 4>(left, right, set, sink),
-            2 => strip::<L, 2>(left, right, set, sink),
-            _ => strip::<L, 1>(left, right, set, sink),
+            4 => strip::<L, S, 4>(left, right, set, sink),
+            2 => strip::<L, S, 2>(left, right, set, sink),
+            _ => strip::<L, S, 1>(left, right, set, sink),
         }
         set += sets;
     }
 }
 
 #[inline(always)]
-fn strip<L: Lanes, const C: usize>(left: Left<'_>, right: Right<'_>, set: usize, sink: &mut impl FnMut(usize, usize, L)) {
+fn strip<L: Lanes, S: Sink<L>, const C: usize>(left: Left<'_>, right: Right<'_>, set: usize, sink: &mut S) {
     if C > L::COLUMNS_F32 {
         return;
     }
@@ -142,56 +186,60 @@ fn strip<L: Lanes, const C: usize>(left: Left<'_>, right: Right<'_>, set: usize,
     while row < left.rows {
         let rows = (left.rows - row).min(L::ROWS_F32);
         match rows {
-            6.. => tile_f32::<L, 6, C>(left, row, right, set, sink),
-            5 => tile_f32::<L, 5, C>(left, row, right, set, sink),
-            4 => tile_f32::<L, 4, C>(left, row, right, set, sink),
-            3 => tile_f32::<L, 3, C>(left, row, right, set, sink),
-            2 => tile_f32::<L, 2, C>(left, row, right, set, sink),
-            _ => tile_f32::<L, 1, C>(left, row, right, set, sink),
+            6.. => tile_f32::<L, S, 6, C>(left, row, right, set, sink),
+            5 => tile_f32::<L, S, 5, C>(left, row, right, set, sink),
+            4 => tile_f32::<L, S, 4, C>(left, row, right, set, sink),
+            3 => tile_f32::<L, S, 3, C>(left, row, right, set, sink),
+            2 => tile_f32::<L, S, 2, C>(left, row, right, set, sink),
+            _ => tile_f32::<L, S, 1, C>(left, row, right, set, sink),
         }
         row += rows;
     }
 }
 
 #[inline(always)]
-fn tile_f32<L: Lanes, const R: usize, const C: usize>(
+fn tile_f32<L: Lanes, S: Sink<L>, const R: usize, const C: usize>(
     left: Left<'_>,
     first: usize,
     right: Right<'_>,
     set: usize,
-    sink: &mut impl FnMut(usize, usize, L),
+    sink: &mut S,
 ) {
     if R > L::ROWS_F32 {
         return;
     }
     let mut acc = [[L::splat(0.0); C]; R];
-    let width = C * LANES;
     let columns = right.values[set * LANES..].chunks(right.stride).take(left.depth);
-    let mut step = |values: [f32; R], columns: &[f32]| {
-        let columns = columns[..width].as_chunks::<LANES>().0;
-        let columns: [L; C] = std::array::from_fn(|column| L::load(&columns[column]));
-        for (value, acc) in values.into_iter().zip(&mut acc) {
-            let value = L::splat(value);
-            for (column, acc) in columns.into_iter().zip(acc) {
-                *acc = value.mul_add(column, *acc);
-            }
-        }
-    };
     if left.down == 1 {
         let rows: [&[f32]; R] = std::array::from_fn(|row| &left.values[(first + row) * left.across..][..left.depth]);
         for (depth, columns) in columns.enumerate() {
-            step(std::array::from_fn(|row| rows[row][depth]), columns);
+            accumulate(std::array::from_fn(|row| rows[row][depth]), columns, &mut acc);
         }
     } else {
         for (values, columns) in left.values.chunks(left.down).zip(columns) {
             if let Some(values) = values[first..].first_chunk::<R>() {
-                step(*values, columns);
+                accumulate(*values, columns, &mut acc);
             }
         }
     }
     for (row, acc) in acc.into_iter().enumerate() {
         for (column, value) in acc.into_iter().enumerate() {
-            sink(first + row, set + column, value);
+            sink.put(first + row, set + column, value);
+        }
+    }
+}
+
+/// One step down the depth of a tile.
+#[inline(always)]
+fn accumulate<L: Lanes, const R: usize, const C: usize>(values: [f32; R], columns: &[f32], acc: &mut [[L; C]; R]) {
+    let mut lanes = [L::splat(0.0); C];
+    for (lanes, columns) in lanes.iter_mut().zip(columns[..C * LANES].as_chunks::<LANES>().0) {
+        *lanes = L::load(columns);
+    }
+    for (value, acc) in values.into_iter().zip(acc) {
+        let value = L::splat(value);
+        for (lanes, acc) in lanes.into_iter().zip(acc) {
+            *acc = value.mul_add(lanes, *acc);
         }
     }
 }
@@ -220,18 +268,16 @@ fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, queries: &
                     *query = token[at + depth];
                 }
             }
-            product::<L>(
+            product::<L, _>(
                 Left { values: &qkv[width + at..], across: stride, down: 1, rows: length, depth: head_width },
                 Right { values: queries, stride: LANES, sets: 1 },
-                &mut |key, _, value: L| store(value, scores, key * LANES),
+                &mut Scores(scores),
             );
             let shares = softmax::<L>(scores, scale);
-            product::<L>(
+            product::<L, _>(
                 Left { values: scores, across: 1, down: LANES, rows: count, depth: length },
                 Right { values: &qkv[2 * width + at..], stride, sets: head_width / LANES },
-                &mut |query, set, value: L| {
-                    store(value.mul(L::splat(shares[query])), out, (first - rows.start + query) * width + at + set * LANES);
-                },
+                &mut Context { shares, out: &mut out[(first - rows.start) * width + at..], width },
             );
         }
     }
@@ -241,7 +287,10 @@ fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, queries: &
 #[inline(always)]
 fn softmax<L: Lanes>(scores: &mut [f32], scale: f32) -> [f32; LANES] {
     let scores = scores.as_chunks_mut::<LANES>().0;
-    let most = scores.iter().fold(L::splat(f32::MIN), |most, lanes| most.max(L::load(lanes)));
+    let mut most = L::splat(f32::MIN);
+    for lanes in scores.iter() {
+        most = most.max(L::load(lanes));
+    }
     let (scale, mut sum) = (L::splat(scale), L::splat(0.0));
     for lanes in scores {
         let power = exp2(L::load(lanes).sub(most).mul(scale));
@@ -323,13 +372,15 @@ fn gelu_tanh<L: Lanes>(x: L) -> L {
 /// `(1 - e) / (1 + e)` with `e = exp(-2 |x|)` and the sign of `x`; absolute error under 1e-6.
 #[inline(always)]
 fn tanh<L: Lanes>(x: L) -> L {
-    let (zero, one) = (L::splat(0.0), L::splat(1.0));
-    // Of a positive argument; that of the other sign is exactly zero there.
-    let side = |x: L| {
-        let power = exp2(x.max(zero).mul(L::splat(-2.0 * std::f32::consts::LOG2_E)));
-        one.sub(power).div(one.add(power))
-    };
-    side(x).sub(side(zero.sub(x)))
+    tanh_above(x).sub(tanh_above(L::splat(0.0).sub(x)))
+}
+
+/// The hyperbolic tangent of what is positive; exactly zero of the rest.
+#[inline(always)]
+fn tanh_above<L: Lanes>(x: L) -> L {
+    let one = L::splat(1.0);
+    let power = exp2(x.max(L::splat(0.0)).mul(L::splat(-2.0 * std::f32::consts::LOG2_E)));
+    one.sub(power).div(one.add(power))
 }
 
 #[inline(always)]
