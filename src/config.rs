@@ -1,6 +1,6 @@
 //! What the operator says: defaults < `omni.toml` < environment. The only file that reads the environment.
 //!
-//! Each variable is one row of [`variables`], so that the documentation can be tested against the code. An empty variable counts
+//! Each variable is one row of [`variables()`], so that the documentation can be tested against the code. An empty variable counts
 //! as unset, because templates and container definitions like to pass empty ones. Keys come from the environment only.
 
 mod section;
