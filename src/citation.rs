@@ -8,9 +8,11 @@
 mod cut;
 mod fold;
 mod marker;
+mod markup;
 mod source;
 mod text;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -147,6 +149,7 @@ impl Sources {
         // A list of sources states nothing.
         let claim = (quote.is_none() && !claim.is_empty()).then(|| Folded::new(&answer[claim]));
         let quote = quote.and_then(|quote| self.quote(&answer[quote], &numbers));
+        let mut supports = BTreeMap::new();
         // That a quote's only source does not exist is said by the quote.
         let mut is_told = quote.is_some() && is_alone;
         out.extend(quote.map(|citation| Citation { span, sentence: Some(sentence.clone()), ..citation }));
@@ -156,7 +159,9 @@ impl Sources {
                     return;
                 }
                 if self.is_known(number) {
-                    out.extend(claim.as_ref().map(|claim| self.statement(claim, marker.span.clone(), number)));
+                    let Some(claim) = &claim else { continue };
+                    let support = supports.entry(number).or_insert_with(|| self.sources[number - 1].support(claim));
+                    out.push(statement(support, marker.span.clone(), number));
                 } else if !std::mem::take(&mut is_told) {
                     let sentence = is_alone.then(|| sentence.clone());
                     out.push(nowhere(Status::NoSuchSource, Some(number), marker.span.clone(), sentence));
@@ -183,8 +188,8 @@ impl Sources {
         }
         match (value, cited) {
             (Value::String(text), Some(cited)) => {
-                let (quote, marker) = text::unquoted(text);
-                let cited = marker.as_ref().map_or(cited, |marker| &marker.sources);
+                let (quote, own) = text::unquoted(text);
+                let cited = if own.is_empty() { cited } else { &own };
                 let citation = self.quote(&text[quote], cited);
                 out.extend(citation.map(|citation| Citation { span: 0..text.len(), ..citation }.at(at)));
             }
@@ -205,8 +210,7 @@ impl Sources {
                     let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
                     if is_part_known && source == Some(key) {
                         self.unknown(item, &place, out);
-                    }
-                    if text::is_quote_key(key) {
+                    } else if text::is_quote_key(key) {
                         self.walk(item, &place, Some(&cited), out);
                     } else if !marker::is_source_key(key) || !item.is_string() {
                         self.walk(item, &place, None, out);
@@ -275,17 +279,16 @@ impl Sources {
         best
     }
 
-    /// Compares a statement with a source that it names.
-    fn statement(&self, claim: &Folded, span: Range<usize>, cited: usize) -> Citation {
-        let (score, range) = self.sources[cited - 1].support(claim);
-        let status = if score >= RELATED { Status::Verified } else { Status::Unsupported };
-        let found = range.map(|range| Found { passage: cited - 1, range });
-        Citation { score, found, ..nowhere(status, Some(cited), span, None) }
-    }
-
     fn is_known(&self, number: usize) -> bool {
         (1..=self.sources.len()).contains(&number)
     }
+}
+
+/// How much of a statement a source that it names holds.
+fn statement((score, range): &(f32, Option<Range<usize>>), span: Range<usize>, cited: usize) -> Citation {
+    let status = if *score >= RELATED { Status::Verified } else { Status::Unsupported };
+    let found = range.clone().map(|range| Found { passage: cited - 1, range });
+    Citation { score: *score, found, ..nowhere(status, Some(cited), span, None) }
 }
 
 /// What is found in no source.

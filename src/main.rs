@@ -141,6 +141,8 @@ fn run(cli: Cli) -> Result<()> {
             runtime(&app)?.block_on(lambda::run(app))
         }
         Command::Search { question, narrowed, files } => {
+            // Nobody is asked for an answer, so nobody needs a key.
+            (config.generation.provider, config.generation.fallback_providers) = (None, Vec::new());
             let app = open(config, files)?;
             runtime(&app)?.block_on(async {
                 let found = rag::retrieve(&app, &question, &retrieval(&app, narrowed)?, app.deadline()).await?;
@@ -148,6 +150,7 @@ fn run(cli: Cli) -> Result<()> {
             })
         }
         Command::Ask { question, provider, model_name, narrowed, files } => {
+            config.generation.provider = provider.clone().or(config.generation.provider);
             let app = open(config, files)?;
             let retrieval = app.index().map(|_| retrieval(&app, narrowed)).transpose()?;
             let question = Question { provider, model: model_name, retrieval, ..Question::new(question) };

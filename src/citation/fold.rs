@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::markup::{MAX_TAG_BYTES, bracketed, is_address, is_tag};
+
 /// A text, folded.
 #[derive(Default)]
 pub(super) struct Folded {
@@ -15,6 +17,8 @@ pub(super) struct Folded {
     ellipses: Vec<usize>,
     /// Whether the last word goes on.
     is_open: bool,
+    /// Where the bracket behind an address stands.
+    closing: Option<usize>,
 }
 
 /// Bytes of a word in the folded text and in the original.
@@ -94,9 +98,26 @@ impl Folded {
             ']' if rest.starts_with('(') => {
                 self.end_word();
                 let target = rest[1..].find(|letter: char| matches!(letter, '(' | ')' | ']') || letter.is_whitespace());
-                let is_link = target.is_some_and(|target| rest[1 + target..].starts_with(')'));
-                return length + target.filter(|_| is_link).map_or(0, |target| target + 2);
+                // Behind the address a title may stand.
+                let end = target.and_then(|target| match rest[1 + target..].trim_start() {
+                    behind if behind.starts_with(')') => Some(rest.len() - behind.len() + 1),
+                    behind if behind.starts_with('"') => {
+                        let title = behind[1..].bytes().take(MAX_TAG_BYTES).position(|byte| byte == b'"')?;
+                        behind[title + 2..].starts_with(')').then(|| rest.len() - behind.len() + title + 3)
+                    }
+                    _ => None,
+                });
+                return length + end.unwrap_or(0);
             }
+            '<' if bracketed(rest).is_some_and(is_tag) => {
+                self.end_word();
+                return length + rest.find('>').map_or(0, |end| end + 1);
+            }
+            '<' if bracketed(rest).is_some_and(is_address) => {
+                self.end_word();
+                self.closing = rest.find('>').map(|inside| end + inside);
+            }
+            '>' if self.closing == Some(at) => self.end_word(),
             '<' | '>' | '=' => return self.compare(original, at),
             '!' if rest.starts_with('=') => return self.compare(original, at),
             '+' if rest.starts_with(' ') && begins_line(&original[..at], false) => self.end_word(),

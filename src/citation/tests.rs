@@ -157,6 +157,7 @@ fn any_source_that_is_named_may_hold_a_quote_and_each_number_without_one_is_told
     assert_eq!(seen(&format!("{quote} [2][9].")), [(Status::Verified, Some(2)), (Status::NoSuchSource, Some(9))]);
     assert_eq!(seen(&format!("{quote} [8][9].")), [(Status::WrongSource, Some(8)), (Status::NoSuchSource, Some(9))]);
     assert_eq!(seen("“Install the server with one command [2].”"), [(Status::Verified, Some(2))]);
+    assert_eq!(seen("“Install the server with one command [1][2].”"), [(Status::Verified, Some(2))]);
     let claim = "One command fetches the embedding model";
     assert_eq!(seen(&format!("{claim} [2, 9].")), [(Status::Verified, Some(2)), (Status::NoSuchSource, Some(9))]);
     let passages = sources();
@@ -165,7 +166,8 @@ fn any_source_that_is_named_may_hold_a_quote_and_each_number_without_one_is_told
         {"number": 7, "quote": "Install the server with one command"},
         {"source": [1, 2], "quote": "Install the server with one command"},
         {"sources": [2, 9], "quote": "Install the server with one command"},
-        {"source": "[1]", "quote": ""}]});
+        {"source": "[1]", "quote": ""},
+        {"sources": ["[2]", "[9]"], "quote": "Install the server with one command [1] [2]"}]});
     let citations = sources.check_value(&value);
     let seen: Vec<(&str, Status)> =
         citations.iter().map(|citation| (citation.pointer.as_deref().unwrap(), citation.status)).collect();
@@ -175,11 +177,13 @@ fn any_source_that_is_named_may_hold_a_quote_and_each_number_without_one_is_told
             ("/claims/0/quote", Status::Verified),
             ("/claims/1/quote", Status::Verified),
             ("/claims/2/sources/1", Status::NoSuchSource),
-            ("/claims/2/quote", Status::Verified)
+            ("/claims/2/quote", Status::Verified),
+            ("/claims/4/sources/1", Status::NoSuchSource),
+            ("/claims/4/quote", Status::Verified)
         ]
     );
     assert!(value_without_false(&mut value, &citations));
-    assert_eq!((value["claims"].as_array().unwrap().len(), &value["claims"][2]["sources"]), (4, &json!([2])));
+    assert_eq!((value["claims"].as_array().unwrap().len(), &value["claims"][2]["sources"]), (5, &json!([2])));
 }
 
 #[test]
@@ -193,6 +197,10 @@ fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
         ("One command fetches the model 【2, 9】.", "One command fetches the model 【2】."),
         ("Ada wrote it in 1843 [9]. One command fetches the model [2].", "One command fetches the model [2]."),
         ("Ada wrote it in 1843. [9] One command fetches the model. [2]", "One command fetches the model. [2]"),
+        ("[1] says the limit is 6 MiB. [9] says it is 8 MiB.", "[1] says the limit is 6 MiB."),
+        (&format!("“Install the server with one command” [2]. [2] adds: {fake}."), "“Install the server with one command” [2]."),
+        ("Ada wrote it in 1843.\n[9]", ""),
+        ("Ada wrote the first program\n[9]. One command fetches the model [2].", "One command fetches the model [2]."),
         (&format!("First. The page says {fake} [1] on version 2.4 of the service, on two cores. Last [2]."), "First. Last [2]."),
         (&format!("Good news! {fake} [1]. It fetches the model [2]."), "Good news! It fetches the model [2]."),
         (&format!("It fetches the model [2]. {fake} [1]. Two [2]."), "It fetches the model [2]. Two [2]."),

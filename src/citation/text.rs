@@ -45,16 +45,20 @@ pub(super) fn mentions(text: &str) -> Vec<Mention> {
             next += 1;
         }
         // Numbers stand behind the quote, before it on the same line, or at its end; others inside are its own words.
-        let (mut own, mut quote) = (Vec::new(), quote.clone());
+        let (mut own, inner) = (Vec::new(), quote);
+        let mut quote = quote.clone();
+        for marker in markers[next..].iter().take_while(|marker| marker.span.end <= inner.end).collect::<Vec<_>>().iter().rev() {
+            if text[marker.span.end..quote.end].contains(char::is_alphanumeric) {
+                break;
+            }
+            quote.end = marker.span.start;
+        }
         let mut end = span.end;
         let mut at = next;
         while at < markers.len() && markers[at].span.start < until {
             let marker = &markers[at];
-            if marker.span.end <= quote.end {
-                if !text[marker.span.end..quote.end].contains(char::is_alphanumeric) {
-                    own.push(marker.clone());
-                    quote.end = marker.span.start;
-                }
+            if marker.span.end <= inner.end {
+                own.extend((marker.span.start >= quote.end).then(|| marker.clone()));
             } else {
                 let gap = &text[end..marker.span.start];
                 let near = gap.len() <= if own.is_empty() { NEAR } else { 2 };
@@ -150,13 +154,19 @@ fn sentences(text: &str, blocks: &[Block], markers: &[Marker]) -> Vec<Range<usiz
             while let Some(marker) = markers.next_if(|marker| marker.span.start < piece.end) {
                 let span = marker.span.start..marker.span.end.min(piece.end);
                 let next = piece.end - text[span.end..piece.end].trim_start_matches(['.', ',', ';', ' ']).len();
-                let is_first = text[..span.start].trim_end_matches([' ', '\t']).ends_with('\n');
+                let line = text[span.end..piece.end].lines().next().unwrap_or_default();
+                let is_entry = text[..span.start].trim_end_matches([' ', '\t']).ends_with('\n')
+                    && !line.starts_with(['.', ',', ';'])
+                    && line.contains(char::is_alphabetic);
+                // "[2] says ...": behind a full stop of its own sentence a number has a capital or nothing.
+                let is_subject = text[next..piece.end].starts_with(char::is_lowercase);
                 match sentences.last_mut() {
-                    Some(before) if span.start == start && start > block.range.start && !is_first => {
+                    Some(before) if span.start == start && start > block.range.start && !is_entry && !is_subject => {
                         (before.end, start) = (text[..next].trim_end().len(), next);
                     }
-                    _ if is_first && span.start > start => {
-                        sentences.push(start..text[..span.start].trim_end().len());
+                    _ if span.start > start && (is_entry || is_subject && is_ended(&text[start..span.start])) => {
+                        let end = text[..span.start].trim_end().len();
+                        sentences.extend((end > start).then_some(start..end));
                         start = span.start;
                     }
                     _ if is_ended(&text[start..span.start]) => {
@@ -257,13 +267,19 @@ fn is_quote(inside: &str) -> bool {
 }
 
 /// A quote of a structured answer without marks around it, and the numbers behind it.
-pub(super) fn unquoted(text: &str) -> (Range<usize>, Option<Marker>) {
-    let marker = markers(text, &[]).pop().filter(|marker| text[marker.span.end..].trim().is_empty());
-    let end = marker.as_ref().map_or(text.len(), |marker| marker.span.start);
+pub(super) fn unquoted(text: &str) -> (Range<usize>, Vec<usize>) {
+    let (mut end, mut numbers) = (text.len(), Vec::new());
+    for marker in markers(text, &[]).into_iter().rev() {
+        if !text[marker.span.end..end].trim().is_empty() {
+            break;
+        }
+        end = marker.span.start;
+        numbers.splice(0..0, marker.sources);
+    }
     let marks = ['"', '“', '”', '„', '«', '»'];
     let inner = text[..end].trim().trim_start_matches(marks).trim_end_matches(marks);
     let start = text.find(inner).unwrap_or(0);
-    (start..start + inner.len(), marker)
+    (start..start + inner.len(), numbers)
 }
 
 /// Keys whose text is a quote.

@@ -25,7 +25,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-pub use auth::{Auth, Secrets};
+pub use auth::{Auth, MAX_TOLD_CHARS, Secrets};
 
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
@@ -281,12 +281,17 @@ impl Incoming {
     /// The next piece of the body: by `until`, else within the time that a stream may be silent, and in any case before its end.
     ///
     /// # Errors
+    /// Whether it was given all the time that there is.
+    pub fn is_out_of_time(&self) -> bool {
+        Instant::now() >= self.end
+    }
+
     /// As [`Self::whole`].
     pub async fn chunk(&mut self, until: Option<Instant>) -> Result<Option<Bytes>> {
         let by = until.unwrap_or_else(|| Instant::now() + self.idle).min(self.end);
         let late = || if until.is_none() && by == self.end { unfinished() } else { timed_out() };
         // Of a provider that never pauses the next piece is always there before any clock is asked.
-        if Instant::now() >= self.end {
+        if self.is_out_of_time() {
             return Err(late());
         }
         let chunk = timeout_at(by, self.response.chunk()).await.map_err(|_| late())?;
@@ -329,11 +334,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     seconds.map_or_else(|| until_date(headers), |seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-/// `retry-after` as a date of HTTP's; one that has passed is now.
+/// `retry-after` as a date of HTTP's. One that has passed says nothing: clocks differ.
 fn until_date(headers: &HeaderMap) -> Option<Duration> {
     let date = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
     let date = jiff::fmt::rfc2822::parse(date.trim()).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+    Duration::try_from(date.duration_since(jiff::Timestamp::now())).ok().filter(|wait| !wait.is_zero())
 }
 
 /// Doubles from a quarter of a second; up to half of it is random, so that clients do not come back together.
@@ -372,7 +377,7 @@ mod tests {
         assert_eq!(wait("retry-after", "-1"), None);
         assert_eq!(wait("retry-after", "1e400"), None);
         assert_eq!(wait("retry-after", "soon"), None);
-        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), Some(0), "long ago");
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None, "long ago");
         let in_an_hour = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&in_an_hour).unwrap();
         assert!(matches!(wait("retry-after", date.leak()), Some(3598..=3600)));

@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use crate::error::{Code, Error, Refusal};
+use crate::net::MAX_TOLD_CHARS;
 
 /// A refusal as it came.
 #[derive(Debug, Clone, Copy, Default)]
@@ -176,7 +177,7 @@ fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> 
     }
 }
 
-/// At most 500 visible characters, without anything that looks like a key.
+/// At most [`MAX_TOLD_CHARS`] visible characters, without anything that looks like a key.
 fn clean(text: &str) -> String {
     const BEARER: &str = "Bearer ";
     const KEYS: [&str; 9] = ["sk-", "gsk_", "AIza", "AKIA", "ASIA", "xai-", "ya29.", "eyJ", BEARER];
@@ -200,7 +201,7 @@ fn clean(text: &str) -> String {
         }
     }
     clean.push_str(rest);
-    clean.chars().take(500).collect()
+    clean.chars().take(MAX_TOLD_CHARS).collect()
 }
 
 /// Google's `RetryInfo`: `{"retryDelay": "34s"}` among the details; rounded up.

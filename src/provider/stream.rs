@@ -34,7 +34,10 @@ pub(super) async fn open(
     let Some(live) = live else { return Ok(held.boxed()) };
     let rest = futures_util::stream::unfold((live, secrets), |(mut live, secrets)| async move {
         let event = live.next(None).await?.map_err(|error| {
-            live.health.bad(&error);
+            // An end that we set says nothing of the provider.
+            if !live.incoming.is_out_of_time() {
+                live.health.bad(&error);
+            }
             secrets.hidden_in(error).from_provider(&live.provider, &live.model)
         });
         Some((event, (live, secrets)))

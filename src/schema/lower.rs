@@ -72,7 +72,7 @@ pub struct Unfit {
 /// It cannot be said there without saying something else, or it is over a limit.
 pub fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
     let is_wrapped = !is_object(canonical);
-    let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new(), written: 0 };
+    let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new(), visited: 0 };
     let mut definitions = Map::new();
     if subset.refs {
         if let Some(pointer) = recursion(canonical, subset.recursion) {
@@ -175,12 +175,13 @@ fn recursion(canonical: &Value, allowed: Recursion) -> Option<String> {
     if allowed == Recursion::Anywhere {
         return None;
     }
-    // Whether a way to itself may lead through this child.
-    fn is_free(map: &Map<String, Value>, keyword: &str, child: &Value) -> bool {
-        let is_required =
-            |name: &str| map.get("required").and_then(Value::as_array).is_some_and(|list| list.iter().any(|it| it == name));
-        let mut properties = map.get("properties").and_then(Value::as_object).into_iter().flatten();
-        keyword == "properties" && properties.any(|(name, schema)| std::ptr::eq(schema, child) && !is_required(name))
+    // The children of a place through which a way to itself may lead.
+    fn free(map: &Map<String, Value>) -> HashSet<usize> {
+        let required = map.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required: HashSet<&str> = required.filter_map(Value::as_str).collect();
+        let properties = map.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let free = properties.filter(|(name, _)| !required.contains(name.as_str()));
+        free.map(|(_, schema)| std::ptr::from_ref(schema).addr()).collect()
     }
     // `done` has the places below which nothing was found: each is walked once, however many references lead to it.
     fn reaches(schema: &Value, root: &Value, allowed: Recursion, (open, done): (&mut Vec<usize>, &mut HashSet<usize>)) -> bool {
@@ -198,8 +199,9 @@ fn recursion(canonical: &Value, allowed: Recursion) -> Option<String> {
             .and_then(Value::as_str)
             .and_then(|to| resolve(root, to))
             .is_some_and(|target| reaches(target, root, allowed, (open, done)));
+        let free = if allowed == Recursion::Optional { free(map) } else { HashSet::new() };
         each_child(map, |keyword, child| {
-            let counts = keyword != "$defs" && !(allowed == Recursion::Optional && is_free(map, keyword, child));
+            let counts = keyword != "$defs" && !free.contains(&std::ptr::from_ref(child).addr());
             found = found || (counts && reaches(child, root, allowed, (open, done)));
         });
         open.pop();
@@ -222,12 +224,19 @@ struct Lowering<'a> {
     losses: Vec<Loss>,
     /// References being written out.
     open: Vec<String>,
-    /// Places written so far, those of references once for each time they are written out.
-    written: usize,
+    /// Places visited so far, those of references once for each time they are written out or looked through.
+    visited: usize,
 }
 
-/// Places of a lowered schema: what is written out again and again must not grow without end.
+/// Places of a schema that are visited: what is written out again and again must not grow without end.
 const MAX_PLACES: usize = 10_000;
+
+impl Lowering<'_> {
+    fn visit(&mut self, at: &str) -> Result<(), Unfit> {
+        self.visited += 1;
+        if self.visited > MAX_PLACES { Err(unfit(at, "references that would be written out too often")) } else { Ok(()) }
+    }
+}
 
 fn unfit(at: &str, why: &str) -> Unfit {
     Unfit { pointer: at.to_owned(), why: why.to_owned() }

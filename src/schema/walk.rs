@@ -1,5 +1,7 @@
 //! Where schemas stand inside a schema. Everything else in it (`enum`, `const`, `default`, `examples`) is data and is never read as one.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 /// Keywords whose value is one schema.
@@ -79,9 +81,9 @@ pub(super) fn alongside<'a>(schema: &'a Map<String, Value>, root: &'a Value) -> 
 }
 
 fn reached<'a>(schema: Option<&'a Map<String, Value>>, root: &'a Value, keywords: &[&str]) -> Vec<&'a Map<String, Value>> {
-    let (mut found, mut open): (Vec<&Map<String, Value>>, Vec<_>) = (Vec::new(), schema.into_iter().collect());
+    let (mut found, mut seen, mut open) = (Vec::new(), HashSet::new(), schema.into_iter().collect::<Vec<_>>());
     while let Some(map) = open.pop() {
-        if found.iter().any(|seen| std::ptr::eq(*seen, map)) {
+        if !seen.insert(std::ptr::from_ref(map).addr()) {
             continue;
         }
         found.push(map);

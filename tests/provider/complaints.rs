@@ -41,7 +41,7 @@
 
 use std::path::Path;
 
-use omni_llm::chat::{ChatEvent, ChatRequest, FinishReason, Message, Part, Role, Tool, ToolCall, ToolResult, fold};
+use omni_llm::chat::{ChatEvent, ChatRequest, FinishReason, Message, Part, Reasoning, Role, Tool, ToolCall, ToolResult, fold};
 use omni_llm::error::Code;
 use omni_llm::provider::Dialect;
 use serde_json::{Value, json};
@@ -537,6 +537,17 @@ fn collect(value: &Value, tools: &mut Vec<(String, Value)>) {
         }
         Value::Array(items) => items.iter().for_each(|value| collect(value, tools)),
         _ => {}
+    }
+}
+
+#[test]
+fn a_budget_is_no_smaller_than_the_model_takes() {
+    for (model, sent) in [("gemini-2.5-pro", 128), ("gemini-2.5-flash-lite", 512), ("gemini-2.5-flash", 50)] {
+        let reasoning = Some(Reasoning { budget_tokens: Some(50), ..Reasoning::default() });
+        let messages = vec![Message::text(Role::User, "hi")];
+        let request = ChatRequest { model: model.into(), messages, reasoning, ..ChatRequest::default() };
+        let written = provider("gemini", None).write(&request, false).unwrap();
+        assert_eq!(written.body["generationConfig"]["thinkingConfig"]["thinkingBudget"], sent, "{}", written.body);
     }
 }
 

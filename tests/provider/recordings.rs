@@ -139,7 +139,8 @@ fn dialect(provider: &str, exchange: &Value) -> Option<Dialect> {
     match provider {
         "anthropic" => (has("content") || body["type"] == "message_start").then_some(Dialect::Anthropic),
         "bedrock" => {
-            (body["output"]["message"].is_object() || has("messageStart") || has("contentBlockDelta")).then_some(Dialect::Bedrock)
+            let is_event = ["messageStart", "contentBlockStart", "contentBlockDelta"].into_iter().any(has);
+            (body["output"]["message"].is_object() || is_event).then_some(Dialect::Bedrock)
         }
         "google-gemini" | "google-vertex" => has("candidates").then_some(Dialect::Gemini),
         "cohere" => {

@@ -469,15 +469,17 @@ async fn a_key_follows_no_redirect_and_leaves_for_no_other_host() {
 
 #[tokio::test]
 async fn no_key_is_in_any_text() {
-    let told = json!({"error": {"message": "you sent `Authorization: Bearer test-key`, that is test-key", "code": "x-test-key"}})
-        .to_string();
+    let told =
+        json!({"error": {"message": "you sent `Authorization: Bearer test-key-1`, that is test-key-1", "code": "x-test-key-1"}})
+            .to_string();
     let client = client(|config| config.generation.retries = 0);
     let hides = |error: &omni_llm::error::Error| {
         let text = format!("{error} {error:?} {:?} {:?}", error.refusal(), error.details());
         assert!(!text.contains("test-key"), "{text}");
     };
     for status in [400, 401, 402, 404, 500, 529] {
-        let mock = Mock::new((0..3).map(|_| Part::Whole(status, "x-request-id: of-test-key\r\n", told.clone())).collect()).await;
+        let mock =
+            Mock::new((0..3).map(|_| Part::Whole(status, "x-request-id: of-test-key-1\r\n", told.clone())).collect()).await;
         let provider = mock.provider();
         hides(&provider.chat(&client, &hi(), soon()).await.unwrap_err());
         hides(&provider.stream(&client, &hi(), soon()).await.err().unwrap());
@@ -495,10 +497,10 @@ async fn no_key_is_in_any_text() {
         }
     }
     // Cut in the middle of it.
-    let long = json!({"error": {"message": format!("{}long-hidden-key", "x".repeat(490))}}).to_string();
+    let long = json!({"error": {"message": format!("{}long-hidden-key-1", "x".repeat(490))}}).to_string();
     let mock = Mock::new(vec![Part::Whole(400, "", long)]).await;
     let error =
-        super::support::keyed("custom", Some(&mock.url), "long-hidden-key").chat(&client, &hi(), soon()).await.unwrap_err();
+        super::support::keyed("custom", Some(&mock.url), "long-hidden-key-1").chat(&client, &hi(), soon()).await.unwrap_err();
     assert!(error.message().ends_with("x(key)"), "{error}");
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn shared(path: &str) -> PathBuf {
 
 /// A provider with a key, at its own address or at `base_url`.
 pub(crate) fn provider(name: &str, base_url: Option<&str>) -> Provider {
-    keyed(name, base_url, "test-key")
+    keyed(name, base_url, "test-key-1")
 }
 
 /// As [`provider`], with this key.

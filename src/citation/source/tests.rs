@@ -53,6 +53,8 @@ fn a_quote_that_changes_a_meaning_is_none() {
             "These settings are recommended by the vendor for all of the small servers.",
             "These settings are recommended by no vendor for all of the small servers",
         ),
+        ("Call `Vec<String>` by its own name here.", "Call Vec<u8> by its own name here"),
+        ("It is small if a <b and c> 5 in all of them.", "It is small if a b and c> 5 in all of them"),
         ("Backups are kept. Old ones are deleted. Files may be restored.", "Backups ... deleted ... Files"),
         ("索引是一个文件，服务启动时打开它，不会复制它。", "索引是一个文件，服务启动时不打开它，不会复制它"),
     ] {
@@ -79,6 +81,13 @@ fn a_quote_in_other_typography_is_the_same() {
         ("A body must be ≤ 6 MiB.", "A body must be <= 6 MiB"),
         ("> A body must be small.\n> It is **refused** with 413.", "A body must be small. It is refused with 413"),
         ("See [the guide](https://example.org/a/b) for more of this.", "See the guide for more of this"),
+        ("See [the guide](https://example.org/a \"A guide\") for more of this.", "See the guide for more of this"),
+        ("See <https://example.org/docs> for the whole list.", "See https://example.org/docs for the whole list"),
+        (
+            "Restart it with one command.<br/>It then reads <b>all</b> again.",
+            "Restart it with one command. It then reads all again",
+        ),
+        ("Call `Vec<String>` by its <a href=\"x\">own name</a> here.", "Call Vec<String> by its own name here"),
         ("Set `max\\_tokens` to more than that.", "Set max_tokens to more than that"),
         ("索引是一个文件，服务启动时打开它，不会复制它。", "一个文件，服务启动时打开它，不会复制它"),
         // Words that may slip, and a typing error.

@@ -58,7 +58,7 @@ impl Decoder {
                 let (start, number) = (&payload["start"], payload["contentBlockIndex"].as_u64());
                 if start["toolUse"].is_object() && !is_served(&start["toolUse"]) {
                     self.call(&start["toolUse"], number, &mut events);
-                } else if start.as_object().is_some_and(|start| start.values().all(Value::is_object)) {
+                } else if ["toolUse", "toolResult", "image"].iter().any(|kind| start[kind].is_object()) {
                     self.raws.insert(number, start.clone());
                 }
             }
@@ -208,8 +208,10 @@ fn raw(value: Value) -> ChatEvent {
 /// Adds the next piece to a block of which `start` told the beginning: arguments as text, results one by one, a picture's bytes.
 fn add(block: &mut Value, delta: &Value) {
     if let Some(json) = delta["toolUse"]["input"].as_str() {
-        let before = block["toolUse"]["input"].as_str().unwrap_or_default();
-        block["toolUse"]["input"] = format!("{before}{json}").into();
+        match &mut block["toolUse"]["input"] {
+            Value::String(before) => before.push_str(json),
+            input => *input = json.into(),
+        }
     }
     for piece in delta["toolResult"].as_array().into_iter().flatten() {
         let content = &mut block["toolResult"]["content"];
@@ -283,6 +285,7 @@ mod tests {
             delta(2, json!({"image": {"source": {"bytes": "AQ=="}}})),
             delta(2, json!({"image": {"source": {"bytes": "AgM="}}})),
             stop(2),
+            start(3, json!({})),
             delta(3, json!({"text": "Done"})),
             stop(3),
             start(4, json!({"toolUse": {"toolUseId": "c", "name": "f"}})),

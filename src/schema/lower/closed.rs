@@ -18,12 +18,13 @@ impl Lowering<'_> {
     /// Whether an object may hold all that `map` and what stands in it speak of, where it holds nothing but `properties`: a choice or a
     /// condition is told in words only, and its other properties could not be written.
     pub(super) fn shuts_out_nothing(
-        &self,
+        &mut self,
         map: &Map<String, Value>,
         properties: &Map<String, Value>,
         at: &str,
     ) -> Result<(), Unfit> {
         for schema in alongside(map, self.root) {
+            self.visit(at)?;
             if schema.contains_key("patternProperties") {
                 return Err(unfit(at, PATTERNS));
             }
@@ -44,7 +45,7 @@ impl Lowering<'_> {
     }
 
     /// Whether a choice that is kept says all that there is: its branches are whole schemas, which nothing beside them adds to.
-    pub(super) fn choice_alone(&self, map: &Map<String, Value>, keyword: &str, at: &str) -> Result<(), Unfit> {
+    pub(super) fn choice_alone(&mut self, map: &Map<String, Value>, keyword: &str, at: &str) -> Result<(), Unfit> {
         let structure = ["properties", "required", "additionalProperties", "items", "prefixItems"];
         if let Some(beside) = structure.into_iter().find(|beside| map.contains_key(*beside)) {
             return Err(unfit(at, &format!("`{keyword}` beside `{beside}` without a `type`")));

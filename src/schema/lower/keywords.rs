@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Action, Loss, Lowering, MAX_PLACES, ROOT, Unfit, unfit};
+use super::{Action, Loss, Lowering, ROOT, Unfit, unfit};
 use crate::schema::walk::{resolve, step};
 
 /// Keywords that the steps of [`Lowering::schema`] have dealt with.
@@ -43,10 +43,7 @@ const ANNOTATIONS: [&str; 15] = [
 
 impl Lowering<'_> {
     pub(super) fn schema(&mut self, schema: &Value, at: &str) -> Result<Value, Unfit> {
-        self.written += 1;
-        if self.written > MAX_PLACES {
-            return Err(unfit(at, "references that would be written out too often"));
-        }
+        self.visit(at)?;
         let map = match schema {
             Value::Object(map) => map,
             Value::Bool(true) if !self.subset.typed => return Ok(json!({})),

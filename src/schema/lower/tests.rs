@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::{ANTHROPIC, COHERE, GEMINI, GROQ, MISTRAL, OPENAI, Schema};
 use super::*;
+use crate::schema::subset::Extras;
 
 const SUBSETS: [&Subset; 4] = [&OPENAI, &ANTHROPIC, &GEMINI, &COHERE];
 
@@ -156,6 +157,20 @@ fn definitions_that_lead_to_one_another_in_ever_more_ways_take_no_time() {
         }
     }
     assert!(lower(canonical.value(), &COHERE).is_err(), "2^39 places are not written out");
+}
+
+#[test]
+fn a_choice_that_many_objects_lead_to_is_not_looked_through_without_end() {
+    let object = |name: &str, value: Value| json!({"type": "object", "properties": {"a": {"type": "string"}}, name: value});
+    let properties: serde_json::Map<String, Value> =
+        (0..500).map(|at| (format!("p{at}"), object("anyOf", json!([{"$ref": "#/$defs/b"}])))).collect();
+    let choice = object("anyOf", Value::Array(vec![json!({}); 20_000]));
+    let schema = json!({"$defs": {"b": choice}, "type": "object", "properties": properties});
+    let canonical = Schema::new(schema, "schema").unwrap();
+    for subset in SUBSETS {
+        let lowered = lower(canonical.value(), subset).map(drop);
+        assert!(subset.extras == Extras::Allowed || lowered.is_err(), "{}", subset.name);
+    }
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! HTML in a source, which a quote leaves out.
+
+/// Bytes of one tag, one address or one title of a link; what is longer is text.
+pub(super) const MAX_TAG_BYTES: usize = 512;
+
+/// Elements that text is marked up with; `<String>` and `<name>` are none of them.
+#[rustfmt::skip]
+const TAGS: [&str; 58] = [
+    "a", "abbr", "article", "b", "blockquote", "body", "br", "center", "cite", "code", "dd", "del", "details", "dfn", "div",
+    "dl", "dt", "em", "figcaption", "figure", "font", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li",
+    "mark", "ol", "p", "picture", "pre", "q", "s", "samp", "section", "small", "span", "strong", "sub", "summary", "sup",
+    "table", "tbody", "td", "th", "thead", "tr", "u", "ul", "var", "wbr",
+];
+
+/// What stands between the bracket before `rest` and the next one, if that closes it.
+pub(super) fn bracketed(rest: &str) -> Option<&str> {
+    let end = rest.bytes().take(MAX_TAG_BYTES).position(|byte| matches!(byte, b'<' | b'>'))?;
+    rest[end..].starts_with('>').then(|| &rest[..end])
+}
+
+/// Whether that is a tag or a comment.
+pub(super) fn is_tag(inside: &str) -> bool {
+    let named = inside.trim_matches('/');
+    let (name, attributes) = named.split_at(named.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(named.len()));
+    let is_known = TAGS.binary_search(&&*name.to_ascii_lowercase()).is_ok();
+    inside.starts_with("!--") || is_known && (attributes.trim().is_empty() || attributes.contains('='))
+}
+
+/// Whether it is an address that is written as a link.
+pub(super) fn is_address(inside: &str) -> bool {
+    (inside.contains("://") || inside.contains('@')) && !inside.contains(char::is_whitespace)
+}
