@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::markup::{MAX_TAG_BYTES, bracketed, is_address, is_tag};
+use super::markup::{bracketed, is_address, is_tag, link_target};
 
 /// A text, folded.
 #[derive(Default)]
@@ -97,28 +97,21 @@ impl Folded {
             // Where a link leads is not text.
             ']' if rest.starts_with('(') => {
                 self.end_word();
-                let target = rest[1..].find(|letter: char| matches!(letter, '(' | ')' | ']') || letter.is_whitespace());
-                // Behind the address a title may stand.
-                let end = target.and_then(|target| match rest[1 + target..].trim_start() {
-                    behind if behind.starts_with(')') => Some(rest.len() - behind.len() + 1),
-                    behind if behind.starts_with('"') => {
-                        let title = behind[1..].bytes().take(MAX_TAG_BYTES).position(|byte| byte == b'"')?;
-                        behind[title + 2..].starts_with(')').then(|| rest.len() - behind.len() + title + 3)
-                    }
-                    _ => None,
-                });
-                return length + end.unwrap_or(0);
+                return length + link_target(rest).unwrap_or(0);
             }
-            '<' if bracketed(rest).is_some_and(is_tag) => {
-                self.end_word();
-                return length + rest.find('>').map_or(0, |end| end + 1);
-            }
-            '<' if bracketed(rest).is_some_and(is_address) => {
-                self.end_word();
-                self.closing = rest.find('>').map(|inside| end + inside);
-            }
+            '<' => match bracketed(rest) {
+                Some(tag) if is_tag(tag) => {
+                    self.end_word();
+                    return length + tag.len() + 1;
+                }
+                Some(address) if is_address(address) => {
+                    self.end_word();
+                    self.closing = Some(end + address.len());
+                }
+                _ => return self.compare(original, at),
+            },
             '>' if self.closing == Some(at) => self.end_word(),
-            '<' | '>' | '=' => return self.compare(original, at),
+            '>' | '=' => return self.compare(original, at),
             '!' if rest.starts_with('=') => return self.compare(original, at),
             '+' if rest.starts_with(' ') && begins_line(&original[..at], false) => self.end_word(),
             '≤' => self.symbol("<=", origin),

@@ -1,7 +1,7 @@
-//! HTML in a source, which a quote leaves out.
+//! HTML and links in a source, of which a quote leaves the markup out.
 
 /// Bytes of one tag, one address or one title of a link; what is longer is text.
-pub(super) const MAX_TAG_BYTES: usize = 512;
+const MAX_TAG_BYTES: usize = 512;
 
 /// Elements that text is marked up with; `<String>` and `<name>` are none of them.
 #[rustfmt::skip]
@@ -29,4 +29,15 @@ pub(super) fn is_tag(inside: &str) -> bool {
 /// Whether it is an address that is written as a link.
 pub(super) fn is_address(inside: &str) -> bool {
     (inside.contains("://") || inside.contains('@')) && !inside.contains(char::is_whitespace)
+}
+
+/// Bytes of where a link leads, from the `(` that `rest` begins with to its `)`: an address, and perhaps a title in quotation marks.
+pub(super) fn link_target(rest: &str) -> Option<usize> {
+    let address = rest[1..].find(|letter: char| matches!(letter, '(' | ')' | ']') || letter.is_whitespace())?;
+    let behind = rest[1 + address..].trim_start();
+    let title = match behind.strip_prefix('"') {
+        Some(title) => title.bytes().take(MAX_TAG_BYTES).position(|byte| byte == b'"')? + 2,
+        None => 0,
+    };
+    behind[title..].starts_with(')').then(|| rest.len() - behind.len() + title + 1)
 }

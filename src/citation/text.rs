@@ -47,7 +47,8 @@ pub(super) fn mentions(text: &str) -> Vec<Mention> {
         // Numbers stand behind the quote, before it on the same line, or at its end; others inside are its own words.
         let (mut own, inner) = (Vec::new(), quote);
         let mut quote = quote.clone();
-        for marker in markers[next..].iter().take_while(|marker| marker.span.end <= inner.end).collect::<Vec<_>>().iter().rev() {
+        let inside = markers[next..].partition_point(|marker| marker.span.end <= inner.end);
+        for marker in markers[next..next + inside].iter().rev() {
             if text[marker.span.end..quote.end].contains(char::is_alphanumeric) {
                 break;
             }
