@@ -1,5 +1,6 @@
 //! How much the strict tools of one request may hold: more is refused by the provider, and told here before.
 
+use std::collections::HashSet;
 use std::ops::Add;
 
 use serde_json::Value;
@@ -76,7 +77,8 @@ impl Count {
 
     fn take(&mut self, schema: &Value) {
         let Value::Object(fields) = schema else { return };
-        let required = fields.get("required").and_then(Value::as_array);
+        let required = fields.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required: HashSet<&str> = required.filter_map(Value::as_str).collect();
         self.unions += usize::from(fields.contains_key("anyOf") || fields.get("type").is_some_and(Value::is_array));
         for (keyword, value) in fields {
             match (keyword.as_str(), value) {
@@ -88,7 +90,7 @@ impl Count {
                 ("properties", Value::Object(named)) => {
                     for (name, schema) in named {
                         self.properties += 1;
-                        self.optional += usize::from(!required.is_some_and(|list| list.iter().any(|it| it == name)));
+                        self.optional += usize::from(!required.contains(name.as_str()));
                         self.take(schema);
                     }
                 }
