@@ -60,7 +60,7 @@ pub fn search(index: &Index, query: &Query<'_>, reranking: &Reranking<'_>) -> Re
 fn text(index: &Index, chunk: u32) -> Result<String> {
     let chunk = index.chunk(chunk)?;
     let title = index.document(chunk.document)?.title;
-    let title = if chunk.headings.starts_with(&title) { "" } else { &title };
+    let title = if chunk.is_headed(&title) { "" } else { &title };
     let about: Vec<&str> = [title, chunk.headings].into_iter().filter(|part| !part.is_empty()).collect();
     Ok(if about.is_empty() { chunk.text.into_owned() } else { format!("{}\n{}", about.join(HEADING_SEPARATOR), chunk.text) })
 }

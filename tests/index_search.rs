@@ -5,7 +5,7 @@
 mod index_support;
 
 use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, manifest, query};
-use omni_llm::index::{Filter, Fusion, Hit, Index, Recall, Writer};
+use omni_llm::index::{Chunk, Filter, Fusion, Hit, Index, Recall, Writer};
 use tempfile::TempDir;
 
 fn open(corpus: &[Pushed]) -> (TempDir, Index) {
@@ -209,6 +209,50 @@ fn titles_and_headings_are_found_once() {
 }
 
 #[test]
+fn a_heading_that_begins_with_the_letters_of_the_title_is_not_the_title() {
+    let mut writer = Writer::new(manifest());
+    for (number, headings) in ["Goals", "Goals > Go", "Go", "Go > Goals"].into_iter().enumerate() {
+        let mut document = document(number);
+        document.title = "Go".into();
+        let document = writer.push_document(document);
+        let chunk = Chunk { document, text: "horse".into(), start: 0, end: 5, page: None, headings };
+        writer.push_chunk(&chunk, &[1.0; DIMENSIONS]).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let found = Index::open(&path).unwrap().search(&query(None, Some("go"))).unwrap();
+    let mut found = numbers(&found);
+    found.sort_unstable();
+    assert_eq!(found, [0, 1, 2, 3]);
+}
+
+#[test]
+fn where_words_alone_weigh_the_nearest_fill_the_places_behind() {
+    let mut writer = Writer::new(manifest());
+    let document = writer.push_document(document(0));
+    let vector =
+        |number: usize| (0..DIMENSIONS).map(|at| if at == 0 { number as f32 } else { 10.0 / (at + number) as f32 }).collect();
+    let vectors: Vec<Vec<f32>> = (0..20).map(vector).collect();
+    for (number, vector) in vectors.iter().enumerate() {
+        let text = if number == 10 { "apple" } else { "horse" };
+        let chunk = Chunk { document, text: text.into(), start: 0, end: 5, page: None, headings: "" };
+        writer.push_chunk(&chunk, vector).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let nearest = numbers(&index.search(&query(Some(&vectors[19]), None)).unwrap());
+    let mut query = query(Some(&vectors[19]), Some("apple"));
+    query.fusion = Fusion::MinMax { alpha: 0.0 };
+    let found = numbers(&index.search(&query).unwrap());
+    assert_eq!(found[0], 10);
+    let nearest: Vec<u32> = nearest.into_iter().filter(|&chunk| chunk != 10).collect();
+    assert_eq!(found[1..], nearest[..9]);
+}
+
+#[test]
 fn both_sides_are_fused_with_true_scores() {
     let corpus = corpus(23, 2_000, 5);
     let (_folder, index) = open(&corpus);
@@ -219,7 +263,7 @@ fn both_sides_are_fused_with_true_scores() {
         query.fusion = Fusion::MinMax { alpha };
         let hits = index.search(&query).unwrap();
         assert_eq!(hits.len(), 10);
-        assert!(hits.is_sorted_by(|a, b| a.fused > b.fused || (a.fused == b.fused && a.chunk < b.chunk)));
+        assert!(hits.is_sorted_by(|a, b| a.fused > b.fused || (a.fused == b.fused && (a.cosine, b.chunk) > (b.cosine, a.chunk))));
         (query.top_k, query.text) = (2_000, None);
         let dense = index.search(&query).unwrap();
         (query.text, query.vector) = (Some(words.as_str()), None);

@@ -61,6 +61,11 @@ impl Chunk<'_> {
         hash.update(self.text.as_bytes());
         format!("chunk_{}", hex(&hash.finalize()[..8]))
     }
+
+    /// Whether its outermost heading is this title.
+    pub(crate) fn is_headed(&self, title: &str) -> bool {
+        self.headings.strip_prefix(title).is_some_and(|rest| rest.is_empty() || rest.starts_with(HEADING_SEPARATOR))
+    }
 }
 
 /// Joins the headings of a chunk.

@@ -110,8 +110,13 @@ pub(super) fn fuse(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [
             }
         }
     }
-    // Stable, and the candidates stand in the order of their numbers.
-    candidates.sort_by(|a, b| b.fused.total_cmp(&a.fused));
+    // Where one side has no weight or nothing to say, the other tells equals apart. Stable, and the candidates stand in the order of
+    // their numbers.
+    let known = |score: Option<f32>| score.unwrap_or(f32::NEG_INFINITY);
+    candidates.sort_by(|a, b| {
+        let sides = || known(b.cosine).total_cmp(&known(a.cosine)).then(known(b.bm25).total_cmp(&known(a.bm25)));
+        b.fused.total_cmp(&a.fused).then_with(sides)
+    });
 }
 
 /// Chunks with their ranks from 1, ascending by chunk.
@@ -181,7 +186,7 @@ mod tests {
             fuse(Fusion::MinMax { alpha: 0.0 }, &near, &named, &mut found);
             found.into_iter().map(|one| (one.chunk, one.fused)).collect::<Vec<_>>()
         };
-        assert_eq!(fused(100)[..4], [(2, 1.0), (9, 4.999 / 5.0), (4, 0.8), (3, 0.0)]);
+        assert_eq!(fused(100), [(2, 1.0), (9, 4.999 / 5.0), (4, 0.8), (7, 0.0), (3, 0.0)]);
         // There may be more: those outside may be as good as the last.
         assert_eq!(fused(3).iter().find(|(chunk, _)| *chunk == 4), Some(&(4, 0.0)));
     }

@@ -14,11 +14,8 @@ use super::kernels::Scan;
 use super::plan::Setting;
 use super::section::Section;
 use super::top::{Scored, Top};
-use super::vectors::{Quantised, Vectors, score};
+use super::vectors::{AHEAD, Quantised, Vectors, score};
 use crate::error::Result;
-
-/// Rows that are asked for before they are needed.
-const AHEAD: usize = 6;
 
 /// Settings are tuned for so many neighbours.
 const NEIGHBOURS: f32 = 10.0;
@@ -66,13 +63,14 @@ impl<'a> Probe<'a> {
         Self { vectors, query, table: Table::new(&rotated) }
     }
 
-    /// The best `limit` of the allowed chunks in the nearest clusters; none if there are fewer there and more elsewhere.
-    pub(super) fn nearest(&self, allowed: &Allowed, limit: usize, setting: Setting) -> Result<Option<Vec<Scored>>> {
+    /// The best `limit` of the allowed chunks in the nearest clusters, of which the first `sure` are found as the setting says; none if
+    /// there are fewer there and more elsewhere.
+    pub(super) fn nearest(&self, allowed: &Allowed, limit: usize, sure: usize, setting: Setting) -> Result<Option<Vec<Scored>>> {
         let chunks = self.vectors.view.superblock().chunks;
         let matching = allowed.count(chunks);
-        let wanted = matching.min(limit);
+        let (wanted, sure) = (matching.min(limit), matching.min(limit).min(sure));
         // The best ten of a tenth are about the best hundred of all.
-        let deep = (wanted as f32 * chunks as f32 / matching.max(1) as f32 / NEIGHBOURS).max(1.0);
+        let deep = (sure as f32 * chunks as f32 / matching.max(1) as f32 / NEIGHBOURS).max(1.0);
         // The fourth root, of square roots: those are the same on every machine.
         let setting = Setting { probes: (setting.probes as f32 * deep.sqrt().sqrt()) as u32, ..setting };
         let margin = setting.margin.min(i16::MAX as u32) as i16;
@@ -80,14 +78,13 @@ impl<'a> Probe<'a> {
         let middles = self.middles(setting.probes as usize)?;
         let mut clusters: Vec<Opened<'_>> = Vec::with_capacity(middles.len());
         let mut candidates = Vec::new();
-        // The best estimates so far, the worst of them on top.
-        let mut best = BinaryHeap::with_capacity(wanted + 1);
+        let (mut best, mut all) = (Best::new(sure), Best::new(wanted));
         let mut bar = i16::MIN;
         let (mut estimates, mut reached) = (Vec::new(), Vec::new());
         for (probe, middle) in (0_u32..).zip(&middles) {
             // The farther a middle, the less likely it has what is better than the best so many; where too little was found,
-            // the bar is as low as it can be.
-            let near = |middle: &Middle| middle.cosine.saturating_add(reach) >= bar.saturating_add(margin);
+            // there is no worst of them.
+            let near = |middle: &Middle| middle.cosine.saturating_add(reach) >= best.worst();
             if !near(middle) {
                 break;
             }
@@ -128,16 +125,9 @@ impl<'a> Probe<'a> {
                         continue;
                     }
                     candidates.push(Candidate { estimate: Reverse(estimate), probe, row });
-                    if best.len() < wanted {
-                        best.push(Reverse(estimate));
-                    } else if let Some(mut worst) = best.peek_mut()
-                        && estimate > worst.0
-                    {
-                        *worst = Reverse(estimate);
-                    }
-                    if best.len() == wanted {
-                        bar = best.peek().map_or(bar, |worst| worst.0.saturating_sub(margin));
-                    }
+                    best.push(estimate);
+                    all.push(estimate);
+                    bar = all.worst().saturating_sub(margin);
                 }
             }
         }
@@ -146,7 +136,7 @@ impl<'a> Probe<'a> {
             return Ok(None);
         }
         candidates.sort_unstable();
-        self.rescore(&candidates, &clusters, limit, margin).map(Some)
+        self.rescore(&candidates, &clusters, wanted, margin).map(Some)
     }
 
     fn open(&self, number: u32) -> Result<Opened<'a>> {
@@ -208,5 +198,33 @@ impl<'a> Probe<'a> {
             top.push(score(dot[0], heads.scale(candidate.row), self.query), chunk);
         }
         Ok(top.into_sorted())
+    }
+}
+
+/// The best so many estimates.
+struct Best {
+    count: usize,
+    /// The worst of them on top.
+    heap: BinaryHeap<Reverse<i16>>,
+}
+
+impl Best {
+    fn new(count: usize) -> Self {
+        Self { count, heap: BinaryHeap::with_capacity(count) }
+    }
+
+    fn push(&mut self, estimate: i16) {
+        if self.heap.len() < self.count {
+            self.heap.push(Reverse(estimate));
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && estimate > worst.0
+        {
+            *worst = Reverse(estimate);
+        }
+    }
+
+    /// The worst of them; the least there is while there are fewer.
+    fn worst(&self) -> i16 {
+        if self.heap.len() < self.count { i16::MIN } else { self.heap.peek().map_or(i16::MIN, |worst| worst.0) }
     }
 }

@@ -31,7 +31,9 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
     let reserve = if query.distinct { query.top_k.max(CANDIDATES) } else { 0 };
     let limit = query.top_k.saturating_add(reserve);
     let mut found = match (&vector, &mut scorer) {
-        (Some(vector), None) => vectors.nearest(vector, &allowed, limit, query.recall)?.into_iter().map(by_cosine).collect(),
+        (Some(vector), None) => {
+            vectors.nearest(vector, &allowed, limit, query.top_k, query.recall)?.into_iter().map(by_cosine).collect()
+        }
         (None, Some(scorer)) => scorer.best(&allowed, limit)?.into_iter().map(by_words).collect(),
         (Some(vector), Some(scorer)) => fuse(&vectors, vector, scorer, &allowed, query)?,
         (None, None) => Vec::new(),
@@ -115,7 +117,7 @@ fn fuse(
     query: &Query<'_>,
 ) -> Result<Vec<Candidate>> {
     let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
-    let near = Side::of_vectors(vectors.nearest(vector, allowed, limit, query.recall)?);
+    let near = Side::of_vectors(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
     let named = Side::of_words(scorer.best(allowed, limit)?, limit);
     let mut candidates = fusion::candidates(&near, &named);
     // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
@@ -187,10 +189,18 @@ impl Seen {
     fn add(&mut self, index: &Index, vectors: &Vectors<'_>, chunk: u32) -> Result<bool> {
         let record = index.view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?;
         let (document, length) = (u32_at(record, 28), u32_at(record, 24));
-        let similarities = vectors.cosines(&vectors.vector(chunk)?, &self.chunks)?;
-        for ((&other, &(its_document, its_length)), similarity) in self.chunks.iter().zip(&self.records).zip(similarities) {
-            let is_twin = similarity > TWINS && document == its_document;
-            if is_twin || length == its_length && text_of(&index.view, chunk)? == text_of(&index.view, other)? {
+        let mut neighbours = Vec::new();
+        for (&other, &(its_document, its_length)) in self.chunks.iter().zip(&self.records) {
+            if length == its_length && text_of(&index.view, chunk)? == text_of(&index.view, other)? {
+                return Ok(false);
+            }
+            if document == its_document {
+                neighbours.push(other);
+            }
+        }
+        if !neighbours.is_empty() {
+            let similarities = vectors.cosines(&vectors.vector(chunk)?, &neighbours)?;
+            if similarities.into_iter().any(|similarity| similarity > TWINS) {
                 return Ok(false);
             }
         }

@@ -64,7 +64,7 @@ impl Sample {
 
     fn recall(&self, vectors: &Vectors<'_>, setting: Setting) -> Result<f32> {
         let found = |((chunk, query), nearest): (&(u32, Quantised), &Vec<u32>)| -> Result<usize> {
-            let found = vectors.probe(query, &Allowed::All, NEIGHBOURS + 1, setting)?.unwrap_or_default();
+            let found = vectors.probe(query, &Allowed::All, NEIGHBOURS + 1, NEIGHBOURS + 1, setting)?.unwrap_or_default();
             Ok(found.iter().filter(|scored| scored.chunk != *chunk && nearest.contains(&scored.chunk)).count())
         };
         let found: Result<usize> = self.queries.par_iter().zip(&self.nearest).map(found).sum();

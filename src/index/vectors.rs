@@ -30,8 +30,11 @@ const PARALLEL_ROWS: usize = 50_000;
 /// A filter that leaves one vector in so many is answered by looking those up, one by one.
 const SCATTERED: usize = 32;
 
-/// So few that a filter leaves are scored one by one sooner than clusters are found for them.
-const FEW: usize = 256;
+/// So few that a filter leaves are scored one by one sooner than by probing, which would have to go far to find ten of them.
+const FEW: usize = 1000;
+
+/// Rows that are asked for before they are needed.
+pub(super) const AHEAD: usize = 6;
 
 /// Times as many clusters are probed before all vectors are scored.
 const WIDER: u32 = 4;
@@ -77,10 +80,18 @@ impl<'a> Vectors<'a> {
         Ok(Self { view, kernel, plan, layout, rotation, directory })
     }
 
-    /// The best `limit` of the `allowed` chunks, best first; all of them where there are fewer.
+    /// The best `limit` of the `allowed` chunks, best first; all of them where there are fewer. The first `sure` are found with the
+    /// recall that is asked for; those behind are the best of what was looked at for them.
     ///
     /// What is not allowed is neither scored nor counted.
-    pub(super) fn nearest(&self, query: &Quantised, allowed: &Allowed, limit: usize, recall: Recall) -> Result<Vec<Scored>> {
+    pub(super) fn nearest(
+        &self,
+        query: &Quantised,
+        allowed: &Allowed,
+        limit: usize,
+        sure: usize,
+        recall: Recall,
+    ) -> Result<Vec<Scored>> {
         let matching = allowed.count(self.view.superblock().chunks);
         if matching.min(limit) == 0 {
             return Ok(Vec::new());
@@ -95,7 +106,7 @@ impl<'a> Vectors<'a> {
             // Where a filter leaves too little in the nearest clusters, some more are still far less than all.
             for wider in [1, WIDER] {
                 let setting = Setting { probes: setting.probes.saturating_mul(wider), ..setting };
-                if let Some(found) = self.probe(query, allowed, limit, setting)? {
+                if let Some(found) = self.probe(query, allowed, limit, sure, setting)? {
                     return Ok(found);
                 }
             }
@@ -103,15 +114,16 @@ impl<'a> Vectors<'a> {
         Ok(self.scan(query, allowed, matching, limit)?.into_sorted())
     }
 
-    /// The best `limit` of the nearest clusters; none if there are fewer there and more elsewhere.
+    /// The best `limit` of the nearest clusters, the first `sure` as the setting says; none if there are fewer there and more elsewhere.
     pub(super) fn probe(
         &self,
         query: &Quantised,
         allowed: &Allowed,
         limit: usize,
+        sure: usize,
         setting: Setting,
     ) -> Result<Option<Vec<Scored>>> {
-        Probe::new(self, query).nearest(allowed, limit, setting)
+        Probe::new(self, query).nearest(allowed, limit, sure, setting)
     }
 
     /// The best `limit` of all, found without help from other threads.
@@ -122,16 +134,16 @@ impl<'a> Vectors<'a> {
 
     /// The vector of a chunk.
     pub(super) fn vector(&self, chunk: u32) -> Result<Quantised> {
-        let (cluster, heads, row) = self.find(chunk)?;
-        let values = cluster.rows(self.view, row, 1)?;
+        let found = self.find(chunk)?;
+        let values = found.values(self.view)?;
         // The builder makes no -128, and the kernels count on that for queries; a file that has one is not ours.
         let row_values = bytemuck::cast_slice::<u8, i8>(values).iter().map(|&value| value.max(-i8::MAX)).collect();
-        Ok(Quantised { row: row_values, scale: heads.scale(row) })
+        Ok(Quantised { row: row_values, scale: found.heads.scale(found.row) })
     }
 
     /// The cosines of `chunks`, in their order.
     pub(super) fn cosines(&self, query: &Quantised, chunks: &[u32]) -> Result<Vec<f32>> {
-        chunks.iter().map(|&chunk| self.cosine(query, chunk)).collect()
+        chunks.iter().map(|&chunk| self.score_of(query, &self.find(chunk)?)).collect()
     }
 
     /// A vector as it was before it was rounded, nearly, and of length one.
@@ -147,10 +159,7 @@ impl<'a> Vectors<'a> {
         if let Allowed::Only(bits) = allowed
             && matching < chunks / SCATTERED
         {
-            return bits.iter().try_fold(Top::new(limit), |mut top, chunk| {
-                top.push(self.cosine(query, chunk)?, chunk);
-                Ok(top)
-            });
+            return self.scan_scattered(query, bits.iter(), limit);
         }
         let start = || Top::new(limit);
         let one = |top, number| self.scan_cluster(query, allowed, number, top);
@@ -159,6 +168,21 @@ impl<'a> Vectors<'a> {
         }
         let scanned = (0..self.plan.clusters).into_par_iter().try_fold(start, one);
         scanned.try_reduce(start, |left, right| Ok(left.merge(right)))
+    }
+
+    /// Scores the rows of some chunks, in the order in which they lie.
+    fn scan_scattered(&self, query: &Quantised, chunks: impl Iterator<Item = u32>, limit: usize) -> Result<Top> {
+        let mut places: Vec<(u32, u32)> = chunks.map(|chunk| Ok((self.place(chunk)?, chunk))).collect::<Result<_>>()?;
+        places.sort_unstable();
+        let found: Vec<Found<'_>> = places.iter().map(|&(place, chunk)| self.at(place, chunk)).collect::<Result<_>>()?;
+        let mut top = Top::new(limit);
+        for (number, (one, &(_, chunk))) in found.iter().zip(&places).enumerate() {
+            if let Some(next) = found.get(number + AHEAD) {
+                self.kernel.prefetch(next.values(self.view)?);
+            }
+            top.push(self.score_of(query, one)?, chunk);
+        }
+        Ok(top)
     }
 
     fn scan_cluster(&self, query: &Quantised, allowed: &Allowed, number: u32, mut top: Top) -> Result<Top> {
@@ -185,26 +209,47 @@ impl<'a> Vectors<'a> {
         Ok(top)
     }
 
-    fn cosine(&self, query: &Quantised, chunk: u32) -> Result<f32> {
-        let (cluster, heads, row) = self.find(chunk)?;
+    fn score_of(&self, query: &Quantised, found: &Found<'_>) -> Result<f32> {
         let mut dot = [0];
-        self.kernel.dots(&query.row, cluster.rows(self.view, row, 1)?, &mut dot);
-        Ok(score(dot[0], heads.scale(row), query))
+        self.kernel.dots(&query.row, found.values(self.view)?, &mut dot);
+        Ok(score(dot[0], found.heads.scale(found.row), query))
     }
 
-    /// Where the vector of a chunk lies.
-    fn find(&self, chunk: u32) -> Result<(Cluster, Heads<'a>, u32)> {
-        let place = u32_at(self.view.bytes(Section::Places, u64::from(chunk) * 4, 4)?, 0);
+    /// The vector of a chunk.
+    fn find(&self, chunk: u32) -> Result<Found<'a>> {
+        self.at(self.place(chunk)?, chunk)
+    }
+
+    /// Which of all vectors a chunk's is.
+    fn place(&self, chunk: u32) -> Result<u32> {
+        Ok(u32_at(self.view.bytes(Section::Places, u64::from(chunk) * 4, 4)?, 0))
+    }
+
+    /// The vector at a place, which must be that of `chunk`.
+    fn at(&self, place: u32, chunk: u32) -> Result<Found<'a>> {
         let cluster = Cluster::holding(self.view, self.directory, self.layout, place)?;
         let (row, heads) = (place - cluster.first, cluster.heads(self.view)?);
         if heads.chunk(row) != chunk {
             return Err(self.view.inconsistent(Section::Places));
         }
-        Ok((cluster, heads, row))
+        Ok(Found { cluster, heads, row })
     }
 
     pub(super) fn cluster(&self, number: u32) -> Result<Cluster> {
         Cluster::of(self.view, self.directory, self.layout, number)
+    }
+}
+
+/// Where a vector lies.
+struct Found<'a> {
+    cluster: Cluster,
+    heads: Heads<'a>,
+    row: u32,
+}
+
+impl Found<'_> {
+    fn values<'a>(&self, view: &'a View) -> Result<&'a [u8]> {
+        self.cluster.rows(view, self.row, 1)
     }
 }
 

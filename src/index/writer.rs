@@ -75,7 +75,7 @@ impl Writer {
     }
 
     /// Adds a chunk of the last document with its vector, and says its number. It is found by the words of its text, of
-    /// its headings, and of the document's title where the headings do not begin with it.
+    /// its headings, and of the document's title where that is not the outermost heading.
     ///
     /// # Errors
     /// The vector has another length than the manifest says or holds a NaN or an infinity, the document is not the last
@@ -102,7 +102,7 @@ impl Writer {
         let length = u32::try_from(chunk.text.len()).map_err(|_| too_large("a chunk of more than 4 GiB"))?;
         let next =
             number.checked_add(1).filter(|&next| next < u32::MAX).ok_or_else(|| too_large("more than 4 billion chunks"))?;
-        let title = if chunk.headings.starts_with(title.as_str()) { "" } else { title };
+        let title = if chunk.is_headed(title) { "" } else { title };
         self.postings.push(&[title, chunk.headings, &chunk.text]);
         let (heading, heading_length) = self.heading(chunk.headings).ok_or_else(|| too_large("more than 4 GiB of headings"))?;
 

@@ -61,7 +61,7 @@ fn visit(
     for &word in &order[optional..] {
         cursors[word].each(range.clone(), |chunk, score| window.add(chunk, score))?;
     }
-    let mut any = window.retain(|chunk, sum| sum + rest > bar && allowed.contains(chunk));
+    let mut any = optional == 0 || window.retain(|chunk, sum| sum + rest > bar && allowed.contains(chunk));
     for &word in order[..optional].iter().rev() {
         if !any || rest == 0 {
             break;
@@ -73,7 +73,9 @@ fn visit(
     }
     // What was given up above is not better than the worst of the best, whatever the words left out would add.
     window.retain(|chunk, sum| {
-        top.push(sum, chunk);
+        if sum > top.bar() && allowed.contains(chunk) {
+            top.push(sum, chunk);
+        }
         true
     });
     Ok(())
@@ -96,13 +98,14 @@ impl Top {
     }
 
     pub(super) fn push(&mut self, sum: u64, chunk: u32) {
-        if sum <= self.bar() {
-            return;
+        let entry = Reverse((sum, Reverse(chunk)));
+        if self.heap.len() < self.limit {
+            self.heap.extend((sum > 0).then_some(entry));
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && sum > worst.0.0
+        {
+            *worst = entry;
         }
-        if self.heap.len() == self.limit {
-            self.heap.pop();
-        }
-        self.heap.push(Reverse((sum, Reverse(chunk))));
     }
 
     /// Best first.

@@ -25,8 +25,8 @@ pub(super) struct Cursor<'a> {
     /// The first block that may hold what is asked next.
     block: usize,
     decoded: Option<usize>,
-    /// Chunks of the decoded block, and how often each holds the word.
-    entries: Vec<(u32, u32)>,
+    /// The decoded block.
+    entries: Entries,
     /// The greatest score of a list of one block.
     greatest: u32,
 }
@@ -48,7 +48,7 @@ impl<'a> Cursor<'a> {
             chunks,
             block: 0,
             decoded: None,
-            entries: Vec::new(),
+            entries: Entries::default(),
             greatest: 0,
         };
         if blocks == 1 {
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
             chunks,
             block: 0,
             decoded: Some(0),
-            entries: postings.to_vec(),
+            entries: postings.iter().copied().collect(),
             greatest: 0,
         };
         cursor.greatest = cursor.greatest()?;
@@ -92,8 +92,8 @@ impl<'a> Cursor<'a> {
     pub(super) fn bound(&mut self, from: u32, to: u32) -> u32 {
         self.skip_to(from);
         if self.table.is_empty() {
-            let first = self.entries.partition_point(|&(chunk, _)| chunk < from);
-            return if self.entries.get(first).is_some_and(|&(chunk, _)| chunk < to) { self.greatest } else { 0 };
+            let first = self.entries.before(from);
+            return if self.entries.chunks.get(first).is_some_and(|&chunk| chunk < to) { self.greatest } else { 0 };
         }
         let overlapping = (self.block..self.blocks()).take_while(|&block| self.base(block) < to);
         overlapping.map(|block| self.score(f32::from_bits(u32_at(self.table, block * ROW + 8)))).max().unwrap_or_default()
@@ -107,9 +107,7 @@ impl<'a> Cursor<'a> {
                 break;
             }
             self.decode(block)?;
-            let first = self.entries.partition_point(|&(chunk, _)| chunk < chunks.start);
-            let after = self.entries.partition_point(|&(chunk, _)| chunk < chunks.end);
-            self.scores(&self.entries[first..after], &mut found)?;
+            self.scores(&self.entries, self.entries.before(chunks.start)..self.entries.before(chunks.end), &mut found)?;
         }
         Ok(())
     }
@@ -117,7 +115,7 @@ impl<'a> Cursor<'a> {
     /// As [`Self::each`], of the `wanted` chunks only; blocks without any are not read.
     pub(super) fn each_of(&mut self, chunks: Range<u32>, wanted: &Mask, mut found: impl FnMut(u32, u32)) -> Result<()> {
         self.skip_to(chunks.start);
-        let mut entries = Vec::new();
+        let mut entries = Entries::default();
         for block in self.block..self.blocks() {
             let base = self.base(block);
             if base >= chunks.end {
@@ -128,8 +126,8 @@ impl<'a> Cursor<'a> {
             }
             self.decode(block)?;
             entries.clear();
-            entries.extend(self.entries.iter().filter(|(chunk, _)| wanted.contains(*chunk)));
-            self.scores(&entries, &mut found)?;
+            entries.extend(self.entries.iter().filter(|&(chunk, _)| wanted.contains(chunk)));
+            self.scores(&entries, 0..entries.chunks.len(), &mut found)?;
         }
         Ok(())
     }
@@ -141,10 +139,9 @@ impl<'a> Cursor<'a> {
             return Ok(0);
         }
         self.decode(self.block)?;
-        let found = self.entries.binary_search_by_key(&chunk, |&(chunk, _)| chunk);
-        let Ok(at) = found else { return Ok(0) };
+        let Ok(at) = self.entries.chunks.binary_search(&chunk) else { return Ok(0) };
         let mut only = 0;
-        self.scores(&self.entries[at..=at], &mut |_, score| only = score)?;
+        self.scores(&self.entries, at..at + 1, &mut |_, score| only = score)?;
         Ok(only)
     }
 
@@ -167,20 +164,25 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Calls `found` with the chunks of some postings and their scores.
-    fn scores(&self, entries: &[(u32, u32)], found: &mut impl FnMut(u32, u32)) -> Result<()> {
-        let (Some(&(first, _)), Some(&(last, _))) = (entries.first(), entries.last()) else { return Ok(()) };
-        let lengths = self.view.bytes(Section::Lengths, u64::from(first) * 4, u64::from(last - first + 1) * 4)?;
-        for &(chunk, count) in entries {
-            let impact = self.weighing.impact(count, u32_at(lengths, (chunk - first) as usize * 4));
-            found(chunk, self.score(impact));
+    /// Calls `found` with some of the chunks and their scores.
+    fn scores(&self, entries: &Entries, range: Range<usize>, found: &mut impl FnMut(u32, u32)) -> Result<()> {
+        let (chunks, counts) = (&entries.chunks[range.clone()], &entries.counts[range]);
+        let mut scores = [0; BLOCK as usize];
+        for (chunks, counts) in chunks.chunks(scores.len()).zip(counts.chunks(scores.len())) {
+            let (Some(&first), Some(&last)) = (chunks.first(), chunks.last()) else { return Ok(()) };
+            let lengths = self.view.bytes(Section::Lengths, u64::from(first) * 4, u64::from(last - first + 1) * 4)?;
+            // In a loop of its own: lengths come from all over memory, and here many are waited for at once.
+            for ((score, &chunk), &count) in scores.iter_mut().zip(chunks).zip(counts) {
+                *score = self.score(self.weighing.impact(count, u32_at(lengths, (chunk - first) as usize * 4)));
+            }
+            chunks.iter().zip(scores).for_each(|(&chunk, score)| found(chunk, score));
         }
         Ok(())
     }
 
     fn greatest(&self) -> Result<u32> {
         let mut greatest = 0;
-        self.scores(&self.entries, &mut |_, score| greatest = greatest.max(score))?;
+        self.scores(&self.entries, 0..self.entries.chunks.len(), &mut |_, score| greatest = greatest.max(score))?;
         Ok(greatest)
     }
 
@@ -203,15 +205,54 @@ impl<'a> Cursor<'a> {
         let mut reader = Reader::new(self.view.bytes(Section::Postings, self.start + from, length)?, base);
         self.decoded = None;
         self.entries.clear();
-        for _ in 0..count {
-            self.entries.push(reader.posting().ok_or_else(inconsistent)?);
-        }
+        reader.postings(count, &mut self.entries.chunks, &mut self.entries.counts).ok_or_else(inconsistent)?;
         // They ascend.
-        let last = self.entries.last().map_or(base, |&(chunk, _)| chunk);
+        let last = self.entries.chunks.last().copied().unwrap_or(base);
         if last >= self.weighing.chunks || (!self.table.is_empty() && last != u32_at(self.table, block * ROW)) {
             return Err(inconsistent());
         }
         self.decoded = Some(block);
         Ok(())
+    }
+}
+
+/// Some postings.
+#[derive(Default)]
+struct Entries {
+    /// Ascending.
+    chunks: Vec<u32>,
+    /// How often each holds the word.
+    counts: Vec<u32>,
+}
+
+impl Entries {
+    fn clear(&mut self) {
+        self.chunks.clear();
+        self.counts.clear();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.chunks.iter().copied().zip(self.counts.iter().copied())
+    }
+
+    /// How many chunks are lower.
+    fn before(&self, chunk: u32) -> usize {
+        self.chunks.partition_point(|&other| other < chunk)
+    }
+}
+
+impl Extend<(u32, u32)> for Entries {
+    fn extend<I: IntoIterator<Item = (u32, u32)>>(&mut self, postings: I) {
+        for (chunk, count) in postings {
+            self.chunks.push(chunk);
+            self.counts.push(count);
+        }
+    }
+}
+
+impl FromIterator<(u32, u32)> for Entries {
+    fn from_iter<I: IntoIterator<Item = (u32, u32)>>(postings: I) -> Self {
+        let (chunks, counts) = postings.into_iter().unzip();
+        Self { chunks, counts }
     }
 }

@@ -14,6 +14,12 @@ use crate::index::terms::{Kind, Terms};
 /// Postings of one block.
 pub(super) const BLOCK: u32 = 128;
 
+/// Postings that are read at once where each is one byte.
+const RUN: usize = 8;
+
+/// The bits of a run that are set where a gap goes on in the next byte or the term occurs more than once.
+const LONG_OR_REPEATED: u64 = u64::from_le_bytes([0x81; RUN]);
+
 /// Bytes of one row of the table: u32 last chunk, u32 end of the block behind the table, f32 greatest impact.
 pub(super) const ROW: usize = 12;
 
@@ -155,6 +161,34 @@ impl<'a> Reader<'a> {
         self.next = chunk.checked_add(1)?;
         let count = if head & 1 == 1 { self.varint()? } else { 1 };
         Some((chunk.try_into().ok()?, count.try_into().ok()?))
+    }
+
+    /// Appends the next `count` of both.
+    pub(super) fn postings(&mut self, count: u32, chunks: &mut Vec<u32>, counts: &mut Vec<u32>) -> Option<()> {
+        let mut left = count as usize;
+        while left > 0 {
+            if left >= RUN
+                && let Some((run, rest)) = self.bytes.split_first_chunk::<RUN>()
+                && u64::from_le_bytes(*run) & LONG_OR_REPEATED == 0
+                && self.next < u64::from(u32::MAX - (RUN as u32) * 64)
+            {
+                let mut next = self.next as u32;
+                chunks.extend(run.map(|gap| {
+                    let chunk = next + u32::from(gap >> 1);
+                    next = chunk + 1;
+                    chunk
+                }));
+                counts.extend([1; RUN]);
+                (self.bytes, self.next) = (rest, next.into());
+                left -= RUN;
+            } else {
+                let (chunk, count) = self.posting()?;
+                chunks.push(chunk);
+                counts.push(count);
+                left -= 1;
+            }
+        }
+        Some(())
     }
 
     fn varint(&mut self) -> Option<u64> {

@@ -33,25 +33,18 @@ impl Mask {
         }
         self.words[first] & low != 0 || self.words[last] & high != 0 || self.words[first + 1..last].iter().any(|&word| word != 0)
     }
-
-    fn insert(&mut self, chunk: u32) {
-        let at = chunk.wrapping_sub(self.from);
-        if let Some(word) = self.words.get_mut((at / 64) as usize) {
-            *word |= 1 << (at % 64);
-        }
-    }
 }
 
 /// The chunks at hand and their sums.
 pub(super) struct Window {
     mask: Mask,
-    sums: Vec<u64>,
+    sums: Box<[u64; WINDOW as usize]>,
 }
 
 impl Window {
     /// Nothing in it.
     pub(super) fn new() -> Self {
-        Self { mask: Mask { from: 0, words: [0; (WINDOW / 64) as usize] }, sums: vec![0; WINDOW as usize] }
+        Self { mask: Mask { from: 0, words: [0; (WINDOW / 64) as usize] }, sums: Box::new([0; WINDOW as usize]) }
     }
 
     /// Moves to the chunks from `from` on, none of which has anything.
@@ -67,12 +60,12 @@ impl Window {
     /// Adds to a chunk, be it in the mask or not.
     pub(super) fn add(&mut self, chunk: u32, score: u32) {
         let at = chunk.wrapping_sub(self.mask.from) as usize;
-        if self.mask.contains(chunk) {
-            self.sums[at] += u64::from(score);
-        } else if at < self.sums.len() {
-            self.mask.insert(chunk);
-            self.sums[at] = score.into();
-        }
+        let Some(sum) = self.sums.get_mut(at) else { return };
+        let (word, bit) = (&mut self.mask.words[at / 64], 1 << (at % 64));
+        // Nothing to guess for the processor: whether a chunk has something follows no pattern.
+        let before = if *word & bit == 0 { 0 } else { *sum };
+        *sum = before + u64::from(score);
+        *word |= bit;
     }
 
     /// Keeps the chunks that pass, and says whether there are any.
