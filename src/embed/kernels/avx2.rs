@@ -46,6 +46,18 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
+    fn interleave(self, other: Self) -> [Self; 2] {
+        // SAFETY: features present (see `Avx2`).
+        unsafe {
+            // Within halves of a register: their lanes 0 and 1, then 2 and 3.
+            let [low, high] = [_mm256_unpacklo_ps(self.0, other.0), _mm256_unpackhi_ps(self.0, other.0)];
+            let lower = Self(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high));
+            let [low, high] = [_mm256_unpacklo_ps(self.1, other.1), _mm256_unpackhi_ps(self.1, other.1)];
+            let upper = Self(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high));
+            [lower, upper]
+        }
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: features present (see `Avx2`).
         unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }

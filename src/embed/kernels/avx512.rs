@@ -36,6 +36,15 @@ impl Lanes for Avx512 {
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
     }
     #[inline(always)]
+    fn interleave(self, other: Self) -> [Self; 2] {
+        // SAFETY: features present (see `Avx512`).
+        unsafe {
+            let lower = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let upper = _mm512_add_epi32(lower, _mm512_set1_epi32(8));
+            [lower, upper].map(|lanes| Self(_mm512_permutex2var_ps(self.0, lanes, other.0)))
+        }
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: features present (see `Avx512`).
         Self(unsafe { _mm512_add_ps(self.0, other.0) })

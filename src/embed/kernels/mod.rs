@@ -106,6 +106,8 @@ pub(super) trait Lanes: Copy {
     fn splat(value: f32) -> Self;
     fn load(from: &[f32; LANES]) -> Self;
     fn store(self, to: &mut [f32; LANES]);
+    /// The lanes of both in turn: those of the lower halves, then those of the upper ones.
+    fn interleave(self, other: Self) -> [Self; 2];
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;

@@ -49,6 +49,16 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
+    fn interleave(self, other: Self) -> [Self; 2] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        // SAFETY: features present (see `Neon`).
+        unsafe {
+            let lower = [vzip1q_f32(a, e), vzip2q_f32(a, e), vzip1q_f32(b, f), vzip2q_f32(b, f)];
+            let upper = [vzip1q_f32(c, g), vzip2q_f32(c, g), vzip1q_f32(d, h), vzip2q_f32(d, h)];
+            [Self(lower), Self(upper)]
+        }
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: features present (see `Neon`).
         self.zip(other, |a, b| unsafe { vaddq_f32(a, b) })

@@ -262,10 +262,14 @@ fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, queries: &
         for first in rows.clone().step_by(LANES) {
             let count = (rows.end - first).min(LANES);
             // One lane a query: softmax then goes down the lanes and joins none. Lanes without a query are zero.
-            for (depth, lanes) in queries.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                lanes.fill(0.0);
-                for (query, token) in lanes.iter_mut().zip(qkv[first * stride..].chunks(stride).take(count)) {
-                    *query = token[at + depth];
+            for (depth, queries) in queries.chunks_exact_mut(LANES * LANES).enumerate() {
+                let mut square = [L::splat(0.0); LANES];
+                let tokens = qkv[first * stride + at + depth * LANES..].chunks(stride).take(count);
+                for (query, from) in square.iter_mut().zip(tokens.filter_map(<[f32]>::first_chunk)) {
+                    *query = L::load(from);
+                }
+                for (lanes, to) in transpose(square).into_iter().zip(queries.as_chunks_mut().0) {
+                    lanes.store(to);
                 }
             }
             product::<L, _>(
@@ -281,6 +285,19 @@ fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, queries: &
             );
         }
     }
+}
+
+/// Rows become lanes. A row and a lane have four bits each, and interleaving the rows of the upper half with those of the lower one
+/// moves all eight on by one; so four times exchanges them.
+#[inline(always)]
+fn transpose<L: Lanes>(mut square: [L; LANES]) -> [L; LANES] {
+    for _ in 0..4 {
+        let rows = square;
+        for row in 0..LANES / 2 {
+            [square[2 * row], square[2 * row + 1]] = rows[row].interleave(rows[row + LANES / 2]);
+        }
+    }
+    square
 }
 
 /// `2^(scale * (x - max))` down each lane, in place, and what each lane has to be multiplied by to have the sum 1.

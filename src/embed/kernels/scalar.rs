@@ -32,6 +32,12 @@ impl Lanes for Scalar {
         *to = self.0;
     }
     #[inline(always)]
+    fn interleave(self, other: Self) -> [Self; 2] {
+        let from =
+            |first: usize| Self(std::array::from_fn(|lane| if lane % 2 == 0 { self.0 } else { other.0 }[first + lane / 2]));
+        [from(0), from(LANES / 2)]
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
     }
