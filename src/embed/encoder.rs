@@ -128,9 +128,9 @@ struct Worker {
     context: Vec<f32>,
     delta: Vec<f32>,
     inner: Vec<f32>,
-    bytes: Vec<u8>,
-    units: Vec<f32>,
-    zeros: Vec<i32>,
+    /// Hidden states, or the context, for the next product.
+    bytes: Quantized,
+    inner_bytes: Quantized,
     queries: Vec<f32>,
     scores: Vec<f32>,
     /// Floats in use of those buffers that have a row for each token.
@@ -148,9 +148,8 @@ impl Worker {
         }
         grow(&mut self.inner, rows.min(BLOCK) * inner);
         if manifest.precision == Precision::Int8 {
-            grow(&mut self.bytes, (rows * width).max(rows.min(BLOCK) * inner));
-            grow(&mut self.units, rows);
-            grow(&mut self.zeros, rows);
+            self.bytes.fit(rows, width);
+            self.inner_bytes.fit(rows.min(BLOCK), inner);
         }
         grow(&mut self.queries, width / manifest.heads * LANES);
         grow(&mut self.scores, longest * LANES);
@@ -158,20 +157,21 @@ impl Worker {
 
     /// Rows are tokens: looks up their id, position and text.
     fn begin(&mut self, model: &Packed, kernel: Kernel, tokens: impl Iterator<Item = Token>) {
-        let hidden = &mut self.hidden[..self.length];
-        for (row, token) in hidden.chunks_exact_mut(model.manifest().dimensions).zip(tokens) {
+        let (hidden, width) = (&mut self.hidden[..self.length], model.manifest().dimensions);
+        for (row, token) in hidden.chunks_exact_mut(width).zip(tokens) {
             model.embed_token(token.id, token.position, row);
             if token.is_second {
                 row.iter_mut().zip(model.second()).for_each(|(value, more)| *value += more);
             }
         }
-        run(kernel, Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
+        let (epsilon, out) = (model.manifest().norm_epsilon, self.bytes.rows_mut(0..self.length / width, width));
+        run(kernel, Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon, out });
     }
 
     /// Query, key and value of all rows.
     fn project(&mut self, kernel: Kernel, layer: Layer<'_>, qkv: &mut [f32]) {
-        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
-        units.linear(kernel, &self.hidden[..self.length], layer.qkv, false, qkv);
+        let (hidden, width) = (&self.hidden[..self.length], layer.norm.gamma.len());
+        linear(kernel, hidden, self.bytes.rows(0..hidden.len() / width, width), layer.qkv, false, qkv);
     }
 
     /// Context of `rows` of a sequence, of which `qkv` has all; they are this worker's rows from `first` on.
@@ -192,18 +192,23 @@ impl Worker {
             Activation::GeluTanh => Some(Function::GeluTanh),
             Activation::Relu => Some(Function::Relu),
         };
-        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
         let (hidden, delta) = (&mut self.hidden[..self.length], &mut self.delta[..self.length]);
-        units.linear(kernel, &self.context[..self.length], layer.output, false, delta);
-        run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
-        for (hidden, delta) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)) {
-            let inner = &mut self.inner[..hidden.len() / width * manifest.intermediate];
-            units.linear(kernel, hidden, layer.up, function.is_none(), inner);
+        let (context, rows) = (&self.context[..self.length], 0..self.length / width);
+        self.bytes.take(kernel, context, width);
+        linear(kernel, context, self.bytes.rows(rows.clone(), width), layer.output, false, delta);
+        let out = self.bytes.rows_mut(rows, width);
+        run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon, out });
+        for (block, (hidden, delta)) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)).enumerate() {
+            let count = hidden.len() / width;
+            let rows = block * BLOCK..block * BLOCK + count;
+            let inner = &mut self.inner[..count * manifest.intermediate];
+            linear(kernel, hidden, self.bytes.rows(rows.clone(), width), layer.up, function.is_none(), inner);
             if let Some(function) = function {
                 run(kernel, Op::Apply { function, values: inner });
             }
-            units.linear(kernel, inner, layer.down, false, delta);
-            run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon });
+            self.inner_bytes.take(kernel, inner, manifest.intermediate);
+            linear(kernel, inner, self.inner_bytes.rows(0..count, manifest.intermediate), layer.down, false, delta);
+            run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon, out: self.bytes.rows_mut(rows, width) });
         }
     }
 
@@ -217,8 +222,8 @@ impl Worker {
             first.copy_from_slice(&self.hidden[at * width..][..width]);
             at += pair.ids.len();
         }
-        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
-        units.linear(kernel, firsts, head.pooler, false, pooled);
+        self.bytes.take(kernel, firsts, width);
+        linear(kernel, firsts, self.bytes.rows(0..pairs.len(), width), head.pooler, false, pooled);
         run(kernel, Op::Apply { function: Function::Tanh, values: pooled });
         // In f64 and in order, so that neither the kernel nor the sum loses a bit of it.
         let sum = |row: &[f32]| row.iter().zip(head.weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
@@ -239,24 +244,48 @@ fn grow<T: Default + Clone>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
     &mut buffer[..length]
 }
 
-/// Where activations are quantised for the next product.
-struct Units<'a> {
-    bytes: &'a mut [u8],
-    units: &'a mut [f32],
-    zeros: &'a mut [i32],
+/// Rows as unsigned bytes, for the next product; without any where the products are f32.
+#[derive(Default)]
+struct Quantized {
+    bytes: Vec<u8>,
+    units: Vec<f32>,
+    zeros: Vec<i32>,
 }
 
-impl Units<'_> {
-    /// `out = input * matrix + bias`, through GELU where asked.
-    fn linear(&mut self, kernel: Kernel, input: &[f32], matrix: Matrix<'_>, gelu: bool, out: &mut [f32]) {
-        let matrix = match matrix {
-            Matrix::F32(matrix) => return run(kernel, Op::LinearF32 { input, matrix, gelu, out }),
-            Matrix::Int8(matrix) => matrix,
-        };
-        let rows = input.len() / matrix.rows;
-        let (bytes, units, zeros) = (&mut self.bytes[..input.len()], &mut self.units[..rows], &mut self.zeros[..rows]);
-        run(kernel, Op::Quantize { input, out: RowsMut { bytes, units, zeros } });
-        run(kernel, Op::LinearI8 { input: Rows { bytes, units, zeros }, matrix, gelu, out });
+impl Quantized {
+    fn fit(&mut self, rows: usize, width: usize) {
+        grow(&mut self.bytes, rows * width);
+        grow(&mut self.units, rows);
+        grow(&mut self.zeros, rows);
+    }
+
+    fn rows(&self, rows: Range<usize>, width: usize) -> Rows<'_> {
+        Rows {
+            bytes: self.bytes.get(rows.start * width..rows.end * width).unwrap_or_default(),
+            units: self.units.get(rows.clone()).unwrap_or_default(),
+            zeros: self.zeros.get(rows).unwrap_or_default(),
+        }
+    }
+
+    fn rows_mut(&mut self, rows: Range<usize>, width: usize) -> RowsMut<'_> {
+        RowsMut {
+            bytes: self.bytes.get_mut(rows.start * width..rows.end * width).unwrap_or_default(),
+            units: self.units.get_mut(rows.clone()).unwrap_or_default(),
+            zeros: self.zeros.get_mut(rows).unwrap_or_default(),
+        }
+    }
+
+    /// Rows that no step before has quantised.
+    fn take(&mut self, kernel: Kernel, input: &[f32], width: usize) {
+        run(kernel, Op::Quantize { input, out: self.rows_mut(0..input.len() / width, width) });
+    }
+}
+
+/// `out = input * matrix + bias`, through GELU where asked; a matrix of bytes takes the input as `bytes`.
+fn linear(kernel: Kernel, input: &[f32], bytes: Rows<'_>, matrix: Matrix<'_>, gelu: bool, out: &mut [f32]) {
+    match matrix {
+        Matrix::F32(matrix) => run(kernel, Op::LinearF32 { input, matrix, gelu, out }),
+        Matrix::Int8(matrix) => run(kernel, Op::LinearI8 { input: bytes, matrix, gelu, out }),
     }
 }
 

@@ -56,9 +56,9 @@ pub(super) enum Op<'a> {
         scores: &'a mut [f32],
         out: &'a mut [f32],
     },
-    /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero.
-    Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32 },
-    /// f32 rows to u8 rows.
+    /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero. What comes out goes to `out` too, unless that is empty.
+    Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32, out: RowsMut<'a> },
+    /// f32 rows to u8 rows, unless `out` is empty.
     Quantize { input: &'a [f32], out: RowsMut<'a> },
     /// A function of each value, in place.
     Apply { function: Function, values: &'a mut [f32] },

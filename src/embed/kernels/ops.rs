@@ -18,7 +18,7 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
         Op::LinearI8 { input, matrix, gelu, out } => linear_i8::<L>(input, matrix, gelu, out),
         Op::LinearF32 { input, matrix, gelu, out } => linear_f32::<L>(input, matrix, gelu, out),
         Op::Attention { qkv, rows, heads, queries, scores, out } => attention::<L>(qkv, rows, heads, queries, scores, out),
-        Op::Norm { hidden, delta, norm, epsilon } => layer_norm::<L>(hidden, delta, norm, epsilon),
+        Op::Norm { hidden, delta, norm, epsilon, out } => layer_norm::<L>(hidden, delta, norm, epsilon, out),
         Op::Quantize { input, out } => quantize::<L>(input, out),
         Op::Apply { function, values } => apply::<L>(function, values),
     }
@@ -401,8 +401,9 @@ fn tanh_above<L: Lanes>(x: L) -> L {
 }
 
 #[inline(always)]
-fn layer_norm<L: Lanes>(hidden: &mut [f32], delta: &[f32], norm: Norm<'_>, epsilon: f32) {
+fn layer_norm<L: Lanes>(hidden: &mut [f32], delta: &[f32], norm: Norm<'_>, epsilon: f32, out: RowsMut<'_>) {
     let width = norm.gamma.len();
+    let mut out = out.bytes.chunks_exact_mut(width).zip(out.units.iter_mut().zip(out.zeros));
     let (gamma, beta) = (norm.gamma.as_chunks::<LANES>().0, norm.beta.as_chunks::<LANES>().0);
     for (index, row) in hidden.chunks_exact_mut(width).enumerate() {
         let row = row.as_chunks_mut::<LANES>().0;
@@ -427,16 +428,24 @@ fn layer_norm<L: Lanes>(hidden: &mut [f32], delta: &[f32], norm: Norm<'_>, epsil
         }
         let variance = across(squares, |a, b| a + b) / width as f32;
         let scale = L::splat(1.0 / (variance + epsilon).sqrt());
+        let (mut least, mut most) = (L::splat(0.0), L::splat(0.0));
         for (lanes, (gamma, beta)) in row.iter_mut().zip(gamma.iter().zip(beta)) {
-            let value = L::load(lanes).sub(mean).mul(scale);
-            value.mul_add(L::load(gamma), L::load(beta)).store(lanes);
+            let value = L::load(lanes).sub(mean).mul(scale).mul_add(L::load(gamma), L::load(beta));
+            value.store(lanes);
+            least = least.min(value);
+            most = most.max(value);
+        }
+        if let Some((bytes, (unit, zero))) = out.next() {
+            (*unit, *zero) = to_bytes(row, [least, most], bytes);
         }
     }
 }
 
-/// u8 with a zero point, per row: 0 is exact, and the range from the least to the greatest value is cut into 255 steps.
 #[inline(always)]
 fn quantize<L: Lanes>(input: &[f32], out: RowsMut<'_>) {
+    if out.units.is_empty() {
+        return;
+    }
     let width = input.len() / out.units.len();
     let rows = input.chunks_exact(width).zip(out.bytes.chunks_exact_mut(width));
     for ((input, bytes), (unit, zero)) in rows.zip(out.units.iter_mut().zip(out.zeros)) {
@@ -446,18 +455,24 @@ fn quantize<L: Lanes>(input: &[f32], out: RowsMut<'_>) {
             least = least.min(L::load(lanes));
             most = most.max(L::load(lanes));
         }
-        let least = across(least, |a, b| if a < b { a } else { b });
-        let most = across(most, |a, b| if a > b { a } else { b });
-        let range = most - least;
-        let steps = if range > 0.0 { 255.0 / range } else { 0.0 };
-        // Rounded by the same addition as the values, on every machine.
-        let offset = (-least * steps + ROUND) - ROUND;
-        *unit = range / 255.0;
-        *zero = offset as i32;
-        let (steps, shift) = (L::splat(steps), L::splat(ROUND + offset));
-        let (bottom, top) = (L::splat(ROUND), L::splat(ROUND + 255.0));
-        for (lanes, bytes) in input.iter().zip(bytes.as_chunks_mut::<LANES>().0) {
-            L::load(lanes).mul_add(steps, shift).max(bottom).min(top).low_bytes(bytes);
-        }
+        (*unit, *zero) = to_bytes(input, [least, most], bytes);
     }
+}
+
+/// u8 with a zero point: 0 is exact, and the range from the least to the greatest value of the row, which are somewhere in the lanes of
+/// `ends`, is cut into 255 steps. Gives what one of them is worth, and the zero point.
+#[inline(always)]
+fn to_bytes<L: Lanes>(input: &[[f32; LANES]], ends: [L; 2], bytes: &mut [u8]) -> (f32, i32) {
+    let least = across(ends[0], |a, b| if a < b { a } else { b });
+    let most = across(ends[1], |a, b| if a > b { a } else { b });
+    let range = most - least;
+    let steps = if range > 0.0 { 255.0 / range } else { 0.0 };
+    // Rounded by the same addition as the values, on every machine.
+    let offset = (-least * steps + ROUND) - ROUND;
+    let (steps, shift) = (L::splat(steps), L::splat(ROUND + offset));
+    let (bottom, top) = (L::splat(ROUND), L::splat(ROUND + 255.0));
+    for (lanes, bytes) in input.iter().zip(bytes.as_chunks_mut::<LANES>().0) {
+        L::load(lanes).mul_add(steps, shift).max(bottom).min(top).low_bytes(bytes);
+    }
+    (range / 255.0, offset as i32)
 }
