@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::kernels::{Function, LANES, Op, Rows, RowsMut, run};
-use super::manifest::{Activation, Pooling, Precision};
+use super::manifest::{Activation, Manifest, Pooling, Precision, Purpose};
 use super::packed::{Layer, Matrix, Packed};
 use crate::cpu::Kernel;
 
@@ -58,17 +58,24 @@ pub(super) fn forward<'a>(
     scratch: &'a mut Scratch,
 ) -> impl Iterator<Item = Vec<f32>> + 'a {
     run_layers(model, kernel, sequences, scratch);
-    let mut rows = scratch.worker.hidden().chunks_exact(model.manifest().dimensions);
-    sequences.iter().map(move |sequence| pool(rows.by_ref().take(sequence.ids.len()), model.manifest().pooling))
+    let manifest = model.manifest();
+    let mut rows = scratch.worker.hidden().chunks_exact(manifest.dimensions);
+    sequences.iter().map(move |sequence| pool(rows.by_ref().take(rows_after(manifest.layers, manifest, sequence.ids.len()))))
 }
 
 /// Scores of pairs, by the head of a reranker.
 pub(super) fn score(model: &Packed, kernel: Kernel, pairs: &[&Sequence], scratch: &mut Scratch) -> Vec<f32> {
     run_layers(model, kernel, pairs, scratch);
-    scratch.worker.score(model, kernel, pairs)
+    scratch.worker.score(model, kernel)
 }
 
-/// Leaves the hidden states of all tokens with the worker.
+/// Rows of a sequence of `length` that are read after so many layers: after the last one, it may be the first only.
+fn rows_after(layers: usize, manifest: &Manifest, length: usize) -> usize {
+    let reads_first = manifest.pooling == Pooling::Cls || manifest.purpose == Purpose::Reranking;
+    if reads_first && layers == manifest.layers { 1 } else { length }
+}
+
+/// Leaves with the worker the hidden states that are read.
 fn run_layers(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: &mut Scratch) {
     let width = model.manifest().dimensions;
     let rows = sequences.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
@@ -76,14 +83,20 @@ fn run_layers(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: 
     worker.fit(model, rows, sequences.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0));
     let qkv = grow(qkv, rows * 3 * width);
     worker.begin(model, kernel, sequences.iter().flat_map(|sequence| sequence.tokens()));
-    for layer in (0..model.manifest().layers).map(|layer| model.layer(layer)) {
-        worker.project(kernel, layer, qkv);
-        let mut first = 0;
+    for layer in 0..model.manifest().layers {
+        worker.project(kernel, model.layer(layer), qkv);
+        let (mut first, mut kept) = (0, 0);
         for length in sequences.iter().map(|sequence| sequence.ids.len()) {
-            worker.attend(model, kernel, &qkv[first * 3 * width..][..length * 3 * width], 0..length, first);
+            let rows = rows_after(layer + 1, model.manifest(), length);
+            worker.attend(model, kernel, &qkv[first * 3 * width..][..length * 3 * width], 0..rows, kept);
+            if kept < first {
+                worker.hidden.copy_within(first * width..(first + rows) * width, kept * width);
+            }
             first += length;
+            kept += rows;
         }
-        worker.finish(model, kernel, layer);
+        worker.length = kept * width;
+        worker.finish(model, kernel, model.layer(layer));
     }
 }
 
@@ -107,7 +120,12 @@ pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, sc
     rayon::join(|| begin(upper, 0, middle, above), || begin(lower, middle, ids.len(), below));
     for layer in 0..layers {
         let go_on = |worker: &mut Worker, from: usize, to: usize, qkv: &[f32], next: &mut [f32]| {
-            worker.attend(model, kernel, qkv, from..to, 0);
+            let rows = from..rows_after(layer + 1, model.manifest(), ids.len()).clamp(from, to);
+            worker.length = rows.len() * width;
+            if rows.is_empty() {
+                return;
+            }
+            worker.attend(model, kernel, qkv, rows, 0);
             worker.finish(model, kernel, model.layer(layer));
             if layer + 1 < layers {
                 worker.project(kernel, model.layer(layer + 1), next);
@@ -117,8 +135,7 @@ pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, sc
         rayon::join(|| go_on(upper, 0, middle, qkv, above), || go_on(lower, middle, ids.len(), qkv, below));
         std::mem::swap(&mut qkv, &mut next);
     }
-    let rows = upper.hidden().chunks_exact(width).chain(lower.hidden().chunks_exact(width));
-    pool(rows, model.manifest().pooling)
+    pool(upper.hidden().chunks_exact(width).chain(lower.hidden().chunks_exact(width)))
 }
 
 /// The rows of one thread on their way through the layers.
@@ -212,18 +229,12 @@ impl Worker {
         }
     }
 
-    /// What the head makes of the first token of each pair.
-    fn score(&mut self, model: &Packed, kernel: Kernel, pairs: &[&Sequence]) -> Vec<f32> {
+    /// What the head makes of the first token of each pair, which is all that the last layer has left.
+    fn score(&mut self, model: &Packed, kernel: Kernel) -> Vec<f32> {
         let width = model.manifest().dimensions;
         let head = model.head();
-        let (firsts, pooled) = (&mut self.context[..pairs.len() * width], &mut self.delta[..pairs.len() * width]);
-        let mut at = 0;
-        for (pair, first) in pairs.iter().zip(firsts.chunks_exact_mut(width)) {
-            first.copy_from_slice(&self.hidden[at * width..][..width]);
-            at += pair.ids.len();
-        }
-        self.bytes.take(kernel, firsts, width);
-        linear(kernel, firsts, self.bytes.rows(0..pairs.len(), width), head.pooler, false, pooled);
+        let (firsts, pooled) = (&self.hidden[..self.length], &mut self.delta[..self.length]);
+        linear(kernel, firsts, self.bytes.rows(0..self.length / width, width), head.pooler, false, pooled);
         run(kernel, Op::Apply { function: Function::Tanh, values: pooled });
         // In f64 and in order, so that neither the kernel nor the sum loses a bit of it.
         let sum = |row: &[f32]| row.iter().zip(head.weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
@@ -289,15 +300,13 @@ fn linear(kernel: Kernel, input: &[f32], bytes: Rows<'_>, matrix: Matrix<'_>, ge
     }
 }
 
-/// One unit vector from the token vectors of one sequence. Plain loops: the compiler may not reorder them, so they need no kernel.
-fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>, pooling: Pooling) -> Vec<f32> {
+/// One unit vector from the token vectors of one sequence that are read: their mean, where there are several. Plain loops: the compiler
+/// may not reorder them, so they need no kernel.
+fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut out = rows.next().map(<[f32]>::to_vec).unwrap_or_default();
-    // To the end in any case: what follows are the rows of the next sequence.
     for row in rows {
-        if pooling == Pooling::Mean {
-            for (out, value) in out.iter_mut().zip(row) {
-                *out += value;
-            }
+        for (out, value) in out.iter_mut().zip(row) {
+            *out += value;
         }
     }
     // The length of the sequence drops out with the norm. Summed in f64, so that no vector is shorter or longer than its neighbour.
