@@ -11,12 +11,15 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod ops;
+mod order;
 mod scalar;
 
 use std::ops::Range;
 
 use super::packed::{MatrixF32, MatrixI8, Norm};
 use crate::cpu::{Kernel, Set};
+pub(super) use order::Order;
+use order::PanelOrder;
 
 /// f32 values that are worked on together, on every machine.
 pub(super) const LANES: usize = 16;
@@ -102,6 +105,8 @@ pub(super) trait Lanes: Copy {
     const COLUMNS_F32: usize;
     /// What [`Self::dot`] takes off each byte of a row first.
     const SHIFT: i32;
+    /// Whether [`Self::dot`] is quicker where it is given an order.
+    const ORDERED: bool = false;
 
     fn splat(value: f32) -> Self;
     fn load(from: &[f32; LANES]) -> Self;
@@ -122,6 +127,7 @@ pub(super) trait Lanes: Copy {
     fn low_bytes(self, to: &mut [u8; LANES]);
     /// `acc - zero * sum`, as f32.
     fn dequantize(acc: &[i32; LANES], sums: &[i32; LANES], zero: i32) -> Self;
-    /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows.
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]);
+    /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows. An order is
+    /// the panel's.
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]);
 }

@@ -7,10 +7,13 @@ use std::ops::Range;
 
 use super::super::manifest::PANEL;
 use super::super::packed::{MatrixF32, MatrixI8, Norm};
-use super::{Function, LANES, Lanes, Op, Rows, RowsMut};
+use super::{Function, LANES, Lanes, Op, Order, PanelOrder, Rows, RowsMut};
 
 /// Adding and subtracting this rounds to the nearest integer (even on ties), and leaves it in the low bits in between.
 pub(super) const ROUND: f32 = 12_582_912.0;
+
+/// Rows of a product that are worth looking for the order of its matrix.
+const ROWS_TO_ORDER: usize = 32;
 
 #[inline(always)]
 pub(super) fn run<L: Lanes>(op: Op<'_>) {
@@ -27,23 +30,34 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
 #[inline(always)]
 fn linear_i8<L: Lanes>(input: Rows<'_>, matrix: MatrixI8<'_>, gelu: bool, out: &mut [f32]) {
     let count = input.units.len();
+    let order = if L::ORDERED { order(matrix, count) } else { None };
     for panel in 0..matrix.bias.len() / PANEL {
+        let order = order.map(|order| order.panel(panel));
         let mut row = 0;
         while row < count {
             let rows = (count - row).min(L::ROWS);
             match rows {
-                8.. => tile_i8::<L, 8>(input, row, matrix, panel, gelu, out),
-                7 => tile_i8::<L, 7>(input, row, matrix, panel, gelu, out),
-                6 => tile_i8::<L, 6>(input, row, matrix, panel, gelu, out),
-                5 => tile_i8::<L, 5>(input, row, matrix, panel, gelu, out),
-                4 => tile_i8::<L, 4>(input, row, matrix, panel, gelu, out),
-                3 => tile_i8::<L, 3>(input, row, matrix, panel, gelu, out),
-                2 => tile_i8::<L, 2>(input, row, matrix, panel, gelu, out),
-                _ => tile_i8::<L, 1>(input, row, matrix, panel, gelu, out),
+                8.. => tile_i8::<L, 8>(input, row, matrix, panel, order, gelu, out),
+                7 => tile_i8::<L, 7>(input, row, matrix, panel, order, gelu, out),
+                6 => tile_i8::<L, 6>(input, row, matrix, panel, order, gelu, out),
+                5 => tile_i8::<L, 5>(input, row, matrix, panel, order, gelu, out),
+                4 => tile_i8::<L, 4>(input, row, matrix, panel, order, gelu, out),
+                3 => tile_i8::<L, 3>(input, row, matrix, panel, order, gelu, out),
+                2 => tile_i8::<L, 2>(input, row, matrix, panel, order, gelu, out),
+                _ => tile_i8::<L, 1>(input, row, matrix, panel, order, gelu, out),
             }
             row += rows;
         }
     }
+}
+
+/// The order of a matrix, for the product with so many rows. To look for it takes as long as a product with a few, which is little beside
+/// documents and much beside the first question of a process; once it is there, everybody uses it.
+fn order(matrix: MatrixI8<'_>, rows: usize) -> Option<&Order> {
+    if rows < ROWS_TO_ORDER {
+        return matrix.order.get();
+    }
+    Some(matrix.order.get_or_init(|| Order::of(matrix.weights, matrix.rows)))
 }
 
 #[inline(always)]
@@ -52,6 +66,7 @@ fn tile_i8<L: Lanes, const R: usize>(
     first: usize,
     matrix: MatrixI8<'_>,
     panel: usize,
+    order: Option<PanelOrder<'_>>,
     gelu: bool,
     out: &mut [f32],
 ) {
@@ -61,7 +76,7 @@ fn tile_i8<L: Lanes, const R: usize>(
     let (inputs, outputs) = (matrix.rows, matrix.bias.len());
     let rows: [&[u8]; R] = std::array::from_fn(|row| &input.bytes[(first + row) * inputs..][..inputs]);
     let mut acc = [[0; 64]; R];
-    L::dot(rows, &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs], &mut acc);
+    L::dot(rows, &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs], order, &mut acc);
     let at = panel * PANEL;
     let scales = matrix.scales[at..at + PANEL].as_chunks::<LANES>().0;
     let sums = matrix.sums[at..at + PANEL].as_chunks::<LANES>().0;
