@@ -59,7 +59,7 @@ impl Order {
 
 /// The groups of the half strips of a panel.
 #[derive(Clone, Copy)]
-pub(super) struct PanelOrder<'a> {
+pub(in super::super) struct PanelOrder<'a> {
     groups: usize,
     numbers: &'a [u16],
     exact: &'a [u16],
