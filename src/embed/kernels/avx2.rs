@@ -185,8 +185,8 @@ impl Lanes for Avx2 {
     }
 }
 
-/// [`Lanes::dot`] where it is known which groups `vpmaddubsw` multiplies exactly: three instructions for 32 products of these, not four, and
-/// nothing to widen. Of the others there are too few to widen the rows before.
+/// [`Lanes::dot`] where it is known which groups `vpmaddubsw` multiplies exactly: three instructions for 32 products of these, not four.
+/// Of the others there are too few to widen the rows before, so even and odd bytes are taken apart where they are.
 #[inline(always)]
 fn dot_in_order<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: PanelOrder<'_>, out: &mut [[i32; 64]; R]) {
     let groups = panel.len() / 256;
@@ -211,25 +211,20 @@ fn dot_in_order<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: PanelOrde
                     *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
                 }
             }
-            let mut acc = [[_mm256_setzero_si256(); 2]; R];
+            let low = _mm256_set1_epi16(0xff);
             for &group in others {
                 let group = usize::from(group);
                 _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(group * 64 + panel.len()));
-                let weights = [
-                    _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64).cast())),
-                    _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64 + 16).cast())),
-                ];
-                for (start, acc) in starts.iter().zip(&mut acc) {
-                    let four = _mm_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());
-                    let four = _mm256_cvtepu8_epi16(four);
-                    for (acc, weights) in acc.iter_mut().zip(weights) {
-                        *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(four, weights));
-                    }
+                let weights = _mm256_loadu_si256(from.add(group * 64).cast());
+                let (even, odd) = (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)), _mm256_srai_epi16::<8>(weights));
+                for (start, sum) in starts.iter().zip(&mut sums) {
+                    let four = _mm256_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_and_si256(four, low), even));
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_srli_epi16::<8>(four), odd));
                 }
             }
-            for (out, (sum, [left, right])) in out.iter_mut().zip(sums.into_iter().zip(acc)) {
-                let others = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
-                _mm256_storeu_si256(out.as_mut_ptr().add(half_strip * 8).cast(), _mm256_add_epi32(sum, others));
+            for (out, sum) in out.iter_mut().zip(sums) {
+                _mm256_storeu_si256(out.as_mut_ptr().add(half_strip * 8).cast(), sum);
             }
         }
     }
