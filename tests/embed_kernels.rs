@@ -86,10 +86,12 @@ fn all_kernels_give_the_same_bits_on_the_real_model() {
 
 #[test]
 fn batch_and_threads_do_not_matter() {
-    let folder = small_model();
+    let (folder, reads_first) = (small_model(), small_model());
+    std::fs::create_dir(reads_first.path().join("1_Pooling")).unwrap();
+    std::fs::write(reads_first.path().join("1_Pooling/config.json"), r#"{"pooling_mode": "cls"}"#).unwrap();
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    for precision in [Precision::Int8, Precision::F32] {
+    for (folder, precision) in [(&folder, Precision::Int8), (&folder, Precision::F32), (&reads_first, Precision::Int8)] {
         let embedder = embedder(folder.path(), precision);
         let alone: Vec<Vec<f32>> = texts.iter().map(|text| embedder.embed_one(text).unwrap()).collect();
         for threads in [1, 2, 5] {

@@ -375,6 +375,19 @@ fn a_list_of_words_is_as_good_as_a_tokenizer_file() {
 }
 
 #[test]
+fn lower_case_may_be_asked_for_beside_the_tokenizer() {
+    let folder = small_model();
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    tokenizer["normalizer"]["lowercase"] = false.into();
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
+    let ids = |text: &str| Embedder::open(folder.path()).unwrap().tokenizer().encode(text);
+    assert_ne!(ids("The Index"), ids("the index"));
+    std::fs::write(folder.path().join("sentence_bert_config.json"), json!({"do_lower_case": true}).to_string()).unwrap();
+    assert_eq!(ids("The Index"), ids("the index"));
+}
+
+#[test]
 fn what_stands_beside_a_model_is_heeded() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, value: serde_json::Value| {

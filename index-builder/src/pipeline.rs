@@ -79,6 +79,7 @@ struct PreparedChunk {
 pub(crate) fn run(mut build: Build, progress: Progress) -> Result<Report> {
     let started = Instant::now();
     let embedder = Embedder::open(&build.model)?;
+    embedder.verify()?;
     let remote = build.embedding.as_deref().map(|named| Remote::open(named, build.dimensions)).transpose()?;
     // A provider's model reads more than ours; what it is sent is as long as what all-MiniLM-L6-v2 reads.
     build.chunking = match &remote {

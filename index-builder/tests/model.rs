@@ -80,6 +80,23 @@ fn a_folder_is_packed_built_with_and_served() {
 }
 
 /// A chunk is no larger than what the model reads of it behind its own words, so that the end of none is lost.
+/// Its vectors would be kept, and outlive its repair.
+#[test]
+fn a_damaged_model_builds_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    model(root.path(), "bge-small-odd");
+    let (said, is_well) = run(root.path(), &["model", "--from", "bge-small-odd"]);
+    assert!(is_well, "{said}");
+    std::fs::write(root.path().join("maps.md"), "# Maps\n\nThe index is mapped, not read.\n").unwrap();
+    let packed = root.path().join("models/bge-small-odd/model-int8.bin");
+    let mut bytes = std::fs::read(&packed).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&packed, &bytes).unwrap();
+    let (said, is_well) = run(root.path(), &["build", "maps.md", "--out", "kb.omni", "--model", "models/bge-small-odd"]);
+    assert!(!is_well && said.contains("section `layer.2.norm` is altered; pack the model again"), "{said}");
+    assert!(!root.path().join("kb.omni").exists());
+}
+
 #[test]
 fn chunks_are_as_long_as_the_model_reads() {
     let root = tempfile::tempdir().unwrap();

@@ -90,6 +90,11 @@ fn max_tokens(folder: &Path, name: &str) -> Result<usize> {
     Ok(most.map_or(usize::MAX, |most| most as usize))
 }
 
+/// Whether the library puts texts into lower case before the tokenizer sees them.
+pub(super) fn lowers(folder: &Path) -> Result<bool> {
+    Ok(beside(folder, "sentence_bert_config.json")?["do_lower_case"] == true)
+}
+
 /// A JSON file of sentence-transformers; null where there is none.
 fn beside(folder: &Path, name: &str) -> Result<Value> {
     let path = folder.join(name);

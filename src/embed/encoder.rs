@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::kernels::{Function, LANES, Op, Rows, RowsMut, run};
-use super::manifest::{Activation, Pooling, Precision};
+use super::manifest::{Activation, Manifest, Pooling, Precision, Purpose};
 use super::packed::{Layer, Matrix, Packed};
 use crate::cpu::Kernel;
 
@@ -58,17 +58,24 @@ pub(super) fn forward<'a>(
     scratch: &'a mut Scratch,
 ) -> impl Iterator<Item = Vec<f32>> + 'a {
     run_layers(model, kernel, sequences, scratch);
-    let mut rows = scratch.worker.hidden().chunks_exact(model.manifest().dimensions);
-    sequences.iter().map(move |sequence| pool(rows.by_ref().take(sequence.ids.len()), model.manifest().pooling))
+    let manifest = model.manifest();
+    let mut rows = scratch.worker.hidden().chunks_exact(manifest.dimensions);
+    sequences.iter().map(move |sequence| pool(rows.by_ref().take(rows_after(manifest.layers, manifest, sequence.ids.len()))))
 }
 
 /// Scores of pairs, by the head of a reranker.
 pub(super) fn score(model: &Packed, kernel: Kernel, pairs: &[&Sequence], scratch: &mut Scratch) -> Vec<f32> {
     run_layers(model, kernel, pairs, scratch);
-    scratch.worker.score(model, kernel, pairs)
+    scratch.worker.score(model, kernel)
 }
 
-/// Leaves the hidden states of all tokens with the worker.
+/// Rows of a sequence of `length` that are read after so many layers: after the last one, it may be the first only.
+fn rows_after(layers: usize, manifest: &Manifest, length: usize) -> usize {
+    let reads_first = manifest.pooling == Pooling::Cls || manifest.purpose == Purpose::Reranking;
+    if reads_first && layers == manifest.layers { 1 } else { length }
+}
+
+/// Leaves with the worker the hidden states that are read.
 fn run_layers(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: &mut Scratch) {
     let width = model.manifest().dimensions;
     let rows = sequences.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
@@ -76,14 +83,20 @@ fn run_layers(model: &Packed, kernel: Kernel, sequences: &[&Sequence], scratch: 
     worker.fit(model, rows, sequences.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0));
     let qkv = grow(qkv, rows * 3 * width);
     worker.begin(model, kernel, sequences.iter().flat_map(|sequence| sequence.tokens()));
-    for layer in (0..model.manifest().layers).map(|layer| model.layer(layer)) {
-        worker.project(kernel, layer, qkv);
-        let mut first = 0;
+    for layer in 0..model.manifest().layers {
+        worker.project(kernel, model.layer(layer), qkv);
+        let (mut first, mut kept) = (0, 0);
         for length in sequences.iter().map(|sequence| sequence.ids.len()) {
-            worker.attend(model, kernel, &qkv[first * 3 * width..][..length * 3 * width], 0..length, first);
+            let rows = rows_after(layer + 1, model.manifest(), length);
+            worker.attend(model, kernel, &qkv[first * 3 * width..][..length * 3 * width], 0..rows, kept);
+            if kept < first {
+                worker.hidden.copy_within(first * width..(first + rows) * width, kept * width);
+            }
             first += length;
+            kept += rows;
         }
-        worker.finish(model, kernel, layer);
+        worker.length = kept * width;
+        worker.finish(model, kernel, model.layer(layer));
     }
 }
 
@@ -107,7 +120,12 @@ pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, sc
     rayon::join(|| begin(upper, 0, middle, above), || begin(lower, middle, ids.len(), below));
     for layer in 0..layers {
         let go_on = |worker: &mut Worker, from: usize, to: usize, qkv: &[f32], next: &mut [f32]| {
-            worker.attend(model, kernel, qkv, from..to, 0);
+            let rows = from..rows_after(layer + 1, model.manifest(), ids.len()).clamp(from, to);
+            worker.length = rows.len() * width;
+            if rows.is_empty() {
+                return;
+            }
+            worker.attend(model, kernel, qkv, rows, 0);
             worker.finish(model, kernel, model.layer(layer));
             if layer + 1 < layers {
                 worker.project(kernel, model.layer(layer + 1), next);
@@ -117,8 +135,7 @@ pub(super) fn forward_in_two(model: &Packed, kernel: Kernel, text: &Sequence, sc
         rayon::join(|| go_on(upper, 0, middle, qkv, above), || go_on(lower, middle, ids.len(), qkv, below));
         std::mem::swap(&mut qkv, &mut next);
     }
-    let rows = upper.hidden().chunks_exact(width).chain(lower.hidden().chunks_exact(width));
-    pool(rows, model.manifest().pooling)
+    pool(upper.hidden().chunks_exact(width).chain(lower.hidden().chunks_exact(width)))
 }
 
 /// The rows of one thread on their way through the layers.
@@ -128,9 +145,9 @@ struct Worker {
     context: Vec<f32>,
     delta: Vec<f32>,
     inner: Vec<f32>,
-    bytes: Vec<u8>,
-    units: Vec<f32>,
-    zeros: Vec<i32>,
+    /// Hidden states, or the context, for the next product.
+    bytes: Quantized,
+    inner_bytes: Quantized,
     queries: Vec<f32>,
     scores: Vec<f32>,
     /// Floats in use of those buffers that have a row for each token.
@@ -148,9 +165,8 @@ impl Worker {
         }
         grow(&mut self.inner, rows.min(BLOCK) * inner);
         if manifest.precision == Precision::Int8 {
-            grow(&mut self.bytes, (rows * width).max(rows.min(BLOCK) * inner));
-            grow(&mut self.units, rows);
-            grow(&mut self.zeros, rows);
+            self.bytes.fit(rows, width);
+            self.inner_bytes.fit(rows.min(BLOCK), inner);
         }
         grow(&mut self.queries, width / manifest.heads * LANES);
         grow(&mut self.scores, longest * LANES);
@@ -158,20 +174,21 @@ impl Worker {
 
     /// Rows are tokens: looks up their id, position and text.
     fn begin(&mut self, model: &Packed, kernel: Kernel, tokens: impl Iterator<Item = Token>) {
-        let hidden = &mut self.hidden[..self.length];
-        for (row, token) in hidden.chunks_exact_mut(model.manifest().dimensions).zip(tokens) {
+        let (hidden, width) = (&mut self.hidden[..self.length], model.manifest().dimensions);
+        for (row, token) in hidden.chunks_exact_mut(width).zip(tokens) {
             model.embed_token(token.id, token.position, row);
             if token.is_second {
                 row.iter_mut().zip(model.second()).for_each(|(value, more)| *value += more);
             }
         }
-        run(kernel, Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon: model.manifest().norm_epsilon });
+        let (epsilon, out) = (model.manifest().norm_epsilon, self.bytes.rows_mut(0..self.length / width, width));
+        run(kernel, Op::Norm { hidden, delta: &[], norm: model.embedding_norm(), epsilon, out });
     }
 
     /// Query, key and value of all rows.
     fn project(&mut self, kernel: Kernel, layer: Layer<'_>, qkv: &mut [f32]) {
-        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
-        units.linear(kernel, &self.hidden[..self.length], layer.qkv, false, qkv);
+        let (hidden, width) = (&self.hidden[..self.length], layer.norm.gamma.len());
+        linear(kernel, hidden, self.bytes.rows(0..hidden.len() / width, width), layer.qkv, false, qkv);
     }
 
     /// Context of `rows` of a sequence, of which `qkv` has all; they are this worker's rows from `first` on.
@@ -192,33 +209,32 @@ impl Worker {
             Activation::GeluTanh => Some(Function::GeluTanh),
             Activation::Relu => Some(Function::Relu),
         };
-        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
         let (hidden, delta) = (&mut self.hidden[..self.length], &mut self.delta[..self.length]);
-        units.linear(kernel, &self.context[..self.length], layer.output, false, delta);
-        run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon });
-        for (hidden, delta) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)) {
-            let inner = &mut self.inner[..hidden.len() / width * manifest.intermediate];
-            units.linear(kernel, hidden, layer.up, function.is_none(), inner);
+        let (context, rows) = (&self.context[..self.length], 0..self.length / width);
+        self.bytes.take(kernel, context, width);
+        linear(kernel, context, self.bytes.rows(rows.clone(), width), layer.output, false, delta);
+        let out = self.bytes.rows_mut(rows, width);
+        run(kernel, Op::Norm { hidden, delta, norm: layer.attention_norm, epsilon, out });
+        for (block, (hidden, delta)) in hidden.chunks_mut(BLOCK * width).zip(delta.chunks_mut(BLOCK * width)).enumerate() {
+            let count = hidden.len() / width;
+            let rows = block * BLOCK..block * BLOCK + count;
+            let inner = &mut self.inner[..count * manifest.intermediate];
+            linear(kernel, hidden, self.bytes.rows(rows.clone(), width), layer.up, function.is_none(), inner);
             if let Some(function) = function {
                 run(kernel, Op::Apply { function, values: inner });
             }
-            units.linear(kernel, inner, layer.down, false, delta);
-            run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon });
+            self.inner_bytes.take(kernel, inner, manifest.intermediate);
+            linear(kernel, inner, self.inner_bytes.rows(0..count, manifest.intermediate), layer.down, false, delta);
+            run(kernel, Op::Norm { hidden, delta, norm: layer.norm, epsilon, out: self.bytes.rows_mut(rows, width) });
         }
     }
 
-    /// What the head makes of the first token of each pair.
-    fn score(&mut self, model: &Packed, kernel: Kernel, pairs: &[&Sequence]) -> Vec<f32> {
+    /// What the head makes of the first token of each pair, which is all that the last layer has left.
+    fn score(&mut self, model: &Packed, kernel: Kernel) -> Vec<f32> {
         let width = model.manifest().dimensions;
         let head = model.head();
-        let (firsts, pooled) = (&mut self.context[..pairs.len() * width], &mut self.delta[..pairs.len() * width]);
-        let mut at = 0;
-        for (pair, first) in pairs.iter().zip(firsts.chunks_exact_mut(width)) {
-            first.copy_from_slice(&self.hidden[at * width..][..width]);
-            at += pair.ids.len();
-        }
-        let mut units = Units { bytes: &mut self.bytes, units: &mut self.units, zeros: &mut self.zeros };
-        units.linear(kernel, firsts, head.pooler, false, pooled);
+        let (firsts, pooled) = (&self.hidden[..self.length], &mut self.delta[..self.length]);
+        linear(kernel, firsts, self.bytes.rows(0..self.length / width, width), head.pooler, false, pooled);
         run(kernel, Op::Apply { function: Function::Tanh, values: pooled });
         // In f64 and in order, so that neither the kernel nor the sum loses a bit of it.
         let sum = |row: &[f32]| row.iter().zip(head.weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
@@ -239,36 +255,58 @@ fn grow<T: Default + Clone>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
     &mut buffer[..length]
 }
 
-/// Where activations are quantised for the next product.
-struct Units<'a> {
-    bytes: &'a mut [u8],
-    units: &'a mut [f32],
-    zeros: &'a mut [i32],
+/// Rows as unsigned bytes, for the next product; without any where the products are f32.
+#[derive(Default)]
+struct Quantized {
+    bytes: Vec<u8>,
+    units: Vec<f32>,
+    zeros: Vec<i32>,
 }
 
-impl Units<'_> {
-    /// `out = input * matrix + bias`, through GELU where asked.
-    fn linear(&mut self, kernel: Kernel, input: &[f32], matrix: Matrix<'_>, gelu: bool, out: &mut [f32]) {
-        let matrix = match matrix {
-            Matrix::F32(matrix) => return run(kernel, Op::LinearF32 { input, matrix, gelu, out }),
-            Matrix::Int8(matrix) => matrix,
-        };
-        let rows = input.len() / matrix.rows;
-        let (bytes, units, zeros) = (&mut self.bytes[..input.len()], &mut self.units[..rows], &mut self.zeros[..rows]);
-        run(kernel, Op::Quantize { input, out: RowsMut { bytes, units, zeros } });
-        run(kernel, Op::LinearI8 { input: Rows { bytes, units, zeros }, matrix, gelu, out });
+impl Quantized {
+    fn fit(&mut self, rows: usize, width: usize) {
+        grow(&mut self.bytes, rows * width);
+        grow(&mut self.units, rows);
+        grow(&mut self.zeros, rows);
+    }
+
+    fn rows(&self, rows: Range<usize>, width: usize) -> Rows<'_> {
+        Rows {
+            bytes: self.bytes.get(rows.start * width..rows.end * width).unwrap_or_default(),
+            units: self.units.get(rows.clone()).unwrap_or_default(),
+            zeros: self.zeros.get(rows).unwrap_or_default(),
+        }
+    }
+
+    fn rows_mut(&mut self, rows: Range<usize>, width: usize) -> RowsMut<'_> {
+        RowsMut {
+            bytes: self.bytes.get_mut(rows.start * width..rows.end * width).unwrap_or_default(),
+            units: self.units.get_mut(rows.clone()).unwrap_or_default(),
+            zeros: self.zeros.get_mut(rows).unwrap_or_default(),
+        }
+    }
+
+    /// Rows that no step before has quantised.
+    fn take(&mut self, kernel: Kernel, input: &[f32], width: usize) {
+        run(kernel, Op::Quantize { input, out: self.rows_mut(0..input.len() / width, width) });
     }
 }
 
-/// One unit vector from the token vectors of one sequence. Plain loops: the compiler may not reorder them, so they need no kernel.
-fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>, pooling: Pooling) -> Vec<f32> {
+/// `out = input * matrix + bias`, through GELU where asked; a matrix of bytes takes the input as `bytes`.
+fn linear(kernel: Kernel, input: &[f32], bytes: Rows<'_>, matrix: Matrix<'_>, gelu: bool, out: &mut [f32]) {
+    match matrix {
+        Matrix::F32(matrix) => run(kernel, Op::LinearF32 { input, matrix, gelu, out }),
+        Matrix::Int8(matrix) => run(kernel, Op::LinearI8 { input: bytes, matrix, gelu, out }),
+    }
+}
+
+/// One unit vector from the token vectors of one sequence that are read: their mean, where there are several. Plain loops: the compiler
+/// may not reorder them, so they need no kernel.
+fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut out = rows.next().map(<[f32]>::to_vec).unwrap_or_default();
-    // To the end in any case: what follows are the rows of the next sequence.
     for row in rows {
-        if pooling == Pooling::Mean {
-            for (out, value) in out.iter_mut().zip(row) {
-                *out += value;
-            }
+        for (out, value) in out.iter_mut().zip(row) {
+            *out += value;
         }
     }
     // The length of the sequence drops out with the norm. Summed in f64, so that no vector is shorter or longer than its neighbour.

@@ -75,6 +75,14 @@ impl Embedder {
         Engine::of(model, Purpose::Embedding).map(Self)
     }
 
+    /// Reads the whole model and compares it with its checksums: for those who keep what is computed from it.
+    ///
+    /// # Errors
+    /// Names what is altered.
+    pub fn verify(&self) -> Result<()> {
+        self.0.model.verify()
+    }
+
     /// The same embedder on another kernel: for tests and measurements.
     #[must_use]
     pub fn with_kernel(mut self, kernel: Kernel) -> Self {

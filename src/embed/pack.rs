@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::config::Config;
-use super::description::Description;
+use super::description::{self, Description};
 use super::manifest::{LEAST_TOKENS, Manifest, PANEL, Pooling, Precision, Purpose, Section};
 use super::packed::{ALIGNMENT, MAGIC, PREAMBLE, STRIP, VERSION};
 use super::weights::Weights;
@@ -24,7 +24,8 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
         return Err(Error::bad_request(format!("`max_tokens`: {}; at least {LEAST_TOKENS}", description.max_tokens)));
     }
     let Config { sizes, activation, purpose } = Config::read(folder)?;
-    let (rules, pieces) = wordpiece::read(folder)?;
+    let (mut rules, pieces) = wordpiece::read(folder)?;
+    rules.normalizer.lowercase |= description::lowers(folder)?;
     let path = folder.join("model.safetensors");
     let pickled = folder.join("pytorch_model.bin");
     if !path.is_file() && pickled.is_file() {

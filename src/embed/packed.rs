@@ -11,9 +11,11 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use memmap2::Mmap;
 
+use super::kernels::Order;
 use super::manifest::{Manifest, Precision};
 use super::vocabulary::Vocabulary;
 use crate::error::{Code, Error, Result};
@@ -34,6 +36,8 @@ pub struct Packed {
     manifest: Manifest,
     /// Where each section lies, in the order of [`Manifest::lengths`].
     ranges: Vec<Range<usize>>,
+    /// What was found out about each of them, where it is an int8 matrix.
+    orders: Vec<OnceLock<Order>>,
 }
 
 /// Where a packed model lies.
@@ -133,7 +137,8 @@ impl Packed {
         if at != bytes.len() {
             return Err(format!("truncated or extended: {} bytes, the sections end at {at}", bytes.len()));
         }
-        Ok(Self { bytes, manifest, ranges })
+        let orders = ranges.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { bytes, manifest, ranges, orders })
     }
 
     /// What the model says of itself.
@@ -246,6 +251,7 @@ impl Packed {
                     scales: bytemuck::cast_slice(scales),
                     sums: bytemuck::cast_slice(sums),
                     bias: bytemuck::cast_slice(bias),
+                    order: &self.orders[section],
                 })
             }
             Precision::F32 => {
@@ -310,6 +316,8 @@ pub(super) struct MatrixI8<'a> {
     /// Sum of a column's weights: what the zero point of the activations has to be taken from.
     pub(super) sums: &'a [i32],
     pub(super) bias: &'a [f32],
+    /// How AVX2 takes the weights, once that was worth finding out.
+    pub(super) order: &'a OnceLock<Order>,
 }
 
 /// f32 weights: panels of 64 columns, row after row.

@@ -65,6 +65,7 @@ struct Figures {
 /// Measures every strategy and draws the table.
 pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
     let embedder = Embedder::open(&excerpts.model)?;
+    embedder.verify()?;
     let cache = Cache::open(&excerpts.cache)?;
     let rows: Vec<Row> = lines(&excerpts.questions, "`question`, `source` and `excerpts`")?;
     let documents = read(&excerpts.documents)?;

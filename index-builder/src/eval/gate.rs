@@ -77,6 +77,7 @@ impl fmt::Display for Metric {
 pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let questions = questions(&gate.questions)?;
     let embedder = Embedder::open(&gate.model)?;
+    embedder.verify()?;
     let reranker = gate.reranker.as_deref().map(Reranker::open).transpose()?;
     let Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = Retrieval::default();
     let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight, until: None });

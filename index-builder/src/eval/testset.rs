@@ -74,6 +74,7 @@ type Qrels = HashMap<String, BTreeMap<String, f64>>;
 /// Indexes the corpus, writes the run files, and scores them where there are judgements.
 pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mode, PathBuf, Option<Scores>)>> {
     let embedder = Embedder::open(&evaluation.model)?;
+    embedder.verify()?;
     let cache = Cache::open(&evaluation.cache)?;
     let corpus: Vec<Row> = lines(&evaluation.corpus, "`_id` and `text`")?;
     let queries: Vec<Row> = lines(&evaluation.queries, "`_id` and `text`")?;

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{LANES, Lanes, Op, ops};
+use super::{LANES, Lanes, Op, PanelOrder, ops};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(super) fn run(op: Op<'_>) {
@@ -34,6 +34,15 @@ impl Lanes for Avx512 {
     fn store(self, to: &mut [f32; LANES]) {
         // SAFETY: features present; writes the sixteen floats of `to`, unaligned.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+    }
+    #[inline(always)]
+    fn interleave(self, other: Self) -> [Self; 2] {
+        // SAFETY: features present (see `Avx512`).
+        unsafe {
+            let lower = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let upper = _mm512_add_epi32(lower, _mm512_set1_epi32(8));
+            [lower, upper].map(|lanes| Self(_mm512_permutex2var_ps(self.0, lanes, other.0)))
+        }
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {
@@ -93,7 +102,7 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
         // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both

@@ -11,12 +11,15 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod ops;
+mod order;
 mod scalar;
 
 use std::ops::Range;
 
 use super::packed::{MatrixF32, MatrixI8, Norm};
 use crate::cpu::{Kernel, Set};
+pub(super) use order::Order;
+use order::PanelOrder;
 
 /// f32 values that are worked on together, on every machine.
 pub(super) const LANES: usize = 16;
@@ -56,9 +59,9 @@ pub(super) enum Op<'a> {
         scores: &'a mut [f32],
         out: &'a mut [f32],
     },
-    /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero.
-    Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32 },
-    /// f32 rows to u8 rows.
+    /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero. What comes out goes to `out` too, unless that is empty.
+    Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32, out: RowsMut<'a> },
+    /// f32 rows to u8 rows, unless `out` is empty.
     Quantize { input: &'a [f32], out: RowsMut<'a> },
     /// A function of each value, in place.
     Apply { function: Function, values: &'a mut [f32] },
@@ -102,10 +105,14 @@ pub(super) trait Lanes: Copy {
     const COLUMNS_F32: usize;
     /// What [`Self::dot`] takes off each byte of a row first.
     const SHIFT: i32;
+    /// Whether [`Self::dot`] is quicker where it is given an order.
+    const ORDERED: bool = false;
 
     fn splat(value: f32) -> Self;
     fn load(from: &[f32; LANES]) -> Self;
     fn store(self, to: &mut [f32; LANES]);
+    /// The lanes of both in turn: those of the lower halves, then those of the upper ones.
+    fn interleave(self, other: Self) -> [Self; 2];
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -120,6 +127,7 @@ pub(super) trait Lanes: Copy {
     fn low_bytes(self, to: &mut [u8; LANES]);
     /// `acc - zero * sum`, as f32.
     fn dequantize(acc: &[i32; LANES], sums: &[i32; LANES], zero: i32) -> Self;
-    /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows.
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]);
+    /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows. An order is
+    /// the panel's.
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]);
 }

@@ -7,7 +7,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{LANES, Lanes, Op, ops};
+use super::{LANES, Lanes, Op, PanelOrder, ops};
 
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn run(op: Op<'_>) {
@@ -46,6 +46,16 @@ impl Lanes for Neon {
         for (part, lanes) in self.0.into_iter().enumerate() {
             // SAFETY: features present; the four parts are the sixteen floats of `to`.
             unsafe { vst1q_f32(to.as_mut_ptr().add(part * 4), lanes) }
+        }
+    }
+    #[inline(always)]
+    fn interleave(self, other: Self) -> [Self; 2] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        // SAFETY: features present (see `Neon`).
+        unsafe {
+            let lower = [vzip1q_f32(a, e), vzip2q_f32(a, e), vzip1q_f32(b, f), vzip2q_f32(b, f)];
+            let upper = [vzip1q_f32(c, g), vzip2q_f32(c, g), vzip1q_f32(d, h), vzip2q_f32(d, h)];
+            [Self(lower), Self(upper)]
         }
     }
     #[inline(always)]
@@ -111,7 +121,7 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
         // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both

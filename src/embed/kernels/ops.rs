@@ -7,10 +7,13 @@ use std::ops::Range;
 
 use super::super::manifest::PANEL;
 use super::super::packed::{MatrixF32, MatrixI8, Norm};
-use super::{Function, LANES, Lanes, Op, Rows, RowsMut};
+use super::{Function, LANES, Lanes, Op, Order, PanelOrder, Rows, RowsMut};
 
 /// Adding and subtracting this rounds to the nearest integer (even on ties), and leaves it in the low bits in between.
 pub(super) const ROUND: f32 = 12_582_912.0;
+
+/// Rows of a product that are worth looking for the order of its matrix.
+const ROWS_TO_ORDER: usize = 32;
 
 #[inline(always)]
 pub(super) fn run<L: Lanes>(op: Op<'_>) {
@@ -18,7 +21,7 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
         Op::LinearI8 { input, matrix, gelu, out } => linear_i8::<L>(input, matrix, gelu, out),
         Op::LinearF32 { input, matrix, gelu, out } => linear_f32::<L>(input, matrix, gelu, out),
         Op::Attention { qkv, rows, heads, queries, scores, out } => attention::<L>(qkv, rows, heads, queries, scores, out),
-        Op::Norm { hidden, delta, norm, epsilon } => layer_norm::<L>(hidden, delta, norm, epsilon),
+        Op::Norm { hidden, delta, norm, epsilon, out } => layer_norm::<L>(hidden, delta, norm, epsilon, out),
         Op::Quantize { input, out } => quantize::<L>(input, out),
         Op::Apply { function, values } => apply::<L>(function, values),
     }
@@ -27,23 +30,34 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
 #[inline(always)]
 fn linear_i8<L: Lanes>(input: Rows<'_>, matrix: MatrixI8<'_>, gelu: bool, out: &mut [f32]) {
     let count = input.units.len();
+    let order = if L::ORDERED { order(matrix, count) } else { None };
     for panel in 0..matrix.bias.len() / PANEL {
+        let order = order.map(|order| order.panel(panel));
         let mut row = 0;
         while row < count {
             let rows = (count - row).min(L::ROWS);
             match rows {
-                8.. => tile_i8::<L, 8>(input, row, matrix, panel, gelu, out),
-                7 => tile_i8::<L, 7>(input, row, matrix, panel, gelu, out),
-                6 => tile_i8::<L, 6>(input, row, matrix, panel, gelu, out),
-                5 => tile_i8::<L, 5>(input, row, matrix, panel, gelu, out),
-                4 => tile_i8::<L, 4>(input, row, matrix, panel, gelu, out),
-                3 => tile_i8::<L, 3>(input, row, matrix, panel, gelu, out),
-                2 => tile_i8::<L, 2>(input, row, matrix, panel, gelu, out),
-                _ => tile_i8::<L, 1>(input, row, matrix, panel, gelu, out),
+                8.. => tile_i8::<L, 8>(input, row, matrix, panel, order, gelu, out),
+                7 => tile_i8::<L, 7>(input, row, matrix, panel, order, gelu, out),
+                6 => tile_i8::<L, 6>(input, row, matrix, panel, order, gelu, out),
+                5 => tile_i8::<L, 5>(input, row, matrix, panel, order, gelu, out),
+                4 => tile_i8::<L, 4>(input, row, matrix, panel, order, gelu, out),
+                3 => tile_i8::<L, 3>(input, row, matrix, panel, order, gelu, out),
+                2 => tile_i8::<L, 2>(input, row, matrix, panel, order, gelu, out),
+                _ => tile_i8::<L, 1>(input, row, matrix, panel, order, gelu, out),
             }
             row += rows;
         }
     }
+}
+
+/// The order of a matrix, for the product with so many rows. To look for it takes as long as the product with about thirty, which is little
+/// beside documents and much beside the first question of a process; once it is there, everybody uses it.
+fn order(matrix: MatrixI8<'_>, rows: usize) -> Option<&Order> {
+    if rows < ROWS_TO_ORDER {
+        return matrix.order.get();
+    }
+    Some(matrix.order.get_or_init(|| Order::of(matrix.weights, matrix.rows)))
 }
 
 #[inline(always)]
@@ -52,6 +66,7 @@ fn tile_i8<L: Lanes, const R: usize>(
     first: usize,
     matrix: MatrixI8<'_>,
     panel: usize,
+    order: Option<PanelOrder<'_>>,
     gelu: bool,
     out: &mut [f32],
 ) {
@@ -61,7 +76,7 @@ fn tile_i8<L: Lanes, const R: usize>(
     let (inputs, outputs) = (matrix.rows, matrix.bias.len());
     let rows: [&[u8]; R] = std::array::from_fn(|row| &input.bytes[(first + row) * inputs..][..inputs]);
     let mut acc = [[0; 64]; R];
-    L::dot(rows, &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs], &mut acc);
+    L::dot(rows, &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs], order, &mut acc);
     let at = panel * PANEL;
     let scales = matrix.scales[at..at + PANEL].as_chunks::<LANES>().0;
     let sums = matrix.sums[at..at + PANEL].as_chunks::<LANES>().0;
@@ -262,10 +277,14 @@ fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, queries: &
         for first in rows.clone().step_by(LANES) {
             let count = (rows.end - first).min(LANES);
             // One lane a query: softmax then goes down the lanes and joins none. Lanes without a query are zero.
-            for (depth, lanes) in queries.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                lanes.fill(0.0);
-                for (query, token) in lanes.iter_mut().zip(qkv[first * stride..].chunks(stride).take(count)) {
-                    *query = token[at + depth];
+            for (depth, queries) in queries.chunks_exact_mut(LANES * LANES).enumerate() {
+                let mut square = [L::splat(0.0); LANES];
+                let tokens = qkv[first * stride + at + depth * LANES..].chunks(stride).take(count);
+                for (query, from) in square.iter_mut().zip(tokens.filter_map(<[f32]>::first_chunk)) {
+                    *query = L::load(from);
+                }
+                for (lanes, to) in transpose(square).into_iter().zip(queries.as_chunks_mut().0) {
+                    lanes.store(to);
                 }
             }
             product::<L, _>(
@@ -281,6 +300,19 @@ fn attention<L: Lanes>(qkv: &[f32], rows: Range<usize>, heads: usize, queries: &
             );
         }
     }
+}
+
+/// Rows become lanes. A row and a lane have four bits each, and interleaving the rows of the upper half with those of the lower one
+/// moves all eight on by one; so four times exchanges them.
+#[inline(always)]
+fn transpose<L: Lanes>(mut square: [L; LANES]) -> [L; LANES] {
+    for _ in 0..4 {
+        let rows = square;
+        for row in 0..LANES / 2 {
+            [square[2 * row], square[2 * row + 1]] = rows[row].interleave(rows[row + LANES / 2]);
+        }
+    }
+    square
 }
 
 /// `2^(scale * (x - max))` down each lane, in place, and what each lane has to be multiplied by to have the sum 1.
@@ -384,8 +416,9 @@ fn tanh_above<L: Lanes>(x: L) -> L {
 }
 
 #[inline(always)]
-fn layer_norm<L: Lanes>(hidden: &mut [f32], delta: &[f32], norm: Norm<'_>, epsilon: f32) {
+fn layer_norm<L: Lanes>(hidden: &mut [f32], delta: &[f32], norm: Norm<'_>, epsilon: f32, out: RowsMut<'_>) {
     let width = norm.gamma.len();
+    let mut out = out.bytes.chunks_exact_mut(width).zip(out.units.iter_mut().zip(out.zeros));
     let (gamma, beta) = (norm.gamma.as_chunks::<LANES>().0, norm.beta.as_chunks::<LANES>().0);
     for (index, row) in hidden.chunks_exact_mut(width).enumerate() {
         let row = row.as_chunks_mut::<LANES>().0;
@@ -410,16 +443,24 @@ fn layer_norm<L: Lanes>(hidden: &mut [f32], delta: &[f32], norm: Norm<'_>, epsil
         }
         let variance = across(squares, |a, b| a + b) / width as f32;
         let scale = L::splat(1.0 / (variance + epsilon).sqrt());
+        let (mut least, mut most) = (L::splat(0.0), L::splat(0.0));
         for (lanes, (gamma, beta)) in row.iter_mut().zip(gamma.iter().zip(beta)) {
-            let value = L::load(lanes).sub(mean).mul(scale);
-            value.mul_add(L::load(gamma), L::load(beta)).store(lanes);
+            let value = L::load(lanes).sub(mean).mul(scale).mul_add(L::load(gamma), L::load(beta));
+            value.store(lanes);
+            least = least.min(value);
+            most = most.max(value);
+        }
+        if let Some((bytes, (unit, zero))) = out.next() {
+            (*unit, *zero) = to_bytes(row, [least, most], bytes);
         }
     }
 }
 
-/// u8 with a zero point, per row: 0 is exact, and the range from the least to the greatest value is cut into 255 steps.
 #[inline(always)]
 fn quantize<L: Lanes>(input: &[f32], out: RowsMut<'_>) {
+    if out.units.is_empty() {
+        return;
+    }
     let width = input.len() / out.units.len();
     let rows = input.chunks_exact(width).zip(out.bytes.chunks_exact_mut(width));
     for ((input, bytes), (unit, zero)) in rows.zip(out.units.iter_mut().zip(out.zeros)) {
@@ -429,18 +470,24 @@ fn quantize<L: Lanes>(input: &[f32], out: RowsMut<'_>) {
             least = least.min(L::load(lanes));
             most = most.max(L::load(lanes));
         }
-        let least = across(least, |a, b| if a < b { a } else { b });
-        let most = across(most, |a, b| if a > b { a } else { b });
-        let range = most - least;
-        let steps = if range > 0.0 { 255.0 / range } else { 0.0 };
-        // Rounded by the same addition as the values, on every machine.
-        let offset = (-least * steps + ROUND) - ROUND;
-        *unit = range / 255.0;
-        *zero = offset as i32;
-        let (steps, shift) = (L::splat(steps), L::splat(ROUND + offset));
-        let (bottom, top) = (L::splat(ROUND), L::splat(ROUND + 255.0));
-        for (lanes, bytes) in input.iter().zip(bytes.as_chunks_mut::<LANES>().0) {
-            L::load(lanes).mul_add(steps, shift).max(bottom).min(top).low_bytes(bytes);
-        }
+        (*unit, *zero) = to_bytes(input, [least, most], bytes);
     }
+}
+
+/// u8 with a zero point: 0 is exact, and the range from the least to the greatest value of the row, which are somewhere in the lanes of
+/// `ends`, is cut into 255 steps. Gives what one of them is worth, and the zero point.
+#[inline(always)]
+fn to_bytes<L: Lanes>(input: &[[f32; LANES]], ends: [L; 2], bytes: &mut [u8]) -> (f32, i32) {
+    let least = across(ends[0], |a, b| if a < b { a } else { b });
+    let most = across(ends[1], |a, b| if a > b { a } else { b });
+    let range = most - least;
+    let steps = if range > 0.0 { 255.0 / range } else { 0.0 };
+    // Rounded by the same addition as the values, on every machine.
+    let offset = (-least * steps + ROUND) - ROUND;
+    let (steps, shift) = (L::splat(steps), L::splat(ROUND + offset));
+    let (bottom, top) = (L::splat(ROUND), L::splat(ROUND + 255.0));
+    for (lanes, bytes) in input.iter().zip(bytes.as_chunks_mut::<LANES>().0) {
+        L::load(lanes).mul_add(steps, shift).max(bottom).min(top).low_bytes(bytes);
+    }
+    (range / 255.0, offset as i32)
 }

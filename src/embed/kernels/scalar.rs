@@ -1,6 +1,6 @@
 //! Portable lanes: the definition that the others have to equal, and the kernel of machines without SIMD.
 
-use super::{LANES, Lanes};
+use super::{LANES, Lanes, PanelOrder};
 
 /// Sixteen floats in an array.
 #[derive(Clone, Copy)]
@@ -30,6 +30,12 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn store(self, to: &mut [f32; LANES]) {
         *to = self.0;
+    }
+    #[inline(always)]
+    fn interleave(self, other: Self) -> [Self; 2] {
+        let from =
+            |first: usize| Self(std::array::from_fn(|lane| if lane % 2 == 0 { self.0 } else { other.0 }[first + lane / 2]));
+        [from(0), from(LANES / 2)]
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {
@@ -73,7 +79,7 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         for (row, out) in rows.iter().zip(out) {
             *out = [0; 64];
