@@ -197,7 +197,17 @@ mod tests {
         let mega = usage(1_000_000, 0, 0, 1_000_000);
         assert_eq!(cost("bedrock", "us.anthropic.claude-sonnet-5-5", mega, DAY), Some(13.2));
         assert_eq!(cost("bedrock", "global.anthropic.claude-sonnet-5-5-20261001-v1:0", mega, DAY), Some(12.0));
-        assert_eq!(cost("bedrock", "amazon.nova-lite-v1:0", mega, DAY), Some(0.3));
+        for (model, expected) in [
+            ("amazon.nova-lite-v1:0", 0.3),
+            ("us.amazon.nova-lite-v1:0", 0.3),
+            ("eu.amazon.nova-lite-v1:0", 0.39),
+            ("eu.amazon.nova-pro-v1:0", 5.25),
+            ("us.amazon.nova-2-lite-v1:0", 3.08),
+            ("eu.amazon.nova-2-lite-v1:0", 4.026),
+        ] {
+            assert_eq!(cost("bedrock", model, mega, DAY), Some(expected), "{model}");
+        }
+        assert_eq!(cost("bedrock", "apac.amazon.nova-lite-v1:0", mega, DAY), None, "nobody said what it costs there");
         assert_eq!(cost("openai-bedrock", "us.openai.gpt-6-sol", usage(200_000, 0, 0, 100_000), DAY), Some(1.54));
         assert_eq!(cost("openai", "gpt-6-sol", usage(272_000, 0, 0, 100_000), DAY), Some(2.588), "the answer costs more, too");
     }

@@ -46,6 +46,10 @@ pub struct ChatRequest {
     /// Fields of the provider's own, merged into the body that is sent. They cannot replace the model, the messages or the stream flag.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
+    /// The dialect that the caller spoke, as in `openai`: what its specification names in `extra` goes to no other. Empty where the
+    /// caller named the provider's own fields.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub extra_dialect: String,
 }
 
 /// How the answer is to be sampled; `None` leaves it to the provider.

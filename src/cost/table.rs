@@ -33,6 +33,10 @@ impl Book {
     /// The row of a model, and what its region costs on top.
     pub(super) fn row(&self, provider: &str, model: &str) -> Option<(&Row, f64)> {
         let (mut model, mut factor) = (model.rsplit_once("inference-profile/").map_or(model, |it| it.1), 1.0);
+        // A price of the region's own goes before what regions cost on top.
+        if let Some(row) = self.own(provider, model) {
+            return Some((row, 1.0));
+        }
         if let Some(region) = self.table.regions.iter().find(|it| it.provider == provider && model.starts_with(&it.prefix)) {
             (model, factor) = (&model[region.prefix.len()..], region.factor);
         }

@@ -90,6 +90,8 @@ pub struct Incoming {
     idle: Duration,
     end: Instant,
     seen: usize,
+    /// What was looked at and not taken yet.
+    ahead: Option<Bytes>,
 }
 
 impl Request {
@@ -253,7 +255,7 @@ fn allows(allowed: &str, host: &str) -> bool {
 impl Incoming {
     fn new(mut response: reqwest::Response, idle: Duration, end: Instant) -> Self {
         let headers = std::mem::take(response.headers_mut());
-        Self { status: response.status().as_u16(), headers, response, idle, end, seen: 0 }
+        Self { status: response.status().as_u16(), headers, response, idle, end, seen: 0, ahead: None }
     }
 
     /// Whether the status is 2xx.
@@ -278,16 +280,28 @@ impl Incoming {
         Ok(Reply { status: self.status, headers: self.headers, body })
     }
 
-    /// The next piece of the body: by `until`, else within the time that a stream may be silent, and in any case before its end.
-    ///
-    /// # Errors
     /// Whether it was given all the time that there is.
     pub fn is_out_of_time(&self) -> bool {
         Instant::now() >= self.end
     }
 
+    /// Looks at the first piece of the body, which is still to come.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    pub async fn peek(&mut self, until: Instant) -> Result<&[u8]> {
+        self.ahead = self.chunk(Some(until)).await?;
+        Ok(self.ahead.as_deref().unwrap_or_default())
+    }
+
+    /// The next piece of the body: by `until`, else within the time that a stream may be silent, and in any case before its end.
+    ///
+    /// # Errors
     /// As [`Self::whole`].
     pub async fn chunk(&mut self, until: Option<Instant>) -> Result<Option<Bytes>> {
+        if self.ahead.is_some() {
+            return Ok(self.ahead.take());
+        }
         let by = until.unwrap_or_else(|| Instant::now() + self.idle).min(self.end);
         let late = || if until.is_none() && by == self.end { unfinished() } else { timed_out() };
         // Of a provider that never pauses the next piece is always there before any clock is asked.

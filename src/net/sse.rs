@@ -11,9 +11,15 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 /// Bytes of an id; a longer one is not taken.
 const MAX_ID_BYTES: usize = 1024;
 
-/// Whether a `content-type` promises an event stream. Anything else is read as what it is, never as events.
+/// Whether a `content-type` promises an event stream. The standard reads nothing else as events; of providers, see [`is_begun`].
 pub fn is_event_stream(content_type: &str) -> bool {
     content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// Whether a body that promises nothing begins as an event stream does.
+pub fn is_begun(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| body.starts_with(field))
 }
 
 /// One event.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
-use super::turn::{arguments, turns};
+use super::turn::{arguments, object_schema, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::Result;
 
@@ -101,7 +101,7 @@ fn tool(tool: &crate::chat::Tool) -> Value {
     let mut out = Body::default();
     out.set("name", tool.name.as_str());
     out.set_some("description", tool.description.as_deref());
-    out.set("input_schema", tool.parameters.clone());
+    out.set("input_schema", object_schema(&tool.parameters));
     out.set_some("strict", tool.strict);
     out.set_some("cache_control", tool.cache.map(cache_control));
     own::add(Value::Object(out.0), tool, "anthropic")

@@ -14,12 +14,16 @@ pub(super) use self::answer::{Decoder, decode};
 use super::anthropic;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::turn::{arguments, inner_text, turns};
+use super::turn::{arguments, inner_text, object_schema, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["modelId", "messages", "system"];
+
+/// Converse wants a user's turn first, and words beside a document.
+const BEGINNING: &str = "(The conversation begins with the assistant.)";
+const BESIDE_DOCUMENT: &str = "(See the document.)";
 
 /// Writes the body of one chat turn. Streaming is a matter of the path.
 pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut Warnings) -> Result<Body> {
@@ -28,7 +32,16 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut 
     let mut messages = Vec::new();
     for turn in turns(request) {
         let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
-        let content = blocks(turn.parts, &mut documents, warnings)?;
+        let mut content = blocks(turn.parts, &mut documents, warnings)?;
+        let has = |kind: &str| content.iter().any(|block| block.get(kind).is_some());
+        if has("document") && !has("text") {
+            warnings.push(Warning::changed("messages", format!("Converse wants words beside a document: `{BESIDE_DOCUMENT}`")));
+            content.push(json!({"text": BESIDE_DOCUMENT}));
+        }
+        if messages.is_empty() && role == "assistant" && !content.is_empty() {
+            warnings.push(Warning::changed("messages", format!("Converse begins with the user: `{BEGINNING}`")));
+            messages.push(json!({"role": "user", "content": [{"text": BEGINNING}]}));
+        }
         if !content.is_empty() {
             messages.push(json!({"role": role, "content": content}));
         }
@@ -74,7 +87,7 @@ fn tools(request: &ChatRequest) -> Option<Value> {
         let mut spec = Body::default();
         spec.set("name", tool.name.as_str());
         spec.set_some("description", tool.description.as_deref().filter(|text| !text.is_empty()));
-        spec.set("inputSchema", json!({"json": tool.parameters}));
+        spec.set("inputSchema", json!({"json": object_schema(&tool.parameters)}));
         spec.set_some("strict", tool.strict);
         tools.push(json!({"toolSpec": spec.0}));
         tools.extend(tool.cache.map(cache_point));

@@ -39,7 +39,7 @@ pub struct Capabilities {
     pub default_max_tokens: u32,
     /// The most tokens of an answer; 0 is not known.
     pub most_tokens: u32,
-    /// Texts in `stop_sequences`.
+    /// Texts in `stop_sequences`; 0 leaves them out, said so.
     pub stop_sequences: usize,
     /// What it calls `user`; empty where it has none.
     pub user: String,
@@ -56,6 +56,8 @@ pub struct Capabilities {
     pub tool_choice_tool: bool,
     /// Can be made to call a tool while it reasons.
     pub tool_choice_while_reasoning: bool,
+    /// Takes tools while it reasons.
+    pub tools_while_reasoning: bool,
     /// Takes `parallel_tool_calls`.
     pub parallel_tool_calls: bool,
     /// Takes `strict` on a tool.
@@ -66,6 +68,9 @@ pub struct Capabilities {
     pub tool_name_chars: usize,
     /// Whether a tool's name may hold a point or a colon, and must begin with a letter or `_`.
     pub tool_name_rule: NameRule,
+    /// Longest name of a property of a tool's arguments, which then holds letters, digits and `_` only and does not begin with a digit;
+    /// 0 is any name.
+    pub parameter_name_chars: usize,
     /// What a tool call's id must look like.
     pub tool_id_rule: IdRule,
 
@@ -75,6 +80,8 @@ pub struct Capabilities {
     pub efforts: Vec<Effort>,
     /// The least budget that it takes, in tokens.
     pub least_budget: u32,
+    /// Can be told not to reason.
+    pub reasoning_off: bool,
     /// Can be told whether to show its thoughts.
     pub shows_reasoning: bool,
     /// Reasons where nothing is said.
@@ -88,6 +95,8 @@ pub struct Capabilities {
     /// Takes its thoughts back in this field of an assistant's message; empty where it does not.
     pub reasoning_field: String,
 
+    /// Takes texts of white space alone.
+    pub blank_text: bool,
     /// Takes pictures by address.
     pub image_url: bool,
     /// Takes pictures as bytes.
@@ -169,7 +178,7 @@ impl Capabilities {
     pub fn reasons(&self, wish: Option<Reasoning>) -> bool {
         match wish {
             None => self.reasons_by_default,
-            Some(Reasoning { effort: Some(Effort::None), .. }) => self.reasoning == ReasoningMode::Always,
+            Some(Reasoning { effort: Some(Effort::None), .. }) => self.reasoning == ReasoningMode::Always || !self.reasoning_off,
             Some(_) => self.reasoning != ReasoningMode::None,
         }
     }

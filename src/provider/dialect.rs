@@ -88,6 +88,11 @@ impl Dialect {
         Decoder { framing, reader, ended: false }
     }
 
+    /// Whether a body whose `content-type` does not say so is one of the dialect's streams, as it begins.
+    pub(super) fn begins_stream(self, body: &[u8]) -> bool {
+        self != Self::Bedrock && sse::is_begun(body)
+    }
+
     /// Whether a `content-type` is that of the dialect's streams.
     pub(super) fn is_stream(self, content_type: &str) -> bool {
         match self {
@@ -200,7 +205,7 @@ impl Reader {
     fn frame(&mut self, name: &str, data: &[u8]) -> Result<Vec<ChatEvent>> {
         let text = std::str::from_utf8(data).map_err(|_| failed("the provider's stream is not text"))?;
         match self {
-            Self::OpenAi(reader) => reader.frame(text),
+            Self::OpenAi(reader) => reader.frame(name, text),
             Self::Anthropic(reader) => reader.frame(name, text),
             Self::Bedrock(reader) => reader.frame(name, text),
             Self::Gemini(reader) => reader.frame(text),

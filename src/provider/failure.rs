@@ -159,8 +159,10 @@ fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> 
         row.map(|(_, code)| *code)
     });
     let by_provider = STATUSES.iter().find(|(who, number, _)| *who == provider && *number == status).map(|(_, _, code)| *code);
+    // Bedrock says `Too many tokens` of a minute, too. What is too large for a minute (413) stays so.
+    let is_busy = matches!(by_kind, Some(Code::RateLimit | Code::Overloaded)) && status != 413;
     match status {
-        400 | 413 | 422 | 500 if names(OVERFLOW) => Code::ContextLength,
+        400 | 413 | 422 | 500 if names(OVERFLOW) && !is_busy => Code::ContextLength,
         400 | 403 | 429 if names(MONEY) => Code::Budget,
         403 if names(FLAGGED) => Code::ContentFilter,
         _ if by_kind.is_some() => by_kind.unwrap_or(Code::ProviderError),
@@ -306,6 +308,20 @@ mod tests {
             ("custom", 403, None, json!({"error": {"message": "Your input was flagged"}}), Code::ContentFilter),
             ("bedrock", 408, None, json!({"message": "x"}), Code::Timeout),
             ("bedrock", 200, Some("throttlingException"), json!({"message": "x"}), Code::RateLimit),
+            (
+                "bedrock",
+                200,
+                Some("throttlingException"),
+                json!({"message": "Too many tokens, please wait before trying again."}),
+                Code::RateLimit,
+            ),
+            (
+                "groq",
+                413,
+                None,
+                json!({"error": {"message": "Request too large for model `x`", "type": "tokens", "code": "rate_limit_exceeded"}}),
+                Code::ContextLength,
+            ),
             ("bedrock", 200, Some("validationException"), json!({"message": "x"}), Code::InvalidRequest),
             ("bedrock", 200, Some("validationException"), json!({"message": "Input is too long"}), Code::ContextLength),
             (

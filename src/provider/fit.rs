@@ -4,6 +4,7 @@
 //! an error. Names and ids that a provider would refuse get an alias that depends on nothing but themselves, so that the same
 //! conversation gives the same bytes and a prompt cache can hit; the answer's names are turned back.
 
+mod parameters;
 mod reasoning;
 mod strict;
 mod tools;
@@ -31,6 +32,8 @@ pub(super) struct Fitted {
     pub(super) hosts: Vec<String>,
     /// The callers' names of tools by their aliases.
     names: BTreeMap<String, String>,
+    /// The callers' names of tools' parameters by their aliases.
+    parameters: BTreeMap<String, String>,
     /// The ids of calls in the conversation.
     ids: BTreeSet<String>,
 }
@@ -41,14 +44,18 @@ impl Fitted {
         for part in &mut answer.parts {
             if let Part::ToolCall(call) = part {
                 self.call(&mut call.id, &mut call.name);
+                parameters::rename(&mut call.arguments, &self.parameters);
             }
         }
     }
 
     /// Turns an alias in the answer back into the caller's name, and gives a call an id of its own in the conversation.
     pub(super) fn restore(&self, event: &mut ChatEvent) {
-        if let ChatEvent::ToolCall { id, name, .. } = event {
-            self.call(id, name);
+        match event {
+            ChatEvent::ToolCall { id, name, .. } => self.call(id, name),
+            // Who wants aliases tells the arguments of a call in one piece.
+            ChatEvent::Arguments { json, .. } => parameters::rename(json, &self.parameters),
+            _ => {}
         }
     }
 
@@ -72,8 +79,8 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let addresses = Addresses::new(&caps.stores, is_own);
-    let (names, ids) = (BTreeMap::new(), BTreeSet::new());
-    let mut fit = Fit { caps, who, warnings: Warnings::default(), names, ids, addresses };
+    let (names, parameters, ids) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let mut fit = Fit { caps, who, warnings: Warnings::default(), names, parameters, ids, addresses };
     let checked = request.extra.values().try_for_each(|value| fit.addresses.fields(value));
     checked.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
     let mut request = request.clone();
@@ -87,7 +94,7 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
         fit.dropped("user");
     }
     let hosts = fit.addresses.names.into_iter().collect();
-    Ok(Fitted { request, warnings: fit.warnings, hosts, names: fit.names, ids: fit.ids })
+    Ok(Fitted { request, warnings: fit.warnings, hosts, names: fit.names, parameters: fit.parameters, ids: fit.ids })
 }
 
 struct Fit<'a> {
@@ -95,6 +102,7 @@ struct Fit<'a> {
     who: &'a str,
     warnings: Warnings,
     names: BTreeMap<String, String>,
+    parameters: BTreeMap<String, String>,
     ids: BTreeSet<String>,
     addresses: Addresses<'a>,
 }
@@ -156,14 +164,30 @@ impl Fit<'_> {
         }
     }
 
+    /// Whether a part is a text that says nothing and would be refused for it.
+    fn is_blank(&mut self, part: &Part) -> bool {
+        let Part::Text(text) = part else { return false };
+        if !text.is_empty() && (self.caps.blank_text || !text.trim().is_empty()) {
+            return false;
+        }
+        if !text.is_empty() {
+            self.warnings.push(Warning::dropped("text", format!("`{}` takes none of white space alone", self.who)));
+        }
+        true
+    }
+
     fn messages(&mut self, request: &mut ChatRequest) -> Result<()> {
         let mut cached = false;
+        let aliases: BTreeMap<String, String> =
+            self.parameters.iter().map(|(alias, name)| (name.clone(), alias.clone())).collect();
         for message in &mut request.messages {
             let parts = std::mem::take(&mut message.parts);
             for mut part in parts {
                 self.uncited(&mut part);
+                if self.is_blank(&part) {
+                    continue;
+                }
                 match &mut part {
-                    Part::Text(text) if text.is_empty() => continue,
                     Part::CachePoint(_) if !self.caps.cache_points => {
                         cached = true;
                         continue;
@@ -176,16 +200,16 @@ impl Fit<'_> {
                         if call.arguments.trim().is_empty() {
                             "{}".clone_into(&mut call.arguments);
                         }
+                        parameters::rename(&mut call.arguments, &aliases);
                     }
                     Part::ToolResult(result) => {
                         result.call_id = tool_id(&result.call_id, self.caps.tool_id_rule);
                         result.content.retain(|part| match part {
-                            Part::Text(text) => !text.is_empty(),
                             Part::CachePoint(_) if !self.caps.cache_points => {
                                 cached = true;
                                 false
                             }
-                            _ => true,
+                            part => !self.is_blank(part),
                         });
                         result.content.iter_mut().for_each(|part| self.uncited(part));
                         result.content.iter().try_for_each(|part| self.reachable(part))?;

@@ -172,6 +172,7 @@ impl Provider {
         let who = format!("{}/{}", self.name, request.model);
         let mut fitted = fit(request, &caps, (&who, self.is_own), stream)?;
         let mut warnings = std::mem::take(&mut fitted.warnings);
+        own::take_out(&mut fitted.request, self.preset.dialect, &mut warnings);
         let mut body = self.preset.dialect.encode(&fitted.request, &caps, stream, &mut warnings)?;
         if !self.preset.model_in_body {
             body.0.shift_remove("model");

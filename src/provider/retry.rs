@@ -63,10 +63,11 @@ impl Retry {
         let again = match error.code() {
             _ if !error.may_have_reached() => error.code() == Code::ProviderError,
             Code::RateLimit | Code::Overloaded => true,
-            Code::Timeout => status.is_some(),
+            // Our own clock does not run again.
+            Code::Timeout if status.is_none() => false,
             // It failed or broke off, who knows where, or wrote what is of no use: that may cost twice, so once at most.
             Code::ProviderError if status.is_some_and(|status| status < 500) => false,
-            Code::ProviderError | Code::ModelOutput => {
+            Code::ProviderError | Code::ModelOutput | Code::Timeout => {
                 self.broken += 1;
                 self.broken == 1
             }
@@ -184,6 +185,9 @@ mod tests {
         assert!(retry.wait(&error(Code::ProviderError)).is_some());
         assert!(retry.wait(&error(Code::ProviderError)).is_none(), "what may have cost something is repeated once");
         assert!(retry.wait(&refused(Code::ModelOutput, 400)).is_none(), "of whatever kind it is");
+        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        assert!(retry.wait(&refused(Code::Timeout, 504)).is_some());
+        assert!(retry.wait(&refused(Code::Timeout, 408)).is_none(), "whose time ran out may have written all of it");
         let mut retry = Retry::new(2, Instant::now() + Duration::from_secs(60));
         for _ in 0..2 {
             retry.after(refused(Code::Overloaded, 503)).await.unwrap();

@@ -53,14 +53,15 @@ async fn begin(
     (written, signed): (&Arc<Written>, &Request),
     (first, deadline): (Instant, Instant),
 ) -> Result<(Vec<ChatEvent>, Option<Box<Live>>)> {
-    let incoming = client.stream(signed, first).await?;
+    let mut incoming = client.stream(signed, first).await?;
     let content_type = incoming.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let dialect = provider.dialect();
+    let is_stream = dialect.is_stream(content_type);
     let warnings = written.warnings.iter().cloned().map(ChatEvent::Warning);
     if !incoming.is_success() {
         return Err(provider.preset.refusal(&incoming.whole(first).await?));
     }
-    if !dialect.is_stream(content_type) {
+    if !is_stream && !dialect.begins_stream(incoming.peek(deadline).await?) {
         // A server that does not stream answers whole.
         let reply = incoming.whole(deadline).await?;
         let mut answer = dialect.decode(&reply.body)?;
@@ -144,7 +145,8 @@ impl Live {
                 Err(error) if first.is_some() && error.code() == Code::Timeout => {
                     Err(Error::new(Code::Timeout, "the provider did not begin to answer in time"))
                 }
-                Err(error) => Err(error),
+                // An answer that has said that it ends is whole, however its connection ends.
+                Err(error) => self.decoder.finish().map_err(|_| error),
             };
             match outcome {
                 Ok(events) => self.ready.extend(events),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::{Media, Message, Part, Raw, Role, Source, Tool, ToolResult};
+use crate::chat::{Media, Message, Part, Raw, Role, Source, Tool, ToolCall, ToolResult};
 use crate::config::{Config, Endpoint, Secret};
 
 fn config(name: &str, endpoint: Endpoint) -> Config {
@@ -313,6 +313,36 @@ fn files_in_stores_are_named_only_where_the_operator_lets_them_be() {
     assert_eq!(body["contents"][0]["parts"][1]["fileData"]["fileUri"], "gs://bucket/cat.png");
     let never = rules("stores = [\"file\"]").unwrap_err();
     assert!(never.message().starts_with("capabilities: unknown variant `file`, expected `gs` or `s3`"), "{never}");
+}
+
+#[test]
+fn names_of_parameters_that_are_refused_come_back_as_they_were() {
+    let provider = open("gemini", &config("gemini", keyed())).unwrap();
+    let look = |name: &str| {
+        json!({"type": "object", "properties": {name: {"type": "array", "items": {
+        "type": "object", "properties": {"max-age": {"type": "integer"}, "plain": {"type": "string"}}, "required": ["max-age"]}}}, "required": [name]})
+    };
+    let mut request = hi("gemini-2.5-flash");
+    request.tools.push(Tool { name: "look".into(), parameters: look("$filter"), ..Tool::default() });
+    let said = r#"{"$filter":[{"max-age":3,"plain":"max-age"}]}"#;
+    let call = ToolCall { id: "a".into(), name: "look".into(), arguments: said.into(), signature: None };
+    request.messages.push(Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] });
+    let written = provider.write(&request, false).unwrap();
+    let schema = &written.body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"];
+    let filter = schema["required"][0].as_str().unwrap();
+    let inner = &schema["properties"][filter]["items"];
+    let age = inner["required"][0].as_str().unwrap();
+    assert!(filter.starts_with("_filter_") && age.starts_with("max_age_") && inner["properties"][age].is_object(), "{schema}");
+    let args = json!({filter: [{age: 3, "plain": "max-age"}]});
+    assert_eq!(written.body["contents"][1]["parts"][0]["functionCall"]["args"], args);
+    assert_eq!(written.warnings.len(), 2, "{:?}", written.warnings);
+    let reply = json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "look", "args": args}}]}, "finishReason": "STOP"}]});
+    let mut answer = Dialect::Gemini.decode(reply.to_string().as_bytes()).unwrap();
+    let mut events = crate::chat::unfold(answer.clone());
+    written.fitted.restore_all(&mut answer);
+    events.iter_mut().for_each(|event| written.fitted.restore(event));
+    assert_eq!(answer.tool_calls().next().unwrap().arguments, said);
+    assert_eq!(crate::chat::fold(&events), answer);
 }
 
 #[test]

@@ -46,6 +46,13 @@ pub(super) fn arguments(json: &str, warnings: &mut Warnings) -> Value {
     }
 }
 
+/// A tool's schema with the type that strict dialects want to read at its root. Arguments are an object whatever it says.
+pub(super) fn object_schema(schema: &Value) -> Value {
+    let mut schema = schema.as_object().cloned().unwrap_or_default();
+    schema.entry("type").or_insert_with(|| "object".into());
+    Value::Object(schema)
+}
+
 /// What a tool answered, for dialects whose tools answer in text: of a block that only another one knows, the texts inside it.
 /// Pictures, documents and marks of the cache are the dialect's own matter.
 pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {

@@ -276,7 +276,8 @@ fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: boo
         native: capabilities.schema == SchemaMode::Native && fits,
         forced_tool: capabilities.tools
             && capabilities.tool_choice_tool
-            && (capabilities.tool_choice_while_reasoning || !capabilities.reasons(request.reasoning))
+            && (!capabilities.reasons(request.reasoning)
+                || (capabilities.tool_choice_while_reasoning && capabilities.tools_while_reasoning))
             && request.tools.is_empty(),
         json_object: capabilities.json_object,
         subset,
@@ -330,6 +331,23 @@ mod tests {
         let provider = Provider::open("ours", &config, &Arc::new(Rules::new(None).unwrap())).unwrap();
         let means = means(&provider, "gpt-5.4", &ChatRequest::default(), false).unwrap();
         assert_eq!(means.subset.map(|subset| subset.name), Some("openai"));
+    }
+
+    #[test]
+    fn a_model_that_takes_no_tools_while_it_reasons_is_not_asked_by_one() {
+        let mut config = Config::default();
+        config.providers.insert("openai".into(), Endpoint { api_key: Some(Secret::new("k")), ..Endpoint::default() });
+        let provider = Provider::open("openai", &config, &Arc::new(Rules::new(None).unwrap())).unwrap();
+        for (model, effort, by_tool) in [
+            ("gpt-5.6-sol", None, false),
+            ("gpt-5.6-sol", Some(Effort::None), true),
+            ("gpt-5.4", None, true),
+            ("gpt-5.4", Some(Effort::Low), false),
+        ] {
+            let reasoning = effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() });
+            let request = ChatRequest { reasoning, ..ChatRequest::default() };
+            assert_eq!(means(&provider, model, &request, false).unwrap().forced_tool, by_tool, "{model} {effort:?}");
+        }
     }
 
     #[test]

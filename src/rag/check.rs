@@ -43,9 +43,10 @@ pub(super) async fn finish(
     Ok(answer)
 }
 
-/// Who refuses cites nothing, nor does who is cut off by a filter.
+/// Who refuses cites nothing, nor does who is cut off by a filter or wants tools called.
 fn is_answer(answer: &Answer) -> bool {
-    !matches!(answer.finish_reason, FinishReason::ToolCalls | FinishReason::ContentFilter) && !answer.is_refused()
+    let calls_tools = answer.tool_calls().next().is_some();
+    !matches!(answer.finish_reason, FinishReason::ToolCalls | FinishReason::ContentFilter) && !calls_tools && !answer.is_refused()
 }
 
 /// Reads a shaped answer; an invalid one is mended by the model, a bounded number of times.

@@ -1,19 +1,26 @@
 //! What a model wrote -> a valid value, or what is wrong with it.
 //!
-//! Always undone, because we did it: the wrapper around a root that is no object, and the nulls that stand for absent properties. Always
-//! mended, because no other reading makes sense: an object that came as JSON text where no text is valid. Only with `coerce`: values
-//! of a wrong type. Every change but the undoing is reported.
+//! Always undone, because we did it: the wrapper around a root that is no object, and the nulls that stand for absent properties. What is
+//! valid then is the answer. Mended otherwise, because no other reading makes sense: an object that came as JSON text where no text is
+//! valid. Only with `coerce`: values of a wrong type. Of several branches only those count that the value can be meant for. Every change
+//! but the undoing is reported.
+
+use std::collections::VecDeque;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::lower::WRAPPER;
 use super::partial::Partial;
-use super::walk::{allows_null, branches, step};
+use super::walk::{allows_null, branches, kinds, meant, step};
 use super::{Method, Shape, Violation};
 
-/// Places of a text at which an object is looked for.
+/// What ends the thoughts that some models write before their answer.
+const THOUGHTS_END: &str = "</think>";
+/// Values of a text that may be the answer; of more, the last ones.
 const MAX_CANDIDATES: usize = 64;
+/// How often as many bytes as a text has are read in it in vain.
+const MAX_READS: usize = 8;
 /// Levels that are mended.
 const MAX_DEPTH: usize = 128;
 
@@ -44,17 +51,17 @@ impl Reading {
     }
 }
 
-/// Reads an answer: the first object in it that is valid, else the first that there is.
+/// Reads an answer: the last value in it that is valid, for drafts and examples come before it, else the last that there is.
 pub fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
-    let mut first = None;
-    for (value, changes) in candidates(text) {
+    let mut last = None;
+    for (value, changes) in candidates(text, is_wrapped).into_iter().rev() {
         let reading = mended(value, changes, shape, is_wrapped);
         if reading.is_valid() {
             return reading;
         }
-        first.get_or_insert(reading);
+        last.get_or_insert(reading);
     }
-    first.unwrap_or_else(|| Reading {
+    last.unwrap_or_else(|| Reading {
         violations: vec![Violation { pointer: String::new(), message: "the answer holds no JSON object".into() }],
         ..Reading::default()
     })
@@ -71,38 +78,59 @@ pub fn repair_prompt(violations: &[Violation]) -> String {
     text
 }
 
-/// The JSON values of a text, likeliest first, with what reading them took.
-fn candidates(text: &str) -> Vec<(Value, Vec<Change>)> {
+/// The JSON values of a text in their order, with what reading them took. What a model thinks aloud before its answer is none; a list
+/// is one where the root is no object.
+fn candidates(text: &str, is_wrapped: bool) -> VecDeque<(Value, Vec<Change>)> {
     let change = |what| vec![Change { pointer: String::new(), what }];
-    let trimmed = text.trim_start_matches('\u{feff}').trim();
-    if let Ok(value) = serde_json::from_str::<Value>(trimmed) {
-        return match value.as_str().and_then(|inner| serde_json::from_str::<Value>(inner).ok()) {
-            Some(inner) => vec![(inner, change("the answer was JSON inside a JSON text"))],
-            None => vec![(value, Vec::new())],
-        };
+    let whole = |text: &str| {
+        let value = serde_json::from_str::<Value>(text).ok()?;
+        Some(match value.as_str().and_then(|inner| serde_json::from_str::<Value>(inner).ok()) {
+            Some(inner) => (inner, change("the answer was JSON inside a JSON text")),
+            None => (value, Vec::new()),
+        })
+    };
+    let said = text.trim_start_matches('\u{feff}').trim();
+    let answer = said.rsplit_once(THOUGHTS_END).map_or(said, |(_, answer)| answer.trim());
+    if let Some(value) = whole(said).or_else(|| whole(answer)) {
+        return VecDeque::from([value]);
     }
-    let mut found: Vec<(Value, Vec<Change>)> = Vec::new();
-    let mut at = 0;
-    for _ in 0..MAX_CANDIDATES {
-        let Some(start) = trimmed[at..].find('{').map(|offset| at + offset) else { break };
-        let mut values = serde_json::Deserializer::from_str(&trimmed[start..]).into_iter::<Value>();
-        if let Some(Ok(value)) = values.next() {
-            at = start + values.byte_offset();
-            found.push((value, change("text around the object was left out")));
-        } else {
-            at = start + 1;
+    let begins: &[char] = if is_wrapped { &['{', '['] } else { &['{'] };
+    let mut found = VecDeque::new();
+    let (mut at, mut left) = (0, answer.len().saturating_mul(MAX_READS));
+    while let Some(start) = answer[at..].find(begins).map(|offset| at + offset) {
+        let mut values = serde_json::Deserializer::from_str(&answer[start..]).into_iter::<Value>();
+        match values.next() {
+            Some(Ok(value)) => {
+                at = start + values.byte_offset();
+                found.push_back((value, change("text around the object was left out")));
+                if found.len() > MAX_CANDIDATES {
+                    found.pop_front();
+                }
+            }
+            outcome => {
+                let read = outcome.and_then(Result::err).map_or(0, |error| read_until(&answer[start..], &error));
+                let Some(rest) = left.checked_sub(read) else { break };
+                (at, left) = (start + 1, rest);
+            }
         }
     }
     if found.is_empty() {
         let mut partial = Partial::default();
-        partial.push(trimmed);
+        partial.push(answer);
         if let (Some(value), notes) = partial.finish() {
-            found.push((value, notes.into_iter().map(|what| Change { pointer: String::new(), what }).collect()));
+            found.push_back((value, notes.into_iter().map(|what| Change { pointer: String::new(), what }).collect()));
         }
     }
     found
 }
 
+/// How many bytes were read until `error`.
+fn read_until(text: &str, error: &serde_json::Error) -> usize {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    lines.map(str::len).sum::<usize>() + error.column()
+}
+
+/// What was asked for out of what was written. A value that is valid once our own doing is undone is not mended, only filled.
 fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped: bool) -> Reading {
     if is_wrapped
         && let Value::Object(map) = &mut value
@@ -120,15 +148,28 @@ fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped:
         };
         return Reading { value: Some(value), violations, changes };
     };
-    let mut mending =
-        Mending { root: schema.value(), coerce: shape.coerce, fill: shape.method == Method::Pydantic, changes: Vec::new() };
-    mending.value(&mut value, schema.value(), "", 0);
+    let root = schema.value();
+    Mending { root, mend: false, coerce: false, fill: false, changes: Vec::new() }.value(&mut value, root, "", 0);
+    let (mend, fill) = (!schema.is_valid(&value), shape.method == Method::Pydantic);
+    if !mend && !fill {
+        return Reading { violations: Vec::new(), value: Some(value), changes };
+    }
+    let mut mending = Mending { root, mend, coerce: mend && shape.coerce, fill, changes: Vec::new() };
+    let mut better = value.clone();
+    mending.value(&mut better, root, "", 0);
+    let violations = schema.violations(&better);
+    if !mend && !violations.is_empty() {
+        // A default that is not valid itself is no gain.
+        return Reading { violations: Vec::new(), value: Some(value), changes };
+    }
     changes.append(&mut mending.changes);
-    Reading { violations: schema.violations(&value), value: Some(value), changes }
+    Reading { violations, value: Some(better), changes }
 }
 
 struct Mending<'a> {
     root: &'a Value,
+    /// Beyond undoing what lowering did.
+    mend: bool,
     coerce: bool,
     fill: bool,
     changes: Vec<Change>,
@@ -139,9 +180,8 @@ impl<'a> Mending<'a> {
         if depth > MAX_DEPTH {
             return;
         }
-        let shapes = branches(schema, self.root);
-        let kinds = kinds(&shapes);
-        if let (Value::String(text), Some(kinds)) = (&*value, &kinds)
+        let kinds = kinds(&branches(schema, self.root));
+        if let (Value::String(text), Some(kinds), true) = (&*value, &kinds, self.mend)
             && !kinds.contains(&"string")
             && let Ok(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(text)
             && kinds.contains(&if inner.is_object() { "object" } else { "array" })
@@ -150,8 +190,10 @@ impl<'a> Mending<'a> {
             self.change(at, "JSON inside a text");
         }
         if self.coerce {
+            let shapes = meant(value, schema, self.root);
             self.convert(value, &shapes, kinds.as_deref(), at);
         }
+        let shapes = meant(value, schema, self.root);
         match value {
             Value::Object(map) => self.object(map, &shapes, at, depth),
             Value::Array(list) => {
@@ -268,21 +310,6 @@ impl<'a> Mending<'a> {
     }
 }
 
-/// The types that a value may have; none where any is allowed.
-fn kinds<'a>(shapes: &[&'a Map<String, Value>]) -> Option<Vec<&'a str>> {
-    let mut kinds: Vec<&str> = Vec::new();
-    for shape in shapes {
-        match shape.get("type") {
-            Some(Value::String(kind)) => kinds.push(kind),
-            Some(Value::Array(list)) => kinds.extend(list.iter().filter_map(Value::as_str)),
-            _ if shape.contains_key("properties") => kinds.push("object"),
-            _ if ["$ref", "anyOf", "oneOf", "allOf"].iter().any(|keyword| shape.contains_key(*keyword)) => {}
-            _ => return None,
-        }
-    }
-    (!kinds.is_empty()).then_some(kinds)
-}
-
 /// Whether null is one of several things that are valid, said by name: Cohere's way of leaving such a property out is undone.
 fn only_null_or_more(schema: &Value, root: &Value) -> bool {
     let says = |schema: &Value| ["type", "anyOf", "oneOf", "$ref", "enum"].iter().any(|keyword| schema.get(*keyword).is_some());
@@ -332,6 +359,9 @@ mod tests {
             "{'name': 'Ada',}",
             "{name: Ada}",
             "set {x} then {\"name\": \"Ada\"}",
+            "<think>{\"name\": \"Bob\"}?</think>{\"name\": \"Ada\"}",
+            "{\"name\": \"Bob\"}?\n</think>\n```json\n{\"name\": \"Ada\"}\n```",
+            "Example: {\"name\": \"...\"}\nAnswer: {\"name\": \"Ada\"}",
         ] {
             let reading = read(text, &shape, false);
             assert_eq!((reading.value, reading.violations), (Some(json!({"name": "Ada"})), vec![]), "{text}");
@@ -344,7 +374,15 @@ mod tests {
         assert!(places.contains(&"/name") && !reading.is_valid());
         let text = repair_prompt(&reading.violations);
         assert!(text.contains("- /name: 3 is not of type") && text.contains("- the whole: "), "{text}");
+        let many = format!("{}{{\"name\": \"Ada\"}}", "{x} {\"name\": \"Bob\"} ".repeat(1000));
+        assert_eq!(read(&many, &shape, false).value, Some(json!({"name": "Ada"})));
+        let reading = read("<think>{\"name\": \"Ada\"}</think>I would rather not.", &shape, false);
+        assert_eq!(reading.value, None, "what was thought is no answer");
         // A hostile text costs no more than it is long.
+        for text in ["[", "[[{\"a\":", "[\"", "{\"a\":[1,", "[1] "] {
+            let list = self::shape(json!({"type": "array", "items": {"type": "string"}}), Method::JsonSchema, false);
+            let _ = read(&text.repeat(1 << 16), &list, true);
+        }
         let _ = read(&"{".repeat(1 << 20), &shape, false);
         let _ = read(&"{\"a\":\"".repeat(1 << 16), &shape, false);
     }
@@ -359,6 +397,8 @@ mod tests {
         let list = shape(json!({"type": "array", "items": {"type": "integer"}}), Method::JsonSchema, false);
         assert_eq!(read(r#"{"result": [1]}"#, &list, true).value, Some(json!([1])));
         assert_eq!(read("[1]", &list, true).value, Some(json!([1])));
+        assert_eq!(read("```json\n[1, 2]\n```", &list, true).value, Some(json!([1, 2])));
+        assert_eq!(read("Of [a] and [b]: {\"result\": [3]}", &list, true).value, Some(json!([3])));
         let nullable = json!({"type": "object", "properties": {"a": {"type": ["string", "null"]}}, "required": ["a"]});
         assert_eq!(read("{}", &shape(nullable, Method::JsonSchema, false), false).value, Some(json!({"a": null})));
     }
@@ -369,6 +409,43 @@ mod tests {
             read(r#"{"name": "{\"a\": 1}", "home": "{\"city\": \"Bern\"}"}"#, &shape(person(), Method::JsonSchema, false), false);
         assert_eq!(reading.value, Some(json!({"name": "{\"a\": 1}", "home": {"city": "Bern"}})));
         assert_eq!(reading.changes, [Change { pointer: "/home".into(), what: "JSON inside a text" }]);
+    }
+
+    fn union() -> Value {
+        let branch = |kind: &str, v: &str, more: &str| {
+            json!({"type": "object", "required": ["kind", "v"], "properties": {
+                "kind": {"const": kind}, "v": {"type": v}, more: {"type": "integer", "default": 5}}})
+        };
+        json!({"type": "object", "required": ["item"], "properties": {
+            "item": {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}},
+            "$defs": {"A": branch("a", "object", "x"), "B": branch("b", "string", "y")}})
+    }
+
+    #[test]
+    fn only_the_branch_that_a_value_is_meant_for_changes_it() {
+        for method in [Method::JsonSchema, Method::Pydantic] {
+            let shape = shape(union(), method, method == Method::Pydantic);
+            let fill = |mut item: Value, name: &str| {
+                if method == Method::Pydantic {
+                    item[name] = 5.into();
+                }
+                Some(json!({ "item": item }))
+            };
+            let text = json!({"item": {"kind": "b", "v": "{\"q\":1}"}}).to_string();
+            assert_eq!(read(&text, &shape, false).value, fill(json!({"kind": "b", "v": "{\"q\":1}"}), "y"), "valid as it is");
+            let reading = read(r#"{"item": {"kind": "a", "v": "{\"q\":1}", "x": null}}"#, &shape, false);
+            assert_eq!(
+                reading.value,
+                fill(json!({"kind": "a", "v": {"q": 1}}), "x"),
+                "mended by its own branch, and its nulls undone"
+            );
+            assert!(reading.is_valid());
+        }
+        let either = json!({"anyOf": [{"$ref": "#/$defs/N"}, {"type": "null"}]});
+        let optional = json!({"type": "object", "properties": {"home": either}, "required": ["home"],
+            "$defs": {"N": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}});
+        let reading = read(r#"{"home": "{\"city\": \"Bern\"}"}"#, &shape(optional, Method::JsonSchema, false), false);
+        assert_eq!(reading.value, Some(json!({"home": {"city": "Bern"}})));
     }
 
     #[test]

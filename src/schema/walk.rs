@@ -96,6 +96,96 @@ fn reached<'a>(schema: Option<&'a Map<String, Value>>, root: &'a Value, keywords
     found
 }
 
+/// As [`branches`], without those that `value` is not meant for: of the branches of each `anyOf` and `oneOf` those that fit it as far as
+/// can be seen from outside, else those that its constants do not rule out, else all.
+pub(super) fn meant<'a>(value: &Value, schema: &'a Value, root: &'a Value) -> Vec<&'a Map<String, Value>> {
+    let (mut found, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![schema]);
+    while let Some(schema) = open.pop() {
+        for map in reached(schema.as_object(), root, &["allOf"]) {
+            if !seen.insert(std::ptr::from_ref(map).addr()) {
+                continue;
+            }
+            found.push(map);
+            for branches in ["anyOf", "oneOf"].iter().filter_map(|keyword| map.get(*keyword)?.as_array()) {
+                let fits: Vec<Fit> = branches.iter().map(|branch| fit(value, branch, root)).collect();
+                let best = fits.iter().max().copied().unwrap_or(Fit::Never);
+                let chosen = branches.iter().zip(fits).filter(|(_, fit)| *fit == best);
+                open.extend(chosen.rev().map(|(branch, _)| branch));
+            }
+        }
+    }
+    found
+}
+
+/// How well a value fits a branch, seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// A property has another constant.
+    Never,
+    /// Its type, or that of a property, is another, or a required property is missing.
+    Perhaps,
+    Well,
+}
+
+fn fit(value: &Value, branch: &Value, root: &Value) -> Fit {
+    let certain = reached(branch.as_object(), root, &["allOf"]);
+    let is_of = |value: &Value, schema: &Value| {
+        kinds(&branches(schema, root)).is_none_or(|kinds| {
+            let kind = kind(value);
+            kinds.contains(&kind) || (kind == "integer" && kinds.contains(&"number"))
+        })
+    };
+    // A constant, as far as the schema says one.
+    let is_said = |value: &Value, schema: &Value| {
+        reached(schema.as_object(), root, &["allOf"]).iter().all(|map| {
+            map.get("const").is_none_or(|it| it == value)
+                && map.get("enum").and_then(Value::as_array).is_none_or(|list| list.contains(value))
+        })
+    };
+    let mut fits = is_of(value, branch) && is_said(value, branch);
+    let Value::Object(fields) = value else { return if fits { Fit::Well } else { Fit::Perhaps } };
+    for map in certain {
+        let required = map.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        fits &= required.into_iter().all(|name| fields.contains_key(name));
+        for (name, schema) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            // A null may stand for what is not there.
+            let Some(field) = fields.get(name).filter(|field| !field.is_null()) else { continue };
+            if !is_said(field, schema) {
+                return Fit::Never;
+            }
+            fits &= is_of(field, schema);
+        }
+    }
+    if fits { Fit::Well } else { Fit::Perhaps }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The types that a value may have; none where any is allowed.
+pub(super) fn kinds<'a>(shapes: &[&'a Map<String, Value>]) -> Option<Vec<&'a str>> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for shape in shapes {
+        match shape.get("type") {
+            Some(Value::String(kind)) => kinds.push(kind),
+            Some(Value::Array(list)) => kinds.extend(list.iter().filter_map(Value::as_str)),
+            _ if shape.contains_key("properties") => kinds.push("object"),
+            _ if ["$ref", "anyOf", "oneOf", "allOf"].iter().any(|keyword| shape.contains_key(*keyword)) => {}
+            _ => return None,
+        }
+    }
+    (!kinds.is_empty()).then_some(kinds)
+}
+
 /// Whether `null` is valid, as far as the type, the values and the branches say.
 pub(super) fn allows_null(schema: &Value, root: &Value) -> bool {
     allows_null_within(schema, root, 32)

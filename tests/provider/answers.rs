@@ -59,6 +59,34 @@ fn the_one_function_of_old_is_a_call() {
 }
 
 #[test]
+fn a_failure_without_an_error_around_it_is_one() {
+    let bare = json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "code": 500});
+    let text = "the provider refused (status 500): out of memory";
+    assert_eq!(Dialect::OpenAi.decode(bare.to_string().as_bytes()).unwrap_err().message(), text);
+    let begun = json!({"choices": [{"delta": {"content": "a"}}]});
+    for told in [
+        format!("data: {bare}"),
+        "event: error\ndata: {\"message\": \"out of memory\"}".into(),
+        "event: error\ndata: out of memory".into(),
+    ] {
+        let stream = format!("data: {begun}\n\n{told}\n\ndata: [DONE]\n\n");
+        let error = events(Dialect::OpenAi, &[stream.as_bytes()]).unwrap_err();
+        assert_eq!(error.message(), text, "{told}");
+    }
+}
+
+#[test]
+fn who_says_stop_and_calls_tools_wants_them_called() {
+    let call = json!({"index": 0, "id": "a", "function": {"name": "look", "arguments": "{}"}});
+    let answer = json!({"tool_calls": [call]});
+    let whole = whole(Dialect::OpenAi, &json!({"choices": [{"message": answer, "finish_reason": "stop"}]}));
+    let end = json!({"choices": [{"delta": {}, "finish_reason": "stop"}]});
+    let streamed = streamed(Dialect::OpenAi, &[json!({"choices": [{"delta": answer}]}), end]);
+    assert_eq!((&whole.finish_reason, calls(&whole)), (&FinishReason::ToolCalls, vec![("look", "{}")]));
+    assert_eq!(streamed, whole);
+}
+
+#[test]
 fn a_refusal_outlives_the_chunks_behind_it() {
     let chunk = |delta: Value, reason: Value| json!({"choices": [{"delta": delta, "finish_reason": reason}]});
     let chunks = [

@@ -5,6 +5,7 @@
 mod answers;
 mod complaints;
 mod golden;
+mod models;
 mod recordings;
 mod reliability;
 mod specs;

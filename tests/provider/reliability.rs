@@ -23,6 +23,8 @@ enum Part {
     Whole(u16, &'static str, String),
     /// A streamed one: pieces, and what follows them.
     Stream(Vec<&'static str>, Then),
+    /// A streamed one that does not say so: a line of its head, or nothing, and its body.
+    Untold(&'static str, String),
     /// Never a byte.
     Silence,
     /// The connection ends before the answer.
@@ -99,6 +101,9 @@ async fn play(mut socket: TcpStream, parts: &Mutex<VecDeque<Part>>, seen: &Mutex
                 Then::Silence => wait(&mut socket, left).await,
             }
         }
+        Part::Untold(head, body) => {
+            let _ = socket.write_all(format!("HTTP/1.1 200 OK\r\n{head}connection: close\r\n\r\n{body}").as_bytes()).await;
+        }
         Part::Silence => wait(&mut socket, left).await,
         Part::Reset => {}
     }
@@ -157,6 +162,7 @@ fn busy(status: u16, headers: &'static str) -> Part {
 
 const TEXT: &str = "data: {\"model\":\"m-1\",\"choices\":[{\"delta\":{\"content\":\"Hello\"}}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n";
 const END: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+const FINISH: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 const OVERLOADED: &str = "data: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
 
 #[tokio::test]
@@ -446,6 +452,31 @@ async fn the_end_of_an_answer_is_the_end_even_where_the_connection_stays() {
     let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
     assert!(matches!(events.last(), Some(Ok(ChatEvent::Finish(_)))));
     assert!(began.elapsed() < Duration::from_millis(900));
+}
+
+#[tokio::test]
+async fn an_answer_that_has_ended_is_whole_however_its_connection_ends() {
+    for then in [Then::Cut, Then::Silence] {
+        let mock = Mock::new(vec![Part::Stream(vec![TEXT, FINISH], then)]).await;
+        let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+        assert!(matches!(events.last(), Some(Ok(ChatEvent::Finish(_)))), "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_one_whatever_its_head_says() {
+    for head in ["", "content-type: text/plain\r\n", "content-type: application/octet-stream\r\n"] {
+        for before in ["", "\u{feff}: hello\n\n"] {
+            let mock = Mock::new(vec![Part::Untold(head, format!("{before}{TEXT}{END}"))]).await;
+            let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+            let text = |event: &_| matches!(event, Ok(ChatEvent::Text(text)) if text == "Hello");
+            assert!(events.iter().any(text) && matches!(events.last(), Some(Ok(ChatEvent::Finish(_)))), "{head}: {events:?}");
+        }
+        let whole = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}).to_string();
+        let mock = Mock::new(vec![Part::Untold(head, whole)]).await;
+        let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+        assert!(matches!(events.last(), Some(Ok(ChatEvent::Finish(_)))), "{head}: {events:?}");
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,40 @@ async fn what_anthropics_dialect_knows_reaches_it_and_is_said_to_be_left_out_els
 }
 
 #[tokio::test]
+async fn what_a_doors_specification_names_reaches_its_own_dialect_alone() {
+    let replay = replay().await;
+    let service = replay.service();
+    let ours = json!({"store": true, "metadata": {"team": "t"}, "verbosity": "low", "logit_bias": {"1": 2}, "made_up": 1});
+    let theirs = json!({"context_management": {"edits": []}, "metadata": {"user_id": "u", "team": "t"}, "made_up": 1});
+    for (path, fields, at_home, abroad, kept) in [
+        ("/v1/chat/completions", ours, "custom/m", "anthropic/claude-x", json!({"made_up": 1})),
+        ("/v1/messages", theirs, "anthropic/claude-x", "custom/m", json!({"made_up": 1, "user": "u"})),
+    ] {
+        let plain = |model: &str| json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}]});
+        let with = |model: &str| {
+            let mut body = plain(model);
+            body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            body
+        };
+        let (status, answer) = service.post(path, &with(at_home)).await;
+        assert_eq!((status, warnings(&answer)), (200, vec![]), "{answer}");
+        let sent = replay.asked();
+        assert!(fields.as_object().unwrap().iter().all(|(name, value)| sent[name] == *value), "{sent}");
+        service.post(path, &plain(abroad)).await;
+        let mut expected = replay.asked();
+        expected.as_object_mut().unwrap().extend(kept.as_object().unwrap().clone());
+        let (status, answer) = service.post(path, &with(abroad)).await;
+        assert_eq!((status, replay.asked()), (200, expected), "{answer}");
+        let left_out = fields.as_object().unwrap().keys().filter(|name| *name != "made_up");
+        for name in left_out {
+            let place = if path == "/v1/messages" { "openai" } else { "anthropic" };
+            let expected = format!("`{name}`: the dialect of `{place}` has no place for it; it was left out");
+            assert!(warnings(&answer).contains(&expected.as_str()), "{expected}\n{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_no_door_knows_is_said() {
     let replay = replay().await;
     let service = replay.service();

@@ -232,6 +232,25 @@ fn spoken(message: Value, deltas: Vec<Value>) -> (Value, Vec<Value>) {
     (whole, frames)
 }
 
+#[tokio::test]
+async fn calls_behind_a_stop_are_calls_and_no_answer_to_withhold() {
+    let call = json!({"index": 0, "id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}});
+    let said = json!({"role": "assistant", "content": "Let me look.", "tool_calls": [call]});
+    let (whole, frames) = spoken(said.clone(), vec![said]);
+    let service = Replay::start(whole, frames).await.service();
+    let mut body = ask("rag/custom/m");
+    body["messages"][0]["content"] = json!("How large is the largest request body?");
+    body["rag"] = json!({"citations": "abstain"});
+    body["tools"] = json!([{"type": "function", "function": {"name": "look"}}]);
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    let choice = &answer["choices"][0];
+    assert_eq!((status, &choice["finish_reason"]), (200, &json!("tool_calls")), "{answer}");
+    assert_eq!(choice["message"]["tool_calls"][0]["function"]["name"], "look", "{answer}");
+    let events = service.events_of("/v1/chat/completions", &streamed(body)).await;
+    let told = listed(&events, "/choices/0/delta/tool_calls");
+    assert_eq!(told[0]["function"]["name"], "look", "{events:?}");
+}
+
 fn message_is_refused(whole: &Value) -> bool {
     whole["choices"][0]["message"]["refusal"].is_string()
 }

@@ -46,7 +46,7 @@ impl Fit<'_> {
                     }
                     (effort, _) => effort,
                 };
-                Some(Reasoning { effort: effort.map(|effort| self.nearest(effort)), budget_tokens: None, show: wish.show })
+                Some(Reasoning { effort: effort.and_then(|effort| self.nearest(effort)), budget_tokens: None, show: wish.show })
             }
         };
         if !self.caps.shows_reasoning
@@ -63,6 +63,9 @@ impl Fit<'_> {
         let (caps, who) = (self.caps, self.who);
         if !caps.reasons(request.reasoning) {
             return None;
+        }
+        if !caps.tools_while_reasoning && !request.tools.is_empty() {
+            return Some(format!("`{who}` takes no tools while it reasons"));
         }
         if !caps.tool_choice_while_reasoning && self.forces(request) {
             return Some(format!("`{who}` cannot be made to call a tool while it reasons"));
@@ -85,8 +88,12 @@ impl Fit<'_> {
                 if !self.caps.reasons_by_default {
                     return None;
                 }
-                let least = self.nearest(Effort::None);
-                Some(Reasoning { effort: Some(least), ..wish })
+                Some(Reasoning { effort: self.nearest(Effort::None), ..wish })
+            }
+            ReasoningMode::Budget if !self.caps.reasoning_off => {
+                let least = self.caps.least_budget;
+                self.changed("reasoning.effort", format!("`{}` always reasons: {least} tokens", self.who));
+                Some(Reasoning { effort: None, budget_tokens: Some(least), show: wish.show })
             }
             _ => Some(Reasoning { effort: Some(Effort::None), budget_tokens: None, show: None }),
         }
@@ -112,14 +119,22 @@ impl Fit<'_> {
         Some(Reasoning { effort: None, budget_tokens: Some(fitted), show: None })
     }
 
-    /// The closest effort that the model knows; between two, the higher one.
-    fn nearest(&mut self, effort: Effort) -> Effort {
+    /// The closest effort that the model knows; between two, the higher one. No wish to reason becomes `none`: where the model knows
+    /// no other word, it is told nothing.
+    fn nearest(&mut self, effort: Effort) -> Option<Effort> {
         let known = &self.caps.efforts;
         if known.is_empty() || known.contains(&effort) {
-            return effort;
+            return Some(effort);
         }
-        let found = known.iter().find(|known| **known > effort).or(known.last()).copied().unwrap_or(effort);
-        self.changed("reasoning.effort", format!("`{}` does not know `{}`: `{}`", self.who, effort.as_str(), found.as_str()));
+        let (who, asked) = (self.who, effort.as_str());
+        let mut higher = known.iter().filter(|known| **known > Effort::None);
+        let found = higher.clone().find(|known| **known > effort).or(higher.next_back()).copied();
+        match found {
+            Some(found) => self.changed("reasoning.effort", format!("`{who}` does not know `{asked}`: `{}`", found.as_str())),
+            None => {
+                self.warnings.push(Warning::dropped("reasoning.effort", format!("`{who}` cannot be told how hard to reason")))
+            }
+        }
         found
     }
 
@@ -151,6 +166,9 @@ impl Fit<'_> {
         }
         if !caps.temperature_with_top_p && sampling.temperature.is_some() && sampling.top_p.take().is_some() {
             self.warnings.push(Warning::dropped("top_p", format!("`{}` takes it or `temperature`, not both", self.who)));
+        }
+        if caps.stop_sequences == 0 && !std::mem::take(&mut sampling.stop_sequences).is_empty() {
+            self.dropped("stop_sequences");
         }
         if sampling.stop_sequences.len() > caps.stop_sequences {
             let (count, most) = (sampling.stop_sequences.len(), caps.stop_sequences);

@@ -38,6 +38,7 @@ impl Fit<'_> {
             self.dropped("tools.strict");
         }
         self.strict(request);
+        request.tools.iter_mut().for_each(|tool| self.parameters(&mut tool.parameters));
         for tool in &mut request.tools {
             tool.strict = tool.strict.filter(|_| caps.strict_tools);
             self.alias(&mut tool.name);
@@ -111,27 +112,28 @@ impl Fit<'_> {
                 || matches!(letter, '_' | '-')
                 || (caps.tool_name_rule == NameRule::Dotted && matches!(letter, '.' | ':'))
         };
-        let begins = |name: &str| {
-            caps.tool_name_rule == NameRule::Word
-                || name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
-        };
-        if !name.is_empty() && name.len() <= caps.tool_name_chars && name.chars().all(good) && begins(name) {
-            return;
-        }
-        let sum = hash(name);
-        let mut alias: String = name.chars().map(|letter| if good(letter) { letter } else { '_' }).collect();
-        if !begins(&alias) {
-            alias.insert(0, '_');
-        }
-        // The sum is of the whole name: two names that look alike when cut stay two.
-        alias.truncate(caps.tool_name_chars.saturating_sub(9));
-        alias.push('_');
-        alias.push_str(&sum[..8]);
+        let any_first = caps.tool_name_rule == NameRule::Word;
+        let Some(alias) = alias_of(name, caps.tool_name_chars, any_first, good) else { return };
         if self.names.insert(alias.clone(), name.clone()).is_none() {
             self.warnings.push(Warning::renamed("tools.name", format!("`{}` does not take `{name}`: `{alias}`", self.who)));
         }
         *name = alias;
     }
+}
+
+/// What stands in for a name that is refused; none where it is not. `any_first` says that it may begin with a digit or `-`.
+pub(super) fn alias_of(name: &str, most_chars: usize, any_first: bool, good: impl Fn(char) -> bool) -> Option<String> {
+    let begins = |name: &str| any_first || name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+    if !name.is_empty() && name.len() <= most_chars && name.chars().all(&good) && begins(name) {
+        return None;
+    }
+    let mut alias: String = name.chars().map(|letter| if good(letter) { letter } else { '_' }).collect();
+    if !begins(&alias) {
+        alias.insert(0, '_');
+    }
+    // The sum is of the whole name: two names that look alike when cut stay two.
+    alias.truncate(most_chars.saturating_sub(9));
+    Some(format!("{alias}_{}", &hash(name)[..8]))
 }
 
 /// The id as the provider takes it: itself, where it fits, else one that depends on nothing but itself.

@@ -11,9 +11,7 @@ use crate::provider::fit::hash;
 
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
-    if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
-        return Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error })));
-    }
+    told_failure(reply, reply["object"] == "error")?;
     let choice = match first(&reply["choices"]) {
         // Who gives one answer may give it any number.
         Value::Null => &reply["choices"][0],
@@ -61,7 +59,7 @@ struct Call {
 
 impl Decoder {
     /// Reads the data of one frame.
-    pub(in crate::provider) fn frame(&mut self, data: &str) -> Result<Vec<ChatEvent>> {
+    pub(in crate::provider) fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
         if self.done || data.trim().is_empty() {
             return Ok(Vec::new());
         }
@@ -69,11 +67,9 @@ impl Decoder {
             self.done = true;
             return Ok(Vec::new());
         }
-        let chunk = parse(data.as_bytes())?;
-        let failures = [chunk.get("error"), chunk.pointer("/x_groq/error")];
-        if let Some(error) = failures.into_iter().flatten().find(|error| !error.is_null()) {
-            return Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error })));
-        }
+        let is_error = name == "error";
+        let chunk = if is_error { serde_json::from_str(data).unwrap_or_else(|_| data.into()) } else { parse(data.as_bytes())? };
+        told_failure(&chunk, is_error || chunk["object"] == "error")?;
         let mut events = Vec::new();
         self.start(&chunk, &mut events);
         let choice = first(&chunk["choices"]);
@@ -99,11 +95,10 @@ impl Decoder {
         if let Some(call) = self.calls.iter().find(|call| call.index.is_none()) {
             return Err(failed(format!("the provider's tool call `{}` has no name", call.id)));
         }
-        match self.finish.take() {
+        match self.finish.take().or_else(|| self.done.then_some(FinishReason::Stop)) {
+            // Some servers say `stop` where tools are to be called.
+            Some(FinishReason::Stop) if self.begun > 0 => Ok(vec![ChatEvent::Finish(FinishReason::ToolCalls)]),
             Some(reason) => Ok(vec![ChatEvent::Finish(reason)]),
-            None if self.done => {
-                Ok(vec![ChatEvent::Finish(if self.begun > 0 { FinishReason::ToolCalls } else { FinishReason::Stop })])
-            }
             None => Err(cut()),
         }
     }
@@ -266,6 +261,18 @@ fn chunk(part: &Value, events: &mut Vec<ChatEvent>) {
     match part["text"].as_str().or(part.as_str()) {
         Some(text) => state_text(text, events, ChatEvent::Text),
         None => events.push(ChatEvent::Raw(crate::chat::Raw { dialect: "openai".to_owned(), value: part.clone() })),
+    }
+}
+
+/// A failure in the place of an answer or of a piece of one. vLLM, Mistral and others tell it without an `error` around it, which
+/// `is_bare` says.
+fn told_failure(reply: &Value, is_bare: bool) -> Result<()> {
+    let inner = [reply.get("error"), reply.pointer("/x_groq/error")].into_iter().flatten().find(|error| !error.is_null());
+    let refused = Refused { status: 200, ..Refused::default() };
+    match inner {
+        Some(error) => Err(failure(&refused, &json!({ "error": error }))),
+        None if is_bare => Err(failure(&refused, reply)),
+        None => Ok(()),
     }
 }
 

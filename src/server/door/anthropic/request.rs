@@ -212,6 +212,7 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         service_tier: body.service_tier,
         user: metadata.user_id,
         extra: extra.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        extra_dialect: "anthropic".into(),
         ..ChatRequest::default()
     };
     let added = Added { rag: body.rag, fallbacks: body.fallbacks, warnings };

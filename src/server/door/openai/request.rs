@@ -204,6 +204,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         service_tier: body.service_tier,
         user: body.user,
         extra: body.rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        extra_dialect: "openai".into(),
         ..ChatRequest::default()
     };
     let added = Added { rag: body.rag, fallbacks: body.fallbacks, warnings };
