@@ -7,11 +7,14 @@
 
 mod cut;
 mod fold;
+mod joined;
 mod marker;
+mod marks;
 mod markup;
 mod source;
 mod text;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -21,6 +24,7 @@ use serde_json::Value;
 pub use self::cut::{repair_prompt, value_without_false, without_false};
 use crate::passage::Passage;
 use fold::Folded;
+use joined::{Joined, joined};
 use source::Source;
 use text::Mention;
 
@@ -88,7 +92,7 @@ pub enum Status {
     Unchecked,
 }
 
-/// A place in a source.
+/// A place in a source; of a quote that goes over into the next passage, as far as the first one goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Which passage, counted from 0.
@@ -115,16 +119,26 @@ impl Citation {
 }
 
 /// The sources, prepared once for all citations of an answer.
-pub struct Sources {
+pub struct Sources<'a> {
+    passages: &'a [Passage],
     sources: Vec<Source>,
-    question: Source,
+    /// Put together when it is first needed.
+    joined: OnceCell<Vec<Joined>>,
+    said: &'a str,
+    /// The same, prepared when it is first needed.
+    conversation: OnceCell<Source>,
 }
 
-impl Sources {
-    /// Prepares them. What `question` says may be quoted without a source.
-    pub fn new(passages: &[Passage], question: &str) -> Self {
+impl<'a> Sources<'a> {
+    /// Prepares them. What was `said` may be quoted without a source.
+    pub fn new(passages: &'a [Passage], said: &'a str) -> Self {
         let sources = passages.iter().map(|passage| Source::new(&passage.content)).collect();
-        Self { sources, question: Source::new(question) }
+        Self { passages, sources, joined: OnceCell::new(), said, conversation: OnceCell::new() }
+    }
+
+    /// Checks an answer, which is `data` where it has a structure, and else `text`.
+    pub fn check_answer(&self, text: &str, data: Option<&Value>) -> Vec<Citation> {
+        data.map_or_else(|| self.check(text), |data| self.check_value(data))
     }
 
     /// Checks the quotes and source numbers of a text.
@@ -234,7 +248,7 @@ impl Sources {
         }
     }
 
-    /// Looks a quote up: in the sources that are named, then in the others. None where it says nothing, or is the question's.
+    /// Looks a quote up: in the sources that are named, then in the others. None where it says nothing, or was said before.
     fn quote(&self, quote: &str, numbers: &[usize]) -> Option<Citation> {
         let wanted = Folded::new(quote);
         if wanted.len() == 0 {
@@ -244,8 +258,14 @@ impl Sources {
         let is_verbatim = |best: &Option<(f32, Found)>| best.as_ref().is_some_and(|(score, _)| *score >= VERBATIM);
         let mut best = self.best(&wanted, is_named);
         let mut status = Status::Verified;
+        if !is_verbatim(&best) && numbers.len() > 1 {
+            best = self.best_joined(&wanted, is_named).or(best);
+        }
         if !is_verbatim(&best) {
-            let elsewhere = self.best(&wanted, |at| !is_named(at));
+            let mut elsewhere = self.best(&wanted, |at| !is_named(at));
+            if !is_verbatim(&elsewhere) && numbers.is_empty() {
+                elsewhere = self.best_joined(&wanted, |_| true).or(elsewhere);
+            }
             if is_verbatim(&elsewhere) {
                 status = if numbers.is_empty() { Status::Verified } else { Status::WrongSource };
                 best = elsewhere;
@@ -255,8 +275,11 @@ impl Sources {
                 best = best.or(elsewhere);
             }
         }
-        if status == Status::NotFound && numbers.is_empty() && self.question.find(&wanted).is_some_and(|it| it.0 >= VERBATIM) {
-            return None;
+        if status == Status::NotFound && numbers.is_empty() {
+            let conversation = self.conversation.get_or_init(|| Source::new(self.said));
+            if conversation.find(&wanted).is_some_and(|(score, _)| score >= VERBATIM) {
+                return None;
+            }
         }
         let (score, found) = best.map_or((0.0, None), |(score, found)| (score, (score >= RELATED).then_some(found)));
         let place = found.as_ref().map(|found| found.passage + 1).filter(|place| numbers.contains(place));
@@ -277,6 +300,11 @@ impl Sources {
             }
         }
         best
+    }
+
+    /// Where a quote stands that goes over from one source that counts into the next.
+    fn best_joined(&self, wanted: &Folded, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
+        self.joined.get_or_init(|| joined(self.passages)).iter().find_map(|joined| joined.find(wanted, &counts))
     }
 
     fn is_known(&self, number: usize) -> bool {

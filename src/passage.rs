@@ -71,6 +71,11 @@ impl Passage {
     }
 }
 
+/// Whether a letter of a text is one that no reader sees: soft hyphens, letters without a width, overrides of direction, tags.
+pub fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;

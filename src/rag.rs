@@ -30,9 +30,6 @@ use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
 /// What an answer made of quotes calls its provider and model.
 pub const EXTRACTIVE: &str = "extractive";
 
-/// The purpose of an exchange in which the question was embedded.
-const EMBEDDING: &str = "embedding";
-
 /// A valid question.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
@@ -105,7 +102,7 @@ pub struct Attempt {
     /// Which model.
     pub model: String,
     /// Why it was made.
-    pub purpose: &'static str,
+    pub purpose: Purpose,
     /// Tokens, where they are known.
     pub usage: Option<Usage>,
     /// Dollars, where they are known.
@@ -113,6 +110,23 @@ pub struct Attempt {
     /// How it failed, as in `error.code`; none where it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
+}
+
+/// Why an exchange with a provider was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Purpose {
+    /// The question was answered.
+    #[serde(rename = "answer")]
+    Answer,
+    /// The answer's citations were corrected.
+    #[serde(rename = "citation repair")]
+    CitationRepair,
+    /// The question was embedded.
+    #[serde(rename = "embedding")]
+    Embedding,
+    /// The answer was given its shape.
+    #[serde(rename = "repair")]
+    Repair,
 }
 
 /// An answer of a shape.
@@ -183,7 +197,7 @@ impl Question {
 impl Answer {
     /// The exchanges in which a model answered.
     fn answers(&self) -> impl Iterator<Item = &Attempt> {
-        self.attempts.iter().filter(|attempt| attempt.code.is_none() && attempt.purpose != EMBEDDING)
+        self.attempts.iter().filter(|attempt| attempt.code.is_none() && attempt.purpose != Purpose::Embedding)
     }
 
     /// Dollars of everything that succeeded, where they are known.
@@ -316,7 +330,9 @@ async fn prepare(
     let Some(links) = links else { return Ok((answer, None)) };
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());
     let format = if json && question.shape.is_none() { Format::Json } else { question.format };
-    let used = prompt::ground(&mut request, passages, format, generation.context_chars);
+    let said = check::said(&request.messages);
+    let is_checked = question.citations != Policy::Annotate;
+    let used = prompt::ground(&mut request, passages, (format, is_checked), generation.context_chars);
     if json && request.response_format.is_text() {
         request.response_format = ResponseFormat::JsonObject;
     }
@@ -329,7 +345,8 @@ async fn prepare(
         ));
         answer.passages.truncate(used);
     }
-    let call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
+    let mut call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
+    call.said = said;
     if let Some(other) = call.stand_in() {
         answer.warnings.push(format!("`{}` is left alone for a while: {other}", answer.provider));
     }
@@ -337,7 +354,7 @@ async fn prepare(
 }
 
 /// Takes over what a provider answered; a later answer replaces an earlier one, but what it cost stays.
-fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: &'static str) {
+fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: Purpose) {
     if !response.model.is_empty() {
         answer.model.clone_from(&response.model);
     }

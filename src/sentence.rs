@@ -4,6 +4,15 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
+/// What ends a sentence.
+const ENDS: [char; 9] = ['.', '!', '?', '。', '！', '？', '।', '؟', '۔'];
+/// Of these, those that need no blank behind them.
+const WIDE_ENDS: [char; 5] = ['。', '！', '？', '।', '؟'];
+/// What stands behind the end and still belongs to the sentence.
+const CLOSERS: [char; 12] = ['"', '\'', '”', '’', '“', '»', '«', '›', '」', '』', ')', '）'];
+/// What stands before the beginning of one; Unicode takes any bracket or mark behind a full stop for one that closes.
+const OPENERS: [char; 8] = ['“', '「', '『', '(', '（', '[', '【', '《'];
+
 /// A run of lines that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -103,16 +112,20 @@ pub fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let (mut start, mut body) = (block.start, block.start);
     for (offset, piece) in text[block.clone()].split_sentence_bound_indices() {
-        let end = block.start + offset + piece.len();
+        let mut end = block.start + offset + piece.len();
         match piece.trim_end().len() {
             // Blanks end nothing; of many only the last is looked at.
             0 if end < block.end => continue,
             0 => {}
-            length => body = block.start + offset + length,
+            length => {
+                let opening = if length == piece.len() && end < block.end { opening(piece) } else { 0 };
+                end -= opening;
+                body = block.start + offset + length - opening;
+            }
         }
         let so_far = &text[start.min(body)..body];
         // A wrapped line is no boundary; Unicode takes a line end for one.
-        let wrapped = !so_far.ends_with(['.', '!', '?', ':', '。', '！', '？', '…', '"', '”', ')']) && end < block.end;
+        let wrapped = !is_whole(so_far) && end < block.end;
         let next_is_small = text[end..block.end].trim_start().starts_with(|letter: char| letter.is_lowercase());
         if end < block.end && (wrapped || next_is_small || is_abbreviated(so_far)) {
             continue;
@@ -124,6 +137,25 @@ pub fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
         start = end;
     }
     sentences
+}
+
+/// Bytes of the marks and brackets behind a full stop that open what follows. A German quotation ends with a mark that opens elsewhere.
+fn opening(piece: &str) -> usize {
+    let before = piece.trim_end_matches(OPENERS);
+    if before.trim_end_matches(CLOSERS).ends_with(ENDS) && !before.contains('„') { piece.len() - before.len() } else { 0 }
+}
+
+/// Whether a line that ends so does not go on in the next one.
+fn is_whole(line: &str) -> bool {
+    let bare = line.trim_end_matches(CLOSERS);
+    bare.ends_with(ENDS) || line.ends_with([':', '…', '"', '”', '“', '»', '«', '」', '』', ')', '）'])
+}
+
+/// Whether a sentence ends with this text: with a full stop or the like, what closes behind it, and a blank where the script has blanks.
+pub fn is_ended(text: &str) -> bool {
+    let body = text.trim_end();
+    let bare = body.trim_end_matches(CLOSERS);
+    (body.len() < text.len() || bare.ends_with(WIDE_ENDS)) && bare.ends_with(ENDS) && !is_abbreviated(body)
 }
 
 /// Whether a text ends with an abbreviation or an initial, whose full stop is no end.

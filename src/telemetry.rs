@@ -121,6 +121,8 @@ impl Line {
         self.note(|facts| {
             facts.code = Some(error.code().as_str());
             facts.cause = causes(error);
+            facts.usage = told(error, "usage").and_then(|usage| serde_json::from_value(usage).ok()).or(facts.usage);
+            facts.cost_usd = told(error, "cost_usd").and_then(|dollars| dollars.as_f64()).or(facts.cost_usd);
             facts.provider = error.provider().map(str::to_owned);
             facts.model = error.model().map(str::to_owned);
             facts.streaming = false;
@@ -164,6 +166,11 @@ impl Drop for Line {
         }
         if status >= 500 { write_line!(tracing::Level::WARN) } else { write_line!(tracing::Level::INFO) }
     }
+}
+
+/// What a failure says of what was paid for it.
+fn told(error: &Error, key: &str) -> Option<serde_json::Value> {
+    error.details()?.get(key).cloned()
 }
 
 /// The chain of causes, without the public message at its head.

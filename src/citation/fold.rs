@@ -6,6 +6,7 @@ use std::ops::Range;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::markup::{bracketed, is_address, is_tag, link_target};
+use crate::passage::is_invisible;
 
 /// A text, folded.
 #[derive(Default)]
@@ -15,6 +16,8 @@ pub(super) struct Folded {
     words: Vec<Word>,
     /// Before which words something is left out, "...".
     ellipses: Vec<usize>,
+    /// Before which words a paragraph begins.
+    paragraphs: Vec<usize>,
     /// Whether the last word goes on.
     is_open: bool,
     /// Where the bracket behind an address stands.
@@ -48,34 +51,15 @@ impl Folded {
         let end = at + letter.len_utf8();
         let (rest, origin) = (&original[end..], at..end);
         let is_before_digit = rest.starts_with(|next: char| next.is_ascii_digit());
-        let length = letter.len_utf8();
         match letter {
-            // What no reader sees.
-            '\u{ad}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}'
-            | '\u{e0000}'..='\u{e007f}' => {}
-            '*' | '`' | '_' | '\\' => {
-                if self.ends_with_digit() && is_before_digit {
-                    self.end_word();
-                }
-            }
-            '-' | '\u{2010}'..='\u{2013}' | '\u{2212}' if is_sign(&original[..at], rest) => {
+            letter if is_invisible(letter) => {}
+            '*' | '`' | '_' | '\\' | ']' | '<' | '>' | '=' | '!' | '+' => return self.mark(original, at, letter),
+            '-' | '\u{2010}'..='\u{2013}' | '\u{2212}' => return self.dash(original, at, letter),
+            '\n' if rest.trim_start_matches([' ', '\t', '\r']).starts_with('\n') => {
                 self.end_word();
-                self.push('-', origin);
-            }
-            '-' | '\u{2010}' | '\u{2011}' => {
-                // At the end of a line inside a word it is typesetting; elsewhere it parts words.
-                let blank = rest.len() - rest.trim_start().len();
-                let is_broken = rest[..blank].contains(['\n', '\r']);
-                if is_broken && self.ends_with(char::is_alphabetic) && rest[blank..].starts_with(char::is_alphabetic) {
-                    return length + blank;
+                if self.paragraphs.last() != Some(&self.words.len()) {
+                    self.paragraphs.push(self.words.len());
                 }
-                self.end_word();
-                // Of an arrow nothing is left.
-                return length + usize::from(rest.starts_with('>'));
             }
             '…' => self.leave_out(),
             '.' if rest.starts_with("..") => {
@@ -91,29 +75,9 @@ impl Folded {
             }
             '\'' | '’' | '‘' | '\u{2bc}' | '′' if self.is_open && is_negation(&original[..at], rest) => {
                 self.negate(at - 1..end + 1);
-                return length + 1;
+                return letter.len_utf8() + 1;
             }
             '\u{2bc}' => self.end_word(),
-            // Where a link leads is not text.
-            ']' if rest.starts_with('(') => {
-                self.end_word();
-                return length + link_target(rest).unwrap_or(0);
-            }
-            '<' => match bracketed(rest) {
-                Some(tag) if is_tag(tag) => {
-                    self.end_word();
-                    return length + tag.len() + 1;
-                }
-                Some(address) if is_address(address) => {
-                    self.end_word();
-                    self.closing = Some(end + address.len());
-                }
-                _ => return self.compare(original, at),
-            },
-            '>' if self.closing == Some(at) => self.end_word(),
-            '>' | '=' => return self.compare(original, at),
-            '!' if rest.starts_with('=') => return self.compare(original, at),
-            '+' if rest.starts_with(' ') && begins_line(&original[..at], false) => self.end_word(),
             '≤' => self.symbol("<=", origin),
             '≥' => self.symbol(">=", origin),
             '≠' => self.symbol("!=", origin),
@@ -129,7 +93,62 @@ impl Folded {
                 parts.for_each(|part| self.part(part, origin.clone()));
             }
         }
-        length
+        letter.len_utf8()
+    }
+
+    /// Takes a dash: the sign of a number, or what binds or parts words.
+    fn dash(&mut self, original: &str, at: usize, dash: char) -> usize {
+        let length = dash.len_utf8();
+        let (before, rest) = (&original[..at], &original[at + length..]);
+        if is_sign(before, rest) {
+            self.end_word();
+            self.push('-', at..at + length);
+            return length;
+        }
+        let is_hyphen = matches!(dash, '-' | '\u{2010}' | '\u{2011}');
+        // At the end of a line inside a word it is typesetting; elsewhere it parts words.
+        let blank = rest.len() - rest.trim_start().len();
+        let is_broken = is_hyphen && rest[..blank].contains(['\n', '\r']);
+        if is_broken && self.ends_with(char::is_alphabetic) && rest[blank..].starts_with(char::is_alphabetic) {
+            return length + blank;
+        }
+        self.end_word();
+        // Of an arrow nothing is left.
+        length + usize::from(is_hyphen && rest.starts_with('>'))
+    }
+
+    /// Takes what may be markup.
+    fn mark(&mut self, original: &str, at: usize, mark: char) -> usize {
+        let (before, rest) = (&original[..at], &original[at + 1..]);
+        match mark {
+            '*' | '`' | '_' | '\\' => {
+                if self.ends_with_digit() && rest.starts_with(|next: char| next.is_ascii_digit()) {
+                    self.end_word();
+                }
+            }
+            // Where a link leads is not text.
+            ']' if rest.starts_with('(') => {
+                self.end_word();
+                return 1 + link_target(rest).unwrap_or(0);
+            }
+            '<' => match bracketed(rest) {
+                Some(tag) if is_tag(tag) => {
+                    self.end_word();
+                    return tag.len() + 2;
+                }
+                Some(address) if is_address(address) => {
+                    self.end_word();
+                    self.closing = Some(at + 1 + address.len());
+                }
+                _ => return self.compare(original, at),
+            },
+            '>' if self.closing == Some(at) => self.end_word(),
+            '>' | '=' => return self.compare(original, at),
+            '!' if rest.starts_with('=') => return self.compare(original, at),
+            '+' if rest.starts_with(' ') && begins_line(before, false) => self.end_word(),
+            mark => self.part(mark, at..at + 1),
+        }
+        1
     }
 
     /// Takes a letter without compatibility forms and capitals.
@@ -271,16 +290,23 @@ impl Folded {
         starts.zip(ends).map(|(start, end)| start..end).filter(|part| !part.is_empty())
     }
 
-    /// The first place, not before word `from`, where some words of `wanted` stand: which words these are.
-    pub(super) fn position(&self, wanted: &Self, words: &Range<usize>, from: usize) -> Option<Range<usize>> {
-        let begin = self.words.get(from)?.text.start as usize - 1;
+    /// The first place within words `within` where some words of `wanted` stand: which words these are.
+    pub(super) fn position(&self, wanted: &Self, words: &Range<usize>, within: Range<usize>) -> Option<Range<usize>> {
+        let begin = self.words.get(within.start)?.text.start as usize - 1;
+        let end = self.words.get(within.end).map_or(self.text.len(), |next| next.text.start as usize);
         let needle =
             &wanted.text[wanted.words[words.start].text.start as usize - 1..wanted.words[words.end - 1].text.end as usize + 1];
-        let places = self.text[begin..].match_indices(needle).map(|(offset, _)| (begin + offset + 1) as u32);
+        let places = self.text[begin..end].match_indices(needle).map(|(offset, _)| (begin + offset + 1) as u32);
         places
             .map(|place| self.words.partition_point(|word| word.text.start < place))
             .map(|first| first..first + words.len())
             .find(|found| !self.is_split(found.end))
+    }
+
+    /// Where the paragraph behind the next one begins, seen from a word.
+    pub(super) fn next_paragraphs_end(&self, word: usize) -> usize {
+        let next = self.paragraphs.partition_point(|start| *start <= word);
+        self.paragraphs.get(next + 1).copied().unwrap_or(self.words.len())
     }
 
     /// Whether a stretch that ends before this word loses the "not" of its last word, as in "can|not".

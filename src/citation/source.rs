@@ -14,6 +14,8 @@ const BAND: usize = 10;
 const WIDTH: usize = 2 * BAND + 1;
 /// Words of each part of a quote that leaves something out: of single words, anything can be put together.
 const MIN_PART: usize = 2;
+/// Words that an ellipsis may leave out: more than a few sentences away, another thing is spoken of.
+const MAX_LEFT_OUT: usize = 100;
 /// Letters from which a word may have a typing error. Shorter ones are soon another word.
 const TYPO_LETTERS: usize = 7;
 
@@ -111,16 +113,26 @@ impl Source {
         self.find_exact(wanted).map(|range| (1.0, range)).or_else(|| self.find_close(wanted))
     }
 
-    /// Each part between ellipses, word by word, in order.
+    /// Each part between ellipses, word by word, in order and close together.
     fn find_exact(&self, wanted: &Folded) -> Option<Range<usize>> {
-        let mut found: Option<Range<usize>> = None;
-        let is_whole = wanted.parts().nth(1).is_none();
-        for part in wanted.parts() {
-            let from = found.as_ref().map_or(0, |found| found.end);
-            let place = self.folded.position(wanted, &part, from).filter(|_| is_whole || part.len() >= MIN_PART)?;
-            found = Some(found.map_or(place.clone(), |found| found.start..place.end));
+        let parts: Vec<Range<usize>> = wanted.parts().collect();
+        let (first, others) = parts.split_first()?;
+        if !others.is_empty() && parts.iter().any(|part| part.len() < MIN_PART) {
+            return None;
         }
-        found.map(|words| self.folded.original(words))
+        let mut from = 0;
+        for _ in 0..MAX_PLACES {
+            let place = self.folded.position(wanted, first, from..self.folded.len())?;
+            from = place.start + 1;
+            let end = others.iter().try_fold(place.end, |end, part| {
+                let until = (end + MAX_LEFT_OUT + part.len()).min(self.folded.next_paragraphs_end(end - 1));
+                self.folded.position(wanted, part, end..until).map(|next| next.end)
+            });
+            if let Some(end) = end {
+                return Some(self.folded.original(place.start..end));
+            }
+        }
+        None
     }
 
     /// The stretch of words that is most like `wanted`, and how much.

@@ -91,7 +91,19 @@ fn numbers_are_read_as_people_and_models_write_them() {
         numbers("A [1][2]. B [1, 3]. C [2-4]. D 【5】. E [source 6]."),
         [vec![1], vec![2], vec![1, 3], vec![2, 3, 4], vec![5], vec![6]]
     );
-    assert_eq!(numbers("`list[1]` and [1](http://x) and [a] and [0] and [1000] and [] and [1-99]"), [[0usize; 0]; 0]);
+    assert_eq!(
+        numbers(
+            "A【1†source】, [2](limits.md), (source 3), (Sources: 4, 5), \\[6\\], [**7**], [8, p. 1], [1 and 3], [Source: 1], [1、3], \
+             [2, §4; 3, pages 1, 2]."
+        ),
+        [vec![1], vec![2], vec![3], vec![4, 5], vec![6], vec![7], vec![8], vec![1, 3], vec![1], vec![1, 3], vec![2, 3]]
+    );
+    assert_eq!(
+        numbers(
+            "`list[1]` and [one](http://x) and (1) and (1, 2) and (see 3) and [p. 1] and [a] and [0] and [1000] and [] and [1-99]"
+        ),
+        [[0usize; 0]; 0]
+    );
     assert_eq!(numbers("Called “the port” here"), [[0usize; 0]; 0]);
 }
 
@@ -195,6 +207,8 @@ fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
         ("One command fetches the model [2, 9].", "One command fetches the model [2]."),
         ("One command fetches the model [2] [9].", "One command fetches the model [2]."),
         ("One command fetches the model 【2, 9】.", "One command fetches the model 【2】."),
+        ("One command fetches the model [**2**, 9](install.md).", "One command fetches the model [2](install.md)."),
+        ("One command fetches the model (sources 2, 9).", "One command fetches the model (source 2)."),
         ("Ada wrote it in 1843 [9]. One command fetches the model [2].", "One command fetches the model [2]."),
         ("Ada wrote it in 1843. [9] One command fetches the model. [2]", "One command fetches the model. [2]"),
         ("[1] says the limit is 6 MiB. [9] says it is 8 MiB.", "[1] says the limit is 6 MiB."),
@@ -275,6 +289,15 @@ fn hostile_input_takes_linear_time() {
         "-\n".repeat(1 << 17),
         format!("“{} and again” [1]", "again ... ".repeat(300)),
         "“the same words here” [1] ".repeat(1 << 14),
+        "“a\" ‘b’s „c\" 'd ".repeat(1 << 14),
+        "'never closed ".repeat(1 << 16),
+        "<q>".repeat(1 << 16),
+        "> a\n\n".repeat(1 << 16),
+        "|[1]".repeat(1 << 16),
+        "(source 1".repeat(1 << 16),
+        "。“".repeat(1 << 16),
+        format!("{}{}", "*".repeat(1 << 17), "[1]: “a b c d”; ".repeat(1 << 13)),
+        format!("“{}” [1]", "the same ... again ".repeat(200)),
     ] {
         sources.check(&answer);
         without_false(&answer, &sources.check(&answer));

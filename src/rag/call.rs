@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, Attempt};
+use super::{Answer, Attempt, Purpose};
 use crate::app::App;
 use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
@@ -47,6 +47,8 @@ pub(super) struct Call {
     plain: ChatRequest,
     /// As it is sent.
     pub(super) request: ChatRequest,
+    /// What was said before the sources were added: it may be quoted without a source.
+    pub(super) said: Arc<str>,
     shape: Option<Shape>,
     is_stream: bool,
     pub(super) plan: Option<Plan>,
@@ -98,6 +100,7 @@ impl Call {
             left,
             plain: shape.map(|_| request.clone()).unwrap_or_default(),
             request,
+            said: Arc::default(),
             shape: shape.cloned(),
             is_stream,
             plan: None,
@@ -185,7 +188,7 @@ impl Call {
         answer.attempts.push(Attempt {
             provider: name.clone(),
             model: self.link.model.clone(),
-            purpose: "answer",
+            purpose: Purpose::Answer,
             usage: None,
             cost_usd: None,
             code: Some(code),
@@ -290,7 +293,7 @@ fn note(answer: &mut Answer, served: Served) {
     answer.attempts.extend(served.attempts.into_iter().filter(|attempt| attempt.code.is_some()).map(|attempt| Attempt {
         provider: attempt.provider,
         model: attempt.model,
-        purpose: "answer",
+        purpose: Purpose::Answer,
         usage: None,
         cost_usd: None,
         code: attempt.code,

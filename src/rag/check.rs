@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::call::Call;
-use super::{Answer, Question, Structured, cut, take};
+use super::{Answer, Purpose, Question, Structured, cut, take};
 use crate::app::App;
-use crate::chat::{ChatResponse, FinishReason, Message, Part, Role};
+use crate::chat::{ChatResponse, FinishReason, Media, Message, Part, Role, Source};
 use crate::citation::{self, Citation, Policy, Sources};
 use crate::error::{Code, Error, Result};
 use crate::schema::{self, Reading, Rung, Shape};
 
 /// The least time to drop what does not hold where the repair used up all of its own.
 const AFTER_REPAIR: Duration = Duration::from_secs(5);
+
+/// Bytes of the conversation, from its end, that may be quoted without a source.
+const MAX_SAID_BYTES: usize = 256 * 1024;
 
 /// What is answered in the place of an answer whose citations do not hold.
 const ABSTAINED: &str = "The sources do not support an answer to this question.";
@@ -32,11 +35,18 @@ pub(super) async fn finish(
     // What not every answer goes through is boxed: its state would make every request's future larger, which is moved and allocated.
     match &question.shape {
         Some(shape) => Box::pin(settle(app, (shape, question.show_text), call, &mut answer, response, deadline)).await?,
-        None => take(app, &mut answer, response, "answer"),
+        None => take(app, &mut answer, response, Purpose::Answer),
     }
     // What is cut off is not cited.
     cut(&mut answer, question.max_chars);
-    if question.retrieval.is_some() && is_answer(&answer) {
+    // Nor is half a shape, and where citations count it is not told.
+    let is_half = question.shape.is_some() && answer.structured.is_none();
+    if is_half && question.citations != Policy::Annotate && answer.finish_reason == FinishReason::Length {
+        answer.content.clear();
+        answer.parts.clear();
+        answer.extra.clear();
+    }
+    if question.retrieval.is_some() && is_answer(&answer) && !is_half {
         Box::pin(cite(app, question, call, &mut answer, deadline)).await?;
         cut(&mut answer, question.max_chars);
     }
@@ -63,13 +73,17 @@ async fn settle(
         let text = call.text(&response);
         let is_tool = call.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool);
         let calls_tools = response.tool_calls().any(|it| !(is_tool && it.name == schema::TOOL));
-        take(app, answer, response, if repairs == 0 { "answer" } else { "repair" });
-        let is_withheld = is_shown && answer.finish_reason == FinishReason::ContentFilter;
+        take(app, answer, response, if repairs == 0 { Purpose::Answer } else { Purpose::Repair });
+        let is_cut = answer.finish_reason == FinishReason::Length;
+        let is_withheld = is_shown && (is_cut || answer.finish_reason == FinishReason::ContentFilter);
         if is_withheld && is_tool {
             answer.parts.retain(|part| !matches!(part, Part::ToolCall(call) if call.name == schema::TOOL));
+            if is_cut {
+                answer.content = text.clone();
+            }
         }
         if calls_tools || is_withheld {
-            // An intermediate turn: the caller's tools come first. Or no answer: it is told as one that was withheld.
+            // An intermediate turn: the caller's tools come first. Or no whole answer: clients of the doors read so from its reason.
             return Ok(());
         }
         stopped_short(answer)?;
@@ -78,7 +92,7 @@ async fn settle(
         if let (true, Some(data)) = (reading.is_valid(), reading.value.clone()) {
             let plan = call.plan.as_ref();
             // The model's own text stands where it says the same.
-            let is_same = serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|value| value == data);
+            let is_same = serde_json::from_str::<Value>(&text).is_ok_and(|value| value == data);
             answer.content = if is_same { text.trim().to_owned() } else { data.to_string() };
             if is_tool {
                 answer.parts.clear();
@@ -122,7 +136,7 @@ fn stopped_short(answer: &Answer) -> Result<()> {
         FinishReason::ContentFilter => Error::new(Code::ContentFilter, "`structured_output`: the model refused to answer"),
         _ => return Ok(()),
     };
-    Err(error.from_provider(&answer.provider, &answer.model).with_details(json!({"raw": answer.content})))
+    Err(error.from_provider(&answer.provider, &answer.model).with_details(charged(answer, json!({"raw": answer.content}))))
 }
 
 fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
@@ -134,24 +148,27 @@ fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
         "`structured_output`: no valid answer in {} attempts{first}; simplify the schema, or ask a stronger model",
         answers(answer)
     );
-    Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model).with_details(json!({
-        "raw": text,
-        "errors": reading.violations,
-        "attempts": answer.attempts,
-        "usage": answer.usage,
-        "cost_usd": answer.cost_usd,
-    }))
+    let details = charged(answer, json!({"raw": text, "errors": reading.violations}));
+    Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model).with_details(details)
+}
+
+/// The details of a failure with what was paid for it.
+fn charged(answer: &Answer, mut details: Value) -> Value {
+    details["attempts"] = json!(answer.attempts);
+    details["usage"] = json!(answer.usage);
+    details["cost_usd"] = json!(answer.cost_usd);
+    details
 }
 
 /// Checks the citations and does with the false ones what the policy says.
 async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut Answer, mut deadline: Instant) -> Result<()> {
-    check(app, question, answer, deadline).await?;
+    check(app, call, answer, deadline).await?;
     let is_false = answer.citations.iter().any(Citation::is_false);
     match question.citations {
         Policy::Annotate => Ok(()),
         Policy::Abstain if is_false || !answer.citations.iter().any(Citation::is_verified) => withhold(question, answer),
         Policy::Abstain => Ok(()),
-        Policy::Drop => drop_false(app, question, answer, deadline).await,
+        Policy::Drop => drop_false(app, question, call, answer, deadline).await,
         Policy::Repair => {
             if is_false {
                 let first = answer.clone();
@@ -165,7 +182,7 @@ async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut
                     deadline = deadline.max(Instant::now() + AFTER_REPAIR);
                 }
             }
-            drop_false(app, question, answer, deadline).await
+            drop_false(app, question, call, answer, deadline).await
         }
     }
 }
@@ -174,7 +191,8 @@ async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut
 fn withhold(question: &Question, answer: &mut Answer) -> Result<()> {
     if question.shape.is_some() {
         let message = "`rag_config.citations`: `abstain`, and the sources do not support the answer";
-        return Err(Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model));
+        let error = Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model);
+        return Err(error.with_details(charged(answer, json!({}))));
     }
     ABSTAINED.clone_into(&mut answer.content);
     answer.citations.clear();
@@ -193,16 +211,17 @@ async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &m
     let response = call.chat(app, answer, deadline).await?;
     match &question.shape {
         Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,
-        None => take(app, answer, response, "citation repair"),
+        None => take(app, answer, response, Purpose::CitationRepair),
     }
-    if !is_answer(answer) {
+    let is_cut = question.shape.is_some() && answer.finish_reason == FinishReason::Length;
+    if is_cut || !is_answer(answer) {
         return Err(Error::new(Code::ModelOutput, "the model did not answer again"));
     }
-    check(app, question, answer, deadline).await
+    check(app, call, answer, deadline).await
 }
 
 /// Cuts false citations out, and checks what is left.
-async fn drop_false(app: &Arc<App>, question: &Question, answer: &mut Answer, deadline: Instant) -> Result<()> {
+async fn drop_false(app: &Arc<App>, question: &Question, call: &Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
     let count = answer.citations.iter().filter(|citation| citation.is_false()).count();
     if count == 0 {
         return Ok(());
@@ -222,22 +241,49 @@ async fn drop_false(app: &Arc<App>, question: &Question, answer: &mut Answer, de
         }
         (None, _) => answer.content = citation::without_false(&answer.content, &answer.citations),
     }
+    if answer.content.is_empty() {
+        return withhold(question, answer);
+    }
     answer.warnings.push(format!("`rag_config.citations`: {count} did not hold and were dropped"));
-    check(app, question, answer, deadline).await
+    check(app, call, answer, deadline).await
 }
 
 /// Checking is work for a core, though not for long.
-async fn check(app: &Arc<App>, question: &Question, answer: &mut Answer, deadline: Instant) -> Result<()> {
+async fn check(app: &Arc<App>, call: &Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
     let (passages, content) = (std::mem::take(&mut answer.passages), answer.content.clone());
-    let prompt = question.prompt.clone();
+    let said = Arc::clone(&call.said);
     let data = answer.structured.as_ref().map(|structured| structured.data.clone());
     let checked = app
         .compute(deadline, move |_| {
-            let sources = Sources::new(&passages, &prompt);
-            let citations = data.map_or_else(|| sources.check(&content), |data| sources.check_value(&data));
+            let citations = Sources::new(&passages, &said).check_answer(&content, data.as_ref());
             Ok((citations, passages))
         })
         .await?;
     (answer.citations, answer.passages) = checked;
     Ok(())
+}
+
+/// What the model was given beside the sources: the end of what everybody said, tools and instructions included.
+pub(super) fn said(messages: &[Message]) -> Arc<str> {
+    let mut texts = Vec::new();
+    let mut left = MAX_SAID_BYTES;
+    for message in messages.iter().rev() {
+        for part in message.parts.iter().rev() {
+            let inside = match part {
+                Part::ToolResult(result) => result.content.as_slice(),
+                part => std::slice::from_ref(part),
+            };
+            for part in inside.iter().rev() {
+                let text = match part {
+                    Part::Text(text) | Part::Document(Media { source: Source::Text(text), .. }) => text,
+                    _ => continue,
+                };
+                let kept = &text[text.ceil_char_boundary(text.len().saturating_sub(left))..];
+                left -= kept.len();
+                texts.push(kept);
+            }
+        }
+    }
+    texts.reverse();
+    texts.join("\n\n").into()
 }

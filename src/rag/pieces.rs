@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::call::Call;
-use super::{Answer, Piece, Question, check, cost, take};
+use super::{Answer, Piece, Purpose, Question, check, cost, take};
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
@@ -212,7 +212,7 @@ impl Outgoing {
         let mut answer = std::mem::take(&mut self.answer);
         if self.question.shape.is_none() && (self.question.retrieval.is_none() || response.parts.is_empty()) {
             // Nothing is to be checked.
-            take(&self.app, &mut answer, response, "answer");
+            take(&self.app, &mut answer, response, Purpose::Answer);
             self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
             return;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, EXTRACTIVE, Fallback, Question, cut};
+use super::{Answer, EXTRACTIVE, Fallback, Question, check, cut};
 use crate::app::App;
 use crate::chat::{Role, Sampling, Usage};
 use crate::citation::Sources;
@@ -78,10 +78,9 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         answer.usage = Some(Usage::default());
         answer.cost_usd = answer.cost();
         cut(&mut answer, question.max_chars);
-        let sources = Sources::new(&answer.passages, &question.prompt);
         let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();
-        let citations = value.map_or_else(|| sources.check(&answer.content), |value| sources.check_value(&value));
-        answer.citations = citations;
+        let said = check::said(&question.request.messages);
+        answer.citations = Sources::new(&answer.passages, &said).check_answer(&answer.content, value.as_ref());
         Ok(answer)
     })
     .await

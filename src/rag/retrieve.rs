@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Attempt, EMBEDDING, cost};
+use super::{Attempt, cost};
 use crate::app::{App, Opened};
 use crate::chat::Usage;
 use crate::config::Config;
@@ -182,7 +182,7 @@ async fn embed(app: &App, model: &Model, prompt: &str, is_must: bool, deadline: 
     let mut attempt = Attempt {
         provider: model.provider().to_owned(),
         model: model.name().to_owned(),
-        purpose: EMBEDDING,
+        purpose: super::Purpose::Embedding,
         usage: None,
         cost_usd: None,
         code: None,

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
+use super::walk::escaped;
+
 /// Levels of one answer.
 const MAX_DEPTH: usize = 128;
 
@@ -300,7 +302,7 @@ impl Partial {
             }
             _ => {
                 self.path.push('/');
-                self.path.push_str(&open.key.replace('~', "~0").replace('/', "~1"));
+                self.path.push_str(&escaped(&open.key));
             }
         }
     }

@@ -212,9 +212,14 @@ fn allows_null_within(schema: &Value, root: &Value, depth: usize) -> bool {
         && map.get("$ref").and_then(Value::as_str).is_none_or(|to| resolve(root, to).is_some_and(inside))
 }
 
-/// `pointer` with one more step, escaped as RFC 6901 wants.
+/// `pointer` with one more step.
 pub(super) fn step(pointer: &str, name: &str) -> String {
-    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+    format!("{pointer}/{}", escaped(name))
+}
+
+/// A step of a pointer, escaped as RFC 6901 wants.
+pub(super) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Answers of a shape, and citations that are checked, through `/v1/query`.
+//! Answers of a shape, and citations that are checked.
 
 use serde_json::{Value, json};
 
@@ -72,6 +72,33 @@ async fn an_answer_that_was_cut_is_not_mended() {
     let (status, answer) = service.query(ask("cuts", &schema())).await;
     assert_eq!((status, mock.calls()), (502, 1), "{answer}");
     assert!(answer["error"]["message"].as_str().unwrap().contains("raise `max_tokens`"));
+    let details = &answer["error"]["details"];
+    assert_eq!((&details["raw"], &details["usage"]["prompt_tokens"]), (&json!(r#"{"name": "Ad"#), &json!(10)));
+    assert_eq!((details["attempts"].as_array().unwrap().len(), &details["cost_usd"]), (1, &Value::Null));
+}
+
+#[tokio::test]
+async fn clients_of_the_doors_read_from_the_reason_that_a_shape_was_cut() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut body = json!({"model": "custom/cuts", "messages": [{"role": "user", "content": "Who?"}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": {"type": "object"}}}});
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    let choice = &answer["choices"][0];
+    assert_eq!((status, &choice["finish_reason"]), (200, &json!("length")), "{answer}");
+    assert_eq!((&choice["message"]["content"], &answer["usage"]["prompt_tokens"]), (&json!(r#"{"name": "Ad"#), &json!(10)));
+    body["stream"] = json!(true);
+    let events = service.events_of("/v1/chat/completions", &body).await;
+    let of = |field: &str| -> Vec<&Value> { events.iter().map(|(_, data)| &data["choices"][0][field]).collect() };
+    assert!(of("finish_reason").contains(&&json!("length")), "{events:?}");
+    let told: String = of("delta").into_iter().filter_map(|delta| delta["content"].as_str()).collect();
+    assert_eq!(told, r#"{"name": "Ad"#);
+    // Where citations count, half a shape is not told.
+    body["stream"] = json!(false);
+    body["rag"] = json!({"citations": "drop"});
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    let choice = &answer["choices"][0];
+    assert_eq!((&choice["finish_reason"], choice["message"]["content"].as_str().unwrap_or_default()), (&json!("length"), ""));
 }
 
 #[tokio::test]
@@ -182,6 +209,45 @@ async fn a_repair_that_fails_leaves_the_first_answer_without_what_does_not_hold(
     let told = json!("`rag_config.citations`: the repair failed (RATE_LIMIT); the first answer is used");
     assert!(answer["metadata"]["warnings"].as_array().unwrap().contains(&told), "{answer}");
     assert_eq!(answer["metadata"]["usage"]["prompt_tokens"], 10, "what was paid for is said");
+}
+
+#[tokio::test]
+async fn what_the_model_was_given_may_be_quoted() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let tool = json!({"type": "function", "function": {"name": "status", "parameters": {"type": "object", "properties": {}}}});
+    let call = json!({"id": "c", "type": "function", "function": {"name": "status", "arguments": "{}"}});
+    let said = "All systems operate normally since Tuesday";
+    let asked = json!({"role": "user", "content": "How large may a request body be, and what does the tool say?"});
+    let user = |text: &str| json!({"role": "user", "content": text});
+    for (messages, is_given) in [
+        (
+            json!([asked, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": said}]),
+            true,
+        ),
+        (json!([user(said), {"role": "assistant", "content": "So?"}, asked]), true),
+        (json!([user("Hi"), {"role": "assistant", "content": said}, asked]), true),
+        (json!([{"role": "system", "content": said}, asked]), true),
+        (json!([asked]), false),
+    ] {
+        let body = json!({"model": "rag/custom/cites-said", "messages": messages, "tools": [tool], "rag": {"citations": "drop"}});
+        let (status, answer) = service.post("/v1/chat/completions", &body).await;
+        let content = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+        assert_eq!((status, content.contains("The tool says")), (200, is_given), "{answer}");
+        let told = mock.body()["messages"].to_string();
+        assert!(told.contains("only where they stand in a source, word for word"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_which_nothing_is_left_is_withheld() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let body = json!({"model": "rag/custom/invents", "messages": [{"role": "user", "content": "How large may a request body be?"}],
+        "rag": {"citations": "drop"}});
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(answer["choices"][0]["message"]["content"], "The sources do not support an answer to this question.");
+    assert!(answer["omni"]["warnings"].to_string().contains("it is withheld"), "{answer}");
 }
 
 #[tokio::test]

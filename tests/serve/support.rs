@@ -304,7 +304,8 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             json(400, json!({"error": {"message": "store: Extra inputs are not permitted", "type": "invalid_request_error"}}))
         }
         "cites-once" if call > 0 => json(429, json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})),
-        part @ ("shaped" | "mends" | "never" | "stalls" | "refuses" | "cites" | "cites-once" | "cuts" | "picky") => {
+        part @ ("shaped" | "mends" | "never" | "stalls" | "refuses" | "cites" | "cites-once" | "cites-said" | "invents"
+        | "cuts" | "picky") => {
             let first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
             if part == "refuses" && body["response_format"]["type"] == "json_schema" {
                 return json(
@@ -321,7 +322,10 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
                 "cites" | "cites-once" if first => {
                     "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
                 }
+                "cites-said" => "It may have 6 MiB by default [1]. The tool says “all systems operate normally since Tuesday”.",
+                "invents" => "He says that “nobody ever wrote these words in here” [1].",
                 "cites" => "“The largest request body is 6 MiB by default” [1].",
+                "cuts" => r#"{"name": "Ad"#,
                 _ => r#"{"name": "Ada", "tags": ["x"]}"#,
             };
             let reason = if part == "cuts" { "length" } else { "stop" };

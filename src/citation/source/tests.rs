@@ -121,3 +121,17 @@ fn words_that_differ_by_a_typing_error_are_long() {
         assert!(!misspelt(word, other), "{word} {other}");
     }
 }
+
+#[test]
+fn what_an_ellipsis_leaves_out_is_short() {
+    let source =
+        "The backup runs at night. It takes an hour.\n\n# Files\n\nThe index is one file.\n\nA file is restored by a command.";
+    assert_eq!(verdict(source, "The backup runs ... an hour").0, Status::Verified);
+    assert_eq!(verdict(source, "The backup runs ... restored by a command").0, Status::NotFound);
+    assert_eq!(verdict(source, "It takes an hour ... the backup runs").0, Status::NotFound);
+    let far = format!("The backup runs at night. {} It takes an hour.", "Some words between them. ".repeat(40));
+    assert_eq!(verdict(&far, "The backup runs ... an hour").0, Status::NotFound);
+    // Of several places that one counts behind which the rest stands.
+    let again = format!("{far}\n\nThe backup runs for an hour.");
+    assert_eq!(verdict(&again, "The backup runs ... an hour").0, Status::Verified);
+}

@@ -1,0 +1,256 @@
+//! Where a text quotes: in quotation marks, in lines behind `>`, between tags of HTML.
+
+use std::ops::Range;
+
+use super::text::is_inside;
+
+/// Words from which text in quotation marks is a quote and not a name.
+const QUOTE_WORDS: usize = 4;
+/// Letters from which it is one, for scripts without blanks.
+const QUOTE_LETTERS: usize = 24;
+/// The same where most of them are signs for a syllable or a word.
+const QUOTE_SIGNS: usize = 8;
+/// Bytes of one quotation; a mark without an end is none.
+const MAX_QUOTE_BYTES: usize = 4_000;
+/// Bytes of the tag that a quotation begins with.
+const MAX_TAG_BYTES: usize = 256;
+
+/// Marks that open a quotation, and those that close it.
+const MARKS: [(char, &[char]); 13] = [
+    ('"', &['"']),
+    ('“', &['”']),
+    ('„', &['“', '”']),
+    ('”', &['”']),
+    ('«', &['»']),
+    ('»', &['«', '»']),
+    ('「', &['」']),
+    ('『', &['』']),
+    ('\'', &['\'']),
+    ('‘', &['’']),
+    ('‚', &['‘', '’']),
+    ('‹', &['›']),
+    ('›', &['‹', '›']),
+];
+/// Of these, those of a quotation inside another one, or of a word.
+const SINGLE: [char; 5] = ['\'', '‘', '‚', '‹', '›'];
+/// Words before which a block of lines behind `>` is a remark of the writer's.
+const REMARKS: [&str; 6] = ["note", "tip", "hint", "important", "warning", "caution"];
+
+/// A quotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Quote {
+    /// Its bytes with its marks.
+    pub(super) span: Range<usize>,
+    /// Its bytes without them.
+    pub(super) inner: Range<usize>,
+}
+
+/// A quotation that has begun.
+struct Open {
+    mark: char,
+    start: usize,
+    inner: usize,
+    /// Where it ends if nothing better comes: at a straight mark, or at one that may be an apostrophe.
+    perhaps: Option<usize>,
+}
+
+/// Whether a mark ends a quotation.
+#[derive(PartialEq)]
+enum Close {
+    Surely,
+    Perhaps,
+    No,
+}
+
+/// Every quotation outside code, in order.
+pub(super) fn quotes(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
+    let mut marked = marked(text, code).into_iter().peekable();
+    let mut quotes = Vec::new();
+    for block in blocks(text, code) {
+        while let Some(before) = marked.next_if(|quote| quote.span.end <= block.span.start) {
+            quotes.push(before);
+        }
+        // Marks around the whole are its own, and those inside are the source's.
+        let content = block.inner.end - text[block.inner.clone()].trim_start_matches(['>', ' ', '\t', '*', '_']).len();
+        if marked.peek().is_some_and(|quote| quote.span.start <= content) {
+            continue;
+        }
+        while marked.next_if(|quote| quote.span.start < block.span.end).is_some() {}
+        quotes.push(block);
+    }
+    quotes.extend(marked);
+    quotes
+}
+
+/// Text in quotation marks and quoting tags.
+fn marked(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
+    let mut quotes = Vec::new();
+    let mut open: Option<Open> = None;
+    let mut at = 0;
+    loop {
+        let letter = text[at..].chars().next();
+        let end = at + letter.map_or(0, char::len_utf8);
+        let mark_here = letter.filter(|letter| (*letter == '<' || is_mark(*letter)) && !is_inside(code, at));
+        let begun = mark_here.and_then(|letter| opened(text, at, letter));
+        if let Some(current) = &mut open {
+            let Open { mark, start, inner, perhaps } = *current;
+            let close = mark_here.map_or(Close::No, |letter| closed(text, at, letter, mark));
+            if close == Close::Surely {
+                let end = if mark == '<' { at + text[at..].find('>').map_or(1, |tag| tag + 1) } else { end };
+                quotes.extend(quote(text, start..end, inner..at));
+                (open, at) = (None, end);
+                continue;
+            }
+            if close == Close::Perhaps {
+                current.perhaps = perhaps.or(Some(at));
+            }
+            let is_over = letter.is_none() || end - start > MAX_QUOTE_BYTES || text[end..].starts_with("\n\n");
+            let is_next = begun.as_ref().is_some_and(|it| it.mark != '"' && SINGLE.contains(&it.mark) == SINGLE.contains(&mark));
+            if let Some(last) = current.perhaps.filter(|last| is_over || (is_next && *last < at)) {
+                let end = last + text[last..].chars().next().map_or(1, char::len_utf8);
+                quotes.extend(quote(text, start..end, inner..last));
+                (open, at) = (None, end);
+                continue;
+            }
+            // What seems to be an apostrophe hides no quotation.
+            let is_replaced = SINGLE.contains(&mark) && begun.as_ref().is_some_and(|begun| !SINGLE.contains(&begun.mark));
+            if !is_over && !is_replaced {
+                at = end;
+                continue;
+            }
+        }
+        if letter.is_none() {
+            return quotes;
+        }
+        at = begun.as_ref().map_or(end, |begun| begun.inner);
+        open = begun;
+    }
+}
+
+/// Whether a letter is a quotation mark.
+pub(super) fn is_mark(letter: char) -> bool {
+    MARKS.iter().any(|(open, close)| *open == letter || close.contains(&letter))
+}
+
+/// The quotation that a letter begins.
+fn opened(text: &str, at: usize, letter: char) -> Option<Open> {
+    if letter == '<' {
+        let name = ["<blockquote", "<q"].into_iter().find(|tag| starts_with(&text[at..], tag))?;
+        let rest = text[at + name.len()..].bytes().take(MAX_TAG_BYTES);
+        let tag = name.len() + rest.take_while(|byte| *byte != b'>').count();
+        let is_tag =
+            text[at + name.len()..].starts_with(['>', ' ']) && text.get(at + tag..).is_some_and(|rest| rest.starts_with('>'));
+        return is_tag.then_some(Open { mark: '<', start: at, inner: at + tag + 1, perhaps: None });
+    }
+    if !MARKS.iter().any(|(mark, _)| *mark == letter) {
+        return None;
+    }
+    let inner = at + letter.len_utf8();
+    let (before, behind) = (text[..at].chars().next_back(), text[inner..].chars().next());
+    let is_behind_word = before.is_some_and(char::is_alphanumeric);
+    let begins_word = !is_behind_word
+        && before.is_none_or(|it| !matches!(it, '.' | ',' | ';' | '!' | '?' | ')' | ']' | '%'))
+        && behind.is_some_and(|it| !it.is_whitespace() && !matches!(it, '.' | ',' | ';' | '!' | '?' | ')' | ']'));
+    let is_opened = match letter {
+        // Inches and the like open nothing.
+        '"' => !is_behind_word,
+        '”' | '»' | '›' => begins_word,
+        // Nor do apostrophes and years.
+        '\'' | '‘' => begins_word && behind.is_some_and(|it| !it.is_ascii_digit()),
+        _ => true,
+    };
+    is_opened.then_some(Open { mark: letter, start: at, inner, perhaps: None })
+}
+
+/// Whether a letter ends the quotation that a mark begins.
+fn closed(text: &str, at: usize, letter: char, mark: char) -> Close {
+    if mark == '<' {
+        let is_end = letter == '<' && ["</blockquote", "</q>"].iter().any(|tag| starts_with(&text[at..], tag));
+        return if is_end { Close::Surely } else { Close::No };
+    }
+    let is_closing = MARKS.iter().any(|(open, close)| *open == mark && close.contains(&letter));
+    let is_straight = letter == '"' && matches!(mark, '“' | '„');
+    if !is_closing && !is_straight {
+        return Close::No;
+    }
+    let mut behind = text[at + letter.len_utf8()..].chars();
+    let (before, next) = (text[..at].chars().next_back(), behind.next());
+    let is_apostrophe = matches!(letter, '\'' | '’');
+    // What begins a word ends nothing.
+    if (is_straight || is_apostrophe || letter == '“')
+        && (before.is_none_or(char::is_whitespace) || next.is_some_and(char::is_alphanumeric))
+    {
+        return Close::No;
+    }
+    let is_plural = before == Some('s') && next == Some(' ') && behind.next().is_some_and(char::is_lowercase);
+    if is_straight || (is_apostrophe && is_plural) { Close::Perhaps } else { Close::Surely }
+}
+
+fn starts_with(text: &str, tag: &str) -> bool {
+    text.get(..tag.len()).is_some_and(|head| head.eq_ignore_ascii_case(tag))
+}
+
+fn quote(text: &str, span: Range<usize>, inner: Range<usize>) -> Option<Quote> {
+    is_quote(&text[inner.clone()]).then_some(Quote { span, inner })
+}
+
+/// Whether so much is no name.
+fn is_quote(inside: &str) -> bool {
+    let letters = inside.chars().filter(|letter| letter.is_alphanumeric()).take(QUOTE_LETTERS);
+    let (all, signs) = letters.fold((0, 0), |(all, signs), letter| (all + 1, signs + usize::from(is_sign(letter))));
+    inside.split_whitespace().take(QUOTE_WORDS).count() == QUOTE_WORDS
+        || all == QUOTE_LETTERS
+        || (all >= QUOTE_SIGNS && signs * 2 > all)
+}
+
+/// Whether a letter is Han, Kana, Hangul or Thai.
+fn is_sign(letter: char) -> bool {
+    matches!(letter, '\u{e00}'..='\u{e7f}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3fffd}')
+}
+
+/// Lines behind `>` that stand together, without the line that says whose they are.
+fn blocks(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
+    let mut blocks: Vec<Quote> = Vec::new();
+    let (mut at, mut before, mut is_open) = (0, "", false);
+    for line in text.split_inclusive('\n') {
+        let content = line.trim();
+        let start = at + line.len() - line.trim_start().len();
+        at += line.len();
+        let is_quoted = content.starts_with('>') && !is_inside(code, start);
+        let end = start + content.len();
+        // In a wrapped line it is a comparison.
+        let is_wrapped = before.ends_with(|letter: char| letter.is_alphanumeric() || letter == ',');
+        match blocks.last_mut() {
+            Some(block) if is_quoted && is_open => {
+                let is_name = content.trim_start_matches(['>', ' ']).starts_with(['—', '–', '―']) || content.starts_with("> --");
+                block.inner.end = if is_name { block.inner.end } else { end };
+                block.span.end = end;
+            }
+            _ if is_quoted && !is_wrapped => {
+                blocks.push(Quote { span: start..end, inner: start..end });
+                is_open = true;
+            }
+            _ => is_open = false,
+        }
+        before = content;
+    }
+    let lone = |block: &mut Quote| {
+        let inner = &text[block.inner.clone()];
+        // A single line needs no marks of its own.
+        if !inner.contains('\n') {
+            block.inner.start = block.inner.end - inner.trim_start_matches(['>', ' ']).len();
+        }
+    };
+    blocks.iter_mut().for_each(lone);
+    blocks.retain(|block| {
+        let inner = text[block.inner.clone()].trim_start_matches(['>', ' ', '*', '_']);
+        let (word, rest) = inner.split_at(inner.find(|letter: char| !letter.is_alphabetic()).unwrap_or(inner.len()));
+        let is_remark =
+            inner.starts_with("[!") || (rest.starts_with([':', '*', '!']) && REMARKS.contains(&word.to_lowercase().as_str()));
+        is_quote(inner) && !is_remark
+    });
+    blocks
+}
+
+#[cfg(test)]
+mod tests;
