@@ -52,7 +52,8 @@ setting that is misspelt or out of range stops the service at start, with a mess
 | LOG_LEVEL | log.level | info | trace, debug, info, warn or error |
 | OMNI_LOG_FORMAT | log.format | auto | json, text, or auto |
 
-Keys of providers are read from the environment only and have no place in omni.toml.
+Keys of providers have no place in omni.toml: they stand in environment variables, in files that variables such as \
+OPENAI_API_KEY_FILE name, or in AWS Secrets Manager.
 
 ### An example of omni.toml
 
@@ -129,7 +130,7 @@ give the same file, byte for byte.
 
 ## When something fails
 
-- If every answer is an error with the code AUTHENTICATION, the key of the provider is missing or was revoked.
+- If every answer is an error with the code AUTHENTICATION, the key of the provider is missing (status 400) or was refused (status 502).
 - If answers take long, compare metadata.execution_time of a query with that of POST /v1/search: the difference is the provider.
 - If an answer lacks what you expect, ask the same with POST /v1/search and see whether the passage is found at all.
 - If a passage is not found, run `index-builder extract` on its file and see whether its text was extracted.
@@ -141,7 +142,7 @@ LAMBDA = """
 # Deploying on AWS Lambda
 
 Omni-LLM runs on AWS Lambda as one container image that holds the program, the embedding model and the index. Nothing is \
-downloaded when the function starts, and a search needs no network.
+downloaded when the function starts, and a search needs no network unless a provider embedded the index.
 
 ## What you need
 
@@ -194,8 +195,9 @@ choose the smallest memory that is fast enough.
 
 ### Permissions of the function
 
-The execution role needs the right to write logs and nothing else. The function reads no bucket: the documents are in the index, \
-and the index is in the image.
+The execution role needs the right to write logs, and more only where AWS is asked: bedrock:InvokeModel and \
+bedrock:InvokeModelWithResponseStream if Bedrock answers, secretsmanager:GetSecretValue if a key is in Secrets Manager. The \
+function reads no bucket: the documents are in the index, and the index is in the image.
 
 ### Environment variables
 
@@ -253,7 +255,8 @@ of an answer tells which image answered. To go back, point the function to the p
 
 At a cold start the function maps the index and opens the model; it does no work for each document. Only the parts of the image \
 that are touched are fetched, so a large index does not by itself make the start slow. The first question after a cold start \
-reads the vectors for the first time, so it takes longer than the later ones.
+reads the vectors for the first time, so it takes longer than the later ones. With provisioned concurrency or SnapStart nobody \
+waits for the start, and they are read ahead; OMNI_LAMBDA_WARM_MB says how much.
 
 The layers of the image are ordered by how often they change: system and certificates, model, program, index. A new index \
 therefore replaces the last layer only.

@@ -107,7 +107,8 @@ pub fn marker(line: &str) -> usize {
     if (1..=3).contains(&digits) && matches!(follows, Some(". " | ") ")) { digits + 2 } else { 0 }
 }
 
-/// Sentences of one block. Unicode's rule ends a sentence behind every full stop; ours joins it again after an abbreviation.
+/// Sentences of one block. Unicode's rule ends a sentence behind every full stop; ours joins it again after an abbreviation
+/// and inside of code (`?`).
 pub fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let (mut start, mut body) = (block.start, block.start);
@@ -127,7 +128,8 @@ pub fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
         // A wrapped line is no boundary; Unicode takes a line end for one.
         let wrapped = !is_whole(so_far) && end < block.end;
         let next_is_small = text[end..block.end].trim_start().starts_with(|letter: char| letter.is_lowercase());
-        if end < block.end && (wrapped || next_is_small || is_abbreviated(so_far)) {
+        let is_code = body == end && text[end..block.end].starts_with('`');
+        if end < block.end && (wrapped || next_is_small || is_code || is_abbreviated(so_far)) {
             continue;
         }
         let lead = so_far.len() - so_far.trim_start().len();
@@ -158,12 +160,13 @@ pub fn is_ended(text: &str) -> bool {
     (body.len() < text.len() || bare.ends_with(WIDE_ENDS)) && bare.ends_with(ENDS) && !is_abbreviated(body)
 }
 
-/// Whether a text ends with an abbreviation or an initial, whose full stop is no end.
+/// Whether a text ends with an abbreviation, an initial or nothing, whose full stop is no end.
 pub fn is_abbreviated(sentence: &str) -> bool {
     let Some(body) = sentence.strip_suffix('.') else { return false };
     let word = body.rsplit([' ', '\n', '(', '\u{a0}']).next().unwrap_or_default();
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
-    initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+    // Before a name such as `.NET` there is no word.
+    initial || word.is_empty() || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
 const ABBREVIATIONS: [&str; 30] = [

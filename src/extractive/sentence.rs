@@ -1,80 +1,240 @@
-//! Passages to sentences, and what belongs to each: the sentence that it leans on, the list or code that it announces.
+//! Passages to what may be quoted of them: sentences and rows of tables, and what belongs to each: the sentence that it leans on, the
+//! list or code that it announces, the question that it answers.
 
 use std::ops::Range;
 
 use crate::sentence::{Block, Kind, blocks, split};
 
-/// One sentence of a passage.
+/// One statement of a passage. Questions and headings state nothing: they say what those behind them are about.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sentence {
     pub(super) range: Range<usize>,
-    /// Which sentence of its passage it is.
+    /// Which statement of its passage it is.
     pub(super) position: usize,
     /// Where a quote of it should begin: the sentence before, where this one leans on it.
     pub(super) lead: usize,
-    /// Where a quote of it should end: behind the list or code that it announces.
+    /// Where a quote of it should end: behind the list, table or code that it announces.
     pub(super) tail: usize,
-    /// Letters among its characters, 0 to 1.
-    prose: f32,
-    /// What it loses for stating nothing: a question or a bare link most, a line without an end some.
-    silence: f32,
-}
-
-impl Sentence {
+    /// The question that it answers, where the text asks one right before it.
+    pub(super) answers: Option<Range<usize>>,
     /// What it loses for being a fragment, a wall of text, or noise.
-    pub(super) fn penalty(&self) -> f32 {
-        let short = if self.range.len() < 25 && self.tail == self.range.end { 0.3 } else { 0.0 };
-        let long = if self.range.len() > 400 { 0.2 } else { 0.0 };
-        let noise = if self.prose < 0.6 { 0.3 } else { 0.0 };
-        short + long + noise + self.silence
-    }
+    pub(super) penalty: f32,
+    /// Whether it ends without a stop, or announces what is not there.
+    pub(super) is_open: bool,
 }
 
-/// All sentences of a passage.
-pub(super) fn sentences(text: &str) -> Vec<Sentence> {
-    // Headings and rows of tables announce nothing and end no list; code that a chunk cuts off is not quoted.
-    let mut blocks = blocks(text);
-    blocks.retain(|block| !matches!(block.kind, Kind::Line | Kind::OpenCode));
-    let mut sentences: Vec<Sentence> = Vec::new();
-    for (number, block) in blocks.iter().enumerate().filter(|(_, block)| block.kind.is_prose()) {
-        let first = sentences.len();
-        for range in split(text, block.range.clone()) {
+/// All statements of a passage. `is_cut` says that the document's text began before it; an answer of several sentences is one
+/// statement if it has at most `max_bytes`.
+pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sentence> {
+    let start = if is_cut { end_of_cut_code(text) } else { 0 };
+    let mut blocks = blocks(&text[start..]);
+    for block in &mut blocks {
+        block.range = block.range.start + start..block.range.end + start;
+    }
+    let mut found: Vec<Sentence> = Vec::new();
+    // The first statement below the last heading or question: none leans on what stands above.
+    let mut section = 0;
+    let mut number = 0;
+    while let Some(block) = blocks.get(number) {
+        let line = &text[block.range.clone()];
+        let next = &blocks[number + 1..];
+        number += 1;
+        match block.kind {
+            Kind::Line if line.starts_with('|') => {
+                let is_head = next.first().is_some_and(|below| is_rule(&text[below.range.clone()]));
+                if !is_head && !is_rule(line) {
+                    found.extend(row(text, block.range.clone(), found.len()));
+                }
+                continue;
+            }
+            Kind::Line => {
+                section = found.len();
+                if !line.trim_end_matches('#').trim_end().ends_with('?') {
+                    continue;
+                }
+            }
+            Kind::Code | Kind::OpenCode => continue,
+            Kind::Paragraph | Kind::Item => {}
+        }
+        if line.lines().filter(|line| line.contains(" | ")).count() > 1 {
+            let mut at = block.range.start;
+            for (number, line) in line.split_inclusive('\n').enumerate() {
+                // The first row of a table names its columns.
+                if number > 0 {
+                    found.extend(row(text, at..at + line.trim_end().len(), found.len()));
+                }
+                at += line.len();
+            }
+            continue;
+        }
+        let mut parts = if block.kind == Kind::Line { Vec::new() } else { split(text, block.range.clone()) };
+        if block.kind == Kind::Line || parts.first().is_some_and(|first| text[first.clone()].ends_with('?')) {
+            let question = if parts.is_empty() { block.range.clone() } else { parts.remove(0) };
+            section = found.len();
+            let (range, used) = answer(text, &parts, next, max_bytes);
+            number += used;
+            if let Some(range) = range {
+                parts.retain(|part| part.start >= range.end);
+                // "Yes." says something only behind its question.
+                let is_short = range.len() < SHORT_BYTES;
+                let lead = if is_short { question.start } else { range.start };
+                let penalty = if is_short { 0.3 } else { 0.0 };
+                found.push(Sentence {
+                    position: found.len(),
+                    lead,
+                    tail: range.end,
+                    answers: Some(question),
+                    penalty,
+                    is_open: false,
+                    range,
+                });
+            }
+        } else if block.kind == Kind::Paragraph && !next.is_empty() && is_heading(line) {
+            section = found.len();
+            continue;
+        }
+        for range in parts {
             let sentence = &text[range.clone()];
-            let letters = sentence.chars().filter(|letter| letter.is_alphabetic() || letter.is_whitespace()).count();
-            let prose = letters as f32 / sentence.chars().count().max(1) as f32;
-            let leans = sentences.len() > first && LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
-            let lead = sentences.last().filter(|_| leans).map_or(range.start, |before| before.range.start);
-            let tail = if sentence.ends_with(':') { announced(&blocks[number..]) } else { range.end };
-            let link = sentence.starts_with('[') && sentence.ends_with(')');
-            let ended = sentence.ends_with(['.', '!', ':', ')', '"', '”', '。', '`']);
-            let silence = if link || sentence.ends_with('?') {
-                0.7
-            } else if ended {
-                0.0
-            } else {
-                0.25
+            let is_fragment = is_cut && range.start == blocks[0].range.start && begins_inside(sentence);
+            if sentence.ends_with('?') || is_fragment || is_mere_markup(sentence) || is_code(sentence) {
+                continue;
+            }
+            let leans = LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
+            let before = found.get(section..).and_then(<[Sentence]>::last).filter(|_| leans);
+            let lead = match before {
+                Some(before) if range.end - before.lead <= max_bytes => before.lead,
+                Some(before) => before.range.start,
+                None => range.start,
             };
-            sentences.push(Sentence { position: sentences.len(), lead, tail: tail.max(range.end), prose, silence, range });
+            let is_orphan = leans && before.is_none() && is_cut && found.is_empty();
+            let tail = if sentence.ends_with(':') { announced(text, block, next) } else { range.end };
+            let is_open = if sentence.ends_with(':') { tail <= range.end } else { !sentence.ends_with(ENDS) };
+            let penalty = if range.len() < SHORT_BYTES && tail == range.end { 0.3 } else { 0.0 }
+                + if range.len() > 400 { 0.2 } else { 0.0 }
+                + if is_noise(sentence) { 0.3 } else { 0.0 }
+                + if is_open { 0.25 } else { 0.0 }
+                + if is_orphan { 0.2 } else { 0.0 };
+            let tail = tail.max(range.end);
+            found.push(Sentence { position: found.len(), lead, tail, answers: None, penalty, is_open, range });
         }
     }
-    sentences
+    found
 }
 
-/// The end of what a sentence at the end of the first block announces: the code behind it, or the items of a list.
-fn announced(blocks: &[Block]) -> usize {
-    let mut end = blocks[0].range.end;
-    for (number, block) in blocks.iter().enumerate().skip(1) {
+/// What answers a question: the rest of its paragraph, else the blocks behind it; as much as makes a quote. Also how many blocks
+/// that is.
+fn answer(text: &str, rest: &[Range<usize>], next: &[Block], max_bytes: usize) -> (Option<Range<usize>>, usize) {
+    let asks = |range: &Range<usize>| text[range.clone()].ends_with('?');
+    if let Some(first) = rest.first() {
+        let fits = rest.iter().take_while(|part| part.end - first.start <= max_bytes && !asks(part)).last();
+        return (fits.map(|last| first.start..last.end), 0);
+    }
+    let Some(first) = next.first() else { return (None, 0) };
+    // The marker of a list's first item is part of the list.
+    let start = text[..first.range.start].rfind('\n').map_or(0, |end| end + 1);
+    let belongs = |block: &&Block| match block.kind {
+        Kind::OpenCode => false,
+        Kind::Line => text[block.range.clone()].starts_with('|'),
+        Kind::Code => true,
+        Kind::Paragraph | Kind::Item => !split(text, block.range.clone()).first().is_some_and(asks),
+    };
+    let fits = next.iter().take_while(|block| block.range.end - start <= max_bytes && belongs(block)).count();
+    (next[..fits].last().map(|last| start..last.range.end), fits)
+}
+
+/// A row of a table, without the bars around it.
+fn row(text: &str, line: Range<usize>, position: usize) -> Option<Sentence> {
+    let cells = text[line.clone()].trim_start_matches(['|', ' ']);
+    let start = line.end - cells.len();
+    let range = start..start + cells.trim_end_matches(['|', ' ']).len();
+    let cells = &text[range.clone()];
+    let penalty = if is_noise(cells) { 0.4 } else { 0.1 };
+    cells.contains(" | ").then(|| Sentence {
+        position,
+        lead: range.start,
+        tail: range.end,
+        answers: None,
+        penalty,
+        is_open: false,
+        range,
+    })
+}
+
+/// Whether there is little to read in it.
+fn is_noise(text: &str) -> bool {
+    let letters = text.chars().filter(|letter| letter.is_alphabetic() || letter.is_whitespace()).count();
+    (letters as f32) < 0.6 * text.chars().count() as f32
+}
+
+/// Whether a passage was cut inside of the sentence or row that it begins with.
+fn begins_inside(sentence: &str) -> bool {
+    let begins =
+        |first: char| first.is_lowercase() || ",;:.)]}`".contains(first) && sentence[first.len_utf8()..].starts_with([' ', '\n']);
+    sentence.starts_with(begins) || sentence.contains(" | ")
+}
+
+/// Whether a line parts the head of a table from its rows.
+fn is_rule(line: &str) -> bool {
+    line.starts_with('|') && !line.contains(char::is_alphanumeric)
+}
+
+/// Whether a paragraph is a heading, as formats other than Markdown have them. A line such as "Telephone: 47" tells something.
+fn is_heading(line: &str) -> bool {
+    let tells = |letter: char| letter.is_numeric() || letter == ':' || letter == '\n';
+    line.len() <= 80 && !line.contains(tells) && !line.ends_with(ENDS) && !line.ends_with(',')
+}
+
+/// Whether nothing but a link or a tag is there.
+fn is_mere_markup(sentence: &str) -> bool {
+    (sentence.starts_with('[') && sentence.ends_with(')')) || (sentence.starts_with('<') && sentence.ends_with('>'))
+}
+
+/// Whether lines are code whose fences another passage has.
+fn is_code(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim();
+        let is_statement = line.ends_with(");") || (line.ends_with(';') && line.contains(" = "));
+        is_statement || line.ends_with(['{', '}']) || line.starts_with("//") || line.starts_with("#[")
+    })
+}
+
+/// Where the text begins that is no code, in a passage that begins inside of code: its first fence is a closing one.
+fn end_of_cut_code(text: &str) -> usize {
+    let mut at = 0;
+    let mut before = 0;
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        if line.trim_start().starts_with("```") {
+            let is_bare = line.trim() == "```";
+            return if is_bare && is_code(&text[..before]) { at } else { 0 };
+        }
+        before = at;
+    }
+    0
+}
+
+/// The end of what a sentence at the end of a block announces: the code behind it, the items of a list, the rows of a table.
+fn announced(text: &str, block: &Block, next: &[Block]) -> usize {
+    let mut end = block.range.end;
+    for (number, block) in next.iter().enumerate() {
         match block.kind {
             Kind::Item => end = block.range.end,
-            Kind::Code if number == 1 => return block.range.end,
+            Kind::Line if text[block.range.clone()].starts_with('|') => end = block.range.end,
+            Kind::Code if number == 0 => return block.range.end,
             _ => break,
         }
     }
     end
 }
 
+/// Below this many bytes, a statement says little.
+const SHORT_BYTES: usize = 25;
+
+/// What a statement ends with.
+const ENDS: [char; 8] = ['.', '!', ':', ')', '"', '”', '。', '`'];
+
 /// First words that lean on the sentence before.
-const LEANING: [&str; 16] = [
+const LEANING: [&str; 19] = [
     "It",
     "This",
     "That",
@@ -91,6 +251,9 @@ const LEANING: [&str; 16] = [
     "Otherwise",
     "Instead",
     "Also",
+    "But",
+    "So",
+    "Thus",
 ];
 
 #[cfg(test)]
@@ -98,7 +261,7 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<&str> {
-        sentences(text).into_iter().map(|sentence| &text[sentence.range]).collect()
+        sentences(text, false, 600).into_iter().map(|sentence| &text[sentence.range]).collect()
     }
 
     #[test]
@@ -108,7 +271,6 @@ mod tests {
         let expected = [
             "Use a port, e.g. 8080, on it.",
             "Version 1.5 (cf. Fig. 3) by J. Doe is\nfine.",
-            "Is it?",
             "First item",
             "Second item.",
             "More.",
@@ -116,5 +278,57 @@ mod tests {
             "Third",
         ];
         assert_eq!(texts(text), expected);
+    }
+
+    #[test]
+    fn stops_inside_of_code_and_names_end_no_sentence() {
+        assert_eq!(texts("The `?` operator of .NET is short. It ends."), ["The `?` operator of .NET is short.", "It ends."]);
+    }
+
+    #[test]
+    fn what_answers_a_question_is_one_statement() {
+        let text = "Questions about it\n\nDo I need a key?\nNo. None\nis needed to begin.\n\n## How do I begin?\n\n1. Build it:\n\n```sh\nrun\n```\n\n\
+            2. Serve it.\n\n## Further\n\nRead on.\n\nIs it free?\nYes.";
+        let all = sentences(text, false, 600);
+        let answered: Vec<(&str, &str)> =
+            all.iter().filter_map(|one| Some((&text[one.answers.clone()?], &text[one.lead..one.tail]))).collect();
+        let expected = [
+            ("Do I need a key?", "No. None\nis needed to begin."),
+            ("## How do I begin?", "1. Build it:\n\n```sh\nrun\n```\n\n2. Serve it."),
+            ("Is it free?", "Is it free?\nYes."),
+        ];
+        assert_eq!(answered, expected);
+        assert_eq!(
+            texts(text),
+            ["No. None\nis needed to begin.", "1. Build it:\n\n```sh\nrun\n```\n\n2. Serve it.", "Read on.", "Yes."]
+        );
+        let short = sentences("## Why?\n\nOne sentence.\n\nAnother sentence.", false, 15);
+        assert_eq!(short.len(), 2, "an answer of more than the bytes of a quote is cut between blocks: {short:?}");
+    }
+
+    #[test]
+    fn rows_of_tables_are_statements_and_their_heads_are_none() {
+        let text = "The codes are:\n\n| Code | Status |\n| --- | --- |\n| `LATE` | 504 |\n\nVariable | Meaning\nOMNI_ADDR | where it listens\n";
+        assert_eq!(texts(text), ["The codes are:", "`LATE` | 504", "OMNI_ADDR | where it listens"]);
+        let codes = &sentences(text, false, 600)[0];
+        assert!(text[codes.lead..codes.tail].ends_with("| `LATE` | 504 |"), "a table is announced as a list is");
+    }
+
+    #[test]
+    fn what_a_passage_cuts_in_two_is_no_statement() {
+        let read = |text: &'static str| -> Vec<&str> {
+            sentences(text, true, 600).into_iter().map(|sentence| &text[sentence.range]).collect()
+        };
+        assert_eq!(read("that the file is closed. It is then read again."), ["It is then read again."]);
+        assert_eq!(read("    let x = f();\n}\n```\n\nThis opens the file."), ["This opens the file."]);
+        assert_eq!(read("413 | too large | send less |\n\nAll codes are listed."), ["All codes are listed."]);
+        assert_eq!(texts("<a id=\"top\"></a>\n\n// A comment of code.\n\n[Next](next.md)\n\nA sentence."), ["A sentence."]);
+    }
+
+    #[test]
+    fn a_leaning_sentence_leans_on_the_paragraph_before_but_not_over_a_heading() {
+        let text = "The index is a file.\n\nIt is mapped. It is never copied.\n\n# Other\n\nThis page is short.";
+        let leads: Vec<usize> = sentences(text, false, 600).iter().map(|sentence| sentence.lead).collect();
+        assert_eq!(leads, [0, 0, 0, text.find("This").unwrap()]);
     }
 }

@@ -1,5 +1,6 @@
 //! Answers made of quotes: where no provider is asked, and where one failed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -67,7 +68,8 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         if let Some(embedder) = app.embedder() {
             found.truncate(RESCORED_SENTENCES);
             let asked = embedder.embed_query(&question.prompt)?;
-            let sentences: Vec<&str> = found.iter().map(|candidate| candidate.text(&answer.passages)).collect();
+            let statements: Vec<Cow<'_, str>> = found.iter().map(|candidate| candidate.text(&answer.passages)).collect();
+            let sentences: Vec<&str> = statements.iter().map(AsRef::as_ref).collect();
             let vectors = embedder.embed(&sentences, &|_| {})?;
             let cosines: Vec<f32> = vectors.iter().map(|vector| dot(&asked, vector)).collect();
             extractive::rescore(&mut found, &cosines);
