@@ -54,13 +54,19 @@ impl App {
         let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
         let named = config.providers.keys().chain(&config.generation.provider).chain(&config.generation.preferred.providers);
         for name in named.map(String::as_str).chain(fallbacks) {
-            let like = config.providers.get(name).and_then(|endpoint| endpoint.like.as_deref());
+            let own = config.providers.get(name);
+            let like = own.and_then(|endpoint| endpoint.like.as_deref());
             if preset(like.unwrap_or(name)).is_none() {
-                let known: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
-                return Err(Error::bad_request(format!(
-                    "configuration: `{name}`: no such provider; there are {}",
-                    known.join(", ")
-                )));
+                let known = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect::<Vec<_>>().join(", ");
+                return Err(Error::bad_request(match (own, like) {
+                    (Some(_), None) => format!(
+                        "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {known}"
+                    ),
+                    (_, Some(like)) => {
+                        format!("configuration: `providers.{name}.like`: `{like}`: no such provider; there are {known}")
+                    }
+                    (None, None) => format!("configuration: `{name}`: no such provider; there are {known}"),
+                }));
             }
         }
         let rules =
@@ -185,7 +191,9 @@ impl App {
     pub fn provider(&self, name: &str) -> Result<Provider> {
         match self.providers.get(name) {
             Some(provider) => Ok(provider.clone()),
-            None => Provider::open(name, &self.config, &self.rules),
+            // Whoever asks over HTTP sees another machine than the one to set it on.
+            None => Provider::set_up(name, &self.config, &self.rules)?
+                .map_err(|missing| missing.retold(|text| format!("`model_provider`: {text} where the service runs"))),
         }
     }
 
@@ -327,6 +335,16 @@ mod tests {
         config.generation.provider = Some("opnai".into());
         let error = App::open(config).err().unwrap();
         assert!(error.message().starts_with("configuration: `opnai`: no such provider; there are `openai`, `anthropic`, "));
+        let message = |endpoint: Endpoint| {
+            let mut config = Config::default();
+            config.providers.insert("mine".into(), endpoint);
+            App::open(config).err().unwrap().message().to_owned()
+        };
+        assert!(message(Endpoint::default()).starts_with(
+            "configuration: `providers.mine`: add `like = \"custom\"`, or whichever of ours it speaks like: `openai`, "
+        ));
+        let typo = Endpoint { like: Some("opnai".into()), ..Endpoint::default() };
+        assert!(message(typo).starts_with("configuration: `providers.mine.like`: `opnai`: no such provider; there are "));
     }
 
     #[test]
@@ -342,11 +360,11 @@ mod tests {
         assert_eq!(message(|config| config.generation.fallback_providers = vec!["custom/m".into()]), None);
         assert_eq!(
             message(|config| config.generation.provider = Some("openai".into())).unwrap(),
-            "configuration: `OMNI_PROVIDER`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs"
+            "configuration: `OMNI_PROVIDER`: `openai` needs a key; set `OPENAI_API_KEY`"
         );
         assert_eq!(
             message(|config| config.generation.fallback_providers = vec!["custom/m".into(), "groq/m".into()]).unwrap(),
-            "configuration: `FALLBACK_PROVIDERS`: `groq` needs a key; set `GROQ_API_KEY` where the service runs"
+            "configuration: `FALLBACK_PROVIDERS`: `groq` needs a key; set `GROQ_API_KEY`"
         );
         assert!(
             message(|config| config.generation.fallback_providers = vec!["custom".into()])

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 pub use self::section::{
     Access, Aws, Endpoint, Generation, Lambda, Level, Limits, Log, LogFormat, Net, Preferred, PreferredBy, Retrieval, Secret,
 };
+pub use self::value::address;
 use self::value::{
     CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, header_name, secret, url, within,
 };
@@ -28,6 +29,7 @@ pub use self::variables::{Variable, variables};
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where `serve` listens.
+    #[serde(deserialize_with = "value::read_address")]
     pub addr: SocketAddr,
     /// The index file, or a folder holding exactly one.
     pub index: Option<PathBuf>,

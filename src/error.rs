@@ -157,7 +157,7 @@ impl Error {
     /// A file could not be read or written.
     pub fn io(path: &std::path::Path, cause: std::io::Error) -> Self {
         let code = if cause.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Internal };
-        Self::new(code, format!("{}: {cause}", path.display())).caused_by(cause)
+        Self::new(code, format!("{}: {cause}", path.display()))
     }
 
     /// `field` asks for something that this build does not do; `remedy` says what does work.

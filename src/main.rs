@@ -1,20 +1,30 @@
 //! `omni-llm`: serve answers on a port or on Lambda, or ask from the command line.
 
+#[path = "main/inspect.rs"]
+mod inspect;
+#[path = "main/said.rs"]
+mod said;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
-use omni_llm::app::{App, Opened, find_files, index_path};
-use omni_llm::config::Config;
+use inspect::inspect;
+use omni_llm::app::{App, find_files};
+use omni_llm::config::{Config, address};
 use omni_llm::error::{Error, Result};
 use omni_llm::index::{Filter, Recall};
 use omni_llm::passage::Passage;
-use omni_llm::rag::{self, Question, Retrieval};
-use omni_llm::server::{lambda, listen};
+use omni_llm::provider::PRESETS;
+use omni_llm::rag::{self, Answer, Question, Retrieval};
+use omni_llm::server::{QueryResponse, SearchResponse, Shown, lambda, listen, request_id};
 use omni_llm::telemetry;
+use said::said;
+use serde::Serialize;
 
 /// Answers questions from one index file, on a port, on AWS Lambda, or right here.
 #[derive(Parser)]
@@ -34,8 +44,8 @@ Without a provider and a key, answers are quoted from the sources; nothing leave
 enum Command {
     /// Answer on a port
     Serve {
-        /// Where to listen [default: 127.0.0.1:8080]
-        #[arg(long, value_name = "HOST:PORT")]
+        /// Where to listen, such as `0.0.0.0:8080` or `localhost:9000` [default: 127.0.0.1:8080]
+        #[arg(long, value_name = "HOST:PORT", value_parser = address)]
         addr: Option<SocketAddr>,
         #[command(flatten)]
         files: Files,
@@ -48,7 +58,11 @@ enum Command {
     /// Find passages
     Search {
         /// What to look for
+        #[arg(value_parser = question)]
         question: String,
+        /// Print what `POST /v1/search` answers
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         narrowed: Narrowed,
         #[command(flatten)]
@@ -57,9 +71,12 @@ enum Command {
     /// Answer a question
     Ask {
         /// The question
+        #[arg(value_parser = question)]
         question: String,
-        /// Who answers: `openai` or `custom` [default: the configured one, else quotes from the sources]
-        #[arg(long, value_name = "NAME")]
+        /// Print what `POST /v1/query` answers
+        #[arg(long)]
+        json: bool,
+        #[arg(long, value_name = "NAME", help = providers_help())]
         provider: Option<String>,
         /// Which model of the provider
         #[arg(long = "model-name", value_name = "NAME")]
@@ -88,7 +105,8 @@ struct Narrowed {
     /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
     #[arg(long, value_name = "GOAL")]
     recall: Option<Recall>,
-    /// Only what passes: `FIELD=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON as in requests; several must all pass
+    /// Only what passes: `FIELD=VALUE`, `FIELD=A,B` for either, `FIELD!=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` (`>`, `<=`, `<`), or
+    /// JSON as in requests; several must all pass. A value that has a comma or a `*` stands in double quotes: 'title="a, b"'
     #[arg(long = "filter", value_name = "FILTER")]
     filters: Vec<String>,
     /// Only this namespace
@@ -109,11 +127,23 @@ struct Files {
     model: Option<PathBuf>,
 }
 
+/// Who can be asked, by the names that the configuration knows.
+fn providers_help() -> String {
+    let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
+    let default = "[default: the configured one, else quotes from the sources]";
+    format!("Who answers: {}, or one of `omni.toml` {default}", names.join(", "))
+}
+
+/// A question has words.
+fn question(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("empty; write the question".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("omni-llm: {error}");
+            eprintln!("omni-llm: {}", said(&error));
             ExitCode::FAILURE
         }
     }
@@ -140,23 +170,33 @@ fn run(cli: Cli) -> Result<()> {
             app.prepare();
             runtime(&app)?.block_on(lambda::run(app))
         }
-        Command::Search { question, narrowed, files } => {
+        Command::Search { question, json, narrowed, files } => {
+            let started = Instant::now();
             // Nobody is asked for an answer, so nobody needs a key.
             (config.generation.provider, config.generation.fallback_providers) = (None, Vec::new());
             let app = open(config, files)?;
             runtime(&app)?.block_on(async {
                 let found = rag::retrieve(&app, &question, &retrieval(&app, narrowed)?, app.deadline()).await?;
+                if json {
+                    return print_json(&SearchResponse::new(found, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
+                }
                 print(&listed(&found.passages))
             })
         }
-        Command::Ask { question, provider, model_name, narrowed, files } => {
-            config.generation.provider = provider.clone().or(config.generation.provider);
+        Command::Ask { question, json, provider, model_name, narrowed, files } => {
+            let started = Instant::now();
+            // Whoever is named here is asked, whatever the configuration says of others.
+            config.generation.provider = config.generation.provider.filter(|_| provider.is_none());
             let app = open(config, files)?;
             let retrieval = app.index().map(|_| retrieval(&app, narrowed)).transpose()?;
             let question = Question { provider, model: model_name, retrieval, ..Question::new(question) };
-            runtime(&app)?.block_on(ask(&app, question))
+            let answer = runtime(&app)?.block_on(rag::answer(&app, question, app.deadline()))?;
+            if json {
+                return print_json(&QueryResponse::new(answer, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
+            }
+            told(&answer)
         }
-        Command::Inspect { file, verify } => inspect(&file, verify),
+        Command::Inspect { file, verify } => print(&inspect(&file, verify)?),
     }
 }
 
@@ -200,8 +240,8 @@ async fn serve(app: Arc<App>) -> Result<()> {
     Ok(())
 }
 
-async fn ask(app: &Arc<App>, question: Question) -> Result<()> {
-    let answer = rag::answer(app, question, app.deadline()).await?;
+/// Prints an answer for people.
+fn told(answer: &Answer) -> Result<()> {
     for warning in &answer.warnings {
         eprintln!("note: {warning}");
     }
@@ -244,57 +284,13 @@ fn listed(passages: &[Passage]) -> String {
     passages.iter().zip(1..).map(entry).collect()
 }
 
-fn inspect(file: &Path, verify: bool) -> Result<()> {
-    let path = index_path(file)?;
-    let opened = Opened::open(&path)?;
-    let (index, manifest) = (&opened.index, opened.index.manifest());
-    let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    let mut formats = std::collections::BTreeMap::<String, usize>::new();
-    for number in 0..u32::try_from(index.document_count()).unwrap_or(u32::MAX) {
-        *formats.entry(index.document(number)?.format).or_default() += 1;
-    }
-    let formats: Vec<String> = formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
-    let lexical = manifest.lexical;
-    let mut text = format!(
-        "file       {} ({bytes} bytes)\ndigest     {}\nbuilder    {}\nmodel      {}{} ({}, {} dimensions)\ndocuments  {} ({})\nchunks     {}\nchunking   {}\nwords      BM25 k1 {} b {}, stemming {}, stop words {}\n",
-        path.display(),
-        index.digest(),
-        manifest.builder,
-        manifest.provider.as_ref().map(|provider| format!("{provider}/")).unwrap_or_default(),
-        manifest.model,
-        manifest.model_fingerprint,
-        manifest.dimensions,
-        index.document_count(),
-        formats.join(", "),
-        index.len(),
-        manifest.chunking,
-        lexical.k1,
-        lexical.b,
-        if lexical.stemming { "on" } else { "off" },
-        if lexical.stop_words { "left out" } else { "kept" },
-    );
-    let fields = index.fields()?.into_iter().map(|field| {
-        let values = if field.values == 1 { "value" } else { "values" };
-        format!("{} ({}, {} {values})", field.name, field.kind.as_str(), field.values)
-    });
-    let namespaces: Vec<String> = index.namespaces()?.into_iter().map(|(name, count)| format!("{count} {name}")).collect();
-    let gone = (0..u32::try_from(index.document_count()).unwrap_or(u32::MAX)).filter(|&number| index.is_gone(number)).count();
-    text.push_str(&format!("fields     {}\n", fields.collect::<Vec<_>>().join(", ")));
-    text.push_str(&format!("namespaces {}\n", namespaces.join(", ")));
-    if manifest.labelled {
-        text.push_str("access     some documents are for callers with labels only\n");
-    }
-    if let Some(alpha) = manifest.alpha {
-        text.push_str(&format!("alpha      {alpha}\n"));
-    }
-    if gone > 0 {
-        text.push_str(&format!("gone       {gone} documents, by tombstones\n"));
-    }
-    if verify {
-        index.verify()?;
-        text.push_str("verified   every byte\n");
-    }
-    print(&text)
+/// What a body of JSON carries: all that there is.
+const SHOWN: Shown = Shown { sources: true, metadata: true };
+
+fn print_json(body: &impl Serialize) -> Result<()> {
+    let text =
+        serde_json::to_string_pretty(body).map_err(|cause| Error::internal("the answer cannot be written").caused_by(cause))?;
+    print(&format!("{text}\n"))
 }
 
 /// Writes to standard output; a reader that closed it (`| head`) is no failure.

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
 use crate::extract::Document;
+use crate::place::folder_of;
 
 /// Changes whenever extraction gives another result for the same bytes.
 const EXTRACTION_VERSION: u32 = 2;
@@ -159,8 +160,7 @@ impl Vectors {
         if records <= 4 * used.len().max(1000) {
             return Ok(());
         }
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut fresh = tempfile::NamedTempFile::new_in(folder)?;
+        let mut fresh = tempfile::NamedTempFile::new_in(folder_of(&self.path))?;
         let mut sorted: Vec<_> = used.iter().map(|(key, vector)| (*key, vector.as_slice())).collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         let mut store = Self { path: self.path.clone(), file: fresh.reopen()?, dimensions: self.dimensions };

@@ -19,6 +19,11 @@ use crate::source;
 /// Folder of the embedding model, where no other is named.
 pub(crate) const MODEL_FOLDER: &str = "models/all-MiniLM-L6-v2";
 
+/// The folder of the embedding model that is meant where none is named. As everywhere, an empty variable counts as unset.
+fn model_folder() -> PathBuf {
+    std::env::var_os("OMNI_MODEL").filter(|folder| !folder.is_empty()).map_or_else(|| MODEL_FOLDER.into(), PathBuf::from)
+}
+
 /// Turns documents into one Omni-LLM index file
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
@@ -70,11 +75,11 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Show which documents of a source would be read
+    /// Show which documents of a source would be read, and what is skipped by its name or size
     List {
         #[command(flatten)]
         source: source::Options,
-        /// Read every document as well, to see that it can be
+        /// Read and extract every document as well, as a build would, to see that it can be
         #[arg(long)]
         read: bool,
     },
@@ -122,8 +127,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, short, default_value = "knowledge.omni", value_name = "FILE")]
     pub(crate) out: PathBuf,
 
-    /// Embedding model: its folder, or a packed file
-    #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "PATH")]
+    /// Embedding model: its folder, or a packed file; `OMNI_MODEL` names another default
+    #[arg(long, default_value_os_t = model_folder(), value_name = "PATH")]
     pub(crate) model: PathBuf,
 
     /// Who embeds: `local`, or a provider's model as in `openai/text-embedding-3-small`, with the keys and addresses that `omni-llm` is
@@ -213,28 +218,18 @@ pub(crate) struct ChunkingArgs {
 }
 
 impl ChunkingArgs {
-    /// The settings, checked.
-    pub(crate) fn settings(&self) -> omni_llm::error::Result<chunk::Settings> {
-        let mut given = serde_json::Map::new();
-        given.insert("strategy".to_owned(), serde_json::json!(self.strategy));
-        if let Some(size) = self.chunk_size {
-            given.insert("chunk_size".to_owned(), size.into());
+    /// What was given; what was not is the strategy's to say.
+    pub(crate) fn given(&self) -> chunk::Given {
+        let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+        let separators = self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
+        chunk::Given {
+            strategy: self.strategy,
+            chunk_size: self.chunk_size,
+            chunk_overlap: self.chunk_overlap,
+            unit: self.unit,
+            separators: some(separators),
+            metadata_fields: some(self.metadata_fields.clone()),
         }
-        if let Some(overlap) = self.chunk_overlap {
-            given.insert("chunk_overlap".to_owned(), overlap.into());
-        }
-        if let Some(unit) = self.unit {
-            given.insert("unit".to_owned(), serde_json::json!(unit));
-        }
-        if !self.separators.is_empty() {
-            let separators: Vec<String> =
-                self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
-            given.insert("separators".to_owned(), separators.into());
-        }
-        if !self.metadata_fields.is_empty() {
-            given.insert("metadata_fields".to_owned(), self.metadata_fields.clone().into());
-        }
-        serde_json::from_value(given.into()).map_err(|cause| omni_llm::error::Error::bad_request(cause.to_string()))
     }
 }
 
@@ -364,8 +359,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "X")]
     alpha: Option<f32>,
 
-    /// Embedding model: its folder, or a packed file
-    #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "PATH")]
+    /// Embedding model: its folder, or a packed file; `OMNI_MODEL` names another default
+    #[arg(long, default_value_os_t = model_folder(), value_name = "PATH")]
     model: PathBuf,
 
     #[command(flatten, next_help_heading = "Words")]
@@ -439,7 +434,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, short, default_value = "knowledge.omni", value_name = "FILE")]
     pub(crate) out: PathBuf,
 
-    /// Folder of the embedding model; it is fetched if it is not there
-    #[arg(long, env = "OMNI_MODEL", default_value = MODEL_FOLDER, value_name = "FOLDER")]
+    /// Folder of the embedding model; it is fetched if it is not there. `OMNI_MODEL` names another default
+    #[arg(long, default_value_os_t = model_folder(), value_name = "FOLDER")]
     pub(crate) model: PathBuf,
 }

@@ -33,11 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the demo; on a terminal it goes on asking until an empty line.
 pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
+    // Before anything is fetched for it.
+    let build = build(args)?;
     progress.say("1 of 4: the embedding model");
-    model::ensure(&Origin::Auto, &args.model, Precision::Int8, &model::Progress::on_terminal())?;
+    model::ensure(&Origin::Auto, &args.model, Precision::Int8, progress)?;
 
     progress.say(&format!("2 of 4: an index of {}", args.source.display()));
-    let report = pipeline::run(build(args)?, progress)?;
+    let report = pipeline::run(&build, progress)?;
     progress.say(report.to_string().trim_end());
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the service")?;
@@ -72,7 +74,7 @@ fn build(args: &DemoArgs) -> Result<Build> {
         model: args.model.clone(),
         embedding: None,
         dimensions: None,
-        chunking: chunk::Settings::default(),
+        chunking: chunk::Given::default(),
         lexical: Lexical::default(),
         rules: crate::metadata::Rules::default(),
         tune_alpha: None,

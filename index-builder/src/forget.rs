@@ -9,6 +9,8 @@ use anyhow::{Result, bail};
 use omni_llm::app::index_path;
 use omni_llm::index::{Index, Tombstones};
 
+use crate::place::folder_of;
+
 /// Adds documents to the list of an index, or takes them off it, and says what is gone now. A list that was written for another index
 /// becomes this one's: what was gone stays gone.
 ///
@@ -119,10 +121,6 @@ fn alone(list: &Path) -> Option<File> {
     let folder = File::open(folder_of(list)).ok()?;
     folder.lock().ok()?;
     Some(folder)
-}
-
-fn folder_of(list: &Path) -> &Path {
-    list.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Addresses and names of all documents.

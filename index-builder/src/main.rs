@@ -4,13 +4,16 @@ mod cache;
 mod chunk;
 mod cli;
 mod demo;
+mod embedding;
 mod eval;
 mod export;
 mod extract;
 mod forget;
+mod list;
 mod metadata;
 mod model;
 mod pipeline;
+mod place;
 mod progress;
 mod remote;
 mod report;
@@ -19,13 +22,11 @@ mod source;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use cli::{BuildArgs, Cli, Command, EvalArgs, What};
-use omni_llm::embed::Precision;
 use pipeline::Build;
 use progress::Progress;
 
@@ -42,8 +43,13 @@ fn main() -> ExitCode {
         Command::Export { index, to, formats } => write_out(&index, &to, &formats),
         Command::Extract { json, files } => show_extracts(&files, json),
         Command::Forget { index, documents, undo } => take_out(&index, &documents, undo),
-        Command::List { source, read } => list(&source, read),
-        Command::Model { from, to, precision, said } => get_model(&from, &said, to.as_deref(), precision.into(), cli.quiet),
+        Command::List { source, read } => list::run(&source, read).map(|text| {
+            print(&text);
+            ExitCode::SUCCESS
+        }),
+        Command::Model { from, to, precision, said } => {
+            model::get(&from, &said, to.as_deref(), precision.into(), progress).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -62,7 +68,7 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
         model: args.model.clone(),
         embedding: args.embedding.clone().filter(|named| named != "local"),
         dimensions: args.embedding_dimensions,
-        chunking: args.chunking.settings()?,
+        chunking: args.chunking.given(),
         lexical: args.lexical.settings()?,
         rules: metadata::Rules::read(args.metadata.as_deref(), args.namespace_by_folder)?,
         tune_alpha: args.tune_alpha.clone(),
@@ -70,7 +76,7 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
         parallel: threads,
         strict: args.strict,
     };
-    let report = pipeline::run(build, progress)?;
+    let report = pipeline::run(&build, progress)?;
     let json = serde_json::to_string_pretty(&report)?;
     match args.report.as_deref() {
         Some(path) if path == Path::new("-") => print(&format!("{json}\n")),
@@ -90,7 +96,7 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
             for (mode, run, scores) in eval::testset::run(&evaluation, progress)? {
                 let name = format!("{mode:?}").to_lowercase();
                 let scores = scores.map_or_else(String::new, |scores| {
-                    let eval::testset::Scores { ndcg_10, recall_100, mrr_10, queries } = scores;
+                    let eval::testset::Averages { ndcg_10, recall_100, mrr_10, queries } = scores;
                     format!("nDCG@10 {ndcg_10:.4}  Recall@100 {recall_100:.4}  MRR@10 {mrr_10:.4}  {queries} queries  ")
                 });
                 print(&format!("{name:<7} {scores}{}\n", run.display()));
@@ -109,18 +115,6 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn get_model(
-    origin: &model::Origin,
-    said: &model::Said,
-    to: Option<&Path>,
-    precision: Precision,
-    quiet: bool,
-) -> Result<ExitCode> {
-    let progress = if quiet { model::Progress::silent() } else { model::Progress::on_terminal() };
-    model::get(origin, said, to, precision, &progress)?;
-    Ok(ExitCode::SUCCESS)
-}
-
 fn write_out(index: &Path, to: &Path, formats: &[export::Format]) -> Result<ExitCode> {
     let chunks = export::run(index, to, formats)?;
     print(&format!("{chunks} chunks in {}\n", to.display()));
@@ -134,12 +128,12 @@ fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the text of each file; a refused one costs a line on standard error and the exit code.
+/// Prints the text of each file; one that cannot be read costs a line on standard error and the exit code.
 fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let sandbox = extract::Sandbox::new(extract::Limits::default())?;
     let mut code = ExitCode::SUCCESS;
     for file in files {
-        if let Err(refusal) = extract::show(&sandbox, file, json, &mut std::io::stdout().lock())? {
+        if let Err(refusal) = extract::read(&sandbox, file).and_then(|document| extract::show(&document, json)) {
             eprintln!("{}: skipped: {refusal}", file.display());
             code = ExitCode::FAILURE;
         }
@@ -147,36 +141,9 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// One line a document on standard output, the rest on standard error.
-fn list(options: &source::Options, read: bool) -> Result<ExitCode> {
-    let source = source::Source::open(options)?;
-    let listing = source.list()?;
-    let mut skipped = listing.skipped;
-    if read {
-        let unread = Mutex::new(Vec::new());
-        source.read_all(&listing.entries, 2, 256 << 20, |place, content| {
-            if let Err(reason) = content {
-                unread.lock().unwrap_or_else(PoisonError::into_inner).push((listing.entries[place].source.clone(), reason));
-            }
-        })?;
-        skipped.extend(unread.into_inner().unwrap_or_else(PoisonError::into_inner));
-        skipped.sort_by(|a, b| a.0.cmp(&b.0));
-    }
-    let rows: Vec<String> =
-        listing.entries.iter().map(|entry| format!("{:>10}  {}\n", entry.size, entry.uri.escape_debug())).collect();
-    print(&rows.concat());
-    for (path, reason) in &skipped {
-        eprintln!("skipped: {}: {reason}", path.escape_debug());
-    }
-    let bytes: u64 = listing.entries.iter().map(|entry| entry.size).sum();
-    let (documents, ignored) = (listing.entries.len(), listing.ignored.len());
-    eprintln!("{documents} documents, {bytes} bytes; {} skipped, {ignored} ignored", skipped.len());
-    Ok(ExitCode::SUCCESS)
-}
-
 /// The folder of the cache of an index: beside it.
 pub(crate) fn beside(out: &Path) -> PathBuf {
-    let folder = if out.is_dir() { out } else { out.parent().unwrap_or(Path::new("")) };
+    let folder = if out.is_dir() { out } else { place::folder_of(out) };
     folder.join(".omni-cache")
 }
 

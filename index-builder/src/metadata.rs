@@ -6,7 +6,7 @@
 //! document must not be able to open it to more people than the rules say.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::index::{self, Kind, RESERVED, Scalar};
@@ -48,6 +48,8 @@ pub(crate) fn read_sidecar(bytes: &[u8]) -> Result<Fields, String> {
 /// Fields of folders: for each prefix of a path, what holds for the documents below it.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
+    /// Where they were read.
+    file: PathBuf,
     /// Shorter prefixes first.
     prefixes: Vec<(String, Fields)>,
     by_folder: bool,
@@ -57,7 +59,7 @@ impl Rules {
     /// Reads a file of rules: `{"hr/": {"access": ["hr"]}, "": {"language": "en"}}`. With `by_folder` the first folder of a
     /// path is the namespace, where nothing else says one.
     pub(crate) fn read(file: Option<&Path>, by_folder: bool) -> Result<Self> {
-        let Some(path) = file else { return Ok(Self { prefixes: Vec::new(), by_folder }) };
+        let Some(path) = file else { return Ok(Self { by_folder, ..Self::default() }) };
         let text = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
         let rules: BTreeMap<String, Value> = serde_json::from_slice(&text)
             .with_context(|| format!("{}: expected an object of path prefixes, each with an object of fields", path.display()))?;
@@ -77,7 +79,27 @@ impl Rules {
             prefixes.push((prefix, fields));
         }
         prefixes.sort_by_key(|(prefix, _)| prefix.len());
-        Ok(Self { prefixes, by_folder })
+        Ok(Self { file: path.to_owned(), prefixes, by_folder })
+    }
+
+    /// The rules that none of `paths` fits: the documents of the source, and files and folders of it that cannot be read.
+    ///
+    /// # Errors
+    /// One of them has labels: what they should close would be open.
+    pub(crate) fn unused<'a>(&self, paths: impl Iterator<Item = &'a str> + Clone) -> Result<Vec<Remark>> {
+        let fits = |prefix: &str, path: &str| path.starts_with(prefix) || prefix.starts_with(&format!("{path}/"));
+        let unused = self.prefixes.iter().filter(|(prefix, _)| !paths.clone().any(|path| fits(prefix, path)));
+        let mut remarks = Vec::new();
+        for (prefix, fields) in unused {
+            let file = self.file.display();
+            if fields.contains_key("access") {
+                bail!(
+                    "{file}: rule `{prefix}` fits no document, and its `access` would close none; write paths as `index-builder list` shows them (case counts), or take the rule out"
+                );
+            }
+            remarks.push(Remark { source: file.to_string(), reason: format!("rule `{prefix}` fits no document") });
+        }
+        Ok(remarks)
     }
 
     /// Puts everything that is known into a document. Its path, as answers show it, is what rules look at.
@@ -248,6 +270,18 @@ mod tests {
         assert_eq!(document.title, "T");
         let expected = json!({"lang": "en", "team": "pay", "tags": "c", "year": 2024, "geo.country": "de"});
         assert_eq!(serde_json::to_value(&document.metadata).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_rule_that_fits_nothing_is_said_and_one_with_labels_is_refused() {
+        let unused = |text: &str| rules(text, false).unwrap().unused(["HR/pay.md", "it"].into_iter());
+        let remarks = unused(r#"{"hr/": {"lang": "en"}, "HR/": {"access": ["hr"]}, "": {"a": 1}}"#).unwrap();
+        assert_eq!(remarks.len(), 1);
+        assert_eq!(remarks[0].reason, "rule `hr/` fits no document");
+        let error = unused(r#"{"hr/": {"access": ["hr"]}}"#).unwrap_err().to_string();
+        assert!(error.contains("rule `hr/` fits no document, and its `access` would close none; write paths as"), "{error}");
+        // What lies below a folder that cannot be read may be what the rule is for.
+        assert!(unused(r#"{"it/ops/": {"access": ["it"]}}"#).unwrap().is_empty());
     }
 
     #[test]

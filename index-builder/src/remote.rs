@@ -47,7 +47,7 @@ impl Remote {
             named.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty()).with_context(|| {
                 format!("`--embedding`: `{named}`; write `provider/model`, as in `openai/text-embedding-3-small`")
             })?;
-        let (client, runtime, provider) = ready(provider)?;
+        let (client, runtime, provider) = ready(provider).with_context(|| format!("`--embedding {named}`"))?;
         let model = runtime.block_on(Model::probe(provider, model, dimensions, &client, deadline()));
         Ok(Self { model: model.with_context(|| format!("`--embedding {named}`"))?, client, runtime })
     }

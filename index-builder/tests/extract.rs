@@ -183,8 +183,15 @@ fn a_child_keeps_its_memory_limit() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_an_error_not_a_reason() {
-    let Output { status, stderr, .. } = run(&[PathBuf::from("/nonexistent/file.md")]);
+fn what_cannot_be_read_is_named_and_the_rest_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("b.md"), "# Bees\n\nThey hum.\n").unwrap();
+    let Output { status, stdout, stderr } = run(&[path("none.md"), folder.path().to_owned(), path("b.md")]);
     assert_eq!(status.code(), Some(1));
-    assert!(String::from_utf8(stderr).unwrap().contains("No such file"));
+    assert_eq!(
+        String::from_utf8(stderr).unwrap().replace(&*folder.path().to_string_lossy(), "D"),
+        "D/none.md: skipped: no such file\nD: skipped: a folder; name the files in it\n"
+    );
+    assert!(String::from_utf8(stdout).unwrap().contains("They hum."));
 }

@@ -1,8 +1,10 @@
 //! How the values of variables are read, and in what range.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::ops::RangeInclusive;
+
+use serde::de::{Deserialize as _, Deserializer, Error as _};
 
 use super::{Level, LogFormat, Preferred, PreferredBy, SECRET_PREFIX, Secret};
 
@@ -54,8 +56,25 @@ pub(super) fn boolean(value: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn address(value: &str) -> Result<SocketAddr, String> {
-    value.parse().map_err(|_| format!("`{value}` is not an address and port"))
+/// An address to listen on: a host, by its number or name, and a port.
+///
+/// # Errors
+/// It is none, or nobody knows the name.
+pub fn address(value: &str) -> Result<SocketAddr, String> {
+    let is_whole = value.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if !is_whole {
+        let example = "`127.0.0.1:8080`, or `0.0.0.0:8080` to be reached from elsewhere";
+        return Err(format!("`{value}` is not a host and a port, as in {example}"));
+    }
+    let found: Vec<SocketAddr> = value.to_socket_addrs().map_err(|cause| format!("`{value}`: {cause}"))?.collect();
+    // A name may lead to addresses of both kinds; the older one is what everybody tries.
+    let first = found.iter().find(|found| found.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| format!("`{value}`: the name leads nowhere"))
+}
+
+/// As [`address`], out of a file.
+pub(super) fn read_address<'a, D: Deserializer<'a>>(reader: D) -> Result<SocketAddr, D::Error> {
+    address(&String::deserialize(reader)?).map_err(D::Error::custom)
 }
 
 pub(super) fn level(value: &str) -> Result<Level, String> {

@@ -53,8 +53,7 @@ impl Config {
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let bytes = read(&path)?;
-        let broken =
-            |cause: serde_json::Error| Error::corrupt(&path, format_args!("not a BERT configuration: {cause}")).caused_by(cause);
+        let broken = |cause: serde_json::Error| Error::corrupt(&path, format_args!("not a BERT configuration: {cause}"));
         let network: Network = serde_json::from_slice(&bytes).map_err(broken)?;
         let told = network.check().and_then(|()| Ok((network.activation()?, network.purpose()?)));
         let (activation, purpose) = told.map_err(|what| refused(&path, &what))?;

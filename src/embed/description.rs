@@ -101,8 +101,7 @@ fn beside(folder: &Path, name: &str) -> Result<Value> {
     if !path.is_file() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&read(&path)?)
-        .map_err(|cause| Error::corrupt(&path, format_args!("not JSON: {cause}")).caused_by(cause))
+    serde_json::from_slice(&read(&path)?).map_err(|cause| Error::corrupt(&path, format_args!("not JSON: {cause}")))
 }
 
 /// What follows the network, if that is said: one pooling, and perhaps a normalisation, which every vector gets in any case.

@@ -31,6 +31,13 @@ impl Engine {
     /// # Errors
     /// A file is missing or is not what it should be, or the model is for something else.
     pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Self> {
+        if !path.exists() {
+            let remedy = match purpose {
+                Purpose::Embedding => "get the model with `index-builder model`, or name the folder of another",
+                Purpose::Reranking => "pack a cross-encoder with `index-builder model --from FOLDER`, and name its folder",
+            };
+            return Err(Error::new(Code::NotFound, format!("{}: no such model; {remedy}", path.display())));
+        }
         if !path.is_dir() {
             return Self::of(Packed::open(path)?, purpose);
         }

@@ -67,8 +67,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         if cause.kind() != std::io::ErrorKind::NotFound {
             return Error::io(path, cause);
         }
-        let message = format!("{}: no such file; get the model with `index-builder model`", path.display());
-        Error::new(Code::NotFound, message).caused_by(cause)
+        Error::new(Code::NotFound, format!("{}: no such file; get the model with `index-builder model`", path.display()))
     })
 }
 

@@ -76,10 +76,10 @@ impl Filter {
     }
 
     /// Reads what stands on a command line: JSON, or `FIELD=VALUE`, `FIELD!=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE`, `>`,
-    /// `<=`, `<`. Commas separate alternatives: `tags=linux,macos`.
+    /// `<=`, `<`. Commas separate alternatives: `tags=linux,macos`; a value in double quotes is taken as it is.
     ///
     /// # Errors
-    /// It is neither.
+    /// It is neither, or would pass nothing that is likely to be meant.
     pub fn parse(text: &str) -> Result<Self> {
         if text.trim_start().starts_with('{') {
             let value =
@@ -91,31 +91,70 @@ impl Filter {
         if let Some((at, operator)) = operators.min_by_key(|&(at, operator)| (at, std::cmp::Reverse(operator.len()))) {
             let (field, value) = (text[..at].trim(), text[at + operator.len()..].trim());
             if !field.is_empty() && !value.is_empty() {
-                return Ok(short(field, operator, value));
+                return short(field, operator, value).map_err(|why| Error::bad_request(format!("`--filter`: `{text}`: {why}")));
             }
         }
-        let forms = "write `FIELD=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON";
+        let forms = "write `FIELD=VALUE`, `FIELD!=VALUE`, `FIELD=A,B`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON";
         Err(Error::bad_request(format!("`--filter`: `{text}` is no filter; {forms}")))
     }
 }
 
-fn short(field: &str, operator: &str, value: &str) -> Filter {
-    let range = |low, high| Filter::Field { field: field.to_owned(), test: Test::Range { low, high } };
-    let scalar = || Scalar::Text(value.to_owned());
-    match operator {
-        ">=" => range(Some((scalar(), true)), None),
-        ">" => range(Some((scalar(), false)), None),
-        "<=" => range(None, Some((scalar(), true))),
-        "<" => range(None, Some((scalar(), false))),
-        "!=" => Filter::Not(Box::new(short(field, "=", value))),
-        _ => {
-            if let Some(prefix) = value.strip_suffix('*') {
-                return Filter::prefix(field, prefix);
-            }
-            let values = value.split(',').map(|value| Scalar::Text(value.trim().to_owned())).collect();
-            Filter::Field { field: field.to_owned(), test: Test::In(values) }
+fn short(field: &str, operator: &str, value: &str) -> Result<Filter, String> {
+    let tested = |test| Filter::Field { field: field.to_owned(), test };
+    let mut tests = alternatives(value)?;
+    let (low, high) = match operator {
+        "!=" => return Ok(Filter::Not(Box::new(short(field, "=", value)?))),
+        "=" if tests.len() == 1 => return Ok(tested(tests.remove(0))),
+        "=" => return Ok(Filter::Any(tests.into_iter().map(tested).collect())),
+        ">=" | ">" => (Some(operator == ">="), None),
+        _ => (None, Some(operator == "<=")),
+    };
+    match tests.as_slice() {
+        [Test::In(values)] if values.len() == 1 => {
+            let bound = |inclusive: Option<bool>| Some((values[0].clone(), inclusive?));
+            Ok(tested(Test::Range { low: bound(low), high: bound(high) }))
         }
+        _ => Err(format!("`{operator}` takes one value")),
     }
+}
+
+/// What a value on a command line may be: all that stands between commas and has no `*` together, then each beginning.
+fn alternatives(value: &str) -> Result<Vec<Test>, String> {
+    let (mut values, mut tests, mut rest) = (Vec::new(), Vec::new(), value);
+    loop {
+        rest = rest.trim_start();
+        let (alternative, after) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let (text, after) = quoted.split_once('"').ok_or("the quote is not closed")?;
+                values.push(Scalar::Text(text.to_owned()));
+                (None, after.trim_start())
+            }
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                (Some(rest[..end].trim_end()), &rest[end..])
+            }
+        };
+        if let Some(plain) = alternative {
+            let prefix = plain.strip_suffix('*');
+            if prefix.unwrap_or(plain).contains('*') {
+                return Err("`*` stands at the end of a value, for what begins so; put a value that has one into double quotes"
+                    .to_owned());
+            }
+            match prefix {
+                Some(prefix) => tests.push(Test::Prefix(prefix.to_owned())),
+                None => values.push(Scalar::Text(plain.to_owned())),
+            }
+        }
+        rest = match after.strip_prefix(',') {
+            Some(next) => next,
+            None if after.is_empty() => break,
+            None => return Err("only a comma may follow a value in quotes".to_owned()),
+        };
+    }
+    if !values.is_empty() {
+        tests.insert(0, Test::In(values));
+    }
+    Ok(tests)
 }
 
 fn read(value: &Value, path: &str, depth: usize, nodes: &mut usize) -> Result<Filter> {
@@ -279,6 +318,12 @@ mod tests {
         for (short, long) in [
             ("tags=linux, macos", r#"{"field":"tags","in":["linux","macos"]}"#),
             ("source=docs/*", r#"{"field":"source","prefix":"docs/"}"#),
+            (
+                "source=docs/*,README.md, notes/*",
+                r#"{"or":[{"field":"source","in":["README.md"]},{"field":"source","prefix":"docs/"},{"field":"source","prefix":"notes/"}]}"#,
+            ),
+            (r#"title="Filters, access and *", x"#, r#"{"field":"title","in":["Filters, access and *","x"]}"#),
+            (r#"date>="2024, May""#, r#"{"field":"date","range":{"gte":"2024, May"}}"#),
             ("lang!=en", r#"{"not":{"field":"lang","in":["en"]}}"#),
             ("year>=2020", r#"{"field":"year","range":{"gte":"2020"}}"#),
             ("date < 2024-05", r#"{"field":"date","range":{"lt":"2024-05"}}"#),
@@ -290,7 +335,17 @@ mod tests {
             Filter::parse("section=Install > Linux != Windows").unwrap(),
             Filter::equal("section", "Install > Linux != Windows")
         );
-        let error = Filter::parse("tags").unwrap_err().to_string();
-        assert_eq!(error, "`--filter`: `tags` is no filter; write `FIELD=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON");
+        let error = |text: &str| Filter::parse(text).unwrap_err().to_string();
+        assert_eq!(
+            error("tags"),
+            "`--filter`: `tags` is no filter; write `FIELD=VALUE`, `FIELD!=VALUE`, `FIELD=A,B`, `FIELD=PREFIX*`, `FIELD>=VALUE` or JSON"
+        );
+        assert_eq!(
+            error("source=*.md"),
+            "`--filter`: `source=*.md`: `*` stands at the end of a value, for what begins so; put a value that has one into double quotes"
+        );
+        assert_eq!(error(r#"title="a"#), r#"`--filter`: `title="a`: the quote is not closed"#);
+        assert_eq!(error(r#"title="a" b"#), r#"`--filter`: `title="a" b`: only a comma may follow a value in quotes"#);
+        assert_eq!(error("year>=2020,2021"), "`--filter`: `year>=2020,2021`: `>=` takes one value");
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use super::section::{Entry, Extent, KINDS, REQUIRED, Section};
 
 /// The first bytes of every index.
-pub(super) const MAGIC: [u8; 8] = *b"OMNI-IDX";
+pub const MAGIC: [u8; 8] = *b"OMNI-IDX";
 
 /// The version that this code writes, and the newest that it reads.
 pub(super) const VERSION: u32 = 1;

@@ -42,6 +42,7 @@ use self::allowed::Bits;
 pub use self::document::{Chunk, Document, HEADING_SEPARATOR};
 pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
 pub use self::filter::{Filter, Test};
+pub use self::format::MAGIC;
 use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, u32_at, u64_at};
 pub use self::fusion::{DEFAULT_ALPHA, Fusion};
 pub use self::manifest::{Lexical, Manifest};

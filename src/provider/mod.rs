@@ -40,7 +40,7 @@ use self::retry::{Health, Retry};
 pub use self::row::{AuthKind, PRESETS, Preset, preset};
 pub use self::stream::Events;
 use crate::chat::{ChatRequest, ChatResponse, Warning};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Refusal, Result};
 use crate::net::{Auth, Client, Reply, Request, Secrets};
 
 /// A provider that is ready to be asked. Cloning shares what is known of its health.
@@ -262,7 +262,13 @@ impl Provider {
     }
 
     fn blame(&self, error: Error, request: &ChatRequest) -> Error {
-        error.from_provider(&self.name, &request.model)
+        // The client does not know whom it asks for. What a provider said of itself stays as it is.
+        let is_own = *error.refusal() == Refusal::default();
+        let named = |text: &str| match text.strip_prefix("the provider ") {
+            Some(rest) if is_own => format!("`{}` {rest}", self.name),
+            _ => text.to_owned(),
+        };
+        error.retold(named).from_provider(&self.name, &request.model)
     }
 }
 

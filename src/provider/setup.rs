@@ -20,7 +20,7 @@ impl Provider {
     /// # Errors
     /// No such provider, what the operator said of it is wrong, or its key or address is missing; the text names the variable.
     pub fn open(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Self> {
-        Self::set_up(name, config, rules)?.map_err(|missing| missing.retold(|text| format!("`model_provider`: {text}")))
+        Self::set_up(name, config, rules)?
     }
 
     /// As [`Self::open`], with what is missing apart: a provider that nobody set up is no mistake.
@@ -78,7 +78,7 @@ fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
     let unsaid = unsaid.map(|(.., variable)| variable.to_owned());
     let base_url = || setting(name, preset, preset.url_variable, "base_url");
     if let Some(setting) = if given.is_empty() { Some(base_url()) } else { unsaid } {
-        return Some(Error::bad_request(format!("`{name}` has no address; set `{setting}` where the service runs")));
+        return Some(Error::bad_request(format!("`{name}` has no address; set `{setting}`")));
     }
     // A server at an address of the operator's may want none, unless he named the variable of one.
     let wants_key = endpoint.key_variable.is_some() || (preset.needs_key && endpoint.base_url.is_none());
@@ -86,7 +86,7 @@ fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
         return None;
     }
     let variable = endpoint.key_variable.clone().unwrap_or_else(|| setting(name, preset, preset.key_variable, "key_variable"));
-    let message = format!("`{name}` needs a key; set `{variable}` where the service runs");
+    let message = format!("`{name}` needs a key; set `{variable}`");
     Some(Error::new(Code::Authentication, message).from_provider(name, ""))
 }
 

@@ -28,16 +28,10 @@ fn hi(model: &str) -> ChatRequest {
 fn what_is_missing_is_named() {
     let message = |name: &str, config: &Config| open(name, config).unwrap_err().message().to_owned();
     let none = Config::default();
-    assert_eq!(message("openai", &none), "`model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs");
-    assert_eq!(
-        message("custom", &none),
-        "`model_provider`: `custom` has no address; set `CUSTOM_BASE_URL` where the service runs"
-    );
-    assert_eq!(message("bedrock", &none), "`model_provider`: `bedrock` has no address; set `AWS_REGION` where the service runs");
-    assert_eq!(
-        message("vertexai", &none),
-        "`model_provider`: `vertexai` has no address; set `GOOGLE_CLOUD_PROJECT` where the service runs"
-    );
+    assert_eq!(message("openai", &none), "`openai` needs a key; set `OPENAI_API_KEY`");
+    assert_eq!(message("custom", &none), "`custom` has no address; set `CUSTOM_BASE_URL`");
+    assert_eq!(message("bedrock", &none), "`bedrock` has no address; set `AWS_REGION`");
+    assert_eq!(message("vertexai", &none), "`vertexai` has no address; set `GOOGLE_CLOUD_PROJECT`");
     assert!(message("opnai", &none).starts_with("`opnai`: no such provider; there are `openai`, `anthropic`, `bedrock`, "));
     let like = config("ours", Endpoint { like: Some("x".into()), ..Endpoint::default() });
     assert!(message("ours", &like).starts_with("`providers.ours.like`: `x`: no such provider"));
@@ -154,12 +148,12 @@ fn what_is_wrong_about_a_provider_is_named() {
     let headers = [("a b".to_owned(), "x".to_owned())].into();
     assert_eq!(message(Endpoint { headers, ..ours() }), "`providers.ours.headers.a b`: no header can be so");
     let unset = Endpoint { key_variable: Some("OURS_API_KEY".into()), ..ours() };
-    let expected = "`model_provider`: `ours` needs a key; set `OURS_API_KEY` where the service runs";
+    let expected = "`ours` needs a key; set `OURS_API_KEY`";
     assert_eq!(message(unset.clone()), expected, "whoever named the variable of a key wants it sent");
     let inside = Endpoint { base_url: Some("http://169.254.169.254/".into()), ..ours() };
     assert_eq!(message(inside), "`providers.ours.base_url`: `169.254.169.254` hands out credentials");
     let nowhere = Endpoint { base_url: None, ..ours() };
-    let expected = "`model_provider`: `ours` has no address; set `providers.ours.base_url` where the service runs";
+    let expected = "`ours` has no address; set `providers.ours.base_url`";
     assert_eq!(message(nowhere), expected);
     let provider = open("ours", &config("ours", ours())).unwrap();
     assert!(provider.model(None).unwrap_err().message().ends_with("name one, or set `providers.ours.model`"));

@@ -46,7 +46,8 @@ use crate::rag::Answer;
 use crate::telemetry::Line;
 use door::Door;
 
-pub use response::QueryResponse;
+pub use request::Shown;
+pub use response::{QueryResponse, SearchResponse};
 
 /// Every path that is answered.
 const PATHS: [&str; 10] = [

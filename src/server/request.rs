@@ -43,11 +43,11 @@ pub(super) struct SearchRequest {
 
 /// What the answer is to carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shown {
+pub struct Shown {
     /// Whether the passages are listed.
-    pub(super) sources: bool,
+    pub sources: bool,
     /// Whether what is known of their documents is listed with them.
-    pub(super) metadata: bool,
+    pub metadata: bool,
 }
 
 /// A query, understood.

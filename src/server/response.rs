@@ -159,7 +159,7 @@ struct ToolCall {
 
 /// The hits of a search.
 #[derive(Debug, Serialize)]
-pub(super) struct SearchResponse {
+pub struct SearchResponse {
     success: bool,
     hits: Vec<Source>,
     metadata: SearchMetadata,
@@ -176,7 +176,7 @@ struct SearchMetadata {
 
 impl QueryResponse {
     /// Writes an answer down.
-    pub(super) fn new(answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+    pub fn new(answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
         let tool_calls = answer.tool_calls().map(|call| ToolCall {
             id: call.id.clone(),
             name: call.name.clone(),
@@ -222,7 +222,7 @@ impl Cost {
 
 impl SearchResponse {
     /// Writes hits down.
-    pub(super) fn new(found: Found, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+    pub fn new(found: Found, shown: Shown, request_id: &str, execution_time: f64) -> Self {
         Self {
             success: true,
             hits: sources(found.passages, shown),

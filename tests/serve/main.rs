@@ -5,6 +5,7 @@
 
 mod addresses;
 mod clients;
+mod command;
 mod door;
 #[path = "../embed_support/mod.rs"]
 mod embed_support;

@@ -28,7 +28,7 @@ use omni_llm::embed::Tokenizer;
 use omni_llm::error::Result;
 
 pub(crate) use atom::Unit;
-pub(crate) use settings::{Settings, Strategy};
+pub(crate) use settings::{Given, Settings, Strategy};
 
 use crate::extract::Document;
 use atom::{Atoms, Limit};

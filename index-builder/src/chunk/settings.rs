@@ -63,9 +63,8 @@ impl Strategy {
     }
 }
 
-/// How documents are cut. Read and written with the API's names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Given")]
+/// How documents are cut. Written with the API's names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Settings {
     /// Where the cuts are.
     pub(crate) strategy: Strategy,
@@ -114,47 +113,6 @@ impl Settings {
             metadata_fields: METADATA_FIELDS.iter().map(ToString::to_string).collect(),
             most_tokens: MAX_TOKENS - TOKENS_BESIDE,
         }
-    }
-
-    /// The same for what `embedder` reads of a document, its own words before it left out.
-    ///
-    /// # Errors
-    /// As [`Self::for_tokens`].
-    pub(crate) fn for_model(self, embedder: &Embedder) -> Result<Self> {
-        let tokenizer = embedder.tokenizer();
-        self.for_tokens(tokenizer.max_tokens().saturating_sub(tokenizer.count(&embedder.manifest().document_prefix)))
-    }
-
-    /// The same for a model that reads `tokens`, special ones included. A default that is too large for it shrinks.
-    ///
-    /// # Errors
-    /// `chunk_size` is larger than that, or the model reads less than the least chunk with its heading path.
-    pub(crate) fn for_tokens(mut self, tokens: usize) -> Result<Self> {
-        let most = tokens.saturating_sub(TOKENS_BESIDE);
-        if most < LEAST_SIZE {
-            let least = LEAST_SIZE + TOKENS_BESIDE;
-            let what = "a chunk with its heading path; pack one with a larger `--max-tokens`, or choose another";
-            return Err(Error::new(
-                Code::NotSupported,
-                format!("the embedding model reads {tokens} tokens of a document; at least {least} are needed for {what}"),
-            ));
-        }
-        self.most_tokens = most;
-        if self.unit == Unit::Tokens && self.size > most {
-            let (size, overlap) = default_sizes(self.unit);
-            if self.size != size {
-                return Err(Error::bad_request(format!(
-                    "`chunk_size`: {} tokens; at most {most}, as the embedding model reads {tokens} with the heading path",
-                    self.size
-                )));
-            }
-            self.size = most;
-            if self.overlap == overlap {
-                self.overlap = overlap.min(most / 5);
-            }
-        }
-        self.validate()?;
-        Ok(self)
     }
 
     /// Checks that the sizes can be kept.
@@ -232,33 +190,70 @@ fn default_sizes(unit: Unit) -> (usize, usize) {
     }
 }
 
-/// Settings as somebody wrote them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    #[serde(default)]
-    strategy: Strategy,
-    chunk_size: Option<usize>,
-    chunk_overlap: Option<usize>,
-    unit: Option<Unit>,
-    separators: Option<Vec<String>>,
-    metadata_fields: Option<Vec<String>>,
+/// Settings as somebody wrote them: what is left out gets the strategy's default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Given {
+    pub(crate) strategy: Strategy,
+    pub(crate) chunk_size: Option<usize>,
+    pub(crate) chunk_overlap: Option<usize>,
+    pub(crate) unit: Option<Unit>,
+    pub(crate) separators: Option<Vec<String>>,
+    pub(crate) metadata_fields: Option<Vec<String>>,
 }
 
-impl TryFrom<Given> for Settings {
-    type Error = Error;
+impl Given {
+    /// The settings for what `embedder` reads of a document, its own words before it left out.
+    ///
+    /// # Errors
+    /// As [`Self::for_tokens`].
+    pub(crate) fn for_model(self, embedder: &Embedder) -> Result<Settings> {
+        let tokenizer = embedder.tokenizer();
+        self.for_tokens(tokenizer.max_tokens().saturating_sub(tokenizer.count(&embedder.manifest().document_prefix)))
+    }
 
-    fn try_from(given: Given) -> Result<Self> {
-        let defaults = Self::new(given.strategy);
-        let unit = given.unit.unwrap_or(defaults.unit);
+    /// The settings for a model that reads `tokens`, special ones included. A default that is too large for it shrinks.
+    ///
+    /// # Errors
+    /// A field is out of its range, `chunk_size` is larger than what the model reads, or that is less than the least chunk with its
+    /// heading path.
+    pub(crate) fn for_tokens(self, tokens: usize) -> Result<Settings> {
+        let most_tokens = tokens.saturating_sub(TOKENS_BESIDE);
+        if most_tokens < LEAST_SIZE {
+            let least = LEAST_SIZE + TOKENS_BESIDE;
+            let what = "a chunk with its heading path; pack one with a larger `--max-tokens`, or choose another";
+            return Err(Error::new(
+                Code::NotSupported,
+                format!("the embedding model reads {tokens} tokens of a document; at least {least} are needed for {what}"),
+            ));
+        }
+        let defaults = Settings::new(self.strategy);
+        let unit = self.unit.unwrap_or(defaults.unit);
+        let most = match unit {
+            Unit::Tokens => most_tokens,
+            Unit::Characters => most_tokens * CHARS_PER_TOKEN,
+        };
+        if let Some(size) = self.chunk_size.filter(|size| *size > most) {
+            return Err(Error::bad_request(format!(
+                "`chunk_size`: {size} {}; at most {most}, as the embedding model reads {tokens} tokens with the heading path",
+                unit.name()
+            )));
+        }
+        if self.separators.is_some() && defaults.separators.is_empty() {
+            return Err(Error::bad_request(format!(
+                "`separators`: `{}` has no use for them; leave them out, or choose `recursive` or `character`",
+                self.strategy.name()
+            )));
+        }
         let (size, overlap) = default_sizes(unit);
-        let size = given.chunk_size.unwrap_or(size);
-        let settings = Self {
+        let size = self.chunk_size.unwrap_or(size.min(most));
+        let settings = Settings {
             size,
-            overlap: given.chunk_overlap.unwrap_or(overlap.min(size / 5)),
+            overlap: self.chunk_overlap.unwrap_or(overlap.min(size / 5)),
             unit,
-            separators: given.separators.unwrap_or(defaults.separators),
-            metadata_fields: given.metadata_fields.unwrap_or(defaults.metadata_fields),
+            separators: self.separators.unwrap_or(defaults.separators),
+            metadata_fields: self.metadata_fields.unwrap_or(defaults.metadata_fields),
+            most_tokens,
             ..defaults
         };
         settings.validate()?;
@@ -270,8 +265,13 @@ impl TryFrom<Given> for Settings {
 mod tests {
     use super::*;
 
+    fn fitted(json: &str, tokens: usize) -> Result<Settings, String> {
+        let given: Given = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        given.for_tokens(tokens).map_err(|error| error.to_string())
+    }
+
     fn read(json: &str) -> Result<Settings, String> {
-        serde_json::from_str(json).map_err(|error| error.to_string())
+        fitted(json, MAX_TOKENS)
     }
 
     #[test]
@@ -282,8 +282,6 @@ mod tests {
             assert_eq!(settings, Settings::new(settings.strategy));
             assert_eq!(settings.strategy.name(), strategy);
             settings.validate().unwrap();
-            let written = serde_json::to_string(&settings).unwrap();
-            assert_eq!(read(&written).unwrap(), settings, "{written}");
         }
         let small = read(r#"{"strategy":"token","chunk_size":100}"#).unwrap();
         assert_eq!((small.size, small.overlap), (100, 20));
@@ -296,9 +294,11 @@ mod tests {
         let settings = read(json).unwrap();
         assert_eq!((settings.size, settings.overlap, settings.unit), (1000, 200, Unit::Characters));
         assert_eq!(settings.separators, ["\n\n"]);
-        for other in ["fixed_size", "character", "semantic"] {
-            read(&json.replace("recursive", other)).unwrap();
-        }
+        read(&json.replace("recursive", "character")).unwrap();
+        assert_eq!(
+            read(r#"{"separators":["zz"]}"#).unwrap_err(),
+            "`separators`: `structure` has no use for them; leave them out, or choose `recursive` or `character`"
+        );
     }
 
     #[test]
@@ -335,7 +335,6 @@ mod tests {
 
     #[test]
     fn a_model_decides_how_large_a_chunk_can_be() {
-        let fitted = |json: &str, tokens| read(json).unwrap().for_tokens(tokens).map_err(|error| error.to_string());
         // As the default model has it, nothing changes.
         assert_eq!(fitted("{}", 256).unwrap(), Settings::default());
         let small = fitted("{}", 128).unwrap();
@@ -343,10 +342,18 @@ mod tests {
         assert_eq!(fitted(r#"{"chunk_overlap":40}"#, 128).unwrap().overlap, 40);
         let dense = fitted(r#"{"strategy":"recursive"}"#, 128).unwrap().size_limit();
         assert_eq!((dense.tokens, dense.chars), (96, 768));
+        // What is stored is what is cut by.
+        assert_eq!(fitted(r#"{"strategy":"recursive"}"#, 128).unwrap().size, 768);
+        assert_eq!(
+            fitted(r#"{"strategy":"recursive","chunk_size":99999999}"#, 256).unwrap_err(),
+            "`chunk_size`: 99999999 characters; at most 1792, as the embedding model reads 256 tokens with the heading path"
+        );
+        // Named is named, even where it is the default.
+        assert!(fitted(r#"{"chunk_size":220}"#, 128).is_err());
         assert_eq!(fitted(r#"{"chunk_size":480}"#, 512).unwrap().size_limit().tokens, 480);
         assert_eq!(
             fitted(r#"{"strategy":"token","chunk_size":512}"#, 256).unwrap_err(),
-            "`chunk_size`: 512 tokens; at most 224, as the embedding model reads 256 with the heading path"
+            "`chunk_size`: 512 tokens; at most 224, as the embedding model reads 256 tokens with the heading path"
         );
         assert_eq!(
             fitted(r#"{"chunk_overlap":60}"#, 128).unwrap_err(),

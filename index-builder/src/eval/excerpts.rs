@@ -17,9 +17,9 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::lines;
-use super::testset::embed_texts;
-use crate::cache::Cache;
+use crate::cache::{Cache, Key, text_key};
 use crate::chunk::{self, Settings, Strategy};
+use crate::embedding::Embedding;
 use crate::extract::{Document, Limits, Sandbox};
 use crate::progress::Progress;
 use crate::source::{Options, Source};
@@ -70,7 +70,7 @@ pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
     let rows: Vec<Row> = lines(&excerpts.questions, "`question`, `source` and `excerpts`")?;
     let documents = read(&excerpts.documents)?;
     let asked = rows.iter().map(|row| locate(row, &documents)).collect::<Result<Vec<_>>>()?;
-    let vectors: Vec<Vec<f32>> = rows.par_iter().map(|row| Ok(embedder.embed_query(&row.question)?)).collect::<Result<_>>()?;
+    let vectors = Embedding::by(&embedder).questions(&rows.iter().map(|row| row.question.as_str()).collect::<Vec<_>>())?;
     let fusion = excerpts.alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
     let k = excerpts.top_k;
     let mut text = format!(
@@ -87,12 +87,8 @@ pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
     );
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     for strategy in Strategy::ALL {
-        let mut settings = Settings::new(strategy);
-        if let Some(size) = excerpts.chunk_size {
-            settings.size = size;
-            settings.overlap = settings.overlap.min(size / 5);
-        }
-        let settings = settings.for_model(&embedder)?;
+        let given = chunk::Given { strategy, chunk_size: excerpts.chunk_size, ..chunk::Given::default() };
+        let settings = given.for_model(&embedder)?;
         let path = folder.path().join("strategy.omni");
         let tokens = build(&path, &settings, &documents, excerpts.lexical, &embedder, &cache, progress)?;
         let index = Index::open(&path)?;
@@ -180,7 +176,7 @@ fn read(folder: &Path) -> Result<Vec<(String, Document)>> {
     let mut documents = Vec::new();
     for entry in source.list()?.entries {
         let content = source.read(&entry)?.map_err(|reason| anyhow::anyhow!("{}: {reason}", entry.source))?;
-        let document = sandbox.extract(&content.bytes, &entry.source, None);
+        let document = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref());
         documents.push((entry.source.clone(), document.map_err(|refusal| anyhow::anyhow!("{}: {refusal}", entry.source))?));
     }
     Ok(documents)
@@ -215,22 +211,14 @@ fn build(
     let embed = |texts: &[&str]| embedder.embed(texts, &|_| ());
     let chunks = documents.iter().map(|(_, document)| chunk::split(document, settings, embedder.tokenizer(), &embed));
     let chunks = chunks.collect::<omni_llm::error::Result<Vec<_>>>()?;
-    let texts: Vec<String> = documents
-        .iter()
-        .zip(&chunks)
-        .flat_map(|((_, document), chunks)| chunks.iter().map(|chunk| chunk::embedding_text(document, chunk)))
-        .collect();
-    let vectors = embed_texts(&texts, embedder, cache, progress)?;
-    let mut writer = Writer::new(Manifest {
-        builder: env!("CARGO_PKG_VERSION").to_owned(),
-        model: embedder.name().to_owned(),
-        model_fingerprint: embedder.fingerprint().to_owned(),
-        dimensions: embedder.dimensions(),
-        chunking: serde_json::to_value(settings)?,
-        lexical,
-        ..Manifest::default()
-    });
-    let mut vectors = vectors.iter();
+    let texts = documents.iter().zip(&chunks);
+    let texts: Vec<String> =
+        texts.flat_map(|((_, document), chunks)| chunks.iter().map(|chunk| chunk::embedding_text(document, chunk))).collect();
+    let keyed: Vec<(Key, &str)> = texts.iter().map(|text| (text_key(text), text.as_str())).collect();
+    let embedding = Embedding::by(embedder);
+    let (vectors, _) = embedding.embed(&keyed, &mut embedding.store(cache)?, "chunk", progress)?;
+    let mut writer = Writer::new(Manifest { chunking: serde_json::to_value(settings)?, lexical, ..embedding.manifest() });
+    let mut keys = keyed.iter();
     for ((source, document), chunks) in documents.iter().zip(&chunks) {
         let number = writer.push_document(index::Document {
             uri: source.clone(),
@@ -249,7 +237,7 @@ fn build(
                 page: chunk.page,
                 headings: &chunk.headings.join(index::HEADING_SEPARATOR),
             };
-            writer.push_chunk(&written, vectors.next().context("a chunk has no vector")?)?;
+            writer.push_chunk(&written, keys.next().and_then(|(key, _)| vectors.get(key)).context("a chunk has no vector")?)?;
         }
     }
     writer.finish(path)?;

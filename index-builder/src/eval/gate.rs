@@ -12,6 +12,7 @@ use omni_llm::index::Fusion;
 use omni_llm::rerank::Reranking;
 
 use super::{Asked, Manner, Scores, ask, embed, questions};
+use crate::embedding::Embedding;
 use crate::remote::Remote;
 
 /// Questions that are listed as missed; all of them count.
@@ -87,7 +88,7 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
         if remote.is_none() {
             opened.index.require_model(embedder.fingerprint())?;
         }
-        let vectors = embed(&questions, &embedder, remote.as_ref())?;
+        let vectors = embed(&questions, Embedding { embedder: &embedder, remote: remote.as_ref() })?;
         let alpha = gate.alpha.or(opened.index.manifest().alpha);
         let fusion = alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
         ask(&opened.index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })

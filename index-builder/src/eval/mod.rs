@@ -5,6 +5,7 @@
 
 pub(crate) mod excerpts;
 pub(crate) mod gate;
+mod metrics;
 pub(crate) mod testset;
 
 use std::fs::File;
@@ -12,7 +13,6 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::embed::Embedder;
 use omni_llm::index::{Filter, Fusion, Index, Query};
 use omni_llm::rerank::{self, Reranking};
 use rayon::prelude::*;
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::remote::Remote;
+use crate::embedding::Embedding;
 
 /// Hits that are looked at: enough for every metric.
 const DEPTH: usize = 10;
@@ -61,26 +61,27 @@ pub(crate) struct Scores {
 impl Scores {
     /// The share of what is expected that stands among the first `k`.
     pub(crate) fn recall(&self, k: usize) -> f64 {
-        self.mean(|ranks| share(ranks.iter().filter(|rank| within(rank, k)).count(), ranks.len()))
+        self.mean(|gains, expected| metrics::recall(gains, expected, k))
     }
 
     /// Discounted gain among the first `k` by the best that was possible.
     pub(crate) fn ndcg(&self, k: usize) -> f64 {
-        let gain = |rank: usize| 1.0 / ((rank + 1) as f64).log2();
-        self.mean(|ranks| {
-            let ideal: f64 = (1..=ranks.len().min(k)).map(gain).sum();
-            // An empty sum of floats is minus zero.
-            (ranks.iter().flatten().filter(|&&rank| rank <= k).map(|&rank| gain(rank)).sum::<f64>() + 0.0) / ideal
-        })
+        self.mean(|gains, expected| metrics::ndcg(gains, expected, k))
     }
 
     /// One by the rank of the first thing that is expected, 0 beyond `k`.
     pub(crate) fn mrr(&self, k: usize) -> f64 {
-        self.mean(|ranks| ranks.iter().flatten().min().filter(|&&rank| rank <= k).map_or(0.0, |&rank| 1.0 / rank as f64))
+        self.mean(|gains, _| metrics::mrr(gains, k))
     }
 
-    fn mean(&self, of: impl Fn(&[Option<usize>]) -> f64) -> f64 {
-        self.outcomes.iter().map(|outcome| of(&outcome.ranks)).sum::<f64>() / self.outcomes.len().max(1) as f64
+    /// Everything that is expected is worth the same.
+    fn mean(&self, of: impl Fn(&[f64], &[f64]) -> f64) -> f64 {
+        let each = self.outcomes.iter().map(|outcome| {
+            let mut gains = [0.0; DEPTH];
+            outcome.ranks.iter().flatten().for_each(|rank| gains[rank - 1] = 1.0);
+            of(&gains, &vec![1.0; outcome.ranks.len()])
+        });
+        each.sum::<f64>() / self.outcomes.len().max(1) as f64
     }
 
     /// Whether there was anything to measure: an index that never answers may also be the wrong one.
@@ -95,14 +96,6 @@ impl Scores {
         }
         Ok(())
     }
-}
-
-fn within(rank: &Option<usize>, k: usize) -> bool {
-    rank.is_some_and(|rank| rank <= k)
-}
-
-fn share(part: usize, whole: usize) -> f64 {
-    part as f64 / whole.max(1) as f64
 }
 
 /// Reads questions.
@@ -135,11 +128,8 @@ fn lines<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<Vec<T>> {
 }
 
 /// The vectors of the questions, by the model that embedded what they are asked of.
-pub(crate) fn embed(questions: &[Asked], embedder: &Embedder, remote: Option<&Remote>) -> Result<Vec<Vec<f32>>> {
-    if let Some(remote) = remote {
-        return remote.questions(questions.iter().map(|asked| asked.question.clone()).collect());
-    }
-    questions.par_iter().map(|asked| Ok(embedder.embed_query(&asked.question)?)).collect()
+pub(crate) fn embed(questions: &[Asked], embedding: Embedding<'_>) -> Result<Vec<Vec<f32>>> {
+    embedding.questions(&questions.iter().map(|asked| asked.question.as_str()).collect::<Vec<_>>())
 }
 
 /// How an index is asked.

@@ -13,15 +13,13 @@ use omni_llm::index::{self, Index, Lexical, Manifest, Query, Writer};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::lines;
-use crate::cache::{Cache, text_key};
+use super::{lines, metrics};
+use crate::cache::{Cache, Key, text_key};
+use crate::embedding::Embedding;
 use crate::progress::Progress;
 
 /// Hits that are kept of each query: enough for recall at 100.
 const DEPTH: usize = 100;
-
-/// Texts that are embedded between two visits to the cache.
-const EMBED_STEP: usize = 256;
 
 /// Which side of the retrieval is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,7 +51,7 @@ pub(crate) struct Evaluation {
 
 /// The quality of one mode.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Scores {
+pub(crate) struct Averages {
     pub(crate) ndcg_10: f64,
     pub(crate) recall_100: f64,
     pub(crate) mrr_10: f64,
@@ -72,7 +70,7 @@ struct Row {
 type Qrels = HashMap<String, BTreeMap<String, f64>>;
 
 /// Indexes the corpus, writes the run files, and scores them where there are judgements.
-pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mode, PathBuf, Option<Scores>)>> {
+pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mode, PathBuf, Option<Averages>)>> {
     let embedder = Embedder::open(&evaluation.model)?;
     embedder.verify()?;
     let cache = Cache::open(&evaluation.cache)?;
@@ -81,15 +79,24 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
     let qrels = evaluation.qrels.as_deref().map(judgements).transpose()?;
     let dense = evaluation.modes.iter().any(|&mode| mode != Mode::Bm25);
 
+    let embedding = Embedding::by(&embedder);
     let texts: Vec<String> = corpus.iter().map(|row| format!("{} {}", row.title, row.text).trim().to_owned()).collect();
-    let blank = |count| vec![vec![0.0; embedder.dimensions()]; count];
-    let vectors = if dense { embed_texts(&texts, &embedder, &cache, progress)? } else { blank(texts.len()) };
-    let query_vectors = if dense { embed_queries(&queries, &embedder, progress)? } else { blank(queries.len()) };
+    let keyed: Vec<(Key, &str)> = texts.iter().map(|text| (text_key(text), text.as_str())).collect();
+    let asked: Vec<&str> = queries.iter().map(|row| row.text.as_str()).collect();
+    let blank = vec![0.0; embedder.dimensions()];
+    let (known, query_vectors) = if dense {
+        let (known, _) = embedding.embed(&keyed, &mut embedding.store(&cache)?, "document", progress)?;
+        (known, embedding.questions(&asked)?)
+    } else {
+        (HashMap::new(), vec![blank.clone(); queries.len()])
+    };
+    let vectors = keyed.iter().map(|(key, _)| known.get(key).unwrap_or(&blank).as_slice());
 
     std::fs::create_dir_all(&evaluation.runs)
         .with_context(|| format!("{}: cannot make the folder", evaluation.runs.display()))?;
     let path = evaluation.runs.join("corpus.omni");
-    write(&path, &embedder, evaluation.lexical, &corpus, &texts, &vectors)?;
+    let manifest = Manifest { lexical: evaluation.lexical, ..embedding.manifest() };
+    write(&path, manifest, &corpus, &texts, vectors)?;
     let index = Index::open(&path)?;
 
     let mut results = Vec::new();
@@ -119,52 +126,14 @@ fn rank(index: &Index, mode: Mode, alpha: f32, text: &str, vector: &[f32], corpu
     Ok(hits.iter().filter_map(|hit| Some((corpus.get(hit.chunk as usize)?.id.clone(), hit.fused))).collect())
 }
 
-/// Vectors of the documents, known ones from the cache.
-pub(crate) fn embed_texts(texts: &[String], embedder: &Embedder, cache: &Cache, progress: Progress) -> Result<Vec<Vec<f32>>> {
-    let keys: Vec<_> = texts.iter().map(|text| text_key(text)).collect();
-    let mut store = cache.vectors(embedder.fingerprint(), embedder.dimensions())?;
-    let mut known = store.find(&keys)?;
-    let missing: Vec<usize> = (0..texts.len()).filter(|&place| !known.contains_key(&keys[place])).collect();
-    let stage = progress.stage("embedding", "documents", missing.len());
-    for step in missing.chunks(EMBED_STEP) {
-        let batch: Vec<&str> = step.iter().map(|&place| texts[place].as_str()).collect();
-        let fresh = embedder.embed(&batch, &|count| stage.advance(count))?;
-        let records: Vec<_> = step.iter().zip(&fresh).map(|(&place, vector)| (keys[place], vector.as_slice())).collect();
-        store.append(&records)?;
-        known.extend(step.iter().map(|&place| keys[place]).zip(fresh));
-    }
-    stage.finish();
-    keys.iter().map(|key| known.get(key).cloned().context("a text has no vector")).collect()
-}
-
-fn embed_queries(queries: &[Row], embedder: &Embedder, progress: Progress) -> Result<Vec<Vec<f32>>> {
-    let stage = progress.stage("embedding", "queries", queries.len());
-    let vectors = queries.par_iter().map(|row| {
-        stage.advance(1);
-        Ok(embedder.embed_query(&row.text)?)
-    });
-    let vectors: Result<_> = vectors.collect();
-    stage.finish();
-    vectors
-}
-
-fn write(
+fn write<'a>(
     path: &Path,
-    embedder: &Embedder,
-    lexical: Lexical,
+    manifest: Manifest,
     corpus: &[Row],
     texts: &[String],
-    vectors: &[Vec<f32>],
+    vectors: impl Iterator<Item = &'a [f32]>,
 ) -> Result<()> {
-    let mut writer = Writer::new(Manifest {
-        builder: env!("CARGO_PKG_VERSION").to_owned(),
-        model: embedder.name().to_owned(),
-        model_fingerprint: embedder.fingerprint().to_owned(),
-        dimensions: embedder.dimensions(),
-        chunking: serde_json::Value::Null,
-        lexical,
-        ..Manifest::default()
-    });
+    let mut writer = Writer::new(manifest);
     for ((row, text), vector) in corpus.iter().zip(texts).zip(vectors) {
         let document = writer.push_document(index::Document {
             uri: row.id.clone(),
@@ -191,27 +160,22 @@ fn run_file(queries: &[Row], rankings: &[Vec<(String, f32)>]) -> String {
 }
 
 /// Averages over the queries that have a judgement above zero.
-fn score(queries: &[Row], rankings: &[Vec<(String, f32)>], qrels: &Qrels) -> Scores {
-    let mut sum = Scores { ndcg_10: 0.0, recall_100: 0.0, mrr_10: 0.0, queries: 0 };
+fn score(queries: &[Row], rankings: &[Vec<(String, f32)>], qrels: &Qrels) -> Averages {
+    let mut sum = Averages { ndcg_10: 0.0, recall_100: 0.0, mrr_10: 0.0, queries: 0 };
     for (query, ranking) in queries.iter().zip(rankings) {
         let Some(judged) = qrels.get(&query.id) else { continue };
-        let gains: Vec<f64> = ranking.iter().map(|(document, _)| judged.get(document).copied().unwrap_or(0.0)).collect();
-        let mut ideal: Vec<f64> = judged.values().copied().filter(|&gain| gain > 0.0).collect();
-        if ideal.is_empty() {
+        let relevant: Vec<f64> = judged.values().copied().filter(|&gain| gain > 0.0).collect();
+        if relevant.is_empty() {
             continue;
         }
-        ideal.sort_by(|a, b| b.total_cmp(a));
-        sum.ndcg_10 += dcg(&gains) / dcg(&ideal);
-        sum.recall_100 += gains.iter().take(100).filter(|&&gain| gain > 0.0).count() as f64 / ideal.len() as f64;
-        sum.mrr_10 += gains.iter().take(10).position(|&gain| gain > 0.0).map_or(0.0, |rank| 1.0 / (rank + 1) as f64);
+        let gains: Vec<f64> = ranking.iter().map(|(document, _)| judged.get(document).copied().unwrap_or(0.0)).collect();
+        sum.ndcg_10 += metrics::ndcg(&gains, &relevant, 10);
+        sum.recall_100 += metrics::recall(&gains, &relevant, 100);
+        sum.mrr_10 += metrics::mrr(&gains, 10);
         sum.queries += 1;
     }
     let count = sum.queries.max(1) as f64;
-    Scores { ndcg_10: sum.ndcg_10 / count, recall_100: sum.recall_100 / count, mrr_10: sum.mrr_10 / count, ..sum }
-}
-
-fn dcg(gains: &[f64]) -> f64 {
-    gains.iter().take(10).enumerate().map(|(rank, gain)| gain / ((rank + 2) as f64).log2()).sum()
+    Averages { ndcg_10: sum.ndcg_10 / count, recall_100: sum.recall_100 / count, mrr_10: sum.mrr_10 / count, ..sum }
 }
 
 fn judgements(path: &Path) -> Result<Qrels> {

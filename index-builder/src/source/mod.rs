@@ -20,6 +20,9 @@ use omni_llm::error::{Code, Error, Result};
 use budget::Budget;
 use folder::Folder;
 
+/// Most bytes of documents that a builder reads ahead.
+pub(crate) const READ_AHEAD_BYTES: u64 = 256 << 20;
+
 /// What the caller says about the source: one group of command-line options, shared by every command that reads documents.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {

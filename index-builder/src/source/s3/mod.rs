@@ -233,10 +233,7 @@ impl S3 {
         let Some(provider) = &self.credentials else { return Err(self.no_credentials("the AWS configuration has none")) };
         match provider.provide_credentials().await {
             Ok(_) => Ok(()),
-            Err(error) => {
-                let why = innermost(&error);
-                Err(self.no_credentials(&why).caused_by(error))
-            }
+            Err(error) => Err(self.no_credentials(&innermost(&error))),
         }
     }
 

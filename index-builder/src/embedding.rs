@@ -1,0 +1,121 @@
+//! Who embeds: the packed model, or a provider's in its place. What is known already comes from the cache.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use anyhow::Result;
+use omni_llm::embed::{ARITHMETIC, Embedder};
+use omni_llm::index::Manifest;
+use omni_llm::provider::embed::Purpose;
+use rayon::prelude::*;
+
+use crate::cache::{Cache, Key, Vectors};
+use crate::progress::Progress;
+use crate::remote::Remote;
+
+/// Texts that are embedded between two visits to the cache: what a killed build loses at most.
+const STEP: usize = 256;
+
+/// Who embeds.
+#[derive(Clone, Copy)]
+pub(crate) struct Embedding<'a> {
+    /// The packed model; documents are cut by its tokens in any case.
+    pub(crate) embedder: &'a Embedder,
+    /// The provider's model that takes its place.
+    pub(crate) remote: Option<&'a Remote>,
+}
+
+impl<'a> Embedding<'a> {
+    /// By the packed model.
+    pub(crate) fn by(embedder: &'a Embedder) -> Self {
+        Self { embedder, remote: None }
+    }
+
+    /// What an index of this builder's says of it; how it was cut and what its words are is for the caller to add.
+    pub(crate) fn manifest(self) -> Manifest {
+        let builder = env!("CARGO_PKG_VERSION").to_owned();
+        match self.remote {
+            None => Manifest {
+                builder,
+                model: self.embedder.name().to_owned(),
+                model_fingerprint: self.embedder.fingerprint().to_owned(),
+                dimensions: self.embedder.dimensions(),
+                ..Manifest::default()
+            },
+            Some(Remote { model, .. }) => Manifest {
+                builder,
+                provider: Some(model.provider().to_owned()),
+                model: model.name().to_owned(),
+                model_fingerprint: model.fingerprint(),
+                dimensions: model.dimensions(),
+                shortened: model.is_shortened(),
+                ..Manifest::default()
+            },
+        }
+    }
+
+    /// The vectors that the cache keeps of it.
+    pub(crate) fn store(self, cache: &Cache) -> Result<Vectors> {
+        let Manifest { model_fingerprint, dimensions, .. } = self.manifest();
+        // What a vector depends on beside its text: an encoder of our own version, or somebody's server.
+        let made_by = self.remote.map_or_else(|| ARITHMETIC.to_string(), |remote| remote.model.place());
+        cache.vectors(&format!("{model_fingerprint}-{made_by}"), dimensions)
+    }
+
+    /// The vector of every distinct text, and how many had to be made: known ones come from `store`, the others are made now and
+    /// remembered as they are made. `thing` is what each text is of.
+    pub(crate) fn embed(
+        self,
+        texts: &[(Key, &str)],
+        store: &mut Vectors,
+        thing: &'static str,
+        progress: Progress,
+    ) -> Result<(HashMap<Key, Vec<f32>>, usize)> {
+        let keys: Vec<Key> = texts.iter().map(|(key, _)| *key).collect();
+        let mut vectors = store.find(&keys)?;
+        let mut seen = HashSet::new();
+        let mut missing: Vec<(Key, &str)> =
+            texts.iter().copied().filter(|(key, _)| !vectors.contains_key(key) && seen.insert(*key)).collect();
+        // Long texts first: the last batches are short ones, so that no core waits long for another.
+        missing.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
+        let stage = progress.stage("embedding", thing, missing.len());
+        let mut keep = |texts: &[(Key, &str)], fresh: Vec<Vec<f32>>| -> Result<()> {
+            let records: Vec<(Key, &[f32])> =
+                texts.iter().zip(&fresh).map(|((key, _), vector)| (*key, vector.as_slice())).collect();
+            store.append(&records)?;
+            vectors.extend(texts.iter().map(|(key, _)| *key).zip(fresh));
+            Ok(())
+        };
+        if let Some(remote) = self.remote {
+            let texts = missing.iter().map(|(_, text)| (*text).to_owned()).collect();
+            remote.embed(texts, Purpose::Document, |range, fresh| {
+                stage.advance(range.len());
+                keep(&missing[range], fresh)
+            })?;
+        } else {
+            for step in missing.chunks(STEP) {
+                let texts: Vec<&str> = step.iter().map(|(_, text)| *text).collect();
+                keep(step, self.embedder.embed(&texts, &|count| stage.advance(count))?)?;
+            }
+        }
+        stage.finish();
+        Ok((vectors, missing.len()))
+    }
+
+    /// The vectors of questions, in their order.
+    pub(crate) fn questions(self, questions: &[&str]) -> Result<Vec<Vec<f32>>> {
+        if let Some(remote) = self.remote {
+            return remote.questions(questions.iter().map(|question| (*question).to_owned()).collect());
+        }
+        questions.par_iter().map(|question| Ok(self.embedder.embed_query(question)?)).collect()
+    }
+}
+
+/// Its name and fingerprint.
+impl fmt::Display for Embedding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Manifest { provider, model, model_fingerprint, .. } = self.manifest();
+        let provider = provider.map(|provider| format!("{provider}/")).unwrap_or_default();
+        write!(f, "{provider}{model} ({model_fingerprint})")
+    }
+}

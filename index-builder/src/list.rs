@@ -1,0 +1,69 @@
+//! What a build would read of a source, without building.
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Result;
+
+use crate::extract::{self, Limits, Sandbox};
+use crate::metadata;
+use crate::progress::plural;
+use crate::source::{Entry, Options, READ_AHEAD_BYTES, Source};
+
+/// One line a document, to print; what is skipped, by name and size or, with `read`, by what came of extracting it, is said on standard
+/// error.
+///
+/// # Errors
+/// The source cannot be listed or read.
+pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
+    let source = Source::open(options)?;
+    let listing = source.list()?;
+    let mut skipped: Vec<(String, String)> =
+        listing.skipped.into_iter().map(|(path, reason)| (path, reason.to_string())).collect();
+    let (beside, entries): (Vec<Entry>, Vec<Entry>) =
+        listing.entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
+    let refusals = if read { refused(&source, &entries)? } else { entries.iter().map(by_name).collect() };
+    let mut documents = Vec::new();
+    for (entry, refusal) in entries.into_iter().zip(refusals) {
+        match refusal {
+            None => documents.push(entry),
+            Some(reason) => skipped.push((entry.source, reason)),
+        }
+    }
+    skipped.sort();
+    for (path, reason) in &skipped {
+        eprintln!("skipped: {}: {reason}", path.escape_debug());
+    }
+    let bytes: u64 = documents.iter().map(|entry| entry.size).sum();
+    let counted = |count: usize, thing: &str| format!("{count} {}", plural(count, thing));
+    eprintln!(
+        "{}, {bytes} bytes; {} of metadata, {} skipped, {} ignored",
+        counted(documents.len(), "document"),
+        counted(beside.len(), "file"),
+        skipped.len(),
+        listing.ignored.len()
+    );
+    Ok(documents.iter().map(|entry| format!("{:>10}  {}\n", entry.size, entry.uri.escape_debug())).collect())
+}
+
+/// Why an entry cannot be a document, as far as that is known without reading it.
+fn by_name(entry: &Entry) -> Option<String> {
+    if entry.size == 0 {
+        return Some("empty".to_owned());
+    }
+    extract::unsupported(&entry.source).map(|refusal| refusal.to_string())
+}
+
+/// Why each entry gives no document; none for those that do.
+fn refused(source: &Source, entries: &[Entry]) -> Result<Vec<Option<String>>> {
+    let sandbox = Sandbox::new(Limits::default())?;
+    let refusals = Mutex::new(vec![None; entries.len()]);
+    source.read_all(entries, crate::default_threads(), READ_AHEAD_BYTES, |place, content| {
+        let content = content.map_err(|reason| reason.to_string());
+        let extracted = content.and_then(|content| {
+            let extracted = sandbox.extract(&content.bytes, &entries[place].source, content.charset.as_deref());
+            extracted.map_err(|refusal| refusal.to_string())
+        });
+        refusals.lock().unwrap_or_else(PoisonError::into_inner)[place] = extracted.err();
+    })?;
+    Ok(refusals.into_inner().unwrap_or_else(PoisonError::into_inner))
+}

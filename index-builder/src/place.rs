@@ -1,0 +1,65 @@
+//! Where an index goes: what it may take the place of, and where it lies until then.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use omni_llm::index::MAGIC;
+use tempfile::TempDir;
+
+/// Refuses to write over what is no index: a mistyped name must not cost a document.
+///
+/// # Errors
+/// `out` is there, and is neither a folder nor an index nor empty.
+pub(crate) fn require_replaceable(out: &Path) -> Result<()> {
+    let Ok(metadata) = out.metadata() else { return Ok(()) };
+    if metadata.is_dir() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    if metadata.is_file() {
+        let file = File::open(out).with_context(|| out.display().to_string())?;
+        file.take(MAGIC.len() as u64).read_to_end(&mut start).with_context(|| out.display().to_string())?;
+    }
+    if !metadata.is_file() || !(start.is_empty() || start == MAGIC) {
+        bail!("{}: exists and is no Omni-LLM index; name another file with `--out`", out.display());
+    }
+    Ok(())
+}
+
+/// The folder that a file lies in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A folder of a build's own, on the file system of what it will write; gone when it is dropped.
+pub(crate) fn aside(out: &Path) -> Result<TempDir> {
+    let beside = if out.is_dir() { out } else { folder_of(out) };
+    std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
+    tempfile::Builder::new().prefix(".omni-").tempdir_in(beside).with_context(|| beside.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_index_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            require_replaceable(&path).map_err(|error| error.to_string().replace(&*folder.path().to_string_lossy(), "D"))
+        };
+        assert_eq!(with("old.omni", b"OMNI-IDX and the rest"), Ok(()));
+        assert_eq!(with("empty", b""), Ok(()));
+        for text in [&b"years of work"[..], b"OMNI"] {
+            let refused = "D/notes.txt: exists and is no Omni-LLM index; name another file with `--out`";
+            assert_eq!(with("notes.txt", text).unwrap_err(), refused);
+        }
+        require_replaceable(folder.path()).unwrap();
+        require_replaceable(&folder.path().join("new.omni")).unwrap();
+        assert!(require_replaceable(Path::new("/dev/null")).is_err());
+    }
+}

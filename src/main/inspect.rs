@@ -1,0 +1,73 @@
+//! What an index file holds, for people.
+
+use std::path::Path;
+
+use omni_llm::app::{Opened, index_path};
+use omni_llm::error::Result;
+
+/// Documents that tombstones keep out of answers and that are named.
+const SHOWN_GONE: usize = 10;
+
+/// Describes an index file, a fact a line; with `verify` every byte of it is read first.
+///
+/// # Errors
+/// There is no such index, or it is damaged.
+pub(crate) fn inspect(file: &Path, verify: bool) -> Result<String> {
+    let path = index_path(file)?;
+    let opened = Opened::open(&path)?;
+    let (index, manifest) = (&opened.index, opened.index.manifest());
+    let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    let mut formats = std::collections::BTreeMap::<String, usize>::new();
+    for number in 0..u32::try_from(index.document_count()).unwrap_or(u32::MAX) {
+        *formats.entry(index.document(number)?.format).or_default() += 1;
+    }
+    let formats: Vec<String> = formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
+    let lexical = manifest.lexical;
+    let mut text = format!(
+        "file       {} ({bytes} bytes)\ndigest     {}\nbuilder    {}\nmodel      {}{} ({}, {} dimensions)\ndocuments  {} ({})\nchunks     {}\nchunking   {}\nwords      BM25 k1 {} b {}, stemming {}, stop words {}\n",
+        path.display(),
+        index.digest(),
+        manifest.builder,
+        manifest.provider.as_ref().map(|provider| format!("{provider}/")).unwrap_or_default(),
+        manifest.model,
+        manifest.model_fingerprint,
+        manifest.dimensions,
+        index.document_count(),
+        formats.join(", "),
+        index.len(),
+        manifest.chunking,
+        lexical.k1,
+        lexical.b,
+        if lexical.stemming { "on" } else { "off" },
+        if lexical.stop_words { "left out" } else { "kept" },
+    );
+    let fields = index.fields()?.into_iter().map(|field| {
+        let values = if field.values == 1 { "value" } else { "values" };
+        format!("{} ({}, {} {values})", field.name, field.kind.as_str(), field.values)
+    });
+    let namespaces: Vec<String> = index.namespaces()?.into_iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let count = u32::try_from(index.document_count()).unwrap_or(u32::MAX);
+    let gone = (0..count).filter(|&number| index.is_gone(number)).map(|number| Ok(index.document(number)?.source));
+    let gone = gone.collect::<Result<Vec<String>>>()?;
+    text.push_str(&format!("fields     {}\n", fields.collect::<Vec<_>>().join(", ")));
+    text.push_str(&format!("namespaces {}\n", namespaces.join(", ")));
+    if manifest.labelled {
+        text.push_str("access     some documents are for callers with labels only\n");
+    }
+    if let Some(alpha) = manifest.alpha {
+        text.push_str(&format!("alpha      {alpha}\n"));
+    }
+    if !gone.is_empty() {
+        text.push_str(&format!(
+            "gone       {} documents, by tombstones: {}",
+            gone.len(),
+            gone[..gone.len().min(SHOWN_GONE)].join(", ")
+        ));
+        text.push_str(if gone.len() > SHOWN_GONE { ", ...; `index-builder forget INDEX` lists them all\n" } else { "\n" });
+    }
+    if verify {
+        index.verify()?;
+        text.push_str("verified   every byte\n");
+    }
+    Ok(text)
+}

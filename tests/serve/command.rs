@@ -1,0 +1,82 @@
+//! `omni-llm` as a process: what it prints, and what it says where something is wrong.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::index;
+
+/// Runs it in a folder of its own that holds the test index, with nothing of the environment that would change its answer.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    index(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_omni-llm"));
+    for name in omni_llm::config::variables().map(|variable| variable.name) {
+        command.env_remove(name);
+    }
+    command
+        .envs(variables.iter().copied())
+        .env("NO_PROXY", "127.0.0.1")
+        .current_dir(folder.path())
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = run(arguments, variables);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn answers_and_hits_are_printed_as_the_service_gives_them() {
+    let json = |arguments: &[&str]| serde_json::from_str::<Value>(&printed(arguments)).unwrap();
+    let found = json(&["search", "zebra", "--json"]);
+    assert_eq!((&found["success"], &found["hits"][0]["source"]), (&true.into(), &"private.txt".into()), "{found}");
+    assert_eq!(found["hits"][0]["metadata"]["author"], "Ada");
+    let answer = json(&["ask", "Where do zebras sleep?", "--json"]);
+    assert_eq!((&answer["metadata"]["provider"], &answer["success"]), (&"extractive".into(), &true.into()), "{answer}");
+    assert!(printed(&["search", "zebra", "--filter", r#"title="Title of private.txt""#]).contains("private.txt"));
+    assert_eq!(printed(&["search", "zebra", "--filter", "author!=Ada"]), "nothing found\n");
+    assert!(printed(&["ask", "--help"]).contains("`anthropic`, `bedrock`"));
+}
+
+#[test]
+fn what_is_wrong_is_said_by_the_name_it_was_given_under() {
+    let none = &[][..];
+    assert_eq!(
+        refused(&["ask", "x", "--provider", "openai"], none),
+        "omni-llm: `--provider`: `openai` needs a key; set `OPENAI_API_KEY`\n"
+    );
+    // Nobody asks whom the variable names.
+    let other = [("OMNI_PROVIDER", "openai")];
+    assert!(refused(&["ask", "x", "--provider", "custom"], &other).contains("`--provider`: `custom` has no address"));
+    assert!(refused(&["ask", "x"], &other).contains("configuration: `OMNI_PROVIDER`: `openai` needs a key"));
+    let blank = refused(&["ask", " "], none);
+    assert!(blank.contains("invalid value ' ' for '<QUESTION>': empty; write the question"), "{blank}");
+    for addr in [":8080", "8080", "localhost"] {
+        let said = refused(&["serve", "--addr", addr], none);
+        assert!(said.contains("is not a host and a port, as in `127.0.0.1:8080`, or `0.0.0.0:8080`"), "{said}");
+    }
+    let said = refused(&["search", "x"], &[("OMNI_RERANKER", "nope")]);
+    assert!(said.starts_with("omni-llm: nope: no such model; pack a cross-encoder with `index-builder model --from"), "{said}");
+    let said = refused(&["search", "x", "--model", "nope"], none);
+    assert!(said.starts_with("omni-llm: nope: no such model; get the model with `index-builder model`"), "{said}");
+}
+
+#[test]
+fn a_provider_that_cannot_be_reached_is_named_with_the_cause() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let base_url = format!("http://127.0.0.1:{port}/v1");
+    let variables = [("CUSTOM_BASE_URL", base_url.as_str()), ("OMNI_RETRIES", "0"), ("OMNI_FALLBACK_EXTRACTIVE", "false")];
+    let said = refused(&["ask", "x", "--provider", "custom", "--model-name", "m"], &variables);
+    assert!(said.starts_with("omni-llm: `custom` cannot be reached: Connection refused"), "{said}");
+    assert!(said.ends_with("; is `CUSTOM_BASE_URL` right?\n"), "{said}");
+}
