@@ -5,7 +5,12 @@
 mod answers;
 mod complaints;
 mod golden;
+#[path = "../support/random.rs"]
+#[expect(dead_code, reason = "other tests need numbers of other kinds")]
+mod random;
 mod recordings;
 mod reliability;
+#[path = "../support/shared.rs"]
+mod shared;
 mod specs;
 mod support;
