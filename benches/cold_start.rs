@@ -10,24 +10,29 @@
 //! bench `embed`: the peer imports onnxruntime and tokenizers, loads the model, embeds the question and ends; sentence-transformers
 //! does so where it is installed, with the model's folder of `PEER_SENTENCE_TRANSFORMERS`.
 
-#[path = "support/figures.rs"]
-mod figures;
+mod support {
+    pub(crate) mod figures;
+    pub(crate) mod memory;
+    #[path = "../../tests/support/model.rs"]
+    pub(crate) mod model;
+    pub(crate) mod pages;
+}
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use figures::Figures;
+use support::figures::Figures;
+use support::memory::kib;
+use support::model::model;
+use support::pages::{PAGE, PIECE, forget, pieces, resident};
 
 const QUESTION: &str = "How do I configure provisioned concurrency for a Lambda function?";
 const RUNS: usize = 40;
 const QUERIES: usize = 1_000;
-const PAGE: usize = 4096;
-const PIECE: usize = 512 << 10;
 
 const ONNX_RUNTIME: &str = "
 import sys, os, numpy as np, onnxruntime as ort
@@ -51,8 +56,7 @@ fn binary() -> PathBuf {
 }
 
 fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = std::env::var_os("OMNI_MODEL").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
+    let folder = model().context("the bench needs the model")?;
     let model = if folder.is_dir() { folder.join(omni_llm::embed::PACKED_FILE) } else { folder };
     let index = std::env::var_os("OMNI_INDEX").map(PathBuf::from);
     let index = index.context("OMNI_INDEX: not set; name an index, made with `index-builder build FOLDER --out x.omni`")?;
@@ -65,7 +69,7 @@ fn main() -> Result<()> {
     figures.add_times("process: start, open, embed, search, print, exit", times, None);
 
     for (name, path) in files {
-        leave_page_cache(path)?;
+        forget(path)?;
         let left = resident(path)?.into_iter().filter(|page| *page).count();
         ensure!(
             left == 0,
@@ -77,15 +81,14 @@ fn main() -> Result<()> {
     figures.add("the same with no file in the page cache", first.as_secs_f64() * 1e3, "ms", None);
     for (name, path) in files {
         let pages = resident(path)?;
-        let pieces = pages.chunks(PIECE / PAGE).filter(|piece| piece.contains(&true)).count();
         figures.add(
             format!("{name}, touched"),
             pages.iter().filter(|page| **page).count() as f64 * PAGE as f64 / 1e6,
             "MB",
             None,
         );
-        figures.add(format!("{name}, pieces of 512 KiB touched"), pieces as f64, "pieces", None);
-        figures.add(format!("{name}, pieces in all"), pages.len().div_ceil(PIECE / PAGE) as f64, "pieces", None);
+        figures.add(format!("{name}, pieces of 512 KiB touched"), pieces(&pages) as f64, "pieces", None);
+        figures.add(format!("{name}, pieces in all"), pages.len().div_ceil(PIECE) as f64, "pieces", None);
     }
 
     memory(&index, &model, &mut figures)?;
@@ -141,16 +144,14 @@ fn memory(index: &Path, model: &Path, figures: &mut Figures) -> Result<()> {
         }
         Ok(())
     });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap_or_default();
+    let lines = [("VmRSS", "resident"), ("RssAnon", "of which its own"), ("RssFile", "of which mapped files")];
+    let memory = lines.map(|(line, label)| (label, kib(&service.id().to_string(), line)));
     service.kill()?;
     service.wait()?;
     asked?;
-    for (name, label) in [("VmRSS", "resident"), ("RssAnon", "of which its own"), ("RssFile", "of which mapped files")] {
-        let kilobytes =
-            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok());
-        if let Some(kilobytes) = kilobytes {
-            let kilobytes: f64 = kilobytes;
-            figures.add(format!("service after {QUERIES} questions, {label}"), kilobytes * 1.024e-3, "MB", None);
+    for (label, kib) in memory {
+        if let Some(kib) = kib {
+            figures.add(format!("service after {QUERIES} questions, {label}"), kib as f64 * 1.024e-3, "MB", None);
         }
     }
     Ok(())
@@ -176,29 +177,4 @@ fn peer(name: &str, script: &str, folder: Option<&OsStr>, figures: &mut Figures)
     let times: Option<Vec<Duration>> = (0..5).map(|_| run()).collect::<Result<_>>()?;
     figures.add_times("process: start, load, embed, exit", times.unwrap_or_default(), Some(name));
     Ok(())
-}
-
-/// Drops the clean pages of a file from the page cache.
-#[expect(unsafe_code, reason = "posix_fadvise has no safe wrapper here")]
-fn leave_page_cache(path: &Path) -> Result<()> {
-    use std::os::fd::AsRawFd as _;
-    let file = File::open(path).with_context(|| path.display().to_string())?;
-    file.sync_all()?;
-    // SAFETY: a call about an open file; it touches no memory of this process.
-    let code = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
-    ensure!(code == 0, "{}: posix_fadvise gave {code}", path.display());
-    Ok(())
-}
-
-/// Which pages of a file are in the page cache.
-#[expect(unsafe_code, reason = "mincore has no safe wrapper")]
-fn resident(path: &Path) -> Result<Vec<bool>> {
-    let file = File::open(path)?;
-    // SAFETY: the files of a bench are not changed while it runs, and the map is never read.
-    let map = unsafe { memmap2::Mmap::map(&file)? };
-    let mut pages = vec![0_u8; map.len().div_ceil(PAGE)];
-    // SAFETY: the range is the whole map, and `pages` has one byte for each of its pages.
-    let code = unsafe { libc::mincore(map.as_ptr().cast_mut().cast(), map.len(), pages.as_mut_ptr().cast()) };
-    ensure!(code == 0, "{}: mincore: {}", path.display(), std::io::Error::last_os_error());
-    Ok(pages.into_iter().map(|page| page & 1 == 1).collect())
 }

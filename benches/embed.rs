@@ -8,21 +8,23 @@
 //! ONNX Runtime runs where `PEER_PYTHON` names a Python that has onnxruntime, tokenizers and numpy, and `PEER_ONNX` the folder with its
 //! int8 model: `../shared/peers/README.md` says where that comes from.
 
-#[path = "support/figures.rs"]
-mod figures;
+#[path = "../tests/embed_support/mod.rs"]
+mod embed_support;
 #[path = "../tests/embed_support/reference.rs"]
 mod reference;
-#[path = "../tests/embed_support/mod.rs"]
-mod support;
+mod support {
+    pub(crate) mod figures;
+}
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use figures::Figures;
+use embed_support::{model::model, shared::shared};
 use omni_llm::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, pack};
+use support::figures::Figures;
 
 /// Width, width of the feed-forward part and layers of all-MiniLM-L6-v2.
 const SHAPE: [usize; 3] = [384, 1536, 6];
@@ -30,12 +32,10 @@ const SHAPE: [usize; 3] = [384, 1536, 6];
 const QUERY: &str = "How do I configure provisioned concurrency for a Lambda function?";
 
 fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = std::env::var_os("OMNI_MODEL").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
-    let shared = std::env::var_os("OMNI_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+    let folder = model().context("the bench needs the model")?;
     let mut figures = Figures::new("embed");
-    let passages = shared.join("scale/passages.txt");
-    let text = std::fs::read_to_string(&passages).unwrap_or_else(|_| {
+    let passages = shared("scale/passages.txt");
+    let text = passages.as_ref().map(std::fs::read_to_string).transpose()?.unwrap_or_else(|| {
         let passage = "The index is one immutable file, mapped and never read, so that a cold process answers at once. ";
         (1..129).map(|count| passage.repeat(1 + count % 12) + "\n").collect()
     });
@@ -64,7 +64,9 @@ fn main() -> Result<()> {
         let Some(kernel) = Kernel::named(name) else { continue };
         parts(&format!("int8 {name}"), kernel, &mut figures)?;
     }
-    onnx_runtime(&shared, &passages, &mut figures)?;
+    if let (Some(script), Some(passages)) = (shared("peers/embed_onnxruntime.py"), &passages) {
+        onnx_runtime(&script, passages, &mut figures)?;
+    }
     candle(&folder, &texts, &mut figures)?;
     figures.write()
 }
@@ -92,7 +94,7 @@ fn parts(name: &str, kernel: Kernel, figures: &mut Figures) -> Result<()> {
     let narrow = 64;
     let open = |inner, layers| -> Result<Embedder> {
         // As small as those of a trained model, so that scores stay in its range too.
-        let shape = support::Shape { width, inner, layers, heads: 12, positions: 512, weight: 0.05, ..Default::default() };
+        let shape = embed_support::Shape { width, inner, layers, heads: 12, positions: 512, weight: 0.05, ..Default::default() };
         let folder = shape.write();
         let bytes = pack(folder.path(), &Description::of(folder.path())?, Precision::Int8)?;
         Ok(Embedder::of(Packed::from_bytes(&bytes)?)?.with_kernel(kernel))
@@ -169,18 +171,17 @@ fn times(mut round: impl FnMut() -> Result<()>) -> Result<Vec<Duration>> {
 }
 
 /// Runs the peer's script and reads the figures from its lines.
-fn onnx_runtime(shared: &Path, passages: &Path, figures: &mut Figures) -> Result<()> {
+fn onnx_runtime(script: &Path, passages: &Path, figures: &mut Figures) -> Result<()> {
     let (Some(python), Some(model)) = (std::env::var_os("PEER_PYTHON"), std::env::var_os("PEER_ONNX")) else {
         eprintln!("skipped: ONNX Runtime; set PEER_PYTHON and PEER_ONNX");
         return Ok(());
     };
     for threads in ["1", "2"] {
-        let script = shared.join("peers/embed_onnxruntime.py");
         let mut best = (f64::INFINITY, 0.0_f64);
         // The script has one round of passages; ours have two.
         for _ in 0..2 {
             let output =
-                Command::new(&python).arg(&script).arg(&model).arg(passages).arg(threads).output().context("PEER_PYTHON")?;
+                Command::new(&python).arg(script).arg(&model).arg(passages).arg(threads).output().context("PEER_PYTHON")?;
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let number =
                 |before: &str| text.split(before).nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());

@@ -5,7 +5,13 @@
 //! thread; dense, words and hybrid. `by label` is a caller with one of ten labels, where every document has one. The ratio
 //! is that of the medians.
 
-mod support;
+mod support {
+    pub(crate) mod figures;
+    #[path = "../../tests/support/random.rs"]
+    #[expect(dead_code, reason = "other tests need numbers of other kinds")]
+    pub(crate) mod random;
+    pub(crate) mod words;
+}
 
 use std::hint::black_box;
 use std::path::Path;
@@ -16,6 +22,7 @@ use omni_llm::index::{Chunk, Document, Filter, Index, Manifest, Query, Writer};
 use serde_json::json;
 use support::figures::Figures;
 use support::random::Random;
+use support::words::words;
 
 const CHUNKS: usize = 100_000;
 const DIMENSIONS: usize = 384;
@@ -26,8 +33,8 @@ fn main() -> Result<()> {
     let mut random = Random::new(9);
     let topics: Vec<Vec<f32>> = (0..500).map(|_| (0..DIMENSIONS).map(|_| random.normal()).collect()).collect();
     let vectors: Vec<Vec<f32>> = (0..CHUNKS + QUERIES).map(|_| vector(&mut random, &topics)).collect();
-    let texts: Vec<String> = (0..CHUNKS).map(|_| text(&mut random, 40)).collect();
-    let questions: Vec<String> = (0..QUERIES).map(|_| text(&mut random, 6)).collect();
+    let texts: Vec<String> = (0..CHUNKS).map(|_| words(&mut random, 40)).collect();
+    let questions: Vec<String> = (0..QUERIES).map(|_| words(&mut random, 6)).collect();
     let (stored, asked) = vectors.split_at(CHUNKS);
     let folder = std::env::temp_dir();
     let plain = write(&folder.join(format!("bench-filter-{}.omni", std::process::id())), stored, &texts, false)?;
@@ -35,12 +42,12 @@ fn main() -> Result<()> {
     std::thread::scope(|scope| {
         let measure = || {
             let _pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()?;
-            for (side, dense, words) in [("dense", true, false), ("words", false, true), ("hybrid", true, true)] {
+            for (side, dense, worded) in [("dense", true, false), ("words", false, true), ("hybrid", true, true)] {
                 let time = |index: &Index, filter: Option<&Filter>, access: &[String]| -> Result<Vec<Duration>> {
                     let one = |number: usize| {
                         let query = Query {
                             vector: dense.then_some(asked[number].as_slice()),
-                            text: words.then_some(questions[number].as_str()),
+                            text: worded.then_some(questions[number].as_str()),
                             filter,
                             access,
                             ..Query::default()
@@ -85,11 +92,6 @@ fn vector(random: &mut Random, topics: &[Vec<f32>]) -> Vec<f32> {
     let values: Vec<f32> = topic.iter().map(|value| value + random.normal()).collect();
     let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
     values.into_iter().map(|value| value / length).collect()
-}
-
-fn text(random: &mut Random, words: usize) -> String {
-    // The inverse of Zipf's distribution, near enough.
-    (0..words).map(|_| format!("w{} ", 20_000_f64.powf(random.unit()) as u32)).collect()
 }
 
 fn write(path: &Path, vectors: &[Vec<f32>], texts: &[String], labelled: bool) -> Result<Index> {

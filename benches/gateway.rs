@@ -16,10 +16,11 @@
 //! npm `@portkey-ai/gateway`. A peer that is not named is not measured, which the run says. `cargo bench --bench gateway -- relay ours`
 //! (or `litellm`, or `portkey`) measures the direct way and these only; the figures of the others stay.
 
-#[path = "support/figures.rs"]
-mod figures;
-#[path = "support/load.rs"]
-mod load;
+mod support {
+    pub(crate) mod figures;
+    pub(crate) mod load;
+    pub(crate) mod memory;
+}
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -28,8 +29,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use figures::Figures;
-use load::{Call, Load, Mock};
+use support::figures::Figures;
+use support::load::{self, Call, Load, Mock};
+use support::memory::kib;
 
 /// The way that is measured.
 struct Way {
@@ -250,7 +252,6 @@ fn note(
 
 /// Memory of a process and its descendants.
 fn resident_mib(root: u32) -> f64 {
-    let read = |pid: &str, name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let pids: Vec<String> = std::fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -259,12 +260,8 @@ fn resident_mib(root: u32) -> f64 {
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
         .collect();
     let group = |pid: &str| {
-        let stat = read(pid, "stat");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(2)?.parse::<u32>().ok())
     };
-    let kib = |pid: &String| -> Option<f64> {
-        let status = read(pid, "status");
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().trim_end_matches(" kB").trim().parse().ok()
-    };
-    pids.iter().filter(|pid| group(pid) == Some(root)).filter_map(kib).sum::<f64>() / 1024.0
+    pids.iter().filter(|pid| group(pid) == Some(root)).filter_map(|pid| kib(pid, "VmRSS")).sum::<u64>() as f64 / 1024.0
 }

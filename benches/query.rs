@@ -3,30 +3,33 @@
 //! The index is that of `OMNI_INDEX` (a real one is best), else one made here of the paragraphs of `examples/knowledge/*.md`. The model is
 //! that of `OMNI_MODEL`, else `models/all-MiniLM-L6-v2`. One question at a time, 300 times after one untimed round, page cache warm.
 
-#[path = "support/figures.rs"]
-mod figures;
+mod support {
+    pub(crate) mod figures;
+    #[path = "../../tests/support/model.rs"]
+    pub(crate) mod model;
+}
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use criterion::Criterion;
-use figures::Figures;
 use omni_llm::app::App;
 use omni_llm::config::Config;
 use omni_llm::embed::Embedder;
-use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{Chunk, Document, Index, Manifest, Query, Writer};
 use omni_llm::prompt::Format;
 use omni_llm::rag::{self, Question, Retrieval};
+use support::figures::Figures;
+use support::model::model;
 
 const ROUNDS: usize = 300;
 const QUESTION: &str = "How do I refresh the knowledge when my documents change?";
 
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let model = std::env::var_os("OMNI_MODEL").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
-    let embedder = Embedder::open(&model).context("the bench needs the model; get it with `index-builder model`")?;
+    let model = model().context("the bench needs the model")?;
+    let embedder = Embedder::open(&model)?;
     let folder = tempfile::tempdir()?;
     let path = match std::env::var_os("OMNI_INDEX") {
         Some(path) => PathBuf::from(path),
@@ -51,13 +54,7 @@ fn main() -> Result<()> {
     };
     ask()?;
     time(&mut figures, "whole question, extractive answer", || drop(ask()));
-    figures.write()?;
-
-    let mut criterion = Criterion::default().configure_from_args();
-    criterion.bench_function("embed one question", |bench| bench.iter(|| embedder.embed_query(QUESTION)));
-    criterion.bench_function("whole question", |bench| bench.iter(ask));
-    criterion.final_summary();
-    Ok(())
+    figures.write()
 }
 
 fn time(figures: &mut Figures, name: &str, work: impl Fn()) {
@@ -81,8 +78,6 @@ fn example(root: &Path, embedder: &Embedder, path: &Path) -> Result<PathBuf> {
         model: embedder.name().to_owned(),
         model_fingerprint: embedder.fingerprint().to_owned(),
         dimensions: embedder.dimensions(),
-        chunking: serde_json::Value::Null,
-        lexical: Lexical::default(),
         ..Manifest::default()
     });
     for file in files {

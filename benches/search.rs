@@ -1,12 +1,8 @@
 //! Retrieval latency beside recall: 10,000, 100,000 and 250,000 chunks of 384 dimensions, with usearch (f32 and i8) and
 //! hnsw_rs on the same vectors in the same run.
 //!
-//! Vectors: the rows of `target/vectors.npy` (f32, C order, unit length) where that file has enough. Where it is missing and
-//! both the titles (`scale/arxiv-titles.txt` below `OMNI_SHARED`, one text a line) and the model (`OMNI_MODEL`) are there,
-//! they are embedded once and kept in that file, so that other people's tools can be run on the same vectors; the titles are
-//! then the texts of the chunks and of the questions too. Otherwise
-//! they are synthetic: 500 topics in a space of 48 dimensions, spread, turned into 384 with a little noise. Which of them it
-//! was is printed. The queries are the 2,000 rows behind those of the largest size; they are in no index.
+//! Vectors and texts: `benches/support/vectors.rs` says which; the run says it, too. The queries are the 2,000 rows behind those of the
+//! largest size; they are in no index.
 //!
 //! One query at a time; each time is that of one search, k = 10, page cache warm, after one untimed round over all
 //! queries. Ours runs on one thread, and so do the peers. Recall@10 is against the exact f32 scan. "64 at once" is ours on
@@ -15,25 +11,33 @@
 //!
 //! `OMNI_BENCH_CHUNKS=10000` chooses sizes, `OMNI_BENCH_PEERS=0` leaves the peers out (their graphs take minutes to build).
 
-mod support;
+mod support {
+    pub(crate) mod figures;
+    pub(crate) mod index;
+    pub(crate) mod memory;
+    #[path = "../../tests/support/model.rs"]
+    pub(crate) mod model;
+    #[path = "../../tests/support/random.rs"]
+    #[expect(dead_code, reason = "other tests need numbers of other kinds")]
+    pub(crate) mod random;
+    #[path = "../../tests/support/shared.rs"]
+    pub(crate) mod shared;
+    pub(crate) mod vectors;
+    pub(crate) mod words;
+}
 
 use std::hint::black_box;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use hnsw_rs::prelude::{DistDot, Hnsw};
-use omni_llm::embed::Embedder;
-use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Recall, Writer};
+use omni_llm::index::{Index, Query, Recall};
 use rayon::prelude::*;
 use support::figures::Figures;
-use support::random::Random;
+use support::memory::kib;
+use support::vectors::{DIMENSIONS, LARGEST, texts, vectors};
 use usearch::{IndexOptions, MetricKind, ScalarKind};
 
-const DIMENSIONS: usize = 384;
-const LARGEST: usize = 250_000;
-const QUERIES: usize = 2_000;
 const K: usize = 10;
 /// Breadth with which the peers build their graphs (16 links a node): small, so that the run stays short.
 const CONSTRUCTION: usize = 64;
@@ -46,10 +50,7 @@ fn main() -> Result<()> {
     let mut figures = Figures::new("search");
     let sizes = std::env::var("OMNI_BENCH_CHUNKS").unwrap_or_else(|_| "10000,100000,250000".into());
     let alone = std::env::var("OMNI_BENCH_PEERS").is_ok_and(|value| value == "0");
-    let mut vectors = vectors(LARGEST + QUERIES)?;
-    let queries = vectors.split_off(LARGEST);
-    let mut texts = texts(LARGEST + QUERIES)?;
-    let questions = texts.split_off(LARGEST);
+    let ([vectors, queries], [texts, questions]) = (vectors()?, texts()?);
     for size in sizes.split(',') {
         let count = size.parse::<usize>().context("OMNI_BENCH_CHUNKS")?.min(LARGEST);
         let label = format!("{}k", count / 1000);
@@ -108,17 +109,18 @@ impl Set<'_> {
 fn build(set: &Set<'_>, texts: &[String], figures: &mut Figures) -> Result<Index> {
     let path = std::env::temp_dir().join(format!("bench-search-{}.omni", std::process::id()));
     let start = Instant::now();
-    write(&path, set.vectors, texts)?;
+    support::index::write(&path, set.vectors, texts, set.vectors.len())?;
     figures.add(format!("{} build", set.label), start.elapsed().as_secs_f64(), "s", None);
-    let before = resident_kib();
+    let before = kib("self", "VmRSS");
     let start = Instant::now();
     let index = Index::open(&path)?;
     figures.add(format!("{} open", set.label), start.elapsed().as_secs_f64() * 1e6, "us", None);
-    if let (Some(before), Some(after)) = (before, resident_kib()) {
+    if let (Some(before), Some(after)) = (before, kib("self", "VmRSS")) {
         figures.add(format!("{} memory by opening", set.label), after.saturating_sub(before) as f64 / 1024.0, "MiB", None);
     }
+    let bytes = std::fs::metadata(&path)?.len() as f64;
     std::fs::remove_file(&path)?;
-    let (bytes, text) = (index.size_bytes() as f64, texts.iter().map(String::len).sum::<usize>() as f64);
+    let text = texts.iter().map(String::len).sum::<usize>() as f64;
     figures.add(format!("{} bytes a chunk", set.label), bytes / set.vectors.len() as f64, "B", None);
     figures.add(format!("{} bytes of text a chunk, before it is packed", set.label), text / set.vectors.len() as f64, "B", None);
     Ok(index)
@@ -175,39 +177,6 @@ fn at_once(set: &Set<'_>, index: &Index, figures: &mut Figures) {
 fn search(index: &Index, vector: &[f32], text: Option<&str>, recall: Recall) -> Vec<u64> {
     let query = Query { vector: Some(vector), text, top_k: K, recall, distinct: text.is_some(), ..Query::default() };
     index.search(&query).unwrap_or_default().into_iter().map(|hit| u64::from(hit.chunk)).collect()
-}
-
-/// Memory of this process, where the system tells.
-fn resident_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().trim_end_matches(" kB").parse().ok()
-}
-
-fn write(path: &Path, vectors: &[Vec<f32>], texts: &[String]) -> Result<()> {
-    let mut writer = Writer::new(Manifest {
-        builder: env!("CARGO_PKG_VERSION").into(),
-        model: "bench".into(),
-        model_fingerprint: "bench".into(),
-        dimensions: DIMENSIONS,
-        chunking: serde_json::Value::Null,
-        lexical: Lexical::default(),
-        ..Manifest::default()
-    });
-    let mut document = 0;
-    for (number, (vector, text)) in vectors.iter().zip(texts).enumerate() {
-        if number % 20 == 0 {
-            document = writer.push_document(Document {
-                uri: format!("bench/{number}"),
-                source: format!("{number}"),
-                format: "text".into(),
-                ..Document::default()
-            });
-        }
-        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
-        writer.push_chunk(&chunk, vector)?;
-    }
-    writer.finish(path)?;
-    Ok(())
 }
 
 fn usearch(set: &Set<'_>, quantization: ScalarKind, figures: &mut Figures) -> Result<()> {
@@ -275,110 +244,4 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
     }
     sums.iter().sum()
-}
-
-fn vectors(count: usize) -> Result<Vec<Vec<f32>>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vectors.npy");
-    if !path.exists()
-        && let Some((titles, model)) = titles()
-    {
-        embed(&titles, &model, count, &path)?;
-    }
-    if let Ok(bytes) = std::fs::read(&path) {
-        let mut vectors = read_npy(&bytes).with_context(|| path.display().to_string())?;
-        if vectors.len() >= count {
-            eprintln!("vectors: the first {count} of {}", path.display());
-            vectors.truncate(count);
-            return Ok(vectors);
-        }
-    }
-    eprintln!("vectors: synthetic, clustered");
-    let mut random = Random::new(1);
-    let mut gaussian = |length: usize, scale: f32| -> Vec<f32> { (0..length).map(|_| random.normal() * scale).collect() };
-    let turn: Vec<Vec<f32>> = (0..DIMENSIONS).map(|_| gaussian(48, 1.0)).collect();
-    let topics: Vec<Vec<f32>> = (0..500).map(|_| gaussian(48, 1.0)).collect();
-    let mut choice = Random::new(3);
-    let one = |_| {
-        let topic = &topics[choice.below(topics.len())];
-        let latent: Vec<f32> = topic.iter().zip(gaussian(48, 0.7)).map(|(a, b)| a + b).collect();
-        let noise = gaussian(DIMENSIONS, 1.0);
-        let vector: Vec<f32> =
-            turn.iter().zip(noise).map(|(row, noise)| row.iter().zip(&latent).map(|(a, b)| a * b).sum::<f32>() + noise).collect();
-        normalise(vector)
-    };
-    Ok((0..count).map(one).collect())
-}
-
-/// The titles, or texts of 12 words, Zipf over 20,000; the last are the questions.
-fn texts(count: usize) -> Result<Vec<String>> {
-    let Some((titles, _)) = titles() else {
-        let mut random = Random::new(4);
-        return Ok((0..count).map(|_| text(&mut random, 12)).collect());
-    };
-    let text = std::fs::read_to_string(titles)?;
-    Ok(text.lines().take(count).map(str::to_owned).collect())
-}
-
-/// The titles and the model, where both are at hand.
-fn titles() -> Option<(PathBuf, PathBuf)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shared = std::env::var_os("OMNI_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
-    let model = std::env::var_os("OMNI_MODEL").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
-    let titles = shared.join("scale/arxiv-titles.txt");
-    (titles.exists() && model.exists()).then_some((titles, model))
-}
-
-/// Embeds the first `count` lines and keeps the vectors; goes on where an earlier run was ended.
-fn embed(titles: &Path, model: &Path, count: usize, path: &Path) -> Result<()> {
-    let embedder = Embedder::open(model)?;
-    let text = std::fs::read_to_string(titles)?;
-    let lines: Vec<&str> = text.lines().take(count).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {DIMENSIONS}), }}", lines.len());
-    header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
-    header.push('\n');
-    let start = [b"\x93NUMPY\x01\0".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
-    std::fs::create_dir_all(path.parent().context("no folder")?)?;
-    let partial = path.with_extension("partial");
-    let kept = std::fs::read(&partial).unwrap_or_default();
-    let done = kept.strip_prefix(start.as_slice()).map_or(0, |rows| rows.len() / (4 * DIMENSIONS)).min(lines.len());
-    eprintln!("vectors: embedding {} titles, once", lines.len() - done);
-    let mut file = std::fs::File::create(&partial)?;
-    file.write_all(&start)?;
-    file.write_all(&kept[start.len().min(kept.len())..][..done * 4 * DIMENSIONS])?;
-    for part in lines[done..].chunks(4096) {
-        let vectors = embedder.embed(part, &|_| {})?;
-        let bytes: Vec<u8> = vectors.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
-        file.write_all(&bytes)?;
-    }
-    file.sync_all()?;
-    std::fs::rename(partial, path)?;
-    Ok(())
-}
-
-fn read_npy(bytes: &[u8]) -> Result<Vec<Vec<f32>>> {
-    let length = bytes.get(8..10).context("not an .npy file of version 1")?;
-    let start = 10 + usize::from(u16::from_le_bytes([length[0], length[1]]));
-    let header = String::from_utf8_lossy(bytes.get(10..start).context("truncated")?);
-    let right =
-        header.contains("'<f4'") && header.contains(&format!(", {DIMENSIONS})")) && header.contains("'fortran_order': False");
-    anyhow::ensure!(bytes.starts_with(b"\x93NUMPY\x01") && right, "not rows of {DIMENSIONS} little-endian f32");
-    let (values, _) = bytes[start..].as_chunks::<4>();
-    Ok(values
-        .chunks_exact(DIMENSIONS)
-        .map(|row| normalise(row.iter().map(|value| f32::from_le_bytes(*value)).collect()))
-        .collect())
-}
-
-fn normalise(vector: Vec<f32>) -> Vec<f32> {
-    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    vector.into_iter().map(|value| value / length).collect()
-}
-
-fn text(random: &mut Random, words: usize) -> String {
-    let word = |_| {
-        // Zipf by inversion: the rank is exponential in a uniform number.
-        let rank = 20_000_f64.powf(random.unit()) as usize;
-        format!("word{rank}x ")
-    };
-    (0..words).map(word).collect()
 }

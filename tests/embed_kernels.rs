@@ -3,7 +3,7 @@
 
 mod embed_support;
 
-use embed_support::{Noise, Shape, model, small_model};
+use embed_support::{Noise, Shape, model::model, small_model};
 use omni_llm::embed::{ARITHMETIC, Description, Embedder, Kernel, Packed, Precision, pack};
 use sha2::{Digest as _, Sha256};
 

@@ -10,7 +10,7 @@ mod reference;
 use std::path::Path;
 
 use candle_nn::{Linear, Module as _};
-use embed_support::{Noise, Shape, model, shared};
+use embed_support::{Noise, Shape, model::model, shared::shared};
 use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, Reranker, pack};
 use rayon::prelude::*;
 use reference::Reference;

@@ -5,7 +5,7 @@ mod embed_support;
 
 use std::path::Path;
 
-use embed_support::{model, shared};
+use embed_support::{Noise, model::model, shared::shared};
 use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
 use rayon::prelude::*;
 use serde_json::json;
@@ -212,7 +212,7 @@ fn every_pair_has_the_same_tokens() {
         let (whole, mut cut) = (open(), open());
         let truncation = tokenizers::TruncationParams { max_length: max_tokens, ..Default::default() };
         cut.with_truncation(Some(truncation)).unwrap();
-        let mut noise = embed_support::Noise(5);
+        let mut noise = Noise(5);
         let mut text = || {
             let pieces = ["the ", "index ", "é", "[SEP]", "mapped", ", ", "zebra7 "];
             (0..noise.next() % 25).map(|_| pieces[noise.next() as usize % pieces.len()]).collect::<String>()
@@ -255,13 +255,8 @@ fn hostile(seed: u64) -> String {
         "\u{f73}\u{f71}",
         "\u{1d165}\u{301}\u{302e}\u{300}",
     ];
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u32
-    };
+    let mut noise = Noise(seed);
+    let mut next = || noise.next();
     let mut text = String::new();
     for _ in 0..1 + next() % 40 {
         let random = next();

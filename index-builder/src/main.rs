@@ -18,6 +18,12 @@ mod progress;
 mod remote;
 mod report;
 mod source;
+#[cfg(test)]
+#[path = "../../tests/support"]
+mod testing {
+    pub(crate) mod model;
+    pub(crate) mod shared;
+}
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

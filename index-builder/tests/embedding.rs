@@ -1,5 +1,8 @@
 //! Building with a provider's embeddings, against a server on the loopback: what is asked, what is paid for twice, what is refused.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a failure here is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+#[path = "../../tests/support/model.rs"]
+mod model;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read as _, Write as _};
@@ -8,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
+use model::model;
 use omni_llm::index::{DEFAULT_ALPHA, Index, Query};
 use serde_json::{Value, json};
 
@@ -99,17 +103,6 @@ fn read(socket: &mut TcpStream) -> Option<Value> {
 fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let sum = |at: usize| text.bytes().fold(at as u32 + 1, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
     (0..dimensions).map(|at| (sum(at) % 1000) as f32 / 100.0 + 0.01).collect()
-}
-
-/// The folder of the packed model, by whose tokens documents are cut.
-fn model() -> Option<PathBuf> {
-    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/all-MiniLM-L6-v2");
-    let folder = std::env::var_os("OMNI_MODEL").map_or_else(here, PathBuf::from);
-    if !folder.is_dir() {
-        println!("skipped: no model in {}", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 /// A folder of one document with `sections` chunks, and a place for the index.

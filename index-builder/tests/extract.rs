@@ -1,9 +1,11 @@
 //! Every real file through the sandboxed child of the real binary: a document that keeps its promises, or a reason.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a failure here is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 #[path = "../src/extract/document.rs"]
 #[expect(dead_code, reason = "the test checks documents, it does not look up pages")]
 mod document;
+#[path = "../../tests/support/shared.rs"]
+mod shared;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use document::Document;
+use shared::shared;
 
 /// Files that nobody can read without a password (or with a handler that nobody has).
 const PASSWORD_PROTECTED: [&str; 19] = [
@@ -37,14 +40,7 @@ const PASSWORD_PROTECTED: [&str; 19] = [
 ];
 
 fn documents() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let shared = std::env::var_os("OMNI_SHARED").map_or_else(beside, PathBuf::from);
-    let documents = shared.join("docs");
-    if !documents.is_dir() {
-        println!("skipped: no documents in {}", shared.display());
-        return None;
-    }
-    Some(documents)
+    shared("docs")
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -11,6 +11,9 @@ mod engine;
 mod family;
 mod kernels;
 mod manifest;
+#[cfg(test)]
+#[path = "../../tests/support/model.rs"]
+mod model;
 mod normalize;
 mod pack;
 mod packed;
@@ -188,19 +191,11 @@ impl Embedder {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     /// The model, where this machine has it.
     fn model() -> Option<Embedder> {
-        let folder = std::env::var_os("OMNI_MODEL")
-            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/all-MiniLM-L6-v2")), PathBuf::from);
-        if !folder.join("model.safetensors").exists() {
-            eprintln!("skipped: no model; get it with `index-builder model`");
-            return None;
-        }
-        Some(Embedder::open(&folder).unwrap())
+        super::model::model().map(|folder| Embedder::open(&folder).unwrap())
     }
 
     #[test]

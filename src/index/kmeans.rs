@@ -184,21 +184,15 @@ fn sample(rows: usize, count: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::random::Random;
 
     #[test]
     fn every_row_is_in_one_cluster_whatever_the_threads() {
-        let mut state = 7_u64;
-        let mut random = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
+        let mut random = Random::new(7);
         let rows = 3_000;
         // A third of the rows are equal: more than a cluster's share.
-        let vectors: Vec<Vec<f32>> = (0..rows)
-            .map(|row| (0..24).map(|_| if row % 3 == 0 { 0.5 } else { (random() % 1000) as f32 / 500.0 - 1.0 }).collect())
-            .collect();
+        let vectors: Vec<Vec<f32>> =
+            (0..rows).map(|row| (0..24).map(|_| if row % 3 == 0 { 0.5 } else { random.float() }).collect()).collect();
         let (mut values, mut scales) = (Vec::new(), Vec::new());
         for vector in &vectors {
             let quantised = quantise(vector);

@@ -22,6 +22,10 @@ mod packing;
 mod plan;
 mod probe;
 mod query;
+#[cfg(test)]
+#[path = "../../tests/support/random.rs"]
+#[expect(dead_code, reason = "other tests need numbers of other kinds")]
+mod random;
 mod rotation;
 mod search;
 mod section;

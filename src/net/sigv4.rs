@@ -139,13 +139,9 @@ mod tests {
     /// Every case of the official suite: canonical request, string to sign and signature.
     #[test]
     fn the_official_suite_passes() {
-        let folder = testing::shared_path("contracts/aws-sigv4-test-suite/v4");
-        let Ok(cases) = std::fs::read_dir(&folder) else {
-            eprintln!("skipped: the suite of signing cases is not here");
-            return;
-        };
+        let Some(folder) = testing::shared_path("contracts/aws-sigv4-test-suite/v4") else { return };
         let mut passed = 0;
-        for case in cases.map(|case| case.unwrap().path()) {
+        for case in std::fs::read_dir(&folder).unwrap().map(|case| case.unwrap().path()) {
             let read = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
             let context: serde_json::Value = serde_json::from_str(&read("context.json")).unwrap();
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);

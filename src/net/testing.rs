@@ -1,24 +1,18 @@
 //! What tests of several files share.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The text of a file of the shared folder, where there is one: `OMNI_SHARED`, else beside the repository.
-pub(crate) fn shared(path: &str) -> Option<String> {
-    let text = std::fs::read_to_string(shared_path(path)).ok();
-    if text.is_none() {
-        eprintln!("skipped: {path} is not here");
-    }
-    text
-}
+#[path = "../../tests/support/shared.rs"]
+mod shared_folder;
 
-/// Where a file of the shared folder would be.
-pub(crate) fn shared_path(path: &str) -> PathBuf {
-    let folder = std::env::var_os("OMNI_SHARED").map(PathBuf::from);
-    folder.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"))).join(path)
+pub(crate) use shared_folder::shared as shared_path;
+
+/// The text of a file of the shared folder, where there is one.
+pub(crate) fn shared(path: &str) -> Option<String> {
+    shared_path(path).map(|path| std::fs::read_to_string(path).unwrap())
 }
 
 /// A server on the loopback that gives its answers in turn, a connection each, and remembers what it was asked.

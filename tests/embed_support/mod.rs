@@ -1,38 +1,19 @@
 //! What the tests of the encoder share: the real model and data where they are, and a small model of our own everywhere.
 #![expect(dead_code, reason = "each test binary uses its part")]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+#[path = "../support/model.rs"]
+pub(crate) mod model;
+#[path = "../support/shared.rs"]
+pub(crate) mod shared;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::json;
 
-/// The folder of all-MiniLM-L6-v2, where this machine has it.
-pub(crate) fn model() -> Option<PathBuf> {
-    let folder = std::env::var_os("OMNI_MODEL")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2"), PathBuf::from);
-    let is_there = folder.join("tokenizer.json").is_file();
-    if !is_there {
-        println!("skipped: no model at {}", folder.display());
-    }
-    is_there.then_some(folder)
-}
-
-/// A path of the shared data, where this machine has it.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let root =
-        std::env::var_os("OMNI_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = root.join(path);
-    if !path.exists() {
-        println!("skipped: no {}", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-/// Numbers that look random and are the same on every machine.
+/// Numbers that look random and are the same on every machine; the digests of known vectors hang on them.
 pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {

@@ -1,33 +1,20 @@
 //! What the tests of the index share: a seeded random source and small indexes.
 
+#[path = "../support/random.rs"]
+#[expect(dead_code, reason = "other tests need numbers of other kinds")]
+mod random;
+
 use std::path::Path;
 
 use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
+pub(crate) use random::Random;
 
 /// Components of the vectors of these tests: not a multiple of anything, so that rows are padded.
 pub(crate) const DIMENSIONS: usize = 24;
 
-/// Xorshift: the same numbers everywhere, forever.
-pub(crate) struct Random(u64);
-
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 11) as usize % end
-    }
-
     pub(crate) fn vector(&mut self) -> Vec<f32> {
-        let values: Vec<f32> = (0..DIMENSIONS).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect();
+        let values: Vec<f32> = (0..DIMENSIONS).map(|_| self.float()).collect();
         let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
         values.into_iter().map(|value| value / length).collect()
     }

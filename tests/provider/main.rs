@@ -6,7 +6,12 @@ mod answers;
 mod complaints;
 mod golden;
 mod models;
+#[path = "../support/random.rs"]
+#[expect(dead_code, reason = "other tests need numbers of other kinds")]
+mod random;
 mod recordings;
 mod reliability;
+#[path = "../support/shared.rs"]
+mod shared;
 mod specs;
 mod support;

@@ -15,7 +15,9 @@ use omni_llm::net::Reply;
 use omni_llm::provider::{Dialect, preset};
 use serde_json::Value;
 
-use super::support::{bedrock_event, events, shared};
+use super::random::Random;
+use super::shared::shared;
+use super::support::{bedrock_event, events};
 
 /// Streams up to this size are split at every byte.
 const SMALL_BYTES: usize = 1500;
@@ -62,11 +64,8 @@ struct Row {
 
 #[test]
 fn every_recorded_exchange_is_read_whole() {
-    let folder = std::env::var_os("OMNI_RECORDINGS").map_or_else(|| shared("contracts/recordings/open"), PathBuf::from);
-    if !folder.is_dir() {
-        eprintln!("skipped: no recordings at {}", folder.display());
-        return;
-    }
+    let named = std::env::var_os("OMNI_RECORDINGS").map(PathBuf::from);
+    let Some(folder) = named.or_else(|| shared("contracts/recordings/open")) else { return };
     let mut table: BTreeMap<String, Row> = BTreeMap::new();
     let mut wrong = Vec::new();
     for path in files(&folder) {
@@ -243,12 +242,11 @@ fn streamed(dialect: Dialect, stream: &[u8], response: &Value) -> Kind {
             assert_eq!(events(dialect, &[&stream[..at], &stream[at..]]).unwrap(), whole, "split at byte {at}");
         }
     }
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64 ^ stream.len() as u64;
+    let mut random = Random::new(stream.len() as u64);
     for _ in 0..RANDOM_SPLITS {
         let (mut pieces, mut rest) = (Vec::new(), stream);
         while !rest.is_empty() {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let (piece, more) = rest.split_at(rest.len().min(1 + (seed >> 33) as usize % (1 + stream.len() / 7)));
+            let (piece, more) = rest.split_at(rest.len().min(1 + random.below(1 + stream.len() / 7)));
             pieces.push(piece);
             rest = more;
         }

@@ -5,14 +5,10 @@ use serde_json::{Map, Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::golden::{ASKED, files};
-use super::support::shared;
+use super::shared::shared;
 
 fn document(path: &str) -> Option<Value> {
-    let text = std::fs::read_to_string(shared(path)).ok();
-    if text.is_none() {
-        eprintln!("skipped: {path} is not here");
-    }
-    let text = text?;
+    let text = std::fs::read_to_string(shared(path)?).unwrap();
     let is_yaml = std::path::Path::new(path).extension().is_some_and(|extension| extension == "yaml");
     Some(if is_yaml { json_of(&YamlLoader::load_from_str(&text).unwrap()[0]) } else { serde_json::from_str(&text).unwrap() })
 }

@@ -1,6 +1,5 @@
 //! What the tests of providers share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use omni_llm::chat::ChatEvent;
@@ -8,12 +7,6 @@ use omni_llm::config::{Config, Endpoint, Secret};
 use omni_llm::error::Result;
 use omni_llm::provider::capability::Rules;
 use omni_llm::provider::{Dialect, Provider};
-
-/// A file of the shared folder, or where it would be.
-pub(crate) fn shared(path: &str) -> PathBuf {
-    let folder = std::env::var_os("OMNI_SHARED").map(PathBuf::from);
-    folder.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"))).join(path)
-}
 
 /// A provider with a key, at its own address or at `base_url`.
 pub(crate) fn provider(name: &str, base_url: Option<&str>) -> Provider {

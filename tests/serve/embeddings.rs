@@ -1,11 +1,11 @@
 //! `POST /v1/embeddings` over a model that is loaded, and what questions are embedded as.
 
 use omni_llm::embed::Embedder;
-use omni_llm::index::{Chunk, Document, Manifest, Writer};
+use omni_llm::index::{Document, Manifest};
 use serde_json::{Value, json};
 
 use crate::embed_support::small_model;
-use crate::support::Service;
+use crate::support::{Service, write_index};
 
 /// A small model whose questions have this prefix.
 fn model(query_prefix: &str) -> tempfile::TempDir {
@@ -90,18 +90,16 @@ async fn quotes(query_prefix: &str) -> Value {
     let embedder = Embedder::open(folder.path()).unwrap();
     let animals = ["ants", "bees", "cats", "dogs", "eels", "foxes", "goats", "hens", "ibises", "jays"];
     let text: String = animals.map(|animal| format!("The index map is read by {animal}. ")).concat();
-    let mut writer = Writer::new(Manifest {
+    let manifest = Manifest {
         builder: "test".into(),
         model: "small".into(),
         model_fingerprint: embedder.fingerprint().into(),
         dimensions: embedder.dimensions(),
         ..Manifest::default()
-    });
-    let document = writer.push_document(Document { uri: "a.md".into(), source: "a.md".into(), ..Document::default() });
-    let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: text.len() as u64, page: None, headings: "" };
-    writer.push_chunk(&chunk, &embedder.embed_one(&text).unwrap()).unwrap();
-    let path = folder.path().join("kb.omni");
-    writer.finish(&path).unwrap();
+    };
+    let document = Document { uri: "a.md".into(), source: "a.md".into(), ..Document::default() };
+    let vector = embedder.embed_one(&text).unwrap();
+    let path = write_index(&folder.path().join("kb.omni"), manifest, [(document, text, vector)]);
     let service = Service::new(|config| {
         config.index = Some(path);
         config.model = Some(folder.path().to_owned());

@@ -1,6 +1,5 @@
 //! Lambda events, as lambda_http reads them, through the same router.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +7,7 @@ use lambda_http::RequestExt as _;
 use omni_llm::server::{lambda, router};
 use serde_json::{Value, json};
 
+use crate::embed_support::shared::shared;
 use crate::support::{Mock, Service, read};
 
 /// One event through the service.
@@ -18,12 +18,7 @@ async fn invoke(service: &Service, event: &Value) -> (u16, Value) {
 
 /// What AWS recorded, by file name; none where the shared folder is not here.
 fn recorded() -> Option<Vec<(String, Value)>> {
-    let folder = std::env::var_os("OMNI_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")), PathBuf::from);
-    let Ok(files) = std::fs::read_dir(folder.join("contracts/aws-lambda-events/fixtures")) else {
-        eprintln!("skipped: contracts/aws-lambda-events is not here");
-        return None;
-    };
+    let files = std::fs::read_dir(shared("contracts/aws-lambda-events/fixtures")?).unwrap();
     let mut events: Vec<(String, Value)> = files
         .map(|file| file.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))

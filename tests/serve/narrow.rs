@@ -3,10 +3,10 @@
 use axum::body::Body;
 use axum::http::Request;
 use omni_llm::config::Config;
-use omni_llm::index::{Chunk, Document, Index, Manifest, Tombstones, Writer};
+use omni_llm::index::{Document, Index, Manifest, Tombstones};
 use serde_json::{Value, json};
 
-use crate::support::{Service, read};
+use crate::support::{Service, read, write_index};
 
 /// Sources, namespaces, labels and texts. All are found by "harbour".
 const DOCUMENTS: [(&str, Option<&str>, &[&str], &str); 4] = [
@@ -17,21 +17,18 @@ const DOCUMENTS: [(&str, Option<&str>, &[&str], &str); 4] = [
 ];
 
 fn write(path: &std::path::Path, word: &str) {
-    let mut writer = Writer::new(Manifest { dimensions: 1, model: "m".into(), ..Manifest::default() });
-    for (at, (source, namespace, access, text)) in DOCUMENTS.into_iter().enumerate() {
-        let document = writer.push_document(Document {
+    let rows = DOCUMENTS.into_iter().enumerate().map(|(at, (source, namespace, access, text))| {
+        let document = Document {
             uri: format!("s3://docs/{source}"),
             source: source.into(),
             metadata: [("year".to_owned(), json!(2020 + at)), ("tags".to_owned(), json!(["x", source]))].into(),
             namespace: namespace.map(str::to_owned),
             access: access.iter().map(|label| (*label).to_owned()).collect(),
             ..Document::default()
-        });
-        let text = text.replace("harbour", word);
-        let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: text.len() as u64, page: None, headings: "" };
-        writer.push_chunk(&chunk, &[1.0]).unwrap();
-    }
-    writer.finish(path).unwrap();
+        };
+        (document, text.replace("harbour", word), vec![1.0])
+    });
+    write_index(path, Manifest { dimensions: 1, model: "m".into(), ..Manifest::default() }, rows);
 }
 
 struct Harbour {

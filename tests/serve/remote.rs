@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use omni_llm::app::App;
 use omni_llm::config::{Config, Endpoint};
-use omni_llm::index::{Chunk, Document, Manifest, Writer};
+use omni_llm::index::{Document, Manifest};
 use serde_json::{Value, json};
 
-use crate::support::{Mock, Service};
+use crate::support::{Mock, Service, serve, write_index};
 
 /// A provider of vectors: it knows two matters.
 struct Vectors {
@@ -22,11 +22,8 @@ struct Vectors {
 impl Vectors {
     async fn start() -> Self {
         let bodies = Arc::new(Mutex::new(Vec::new()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let router = axum::Router::new().route("/v1/embeddings", axum::routing::post(embed)).with_state(Arc::clone(&bodies));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { base_url, bodies }
+        Self { base_url: serve(router).await, bodies }
     }
 
     fn last(&self) -> Value {
@@ -48,22 +45,21 @@ async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Va
 }
 
 fn write(path: &Path, provider: &str, shortened: bool) {
-    let mut writer = Writer::new(Manifest {
+    let manifest = Manifest {
         model: "text-embedding-3-small".into(),
         model_fingerprint: "f".into(),
         dimensions: 3,
         provider: Some(provider.into()),
         shortened,
         ..Manifest::default()
-    });
+    };
     let texts =
         [("boats.md", "A vessel carries cargo over the sea.", [1.0, 0.0, 0.0]), ("law.md", "A court decides.", [0.0, 1.0, 0.0])];
-    for (source, text, vector) in texts {
-        let document = writer.push_document(Document { uri: source.into(), source: source.into(), ..Document::default() });
-        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
-        writer.push_chunk(&chunk, &vector).unwrap();
-    }
-    writer.finish(path).unwrap();
+    let rows = texts.map(|(source, text, vector)| {
+        let document = Document { uri: source.into(), source: source.into(), ..Document::default() };
+        (document, text.to_owned(), vector.to_vec())
+    });
+    write_index(path, manifest, rows);
 }
 
 fn service(folder: &Path, vectors: &Vectors, shortened: bool, change: impl FnOnce(&mut Config)) -> Service {

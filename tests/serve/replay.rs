@@ -10,7 +10,7 @@ use axum::response::Response;
 use omni_llm::config::{Endpoint, Secret};
 use serde_json::Value;
 
-use super::support::{KEY, Service};
+use super::support::{KEY, Service, serve};
 
 /// The provider.
 pub(crate) struct Replay {
@@ -28,16 +28,13 @@ struct Told {
 impl Replay {
     pub(crate) async fn start(whole: Value, frames: Vec<Value>) -> Self {
         let state = Arc::new(Told { whole, frames, asked: Mutex::default() });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let router = axum::Router::new()
             .route("/v1/chat/completions", axum::routing::post(answer))
             .route("/v1/messages", axum::routing::post(answer))
             .route("/v1/model/{model}/{way}", axum::routing::post(answer))
             .route("/v1/models/{way}", axum::routing::post(answer))
             .with_state(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { state, base_url }
+        Self { state, base_url: serve(router).await }
     }
 
     /// A service that reaches it as `anthropic`, as `bedrock`, as `custom` and as `gemini`.

@@ -1,7 +1,7 @@
 //! A small index, an app over it, a provider that plays a part, and short ways to ask.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use omni_llm::app::App;
 use omni_llm::config::{Config, Endpoint, Secret};
-use omni_llm::index::{Chunk, Document, Lexical, Manifest, Writer};
+use omni_llm::index::{Chunk, Document, Manifest, Writer};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -43,38 +43,56 @@ pub(crate) const DOCUMENTS: [(&str, &str, Option<u32>, &str); 4] = [
 ];
 
 /// Writes the index of [`DOCUMENTS`] and says its path.
-pub(crate) fn index(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn index(folder: &Path) -> PathBuf {
     let manifest = Manifest {
         builder: "test".into(),
         model: "all-MiniLM-L6-v2".into(),
         model_fingerprint: "0123456789abcdef".into(),
         dimensions: 4,
         chunking: json!({"strategy": "recursive", "chunk_size": 1000, "chunk_overlap": 200, "separators": ["\n\n"]}),
-        lexical: Lexical::default(),
         ..Manifest::default()
     };
-    let mut writer = Writer::new(manifest);
-    for (at, (uri, source, page, text)) in DOCUMENTS.into_iter().enumerate() {
+    let rows = DOCUMENTS.into_iter().enumerate().map(|(at, (uri, source, pages, text))| {
         let document = Document {
             uri: uri.into(),
             source: source.into(),
             title: format!("Title of {source}"),
             format: "md".into(),
-            pages: page,
+            pages,
             sha256: "0".repeat(64),
             metadata: BTreeMap::from([("author".to_owned(), "Ada".into())]),
             ..Document::default()
         };
-        let number = writer.push_document(document);
-        let mut vector = [0.0; 4];
+        let mut vector = vec![0.0; 4];
         vector[at] = 1.0;
-        let chunk =
-            Chunk { document: number, text: text.into(), start: 0, end: text.len() as u64, page, headings: "Top > Below" };
+        (document, text.to_owned(), vector)
+    });
+    write_index(&folder.join("kb.omni"), manifest, rows)
+}
+
+/// Writes an index of documents that are one chunk each, on their last page: document, text and vector. Says its path.
+pub(crate) fn write_index(
+    path: &Path,
+    manifest: Manifest,
+    rows: impl IntoIterator<Item = (Document, String, Vec<f32>)>,
+) -> PathBuf {
+    let mut writer = Writer::new(manifest);
+    for (document, text, vector) in rows {
+        let (page, end) = (document.pages, text.len() as u64);
+        let document = writer.push_document(document);
+        let chunk = Chunk { document, text: text.into(), start: 0, end, page, headings: "Top > Below" };
         writer.push_chunk(&chunk, &vector).unwrap();
     }
-    let path = folder.join("kb.omni");
-    writer.finish(&path).unwrap();
-    path
+    writer.finish(path).unwrap();
+    path.to_owned()
+}
+
+/// Serves on the loopback and says where: a base URL as providers have them.
+pub(crate) async fn serve(router: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    base_url
 }
 
 /// A service under test. The folder lives as long as it does.
@@ -187,11 +205,8 @@ pub(crate) struct Seen {
 impl Mock {
     pub(crate) async fn start() -> Self {
         let state = Arc::new(Seen::default());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let router = axum::Router::new().route("/v1/chat/completions", axum::routing::post(play)).with_state(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { base_url, state }
+        Self { base_url: serve(router).await, state }
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -228,144 +243,144 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     seen.keys.lock().unwrap().push(key);
     let body: Value = serde_json::from_slice(&axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap()).unwrap();
     seen.bodies.lock().unwrap().push(body.clone());
-    let stream = body["stream"] == true;
-    let json = |status: u16, body: Value| {
-        Response::builder().status(status).header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
-    };
-    let text = |index: usize, content: &str| {
-        chunk(&json!({"model": "good-1", "choices": [{"index": index, "delta": {"content": content}}]}))
-    };
-    let end = chunk(&json!({"model": "good-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}));
-    let usage = chunk(&json!({"model": "good-1", "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 3}}));
+    let is_first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
     match body["model"].as_str().unwrap() {
-        "busy-once" if call == 0 => {
-            let mut response = json(429, json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}));
-            response.headers_mut().insert("retry-after-ms", "5".parse().unwrap());
-            response
-        }
-        "busy" => {
-            let mut response = json(429, json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}));
-            response.headers_mut().insert("retry-after", "60".parse().unwrap());
-            response
-        }
-        "refused" => json(401, json!({"error": {"message": format!("Incorrect API key provided: {KEY}")}})),
-        "broken" => json(500, json!({"error": {"message": "boom"}})),
-        "wrong" => json(
-            400,
-            json!({"error": {"message": "temperature is not supported with this model", "type": "invalid_request_error"}}),
-        ),
+        "busy-once" if call == 0 => busy(Some(("retry-after-ms", "5"))),
+        "busy" => busy(Some(("retry-after", "60"))),
+        "cites-once" if call > 0 => busy(None),
+        "refused" => json(401, &json!({"error": {"message": format!("Incorrect API key provided: {KEY}")}})),
+        "broken" => json(500, &json!({"error": {"message": "boom"}})),
+        "wrong" => invalid("temperature is not supported with this model"),
+        "picky" if body.get("store").is_some() => invalid("store: Extra inputs are not permitted"),
+        "refuses" if body["response_format"]["type"] == "json_schema" => invalid("response_format json_schema is not supported"),
         "redirect" => Response::builder().status(307).header("location", "/v1/elsewhere").body(Body::empty()).unwrap(),
         "slow" => {
-            let leaving = Leaving(Arc::clone(&seen));
+            let leaving = Leaving(seen);
             tokio::time::sleep(Duration::from_secs(60)).await;
             drop(leaving);
-            json(200, json!({}))
+            json(200, &json!({}))
         }
-        "cut" => events(vec![text(0, "half an ans")]),
-        "cut-at-once" => events(vec![]),
+        "cut" => events(&[text("half an ans")]),
+        "cut-at-once" => events(&[]),
         "error-inside" => {
-            events(vec![text(0, "half"), usage, chunk(&json!({"error": {"message": "overloaded", "type": "overloaded_error"}}))])
+            events(&[text("half"), usage(), json!({"error": {"message": "overloaded", "type": "overloaded_error"}})])
         }
-        "endless" => {
-            let leaving = Leaving(Arc::clone(&seen));
-            let ticks = futures_util::stream::unfold((leaving, 0), move |(leaving, at)| async move {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                let bytes = chunk(&json!({"choices": [{"index": 0, "delta": {"content": format!("tick {at} ")}}]}));
-                Some((Ok::<_, std::io::Error>(bytes), (leaving, at + 1)))
-            });
-            Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(ticks)).unwrap()
-        }
-        "logged" => json(
-            200,
-            json!({"model": "good-1", "choices": [{"message": {"role": "assistant", "content": "Six"}, "finish_reason": "stop",
-                "logprobs": {"content": [{"token": "Six", "logprob": -0.5, "bytes": null, "top_logprobs": []}], "refusal": null}}]}),
-        ),
-        "interleaved" => {
-            let call = |index: usize, name: Option<&str>, arguments: &str| {
-                let id = name.map(|name| format!("call_{name}"));
-                let call =
-                    json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
-                chunk(&json!({"model": "good-1", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}))
-            };
-            let end = chunk(&json!({"model": "good-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}));
-            events(vec![
-                call(0, Some("one"), ""),
-                call(1, Some("two"), "{\"b\""),
-                call(0, None, "{\"a\":"),
-                call(2, Some("three"), "{}"),
-                call(1, None, ":2}"),
-                call(0, None, "1}"),
-                text(0, "said"),
-                end,
-                usage,
-            ])
-        }
-        "picky" if body.get("store").is_some() => {
-            json(400, json!({"error": {"message": "store: Extra inputs are not permitted", "type": "invalid_request_error"}}))
-        }
-        "cites-once" if call > 0 => json(429, json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})),
-        part @ ("shaped" | "mends" | "never" | "stalls" | "refuses" | "cites" | "cites-once" | "cites-said" | "invents"
-        | "cuts" | "picky") => {
-            let first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
-            if part == "refuses" && body["response_format"]["type"] == "json_schema" {
-                return json(
-                    400,
-                    json!({"error": {"message": "response_format json_schema is not supported", "type": "invalid_request_error"}}),
-                );
-            }
-            if part == "stalls" && !first {
+        "endless" => endless(seen),
+        "interleaved" => interleaved(),
+        part => {
+            if part == "stalls" && !is_first {
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
-            let content = match part {
-                "mends" if first => r#"{"name": 3}"#,
-                "never" | "stalls" => r#"{"name": 3}"#,
-                "cites" | "cites-once" if first => {
-                    "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
-                }
-                "cites-said" => "It may have 6 MiB by default [1]. The tool says “all systems operate normally since Tuesday”.",
-                "invents" => "He says that “nobody ever wrote these words in here” [1].",
-                "cites" => "“The largest request body is 6 MiB by default” [1].",
-                "cuts" => r#"{"name": "Ad"#,
-                _ => r#"{"name": "Ada", "tags": ["x"]}"#,
-            };
             let reason = if part == "cuts" { "length" } else { "stop" };
-            if stream {
-                let half = content.char_indices().nth(6).unwrap().0;
-                let end = chunk(&json!({"model": "good-1", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}));
-                return events(vec![
-                    text(0, &content[..half]),
-                    text(0, &content[half..]),
-                    end,
-                    usage,
-                    Bytes::from("data: [DONE]\n\n"),
-                ]);
+            let logprobs =
+                json!({"content": [{"token": "Six", "logprob": -0.5, "bytes": null, "top_logprobs": []}], "refusal": null});
+            let logprobs = if part == "logged" { logprobs } else { Value::Null };
+            let content = content(part, is_first);
+            if body["stream"] == true {
+                let (one, other) = content.split_at(content.char_indices().nth(7).unwrap().0);
+                return events(&[text(""), text(one), text(other), end(reason), usage(), "[DONE]".into()]);
             }
-            json(
-                200,
-                json!({"model": "good-1", "choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": reason}],
-                "usage": {"prompt_tokens": 10, "completion_tokens": 5}}),
-            )
+            let message = json!({"role": "assistant", "content": content});
+            let choice = json!({"message": message, "finish_reason": reason, "logprobs": logprobs});
+            let [prompt, completion] = if content == PLAIN { [11, 3] } else { [10, 5] };
+            let usage = json!({"prompt_tokens": prompt, "completion_tokens": completion});
+            json(200, &json!({"model": "good-1", "choices": [choice], "usage": usage}))
         }
-        _ if stream => {
-            events(vec![text(0, ""), text(0, "Six MiB"), text(0, " [1]."), end, usage, Bytes::from("data: [DONE]\n\n")])
-        }
-        _ => json(
-            200,
-            json!({"model": "good-1", "choices": [{"message": {"role": "assistant", "content": "Six MiB [1]."}, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 11, "completion_tokens": 3}}),
-        ),
     }
 }
 
-fn chunk(value: &Value) -> Bytes {
-    Bytes::from(format!("data: {value}\n\n"))
+/// What whoever plays no part in a shape or a quotation says.
+const PLAIN: &str = "Six MiB [1].";
+
+/// What a part says when it is asked for the first time, or again.
+fn content(part: &str, is_first: bool) -> &'static str {
+    match part {
+        "mends" if is_first => r#"{"name": 3}"#,
+        "never" | "stalls" => r#"{"name": 3}"#,
+        "cites" | "cites-once" if is_first => {
+            "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
+        }
+        "cites" => "“The largest request body is 6 MiB by default” [1].",
+        "cites-said" => "It may have 6 MiB by default [1]. The tool says “all systems operate normally since Tuesday”.",
+        "invents" => "He says that “nobody ever wrote these words in here” [1].",
+        "cuts" => r#"{"name": "Ad"#,
+        "shaped" | "mends" | "refuses" | "picky" => r#"{"name": "Ada", "tags": ["x"]}"#,
+        _ => PLAIN,
+    }
 }
 
-/// A stream whose pieces arrive one by one.
-fn events(pieces: Vec<Bytes>) -> Response {
-    let stream = futures_util::stream::iter(pieces).then(|piece| async move {
+fn json(status: u16, body: &Value) -> Response {
+    Response::builder().status(status).header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+}
+
+fn busy(after: Option<(&'static str, &str)>) -> Response {
+    let mut response = json(429, &json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}));
+    if let Some((name, value)) = after {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
+}
+
+fn invalid(message: &str) -> Response {
+    json(400, &json!({"error": {"message": message, "type": "invalid_request_error"}}))
+}
+
+/// A stream without end, of which `seen` hears when nobody listens any longer.
+fn endless(seen: Arc<Seen>) -> Response {
+    let ticks = futures_util::stream::unfold((Leaving(seen), 0), |(leaving, at)| async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>(frame(&text(&format!("tick {at} ")))), (leaving, at + 1)))
+    });
+    Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(ticks)).unwrap()
+}
+
+/// Three calls of tools, the pieces of whose arguments come in any order, and a text.
+fn interleaved() -> Response {
+    let call = |index: usize, name: Option<&str>, arguments: &str| {
+        let id = name.map(|name| format!("call_{name}"));
+        let call = json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        choice(&json!({"tool_calls": [call]}), None)
+    };
+    events(&[
+        call(0, Some("one"), ""),
+        call(1, Some("two"), "{\"b\""),
+        call(0, None, "{\"a\":"),
+        call(2, Some("three"), "{}"),
+        call(1, None, ":2}"),
+        call(0, None, "1}"),
+        text("said"),
+        end("tool_calls"),
+        usage(),
+    ])
+}
+
+fn choice(delta: &Value, reason: Option<&str>) -> Value {
+    json!({"model": "good-1", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+}
+
+fn text(content: &str) -> Value {
+    choice(&json!({"content": content}), None)
+}
+
+fn end(reason: &str) -> Value {
+    choice(&json!({}), Some(reason))
+}
+
+fn usage() -> Value {
+    json!({"model": "good-1", "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 3}})
+}
+
+/// One event; a text that is no JSON is sent as it is.
+fn frame(data: &Value) -> Bytes {
+    Bytes::from(format!("data: {}\n\n", data.as_str().map_or_else(|| data.to_string(), str::to_owned)))
+}
+
+/// A stream whose events arrive one by one.
+fn events(list: &[Value]) -> Response {
+    let frames: Vec<Bytes> = list.iter().map(frame).collect();
+    let stream = futures_util::stream::iter(frames).then(|frame| async move {
         tokio::time::sleep(Duration::from_millis(2)).await;
-        Ok::<_, std::io::Error>(piece)
+        Ok::<_, std::io::Error>(frame)
     });
     Response::builder().header("content-type", "text/event-stream; charset=utf-8").body(Body::from_stream(stream)).unwrap()
 }

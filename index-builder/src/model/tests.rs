@@ -1,20 +1,11 @@
 //! What getting the model promises. With the model at hand (`OMNI_MODEL`, else `models/`) the real one is copied.
 
 use super::*;
+use crate::testing::model::model;
 
 fn tree(root: &Path) -> Vec<String> {
     let found = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter().map(Result::unwrap);
     found.map(|found| found.path().strip_prefix(root).unwrap().display().to_string()).collect()
-}
-
-fn model() -> Option<PathBuf> {
-    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/all-MiniLM-L6-v2");
-    let folder = std::env::var_os("OMNI_MODEL").map_or_else(|| PathBuf::from(here), PathBuf::from);
-    if folder.join("model.safetensors").exists() {
-        return Some(folder);
-    }
-    println!("skipped: no model in {}", folder.display());
-    None
 }
 
 #[test]

@@ -9,24 +9,11 @@ use super::*;
 use crate::extract::{Block, BlockKind};
 
 fn shared() -> Option<PathBuf> {
-    let folder = std::env::var_os("OMNI_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from)
-        .join("docs");
-    if !folder.is_dir() {
-        println!("skipped: no {}", folder.display());
-        return None;
-    }
-    Some(folder)
+    crate::testing::shared::shared("docs")
 }
 
 fn model() -> Option<Tokenizer> {
-    let folder = std::env::var_os("OMNI_MODEL")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/all-MiniLM-L6-v2"), PathBuf::from);
-    if !folder.is_dir() {
-        println!("skipped: no {}", folder.display());
-        return None;
-    }
-    Some(Tokenizer::open(&folder, omni_llm::embed::MAX_TOKENS).unwrap())
+    crate::testing::model::model().map(|folder| Tokenizer::open(&folder, omni_llm::embed::MAX_TOKENS).unwrap())
 }
 
 /// Every file of the collection that is text already, read as Markdown where it is that.

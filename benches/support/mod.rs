@@ -1,4 +1,0 @@
-//! What the benches share: figures on paper, seeded randomness.
-
-pub(crate) mod figures;
-pub(crate) mod random;
