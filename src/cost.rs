@@ -18,7 +18,7 @@ const BUILT_IN: &str = include_str!("../data/prices.json");
 const MILLION: f64 = 1_000_000.0;
 
 /// A day as `YYYY-MM-DD`, which orders as days do.
-pub type Day = String;
+pub(crate) type Day = String;
 
 /// What models cost.
 #[derive(Debug, Default)]
@@ -151,7 +151,7 @@ fn book(theirs: Option<Table>) -> Book {
 }
 
 /// Today, in UTC.
-pub fn today() -> Day {
+pub(crate) fn today() -> Day {
     jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date().to_string()
 }
 

@@ -8,19 +8,19 @@ use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// Turns a word into what it is compared by.
-pub struct Words {
+pub(crate) struct Words {
     stemmer: Option<Stemmer>,
     stop_words: bool,
 }
 
 impl Words {
     /// With English Snowball stemming or without; with function words left out or kept.
-    pub fn new(stemming: bool, stop_words: bool) -> Self {
+    pub(crate) fn new(stemming: bool, stop_words: bool) -> Self {
         Self { stemmer: stemming.then(|| Stemmer::create(Algorithm::English)), stop_words }
     }
 
     /// Folded, without `'s`, stemmed; nothing for a function word.
-    pub fn normalise<'a>(&self, word: &'a str) -> Option<Cow<'a, str>> {
+    pub(crate) fn normalise<'a>(&self, word: &'a str) -> Option<Cow<'a, str>> {
         let word = match fold(word) {
             Cow::Borrowed(word) => Cow::Borrowed(word.strip_suffix("'s").unwrap_or(word)),
             Cow::Owned(mut word) => {
@@ -41,7 +41,7 @@ impl Words {
 }
 
 /// Lower case, typographic apostrophes straightened, compatibility forms and accents removed.
-pub fn fold(word: &str) -> Cow<'_, str> {
+pub(crate) fn fold(word: &str) -> Cow<'_, str> {
     if word.is_ascii() {
         if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Cow::Owned(word.to_ascii_lowercase());
@@ -54,7 +54,7 @@ pub fn fold(word: &str) -> Cow<'_, str> {
 }
 
 /// Whether a folded word says nothing of what a text is about.
-pub fn is_stop_word(word: &str) -> bool {
+pub(crate) fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
 }
 

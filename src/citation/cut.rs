@@ -13,7 +13,7 @@ const MAX_TOLD: usize = 100;
 
 /// The answer's text without what claims something that is not there: the sentence that rests on it, or the number alone where the same words
 /// have another source.
-pub fn without_false(answer: &str, citations: &[Citation]) -> String {
+pub(crate) fn without_false(answer: &str, citations: &[Citation]) -> String {
     let mut cuts: Vec<Range<usize>> = Vec::new();
     let mut wrong: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for citation in citations.iter().filter(|citation| citation.is_false() && citation.pointer.is_none()) {
@@ -63,7 +63,7 @@ fn with_margin(answer: &str, cut: Range<usize>) -> Range<usize> {
 }
 
 /// The structured answer without list entries whose quotes are not there. False where one stands outside a list.
-pub fn value_without_false(value: &mut Value, citations: &[Citation]) -> bool {
+pub(crate) fn value_without_false(value: &mut Value, citations: &[Citation]) -> bool {
     let mut entries: Vec<(String, usize)> = Vec::new();
     for pointer in citations.iter().filter(|citation| citation.is_false()).filter_map(|citation| citation.pointer.as_deref()) {
         let mut place = pointer;
@@ -92,7 +92,7 @@ pub fn value_without_false(value: &mut Value, citations: &[Citation]) -> bool {
 }
 
 /// What a model is told whose quotes do not hold.
-pub fn repair_prompt(citations: &[Citation]) -> String {
+pub(crate) fn repair_prompt(citations: &[Citation]) -> String {
     let mut told = "Some of your citations do not hold:\n".to_owned();
     for citation in citations.iter().filter(|citation| citation.is_false()).take(MAX_TOLD) {
         let number = citation.cited.map_or_else(|| "without a number".to_owned(), |number| format!("[{number}]"));

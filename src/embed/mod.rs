@@ -43,9 +43,6 @@ use engine::Engine;
 /// others. The change is far below what a model's precision costs: an index made before it goes on working.
 pub const ARITHMETIC: u32 = 2;
 
-/// Files that a model folder holds; an older one has a `vocab.txt` in place of the last.
-pub const MODEL_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
-
 /// The model that the project is built around.
 pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 
@@ -62,7 +59,8 @@ const SPLIT_TOKENS: usize = 8;
 pub struct Embedder(Engine);
 
 impl Embedder {
-    /// Opens a packed model, or a model folder: its [`PACKED_FILE`], else its [`MODEL_FILES`], packed as int8 in memory.
+    /// Opens a packed model, or a model folder: its [`PACKED_FILE`], else `config.json`, `model.safetensors` and
+    /// `tokenizer.json` (an older one has a `vocab.txt`), packed as int8 in memory.
     ///
     /// # Errors
     /// A file is missing or is not what it should be; the text says how to get the model.

@@ -37,11 +37,6 @@ impl Reranker {
         self
     }
 
-    /// The instructions it computes with.
-    pub fn kernel(&self) -> Kernel {
-        self.0.kernel
-    }
-
     /// What the model says of itself.
     pub fn manifest(&self) -> &Manifest {
         self.0.model.manifest()

@@ -131,11 +131,6 @@ impl Index {
         self.view.superblock().documents as usize
     }
 
-    /// Bytes of the file.
-    pub fn size_bytes(&self) -> u64 {
-        self.view.superblock().file_length
-    }
-
     /// The instruction set that scans vectors: `scalar`, `avx2`, `avx512` or `neon`.
     pub fn kernel(&self) -> &'static str {
         self.kernel.name()

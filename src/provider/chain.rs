@@ -5,7 +5,6 @@
 //! model are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -40,10 +39,6 @@ pub struct Attempt {
     pub model: String,
     /// How it failed, as in `error.code`; none if it answered.
     pub code: Option<&'static str>,
-    /// Its HTTP status, where it refused.
-    pub status: Option<u16>,
-    /// How long it took until the answer, its beginning, or the failure.
-    pub duration: Duration,
 }
 
 /// Of the time that is left, the part that one who has others behind him may use.
@@ -113,7 +108,6 @@ struct Walk<'a> {
     /// The links still to be asked, the next one last.
     left: Vec<usize>,
     at: usize,
-    began: Instant,
     attempts: Vec<Attempt>,
     /// The first failure that the request was not to blame for.
     failure: Option<Error>,
@@ -128,7 +122,7 @@ impl<'a> Walk<'a> {
             (0..chain.links.len()).partition(|at| !chain.links[*at].0.health.is_cooling());
         let left = warm.into_iter().chain(cooling).rev().collect();
         let (attempts, without) = (Vec::new(), String::new());
-        Self { chain, request, deadline, left, at: 0, began: Instant::now(), attempts, failure: None, without }
+        Self { chain, request, deadline, left, at: 0, attempts, failure: None, without }
     }
 
     /// The next to be asked, what, and until when.
@@ -143,8 +137,7 @@ impl<'a> Walk<'a> {
         if request.model != *model {
             model.clone_into(&mut request.to_mut().model);
         }
-        self.began = Instant::now();
-        let until = if self.left.is_empty() { self.deadline } else { shared(self.began, self.deadline) };
+        let until = if self.left.is_empty() { self.deadline } else { shared(Instant::now(), self.deadline) };
         Some((provider, request, until))
     }
 
@@ -172,8 +165,6 @@ impl<'a> Walk<'a> {
             provider: provider.name().to_owned(),
             model: model.clone(),
             code: error.map(|error| error.code().as_str()),
-            status: error.and_then(|error| error.refusal().status),
-            duration: self.began.elapsed(),
         });
     }
 

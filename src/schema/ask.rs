@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// `structured_output` of a request.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-pub struct Ask {
+pub(crate) struct Ask {
     enabled: Option<bool>,
     /// The simple format.
     format: Option<Value>,
@@ -81,7 +81,7 @@ impl Ask {
     ///
     /// # Errors
     /// A field contradicts another, or the schema is none.
-    pub fn understand(self) -> Result<Option<Shape>> {
+    pub(crate) fn understand(self) -> Result<Option<Shape>> {
         let some =
             |value: Option<Value>| value.filter(|value| *value != Value::Object(serde_json::Map::new()) && !value.is_null());
         let (format, schema) = (some(self.format), some(self.schema));

@@ -11,7 +11,7 @@ use super::walk::{each_child, each_child_mut, resolve};
 use crate::error::{Error, Result};
 
 /// Bytes of one schema, written down.
-pub const MAX_SCHEMA_BYTES: usize = 256 << 10;
+pub(crate) const MAX_SCHEMA_BYTES: usize = 256 << 10;
 /// Steps that checking one value against a schema may take at one place; more is a knot of references that doubles at each level.
 const MAX_STEPS: u64 = 100_000;
 /// Levels of one schema.

@@ -19,11 +19,11 @@ use super::subset::{Extras, Recursion, Subset, over_limit};
 use super::walk::{each_child, resolve, step};
 
 /// What stands around a root that is no object.
-pub const WRAPPER: &str = "result";
+pub(crate) const WRAPPER: &str = "result";
 
 /// A schema as one provider takes it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lowered {
+pub(crate) struct Lowered {
     /// The schema to send.
     pub schema: Value,
     /// The root was no object and stands in the property [`WRAPPER`].
@@ -59,7 +59,7 @@ pub enum Action {
 
 /// Why a provider cannot be told this schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfit {
+pub(crate) struct Unfit {
     /// Where in the canonical schema.
     pub pointer: String,
     /// Why.
@@ -70,7 +70,7 @@ pub struct Unfit {
 ///
 /// # Errors
 /// It cannot be said there without saying something else, or it is over a limit.
-pub fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
+pub(crate) fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
     let is_wrapped = !is_object(canonical);
     let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new(), visited: 0 };
     let mut definitions = Map::new();
@@ -107,7 +107,7 @@ pub fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
 }
 
 /// The whole schema, wrapped where its root is no object: for tools and prompts, which take anything.
-pub fn whole(canonical: &Value) -> Lowered {
+pub(crate) fn whole(canonical: &Value) -> Lowered {
     if is_object(canonical) {
         return Lowered { schema: canonical.clone(), is_wrapped: false, losses: Vec::new() };
     }

@@ -25,13 +25,12 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-pub use ask::{Ask, Method, Shape, StrictMode};
-pub use canon::MAX_SCHEMA_BYTES;
-pub use lower::{Action, Loss, Lowered, Unfit, WRAPPER, lower, whole};
-pub use partial::{Partial, Patch};
-pub use plan::{Means, Plan, Rung, Skip, TOOL, plan};
-pub use reply::{Change, Reading, read, repair_prompt};
-pub use subset::{ANTHROPIC, COHERE, GEMINI, GROQ, MISTRAL, OPENAI, Subset, subset};
+pub(crate) use ask::{Ask, Method, Shape, StrictMode};
+pub(crate) use lower::{Loss, WRAPPER};
+pub(crate) use partial::{Partial, Patch};
+pub(crate) use plan::{Means, Plan, Rung, Skip, TOOL, plan};
+pub(crate) use reply::{Change, Reading, read, repair_prompt};
+pub(crate) use subset::subset;
 
 /// Violations that are told; a model mends the first ones or none.
 const MAX_VIOLATIONS: usize = 20;

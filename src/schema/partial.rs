@@ -40,7 +40,7 @@ pub enum Patch {
 
 /// The reader.
 #[derive(Debug, Default)]
-pub struct Partial {
+pub(crate) struct Partial {
     state: State,
     open: Vec<Open>,
     path: String,
@@ -105,7 +105,7 @@ struct Open {
 
 impl Partial {
     /// Reads the next piece; says what it adds.
-    pub fn push(&mut self, piece: &str) -> Vec<Patch> {
+    pub(crate) fn push(&mut self, piece: &str) -> Vec<Patch> {
         for letter in piece.chars() {
             self.letter(letter);
         }
@@ -114,7 +114,7 @@ impl Partial {
     }
 
     /// Ends the answer: its value where there is one, and what it needed leniency for.
-    pub fn finish(mut self) -> (Option<Value>, Vec<&'static str>) {
+    pub(crate) fn finish(mut self) -> (Option<Value>, Vec<&'static str>) {
         if !matches!(self.state, State::Done | State::Before | State::Broken) {
             self.notes.insert("the end was missing");
             match self.state {

@@ -9,7 +9,7 @@ use super::{Method, Shape, StrictMode};
 use crate::error::{Code, Error, Result};
 
 /// The tool whose call is the answer, where the shape is asked for as a tool.
-pub const TOOL: &str = "answer";
+pub(crate) const TOOL: &str = "answer";
 
 /// A way of asking, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -39,7 +39,7 @@ impl Rung {
 
 /// What a model can be asked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Means {
+pub(crate) struct Means {
     /// It has a schema parameter that works with this request's tools and streaming.
     pub native: bool,
     /// It accepts a tool that it must call, beside the reasoning that is asked for, and the request has no tools of its own.
@@ -54,7 +54,7 @@ pub struct Means {
 
 /// How it is asked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The way.
     pub rung: Rung,
     /// The schema to send, natively or as the tool's parameters; none where only the prompt tells.
@@ -84,7 +84,7 @@ pub struct Skip {
 ///
 /// # Errors
 /// `strict_mode` is `require` and the provider cannot be held to the schema.
-pub fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Plan> {
+pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Plan> {
     let mut skipped = Vec::new();
     let mut skip = |rung: Rung, why: String| skipped.push(Skip { rung, why });
     let canonical = shape.schema.as_deref().map(super::Schema::value);
@@ -146,7 +146,7 @@ pub fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Plan> {
 
 impl Plan {
     /// Whether the provider itself sees to it that the answer fits what was asked for: nothing of that was lost or added on the way.
-    pub fn holds_to(&self, asked: Option<&Value>) -> bool {
+    pub(crate) fn holds_to(&self, asked: Option<&Value>) -> bool {
         self.strict && !self.is_wrapped && self.losses.is_empty() && self.instructions.is_none() && self.schema.as_ref() == asked
     }
 }
@@ -169,7 +169,8 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::{COHERE, OPENAI, Schema};
+    use super::super::Schema;
+    use super::super::subset::{COHERE, OPENAI};
     use super::*;
 
     fn shape(schema: Value) -> Shape {

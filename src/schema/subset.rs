@@ -11,7 +11,7 @@ use super::walk::{each_child, resolve};
 
 /// A provider's part of JSON Schema.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Subset {
+pub(crate) struct Subset {
     /// Its name in reports.
     pub name: &'static str,
     /// Keywords that pass as they are. Structure (`type`, `properties`, `items`, `$ref` and the like) is told by the fields below.
@@ -98,7 +98,7 @@ const UNLIMITED: Limits = Limits {
 };
 
 /// OpenAI's strict mode.
-pub static OPENAI: Subset = Subset {
+pub(crate) static OPENAI: Subset = Subset {
     name: "openai",
     keywords: &[
         "const",
@@ -135,13 +135,13 @@ pub static OPENAI: Subset = Subset {
 };
 
 /// Mistral takes what OpenAI takes and publishes no limits.
-pub static MISTRAL: Subset = Subset { name: "mistral", limits: UNLIMITED, ..OPENAI };
+pub(crate) static MISTRAL: Subset = Subset { name: "mistral", limits: UNLIMITED, ..OPENAI };
 
 /// Groq's strict models do too.
-pub static GROQ: Subset = Subset { name: "groq", limits: UNLIMITED, ..OPENAI };
+pub(crate) static GROQ: Subset = Subset { name: "groq", limits: UNLIMITED, ..OPENAI };
 
 /// Anthropic's `output_config.format`, directly and on clouds. Optional parameters and unions are limited, not forbidden.
-pub static ANTHROPIC: Subset = Subset {
+pub(crate) static ANTHROPIC: Subset = Subset {
     name: "anthropic",
     keywords: &["enum", "format", "minItems", "pattern", "title"],
     any_of: true,
@@ -158,7 +158,7 @@ pub static ANTHROPIC: Subset = Subset {
 };
 
 /// Gemini's `responseJsonSchema`.
-pub static GEMINI: Subset = Subset {
+pub(crate) static GEMINI: Subset = Subset {
     name: "gemini",
     keywords: &["enum", "format", "maxItems", "maximum", "minItems", "minimum", "prefixItems", "title"],
     any_of: true,
@@ -175,7 +175,7 @@ pub static GEMINI: Subset = Subset {
 };
 
 /// Cohere's JSON schema mode.
-pub static COHERE: Subset = Subset {
+pub(crate) static COHERE: Subset = Subset {
     name: "cohere",
     keywords: &["enum", "format", "pattern", "title"],
     any_of: false,
@@ -193,7 +193,7 @@ pub static COHERE: Subset = Subset {
 
 /// The subset that `model` of a provider is constrained by. `family` is the provider's name, or its dialect's for one that is not
 /// known by name. None: the server is told the whole schema.
-pub fn subset(family: &str, model: &str) -> Option<&'static Subset> {
+pub(crate) fn subset(family: &str, model: &str) -> Option<&'static Subset> {
     let is_claude = model.contains("claude");
     Some(match family {
         "openai" | "openai-bedrock" => &OPENAI,

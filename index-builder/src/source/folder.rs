@@ -107,7 +107,7 @@ impl Folder {
         if stamp(&metadata) != entry.stamp || bytes.len() as u64 != entry.size {
             return Err(Reason::Changed);
         }
-        Ok(Content { bytes, media_type: None, charset: None })
+        Ok(Content { bytes, charset: None })
     }
 
     /// Puts one thing that was found where it belongs.

@@ -125,8 +125,6 @@ pub(crate) struct Listing {
 pub(crate) struct Content {
     /// Its bytes.
     pub(crate) bytes: Vec<u8>,
-    /// Its media type, lower case without parameters, where the source declares one.
-    pub(crate) media_type: Option<String>,
     /// Its character set, where the source declares one.
     pub(crate) charset: Option<String>,
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::super::{ANTHROPIC, COHERE, GEMINI, GROQ, MISTRAL, OPENAI, Schema};
+use super::super::Schema;
+use super::super::subset::{ANTHROPIC, COHERE, GEMINI, GROQ, MISTRAL, OPENAI};
 use super::*;
 use crate::schema::subset::Extras;
 

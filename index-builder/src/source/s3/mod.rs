@@ -162,10 +162,10 @@ impl S3 {
                 let why = format!("stored with content encoding `{encoding}`; upload it uncompressed");
                 return Ok(Err(Reason::Unreadable(why)));
             }
-            let (media_type, charset) = media_type(output.content_type());
+            let charset = charset(output.content_type());
             // The SDK tries calls again; a body that breaks off is ours to ask for again.
             match receive(output, entry.size).await {
-                Ok(bytes) if bytes.len() as u64 == entry.size => return Ok(Ok(Content { bytes, media_type, charset })),
+                Ok(bytes) if bytes.len() as u64 == entry.size => return Ok(Ok(Content { bytes, charset })),
                 Ok(_) => return Ok(Err(Reason::Changed)),
                 Err(why) if attempt == ATTEMPTS => {
                     return Ok(Err(Reason::Unreadable(format!("{why}, {ATTEMPTS} times"))));
@@ -284,15 +284,11 @@ fn compression(encoding: Option<&str>) -> Option<&str> {
     encoding?.split(',').map(str::trim).find(|name| !matches!(*name, "" | "identity" | "aws-chunked"))
 }
 
-/// Media type and character set of a `Content-Type`. What S3 says when it was told nothing is nothing.
-fn media_type(header: Option<&str>) -> (Option<String>, Option<String>) {
-    let Some(header) = header else { return (None, None) };
-    let mut parts = header.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let kind = Some(kind).filter(|kind| kind.contains('/') && !kind.ends_with("/octet-stream"));
-    let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
-    let charset = charset.map(|(_, value)| value.trim().trim_matches('"').to_owned()).filter(|value| !value.is_empty());
-    (kind, charset)
+/// Character set of a `Content-Type`.
+fn charset(header: Option<&str>) -> Option<String> {
+    let mut parameters = header?.split(';').skip(1).filter_map(|part| part.split_once('='));
+    let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    Some(value.trim().trim_matches('"').to_owned()).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
