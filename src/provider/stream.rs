@@ -142,7 +142,7 @@ impl Live {
                 Ok(Some(bytes)) => self.decoder.push(&bytes),
                 Ok(None) => self.decoder.finish().inspect(|events| self.over = events.is_empty()),
                 Err(error) if first.is_some() && error.code() == Code::Timeout => {
-                    Err(Error::new(Code::Timeout, "the provider did not begin to answer in time"))
+                    Err(Error::new(Code::Timeout, "the provider did not begin to answer in time").final_word())
                 }
                 Err(error) => Err(error),
             };
