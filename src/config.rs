@@ -150,6 +150,7 @@ impl Config {
             ("limits.stream_idle_timeout_s", limits.stream_idle_timeout_s),
             ("limits.stream_timeout_s", limits.stream_timeout_s),
             ("limits.header_timeout_s", limits.header_timeout_s),
+            ("limits.idle_timeout_s", limits.idle_timeout_s),
             ("limits.body_timeout_s", limits.body_timeout_s),
             ("limits.shutdown_timeout_s", limits.shutdown_timeout_s),
         ] {

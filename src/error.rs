@@ -219,7 +219,7 @@ impl Error {
         self
     }
 
-    /// Says that the provider does not want to be asked again.
+    /// Says that asking again is of no use: the provider does not want it, or had all the time that there is.
     #[must_use]
     pub fn final_word(mut self) -> Self {
         self.0.is_final = true;
@@ -244,7 +244,7 @@ impl Error {
         }
     }
 
-    /// Whether the provider does not want to be asked again.
+    /// Whether asking again is of no use.
     pub fn is_final(&self) -> bool {
         self.0.is_final
     }

@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod pieces;
 mod quote;
+mod reading;
 mod retrieve;
 
 use std::sync::Arc;
@@ -33,8 +34,10 @@ pub const EXTRACTIVE: &str = "extractive";
 /// A valid question.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// What is asked: what is retrieved for, and what quotes answer.
+    /// What is asked.
     pub prompt: String,
+    /// What was looked up, and so what quotes answer; none is the prompt.
+    pub query: Option<String>,
     /// Who is to answer; none is the operator's choice.
     pub provider: Option<String>,
     /// Which model; none is the operator's choice.
@@ -321,11 +324,13 @@ async fn prepare(
     }
     answer.index_digest = app.index().map(|opened| opened.index.digest().to_owned());
     if let Some(retrieval) = &question.retrieval {
-        let found = Box::pin(retrieve(app, &question.prompt, retrieval, deadline)).await?;
+        let conversation = if links.is_some() { &request.messages } else { &question.request.messages };
+        let found = Box::pin(retrieve::find(app, &question.prompt, conversation, retrieval, deadline)).await?;
+        question.query = Some(found.query);
         answer.passages = found.passages;
         answer.index_digest = Some(found.index_digest);
         answer.attempts.extend(found.attempt);
-        answer.warnings.extend(found.warning);
+        answer.warnings.extend(found.warnings);
     }
     let Some(links) = links else { return Ok((answer, None)) };
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());

@@ -91,6 +91,8 @@ pub struct Limits {
     pub stream_timeout_s: u64,
     /// Seconds for a client to send its headers.
     pub header_timeout_s: u64,
+    /// Seconds that a connection may wait for its next request.
+    pub idle_timeout_s: u64,
     /// Seconds for a client to send its body.
     pub body_timeout_s: u64,
     /// Seconds that open requests get when the service is told to stop.
@@ -267,6 +269,7 @@ impl Default for Limits {
             stream_idle_timeout_s: 30,
             stream_timeout_s: 600,
             header_timeout_s: 10,
+            idle_timeout_s: 75,
             body_timeout_s: 30,
             shutdown_timeout_s: 25,
             max_connections: 1024,

@@ -320,7 +320,8 @@ impl Incoming {
 }
 
 fn timed_out() -> Error {
-    Error::new(Code::Timeout, "the provider did not answer in time; raise `REQUEST_TIMEOUT` or ask for less")
+    // It had its time, and may be paid for it: the same request would need as much again.
+    Error::new(Code::Timeout, "the provider did not answer in time; raise `REQUEST_TIMEOUT` or ask for less").final_word()
 }
 
 fn unfinished() -> Error {

@@ -143,7 +143,7 @@ impl Live {
                 Ok(Some(bytes)) => self.decoder.push(&bytes),
                 Ok(None) => self.decoder.finish().inspect(|events| self.over = events.is_empty()),
                 Err(error) if first.is_some() && error.code() == Code::Timeout => {
-                    Err(Error::new(Code::Timeout, "the provider did not begin to answer in time"))
+                    Err(Error::new(Code::Timeout, "the provider did not begin to answer in time").final_word())
                 }
                 // An answer that has said that it ends is whole, however its connection ends.
                 Err(error) => self.decoder.finish().map_err(|_| error),

@@ -64,10 +64,11 @@ pub(super) fn refuse(question: &Question) -> Result<()> {
 pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer: Answer, deadline: Instant) -> Result<Answer> {
     let question = Arc::clone(question);
     app.compute(deadline, move |app| {
-        let mut found = extractive::candidates(&question.prompt, &answer.passages);
+        let query = question.query.as_ref().unwrap_or(&question.prompt);
+        let mut found = extractive::candidates(query, &answer.passages);
         if let Some(embedder) = app.embedder() {
             found.truncate(RESCORED_SENTENCES);
-            let asked = embedder.embed_query(&question.prompt)?;
+            let asked = embedder.embed_query(query)?;
             let statements: Vec<Cow<'_, str>> = found.iter().map(|candidate| candidate.text(&answer.passages)).collect();
             let sentences: Vec<&str> = statements.iter().map(AsRef::as_ref).collect();
             let vectors = embedder.embed(&sentences, &|_| {})?;

@@ -1,15 +1,21 @@
 //! Finding passages: the question embedded by whoever embedded the index, then searched for.
+//!
+//! A message that can be read in several ways ([`super::reading`]) is looked up in the way that comes nearest to a passage, and what it finds by
+//! itself stands between: of 60 questions that lean on what was said before, or do not, the first five held what was meant for 58, and for 31
+//! where the last message was looked up alone.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::reading::readings;
 use super::{Attempt, cost};
 use crate::app::{App, Opened};
-use crate::chat::Usage;
+use crate::chat::{Message, Usage};
 use crate::config::Config;
+use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
-use crate::index::{Filter, Fusion, Query, Recall};
+use crate::index::{Filter, Fusion, Hit, Query, Recall};
 use crate::passage::Passage;
 use crate::provider::embed::{Model, Purpose};
 use crate::provider::shared;
@@ -18,6 +24,8 @@ use crate::rerank::{self, Reranking};
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retrieval {
+    /// What is looked up; none is what the user said last, with what was said before where that comes nearer to a passage.
+    pub query: Option<String>,
     /// In which index; none is the first.
     pub index: Option<String>,
     /// In which of its namespaces; none is all of them.
@@ -70,6 +78,7 @@ impl Retrieval {
 impl Default for Retrieval {
     fn default() -> Self {
         Self {
+            query: None,
             index: None,
             namespace: None,
             top_k: 5,
@@ -96,20 +105,40 @@ pub struct Found {
     pub is_hybrid: bool,
     /// What it cost to have the question embedded, where a provider was asked.
     pub attempt: Option<Attempt>,
-    /// Why words only were searched, or what was found was not reranked.
-    pub warning: Option<String>,
+    /// What led to them.
+    pub query: String,
+    /// Why words only were searched, or what was found was not reranked; and what of the question was not embedded.
+    pub warnings: Vec<String>,
 }
 
 /// Why what was found is not reranked.
 const LATE: &str = "the reranker was not done in time: the sources are in the order of the search";
 
-/// Finds passages.
+/// Finds passages for a question by itself.
 ///
 /// # Errors
 /// There is no such index, the filter does not fit it, a threshold without a model, or no document that the caller may see
 /// comes from where the question looks.
 pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadline: Instant) -> Result<Found> {
-    let (prompt, retrieval) = (prompt.to_owned(), retrieval.clone());
+    find(app, prompt, &[], retrieval, deadline).await
+}
+
+/// Finds passages for the last thing that was said in a conversation.
+///
+/// # Errors
+/// As [`retrieve`].
+pub(super) async fn find(
+    app: &Arc<App>,
+    prompt: &str,
+    conversation: &[Message],
+    retrieval: &Retrieval,
+    deadline: Instant,
+) -> Result<Found> {
+    let texts = match &retrieval.query {
+        Some(query) => readings(query, &[]),
+        None => readings(prompt, conversation),
+    };
+    let retrieval = retrieval.clone();
     let opened = meant(app, &retrieval)?;
     if retrieval.score_threshold.is_some() && !app.embeds(opened) {
         let remedy = "this service has no embedding model and searches words only; leave it out";
@@ -117,20 +146,26 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
     }
     let must_embed = retrieval.score_threshold.is_some();
     let remote = match opened.remote() {
-        Some(model) => Some(embed(app, model, &prompt, must_embed, deadline).await?),
+        Some(model) => Some(embed(app, model, texts.clone(), must_embed, deadline).await?),
         None => None,
     };
     app.compute(deadline, move |app| {
         let opened = meant(app, &retrieval)?;
         opened.refresh();
-        let (vector, attempt) = match remote {
-            Some((vector, attempt)) => (vector, Some(attempt)),
-            None => (app.embedder().map(|embedder| embedder.embed_query(&prompt)).transpose()?, None),
+        let mut warnings = Vec::new();
+        let (vectors, attempt) = match remote {
+            Some((vectors, attempt)) => (vectors, Some(attempt)),
+            None => {
+                let embedder = app.embedder();
+                warnings.extend(embedder.and_then(|embedder| unread(embedder, &texts)));
+                let embed = |embedder: &Embedder| texts.iter().map(|text| embedder.embed_query(text)).collect::<Result<Vec<_>>>();
+                (embedder.map(embed).transpose()?, None)
+            }
         };
         let filter = retrieval.filter();
-        let query = Query {
-            vector: vector.as_deref(),
-            text: Some(&prompt),
+        let query = |at: usize| Query {
+            vector: vectors.as_ref().and_then(|vectors| vectors.get(at)).map(Vec::as_slice),
+            text: Some(&texts[at]),
             top_k: retrieval.top_k,
             fusion: retrieval.fusion,
             score_threshold: retrieval.score_threshold,
@@ -139,25 +174,80 @@ pub async fn retrieve(app: &Arc<App>, prompt: &str, retrieval: &Retrieval, deadl
             access: &retrieval.access,
             distinct: retrieval.distinct,
         };
-        let mut warning = vector.is_none().then(|| words_only(attempt.as_ref()));
-        let hits = match app.reranking().filter(|_| retrieval.rerank) {
-            Some(reranking) => {
-                // Somebody still has to answer.
-                let until = Some(shared(Instant::now(), deadline).into_std());
-                let (hits, is_done) = rerank::search(&opened.index, &query, &Reranking { until, ..reranking })?;
-                warning = warning.or_else(|| (!is_done).then(|| LATE.to_owned()));
-                hits
+        if vectors.is_none() {
+            warnings.push(words_only(attempt.as_ref()));
+        }
+        let mut search = |at: usize| {
+            let Some(reranking) = app.reranking().filter(|_| retrieval.rerank) else { return opened.index.search(&query(at)) };
+            // Somebody still has to answer.
+            let until = Some(shared(Instant::now(), deadline).into_std());
+            let (hits, is_done) = rerank::search(&opened.index, &query(at), &Reranking { until, ..reranking })?;
+            if !is_done && !warnings.iter().any(|warning| warning == LATE) {
+                warnings.push(LATE.to_owned());
             }
-            None => opened.index.search(&query)?,
+            Ok(hits)
         };
+        let chosen = nearest(opened, (0..texts.len()).map(&query))?;
+        let mut hits = search(chosen)?;
+        if chosen > 0 {
+            hits = alternately(hits, search(0)?);
+            if retrieval.distinct {
+                hits = opened.index.spread(hits, retrieval.top_k)?;
+            }
+            hits.truncate(retrieval.top_k);
+        }
         if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
             require_source(opened, prefix, &retrieval.access)?;
         }
-        let is_hybrid = vector.is_some();
+        let is_hybrid = vectors.is_some();
         let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
-        Ok(Found { passages, index_digest: opened.index.digest().to_owned(), is_hybrid, attempt, warning })
+        let index_digest = opened.index.digest().to_owned();
+        Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), warnings })
     })
     .await
+}
+
+/// Which of several readings comes nearest to a passage; of equals the first. Words alone do not tell: the last one, which has most of them.
+fn nearest<'a>(opened: &Opened, readings: impl ExactSizeIterator<Item = Query<'a>>) -> Result<usize> {
+    let last = readings.len() - 1;
+    let (mut chosen, mut best) = (0, f32::NEG_INFINITY);
+    for (at, reading) in readings.enumerate().filter(|_| last > 0) {
+        if reading.vector.is_none() {
+            return Ok(last);
+        }
+        let near = opened.index.search(&Query { text: None, top_k: 1, distinct: false, score_threshold: None, ..reading })?;
+        let cosine = near.first().map_or(f32::NEG_INFINITY, |hit| hit.cosine);
+        if cosine > best {
+            (chosen, best) = (at, cosine);
+        }
+    }
+    Ok(chosen)
+}
+
+/// What two searches found, one of each in turns, each chunk once.
+fn alternately(first: Vec<Hit>, second: Vec<Hit>) -> Vec<Hit> {
+    let mut hits: Vec<Hit> = Vec::with_capacity(first.len() + second.len());
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] {
+            return hits;
+        }
+        for hit in pair.into_iter().flatten() {
+            if !hits.iter().any(|known| known.chunk == hit.chunk) {
+                hits.push(hit);
+            }
+        }
+    }
+}
+
+/// What to say of a question that is longer than the model reads.
+fn unread(embedder: &Embedder, texts: &[String]) -> Option<String> {
+    let most = embedder.tokenizer().max_tokens();
+    let count = Some(&texts[0]).filter(|text| text.len() > most).map(|text| embedder.count(text, true))?;
+    (count > most).then(|| {
+        format!("the question has {count} tokens, of which the embedding model reads {most}: its first and its last words were looked up by themselves, too")
+    })
 }
 
 /// The index that is searched.
@@ -174,10 +264,15 @@ pub(crate) fn no_index() -> Error {
     Error::bad_request("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false")
 }
 
-/// Has a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a
+/// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a
 /// must, whoever fails to give one is no failure, and may take no more than a part of the time.
-async fn embed(app: &App, model: &Model, prompt: &str, is_must: bool, deadline: Instant) -> Result<(Option<Vec<f32>>, Attempt)> {
-    let texts = vec![prompt.to_owned()];
+async fn embed(
+    app: &App,
+    model: &Model,
+    texts: Vec<String>,
+    is_must: bool,
+    deadline: Instant,
+) -> Result<(Option<Vec<Vec<f32>>>, Attempt)> {
     let until = if is_must { deadline } else { shared(Instant::now(), deadline) };
     let mut attempt = Attempt {
         provider: model.provider().to_owned(),
@@ -187,7 +282,7 @@ async fn embed(app: &App, model: &Model, prompt: &str, is_must: bool, deadline: 
         cost_usd: None,
         code: None,
     };
-    let mut response = match model.embed(app.client(), texts, Purpose::Query, until).await {
+    let response = match model.embed(app.client(), texts, Purpose::Query, until).await {
         Ok(response) => response,
         Err(error) if is_must || !is_outage(error.code()) => return Err(error),
         Err(error) => {
@@ -205,7 +300,7 @@ async fn embed(app: &App, model: &Model, prompt: &str, is_must: bool, deadline: 
     };
     attempt.usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
     attempt.cost_usd = cost(app, model.provider(), model.name(), attempt.usage);
-    Ok((response.vectors.pop(), attempt))
+    Ok((Some(response.vectors), attempt))
 }
 
 /// Whether it says nothing of the question or the index.

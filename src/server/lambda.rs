@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Response, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lambda_http::lambda_runtime::{self, MetadataPrelude, StreamResponse};
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, Context, LambdaEvent, RequestExt as _, service_fn};
@@ -89,7 +91,8 @@ pub fn read(event: &str) -> Result<lambda_http::Request> {
 }
 
 /// An event that cannot make lambda_http panic. It builds a URI of host, path and query and unwraps the outcome; but REST APIs send
-/// paths decoded, and the console's test events have a placeholder for a host. Only the path is read behind it, so only that stays.
+/// paths decoded, and the console's test events have a placeholder for a host. Only the path is read behind it, so only that stays. And it unwraps
+/// a body in base64: one that is not goes on as it came, which is no JSON.
 struct Event(LambdaRequest);
 
 impl<'de> Deserialize<'de> for Event {
@@ -112,6 +115,14 @@ impl<'de> Deserialize<'de> for Event {
         }
         if let Some(Value::Object(context)) = event.get_mut("requestContext") {
             context.remove("domainName");
+        }
+        if event.get("isBase64Encoded") == Some(&Value::Bool(true)) {
+            let body = event.get("body").and_then(Value::as_str).unwrap_or_default();
+            match STANDARD.decode(body).map(String::from_utf8) {
+                Ok(Ok(text)) => (event["body"], event["isBase64Encoded"]) = (text.into(), false.into()),
+                Ok(Err(_)) => {}
+                Err(_) => event["isBase64Encoded"] = false.into(),
+            }
         }
         LambdaRequest::deserialize(event).map(Self).map_err(D::Error::custom)
     }

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::clock::Clock;
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -25,7 +26,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     let limits = app.config().limits.clone();
     let router = super::router(app);
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(limits.header_timeout_s));
+    builder.http1().header_read_timeout(Duration::from_secs(limits.idle_timeout_s));
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30))).max_concurrent_streams(256);
     let open = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.max_connections));
@@ -46,10 +47,17 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
         };
         let _ = socket.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
-        let connection = open.watch(builder.serve_connection(TokioIo::new(socket), service).into_owned());
+        let clock = Clock::new(Duration::from_secs(limits.header_timeout_s));
+        let mut builder = builder.clone();
+        builder.http1().timer(clock.clone());
+        let socket = TokioIo::new(clock.watch(socket));
+        let connection = open.watch(builder.serve_connection(socket, service).into_owned());
         tokio::spawn(async move {
             // A connection that breaks is the caller's business; its request has its own line.
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection => {}
+                () = clock.silence() => {}
+            }
             drop(place);
         });
     }

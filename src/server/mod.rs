@@ -14,6 +14,7 @@
 
 mod access;
 mod body;
+mod clock;
 mod door;
 mod field;
 pub mod lambda;
@@ -40,7 +41,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Result};
 use crate::net::random_bytes;
 use crate::rag::Answer;
 use crate::telemetry::Line;
@@ -188,6 +189,20 @@ async fn wrong_method(axum::Extension(context): axum::Extension<Context>, reques
 
 async fn openapi() -> Response {
     ([("content-type", "application/json")], OPENAPI).into_response()
+}
+
+/// Answers a request: `respond` gets its body and the labels of whoever asks. What goes wrong is written down.
+async fn answer(
+    app: &App,
+    context: &Context,
+    request: Request,
+    respond: impl AsyncFnOnce(Bytes, Result<Vec<String>>) -> Result<Response>,
+) -> Response {
+    let labels = access::labels(app.config(), request.headers());
+    match body(app, context, request).await {
+        Ok(bytes) => respond(bytes, labels).await.unwrap_or_else(|error| failed(context, &error, None)),
+        Err(response) => response,
+    }
 }
 
 /// Reads a body within the operator's size and time.

@@ -10,48 +10,35 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::StreamExt as _;
 
-use super::access;
 use super::body::parse;
 use super::loaded::IndexResponse;
 use super::request::{Asked, QueryRequest, SearchRequest, Shown};
 use super::response::{ErrorResponse, QueryResponse, SearchResponse, json};
 use super::sse::{self, event};
-use super::{Context, body, failed};
+use super::{Context, answer, failed};
 use crate::app::App;
 use crate::chat::ChatEvent;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rag::{self, Answer, Piece, Question};
 
 /// `POST /v1/query`.
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let labels = access::labels(app.config(), request.headers());
-    let bytes = match body(&app, &context, request).await {
-        Ok(bytes) => bytes,
-        Err(response) => return response,
-    };
-    let asked = labels.and_then(|labels| parse::<QueryRequest>(&bytes)?.understand(&app, &labels));
-    let outcome = match asked {
-        Ok(Asked { question, stream: true, shown }) => stream(&app, &context, question, shown).await,
-        Ok(Asked { question, stream: false, shown }) => whole(&app, &context, question, shown).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| failed(&context, &error, None))
+    answer(&app, &context, request, async |bytes, labels| {
+        let Asked { question, stream, shown } = parse::<QueryRequest>(&bytes)?.understand(&app, &labels?)?;
+        if stream { streamed(&app, &context, question, shown).await } else { whole(&app, &context, question, shown).await }
+    })
+    .await
 }
 
 /// `POST /v1/search`.
 pub(super) async fn search(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
-    let labels = access::labels(app.config(), request.headers());
-    let bytes = match body(&app, &context, request).await {
-        Ok(bytes) => bytes,
-        Err(response) => return response,
-    };
-    let outcome = async {
+    answer(&app, &context, request, async |bytes, labels| {
         let (prompt, retrieval, shown) = parse::<SearchRequest>(&bytes)?.understand(&app, &labels?)?;
         let found = rag::retrieve(&app, &prompt, &retrieval, context.deadline).await?;
         context.line.hits(found.passages.len());
         Ok(json(StatusCode::OK, &SearchResponse::new(found, shown, &context.id, context.line.seconds())))
-    };
-    outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
+    })
+    .await
 }
 
 /// `GET /v1/index`.
@@ -74,7 +61,7 @@ async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Sho
     Ok(json(StatusCode::OK, &written(context, answer, shown)))
 }
 
-async fn stream(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
+async fn streamed(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
     let pieces = rag::stream(app, question, context.deadline, context.end).await?;
     context.line.streaming();
     let context = context.clone();

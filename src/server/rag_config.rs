@@ -6,18 +6,22 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::field::{between, count, refuse_if, spelled};
+use super::field::{between, count, refuse_if, spelled, text};
 use crate::app::App;
 use crate::citation::Policy;
 use crate::error::{Error, Result};
 use crate::index::{Filter, Fusion, Manifest, Recall};
 use crate::rag::{Retrieval, no_index};
 
+/// The most that a request may have looked up in the place of its last message.
+const MAX_QUERY_BYTES: usize = 8_000;
+
 /// How passages are to be found.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct RagConfig {
     pub(super) enabled: Option<bool>,
+    query: Option<String>,
     s3_bucket: Option<String>,
     s3_prefix: Option<String>,
     vector_store: Option<VectorStore>,
@@ -116,6 +120,7 @@ impl RagConfig {
         let top_k = count("rag_config.retrieval_config.top_k", asked.top_k, 100)?;
         let score_threshold = between("rag_config.retrieval_config.score_threshold", asked.score_threshold, -1.0, 1.0)?;
         let alpha = between("rag_config.retrieval_config.alpha", asked.alpha, 0.0, 1.0)?;
+        text("rag_config.query", self.query.as_deref(), MAX_QUERY_BYTES)?;
         let filter = asked.filter.as_ref();
         let filter = filter.map(|filter| Filter::from_json(filter, "rag_config.retrieval_config.filter")).transpose()?;
         self.refuse_foreign(app)?;
@@ -157,6 +162,7 @@ impl RagConfig {
             (_, None, fusion) => fusion,
         };
         Ok(Some(Retrieval {
+            query: self.query.clone(),
             index: Some(opened.name.clone()),
             namespace: namespace.map(|name| opened.namespace("rag_config.vector_store.namespace", name)).transpose()?.flatten(),
             top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
@@ -216,7 +222,8 @@ impl RagConfig {
 
     /// Whether anything in it expects an index.
     fn asks(&self) -> bool {
-        self.s3_bucket.is_some()
+        self.query.is_some()
+            || self.s3_bucket.is_some()
             || self.s3_prefix.is_some()
             || self.vector_store.is_some()
             || self.embedding_config.is_some()

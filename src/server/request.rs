@@ -96,6 +96,7 @@ impl QueryRequest {
         Ok(Asked {
             question: Question {
                 prompt: self.prompt,
+                query: None,
                 provider: self.model_provider,
                 model: self.model_name,
                 fallbacks: fallbacks(self.fallbacks)?,

@@ -36,7 +36,14 @@ async fn clients_are_told_not_to_pay_again_for_what_stays_wrong() {
         assert_eq!(should_retry(&once, path, &json!({})).await, (400, no.clone()));
     }
     let query = json!({"prompt": "body", "model_name": "refused"});
-    assert_eq!(should_retry(&once, "/v1/query", &query).await, (502, no));
+    assert_eq!(should_retry(&once, "/v1/query", &query).await, (502, no.clone()));
+    // All the time that there is was not enough, and was paid for.
+    let hurried = Service::with(&mock, |config| (config.limits.request_timeout_s, config.limits.first_token_timeout_s) = (1, 1));
+    for stream in [false, true] {
+        let mut slow = chat("custom/slow");
+        slow["stream"] = json!(stream);
+        assert_eq!(should_retry(&hurried, "/v1/chat/completions", &slow).await, (504, no.clone()), "streamed: {stream}");
+    }
 }
 
 #[tokio::test]

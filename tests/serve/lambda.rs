@@ -51,6 +51,12 @@ async fn a_function_url_event_is_answered_in_both_encodings() {
         assert_eq!(status, 200, "{answer}");
         assert!(answer["response"]["content"].as_str().unwrap().contains("6 MiB by default."));
     }
+    // What is no base64, and what is no text in it.
+    for (body, told) in [("e30*", "the body is not JSON: "), ("/////w==", "the body is not JSON: ")] {
+        let (status, answer) = invoke(&service, &url_event("/v1/query", body, true)).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID_REQUEST")), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().starts_with(told), "{answer}");
+    }
     for path in ["/nothing", "/a b/ü{}|\"<>", ""] {
         let (status, answer) = invoke(&service, &url_event(path, "", false)).await;
         let expected = if path.is_empty() { (400, &json!("INVALID_REQUEST")) } else { (404, &json!("NOT_FOUND")) };

@@ -75,12 +75,52 @@ async fn a_client_that_hangs_up_ends_the_providers_call() {
 #[tokio::test]
 async fn a_client_that_dawdles_over_its_headers_is_let_go() {
     let port = open(Service::new(|config| config.limits.header_timeout_s = 1)).await;
+    for begun in ["POST / HTTP/1.1\r\nhost:", "P", ""] {
+        let mut socket = TcpStream::connect(port.addr).await.unwrap();
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        assert!(until_closed(&mut socket).await < Duration::from_secs(4), "{begun}");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_until_a_header_begins_and_does_not_end() {
+    let limits = |idle_timeout_s| {
+        Service::new(move |config| (config.limits.header_timeout_s, config.limits.idle_timeout_s) = (1, idle_timeout_s))
+    };
+    let port = open(limits(75)).await;
     let mut socket = TcpStream::connect(port.addr).await.unwrap();
-    socket.write_all(b"POST / HTTP/1.1\r\nhost:").await.unwrap();
+    for _ in 0..2 {
+        asked(&mut socket).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    asked(&mut socket).await;
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost:").await.unwrap();
+    let closed = until_closed(&mut socket).await;
+    assert!((Duration::from_millis(800)..Duration::from_secs(4)).contains(&closed), "{closed:?}");
+    // And not for ever.
+    let port = open(limits(1)).await;
+    let mut socket = TcpStream::connect(port.addr).await.unwrap();
+    asked(&mut socket).await;
+    assert!(until_closed(&mut socket).await < Duration::from_secs(4));
+}
+
+/// One request whose answer is read, on a connection that stays.
+async fn asked(socket: &mut TcpStream) {
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    while !text.ends_with('}') {
+        let mut some = [0; 1024];
+        let count = socket.read(&mut some).await.unwrap();
+        assert!(count > 0, "closed after {text:?}");
+        text.push_str(std::str::from_utf8(&some[..count]).unwrap());
+    }
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+async fn until_closed(socket: &mut TcpStream) -> Duration {
     let began = Instant::now();
-    let mut rest = Vec::new();
-    let _ = socket.read_to_end(&mut rest).await;
-    assert!(began.elapsed() < Duration::from_secs(4));
+    let _ = socket.read_to_end(&mut Vec::new()).await;
+    began.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

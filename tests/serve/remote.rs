@@ -33,15 +33,21 @@ impl Vectors {
 
 async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
     bodies.lock().unwrap().push(body.clone());
-    let text = body["input"][0].as_str().unwrap();
-    let vector = match text {
-        _ if text.contains("short") => json!([1.0, 0.0]),
-        _ if text.contains("broken") => return (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "no"}}))),
-        _ if text.contains("outage") => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "no"}}))),
-        _ if text.contains("ship") => json!([5.0, 0.0, 0.5]),
-        _ => json!([0.0, 5.0, 0.5]),
-    };
-    (StatusCode::OK, Json(json!({"data": [{"index": 0, "embedding": vector}], "usage": {"prompt_tokens": 1000}})))
+    let mut data = Vec::new();
+    for (index, text) in body["input"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).enumerate() {
+        let vector = match text {
+            _ if text.contains("short") => json!([1.0, 0.0]),
+            _ if text.contains("broken") => return (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "no"}}))),
+            _ if text.contains("outage") => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "no"}}))),
+            // Nearer to the court than to the boats, and far from both.
+            "Does it float?" => json!([0.0, 0.5, 5.0]),
+            _ if text.len() > 1000 || (text.contains("INFO") && !text.contains("ship")) => json!([0.0, 0.5, 5.0]),
+            _ if text.contains("ship") => json!([5.0, 0.0, 0.5]),
+            _ => json!([0.0, 5.0, 0.5]),
+        };
+        data.push(json!({"index": index, "embedding": vector}));
+    }
+    (StatusCode::OK, Json(json!({"data": data, "usage": {"prompt_tokens": 1000}})))
 }
 
 fn write(path: &Path, provider: &str, shortened: bool) {
@@ -121,6 +127,61 @@ async fn the_embedding_of_a_question_is_an_exchange_with_a_cost() {
         answer["metadata"]["usage"],
         json!({"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14, "cost_usd": null})
     );
+}
+
+/// The sources that each way of asking finds for the last of several messages, `[user, assistant, user, ..]`.
+async fn sources(service: &Service, said: &[&str], rag: &Value) -> [Vec<String>; 2] {
+    let names = |found: &Value| -> Vec<String> {
+        found.as_array().unwrap_or_else(|| panic!("{found}")).iter().map(|it| it["source"].as_str().unwrap().to_owned()).collect()
+    };
+    let message = |(at, text): (usize, &&str)| json!({"role": ["user", "assistant"][at % 2], "content": text});
+    let messages: Vec<Value> = said.iter().enumerate().map(message).collect();
+    let chat = json!({"model": "rag/extractive", "messages": messages, "rag": rag});
+    let answer = service.post("/v1/chat/completions", &chat).await.1;
+    let (prompt, context) = (said.last().unwrap(), &messages[..messages.len() - 1]);
+    let query = service.query(json!({"prompt": prompt, "context": context, "rag_config": rag})).await.1;
+    [names(&answer["omni"]["rag_context"]), names(&query["rag_context"])]
+}
+
+#[tokio::test]
+async fn a_question_that_leans_on_what_was_said_is_looked_up_with_it() {
+    let (folder, vectors) = (tempfile::tempdir().unwrap(), Vectors::start().await);
+    let service = service(folder.path(), &vectors, false, |_| {});
+    let one = json!({"retrieval_config": {"top_k": 1}});
+    let leaning = ["Which ship?", "That one.", "Does it float?"];
+    assert_eq!(sources(&service, &leaning[2..], &one).await, [["law.md"]; 2], "by itself it is nearer to the court");
+    assert_eq!(sources(&service, &leaning, &one).await, [["boats.md"]; 2]);
+    assert_eq!(
+        vectors.last()["input"],
+        json!(["Does it float?", "Does it float?\nWhich ship?"]),
+        "one call embeds both readings"
+    );
+    // What it finds by itself is there, too, as the second.
+    let both = json!({"retrieval_config": {"top_k": 2}});
+    assert_eq!(sources(&service, &leaning, &both).await, [["boats.md", "law.md"]; 2]);
+    // One that comes as near by itself stands alone.
+    let turned = ["Which ship?", "That one.", "Who decides?"];
+    assert_eq!(sources(&service, &turned, &one).await, [["law.md"]; 2]);
+    // Whoever asks may say what is meant.
+    let meant = json!({"query": "Which ship?", "retrieval_config": {"top_k": 1}});
+    assert_eq!(sources(&service, &turned, &meant).await, [["boats.md"]; 2]);
+    assert_eq!(vectors.last()["input"], json!(["Which ship?"]));
+    let found = service.post("/v1/search", &json!({"prompt": "Who decides?", "rag_config": meant})).await.1;
+    assert_eq!(found["hits"][0]["source"], "boats.md");
+    let blank = json!({"prompt": "Who decides?", "rag_config": {"query": " "}});
+    assert_eq!(service.refusal(blank).await, "`rag_config.query`: 1 bytes; send 1 to 8000, or leave it out");
+}
+
+#[tokio::test]
+async fn a_long_message_is_looked_up_by_its_ends_too() {
+    let (folder, vectors) = (tempfile::tempdir().unwrap(), Vectors::start().await);
+    let service = service(folder.path(), &vectors, false, |_| {});
+    let log = "INFO the court of worker 12 decides\n".repeat(100);
+    for long in [format!("{log}\nBut which ship?"), format!("Which ship?\n{log}")] {
+        let found = service.post("/v1/search", &json!({"prompt": long})).await.1;
+        assert_eq!(found["hits"][0]["source"], "boats.md", "{found}");
+        assert_eq!(vectors.last()["input"].as_array().unwrap().len(), 3);
+    }
 }
 
 #[tokio::test]

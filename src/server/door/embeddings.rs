@@ -19,7 +19,7 @@ use crate::rag::cost;
 use crate::server::body::parse;
 use crate::server::rag_config::LOCAL;
 use crate::server::response::json;
-use crate::server::{Context, body, failed};
+use crate::server::{Context, answer};
 
 /// Texts of one request.
 const MAX_TEXTS: usize = 2048;
@@ -67,12 +67,7 @@ pub(in crate::server) async fn embeddings(
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Response {
-    let bytes = match body(&app, &context, request).await {
-        Ok(bytes) => bytes,
-        Err(response) => return response,
-    };
-    let outcome = async { embed(&app, &context, parse(&bytes)?).await };
-    outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
+    answer(&app, &context, request, async |bytes, _| embed(&app, &context, parse(&bytes)?).await).await
 }
 
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
