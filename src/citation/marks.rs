@@ -129,7 +129,7 @@ fn marked(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
 
 /// Whether a letter is a quotation mark.
 pub(super) fn is_mark(letter: char) -> bool {
-    MARKS.iter().any(|(open, close)| *open == letter || close.contains(&letter))
+    !letter.is_ascii_alphanumeric() && MARKS.iter().any(|(open, close)| *open == letter || close.contains(&letter))
 }
 
 /// The quotation that a letter begins.
