@@ -1,6 +1,7 @@
 //! The front doors in other people's dialects: what they have in common.
 
 pub(super) mod anthropic;
+mod cited;
 pub(super) mod embeddings;
 pub(super) mod models;
 pub(super) mod openai;
@@ -65,15 +66,17 @@ impl Door {
 
     /// What is said of fields of `/v1/query`, with the names that they have here.
     pub(super) fn renamed(self, text: &str) -> String {
-        let format = match self {
+        let (format, system) = match self {
             Self::Native => return text.to_owned(),
-            Self::OpenAi => "`response_format`",
-            Self::Anthropic => "`output_config.format`",
+            Self::OpenAi => ("`response_format`", "the system's `messages`"),
+            Self::Anthropic => ("`output_config.format`", "`system`"),
         };
         let names = [
             ("`model_provider`", "`model`"),
             ("`model_name`", "`model`"),
             ("`embedding_config.provider`", "`model`"),
+            ("`model_config`", "sampling"),
+            ("`system_prompt`", system),
             ("`rag_config", "`rag"),
             ("`structured_output`", format),
         ];
@@ -165,10 +168,11 @@ pub(super) fn question(
     let metadata = config.as_ref().is_some_and(RagConfig::shows_metadata);
     let (retrieval, citations) = match config {
         Some(config) => {
-            if prompt.trim().is_empty() {
+            let retrieval = config.required_retrieval(app, labels)?;
+            if prompt.trim().is_empty() && retrieval.as_ref().is_some_and(|retrieval| retrieval.query.is_none()) {
                 return Err(Error::bad_request("`messages`: the user said nothing that could be looked up in the index"));
             }
-            (config.required_retrieval(app, labels)?, config.citations())
+            (retrieval, config.citations())
         }
         None => (None, crate::citation::Policy::default()),
     };
@@ -208,12 +212,16 @@ pub(super) struct Omni {
     citations: Option<Vec<Cited>>,
     #[serde(flatten)]
     left: Left,
+    /// The citations that hold, as the dialect has them.
+    #[serde(skip)]
+    told: Vec<cited::Told>,
 }
 
 impl Omni {
     /// Takes it out of an answer that leaves through `door`.
     pub(super) fn new(context: &Context, answer: &mut Answer, shown: Shown, door: Door) -> Self {
         let is_grounded = !answer.passages.is_empty();
+        let told = if door == Door::Anthropic { cited::locations(answer) } else { cited::annotations(answer) };
         let passages = std::mem::take(&mut answer.passages);
         let citations = response::cited(std::mem::take(&mut answer.citations), &passages);
         // The value itself is the answer's content.
@@ -233,6 +241,7 @@ impl Omni {
             rag_context: is_grounded.then(|| response::sources(passages, shown)),
             citations: is_grounded.then_some(citations),
             left: Left::new(answer, door),
+            told,
         }
     }
 }
@@ -306,6 +315,15 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_our_fields_is_said_of_theirs() {
+        let text = "quoted: `model_config` and `system_prompt` have no effect, `rag_config.query` has";
+        let told = |door: Door| door.renamed(text);
+        assert_eq!(told(Door::Native), text);
+        assert_eq!(told(Door::OpenAi), "quoted: sampling and the system's `messages` have no effect, `rag.query` has");
+        assert_eq!(told(Door::Anthropic), "quoted: sampling and `system` have no effect, `rag.query` has");
+    }
 
     #[test]
     fn a_content_that_is_refused_is_the_requests_fault_in_both_dialects() {

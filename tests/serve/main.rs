@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail where they stand")]
 
 mod addresses;
+mod cited;
 mod clients;
 mod door;
 #[path = "../embed_support/mod.rs"]

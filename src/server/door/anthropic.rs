@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::chat::{FinishReason, Thought, Usage};
 use crate::error::{Code, Error};
 use crate::server::body::parse;
-use crate::server::{Context, access, body, failed};
+use crate::server::{Context, answer};
 
 /// `POST /v1/messages`.
 pub(in crate::server) async fn messages(
@@ -34,19 +34,14 @@ pub(in crate::server) async fn messages(
     request: Request,
 ) -> Response {
     let betas = header(request.headers(), "anthropic-beta").map(str::to_owned);
-    let labels = access::labels(app.config(), request.headers());
-    let bytes = match body(&app, &context, request).await {
-        Ok(bytes) => bytes,
-        Err(response) => return response,
-    };
-    let outcome = async {
+    answer(&app, &context, request, async |bytes, labels| {
         let body: MessagesBody = parse(&bytes)?;
         let is_stream = body.is_stream();
         let mut asked = understood(&app, body, &labels?)?;
         asked.0.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
         if is_stream { streamed(&app, &context, asked).await } else { whole(&app, &context, asked).await }
-    };
-    outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
+    })
+    .await
 }
 
 /// Tokens; cached ones are not part of `input_tokens`.

@@ -20,13 +20,13 @@ use self::reply::whole;
 use self::request::{ChatBody, understood};
 use self::stream::streamed;
 use super::provided::{Provided, provided};
-use super::{Door, unknown};
+use super::{Door, Omni, unknown};
 use crate::app::App;
 use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warnings};
 use crate::error::{Code, Error, Result};
 use crate::rag::Answer;
 use crate::server::body::parse;
-use crate::server::{Context, access, body, failed};
+use crate::server::{Context, answer};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct CacheControl {
@@ -178,18 +178,13 @@ pub(in crate::server) async fn completions(
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Response {
-    let labels = access::labels(app.config(), request.headers());
-    let bytes = match body(&app, &context, request).await {
-        Ok(bytes) => bytes,
-        Err(response) => return response,
-    };
-    let outcome = async {
+    answer(&app, &context, request, async |bytes, labels| {
         let body: ChatBody = parse(&bytes)?;
         let (is_stream, with_usage) = (body.is_stream(), body.with_usage());
         let asked = understood(&app, body, &labels?)?;
         if is_stream { streamed(&app, &context, asked, with_usage).await } else { whole(&app, &context, asked).await }
-    };
-    outcome.await.unwrap_or_else(|error: Error| failed(&context, &error, None))
+    })
+    .await
 }
 
 /// Tokens; reasoning and cached ones are parts of the sums.
@@ -269,10 +264,11 @@ fn content(answer: &Answer) -> (String, Option<String>) {
     (text, Some(refusal))
 }
 
-/// The provider's own annotations, and its citations as such where they can be.
-fn annotations(answer: &Answer) -> Vec<Value> {
+/// The provider's own annotations, and its citations and ours as such where they can be.
+fn annotations(answer: &Answer, omni: &Omni) -> Vec<Value> {
     let own = answer.extra.get("annotations").and_then(Value::as_array).into_iter().flatten().cloned();
-    own.chain(provided(answer).iter().filter_map(Provided::annotation)).collect()
+    let checked = omni.told.iter().map(|(_, annotation)| annotation.clone());
+    own.chain(provided(answer).iter().filter_map(Provided::annotation)).chain(checked).collect()
 }
 
 /// An error as the dialect's clients read it.
@@ -295,12 +291,38 @@ pub(super) fn error(error: &Error) -> Value {
         Code::RateLimit => "rate_limit_exceeded",
         code => code.as_str(),
     };
-    // A message that begins with a field's name says which.
     let message = Door::OpenAi.renamed(error.message());
-    let param = message.strip_prefix('`').and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
-    let mut body = json!({"error": {"message": message, "type": kind, "param": param, "code": code}});
+    let mut body = json!({"error": {"message": message, "type": kind, "param": field(&message), "code": code}});
     if let (Some(details), Some(error)) = (error.details(), body["error"].as_object_mut()) {
         error.insert("details".into(), details.clone());
     }
     body
+}
+
+/// The field with whose name a message begins, where it begins with one.
+fn field(message: &str) -> Option<&str> {
+    let (named, _) = message.strip_prefix('`')?.split_once('`')?;
+    // A value may stand behind it.
+    let field = named.split(':').next().unwrap_or(named);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']');
+    (field.starts_with(|first: char| first.is_ascii_lowercase()) && field.bytes().all(is_name)).then_some(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_fields_name_is_told_as_one() {
+        for (message, told) in [
+            ("`messages[0].content[0].type: input_text`: not supported yet; send text", Some("messages[0].content[0].type")),
+            ("`rag.retrieval_config.top_k`: 0 is not between 1 and 100", Some("rag.retrieval_config.top_k")),
+            ("`the body`: invalid type", None),
+            ("`OPTIONS`: not allowed here; use POST", None),
+            ("`/v1/nothing`: no such path", None),
+            ("the body is empty", None),
+        ] {
+            assert_eq!(field(message), told, "{message}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings};
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
+use crate::server::door::cited::is_ours;
 use crate::server::door::openai::{CacheControl, ExtraContent};
 use crate::server::door::unknown;
 
@@ -65,7 +66,7 @@ impl Block<'_> {
                 parts.push(Part::Text(self.text("text")?));
                 if let Some(Value::Array(citations)) = self.fields.shift_remove("citations") {
                     let raw = |value| Part::Citation(Raw { dialect: "anthropic".into(), value });
-                    parts.extend(citations.into_iter().map(raw));
+                    parts.extend(citations.into_iter().filter(|citation| !is_ours(citation)).map(raw));
                 }
             }
             "thinking" => {

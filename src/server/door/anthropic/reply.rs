@@ -61,6 +61,12 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
     if !told {
         content.push(json!({"type": "text", "text": answer.content}));
     }
+    // Where a stream is at its end: on its last text.
+    let last = content.last_mut().filter(|block| block["type"] == "text" && !answer.is_refused());
+    if let Some(block) = last {
+        let start = answer.content.len().saturating_sub(block["text"].as_str().map_or(0, str::len));
+        omni.told.iter().filter(|(at, _)| *at >= start).for_each(|(_, citation)| cite(Some(&mut *block), citation));
+    }
     let reply = Reply {
         id: name_of(context),
         kind: "message",

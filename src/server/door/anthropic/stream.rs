@@ -51,6 +51,9 @@ struct Writer {
     /// The next text is another than the one that is open.
     apart: bool,
     next: usize,
+    /// Bytes of text that were told, and of those how many before the last text began.
+    text_bytes: usize,
+    text_start: usize,
     /// What was told of the open call's arguments.
     arguments: String,
     held: VecDeque<ChatEvent>,
@@ -59,7 +62,18 @@ struct Writer {
 impl Writer {
     fn new(id: String) -> Self {
         let (arguments, held) = (String::new(), VecDeque::new());
-        Self { id, model: String::new(), begun: false, open: None, apart: false, next: 0, arguments, held }
+        Self {
+            id,
+            model: String::new(),
+            begun: false,
+            open: None,
+            apart: false,
+            next: 0,
+            text_bytes: 0,
+            text_start: 0,
+            arguments,
+            held,
+        }
     }
 
     /// Takes the next event.
@@ -91,6 +105,11 @@ impl Writer {
     fn end(&mut self, answer: &Answer, omni: &Omni, out: &mut VecDeque<Event>) {
         self.release(true, out);
         self.begin(out);
+        if self.open == Some(Block::Text) {
+            for (_, citation) in omni.told.iter().filter(|(at, _)| *at >= self.text_start) {
+                self.delta(json!({"type": "citations_delta", "citation": citation}), out);
+            }
+        }
         self.close(out);
         let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
         let mut delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence"),
@@ -150,6 +169,7 @@ impl Writer {
     fn event(&mut self, event: ChatEvent, out: &mut VecDeque<Event>) {
         match event {
             ChatEvent::Refusal(text) => {
+                self.text_bytes += text.len();
                 self.open(Block::Refusal, json!({"type": "text", "text": ""}), out);
                 self.delta(json!({"type": "text_delta", "text": text}), out);
             }
@@ -157,6 +177,10 @@ impl Writer {
                 if std::mem::take(&mut self.apart) && self.open == Some(Block::Text) {
                     self.close(out);
                 }
+                if self.open != Some(Block::Text) {
+                    self.text_start = self.text_bytes;
+                }
+                self.text_bytes += text.len();
                 self.open(Block::Text, json!({"type": "text", "text": ""}), out);
                 self.delta(json!({"type": "text_delta", "text": text}), out);
             }

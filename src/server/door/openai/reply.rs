@@ -68,7 +68,7 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
     context.answered(&answer);
     let omni = Omni::new(context, &mut answer, shown, Door::OpenAi);
     let model = model_of(&answer);
-    let (finish_reason, annotations, (content, refusal)) = (reason(&answer), annotations(&answer), content(&answer));
+    let (finish_reason, annotations, (content, refusal)) = (reason(&answer), annotations(&answer, &omni), content(&answer));
     let (mut tool_calls, mut details) = (Vec::new(), Vec::new());
     for part in answer.parts {
         match part {

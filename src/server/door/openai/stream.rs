@@ -160,7 +160,7 @@ impl Head {
                 self.logprobs.take(name, tokens);
             });
         }
-        let (annotations, audio) = (annotations(&answer), answer.extra.get("audio").filter(|_| !self.told_audio));
+        let (annotations, audio) = (annotations(&answer, omni), answer.extra.get("audio").filter(|_| !self.told_audio));
         if !self.begun || !annotations.is_empty() || audio.is_some() {
             self.delta(Delta { annotations, audio, ..Delta::default() }, out);
         }
