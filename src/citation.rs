@@ -21,7 +21,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::cut::{repair_prompt, value_without_false, without_false};
+pub(crate) use self::cut::{repair_prompt, value_without_false, without_false};
 use crate::passage::Passage;
 use fold::Folded;
 use joined::{Joined, joined};
@@ -119,7 +119,7 @@ impl Citation {
 }
 
 /// The sources, prepared once for all citations of an answer.
-pub struct Sources<'a> {
+pub(crate) struct Sources<'a> {
     passages: &'a [Passage],
     sources: Vec<Source>,
     /// Put together when it is first needed.
@@ -131,18 +131,18 @@ pub struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// Prepares them. What was `said` may be quoted without a source.
-    pub fn new(passages: &'a [Passage], said: &'a str) -> Self {
+    pub(crate) fn new(passages: &'a [Passage], said: &'a str) -> Self {
         let sources = passages.iter().map(|passage| Source::new(&passage.content)).collect();
         Self { passages, sources, joined: OnceCell::new(), said, conversation: OnceCell::new() }
     }
 
     /// Checks an answer, which is `data` where it has a structure, and else `text`.
-    pub fn check_answer(&self, text: &str, data: Option<&Value>) -> Vec<Citation> {
+    pub(crate) fn check_answer(&self, text: &str, data: Option<&Value>) -> Vec<Citation> {
         data.map_or_else(|| self.check(text), |data| self.check_value(data))
     }
 
     /// Checks the quotes and source numbers of a text.
-    pub fn check(&self, answer: &str) -> Vec<Citation> {
+    pub(crate) fn check(&self, answer: &str) -> Vec<Citation> {
         let mut citations = Vec::new();
         for mention in text::mentions(answer) {
             self.mention(answer, mention, &mut citations);
@@ -185,7 +185,7 @@ impl<'a> Sources<'a> {
     }
 
     /// Checks a structured answer: its quotes and the texts in it.
-    pub fn check_value(&self, value: &Value) -> Vec<Citation> {
+    pub(crate) fn check_value(&self, value: &Value) -> Vec<Citation> {
         let mut citations = Vec::new();
         self.walk(value, "", None, &mut citations);
         if citations.len() > MAX_CITATIONS {

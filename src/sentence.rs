@@ -15,7 +15,7 @@ const OPENERS: [char; 8] = ['“', '「', '『', '(', '（', '[', '【', '《'];
 
 /// A run of lines that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub(crate) struct Block {
     /// Which bytes of the text, without the marker of a list item.
     pub range: Range<usize>,
     /// What it is.
@@ -24,7 +24,7 @@ pub struct Block {
 
 /// What a run of lines is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Sentences.
     Paragraph,
     /// Sentences behind a list marker.
@@ -37,15 +37,8 @@ pub enum Kind {
     Line,
 }
 
-impl Kind {
-    /// Whether it holds sentences.
-    pub fn is_prose(self) -> bool {
-        matches!(self, Self::Paragraph | Self::Item)
-    }
-}
-
 /// Everything in a text but its blank lines.
-pub fn blocks(text: &str) -> Vec<Block> {
+pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut open: Option<Block> = None;
     let mut fence: Option<usize> = None;
@@ -96,7 +89,7 @@ fn is_fence(line: &str) -> bool {
 }
 
 /// Bytes of the list or quote marker that a line begins with.
-pub fn marker(line: &str) -> usize {
+pub(crate) fn marker(line: &str) -> usize {
     for marker in ["- [ ] ", "- [x] ", "- ", "* ", "+ ", "• ", "> "] {
         if line.starts_with(marker) {
             return marker.len();
@@ -109,7 +102,7 @@ pub fn marker(line: &str) -> usize {
 
 /// Sentences of one block. Unicode's rule ends a sentence behind every full stop; ours joins it again after an abbreviation
 /// and inside of code (`?`).
-pub fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
+pub(crate) fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let (mut start, mut body) = (block.start, block.start);
     for (offset, piece) in text[block.clone()].split_sentence_bound_indices() {
@@ -154,14 +147,14 @@ fn is_whole(line: &str) -> bool {
 }
 
 /// Whether a sentence ends with this text: with a full stop or the like, what closes behind it, and a blank where the script has blanks.
-pub fn is_ended(text: &str) -> bool {
+pub(crate) fn is_ended(text: &str) -> bool {
     let body = text.trim_end();
     let bare = body.trim_end_matches(CLOSERS);
     (body.len() < text.len() || bare.ends_with(WIDE_ENDS)) && bare.ends_with(ENDS) && !is_abbreviated(body)
 }
 
 /// Whether a text ends with an abbreviation, an initial or nothing, whose full stop is no end.
-pub fn is_abbreviated(sentence: &str) -> bool {
+pub(crate) fn is_abbreviated(sentence: &str) -> bool {
     let Some(body) = sentence.strip_suffix('.') else { return false };
     let word = body.rsplit([' ', '\n', '(', '\u{a0}']).next().unwrap_or_default();
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);

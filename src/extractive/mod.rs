@@ -33,7 +33,7 @@ const LEAST_COVERED: f32 = 0.25;
 
 /// A statement that may be quoted.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Which passage, counted from 0.
     pub passage: usize,
     /// Which bytes of it.
@@ -55,7 +55,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// What is compared with the question: the statement itself, behind the question that it answers.
-    pub fn text<'a>(&self, passages: &'a [Passage]) -> Cow<'a, str> {
+    pub(crate) fn text<'a>(&self, passages: &'a [Passage]) -> Cow<'a, str> {
         let content = &passages[self.passage].content;
         let own = &content[self.range.clone()];
         match &self.answers {
@@ -71,7 +71,7 @@ impl Candidate {
 }
 
 /// All statements of the passages, best first, scored by their words and places.
-pub fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate> {
+pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate> {
     let known = Words::new(true, true);
     let asked = terms(question, &known);
     let sentences: Vec<(usize, Sentence, BTreeSet<String>)> = passages
@@ -133,7 +133,7 @@ pub fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate> {
 
 /// Adds each statement's cosine with the question to its score. `cosines` belongs to the first candidates; the others are dropped,
 /// because scores with and without it cannot be compared.
-pub fn rescore(candidates: &mut Vec<Candidate>, cosines: &[f32]) {
+pub(crate) fn rescore(candidates: &mut Vec<Candidate>, cosines: &[f32]) {
     candidates.truncate(cosines.len());
     for (candidate, &cosine) in candidates.iter_mut().zip(cosines) {
         candidate.score += cosine.max(0.0);
@@ -143,7 +143,7 @@ pub fn rescore(candidates: &mut Vec<Candidate>, cosines: &[f32]) {
 }
 
 /// Puts the best sentences together. `[n]` is the place of a passage in the list, counted from 1.
-pub fn compose(candidates: &[Candidate], passages: &[Passage], format: Format) -> String {
+pub(crate) fn compose(candidates: &[Candidate], passages: &[Passage], format: Format) -> String {
     let quotes = choose(candidates, passages);
     if quotes.is_empty() {
         return nothing(format);

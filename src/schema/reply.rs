@@ -26,7 +26,7 @@ const MAX_DEPTH: usize = 128;
 
 /// What an answer amounts to.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The value, where there is one; valid where `violations` is empty.
     pub value: Option<Value>,
     /// What is wrong with it.
@@ -46,13 +46,13 @@ pub struct Change {
 
 impl Reading {
     /// Whether there is a value and it is valid.
-    pub fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.value.is_some() && self.violations.is_empty()
     }
 }
 
 /// Reads an answer: the last value in it that is valid, for drafts and examples come before it, else the last that there is.
-pub fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
+pub(crate) fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
     let mut last = None;
     for (value, changes) in candidates(text, is_wrapped).into_iter().rev() {
         let reading = mended(value, changes, shape, is_wrapped);
@@ -68,7 +68,7 @@ pub fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
 }
 
 /// What a model is told that wrote an invalid answer.
-pub fn repair_prompt(violations: &[Violation]) -> String {
+pub(crate) fn repair_prompt(violations: &[Violation]) -> String {
     let mut text = "The JSON above is not valid:\n".to_owned();
     for violation in violations {
         let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };

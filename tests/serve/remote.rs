@@ -134,7 +134,8 @@ async fn sources(service: &Service, said: &[&str], rag: &Value) -> [Vec<String>;
     let names = |found: &Value| -> Vec<String> {
         found.as_array().unwrap_or_else(|| panic!("{found}")).iter().map(|it| it["source"].as_str().unwrap().to_owned()).collect()
     };
-    let message = |(at, text): (usize, &&str)| json!({"role": ["user", "assistant"][at % 2], "content": text});
+    let role = |at: usize| if at.is_multiple_of(2) { "user" } else { "assistant" };
+    let message = |(at, text): (usize, &&str)| json!({"role": role(at), "content": text});
     let messages: Vec<Value> = said.iter().enumerate().map(message).collect();
     let chat = json!({"model": "rag/extractive", "messages": messages, "rag": rag});
     let answer = service.post("/v1/chat/completions", &chat).await.1;
