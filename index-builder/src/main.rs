@@ -18,13 +18,6 @@ mod progress;
 mod remote;
 mod report;
 mod source;
-#[cfg(test)]
-#[path = "../../tests/support"]
-mod testing {
-    pub(crate) mod model;
-    pub(crate) mod shared;
-}
-
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -161,4 +154,11 @@ pub(crate) fn default_threads() -> usize {
 /// A reader that has seen enough (`| head`) is no failure.
 fn print(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+#[cfg(test)]
+#[path = "../../tests/support"]
+mod testing {
+    pub(crate) mod model;
+    pub(crate) mod shared;
 }
