@@ -138,7 +138,7 @@ async fn sources(service: &Service, said: &[&str], rag: &Value) -> [Vec<String>;
     let names = |found: &Value| -> Vec<String> {
         found.as_array().unwrap_or_else(|| panic!("{found}")).iter().map(|it| it["source"].as_str().unwrap().to_owned()).collect()
     };
-    let message = |(at, text): (usize, &&str)| json!({"role": ["user", "assistant"][at % 2], "content": text});
+    let message = |(at, text): (usize, &&str)| json!({"role": if at % 2 == 0 { "user" } else { "assistant" }, "content": text});
     let messages: Vec<Value> = said.iter().enumerate().map(message).collect();
     let chat = json!({"model": "rag/extractive", "messages": messages, "rag": rag});
     let answer = service.post("/v1/chat/completions", &chat).await.1;
