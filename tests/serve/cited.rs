@@ -113,7 +113,7 @@ async fn what_holds_is_a_citation_of_the_text_in_anthropics_dialect() {
             "start_char_index": 10, "end_char_index": 10 + words.len(), "file_id": null, "chunk_id": chunk})
     );
     let [whole, streamed] = said(&service, "/v1/messages", asked("rag/extractive", "Who keeps a zebra?")).await;
-    assert_eq!(whole[0]["citations"][0]["cited_text"], "The doorman keeps a zebra.");
+    assert_eq!(whole[0]["citations"][0]["cited_text"], "The doorman keeps a zebra");
     assert_eq!(streamed, whole);
     // What comes back with the conversation is no news to the provider, and nothing to warn of.
     let messages = json!([{"role": "user", "content": "Who?"}, {"role": "assistant", "content": whole}, {"role": "user", "content": "Why?"}]);

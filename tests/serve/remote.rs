@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use omni_llm::app::App;
 use omni_llm::config::{Config, Endpoint};
-use omni_llm::index::{Document, Manifest};
+use omni_llm::index::{Chunk, Document, Manifest, Writer};
 use serde_json::{Value, json};
 
-use crate::support::{Mock, Service, serve, write_index};
+use crate::support::{Mock, Service};
 
 /// A provider of vectors: it knows two matters.
 struct Vectors {
@@ -22,8 +22,11 @@ struct Vectors {
 impl Vectors {
     async fn start() -> Self {
         let bodies = Arc::new(Mutex::new(Vec::new()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let router = axum::Router::new().route("/v1/embeddings", axum::routing::post(embed)).with_state(Arc::clone(&bodies));
-        Self { base_url: serve(router).await, bodies }
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { base_url, bodies }
     }
 
     fn last(&self) -> Value {
@@ -51,21 +54,22 @@ async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Va
 }
 
 fn write(path: &Path, provider: &str, shortened: bool) {
-    let manifest = Manifest {
+    let mut writer = Writer::new(Manifest {
         model: "text-embedding-3-small".into(),
         model_fingerprint: "f".into(),
         dimensions: 3,
         provider: Some(provider.into()),
         shortened,
         ..Manifest::default()
-    };
+    });
     let texts =
         [("boats.md", "A vessel carries cargo over the sea.", [1.0, 0.0, 0.0]), ("law.md", "A court decides.", [0.0, 1.0, 0.0])];
-    let rows = texts.map(|(source, text, vector)| {
-        let document = Document { uri: source.into(), source: source.into(), ..Document::default() };
-        (document, text.to_owned(), vector.to_vec())
-    });
-    write_index(path, manifest, rows);
+    for (source, text, vector) in texts {
+        let document = writer.push_document(Document { uri: source.into(), source: source.into(), ..Document::default() });
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
+        writer.push_chunk(&chunk, &vector).unwrap();
+    }
+    writer.finish(path).unwrap();
 }
 
 fn service(folder: &Path, vectors: &Vectors, shortened: bool, change: impl FnOnce(&mut Config)) -> Service {
@@ -134,8 +138,7 @@ async fn sources(service: &Service, said: &[&str], rag: &Value) -> [Vec<String>;
     let names = |found: &Value| -> Vec<String> {
         found.as_array().unwrap_or_else(|| panic!("{found}")).iter().map(|it| it["source"].as_str().unwrap().to_owned()).collect()
     };
-    let role = |at: usize| if at.is_multiple_of(2) { "user" } else { "assistant" };
-    let message = |(at, text): (usize, &&str)| json!({"role": role(at), "content": text});
+    let message = |(at, text): (usize, &&str)| json!({"role": if at % 2 == 0 { "user" } else { "assistant" }, "content": text});
     let messages: Vec<Value> = said.iter().enumerate().map(message).collect();
     let chat = json!({"model": "rag/extractive", "messages": messages, "rag": rag});
     let answer = service.post("/v1/chat/completions", &chat).await.1;
@@ -237,7 +240,7 @@ fn an_index_of_a_provider_that_is_not_configured_stops_the_start() {
     };
     assert_eq!(
         refusal("openai"),
-        "D/sea.omni: embedded by `openai/text-embedding-3-small`: `openai` needs a key; set `OPENAI_API_KEY`"
+        "D/sea.omni: embedded by `openai/text-embedding-3-small`: `model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs"
     );
     assert!(refusal("nobody").starts_with(
         "D/sea.omni: embedded by `nobody/text-embedding-3-small`: `nobody`: no such provider; there are `openai`, "
