@@ -12,6 +12,7 @@ mod avx512;
 mod neon;
 mod ops;
 mod order;
+mod product;
 mod scalar;
 
 use std::ops::Range;
