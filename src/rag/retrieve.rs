@@ -13,7 +13,6 @@ use super::{Attempt, cost};
 use crate::app::{App, Opened};
 use crate::chat::{Message, Usage};
 use crate::config::Config;
-use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
 use crate::index::{Filter, Fusion, Hit, Query, Recall};
 use crate::passage::Passage;
@@ -156,10 +155,9 @@ pub(super) async fn find(
         let (vectors, attempt) = match remote {
             Some((vectors, attempt)) => (vectors, Some(attempt)),
             None => {
-                let embedder = app.embedder();
-                warnings.extend(embedder.and_then(|embedder| unread(embedder, &texts)));
-                let embed = |embedder: &Embedder| texts.iter().map(|text| embedder.embed_query(text)).collect::<Result<Vec<_>>>();
-                (embedder.map(embed).transpose()?, None)
+                warnings.extend(unread(app, &texts));
+                let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
+                (vectors.transpose()?, None)
             }
         };
         let filter = retrieval.filter();
@@ -242,7 +240,8 @@ fn alternately(first: Vec<Hit>, second: Vec<Hit>) -> Vec<Hit> {
 }
 
 /// What to say of a question that is longer than the model reads.
-fn unread(embedder: &Embedder, texts: &[String]) -> Option<String> {
+fn unread(app: &App, texts: &[String]) -> Option<String> {
+    let embedder = app.embedder()?;
     let most = embedder.tokenizer().max_tokens();
     let count = Some(&texts[0]).filter(|text| text.len() > most).map(|text| embedder.count(text, true))?;
     (count > most).then(|| {

@@ -52,7 +52,7 @@ impl Clock {
     pub(super) async fn silence(self) {
         tokio::time::sleep(self.header).await;
         if self.seen.is_http1.load(Ordering::Relaxed) || self.seen.bytes.load(Ordering::Relaxed) >= PREFACE_BYTES {
-            pending().await
+            pending::<()>().await;
         }
     }
 }
