@@ -25,6 +25,7 @@ pub(crate) use self::cut::{repair_prompt, value_without_false, without_false};
 use crate::passage::Passage;
 use fold::Folded;
 use joined::{Joined, joined};
+use marker::Marker;
 use source::Source;
 use text::Mention;
 
@@ -157,7 +158,10 @@ impl<'a> Sources<'a> {
     }
 
     fn mention(&self, answer: &str, mention: Mention, out: &mut Vec<Citation>) {
-        let Mention { span, quote, claim, sentence, markers } = mention;
+        let Mention { span, quote, claim, sentence, mut markers } = mention;
+        // Round brackets are a source's own more often than a number of ours.
+        let is_round = |marker: &Marker| answer[marker.span.clone()].starts_with(['(', '（']);
+        markers.retain(|marker| !is_round(marker) || marker.sources.iter().any(|number| self.is_known(*number)));
         let numbers: Vec<usize> = markers.iter().flat_map(|marker| marker.sources.iter().copied()).collect();
         let is_alone = !numbers.iter().any(|number| self.is_known(*number));
         // A list of sources states nothing.

@@ -226,6 +226,13 @@ impl Error {
         self
     }
 
+    /// Says that asking again may be of use after all: somebody else might have answered with more time.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.0.is_final = false;
+        self
+    }
+
     /// Says that it was tried again already, as often as that makes sense.
     #[must_use]
     pub fn repeated(mut self) -> Self {

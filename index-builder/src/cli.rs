@@ -75,11 +75,11 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Show which documents of a source would be read, and what is skipped by its name or size
+    /// Show which documents of a source would be read, and what is skipped before it is read
     List {
         #[command(flatten)]
         source: source::Options,
-        /// Read and extract every document as well, as a build would, to see that it can be
+        /// Read and extract every document as well, to see that it can be; metadata, in it or beside it, is not checked
         #[arg(long)]
         read: bool,
     },

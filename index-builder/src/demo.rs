@@ -22,6 +22,8 @@ use crate::cli::DemoArgs;
 use crate::extract::Limits;
 use crate::model::{self, Origin};
 use crate::pipeline::{self, Build};
+use crate::place;
+use crate::print;
 use crate::progress::Progress;
 use crate::source::{Options, Source};
 
@@ -35,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     // Before anything is fetched for it.
     let build = build(args)?;
+    place::require_replaceable(&args.out)?;
     progress.say("1 of 4: the embedding model");
     model::ensure(&Origin::Auto, &args.model, Precision::Int8, progress)?;
 
@@ -55,11 +58,11 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     }));
 
     progress.say("4 of 4: a question\n");
-    print(&format!("> {}\n\n{}\n", args.question, show(&ask(address, &args.question)?)));
+    print(&format!("> {}\n\n{}\n", args.question, show(&ask(address, &args.question)?)))?;
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         converse(address)?;
     }
-    print(&how_to_go_on(args));
+    print(&how_to_go_on(args))?;
     drop(stop);
     runtime.block_on(service).context("the service failed")??;
     Ok(())
@@ -96,12 +99,12 @@ async fn bind() -> Result<TcpListener> {
 fn converse(address: SocketAddr) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     loop {
-        print("Ask something else, or press Enter to leave.\n> ");
+        print("Ask something else, or press Enter to leave.\n> ")?;
         let Some(line) = lines.next().transpose()? else { return Ok(()) };
         if line.trim().is_empty() {
             return Ok(());
         }
-        print(&format!("\n{}\n", show(&ask(address, line.trim())?)));
+        print(&format!("\n{}\n", show(&ask(address, line.trim())?)))?;
     }
 }
 
@@ -148,12 +151,6 @@ fn how_to_go_on(args: &DemoArgs) -> String {
          \nTo ask your own documents:\n\
          \n    cargo demo path/to/documents --question \"...\"\n"
     )
-}
-
-/// A reader that has gone away is no failure.
-fn print(text: &str) {
-    let mut output = std::io::stdout();
-    drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use crate::metadata;
 use crate::progress::plural;
 use crate::source::{Entry, Options, READ_AHEAD_BYTES, Source};
 
-/// One line a document, to print; what is skipped, by name and size or, with `read`, by what came of extracting it, is said on standard
-/// error.
+/// One line a document, to print. On standard error: what is skipped, with `read` by what came of extracting it, and without it
+/// what would probably be, by its name.
 ///
 /// # Errors
 /// The source cannot be listed or read.
@@ -21,7 +21,7 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
         listing.skipped.into_iter().map(|(path, reason)| (path, reason.to_string())).collect();
     let (beside, entries): (Vec<Entry>, Vec<Entry>) =
         listing.entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
-    let refusals = if read { refused(&source, &entries)? } else { entries.iter().map(by_name).collect() };
+    let refusals = if read { refused(&source, &entries)? } else { entries.iter().map(empty).collect() };
     let mut documents = Vec::new();
     for (entry, refusal) in entries.into_iter().zip(refusals) {
         match refusal {
@@ -32,6 +32,11 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     skipped.sort();
     for (path, reason) in &skipped {
         eprintln!("skipped: {}: {reason}", path.escape_debug());
+    }
+    if !read {
+        for entry in documents.iter().filter(|entry| extract::is_unsupported_by_name(&entry.source)) {
+            eprintln!("unsure: {}: by its name no format that is read; `--read` looks into it", entry.source.escape_debug());
+        }
     }
     let bytes: u64 = documents.iter().map(|entry| entry.size).sum();
     let counted = |count: usize, thing: &str| format!("{count} {}", plural(count, thing));
@@ -46,11 +51,8 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
 }
 
 /// Why an entry cannot be a document, as far as that is known without reading it.
-fn by_name(entry: &Entry) -> Option<String> {
-    if entry.size == 0 {
-        return Some("empty".to_owned());
-    }
-    extract::unsupported(&entry.source).map(|refusal| refusal.to_string())
+fn empty(entry: &Entry) -> Option<String> {
+    (entry.size == 0).then(|| "empty".to_owned())
 }
 
 /// Why each entry gives no document; none for those that do.

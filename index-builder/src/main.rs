@@ -18,7 +18,7 @@ mod progress;
 mod remote;
 mod report;
 mod source;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -42,10 +42,7 @@ fn main() -> ExitCode {
         Command::Export { index, to, formats } => write_out(&index, &to, &formats),
         Command::Extract { json, files } => show_extracts(&files, json),
         Command::Forget { index, documents, undo } => take_out(&index, &documents, undo),
-        Command::List { source, read } => list::run(&source, read).map(|text| {
-            print(&text);
-            ExitCode::SUCCESS
-        }),
+        Command::List { source, read } => list::run(&source, read).and_then(|text| print(&text)).map(|()| ExitCode::SUCCESS),
         Command::Model { from, to, precision, said } => {
             model::get(&from, &said, to.as_deref(), precision.into(), progress).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
@@ -78,12 +75,12 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
     let report = pipeline::run(&build, progress)?;
     let json = serde_json::to_string_pretty(&report)?;
     match args.report.as_deref() {
-        Some(path) if path == Path::new("-") => print(&format!("{json}\n")),
+        Some(path) if path == Path::new("-") => print(&format!("{json}\n"))?,
         Some(path) => {
             std::fs::write(path, json).with_context(|| format!("{}: cannot write the report", path.display()))?;
-            print(&report.to_string());
+            print(&report.to_string())?;
         }
-        None => print(&report.to_string()),
+        None => print(&report.to_string())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -98,32 +95,32 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
                     let eval::testset::Averages { ndcg_10, recall_100, mrr_10, queries } = scores;
                     format!("nDCG@10 {ndcg_10:.4}  Recall@100 {recall_100:.4}  MRR@10 {mrr_10:.4}  {queries} queries  ")
                 });
-                print(&format!("{name:<7} {scores}{}\n", run.display()));
+                print(&format!("{name:<7} {scores}{}\n", run.display()))?;
             }
         }
         What::Gate(gate) => {
             let (text, failures) = eval::gate::run(&gate)?;
-            print(&text);
+            print(&text)?;
             for failure in &failures {
                 eprintln!("failed: {failure}");
             }
             return Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        What::Excerpts(excerpts) => print(&eval::excerpts::run(&excerpts, progress)?),
+        What::Excerpts(excerpts) => print(&eval::excerpts::run(&excerpts, progress)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn write_out(index: &Path, to: &Path, formats: &[export::Format]) -> Result<ExitCode> {
     let chunks = export::run(index, to, formats)?;
-    print(&format!("{chunks} chunks in {}\n", to.display()));
+    print(&format!("{chunks} chunks in {}\n", to.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints what is gone, a document a line.
 fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<ExitCode> {
     let gone = forget::run(index, documents, undo)?;
-    print(&gone.iter().map(|uri| format!("{uri}\n")).collect::<String>());
+    print(&gone.iter().map(|uri| format!("{uri}\n")).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,9 +129,12 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let sandbox = extract::Sandbox::new(extract::Limits::default())?;
     let mut code = ExitCode::SUCCESS;
     for file in files {
-        if let Err(refusal) = extract::read(&sandbox, file).and_then(|document| extract::show(&document, json)) {
-            eprintln!("{}: skipped: {refusal}", file.display());
-            code = ExitCode::FAILURE;
+        match extract::read(&sandbox, file).and_then(|document| extract::shown(&document, json)) {
+            Ok(text) => print(&text)?,
+            Err(refusal) => {
+                eprintln!("{}: skipped: {refusal}", file.display());
+                code = ExitCode::FAILURE;
+            }
         }
     }
     Ok(code)
@@ -151,9 +151,13 @@ pub(crate) fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) {
-    drop(std::io::stdout().write_all(text.as_bytes()));
+/// Prints at once. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut output = std::io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => Err(cause).context("standard output: cannot write"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -82,11 +82,15 @@ impl Rules {
         Ok(Self { file: path.to_owned(), prefixes, by_folder })
     }
 
-    /// The rules that none of `paths` fits: the documents of the source, and files and folders of it that cannot be read.
+    /// The rules that none of `paths` fits: the documents of the source, and files and folders of it that cannot be read. Where
+    /// there are none, it is not the rules that are wrong.
     ///
     /// # Errors
     /// One of them has labels: what they should close would be open.
     pub(crate) fn unused<'a>(&self, paths: impl Iterator<Item = &'a str> + Clone) -> Result<Vec<Remark>> {
+        if paths.clone().next().is_none() {
+            return Ok(Vec::new());
+        }
         let fits = |prefix: &str, path: &str| path.starts_with(prefix) || prefix.starts_with(&format!("{path}/"));
         let unused = self.prefixes.iter().filter(|(prefix, _)| !paths.clone().any(|path| fits(prefix, path)));
         let mut remarks = Vec::new();
@@ -94,7 +98,7 @@ impl Rules {
             let file = self.file.display();
             if fields.contains_key("access") {
                 bail!(
-                    "{file}: rule `{prefix}` fits no document, and its `access` would close none; write paths as `index-builder list` shows them (case counts), or take the rule out"
+                    "{file}: rule `{prefix}` fits no document, and its `access` would close none; spell the folder as `index-builder list` shows it (case counts), or add the rule once there are documents in it"
                 );
             }
             remarks.push(Remark { source: file.to_string(), reason: format!("rule `{prefix}` fits no document") });
@@ -279,7 +283,8 @@ mod tests {
         assert_eq!(remarks.len(), 1);
         assert_eq!(remarks[0].reason, "rule `hr/` fits no document");
         let error = unused(r#"{"hr/": {"access": ["hr"]}}"#).unwrap_err().to_string();
-        assert!(error.contains("rule `hr/` fits no document, and its `access` would close none; write paths as"), "{error}");
+        assert!(error.contains("rule `hr/` fits no document, and its `access` would close none; spell the folder as"), "{error}");
+        assert!(rules(r#"{"": {"access": ["hr"]}}"#, false).unwrap().unused(std::iter::empty()).unwrap().is_empty());
         // What lies below a folder that cannot be read may be what the rule is for.
         assert!(unused(r#"{"it/ops/": {"access": ["it"]}}"#).unwrap().is_empty());
     }

@@ -41,8 +41,10 @@ impl Progress {
             let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             // The bar's own rate has four places behind the point.
             let rate = |state: &ProgressState, text: &mut dyn Write| {
+                let per_second = state.per_sec();
+                let places = usize::from(per_second < 10.0);
                 // Writing to what is shown does not fail.
-                let _ = write!(text, "{:.0}/s", state.per_sec());
+                let _ = write!(text, "{per_second:.places$}/s");
             };
             bar.set_style(style.with_key("rate", rate));
             bar.enable_steady_tick(Duration::from_millis(200));

@@ -1,8 +1,13 @@
-//! `index-builder` as a process: what it says where something is missing, wrong or in the way. No test needs the model.
+//! `index-builder` as a process: what it says where something is missing, wrong or in the way.
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+#[path = "../../tests/support/model.rs"]
+mod model;
 
 use std::path::Path;
 use std::process::Command;
+
+use model::model;
 
 /// Runs it in `root`; whether it was content, what it printed, and what it said beside that.
 fn run(root: &Path, arguments: &[&str]) -> (bool, String, String) {
@@ -62,35 +67,56 @@ fn a_list_tells_documents_from_what_would_be_skipped() {
         ("docs/a.md.metadata.json", "{}"),
         ("docs/broken.pdf", "no header"),
         ("docs/empty.md", ""),
+        ("docs/report.doc", "<html><body><h1>Report</h1><p>Text.</p></body></html>"),
         ("docs/table.csv", "a;b\n"),
     ]);
     let (is_well, printed, said) = run(root.path(), &["list", "docs"]);
     assert!(is_well);
-    assert_eq!(printed, "        11  a.md\n         9  broken.pdf\n");
+    assert_eq!(printed, "        11  a.md\n         9  broken.pdf\n        53  report.doc\n         4  table.csv\n");
     assert_eq!(
         said,
-        "skipped: empty.md: empty\nskipped: table.csv: unsupported format: csv\n\
-         2 documents, 20 bytes; 1 file of metadata, 2 skipped, 0 ignored\n"
+        "skipped: empty.md: empty\n\
+         unsure: report.doc: by its name no format that is read; `--read` looks into it\n\
+         unsure: table.csv: by its name no format that is read; `--read` looks into it\n\
+         4 documents, 77 bytes; 1 file of metadata, 1 skipped, 0 ignored\n"
     );
     let (_, printed, said) = run(root.path(), &["list", "docs", "--read"]);
-    assert_eq!(printed, "        11  a.md\n");
+    assert_eq!(printed, "        11  a.md\n        53  report.doc\n");
     assert!(said.contains("skipped: broken.pdf: damaged: no `%PDF-` header\n"), "{said}");
-    assert!(said.ends_with("1 document, 11 bytes; 1 file of metadata, 3 skipped, 0 ignored\n"), "{said}");
+    assert!(said.contains("skipped: table.csv: unsupported format: csv\n"), "{said}");
+    assert!(said.ends_with("2 documents, 64 bytes; 1 file of metadata, 3 skipped, 0 ignored\n"), "{said}");
 }
 
 #[test]
 fn a_demo_of_nothing_fetches_nothing() {
-    let root = folder(&[]);
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("notes.txt", "years of work")]);
     let said = refused(root.path(), &["demo", "nope", "--model", "there"]);
     assert_eq!(said, "error: `nope`: no such folder or file; check the path\n");
+    let said = refused(root.path(), &["demo", "docs", "--model", "there", "--out", "notes.txt"]);
+    assert_eq!(said, "error: notes.txt: exists and is no Omni-LLM index; name another file with `--out`\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n")]);
+    for arguments in [["extract", "docs/a.md"], ["list", "docs"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_index-builder"));
+        let output = command.current_dir(root.path()).args(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("error: standard output: cannot write: No space left"), "{said}");
+    }
 }
 
 #[test]
 fn a_provider_without_a_key_is_no_field_of_a_request() {
+    let Some(model) = model() else { return };
     let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("omni.toml", "")]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_index-builder"));
     command.current_dir(root.path()).env_remove("OPENAI_API_KEY").env_remove("OPENAI_API_KEY_FILE");
-    let Some(model) = std::env::var_os("OMNI_MODEL") else { return };
+    // The builder runs in another folder.
+    let model = model.canonicalize().unwrap();
     let output = command.args(["build", "docs", "--embedding", "openai/m", "--model"]).arg(model).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "error: `--embedding openai/m`: `openai` needs a key; set `OPENAI_API_KEY`\n");

@@ -79,7 +79,6 @@ fn a_folder_is_packed_built_with_and_served() {
     assert_eq!((manifest.pooling, &manifest.query_prefix[..]), (Pooling::Mean, ""));
 }
 
-/// A chunk is no larger than what the model reads of it behind its own words, so that the end of none is lost.
 /// Its vectors would be kept, and outlive its repair.
 #[test]
 fn a_damaged_model_builds_nothing() {
@@ -97,6 +96,7 @@ fn a_damaged_model_builds_nothing() {
     assert!(!root.path().join("kb.omni").exists());
 }
 
+/// A chunk is no larger than what the model reads of it behind its own words, so that the end of none is lost.
 #[test]
 fn chunks_are_as_long_as_the_model_reads() {
     let root = tempfile::tempdir().unwrap();

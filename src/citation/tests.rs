@@ -209,6 +209,7 @@ fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
         ("One command fetches the model 【2, 9】.", "One command fetches the model 【2】."),
         ("One command fetches the model [**2**, 9](install.md).", "One command fetches the model [2](install.md)."),
         ("One command fetches the model (sources 2, 9).", "One command fetches the model (source 2)."),
+        ("One command fetches the model (document 12) [2].", "One command fetches the model (document 12) [2]."),
         ("Ada wrote it in 1843 [9]. One command fetches the model [2].", "One command fetches the model [2]."),
         ("Ada wrote it in 1843. [9] One command fetches the model. [2]", "One command fetches the model. [2]"),
         ("[1] says the limit is 6 MiB. [9] says it is 8 MiB.", "[1] says the limit is 6 MiB."),

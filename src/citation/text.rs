@@ -94,7 +94,8 @@ impl Layout<'_> {
         let last = next + self.markers[next..].partition_point(|marker| marker.span.end <= inner.end);
         let (mut first, mut end) = (last, inner.end);
         while let Some(marker) = self.markers[next..first].last().filter(|marker| marker.span.start >= inner.start) {
-            if self.text[marker.span.end..end].contains(char::is_alphanumeric) {
+            let is_round = self.text[marker.span.start..].starts_with(['(', '（']);
+            if is_round || self.text[marker.span.end..end].contains(char::is_alphanumeric) {
                 break;
             }
             (first, end) = (first - 1, marker.span.start);

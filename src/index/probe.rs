@@ -82,9 +82,8 @@ impl<'a> Probe<'a> {
         let mut bar = i16::MIN;
         let (mut estimates, mut reached) = (Vec::new(), Vec::new());
         for (probe, middle) in (0_u32..).zip(&middles) {
-            // The farther a middle, the less likely it has what is better than the best so many; where too little was found,
-            // there is no worst of them.
-            let near = |middle: &Middle| middle.cosine.saturating_add(reach) >= best.worst();
+            // The farther a middle, the less likely it has what is better than the best so many.
+            let near = |middle: &Middle| !all.is_full() || middle.cosine.saturating_add(reach) >= best.worst();
             if !near(middle) {
                 break;
             }
@@ -223,8 +222,12 @@ impl Best {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.heap.len() >= self.count
+    }
+
     /// The worst of them; the least there is while there are fewer.
     fn worst(&self) -> i16 {
-        if self.heap.len() < self.count { i16::MIN } else { self.heap.peek().map_or(i16::MIN, |worst| worst.0) }
+        if !self.is_full() { i16::MIN } else { self.heap.peek().map_or(i16::MIN, |worst| worst.0) }
     }
 }

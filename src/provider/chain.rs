@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
             tracing::warn!(provider = error.provider(), code = error.code().as_str(), "asking the next provider");
         }
         if !is_mistake(error.code()) {
-            self.failure.get_or_insert(error);
+            self.failure.get_or_insert(if self.left.is_empty() { error } else { error.passing() });
         }
         Ok(())
     }

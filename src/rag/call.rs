@@ -210,7 +210,7 @@ impl Call {
             let Some(next) = self.left.pop_front() else { return Err(self.failure.take().unwrap_or(error)) };
             tracing::warn!(provider = self.link.provider.name(), code = error.code().as_str(), "asking the next provider");
             if !is_mistake(error.code()) {
-                self.failure.get_or_insert(error);
+                self.failure.get_or_insert(error.passing());
             }
             self.chain = Chain::new(next.provider.clone(), next.model.clone(), Vec::new());
             self.link = next;

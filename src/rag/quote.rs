@@ -75,9 +75,10 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
             let cosines: Vec<f32> = vectors.iter().map(|vector| dot(&asked, vector)).collect();
             extractive::rescore(&mut found, &cosines);
         }
+        let is_measured = app.embedder().is_none_or(|embedder| embedder.name() == extractive::MEASURED);
         let json = !question.request.response_format.is_text() || question.shape.is_some();
         let format = if json { Format::Json } else { question.format };
-        answer.content = extractive::compose(&found, &answer.passages, format);
+        answer.content = extractive::compose(&found, &answer.passages, format, is_measured);
         answer.usage = Some(Usage::default());
         answer.cost_usd = answer.cost();
         cut(&mut answer, question.max_chars);

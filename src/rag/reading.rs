@@ -15,10 +15,10 @@ const END_BYTES: usize = 150;
 /// So many messages before the last one are read with it, one more at a time.
 const EARLIER: usize = 3;
 
-/// The readings of `prompt`, itself first, in a conversation that ends with it.
-pub(super) fn readings(prompt: &str, conversation: &[Message]) -> Vec<String> {
+/// The readings of `prompt`, itself first, in a conversation that ends with it. `exceeds` says that a text is longer than the model reads.
+pub(super) fn readings(prompt: &str, conversation: &[Message], exceeds: impl Fn(&str) -> bool) -> Vec<String> {
     let mut readings = vec![prompt.to_owned()];
-    if let [first, last] = ends(prompt)[..] {
+    if let [first, last] = ends(prompt, &exceeds)[..] {
         readings.extend([first.to_owned(), last.to_owned()]);
         return readings;
     }
@@ -26,7 +26,7 @@ pub(super) fn readings(prompt: &str, conversation: &[Message]) -> Vec<String> {
     let earlier = said.filter(|text| !text.trim().is_empty()).skip(1).take(EARLIER);
     let mut reading = prompt.to_owned();
     readings.extend(earlier.map(|text| {
-        for part in ends(&text) {
+        for part in ends(&text, &exceeds) {
             reading.push('\n');
             reading.push_str(part);
         }
@@ -36,9 +36,9 @@ pub(super) fn readings(prompt: &str, conversation: &[Message]) -> Vec<String> {
 }
 
 /// A short text, or the beginning and the end of a long one, in whole words where it has such.
-fn ends(text: &str) -> Vec<&str> {
+fn ends(text: &str, exceeds: impl Fn(&str) -> bool) -> Vec<&str> {
     let text = text.trim();
-    if text.len() <= LONG_BYTES {
+    if text.len() <= 2 * END_BYTES || text.len() <= LONG_BYTES && !exceeds(text) {
         return vec![text];
     }
     let first = &text[..text.floor_char_boundary(END_BYTES)];
@@ -55,7 +55,7 @@ mod tests {
     fn said(texts: &[&str]) -> Vec<String> {
         let answer = Message::text(Role::Assistant, "So.");
         let messages: Vec<Message> = texts.iter().flat_map(|text| [Message::text(Role::User, *text), answer.clone()]).collect();
-        readings(texts.last().unwrap(), &messages)
+        readings(texts.last().unwrap(), &messages, |text| text.matches(' ').count() > 100)
     }
 
     #[test]
@@ -81,5 +81,7 @@ mod tests {
             let ends = &said(&[&letter.repeat(600)])[1..];
             assert!(ends.iter().all(|end| !end.is_empty() && end.len() <= END_BYTES), "{ends:?}");
         }
+        // Many tokens in few bytes.
+        assert_eq!(said(&[&". ".repeat(200)]).len(), 3);
     }
 }

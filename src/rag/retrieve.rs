@@ -133,9 +133,10 @@ pub(super) async fn find(
     retrieval: &Retrieval,
     deadline: Instant,
 ) -> Result<Found> {
+    let exceeds = |text: &str| tokens_beyond(app, text).is_some();
     let texts = match &retrieval.query {
-        Some(query) => readings(query, &[]),
-        None => readings(prompt, conversation),
+        Some(query) => readings(query, &[], exceeds),
+        None => readings(prompt, conversation, exceeds),
     };
     let retrieval = retrieval.clone();
     let opened = meant(app, &retrieval)?;
@@ -241,12 +242,18 @@ fn alternately(first: Vec<Hit>, second: Vec<Hit>) -> Vec<Hit> {
 
 /// What to say of a question that is longer than the model reads.
 fn unread(app: &App, texts: &[String]) -> Option<String> {
+    let (count, most) = tokens_beyond(app, &texts[0])?;
+    Some(format!(
+        "the question has {count} tokens, of which the embedding model reads {most}: its first and its last words were looked up by themselves, too"
+    ))
+}
+
+/// How many tokens a question has, and how many the model reads, where that is fewer.
+fn tokens_beyond(app: &App, text: &str) -> Option<(usize, usize)> {
     let embedder = app.embedder()?;
     let most = embedder.tokenizer().max_tokens();
-    let count = Some(&texts[0]).filter(|text| text.len() > most).map(|text| embedder.count(text, true))?;
-    (count > most).then(|| {
-        format!("the question has {count} tokens, of which the embedding model reads {most}: its first and its last words were looked up by themselves, too")
-    })
+    let count = Some(text).filter(|text| text.len() > most).map(|text| embedder.count(text, true))?;
+    (count > most).then_some((count, most))
 }
 
 /// The index that is searched.

@@ -11,6 +11,7 @@
 mod ask;
 mod canon;
 mod lower;
+mod objects;
 mod partial;
 mod plan;
 mod reply;

@@ -129,6 +129,23 @@ impl Partial {
         (self.whole, self.notes.into_iter().collect())
     }
 
+    /// The object that `text` begins with, with what it needed leniency for, where one can be made out; and how many bytes were read for it.
+    pub(crate) fn object(text: &str) -> (Option<(Value, Vec<&'static str>)>, usize) {
+        let mut partial = Self::default();
+        let mut read = text.len();
+        for (at, letter) in text.char_indices() {
+            partial.letter(letter);
+            // Nobody is shown them.
+            partial.patches.clear();
+            if matches!(partial.state, State::Done | State::Broken) {
+                read = at + letter.len_utf8();
+                break;
+            }
+        }
+        let (value, notes) = partial.finish();
+        (value.filter(|value| value.as_object().is_some_and(|map| !map.is_empty())).map(|value| (value, notes)), read)
+    }
+
     fn letter(&mut self, letter: char) {
         match self.state {
             State::Before if letter == '{' => self.open(Value::Object(Map::new())),

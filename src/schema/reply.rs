@@ -5,22 +5,14 @@
 //! valid. Only with `coerce`: values of a wrong type. Of several branches only those count that the value can be meant for. Every change
 //! but the undoing is reported.
 
-use std::collections::VecDeque;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::lower::WRAPPER;
-use super::partial::Partial;
+use super::objects::candidates;
 use super::walk::{allows_null, branches, kinds, meant, step};
 use super::{Method, Shape, Violation};
 
-/// What ends the thoughts that some models write before their answer.
-const THOUGHTS_END: &str = "</think>";
-/// Values of a text that may be the answer; of more, the last ones.
-const MAX_CANDIDATES: usize = 64;
-/// How often as many bytes as a text has are read in it in vain.
-const MAX_READS: usize = 8;
 /// Levels that are mended.
 const MAX_DEPTH: usize = 128;
 
@@ -76,58 +68,6 @@ pub(crate) fn repair_prompt(violations: &[Violation]) -> String {
     }
     text.push_str("Write the corrected JSON object, whole, and nothing else.");
     text
-}
-
-/// The JSON values of a text in their order, with what reading them took. What a model thinks aloud before its answer is none; a list
-/// is one where the root is no object.
-fn candidates(text: &str, is_wrapped: bool) -> VecDeque<(Value, Vec<Change>)> {
-    let change = |what| vec![Change { pointer: String::new(), what }];
-    let whole = |text: &str| {
-        let value = serde_json::from_str::<Value>(text).ok()?;
-        Some(match value.as_str().and_then(|inner| serde_json::from_str::<Value>(inner).ok()) {
-            Some(inner) => (inner, change("the answer was JSON inside a JSON text")),
-            None => (value, Vec::new()),
-        })
-    };
-    let said = text.trim_start_matches('\u{feff}').trim();
-    let answer = said.rsplit_once(THOUGHTS_END).map_or(said, |(_, answer)| answer.trim());
-    if let Some(value) = whole(said).or_else(|| whole(answer)) {
-        return VecDeque::from([value]);
-    }
-    let begins: &[char] = if is_wrapped { &['{', '['] } else { &['{'] };
-    let mut found = VecDeque::new();
-    let (mut at, mut left) = (0, answer.len().saturating_mul(MAX_READS));
-    while let Some(start) = answer[at..].find(begins).map(|offset| at + offset) {
-        let mut values = serde_json::Deserializer::from_str(&answer[start..]).into_iter::<Value>();
-        match values.next() {
-            Some(Ok(value)) => {
-                at = start + values.byte_offset();
-                found.push_back((value, change("text around the object was left out")));
-                if found.len() > MAX_CANDIDATES {
-                    found.pop_front();
-                }
-            }
-            outcome => {
-                let read = outcome.and_then(Result::err).map_or(0, |error| read_until(&answer[start..], &error));
-                let Some(rest) = left.checked_sub(read) else { break };
-                (at, left) = (start + 1, rest);
-            }
-        }
-    }
-    if found.is_empty() {
-        let mut partial = Partial::default();
-        partial.push(answer);
-        if let (Some(value), notes) = partial.finish() {
-            found.push_back((value, notes.into_iter().map(|what| Change { pointer: String::new(), what }).collect()));
-        }
-    }
-    found
-}
-
-/// How many bytes were read until `error`.
-fn read_until(text: &str, error: &serde_json::Error) -> usize {
-    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
-    lines.map(str::len).sum::<usize>() + error.column()
 }
 
 /// What was asked for out of what was written. A value that is valid once our own doing is undone is not mended, only filled.
@@ -362,6 +302,7 @@ mod tests {
             "<think>{\"name\": \"Bob\"}?</think>{\"name\": \"Ada\"}",
             "{\"name\": \"Bob\"}?\n</think>\n```json\n{\"name\": \"Ada\"}\n```",
             "Example: {\"name\": \"...\"}\nAnswer: {\"name\": \"Ada\"}",
+            "Example: {\"name\": ...}\nAnswer: {\"name\": \"Ada\"}",
         ] {
             let reading = read(text, &shape, false);
             assert_eq!((reading.value, reading.violations), (Some(json!({"name": "Ada"})), vec![]), "{text}");
@@ -378,6 +319,17 @@ mod tests {
         assert_eq!(read(&many, &shape, false).value, Some(json!({"name": "Ada"})));
         let reading = read("<think>{\"name\": \"Ada\"}</think>I would rather not.", &shape, false);
         assert_eq!(reading.value, None, "what was thought is no answer");
+        // The mark of thoughts in the answer itself.
+        let html = self::shape(json!({"type": "object", "required": ["html"]}), Method::JsonSchema, false);
+        let reading = read("Here you are: {\"html\": \"a </think> b\"} Anything else?", &html, false);
+        assert_eq!(reading.value, Some(json!({"html": "a </think> b"})));
+        // What is not quite JSON is taken whole, not for an object inside it.
+        let list = self::shape(json!({"type": "object", "properties": {"items": {"type": "array"}}}), Method::JsonSchema, false);
+        for text in
+            [r#"{"items":[{"id":1},{"id":2}]"#, r#"{"items":[{"id":1},{"id":2},]}"#, r#"So: {'items':[{"id":1},{"id":2}]} Done."#]
+        {
+            assert_eq!(read(text, &list, false).value, Some(json!({"items": [{"id": 1}, {"id": 2}]})), "{text}");
+        }
         // A hostile text costs no more than it is long.
         for text in ["[", "[[{\"a\":", "[\"", "{\"a\":[1,", "[1] "] {
             let list = self::shape(json!({"type": "array", "items": {"type": "string"}}), Method::JsonSchema, false);

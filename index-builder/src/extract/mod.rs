@@ -25,8 +25,8 @@ pub(crate) use document::{Block, BlockKind, Document, Format};
 #[cfg(test)]
 pub(crate) use document::{Page, Section};
 pub(crate) use sandbox::{CHILD_COMMAND, Limits, Sandbox, run_child};
-pub(crate) use show::{read, show};
-pub(crate) use sniff::unsupported;
+pub(crate) use show::{read, shown};
+pub(crate) use sniff::is_unsupported_by_name;
 
 /// The largest file that is read, in bytes.
 pub(crate) const INPUT_MAX_BYTES: u64 = 100 << 20;

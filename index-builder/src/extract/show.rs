@@ -1,6 +1,6 @@
 //! What the builder sees of a file: its text, or the whole document as JSON.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Document, INPUT_MAX_BYTES, Refusal, Sandbox};
@@ -23,17 +23,15 @@ pub(crate) fn read(sandbox: &Sandbox, path: &Path) -> Result<Document, Refusal> 
     sandbox.extract(&std::fs::read(path).map_err(unreadable)?, &path.to_string_lossy(), None)
 }
 
-/// Prints the text of a document and a line end, or with `as_json` the document as one line of JSON. A reader that has seen enough
-/// (`| head`) is no failure.
+/// The text of a document and a line end, or with `as_json` the document as one line of JSON.
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub(crate) fn show(document: &Document, as_json: bool) -> Result<(), Refusal> {
+pub(crate) fn shown(document: &Document, as_json: bool) -> Result<String, Refusal> {
     let mut text = match as_json {
         true => serde_json::to_string(document).map_err(|cause| Refusal::new(cause.to_string()))?,
         false => document.text.clone(),
     };
     text.push('\n');
-    drop(std::io::stdout().write_all(text.as_bytes()));
-    Ok(())
+    Ok(text)
 }

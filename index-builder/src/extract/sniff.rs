@@ -157,11 +157,11 @@ fn markup(bytes: &[u8]) -> Option<Markup> {
     }
 }
 
-/// Whether the name of a file says already that it is of no format that is read.
-pub(crate) fn unsupported(name: &str) -> Option<Refusal> {
+/// Whether a file is by its name of no format that is read; by its content it may be.
+pub(crate) fn is_unsupported_by_name(name: &str) -> bool {
     // What claims to be a PDF or DOCX may be one.
     let extension = extension(name);
-    by_name(&extension).err().filter(|refusal| *refusal == Refusal::unsupported(&extension))
+    by_name(&extension).is_err_and(|refusal| refusal == Refusal::unsupported(&extension))
 }
 
 fn by_name(extension: &str) -> Result<Format, Refusal> {

@@ -172,6 +172,7 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
             }
         }
     }
+    leave_out_ours(&mut messages);
     // What is not known goes to the provider in the object in which it came.
     let mut extra = body.rest;
     let output = body.output_config.unwrap_or_default();
@@ -217,6 +218,22 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
     };
     let added = Added { rag: body.rag, fallbacks: body.fallbacks, warnings };
     question(app, target, added, request, shape, labels)
+}
+
+/// Takes out citations of documents that are not in the request: ours, sent back by clients that keep no field which they do not know.
+fn leave_out_ours(messages: &mut [Message]) {
+    let is_document = |part: &&Part| matches!(part, Part::Document(_) | Part::Raw(_));
+    let inside = |part: &Part| match part {
+        Part::ToolResult(result) => result.content.iter().filter(is_document).count(),
+        part => usize::from(is_document(&part)),
+    };
+    let documents: usize = messages.iter().flat_map(|message| &message.parts).map(inside).sum();
+    let is_ours = |cited: &Value| {
+        cited["type"] == "char_location" && cited["document_index"].as_u64().is_some_and(|number| number >= documents as u64)
+    };
+    for message in messages {
+        message.parts.retain(|part| !matches!(part, Part::Citation(cited) if is_ours(&cited.value)));
+    }
 }
 
 /// The fields that say something, as an object; null where none does.

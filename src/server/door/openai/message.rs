@@ -88,7 +88,12 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
         WireRole::Assistant => Role::Assistant,
         WireRole::Tool => Role::Tool,
     };
-    unknown(message.rest, &field, warnings);
+    let mut rest = message.rest;
+    if role == Role::Assistant {
+        // What an answer rested on, ours among them: it is news to nobody.
+        rest.shift_remove("annotations");
+    }
+    unknown(rest, &field, warnings);
     if message.name.is_some() {
         warnings.push(Warning::dropped(format!("{field}.name"), "not every provider tells speakers of one role apart"));
     }
