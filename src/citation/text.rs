@@ -12,9 +12,9 @@ const NEAR: usize = 48;
 const STOPS: [char; 12] = ['.', ',', ';', ' ', '。', '，', '、', '；', '！', '？', '।', '؟'];
 /// What parts a sentence in two that have numbers of their own.
 const CLAUSES: [&str; 7] = [";", ", and ", ", but ", ", so ", ", while ", ", whereas ", ", und "];
-/// First words of a sentence that goes on with a quote behind its number: "According to [1], ...".
+/// First words of a sentence that goes on with a quote behind its number: `According to [1], ...`.
 const LEADS: [&str; 10] = ["according", "as", "per", "in", "from", "source", "laut", "nach", "selon", "según"];
-/// Words between a number and the quote that it introduces: "[1] says that ...".
+/// Words between a number and the quote that it introduces: `[1] says that ...`.
 #[rustfmt::skip]
 const SAYING: [&str; 35] = [
     "adds", "also", "as", "clearly", "confirms", "defines", "describes", "es", "exactly", "explains", "explicitly", "following",
@@ -118,7 +118,7 @@ impl Layout<'_> {
         next
     }
 
-    /// Whether the number before a quote is said to have it: "[1] says: ...", "According to [1], ...".
+    /// Whether the number before a quote is said to have it: `[1] says: ...`, `According to [1], ...`.
     fn is_introduced(&self, next: usize, span: &Range<usize>) -> bool {
         let Some(marker) = self.markers[..next].last() else { return false };
         let Some(unit) = self.unit(span.start).filter(|unit| unit.start <= marker.span.start) else { return false };

@@ -149,7 +149,7 @@ fn row(text: &str, line: Range<usize>, position: usize) -> Option<Sentence> {
     let range = start..start + cells.trim_end_matches(['|', ' ']).len();
     let cells = &text[range.clone()];
     let penalty = if is_noise(cells) { 0.4 } else { 0.1 };
-    cells.contains(" | ").then(|| Sentence {
+    cells.contains(" | ").then_some(Sentence {
         position,
         lead: range.start,
         tail: range.end,

@@ -18,9 +18,12 @@ const MAX_CANDIDATES: usize = 64;
 /// How often as many bytes as a text has are read in it in vain.
 const MAX_READS: usize = 8;
 
+/// A value, and what reading it took.
+type Read = (Value, Vec<Change>);
+
 /// The JSON values of a text in their order, with what reading them took. What a model thinks aloud before its answer is none; a list
 /// is one where the root is no object.
-pub(super) fn candidates(text: &str, is_wrapped: bool) -> VecDeque<(Value, Vec<Change>)> {
+pub(super) fn candidates(text: &str, is_wrapped: bool) -> VecDeque<Read> {
     let change = |what| vec![Change { pointer: String::new(), what }];
     let whole = |text: &str| {
         let value = serde_json::from_str::<Value>(text).ok()?;
@@ -45,7 +48,7 @@ pub(super) fn candidates(text: &str, is_wrapped: bool) -> VecDeque<(Value, Vec<C
 
 /// The JSON objects of a text, and lists where the answer may be one, with their places. One that is not quite JSON is taken with what can
 /// be made of it, not with one that stands inside it.
-fn objects(text: &str, is_wrapped: bool) -> VecDeque<(Range<usize>, (Value, Vec<Change>))> {
+fn objects(text: &str, is_wrapped: bool) -> VecDeque<(Range<usize>, Read)> {
     let change = |what| Change { pointer: String::new(), what };
     let begins: &[char] = if is_wrapped { &['{', '['] } else { &['{'] };
     let mut found = VecDeque::new();

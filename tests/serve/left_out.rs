@@ -144,7 +144,6 @@ async fn what_no_door_knows_is_said() {
         "messages[0].content[0].cache_control.scope",
         "messages[0].content[0].colour",
         "messages[0].content[1].image_url.fps",
-        "messages[1].annotations",
         "messages[1].reasoning_details[0].format",
         "messages[1].tool_calls[0].caller",
         "messages[1].tool_calls[0].extra_content.google.more",

@@ -117,7 +117,7 @@ async fn a_filter_narrows_and_its_mistakes_are_named() {
     for (filter, expected) in [
         (
             json!({"field": "yaer", "eq": 1}),
-            "`filter`: no field `yaer` in this index; its fields are `format`, `namespace`, `source`, `tags`, `title`, `uri`, `year`",
+            "`filter`: no field `yaer` in this index; its fields are `format`, `namespace`, `section`, `source`, `tags`, `title`, `uri`, `year`",
         ),
         (
             json!({"or": [{"field": "year", "rang": {}}]}),

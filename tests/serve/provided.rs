@@ -106,6 +106,8 @@ async fn claudes_citations_come_out_of_its_own_door_block_by_block() {
     // They go back as they came.
     let mut again = ask("anthropic/claude-x");
     let next = json!({"role": "user", "content": "And at night?"});
+    let source = json!({"type": "text", "media_type": "text/plain", "data": "Air scatters blue."});
+    again["messages"][0]["content"] = json!([{"type": "document", "source": source, "title": "Sky", "citations": {"enabled": true}}, {"type": "text", "text": "Why?"}]);
     again["messages"].as_array_mut().unwrap().extend([json!({"role": "assistant", "content": whole["content"]}), next]);
     let (_, answer) = service.post("/v1/messages", &again).await;
     assert_eq!((&replay.asked()["messages"][1]["content"], &answer["omni"]["warnings"]), (&whole["content"], &Value::Null));

@@ -240,7 +240,7 @@ fn an_index_of_a_provider_that_is_not_configured_stops_the_start() {
     };
     assert_eq!(
         refusal("openai"),
-        "D/sea.omni: embedded by `openai/text-embedding-3-small`: `model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs"
+        "D/sea.omni: embedded by `openai/text-embedding-3-small`: `openai` needs a key; set `OPENAI_API_KEY`"
     );
     assert!(refusal("nobody").starts_with(
         "D/sea.omni: embedded by `nobody/text-embedding-3-small`: `nobody`: no such provider; there are `openai`, "

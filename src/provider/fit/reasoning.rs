@@ -132,7 +132,7 @@ impl Fit<'_> {
         match found {
             Some(found) => self.changed("reasoning.effort", format!("`{who}` does not know `{asked}`: `{}`", found.as_str())),
             None => {
-                self.warnings.push(Warning::dropped("reasoning.effort", format!("`{who}` cannot be told how hard to reason")))
+                self.warnings.push(Warning::dropped("reasoning.effort", format!("`{who}` cannot be told how hard to reason")));
             }
         }
         found
