@@ -31,7 +31,7 @@ const PARALLEL_ROWS: usize = 50_000;
 const SCATTERED: usize = 32;
 
 /// So few that a filter leaves are scored one by one sooner than by probing, which would have to go far to find ten of them.
-const FEW: usize = 1000;
+const FEW: usize = 500;
 
 /// Rows that are asked for before they are needed.
 pub(super) const AHEAD: usize = 6;
