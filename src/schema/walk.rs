@@ -159,7 +159,8 @@ fn fit(value: &Value, branch: &Value, root: &Value) -> Fit {
     if fits { Fit::Well } else { Fit::Perhaps }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// The type of a value, as JSON Schema names it.
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Action, Loss, Lowering, ROOT, Unfit, unfit};
-use crate::schema::walk::{resolve, step};
+use crate::schema::walk::{kind, resolve, step};
 
 /// Keywords that the steps of [`Lowering::schema`] have dealt with.
 const STRUCTURE: [&str; 13] = [
@@ -260,7 +260,7 @@ impl Lowering<'_> {
                 .and_then(Value::as_array)
                 .cloned()
                 .unwrap_or_else(|| map.get("const").cloned().into_iter().collect());
-            let mut kinds: Vec<&str> = values.iter().map(kind_of).collect();
+            let mut kinds: Vec<&str> = values.iter().map(kind).collect();
             kinds.dedup();
             if kinds.len() == 1 {
                 out.insert("type".into(), kinds[0].into());
@@ -376,18 +376,6 @@ fn inferred(map: &Map<String, Value>) -> Option<Value> {
         return None;
     };
     Some(kind.into())
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 fn is_null(schema: &Value) -> bool {
