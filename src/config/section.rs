@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub struct Net {
     /// Hosts that may be called, `*.` standing for any below; none allows all that providers name.
     pub allowed_hosts: Vec<String>,
+    /// Whether the system's certificates alone are trusted, not Mozilla's before them.
+    pub system_certificates: bool,
 }
 
 /// Keys of AWS, as AWS names them in the environment.

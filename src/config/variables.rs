@@ -67,6 +67,19 @@ const SERVICE: &[Variable] = &[
         example: "api.openai.com,*.amazonaws.com",
         apply: |c, v| set_list(&mut c.net.allowed_hosts, v),
     },
+    // What is in them is read where certificates are.
+    Variable {
+        name: "SSL_CERT_FILE",
+        key: "net.system_certificates",
+        example: "/etc/ssl/company.pem",
+        apply: |c, _| put(&mut c.net.system_certificates, Ok(true)),
+    },
+    Variable {
+        name: "SSL_CERT_DIR",
+        key: "net.system_certificates",
+        example: "/etc/ssl/company",
+        apply: |c, _| put(&mut c.net.system_certificates, Ok(true)),
+    },
     Variable {
         name: "PREFERRED_PROVIDERS",
         key: "generation.preferred",

@@ -11,6 +11,7 @@ pub mod guard;
 pub mod key;
 mod names;
 mod public;
+mod roots;
 mod sigv4;
 pub mod sse;
 #[cfg(test)]
@@ -37,16 +38,16 @@ pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF_MS: u64 = 250;
 
-/// Built when it is first needed: reading the system's certificates takes a while.
+/// Built when it is first needed.
 type Built = Arc<OnceLock<std::result::Result<reqwest::Client, String>>>;
 
-/// The client. Cloning shares its connections. It costs nothing before its first call: reading the system's certificates takes longer
-/// than a search does.
+/// The client. Cloning shares its connections. It costs nothing before its first call.
 #[derive(Clone)]
 pub struct Client {
     http: Built,
     /// Past any proxy.
     inside: Built,
+    system_certificates: bool,
     egress: Option<Arc<[String]>>,
     lookup: names::Lookup,
     retries: u32,
@@ -123,6 +124,7 @@ impl Client {
         Self {
             http: Built::default(),
             inside: Built::default(),
+            system_certificates: config.net.system_certificates,
             egress: (!allowed.is_empty()).then(|| allowed.as_slice().into()),
             lookup: names::system,
             first_token: Duration::from_secs(config.limits.first_token_timeout_s),
@@ -142,14 +144,13 @@ impl Client {
     /// Does now what the first call would have to do.
     ///
     /// # Errors
-    /// The system has no usable TLS roots.
+    /// The operator wants the system's certificates, and there are none.
     pub fn prepare(&self) -> Result<()> {
         self.http().map(|_| ())
     }
 
     fn http(&self) -> Result<&reqwest::Client> {
-        let built = self.http.get_or_init(|| builder().build().map_err(|cause| cause.to_string()));
-        built.as_ref().map_err(|why| no_client(why.clone()))
+        built(&self.http, self.system_certificates, |builder| builder)
     }
 
     /// Sends and waits for the whole answer.
@@ -178,8 +179,7 @@ impl Client {
     /// # Errors
     /// As [`Self::send`].
     pub(crate) async fn send_inside(&self, request: &Request, deadline: Instant) -> Result<Reply> {
-        let inside = self.inside.get_or_init(|| builder().no_proxy().build().map_err(|cause| cause.to_string()));
-        let inside = inside.as_ref().map_err(|why| no_client(why.clone()))?;
+        let inside = built(&self.inside, self.system_certificates, reqwest::ClientBuilder::no_proxy)?;
         let response = dispatch(inside, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
@@ -229,19 +229,26 @@ async fn dispatch(http: &reqwest::Client, request: &Request, deadline: Instant) 
     timeout_at(deadline, sending.send()).await.map_err(|_| timed_out())?.map_err(unreachable)
 }
 
-fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(concat!("omni-llm/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(50))
-        .tls_version_min(reqwest::tls::Version::TLS_1_2)
-        .tcp_nodelay(true)
-}
-
-fn no_client(why: String) -> Error {
-    let error = Error::internal("the HTTP client cannot be built; are CA certificates installed?");
-    error.caused_by(std::io::Error::other(why)).before_dispatch()
+fn built(
+    client: &Built,
+    system_certificates: bool,
+    also: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<&reqwest::Client> {
+    let build = || {
+        let tls = roots::tls(system_certificates).map_err(|cause| cause.to_string())?;
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("omni-llm/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(Duration::from_secs(50))
+            .tls_backend_preconfigured(tls)
+            .tcp_nodelay(true);
+        also(builder).build().map_err(|cause| cause.to_string())
+    };
+    client.get_or_init(build).as_ref().map_err(|why| {
+        let error = Error::internal("the HTTP client cannot be built; are the files of certificates readable?");
+        error.caused_by(std::io::Error::other(why.clone())).before_dispatch()
+    })
 }
 
 /// Whether a host is the allowed one, or below it where that begins with `*.`.

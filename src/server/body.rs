@@ -55,13 +55,13 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
         }
         Some(_) => {}
     }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        mistake(body, &path, error.into_inner())
-    })?;
-    reader.end().map_err(|error| mistake(body, ".", error))?;
-    Ok(value)
+    serde_json::from_slice(body).map_err(|error| {
+        // Only a body with a mistake is read once more, by a reader that keeps count of where it is.
+        match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(body)) {
+            Err(error) => mistake(body, &error.path().to_string(), error.into_inner()),
+            Ok(_) => mistake(body, ".", error),
+        }
+    })
 }
 
 /// Serde's text with the path in front and its position left out.
