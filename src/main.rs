@@ -294,8 +294,10 @@ fn print_json(body: &impl Serialize) -> Result<()> {
 }
 
 /// Writes to standard output; a reader that closed it (`| head`) is no failure.
+/// Prints what terminals show, without what they obey: names of files, documents and models may hold control characters.
 fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let shown: String = text.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect();
+    match std::io::stdout().write_all(shown.as_bytes()) {
         Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::internal(format!("standard output: {cause}"))),
         _ => Ok(()),
     }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::extract::{self, Limits, Sandbox};
 use crate::metadata;
 use crate::progress::plural;
+use crate::report::shown;
 use crate::source::{Entry, Options, READ_AHEAD_BYTES, Source};
 
 /// One line a document, to print. On standard error: what is skipped, with `read` by what came of extracting it, and without it
@@ -31,11 +32,11 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     }
     skipped.sort();
     for (path, reason) in &skipped {
-        eprintln!("skipped: {}: {reason}", path.escape_debug());
+        eprintln!("skipped: {}: {reason}", shown(path));
     }
     if !read {
         for entry in documents.iter().filter(|entry| extract::is_unsupported_by_name(&entry.source)) {
-            eprintln!("unsure: {}: by its name no format that is read; `--read` looks into it", entry.source.escape_debug());
+            eprintln!("unsure: {}: by its name no format that is read; `--read` looks into it", shown(&entry.source));
         }
     }
     let bytes: u64 = documents.iter().map(|entry| entry.size).sum();
@@ -47,7 +48,7 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
         skipped.len(),
         listing.ignored.len()
     );
-    Ok(documents.iter().map(|entry| format!("{:>10}  {}\n", entry.size, entry.uri.escape_debug())).collect())
+    Ok(documents.iter().map(|entry| format!("{:>10}  {}\n", entry.size, shown(&entry.uri))).collect())
 }
 
 /// Why an entry cannot be a document, as far as that is known without reading it.

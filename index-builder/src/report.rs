@@ -1,5 +1,6 @@
 //! What a build did: for people as text, for machines as JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -107,7 +108,7 @@ impl fmt::Display for Report {
 
 fn write_remarks(f: &mut fmt::Formatter<'_>, kind: &str, remarks: &[Remark]) -> fmt::Result {
     for Remark { source, reason } in remarks.iter().take(SHOWN_REMARKS) {
-        writeln!(f, "{kind}   {source}: {reason}")?;
+        writeln!(f, "{kind}   {}: {}", shown(source), shown(reason))?;
     }
     if remarks.len() > SHOWN_REMARKS {
         writeln!(f, "{kind}   and {} more; all of them are in the JSON report (`--report FILE`)", remarks.len() - SHOWN_REMARKS)?;
@@ -115,9 +116,20 @@ fn write_remarks(f: &mut fmt::Formatter<'_>, kind: &str, remarks: &[Remark]) -> 
     Ok(())
 }
 
+/// A name as a terminal may show it: on one line, and with nothing in it that terminals obey.
+pub(crate) fn shown(name: &str) -> Cow<'_, str> {
+    if name.contains(char::is_control) { name.replace(char::is_control, "\u{fffd}").into() } else { name.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_do_not_speak_to_the_terminal() {
+        assert_eq!(shown("a\u{1b}]0;x\u{7}\nskipped   b.md"), "a\u{fffd}]0;x\u{fffd}\u{fffd}skipped   b.md");
+        assert_eq!(shown("it's \"é\".pdf"), "it's \"é\".pdf");
+    }
 
     #[test]
     fn every_skipped_file_is_named_with_its_reason() {

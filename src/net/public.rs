@@ -23,13 +23,15 @@ pub(super) fn is_public(address: IpAddr) -> bool {
                 || address.is_multicast()
                 || a == 0
                 || a >= 240
+                // Azure's agent of the host, which hands out certificates.
+                || address == Ipv4Addr::new(168, 63, 129, 16)
                 // Carriers' own, benchmarks, protocol assignments.
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 198 && (18..20).contains(&b))
                 || (a == 192 && b == 0 && c == 0))
         }
         IpAddr::V6(address) => {
-            let first = address.segments()[0];
+            let [first, second, third, fourth, ..] = address.segments();
             !(address.is_loopback()
                 || address.is_unspecified()
                 || address.is_multicast()
@@ -37,7 +39,9 @@ pub(super) fn is_public(address: IpAddr) -> bool {
                 || address.is_unicast_link_local()
                 // Once private to a site.
                 || first & 0xffc0 == 0xfec0
-                || first == 0x2001 && address.segments()[1] == 0xdb8)
+                // Examples, Teredo's tunnels, what is thrown away.
+                || first == 0x2001 && matches!(second, 0 | 0xdb8)
+                || (first, second, third, fourth) == (0x100, 0, 0, 0))
         }
     }
 }

@@ -79,7 +79,7 @@ fn mistake(body: &[u8], path: &str, error: serde_json::Error) -> Error {
         return Error::bad_request(format!("the body is not JSON: {text}, line {} column {}", error.line(), error.column()));
     }
     let parent = if path == "." { "" } else { path };
-    let quoted = |rest: &str| rest.split('`').next().unwrap_or_default().to_owned();
+    let quoted = |rest: &str| rest.split('`').next().unwrap_or_default().chars().take(100).collect::<String>();
     if let Some(rest) = text.strip_prefix("unknown field `") {
         let (name, expected) = (quoted(rest), rest.split_once(", ").map_or("", |(_, expected)| expected));
         return Error::bad_request(format!("`{}`: unknown field; {expected}", joined(parent, &name)));

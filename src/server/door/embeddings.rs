@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::is_provider;
 use crate::app::App;
 use crate::chat::Usage;
+use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
 use crate::provider::embed::{EmbedRequest, Purpose};
 use crate::rag::cost;
@@ -23,6 +24,8 @@ use crate::server::{Context, answer};
 
 /// Texts of one request.
 const MAX_TEXTS: usize = 2048;
+/// Texts that are embedded here in one go.
+const PIECE_TEXTS: usize = 16;
 
 /// The body.
 #[derive(Debug, Deserialize)]
@@ -98,14 +101,22 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         let shown: String = body.model.chars().take(100).collect();
         return Err(Error::new(Code::InvalidModel, format!("`model`: `{shown}` is not loaded; `local/{name}` is")));
     }
-    let (vectors, prompt_tokens) = app.compute(context.deadline, move |app| local(app, &texts, purpose, dimensions)).await?;
+    let count = move |app: &App| counted(app, &texts, purpose, dimensions).map(|tokens| (tokens, texts));
+    let (prompt_tokens, texts) = app.compute(context.deadline, count).await?;
+    let mut vectors = Vec::with_capacity(texts.len());
+    let mut texts = texts.into_iter();
+    // Between two pieces others have their turn, and a caller who left is found out.
+    while texts.len() > 0 {
+        let piece: Vec<String> = texts.by_ref().take(PIECE_TEXTS).collect();
+        vectors.extend(app.compute(context.deadline, move |app| embedded(app, &piece, purpose)).await?);
+    }
     context.line.answer(LOCAL, &name, Some(Usage { prompt_tokens, ..Usage::default() }), Some(0.0));
     Ok(reply(vectors, encoding, &format!("{LOCAL}/{name}"), prompt_tokens))
 }
 
-/// Vectors of the model that is loaded here, and the tokens of the texts.
-fn local(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32>) -> Result<(Vec<Vec<f32>>, u64)> {
-    let Some(embedder) = app.embedder() else { return Err(Error::internal("the embedding model is gone")) };
+/// Tokens of the texts, each of which the model that is loaded here reads to its end.
+fn counted(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32>) -> Result<u64> {
+    let embedder = embedder(app)?;
     if let Some(wanted) = dimensions.filter(|wanted| *wanted as usize != embedder.dimensions()) {
         let has = embedder.dimensions();
         return Err(Error::bad_request(format!("`dimensions`: {wanted}, but the model has {has}; leave it out")));
@@ -120,11 +131,19 @@ fn local(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32>)
         }
         tokens += count as u64;
     }
-    let vectors = match purpose {
-        Purpose::Query => texts.iter().map(|text| embedder.embed_query(text)).collect::<Result<_>>()?,
-        Purpose::Document => embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &|_| {})?,
-    };
-    Ok((vectors, tokens))
+    Ok(tokens)
+}
+
+fn embedded(app: &App, texts: &[String], purpose: Purpose) -> Result<Vec<Vec<f32>>> {
+    let embedder = embedder(app)?;
+    match purpose {
+        Purpose::Query => texts.iter().map(|text| embedder.embed_query(text)).collect(),
+        Purpose::Document => embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &|_| {}),
+    }
+}
+
+fn embedder(app: &App) -> Result<&Embedder> {
+    app.embedder().ok_or_else(|| Error::internal("the embedding model is gone"))
 }
 
 fn reply(vectors: Vec<Vec<f32>>, encoding: Encoding, model: &str, tokens: u64) -> Response {
