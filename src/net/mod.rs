@@ -246,7 +246,9 @@ fn built(
         also(builder).build().map_err(|cause| cause.to_string())
     };
     client.get_or_init(build).as_ref().map_err(|why| {
-        let error = Error::internal("the HTTP client cannot be built; are the files of certificates readable?");
+        let error = Error::internal(
+            "the HTTP client cannot be built; can the certificates of `SSL_CERT_FILE` or `SSL_CERT_DIR` be read?",
+        );
         error.caused_by(std::io::Error::other(why.clone())).before_dispatch()
     })
 }

@@ -89,3 +89,47 @@ impl ServerCertVerifier for Roots {
         self.mozilla.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    // Made for this test and for a hundred years: an authority that nobody knows, and its word for `model.example`.
+    const AUTHORITY: &str = "\
+        MIIBnzCCAUWgAwIBAgIUNsh0ku/TuwWYoL76z4yo/4lahxswCgYIKoZIzj0EAwIwJDEiMCAGA1UEAwwZQW4gYXV0aG9yaXR5IG9mIG9uZSdzIG93bjAgFw0yNjExMzAwMTM0NTRaGA8y\
+        MTI2MTEwNjAxMzQ1NFowJDEiMCAGA1UEAwwZQW4gYXV0aG9yaXR5IG9mIG9uZSdzIG93bjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPou71p1bzCf2NC0UJgPARhJ++ARn9W1fLKK\
+        JgXj+QtMT6/D7H6bCwcLZD9gQ77sAYleEqnjEpZf0O9q6PmcmRmjUzBRMB0GA1UdDgQWBBTdkcF25tUWVnYqWsF3lUl1MnDUKzAfBgNVHSMEGDAWgBTdkcF25tUWVnYqWsF3lUl1MnDU\
+        KzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIGS1HXNrWG1yp5UiYc71iAMKQ4TZzlQx7kkhWV5RWMMMAiEA4SYQIJdZyb+XAhP20UzrVVGw6FvaDnkCZNGApZOJRJE=";
+    const SERVER: &str = "\
+        MIIBpzCCAU2gAwIBAgIUVOv2D0cvguap5nhfDfhGbc9ex0cwCgYIKoZIzj0EAwIwJDEiMCAGA1UEAwwZQW4gYXV0aG9yaXR5IG9mIG9uZSdzIG93bjAgFw0yNjExMzAwMTM0NTRaGA8y\
+        MTI2MTEwNTAxMzQ1NFowGDEWMBQGA1UEAwwNbW9kZWwuZXhhbXBsZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABDDRSRz1SyhVu67pA4cMMx+tJaKlvEEiUfz0maNxwP3rwrFBTm/T\
+        9DfVdVCUWMeKH90BS26Y+gEyd0FDvjvlrP2jZzBlMBgGA1UdEQQRMA+CDW1vZGVsLmV4YW1wbGUwCQYDVR0TBAIwADAdBgNVHQ4EFgQUjcdbOxV+dnX881b8NiFPHfPUDFUwHwYDVR0j\
+        BBgwFoAU3ZHBdubVFlZ2KlrBd5VJdTJw1CswCgYIKoZIzj0EAwIDSAAwRQIgNcoFF9NnZQzIWFUzjz0D8YnNPzf6JcwhUWjtuxOOlEECIQC8PkDoIMnj0+RMUYaKK1zwnRLlLez5Xsql\
+        MnZGInb6Tw==";
+
+    fn certificate(text: &str) -> CertificateDer<'static> {
+        STANDARD.decode(text).unwrap().into()
+    }
+
+    /// What is said of the server, where the system trusts the authority, or has no certificates at all.
+    fn verdict(is_trusted: bool, name: &str) -> Result<ServerCertVerified, Error> {
+        let roots = Roots::new(Arc::new(aws_lc_rs::default_provider())).unwrap();
+        let extra = [certificate(AUTHORITY)];
+        let system = is_trusted.then(|| Verifier::new_with_extra_roots(extra, roots.crypto.clone()).unwrap());
+        roots.system.set(system).unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let january_2027 = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
+        roots.verify_server_cert(&certificate(SERVER), &[], &name, &[], january_2027)
+    }
+
+    #[test]
+    fn whom_mozilla_does_not_know_the_system_may() {
+        assert!(verdict(true, "model.example").is_ok());
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        assert_eq!(verdict(false, "model.example").unwrap_err(), unknown);
+        assert!(verdict(true, "other.example").is_err());
+    }
+}
