@@ -14,6 +14,7 @@ pub(crate) mod cpu;
 pub mod embed;
 pub mod error;
 pub(crate) mod extractive;
+pub mod hex;
 pub mod index;
 pub(crate) mod mapped;
 pub mod net;

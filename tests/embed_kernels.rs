@@ -5,6 +5,7 @@ mod embed_support;
 
 use embed_support::{Noise, Shape, model::model, small_model};
 use omni_llm::embed::{ARITHMETIC, Description, Embedder, Kernel, Packed, Precision, pack};
+use omni_llm::hex::hex;
 use sha2::{Digest as _, Sha256};
 
 /// Texts of 0 to 40 words, so that every tail of every tile occurs.
@@ -55,7 +56,7 @@ fn digest(vectors: &[Vec<f32>]) -> String {
     for value in vectors.iter().flatten() {
         hash.update(value.to_le_bytes());
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..16])
 }
 
 /// Known digests hold for every machine that runs this test, x86 or ARM. Arithmetic that changes them changes every index, so it has a

@@ -6,6 +6,7 @@ mod embed_support;
 use embed_support::{Noise, Shape, small_model, small_reranker};
 use omni_llm::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, Purpose, Reranker, pack};
 use omni_llm::error::Code;
+use omni_llm::hex::hex;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -58,7 +59,7 @@ fn the_bits_are_known() {
     let digest = |precision| {
         let scores = Reranker::of(packed(folder.path(), precision)).unwrap().score(QUERY, &passages).unwrap();
         let hash = Sha256::digest(scores.iter().flat_map(|score| score.to_le_bytes()).collect::<Vec<_>>());
-        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
+        hex(&hash[..16])
     };
     assert_eq!(
         [digest(Precision::Int8), digest(Precision::F32)],

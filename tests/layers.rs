@@ -4,22 +4,23 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 22] = [
+const ROOMS: [(&str, &[&str]); 23] = [
     ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "rerank", "schema"]),
     ("chat", &[]),
     ("citation", &["passage", "sentence"]),
     ("config", &["error"]),
     ("cost", &["chat", "error"]),
     ("cpu", &["error"]),
-    ("embed", &["cpu", "error", "mapped"]),
+    ("embed", &["cpu", "error", "hex", "mapped"]),
     ("error", &[]),
     ("extractive", &["passage", "prompt", "sentence", "words"]),
-    ("index", &["cpu", "error", "mapped", "words"]),
+    ("hex", &[]),
+    ("index", &["cpu", "error", "hex", "mapped", "words"]),
     ("mapped", &["error"]),
-    ("net", &["config", "error"]),
+    ("net", &["config", "error", "hex"]),
     ("passage", &["error", "index"]),
     ("prompt", &["chat", "passage"]),
-    ("provider", &["chat", "config", "error", "net"]),
+    ("provider", &["chat", "config", "error", "hex", "net"]),
     (
         "rag",
         &[
@@ -50,6 +51,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
             "config",
             "embed",
             "error",
+            "hex",
             "index",
             "net",
             "passage",

@@ -9,6 +9,7 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use omni_llm::hex::hex;
 use sha2::{Digest as _, Sha256};
 
 use crate::extract::Document;
@@ -87,11 +88,6 @@ pub(crate) fn text_key(text: &str) -> Key {
     let mut key = Key::default();
     key.copy_from_slice(&digest[..16]);
     key
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Vectors of one model: fixed-size records `key, components, check`, appended as they are made.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::{Embedder, MAX_TOKENS};
+use omni_llm::hex::hex;
 use omni_llm::index::{self, Lexical, Manifest, Writer};
 use sha2::{Digest as _, Sha256};
 
@@ -277,7 +278,7 @@ impl Preparation<'_> {
         let Self { build, embedder, cache, .. } = self;
         let sidecar = self.listed.sidecars.get(&entry.source).cloned().transpose()?;
         let charset = content.charset.as_deref();
-        let sha256 = cache::hex(&Sha256::digest(&content.bytes));
+        let sha256 = hex(&Sha256::digest(&content.bytes));
         let key = cache::document_key(&sha256, &entry.source, charset);
         let known = cache.document(&key);
         let unchanged = known.is_some();

@@ -14,6 +14,7 @@ use super::packed::{ALIGNMENT, MAGIC, PREAMBLE, STRIP, VERSION};
 use super::weights::Weights;
 use super::{vocabulary, wordpiece};
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 
 /// Packs the model in `folder`.
 ///
@@ -84,7 +85,7 @@ fn fingerprint(manifest: &Manifest, sections: &[Vec<u8>]) -> String {
         hash.update((section.len() as u64).to_le_bytes());
         hash.update(section);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..8])
 }
 
 fn assemble(mut manifest: Manifest, sections: Vec<Vec<u8>>) -> Vec<u8> {

@@ -58,6 +58,7 @@ use self::view::View;
 pub use self::writer::Writer;
 use crate::cpu::Kernel;
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 
 /// An index file, mapped. Searches run in parallel without locks; what is mapped lives as long as this does.
 pub struct Index {
@@ -84,7 +85,7 @@ impl Index {
         if manifest.dimensions != view.superblock().dimensions as usize {
             return Err(view.inconsistent(Section::Manifest));
         }
-        let digest = writer::hex(&view.superblock().digest);
+        let digest = hex(&view.superblock().digest);
         let rotation = Rotation::new(view.superblock().stride());
         let (facets, gone) = (OnceLock::new(), tombstones::Gone::default());
         Ok(Self { view, kernel, rotation, manifest, digest, facets, gone })

@@ -26,6 +26,7 @@ use super::view::View;
 use super::{Chunk, Document, Manifest};
 use crate::cpu::Kernel;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 
 /// What the name of a temporary file ends with; it begins with a dot and the name of the target.
 const TEMPORARY: &str = ".partial";
@@ -298,9 +299,4 @@ fn remove_leftovers(folder: &Path, prefix: &str) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -106,6 +106,9 @@ impl Parser {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn parse(pieces: &[&[u8]]) -> Vec<Frame> {
@@ -146,9 +149,10 @@ mod tests {
                 assert_eq!(vector["expect"], "connection failed, no events", "{}", vector["name"]);
                 continue;
             }
-            let stream = vector["stream_base64"]
-                .as_str()
-                .map_or_else(|| vector["stream_text"].as_str().unwrap().as_bytes().to_vec(), crate::net::testing::base64);
+            let stream = vector["stream_base64"].as_str().map_or_else(
+                || vector["stream_text"].as_str().unwrap().as_bytes().to_vec(),
+                |text| STANDARD.decode(text).unwrap(),
+            );
             let seen: Vec<_> = parse(&[&stream])
                 .into_iter()
                 .map(|frame| serde_json::json!({"type": frame.event, "data": frame.data, "last_event_id": frame.id}))

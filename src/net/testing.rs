@@ -62,20 +62,3 @@ async fn read(socket: &mut TcpStream) -> String {
         }
     }
 }
-
-/// Standard base64, padded.
-pub(crate) fn base64(text: &str) -> Vec<u8> {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bits = 0u32;
-    let mut count = 0;
-    let mut bytes = Vec::new();
-    for byte in text.bytes().filter(|&byte| byte != b'=') {
-        bits = bits << 6 | u32::try_from(ALPHABET.iter().position(|&letter| letter == byte).unwrap()).unwrap();
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).unwrap());
-        }
-    }
-    bytes
-}

@@ -17,6 +17,7 @@ use super::capability::{Capabilities, SchemaMode};
 use super::openai::made_up_id;
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings};
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::net::guard::Addresses;
 
 pub(super) use self::tools::tool_id;
@@ -292,5 +293,5 @@ fn quoted(words: &[String]) -> String {
 
 /// The SHA-256 sum of `text`, in hexadecimal.
 pub(super) fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }

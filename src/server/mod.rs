@@ -42,6 +42,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use crate::net::random_bytes;
 use crate::rag::Answer;
 use crate::telemetry::Line;
@@ -118,9 +119,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// A name for a request or an answer: `req_` and 24 hex digits.
 pub fn request_id() -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    "req_".chars().chain(random_bytes::<12>().into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])).collect()
+    format!("req_{}", hex(&random_bytes::<12>()))
 }
 
 /// Names the request, writes its line, and turns a panic into an answer.

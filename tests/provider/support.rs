@@ -1,5 +1,8 @@
 //! What the tests of providers share.
 
+#[path = "../support/event_stream.rs"]
+mod event_stream;
+
 use std::sync::Arc;
 
 use omni_llm::chat::ChatEvent;
@@ -7,6 +10,8 @@ use omni_llm::config::{Config, Endpoint, Secret};
 use omni_llm::error::Result;
 use omni_llm::provider::capability::Rules;
 use omni_llm::provider::{Dialect, Provider};
+
+pub(crate) use event_stream::{event as bedrock_event, message as frame};
 
 /// A provider with a key, at its own address or at `base_url`.
 pub(crate) fn provider(name: &str, base_url: Option<&str>) -> Provider {
@@ -35,29 +40,4 @@ pub(crate) fn events(dialect: Dialect, pieces: &[&[u8]]) -> Result<Vec<ChatEvent
     }
     events.extend(decoder.finish()?);
     Ok(events)
-}
-
-/// One message of an AWS event stream.
-pub(crate) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in headers {
-        block.push(u8::try_from(name.len()).unwrap());
-        block.extend_from_slice(name.as_bytes());
-        block.push(7);
-        block.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
-        block.extend_from_slice(value.as_bytes());
-    }
-    let total = u32::try_from(16 + block.len() + payload.len()).unwrap();
-    let mut bytes = total.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&u32::try_from(block.len()).unwrap().to_be_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-    bytes.extend_from_slice(&block);
-    bytes.extend_from_slice(payload);
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-    bytes
-}
-
-/// One event of Bedrock's.
-pub(crate) fn bedrock_event(name: &str, payload: &str) -> Vec<u8> {
-    frame(&[(":event-type", name), (":content-type", "application/json"), (":message-type", "event")], payload.as_bytes())
 }

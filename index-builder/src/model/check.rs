@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use omni_llm::hex::hex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -101,10 +102,6 @@ pub(super) fn sha256(path: &Path) -> std::io::Result<String> {
         hasher.update(&buffer[..read]);
     }
     Ok(hex(&hasher.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The network's shape.

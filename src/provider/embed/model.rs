@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{EmbedRequest, EmbedResponse, Purpose};
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use crate::net::Client;
 use crate::provider::Provider;
 
@@ -68,12 +69,12 @@ impl Model {
     /// Tells it from every other model, as far as names can: 16 hex digits.
     pub fn fingerprint(&self) -> String {
         let whole = format!("{}\0{}\0{}", self.provider(), self.name, self.dimensions);
-        Sha256::digest(whole).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(whole)[..8])
     }
 
     /// Tells the server from every other, for what is kept: two may call different models the same. 8 hex digits.
     pub fn place(&self) -> String {
-        Sha256::digest(self.provider.base_url.as_str()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.provider.base_url.as_str())[..4])
     }
 
     /// The texts of each call: what is paid for at once.
