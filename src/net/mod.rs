@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod aws;
+mod cached;
 pub mod event_stream;
 pub mod google;
 pub mod guard;
