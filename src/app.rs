@@ -252,7 +252,7 @@ impl App {
         };
         let ranked = named.into_iter().filter_map(|provider| {
             let model = provider.model(None).ok()?;
-            Some((provider.is_cooling(), rank(provider, model), provider.name()))
+            Some((provider.is_cooling(model), rank(provider, model), provider.name()))
         });
         ranked.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(.., name)| name.to_owned())
     }

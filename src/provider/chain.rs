@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
     fn new(chain: &'a Chain, request: &'a ChatRequest, deadline: Instant) -> Self {
         // Those who cool down are asked last, not never: a late answer is better than none.
         let (warm, cooling): (Vec<usize>, Vec<usize>) =
-            (0..chain.links.len()).partition(|at| !chain.links[*at].0.health.is_cooling());
+            (0..chain.links.len()).partition(|at| !chain.links[*at].0.is_cooling(&chain.links[*at].1));
         let left = warm.into_iter().chain(cooling).rev().collect();
         let (attempts, without) = (Vec::new(), String::new());
         Self { chain, request, deadline, left, at: 0, attempts, failure: None, without }

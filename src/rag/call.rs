@@ -89,7 +89,7 @@ impl Call {
         };
         // Chains know themselves who is to be left alone for a while.
         let (mut left, cooling): (VecDeque<Link>, VecDeque<Link>) =
-            ranked.map(link).partition(|link| shape.is_none() || !link.provider.is_cooling());
+            ranked.map(link).partition(|link| shape.is_none() || !link.provider.is_cooling(&link.model));
         left.extend(cooling);
         let Some(link) = left.pop_front() else { return Err(Error::internal("no provider was named")) };
         let others = if shape.is_some() { VecDeque::new() } else { std::mem::take(&mut left) };

@@ -384,6 +384,18 @@ async fn a_provider_that_keeps_failing_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_busy_is_passed_over_and_the_others_of_its_provider_are_not() {
+    let first = Mock::new(vec![busy(429, "retry-after: 60\r\n"), answer("first")]).await;
+    let second = Mock::new(vec![answer("second"), answer("second")]).await;
+    let (named, other) = (first.provider(), second.provider());
+    for (model, expected) in [("a", "second"), ("a", "second"), ("b", "first")] {
+        let chain = Chain::new(named.clone(), model.into(), vec![(other.clone(), "c".into())]);
+        assert_eq!(chain.chat(&client(|_| {}), &hi(), soon()).await.unwrap().0.text(), expected, "{model}");
+    }
+    assert_eq!((first.count(), second.count()), (2, 2));
+}
+
+#[tokio::test]
 async fn whoever_was_named_first_is_not_said_to_be_asked_without_anything() {
     let first = Mock::new(vec![busy(500, ""), busy(500, ""), busy(500, ""), answer("first")]).await;
     let second = Mock::new(vec![answer("second"), answer("second"), answer("second"), busy(500, "")]).await;
