@@ -213,7 +213,7 @@ impl Client {
     /// Whether the operator lets us call this host. What hands out keys on the machine itself needs no permission.
     fn check(&self, request: &Request) -> Result<()> {
         match (&self.egress, request.url.host_str()) {
-            (Some(hosts), Some(host)) if !hosts.iter().any(|allowed| allows(allowed, host)) => {
+            (Some(hosts), Some(host)) if !is_allowed(hosts, host) => {
                 // The host is the operator's, and for the log.
                 let why = format!("`{host}` is not among `net.allowed_hosts`");
                 let error = Error::internal("the operator does not allow calls to this provider's host; the log names it");
@@ -252,12 +252,12 @@ fn built(
     })
 }
 
-/// Whether a host is the allowed one, or below it where that begins with `*.`.
-fn allows(allowed: &str, host: &str) -> bool {
-    match allowed.strip_prefix('*') {
+/// Whether a host is one of those allowed, or below one that begins with `*.`.
+pub(crate) fn is_allowed(hosts: &[String], host: &str) -> bool {
+    hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
         Some(end) => host.len() > end.len() && host.to_ascii_lowercase().ends_with(&end.to_ascii_lowercase()),
         None => allowed.eq_ignore_ascii_case(host),
-    }
+    })
 }
 
 impl Incoming {
