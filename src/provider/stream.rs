@@ -139,7 +139,8 @@ impl Live {
             if self.over {
                 return None;
             }
-            let outcome = match self.incoming.chunk(first).await {
+            let chunk = if self.decoder.has_failed() { Ok(None) } else { self.incoming.chunk(first).await };
+            let outcome = match chunk {
                 Ok(Some(bytes)) => self.decoder.push(&bytes),
                 Ok(None) => self.decoder.finish().inspect(|events| self.over = events.is_empty()),
                 Err(error) if first.is_some() && error.code() == Code::Timeout => {

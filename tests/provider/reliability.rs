@@ -214,6 +214,18 @@ async fn nothing_is_repeated_after_content() {
 }
 
 #[tokio::test]
+async fn content_that_arrives_with_a_failure_is_content() {
+    for then in [Then::End, Then::Cut, Then::Silence] {
+        let together: &'static str = format!("{TEXT}{OVERLOADED}").leak();
+        let mock = Mock::new(vec![Part::Stream(vec![together], then), answer("never")]).await;
+        let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+        assert!(events.iter().any(|event| matches!(event, Ok(ChatEvent::Text(text)) if text == "Hello")), "{events:?}");
+        assert_eq!(events.last().unwrap().as_ref().unwrap_err().code(), Code::Overloaded);
+        assert_eq!(mock.count(), 1, "what was paid for is not asked for again");
+    }
+}
+
+#[tokio::test]
 async fn a_failure_before_the_first_content_moves_on() {
     let first = Mock::new(vec![Part::Stream(vec![": ping\n\n", OVERLOADED], Then::End)]).await;
     let second = Mock::new(vec![Part::Stream(vec![TEXT, END], Then::End)]).await;
