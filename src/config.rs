@@ -127,6 +127,9 @@ impl Config {
                 endpoint.api_key = secret(value.trim()).map_err(|why| Error::bad_request(format!("`{name}`: {why}")))?;
             }
         }
+        let aws = &mut config.aws;
+        aws.credentials_file =
+            aws.credentials_file.take().or_else(|| Some(Path::new(&variable("HOME")?).join(".aws/credentials")));
         config.lambda.missing = LAMBDA_VARIABLES.into_iter().filter(|name| variable(name).is_none()).collect();
         Ok(config)
     }

@@ -1,6 +1,10 @@
-//! Where AWS keys come from: given ones, a container's, an instance's. Temporary ones are kept until shortly before they end.
+//! Where AWS keys come from: given ones, a profile's (`profile`), a web identity's (`web_identity`), a container's, an instance's, in this order.
+//! Temporary ones are kept until shortly before they end.
 //!
 //! The addresses of the two services that hand out keys are fixed or set by AWS in the environment; no request can name them.
+
+mod profile;
+mod web_identity;
 
 use std::time::Duration;
 
@@ -91,11 +95,19 @@ impl Signer {
             let (secret_access_key, session_token) = (secret.clone(), self.aws.session_token.clone());
             return Ok(Credentials { access_key_id: id.expose().to_owned(), secret_access_key, session_token });
         }
-        let fetched = async { Ok(self.fetch(client).await.map_err(no_keys)?.fresh()) };
+        let fetched = async {
+            if let Some(value) = profile::keys(&self.aws)? {
+                return Ok(Fresh { value, renewal: EARLY, life: None });
+            }
+            Ok(self.fetch(client).await.map_err(no_keys)?.fresh())
+        };
         self.known.value(fetched, || no_keys(std::io::Error::other("the last attempt failed a moment ago"))).await
     }
 
     async fn fetch(&self, client: &Client) -> Result<Fetched> {
+        if let (Some(file), Some(role)) = (&self.aws.web_identity_token_file, &self.aws.role_arn) {
+            return web_identity::fetch(client, &self.aws, &self.region, file, role).await;
+        }
         match self.container()? {
             Some(request) => fetch(client, &request).await,
             None => instance(client).await,

@@ -7,7 +7,7 @@ mod external;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -130,10 +130,7 @@ impl Fetched {
 
 /// A POST of a form.
 fn form(address: &str, fields: &[(&str, &str)]) -> Result<Request> {
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let mut request = Request::new(parse(address)?, body);
-    request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    Ok(request)
+    Ok(Request::form(parse(address)?, fields))
 }
 
 fn parse(address: &str) -> Result<Url> {

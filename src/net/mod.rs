@@ -104,6 +104,15 @@ impl Request {
         Self { method: Method::POST, url, headers, body: body.into() }
     }
 
+    /// A POST of a form to `url`.
+    pub(crate) fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = Self::new(url, body);
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers.insert(reqwest::header::CONTENT_TYPE, form);
+        request
+    }
+
     /// A GET of `url`.
     pub fn get(url: Url) -> Self {
         Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() }
