@@ -367,9 +367,6 @@ async fn prepare(
     }
     let mut call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     call.said = said;
-    if let Some(other) = call.stand_in() {
-        answer.warnings.push(format!("`{}` is left alone for a while: {other}", answer.provider));
-    }
     Ok((answer, Some(Box::new(call))))
 }
 

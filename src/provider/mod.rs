@@ -32,7 +32,7 @@ use url::Url;
 
 use self::capability::{Capabilities, Rules};
 pub use self::chain::{Attempt, Chain, Served};
-pub(crate) use self::chain::{ends, hand_over, is_mistake, shared};
+pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};

@@ -244,6 +244,13 @@ async fn quotes_stand_in_for_a_provider_that_fails_where_the_operator_allows_it(
     assert!(answer["response"]["content"].as_str().unwrap().contains("6 MiB by default."));
     let (status, _) = service.query(json!({"prompt": "body", "model_name": "wrong"})).await;
     assert_eq!(status, 400, "the caller's mistake stays one");
+    let service = Service::with(&mock, |config| {
+        config.generation.fallback_extractive = true;
+        config.generation.provider = None;
+        config.net.allowed_hosts = vec!["api.openai.com".into()];
+    });
+    let (status, _) = service.query(json!({"prompt": "body", "model_provider": "custom"})).await;
+    assert_eq!(status, 500, "and the operator's");
 }
 
 #[tokio::test]
