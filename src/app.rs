@@ -14,7 +14,7 @@ use crate::config::{Config, Preferred, PreferredBy, Retrieval};
 use crate::cost::Prices;
 use crate::embed::{Embedder, Reranker};
 use crate::error::{Code, Error, Result};
-use crate::net::Client;
+use crate::net::{Client, is_allowed};
 use crate::provider::capability::Rules;
 use crate::provider::embed::Model;
 use crate::provider::{PRESETS, Provider, preset};
@@ -99,7 +99,9 @@ impl App {
                 let provider = providers
                     .get(provider)
                     .cloned()
-                    .map_or_else(|| Provider::open(provider, &config, &rules).map_err(why), Ok)?;
+                    .map_or_else(|| Provider::open(provider, &config, &rules), Ok)
+                    .and_then(|provider| allowed(&config, provider))
+                    .map_err(why)?;
                 opened.remote = Some(Model::new(provider, model, manifest.dimensions, manifest.shortened));
             } else if let Some(embedder) = &embedder {
                 opened.index.require_model(embedder.fingerprint())?;
@@ -252,7 +254,7 @@ impl App {
         };
         let ranked = named.into_iter().filter_map(|provider| {
             let model = provider.model(None).ok()?;
-            Some((provider.is_cooling(), rank(provider, model), provider.name()))
+            Some((provider.is_cooling(model), rank(provider, model), provider.name()))
         });
         ranked.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(.., name)| name.to_owned())
     }
@@ -304,19 +306,35 @@ impl App {
 
 /// Whether those whom the operator names to answer can be asked: found out now, and not when somebody fails.
 fn check_named(config: &Config, providers: &BTreeMap<String, Provider>, rules: &Arc<Rules>) -> Result<()> {
-    let opened = |name: &str| match providers.get(name) {
-        Some(provider) => Ok(provider.clone()),
-        None => Provider::set_up(name, config, rules)?,
+    let opened = |name: &str| {
+        let provider = match providers.get(name) {
+            Some(provider) => provider.clone(),
+            None => Provider::set_up(name, config, rules)??,
+        };
+        allowed(config, provider)
     };
     let wrong = |variable: &str, error: Error| error.retold(|text| format!("configuration: `{variable}`: {text}"));
     if let Some(name) = &config.generation.provider {
         opened(name).map_err(|error| wrong("OMNI_PROVIDER", error))?;
+    }
+    for name in config.generation.preferred.providers.iter().filter(|name| providers.contains_key(*name)) {
+        opened(name).map_err(|error| wrong("PREFERRED_PROVIDERS", error))?;
     }
     for (name, model) in config.generation.fallback_providers.iter().map(|named| split(named)) {
         let has_model = opened(name).and_then(|provider| provider.model(model).map(drop));
         has_model.map_err(|error| wrong("FALLBACK_PROVIDERS", error))?;
     }
     Ok(())
+}
+
+/// The provider, where the operator's list of hosts lets it be called.
+fn allowed(config: &Config, provider: Provider) -> Result<Provider> {
+    let (hosts, host) = (&config.net.allowed_hosts, provider.host());
+    if hosts.is_empty() || is_allowed(hosts, host) {
+        return Ok(provider);
+    }
+    let name = provider.name();
+    Err(Error::bad_request(format!("`{name}` is at `{host}`, which `OMNI_ALLOWED_HOSTS` does not have; add it, or name another")))
 }
 
 /// `provider` or `provider/model`.
@@ -365,6 +383,19 @@ mod tests {
         assert_eq!(
             message(|config| config.generation.fallback_providers = vec!["custom/m".into(), "groq/m".into()]).unwrap(),
             "configuration: `FALLBACK_PROVIDERS`: `groq` needs a key; set `GROQ_API_KEY`"
+        );
+        let blocked = "`custom` is at `h`, which `OMNI_ALLOWED_HOSTS` does not have; add it, or name another";
+        let on_a_list: fn(&mut Config) = |config| {
+            config.net.allowed_hosts = vec!["api.openai.com".into()];
+            config.generation.provider = Some("custom".into());
+        };
+        assert_eq!(message(on_a_list).unwrap(), format!("configuration: `OMNI_PROVIDER`: {blocked}"));
+        assert_eq!(
+            message(|config| {
+                config.net.allowed_hosts = vec!["H".into()];
+                config.generation.provider = Some("custom".into());
+            }),
+            None
         );
         assert!(
             message(|config| config.generation.fallback_providers = vec!["custom".into()])

@@ -20,7 +20,7 @@ pub use self::section::{
 };
 pub use self::value::address;
 use self::value::{
-    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, header_name, secret, url, within,
+    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, header_name, host, secret, url, within,
 };
 pub use self::variables::{Variable, variables};
 
@@ -127,6 +127,9 @@ impl Config {
                 endpoint.api_key = secret(value.trim()).map_err(|why| Error::bad_request(format!("`{name}`: {why}")))?;
             }
         }
+        let aws = &mut config.aws;
+        aws.credentials_file =
+            aws.credentials_file.take().or_else(|| Some(Path::new(&variable("HOME")?).join(".aws/credentials")));
         config.lambda.missing = LAMBDA_VARIABLES.into_iter().filter(|name| variable(name).is_none()).collect();
         Ok(config)
     }
@@ -168,6 +171,9 @@ impl Config {
         within("generation.temperature", self.generation.temperature.unwrap_or(0.0), &TEMPERATURE)?;
         within("generation.context_chars", self.generation.context_chars, &CONTEXT_CHARS)?;
         within("generation.retries", self.generation.retries, &RETRIES)?;
+        for allowed in &self.net.allowed_hosts {
+            host(allowed).map_err(|why| format!("`net.allowed_hosts`: {why}"))?;
+        }
         if let Some(header) = &self.access.header {
             header_name(header).map_err(|why| format!("`access.header`: {why}"))?;
         }
@@ -300,6 +306,14 @@ mod tests {
             (
                 load(None, &[("LOG_LEVEL", "loud")]),
                 "`LOG_LEVEL`: `loud` is none of `trace`, `debug`, `info`, `warn`, `error`; write",
+            ),
+            (
+                load(None, &[("OMNI_ALLOWED_HOSTS", "groq.com,https://api.openai.com/v1")]),
+                "`OMNI_ALLOWED_HOSTS`: `https://api.openai.com/v1` is not a host alone; its host is `api.openai.com`; write for example",
+            ),
+            (
+                load(Some("[net]\nallowed_hosts = [\"*.openai.com\", \"[::1]\", \"api.openai.com:443\"]"), &[]),
+                "omni.toml: `net.allowed_hosts`: `api.openai.com:443` is not a host alone; its host is `api.openai.com`",
             ),
             (load(None, &[("CUSTOM_BASE_URL", "ftp://x")]), "`CUSTOM_BASE_URL`: `ftp` is not an `http` or `https` URL; write"),
             (

@@ -197,7 +197,13 @@ mod tests {
         let mega = usage(1_000_000, 0, 0, 1_000_000);
         assert_eq!(cost("bedrock", "us.anthropic.claude-sonnet-5-5", mega, DAY), Some(13.2));
         assert_eq!(cost("bedrock", "global.anthropic.claude-sonnet-5-5-20261001-v1:0", mega, DAY), Some(12.0));
+        assert_eq!(cost("openai", "gpt-5.5-2026-04-23", usage(1_000_000, 400_000, 0, 1_000_000), DAY), Some(6.0 + 0.4 + 45.0));
+        assert_eq!(cost("openai", "gpt-5.5", usage(271_999, 0, 0, 0), DAY), Some(1.359_995));
+        assert_eq!(cost("openai", "gpt-4o-2024-05-13", mega, DAY), Some(20.0), "the first of that name cost twice as much");
+        assert_eq!(cost("openai", "gpt-4o-2024-08-06", mega, DAY), Some(12.5));
         for (model, expected) in [
+            ("us.cohere.embed-v4:0", 0.12),
+            ("global.cohere.embed-v4:0", 0.12),
             ("amazon.nova-lite-v1:0", 0.3),
             ("us.amazon.nova-lite-v1:0", 0.3),
             ("eu.amazon.nova-lite-v1:0", 0.39),
@@ -220,7 +226,7 @@ mod tests {
             ("gemini", "models/gemini-4-argon", 12.0),
             ("anthropic-vertex", "claude-sonnet-5-5@20261001", 12.0),
             ("anthropic-bedrock", "anthropic.claude-sonnet-5-5", 13.2),
-            ("openai-bedrock", "openai.gpt-5.5", 35.0),
+            ("openai-bedrock", "openai.gpt-5.5", 55.0),
             ("openai-bedrock", "openai.gpt-oss-120b-1:0", 0.75),
         ] {
             assert_eq!(cost(provider, model, mega, DAY), Some(expected), "{provider}/{model}");

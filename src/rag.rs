@@ -269,11 +269,26 @@ pub async fn stream(
     }
 }
 
-/// Whether the answer came at the prices of the table, which has those of the standard tier only.
+/// Whether the answer came at the prices of the table, which has those of tokens in the standard tier, at the usual speed, anywhere.
 fn is_standard(response: &ChatResponse) -> bool {
-    let tier = response.extra.get("service_tier").or_else(|| response.extra.get("serviceTier")?.get("type"));
-    let standard = ["auto", "default", "on_demand", "standard", "standard_only"];
-    tier.and_then(Value::as_str).is_none_or(|tier| standard.contains(&tier))
+    let extra = &response.extra;
+    let is_one =
+        |said: Option<&Value>, standard: &[&str]| said.and_then(Value::as_str).is_none_or(|said| standard.contains(&said));
+    let tier = extra.get("service_tier").or_else(|| extra.get("serviceTier")?.get("type"));
+    // What Anthropic fetches is paid for as tokens; every search, and what else it does there, has a price of its own.
+    let mut tools = extra.get("server_tool_use").and_then(Value::as_object).into_iter().flatten();
+    is_one(tier, &["auto", "default", "on_demand", "standard", "standard_only"])
+        && is_one(extra.get("speed"), &["standard"])
+        && is_one(extra.get("inference_geo"), &["global", "not_available"])
+        && tools.all(|(name, count)| name == "web_fetch_requests" || count.as_u64().unwrap_or(0) == 0)
+}
+
+/// Dollars of an answer, by the name that its provider gives the model, else by that which it was asked by: servers have names of their own.
+fn charge(app: &App, provider: &str, asked: &str, response: &ChatResponse) -> Option<f64> {
+    let today = crate::cost::today();
+    let is_priced = app.prices().price(provider, &response.model, 0, &today).is_some();
+    let model = if is_priced { &response.model } else { asked };
+    cost(app, provider, model, response.usage.filter(|_| is_standard(response)))
 }
 
 /// Dollars of one exchange; what is not known is counted.
@@ -352,14 +367,12 @@ async fn prepare(
     }
     let mut call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     call.said = said;
-    if let Some(other) = call.stand_in() {
-        answer.warnings.push(format!("`{}` is left alone for a while: {other}", answer.provider));
-    }
     Ok((answer, Some(Box::new(call))))
 }
 
 /// Takes over what a provider answered; a later answer replaces an earlier one, but what it cost stays.
 fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: Purpose) {
+    let cost_usd = charge(app, &answer.provider, &answer.model, &response);
     if !response.model.is_empty() {
         answer.model.clone_from(&response.model);
     }
@@ -368,7 +381,7 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: Purpose
         model: answer.model.clone(),
         purpose,
         usage: response.usage,
-        cost_usd: cost(app, &answer.provider, &answer.model, response.usage.filter(|_| is_standard(&response))),
+        cost_usd,
         code: None,
     });
     answer.usage = answer.answers().map(|attempt| attempt.usage).reduce(|before, now| Some(added(before?, now?))).flatten();

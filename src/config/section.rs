@@ -27,6 +27,16 @@ pub struct Aws {
     pub secret_access_key: Option<Secret>,
     /// Temporary keys come with it.
     pub session_token: Option<Secret>,
+    /// Whose keys are taken out of the file of keys.
+    pub profile: Option<String>,
+    /// The file of keys that AWS's own tools keep.
+    pub credentials_file: Option<PathBuf>,
+    /// A token that somebody else vouches for, to be changed for the keys of a role.
+    pub web_identity_token_file: Option<PathBuf>,
+    /// The role.
+    pub role_arn: Option<String>,
+    /// Where the token is changed, where not at AWS's own address.
+    pub sts_url: Option<String>,
     /// Where a container gets its keys, below AWS's own address.
     pub container_relative_uri: Option<String>,
     /// Where a container gets its keys.

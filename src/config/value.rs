@@ -137,6 +137,19 @@ pub(super) fn url(value: &str) -> Result<Option<String>, String> {
     Ok(Some(value.to_owned()))
 }
 
+/// A host as an address names it, with `*.` before it where any below is meant. With more than that it would never match.
+pub(super) fn host(value: &str) -> Result<(), String> {
+    let name = value.strip_prefix("*.").unwrap_or(value);
+    if url::Host::parse(name).is_ok_and(|host| host.to_string().eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    let named = [value.to_owned(), format!("https://{value}")].into_iter().find_map(|address| {
+        let address = url::Url::parse(&address).ok()?;
+        Some(format!("; its host is `{}`", address.host_str()?))
+    });
+    Err(format!("`{value}` is not a host alone{}", named.unwrap_or_default()))
+}
+
 /// A key fit for a header. The value is never echoed.
 pub(super) fn secret(value: &str) -> Result<Option<Secret>, String> {
     let is_nameless = |named: &str| named.is_empty() || named.starts_with('#') || named.ends_with('#');

@@ -4,7 +4,7 @@ mod providers;
 
 use super::value::{
     CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, address, boolean, format, header_name,
-    invoke_mode, level, number, preferred, set_list,
+    host, invoke_mode, level, number, preferred, set_list,
 };
 use super::{CONFIG_FILE, CONFIG_VARIABLE, Config};
 
@@ -65,7 +65,10 @@ const SERVICE: &[Variable] = &[
         name: "OMNI_ALLOWED_HOSTS",
         key: "net.allowed_hosts",
         example: "api.openai.com,*.amazonaws.com",
-        apply: |c, v| set_list(&mut c.net.allowed_hosts, v),
+        apply: |c, v| {
+            set_list(&mut c.net.allowed_hosts, v)?;
+            c.net.allowed_hosts.iter().try_for_each(|allowed| host(allowed))
+        },
     },
     // What is in them is read where certificates are.
     Variable {

@@ -1,16 +1,20 @@
-//! Where AWS keys come from: given ones, a container's, an instance's. Temporary ones are kept until shortly before they end.
+//! Where AWS keys come from: given ones, a profile's (`profile`), a web identity's (`web_identity`), a container's, an instance's, in this order.
+//! Temporary ones are kept until shortly before they end.
 //!
 //! The addresses of the two services that hand out keys are fixed or set by AWS in the environment; no request can name them.
+
+mod profile;
+mod web_identity;
 
 use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use super::cached::{Cached, Fresh};
 use super::sigv4::{Credentials, Scope, Signed, authorization, sum};
 use super::{Client, Request};
 use crate::config::{Aws, Secret};
@@ -30,13 +34,13 @@ pub struct Signer {
     aws: Aws,
     region: String,
     service: &'static str,
-    known: Mutex<Option<(Credentials, Instant)>>,
+    known: Cached<Credentials>,
 }
 
 impl Signer {
     /// A signer with the operator's keys, or those of the place where we run.
     pub fn new(aws: Aws, region: String, service: &'static str) -> Self {
-        Self { aws, region, service, known: Mutex::new(None) }
+        Self { aws, region, service, known: Cached::default() }
     }
 
     /// What AWS calls the service in signatures.
@@ -91,25 +95,23 @@ impl Signer {
             let (secret_access_key, session_token) = (secret.clone(), self.aws.session_token.clone());
             return Ok(Credentials { access_key_id: id.expose().to_owned(), secret_access_key, session_token });
         }
-        // One asks, the others wait for its answer.
-        let mut known = self.known.lock().await;
-        if let Some((credentials, until)) = known.as_ref().filter(|(_, until)| Instant::now() < *until) {
-            let _ = until;
-            return Ok(credentials.clone());
+        let fetched = async {
+            if let Some(value) = profile::keys(&self.aws)? {
+                return Ok(Fresh { value, renewal: EARLY, life: None });
+            }
+            Ok(self.fetch(client).await.map_err(no_keys)?.fresh())
+        };
+        self.known.value(fetched, || no_keys(std::io::Error::other("the last attempt failed a moment ago"))).await
+    }
+
+    async fn fetch(&self, client: &Client) -> Result<Fetched> {
+        if let (Some(file), Some(role)) = (&self.aws.web_identity_token_file, &self.aws.role_arn) {
+            return web_identity::fetch(client, &self.aws, &self.region, file, role).await;
         }
-        let fetched = match self.container()? {
+        match self.container()? {
             Some(request) => fetch(client, &request).await,
             None => instance(client).await,
-        };
-        let fetched = fetched.map_err(|cause| {
-            let remedy = "set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or run where AWS gives keys";
-            Error::new(Code::Authentication, format!("no AWS keys; {remedy}")).caused_by(cause)
-        })?;
-        let life = fetched.expiration.and_then(|end| Duration::try_from(end.duration_since(jiff::Timestamp::now())).ok());
-        let until = Instant::now() + life.unwrap_or(EARLY * 2).saturating_sub(EARLY);
-        let credentials = fetched.credentials();
-        *known = Some((credentials.clone(), until));
-        Ok(credentials)
+        }
     }
 
     /// The request that a container asks its keys with, where AWS has told it how.
@@ -145,13 +147,24 @@ struct Fetched {
 }
 
 impl Fetched {
-    fn credentials(&self) -> Credentials {
-        Credentials {
-            access_key_id: self.access_key_id.clone(),
-            secret_access_key: Secret::new(&self.secret_access_key),
-            session_token: self.token.as_ref().map(Secret::new),
+    fn fresh(self) -> Fresh<Credentials> {
+        let life = self.expiration.and_then(|end| Duration::try_from(end.duration_since(jiff::Timestamp::now())).ok());
+        let credentials = Credentials {
+            access_key_id: self.access_key_id,
+            secret_access_key: Secret::new(self.secret_access_key),
+            session_token: self.token.map(Secret::new),
+        };
+        match life {
+            Some(life) => Fresh::ending(credentials, life, EARLY),
+            // It has none, or our clock is wrong.
+            None => Fresh { value: credentials, renewal: EARLY, life: None },
         }
     }
+}
+
+fn no_keys(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let remedy = "set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or run where AWS gives keys";
+    Error::new(Code::Authentication, format!("no AWS keys; {remedy}")).caused_by(cause)
 }
 
 async fn fetch(client: &Client, request: &Request) -> Result<Fetched> {
@@ -197,6 +210,31 @@ pub(super) fn value_of(text: &str) -> Result<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::net::testing::Listener;
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_are_still_valid_outlive_a_refresh_that_fails() {
+        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let keys = format!(r#"{{"AccessKeyId":"AKID1","SecretAccessKey":"s","Token":"t","Expiration":"{end}"}}"#);
+        let server = Listener::start(&[(200, &keys), (500, ""), (500, "")]).await;
+        let aws = Aws { container_full_uri: Some(server.url.clone()), ..Aws::default() };
+        let (signer, client) = (Signer::new(aws, "us-east-1".into(), "bedrock"), Client::new(&Config::default()));
+        let id = async || signer.credentials(&client).await.map(|credentials| credentials.access_key_id);
+        assert_eq!(id().await.unwrap(), "AKID1");
+        tokio::time::advance(Duration::from_secs(3600 - 200)).await;
+        for _ in 0..2 {
+            assert_eq!((id().await.unwrap().as_str(), server.seen().len()), ("AKID1", 2));
+        }
+        tokio::time::advance(Duration::from_secs(200)).await;
+        let messages = [id().await.unwrap_err(), id().await.unwrap_err()].map(|error| error.message().to_owned());
+        let expected = "no AWS keys; set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or run where AWS gives keys";
+        assert_eq!(
+            (messages, server.seen().len()),
+            ([expected, expected].map(str::to_owned), 3),
+            "those who wait do not ask again"
+        );
+    }
 
     #[test]
     fn a_signed_request_says_who_signed_what_and_hides_it() {

@@ -7,16 +7,16 @@ mod external;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
 use self::account::Account;
 use self::external::External;
+use super::cached::{Cached, Fresh};
 use super::{Client, Reply, Request};
 use crate::config::{Aws, Secret};
 use crate::error::{Code, Error, Result};
@@ -32,7 +32,7 @@ const MOST_S: u64 = 86_400;
 #[derive(Debug)]
 pub struct Tokens {
     origin: Origin,
-    known: Mutex<Option<(Secret, Instant)>>,
+    known: Cached<Secret>,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Tokens {
                 origin(serde_json::from_str(&text).unwrap_or_default(), aws).map_err(|why| wrong(&why))?
             }
         };
-        Ok(Self { origin, known: Mutex::new(None) })
+        Ok(Self { origin, known: Cached::default() })
     }
 
     /// A token that is valid now.
@@ -64,17 +64,23 @@ impl Tokens {
     /// # Errors
     /// Google refused, or we run where there is none to be had.
     pub async fn token(&self, client: &Client) -> Result<Secret> {
-        let mut known = self.known.lock().await;
-        if let Some((token, _)) = known.as_ref().filter(|(_, until)| Instant::now() < *until) {
-            return Ok(token.clone());
-        }
+        let fetched = async {
+            let fetched = self.fetch(client).await?;
+            let life = Duration::from_secs(fetched.expires_in.min(MOST_S));
+            Ok(Fresh::ending(Secret::new(fetched.access_token), life, EARLY))
+        };
+        let failed = || Error::new(Code::Authentication, "no Google token; the last attempt to get one failed a moment ago");
+        self.known.value(fetched, failed).await
+    }
+
+    async fn fetch(&self, client: &Client) -> Result<Fetched> {
         let until = Instant::now() + WAIT;
-        let fetched = match &self.origin {
+        match &self.origin {
             Origin::Account(account) => {
                 let request = account.request(jiff::Timestamp::now().as_second())?;
-                Fetched::read(&client.send(&request, until).await?)?
+                Fetched::read(&client.send(&request, until).await?)
             }
-            Origin::External(external) => external.fetch(client, until).await?,
+            Origin::External(external) => external.fetch(client, until).await,
             Origin::Machine => {
                 let mut request = Request::get(parse(METADATA)?);
                 request.headers.insert(HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
@@ -82,13 +88,9 @@ impl Tokens {
                     let remedy = "set `GOOGLE_APPLICATION_CREDENTIALS`, or run where Google gives tokens";
                     Error::new(Code::Authentication, format!("no Google token; {remedy}")).caused_by(cause)
                 })?;
-                Fetched::read(&reply)?
+                Fetched::read(&reply)
             }
-        };
-        let life = Duration::from_secs(fetched.expires_in.min(MOST_S)).saturating_sub(EARLY);
-        let token = Secret::new(fetched.access_token);
-        *known = Some((token.clone(), Instant::now() + life));
-        Ok(token)
+        }
     }
 }
 
@@ -128,10 +130,7 @@ impl Fetched {
 
 /// A POST of a form.
 fn form(address: &str, fields: &[(&str, &str)]) -> Result<Request> {
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let mut request = Request::new(parse(address)?, body);
-    request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    Ok(request)
+    Ok(Request::form(parse(address)?, fields))
 }
 
 fn parse(address: &str) -> Result<Url> {
@@ -186,6 +185,22 @@ mod tests {
         );
         assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
         assert!(!format!("{tokens:?}").contains("PRIVATE"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_still_valid_outlives_a_refresh_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("google.json");
+        let server = Listener::start(&[(200, r#"{"access_token":"ya29.one","expires_in":3600}"#), (503, "")]).await;
+        let file = serde_json::json!({"type": "external_account", "audience": "a", "subject_token_type": "jwt",
+            "token_url": server.url, "credential_source": {"file": path}});
+        std::fs::write(&path, file.to_string()).unwrap();
+        let (tokens, client) = (Tokens::new(Some(&path), &Aws::default()).unwrap(), Client::new(&Config::default()));
+        for advance_s in [0, 3500, 5] {
+            tokio::time::advance(Duration::from_secs(advance_s)).await;
+            assert_eq!(tokens.token(&client).await.unwrap().expose(), "ya29.one");
+        }
+        assert_eq!(server.seen().len(), 2);
     }
 
     #[test]

@@ -10,19 +10,17 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
 use super::aws::{Signer, value_of};
+use super::cached::{Cached, Fresh};
 use super::{Client, Reply, Request};
 use crate::config::{Aws, SECRET_PREFIX, Secret};
 use crate::error::{Code, Error, Result};
 
-/// How long a secret is used before it is read again; when reading it failed and an older one is there; and when none is.
+/// How long a secret is used before it is read again.
 const LIFE: Duration = Duration::from_secs(300);
-const SECOND_CHANCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(5);
 
 /// A key, or where it is.
@@ -40,8 +38,7 @@ pub struct Kept {
     id: String,
     field: Option<String>,
     place: Place,
-    /// The secret, if it could be read, and until when that holds.
-    known: Mutex<Option<(Option<Secret>, Instant)>>,
+    known: Cached<Secret>,
 }
 
 #[derive(Debug)]
@@ -80,7 +77,7 @@ impl Key {
                 Place::Service(address, Box::new(Signer::new(aws.clone(), region.to_owned(), "secretsmanager")))
             }
         };
-        Ok(Self::Kept(Arc::new(Kept { id: id.to_owned(), field, place, known: Mutex::default() })))
+        Ok(Self::Kept(Arc::new(Kept { id: id.to_owned(), field, place, known: Cached::default() })))
     }
 
     /// The key as it is now.
@@ -97,31 +94,8 @@ impl Key {
 
 impl Kept {
     async fn read(&self, client: &Client) -> Result<Secret> {
-        // One asks, the others wait for its answer.
-        let mut known = self.known.lock().await;
-        let older = match known.as_ref() {
-            Some((Some(secret), until)) if Instant::now() < *until => return Ok(secret.clone()),
-            // Those who waited for an attempt that failed do not wait for one more each.
-            Some((None, until)) if Instant::now() < *until => return Err(self.unread("the last attempt failed a moment ago")),
-            older => older.and_then(|(secret, _)| secret.clone()),
-        };
-        let fetched = self.fetch(client).await;
-        let now = Instant::now();
-        match (fetched, older) {
-            (Ok(secret), _) => {
-                *known = Some((Some(secret.clone()), now + LIFE));
-                Ok(secret)
-            }
-            (Err(error), Some(older)) => {
-                tracing::warn!(secret = self.id, cause = cause(&error), "the secret cannot be read again; the last one is used");
-                *known = Some((Some(older.clone()), now + SECOND_CHANCE));
-                Ok(older)
-            }
-            (Err(error), None) => {
-                *known = Some((None, now + PAUSE));
-                Err(error)
-            }
-        }
+        let fetched = async { Ok(Fresh { value: self.fetch(client).await?, renewal: LIFE, life: None }) };
+        self.known.value(fetched, || self.unread("the last attempt failed a moment ago")).await
     }
 
     async fn fetch(&self, client: &Client) -> Result<Secret> {
@@ -271,7 +245,7 @@ mod tests {
         let server = Listener::start(&[(200, &one), (500, "{}"), (200, &two)]).await;
         let aws = aws(|aws| aws.secrets_url = Some(server.url.clone()));
         let (key, client) = (key("aws-secret:x", &aws), Client::new(&Config::default()));
-        for (advance, expected) in [(Duration::ZERO, "one"), (LIFE, "one"), (SECOND_CHANCE, "two")] {
+        for (advance, expected) in [(Duration::ZERO, "one"), (LIFE, "one"), (Duration::from_secs(30), "two")] {
             tokio::time::advance(advance).await;
             assert_eq!(key.read(&client).await.unwrap().expose(), expected);
         }
@@ -286,7 +260,7 @@ mod tests {
         let causes = [first, second].map(|read| cause(&read.unwrap_err()).unwrap());
         assert_eq!(causes, ["secret `x`: status 500: no reason given", "secret `x`: the last attempt failed a moment ago"]);
         assert_eq!(server.seen().len(), 1);
-        tokio::time::advance(PAUSE).await;
+        tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(key.read(&client).await.unwrap().expose(), "sk-kept");
     }
 

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod aws;
+mod cached;
 pub mod event_stream;
 pub mod google;
 pub mod guard;
@@ -101,6 +102,15 @@ impl Request {
         let mut headers = HeaderMap::new();
         headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self { method: Method::POST, url, headers, body: body.into() }
+    }
+
+    /// A POST of a form to `url`.
+    pub(crate) fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = Self::new(url, body);
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers.insert(reqwest::header::CONTENT_TYPE, form);
+        request
     }
 
     /// A GET of `url`.
@@ -212,7 +222,7 @@ impl Client {
     /// Whether the operator lets us call this host. What hands out keys on the machine itself needs no permission.
     fn check(&self, request: &Request) -> Result<()> {
         match (&self.egress, request.url.host_str()) {
-            (Some(hosts), Some(host)) if !hosts.iter().any(|allowed| allows(allowed, host)) => {
+            (Some(hosts), Some(host)) if !is_allowed(hosts, host) => {
                 // The host is the operator's, and for the log.
                 let why = format!("`{host}` is not among `net.allowed_hosts`");
                 let error = Error::internal("the operator does not allow calls to this provider's host; the log names it");
@@ -253,12 +263,12 @@ fn built(
     })
 }
 
-/// Whether a host is the allowed one, or below it where that begins with `*.`.
-fn allows(allowed: &str, host: &str) -> bool {
-    match allowed.strip_prefix('*') {
+/// Whether a host is one of those allowed, or below one that begins with `*.`.
+pub(crate) fn is_allowed(hosts: &[String], host: &str) -> bool {
+    hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
         Some(end) => host.len() > end.len() && host.to_ascii_lowercase().ends_with(&end.to_ascii_lowercase()),
         None => allowed.eq_ignore_ascii_case(host),
-    }
+    })
 }
 
 impl Incoming {

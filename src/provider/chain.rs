@@ -49,13 +49,7 @@ const MOST_NAMED: usize = 20;
 impl Chain {
     /// `first` is asked first, the others in their order where it fails.
     pub fn new(first: Provider, model: String, others: Vec<(Provider, String)>) -> Self {
-        let mut links = vec![(first, model)];
-        for other in others {
-            if !links.iter().any(|(provider, model)| provider.name() == other.0.name() && *model == other.1) {
-                links.push(other);
-            }
-        }
-        Self { links }
+        Self { links: std::iter::once((first, model)).chain(others).collect() }
     }
 
     /// Asks until somebody answers, whole.
@@ -63,11 +57,12 @@ impl Chain {
     /// # Errors
     /// The request is to blame, or everyone failed: the first failure.
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<(ChatResponse, Served)> {
-        let mut walk = Walk::new(self, request, deadline);
-        while let Some((provider, request, until)) = walk.next() {
-            match provider.chat(client, &request, until).await {
+        let mut walk = Walk::new(self.links.clone());
+        while walk.advance() {
+            let (request, without) = walk.request(request);
+            match walk.provider().chat(client, &request, walk.until(deadline)).await {
                 Ok(mut answer) => {
-                    answer.warnings.splice(0..0, walk.warning());
+                    answer.warnings.splice(0..0, walk.warning(&without));
                     return Ok((answer, walk.served()));
                 }
                 Err(error) => walk.failed(error)?,
@@ -86,11 +81,12 @@ impl Chain {
         request: &ChatRequest,
         deadline: Instant,
     ) -> Result<(Events, Served, Option<Warning>)> {
-        let mut walk = Walk::new(self, request, deadline);
-        while let Some((provider, request, until)) = walk.next() {
-            match provider.stream(client, &request, until).await {
+        let mut walk = Walk::new(self.links.clone());
+        while walk.advance() {
+            let (request, without) = walk.request(request);
+            match walk.provider().stream(client, &request, walk.until(deadline)).await {
                 Ok(events) => {
-                    let warning = walk.warning();
+                    let warning = walk.warning(&without);
                     return Ok((events, walk.served(), warning));
                 }
                 Err(error) => walk.failed(error)?,
@@ -100,58 +96,77 @@ impl Chain {
     }
 }
 
-/// A walk along the chain.
-struct Walk<'a> {
-    chain: &'a Chain,
-    request: &'a ChatRequest,
-    deadline: Instant,
+/// A walk along a chain: whose turn it is, and what befell those who had theirs.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    links: Vec<(Provider, String)>,
     /// The links still to be asked, the next one last.
     left: Vec<usize>,
     at: usize,
     attempts: Vec<Attempt>,
     /// The first failure that the request was not to blame for.
     failure: Option<Error>,
-    /// What was left out of the request for the one whose turn it is.
-    without: String,
 }
 
-impl<'a> Walk<'a> {
-    fn new(chain: &'a Chain, request: &'a ChatRequest, deadline: Instant) -> Self {
-        // Those who cool down are asked last, not never: a late answer is better than none.
+impl Walk {
+    /// Each is asked once. Those who cool down are asked last, not never: a late answer is better than none.
+    pub(crate) fn new(links: Vec<(Provider, String)>) -> Self {
+        let is_first = |at: usize| {
+            let (named, asked) = &links[at];
+            !links[..at].iter().any(|(provider, model)| provider.name() == named.name() && model == asked)
+        };
         let (warm, cooling): (Vec<usize>, Vec<usize>) =
-            (0..chain.links.len()).partition(|at| !chain.links[*at].0.health.is_cooling());
+            (0..links.len()).filter(|at| is_first(*at)).partition(|at| !links[*at].0.is_cooling(&links[*at].1));
         let left = warm.into_iter().chain(cooling).rev().collect();
-        let (attempts, without) = (Vec::new(), String::new());
-        Self { chain, request, deadline, left, at: 0, attempts, failure: None, without }
+        Self { links, left, at: 0, attempts: Vec::new(), failure: None }
     }
 
-    /// The next to be asked, what, and until when.
-    fn next(&mut self) -> Option<(&'a Provider, Cow<'a, ChatRequest>, Instant)> {
-        self.at = self.left.pop()?;
-        let (provider, model) = &self.chain.links[self.at];
-        let mut request = Cow::Borrowed(self.request);
-        self.without = match self.at {
+    /// Turns to the next; false where nobody is left.
+    pub(crate) fn advance(&mut self) -> bool {
+        let next = self.left.pop();
+        self.at = next.unwrap_or(self.at);
+        next.is_some()
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn provider(&self) -> &Provider {
+        &self.links[self.at].0
+    }
+
+    /// Which of its models is asked.
+    pub(crate) fn model(&self) -> &str {
+        &self.links[self.at].1
+    }
+
+    /// Until when it may take.
+    pub(crate) fn until(&self, deadline: Instant) -> Instant {
+        if self.left.is_empty() { deadline } else { shared(Instant::now(), deadline) }
+    }
+
+    /// What it is asked, and what was left out for it.
+    pub(crate) fn request<'a>(&self, request: &'a ChatRequest) -> (Cow<'a, ChatRequest>, String) {
+        let mut request = Cow::Borrowed(request);
+        let without = match self.at {
             0 => String::new(),
-            _ => hand_over(request.to_mut(), provider.name() != self.chain.links[0].0.name()),
+            _ => hand_over(request.to_mut(), self.provider().name() != self.links[0].0.name()),
         };
-        if request.model != *model {
-            model.clone_into(&mut request.to_mut().model);
+        if request.model != self.model() {
+            self.model().clone_into(&mut request.to_mut().model);
         }
-        let until = if self.left.is_empty() { self.deadline } else { shared(Instant::now(), self.deadline) };
-        Some((provider, request, until))
+        (request, without)
     }
 
     /// Notes a failure.
     ///
     /// # Errors
     /// Nobody else would do better: the failure.
-    fn failed(&mut self, error: Error) -> Result<()> {
+    pub(crate) fn failed(&mut self, error: Error) -> Result<()> {
         self.note(Some(&error));
         if ends(error.code(), self.at > 0) {
             return Err(error);
         }
         if !self.left.is_empty() {
-            tracing::warn!(provider = error.provider(), code = error.code().as_str(), "asking the next provider");
+            tracing::warn!(provider = self.provider().name(), code = error.code().as_str(), "asking the next provider");
         }
         if !is_mistake(error.code()) {
             self.failure.get_or_insert(if self.left.is_empty() { error } else { error.passing() });
@@ -160,38 +175,39 @@ impl<'a> Walk<'a> {
     }
 
     fn note(&mut self, error: Option<&Error>) {
-        let (provider, model) = &self.chain.links[self.at];
-        self.attempts.push(Attempt {
-            provider: provider.name().to_owned(),
-            model: model.clone(),
-            code: error.map(|error| error.code().as_str()),
-        });
+        let (provider, model) = (self.provider().name().to_owned(), self.model().to_owned());
+        self.attempts.push(Attempt { provider, model, code: error.map(|error| error.code().as_str()) });
     }
 
-    fn warning(&self) -> Option<Warning> {
-        let (provider, model) = &self.chain.links[self.at];
+    /// Those who were asked since this was called last.
+    pub(crate) fn attempts(&mut self) -> Vec<Attempt> {
+        std::mem::take(&mut self.attempts)
+    }
+
+    /// Why another answers than whoever was named, and what was left out for it.
+    pub(crate) fn warning(&self, without: &str) -> Option<Warning> {
         let detail = match &self.failure {
             Some(error) => format!("`{}` failed ({})", error.provider().unwrap_or_default(), error.code().as_str()),
-            None if self.at > 0 => format!("`{}` is left alone for a while", self.chain.links[0].0.name()),
+            None if self.at > 0 => format!("`{}` is left alone for a while", self.links[0].0.name()),
             None => return None,
         };
-        Some(Warning::changed("provider", format!("{detail}: `{}/{model}` answers{}", provider.name(), self.without)))
+        Some(Warning::changed("provider", format!("{detail}: `{}/{}` answers{without}", self.provider().name(), self.model())))
     }
 
     fn served(mut self) -> Served {
         self.note(None);
-        let (provider, model) = &self.chain.links[self.at];
-        Served { provider: provider.name().to_owned(), model: model.clone(), attempts: self.attempts }
+        Served { provider: self.provider().name().to_owned(), model: self.model().to_owned(), attempts: self.attempts }
     }
 
-    fn error(self) -> Error {
-        self.failure.unwrap_or_else(|| Error::internal("no provider was asked"))
+    /// The first failure that the request was not to blame for.
+    pub(crate) fn error(&mut self) -> Error {
+        self.failure.take().unwrap_or_else(|| Error::internal("no provider was asked"))
     }
 }
 
 /// Whether nobody else is asked after such a failure. What the one who was named does not take is the caller's mistake; what one who stands
 /// in does not take is no news of the request. What one withholds is not asked of others until somebody says it.
-pub(crate) fn ends(code: Code, stands_in: bool) -> bool {
+fn ends(code: Code, stands_in: bool) -> bool {
     if stands_in { code == Code::ContentFilter } else { is_mistake(code) }
 }
 
@@ -207,7 +223,7 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
 
 /// Takes out what nobody but the one for whom the request was written accepts, and says for a warning what that was. A model takes back
 /// its own thoughts only; another provider (`is_stranger`) none of the first one's fields and blocks either.
-pub(crate) fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
+fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
     let mut taken = Vec::new();
     if is_stranger {
         let extra = std::mem::take(&mut request.extra);

@@ -85,7 +85,7 @@ impl Dialect {
             Self::Gemini => (Framing::Sse(sse::Parser::default()), Reader::Gemini(gemini::Decoder::default())),
             Self::Cohere => (Framing::Sse(sse::Parser::default()), Reader::Cohere(cohere::Decoder::default())),
         };
-        Decoder { framing, reader, ended: false }
+        Decoder { framing, reader, failure: None, ended: false }
     }
 
     /// Whether a body whose `content-type` does not say so is one of the dialect's streams, as it begins.
@@ -107,6 +107,8 @@ impl Dialect {
 pub struct Decoder {
     framing: Framing,
     reader: Reader,
+    /// What is to be told behind the events that came before it.
+    failure: Option<Error>,
     ended: bool,
 }
 
@@ -126,15 +128,30 @@ enum Reader {
 }
 
 impl Decoder {
-    /// Takes the next bytes and says which events they complete.
+    /// Takes the next bytes and says which events they complete. Those before a failure come first, and [`Self::finish`] tells of it.
     ///
     /// # Errors
     /// The stream is damaged, or tells of a failure. Nothing may be read after that.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<ChatEvent>> {
         let mut events = Vec::new();
-        if self.ended {
+        if self.ended || self.has_failed() {
             return Ok(events);
         }
+        match self.read(bytes, &mut events) {
+            Err(failure) if events.is_empty() => Err(failure),
+            outcome => {
+                self.failure = outcome.err();
+                Ok(events)
+            }
+        }
+    }
+
+    /// Whether nothing more is to be read: [`Self::finish`] says why.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    fn read(&mut self, bytes: &[u8], events: &mut Vec<ChatEvent>) -> Result<()> {
         match &mut self.framing {
             Framing::Sse(parser) => {
                 for frame in parser.push(bytes)? {
@@ -159,14 +176,18 @@ impl Decoder {
             self.ended = true;
             events.extend(self.reader.end()?);
         }
-        Ok(events)
+        Ok(())
     }
 
     /// Says how the stream ended when no more bytes come. Further calls say nothing.
     ///
     /// # Errors
-    /// The stream was cut before its end.
+    /// The stream was cut before its end, or failed behind what was read last.
     pub fn finish(&mut self) -> Result<Vec<ChatEvent>> {
+        if let Some(failure) = self.failure.take() {
+            self.ended = true;
+            return Err(failure);
+        }
         if std::mem::replace(&mut self.ended, true) {
             return Ok(Vec::new());
         }

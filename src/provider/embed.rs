@@ -18,7 +18,7 @@ use super::Provider;
 use super::dialect::{failed, parse};
 use super::retry::Retry;
 use crate::error::{Error, Result};
-use crate::net::{Client, Request, Secrets};
+use crate::net::{Client, Request};
 
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,16 +98,7 @@ impl Provider {
     async fn post(&self, client: &Client, request: &Request, deadline: Instant) -> Result<Value> {
         let mut retry = Retry::new(client.retries(), deadline);
         loop {
-            let outcome = async {
-                let mut signed = request.clone();
-                self.sign(client, &mut signed, deadline).await?;
-                let reply = client.send(&signed, deadline).await?;
-                if (200..300).contains(&reply.status) {
-                    return parse(&reply.body);
-                }
-                Err(Secrets::of(&signed).hidden_in(self.preset.refusal(&reply)))
-            };
-            match outcome.await {
+            match self.attempt(client, request, deadline, parse).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => retry.after(error).await?,
             }

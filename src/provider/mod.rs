@@ -32,7 +32,7 @@ use url::Url;
 
 use self::capability::{Capabilities, Rules};
 pub use self::chain::{Attempt, Chain, Served};
-pub(crate) use self::chain::{ends, hand_over, is_mistake, shared};
+pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};
@@ -81,9 +81,14 @@ impl Provider {
         &self.name
     }
 
-    /// Whether it keeps failing, and is to be left alone where somebody else can answer.
-    pub(crate) fn is_cooling(&self) -> bool {
-        self.health.is_cooling()
+    /// Whether this model of its keeps failing, and is to be left alone where somebody else can answer.
+    pub(crate) fn is_cooling(&self, model: &str) -> bool {
+        self.health.is_cooling(model)
+    }
+
+    /// The host that is called.
+    pub(crate) fn host(&self) -> &str {
+        self.base_url.host_str().unwrap_or_default()
     }
 
     /// Milliseconds until it answers, failures included as slow answers; none where it was never asked.
@@ -131,9 +136,10 @@ impl Provider {
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
         loop {
-            match self.once(client, &written, deadline).await {
+            match self.attempt(client, &written.request, deadline, |body| self.preset.dialect.decode(body)).await {
                 Ok(mut answer) => {
-                    self.health.good();
+                    written.fitted.restore_all(&mut answer);
+                    self.health.good(&request.model);
                     self.health.took(began.elapsed());
                     answer.warnings.splice(0..0, written.warnings);
                     return Ok(answer);
@@ -231,17 +237,21 @@ impl Provider {
         timeout_at(deadline, self.auth.sign(client, request)).await.map_err(late)?
     }
 
-    /// One attempt at a whole answer.
-    async fn once(&self, client: &Client, written: &Written, deadline: Instant) -> Result<ChatResponse> {
-        let mut request = written.request.clone();
-        self.sign(client, &mut request, deadline).await?;
-        let answered = client.send(&request, deadline).await.and_then(|reply| match reply.status {
-            200..300 => self.preset.dialect.decode(&reply.body),
+    /// One attempt at a whole answer, which `read` reads. No failure tells what the request was signed with.
+    async fn attempt<T>(
+        &self,
+        client: &Client,
+        request: &Request,
+        deadline: Instant,
+        read: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let mut signed = request.clone();
+        self.sign(client, &mut signed, deadline).await?;
+        let answered = client.send(&signed, deadline).await.and_then(|reply| match reply.status {
+            200..300 => read(&reply.body),
             _ => Err(self.preset.refusal(&reply)),
         });
-        let mut answer = answered.map_err(|error| Secrets::of(&request).hidden_in(error))?;
-        written.fitted.restore_all(&mut answer);
-        Ok(answer)
+        answered.map_err(|error| Secrets::of(&signed).hidden_in(error))
     }
 
     fn url(&self, path: &str, model: &str) -> Result<Url> {
@@ -257,7 +267,7 @@ impl Provider {
     }
 
     fn fail(&self, error: Error, request: &ChatRequest) -> Error {
-        self.health.bad(&error);
+        self.health.bad(&request.model, &error);
         self.blame(error, request)
     }
 

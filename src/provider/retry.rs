@@ -4,6 +4,7 @@
 //! only where the provider says that it is busy, and once where it failed, broke off or gave an answer of no use. Nothing is repeated after content was handed out: the callers of
 //! this file do not come here then.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use tokio::time::Instant;
 use crate::error::{Code, Error, Result};
 use crate::net::{MAX_RETRY_WAIT, backoff};
 
-/// Failures within [`WINDOW`] after which a provider is left alone.
+/// Failures within [`WINDOW`] after which a provider, or a model of its, is left alone.
 const MOST_FAILURES: usize = 3;
 const WINDOW: Duration = Duration::from_secs(60);
 const COOLDOWN: Duration = Duration::from_secs(10);
 const MAX_COOLDOWN: Duration = Duration::from_secs(60);
+/// Models that are told apart; callers name them, so the number needs a bound.
+const MOST_MODELS: usize = 1024;
 /// What a failure counts as among the times to an answer: whoever fails at once is not fast.
 const FAILURE: Duration = Duration::from_secs(60);
 /// How much the latest time weighs against those before it.
@@ -73,22 +76,44 @@ impl Retry {
             }
             _ => false,
         };
-        let asked = error.retry_after_seconds().map(Duration::from_secs);
-        let wait = asked.unwrap_or_else(|| backoff(self.attempt));
+        // Whoever says 0 is as busy as one who says nothing.
+        let asked = error.retry_after_seconds().map(Duration::from_secs).unwrap_or_default();
+        let wait = asked.max(backoff(self.attempt));
         (again && wait <= MAX_RETRY_WAIT && Instant::now() + wait < self.deadline).then_some(wait)
     }
 }
 
-/// What is known of how a provider does.
+/// What is known of how a provider does. Limits and capacity are a model's own; who fails otherwise, or cannot be reached, fails for all of them.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    failures: Vec<Instant>,
-    until: Option<Instant>,
+    all: Failures,
+    models: HashMap<String, Failures>,
     /// Milliseconds until it answers, newer ones weighing more; none where it was never asked.
     answer_ms: Option<f64>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    at: Vec<Instant>,
+    until: Option<Instant>,
+}
+
+impl Failures {
+    fn add(&mut self, asked: Option<Duration>) {
+        let now = Instant::now();
+        self.at.retain(|at| now.duration_since(*at) < WINDOW);
+        self.at.push(now);
+        if asked.is_some() || self.at.len() >= MOST_FAILURES {
+            self.until = Some(now + asked.unwrap_or(COOLDOWN));
+        }
+    }
+
+    fn is_cooling(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
 }
 
 impl State {
@@ -99,11 +124,11 @@ impl State {
 }
 
 impl Health {
-    /// It answered to the end.
-    pub(super) fn good(&self) {
+    /// The model answered to the end.
+    pub(super) fn good(&self, model: &str) {
         let mut state = self.state();
-        state.failures.clear();
-        state.until = None;
+        state.all = Failures::default();
+        state.models.remove(model);
     }
 
     /// It answered, or began to, after so long.
@@ -120,9 +145,10 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It failed, and the request was not to blame.
-    pub(super) fn bad(&self, error: &Error) {
-        let may_pass = matches!(error.code(), Code::RateLimit | Code::Overloaded | Code::Timeout | Code::ProviderError);
+    /// The model failed.
+    pub(super) fn bad(&self, model: &str, error: &Error) {
+        let is_busy = matches!(error.code(), Code::RateLimit | Code::Overloaded);
+        let may_pass = is_busy || matches!(error.code(), Code::Timeout | Code::ProviderError);
         let mut state = self.state();
         if may_pass || matches!(error.code(), Code::Authentication | Code::Budget) {
             state.took(FAILURE);
@@ -130,18 +156,21 @@ impl Health {
         if !may_pass {
             return;
         }
-        let now = Instant::now();
-        state.failures.retain(|at| now.duration_since(*at) < WINDOW);
-        state.failures.push(now);
-        let asked = error.retry_after_seconds().map(|seconds| Duration::from_secs(seconds).min(MAX_COOLDOWN));
-        if asked.is_some() || state.failures.len() >= MOST_FAILURES {
-            state.until = Some(now + asked.unwrap_or(COOLDOWN));
+        let asked = error.retry_after_seconds().filter(|seconds| *seconds > 0);
+        let asked = asked.map(|seconds| Duration::from_secs(seconds).min(MAX_COOLDOWN));
+        if !is_busy {
+            return state.all.add(asked);
         }
+        if state.models.len() >= MOST_MODELS && !state.models.contains_key(model) {
+            state.models.clear();
+        }
+        state.models.entry(model.to_owned()).or_default().add(asked);
     }
 
-    /// Whether it is to be left alone, where somebody else can answer.
-    pub(super) fn is_cooling(&self) -> bool {
-        self.state().until.is_some_and(|until| Instant::now() < until)
+    /// Whether the model is to be left alone, where somebody else can answer.
+    pub(super) fn is_cooling(&self, model: &str) -> bool {
+        let state = self.state();
+        state.all.is_cooling() || state.models.get(model).is_some_and(Failures::is_cooling)
     }
 }
 
@@ -181,6 +210,12 @@ mod tests {
         }
         assert!(!again(refused(Code::RateLimit, 429).final_word()));
         assert!(!again(refused(Code::RateLimit, 429).retry_after(Some(11))), "nobody waits so long");
+        let wait = |seconds| {
+            Retry::new(1, Instant::now() + Duration::from_secs(60))
+                .wait(&refused(Code::Overloaded, 503).retry_after(Some(seconds)))
+        };
+        assert!(wait(0).unwrap() >= Duration::from_millis(125), "at once is no wait");
+        assert_eq!(wait(2), Some(Duration::from_secs(2)));
         let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
         assert!(retry.wait(&error(Code::ProviderError)).is_some());
         assert!(retry.wait(&error(Code::ProviderError)).is_none(), "what may have cost something is repeated once");
@@ -201,33 +236,50 @@ mod tests {
     async fn a_provider_that_fails_is_left_alone_for_a_while() {
         let health = Health::default();
         for _ in 0..2 {
-            health.bad(&error(Code::ProviderError));
+            health.bad("m", &error(Code::ProviderError));
         }
-        health.bad(&error(Code::InvalidRequest));
-        assert!(!health.is_cooling());
-        health.bad(&error(Code::Timeout));
-        assert!(health.is_cooling());
+        health.bad("m", &error(Code::InvalidRequest));
+        assert!(!health.is_cooling("m"));
+        health.bad("m", &error(Code::Timeout));
+        assert!(health.is_cooling("m") && health.is_cooling("another"));
         tokio::time::advance(COOLDOWN).await;
-        assert!(!health.is_cooling());
-        health.bad(&error(Code::RateLimit).retry_after(Some(3600)));
-        assert!(health.is_cooling());
+        assert!(!health.is_cooling("m"));
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(3600)));
+        assert!(health.is_cooling("m"));
         tokio::time::advance(MAX_COOLDOWN).await;
-        assert!(!health.is_cooling(), "no provider decides for an hour");
-        health.bad(&error(Code::RateLimit).retry_after(Some(5)));
-        health.good();
-        assert!(!health.is_cooling());
+        assert!(!health.is_cooling("m"), "no provider decides for an hour");
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(5)));
+        health.good("m");
+        assert!(!health.is_cooling("m"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_model_says_nothing_of_the_others() {
+        let health = Health::default();
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(5)));
+        health.bad("n", &error(Code::Overloaded));
+        health.good("o");
+        assert_eq!(["m", "n", "o"].map(|model| health.is_cooling(model)), [true, false, false]);
+        for _ in 0..2 {
+            health.bad("n", &error(Code::Overloaded).retry_after(Some(0)));
+        }
+        assert!(health.is_cooling("n") && !health.is_cooling("o"));
+        for at in 0..2 * MOST_MODELS {
+            health.bad(&at.to_string(), &error(Code::Overloaded));
+        }
+        assert!(health.state().models.len() <= MOST_MODELS);
     }
 
     #[test]
     fn a_failure_counts_as_a_slow_answer() {
         let (dead, slow) = (Health::default(), Health::default());
         assert_eq!(dead.answer_ms(), None);
-        dead.bad(&error(Code::Authentication));
+        dead.bad("m", &error(Code::Authentication));
         slow.took(Duration::from_secs(20));
         assert_eq!((dead.answer_ms(), slow.answer_ms()), (Some(60_000.0), Some(20_000.0)));
-        slow.bad(&error(Code::InvalidRequest));
+        slow.bad("m", &error(Code::InvalidRequest));
         assert_eq!(slow.answer_ms(), Some(20_000.0), "the request was to blame");
-        slow.bad(&error(Code::Overloaded));
+        slow.bad("m", &error(Code::Overloaded));
         assert_eq!(slow.answer_ms(), Some(28_000.0));
     }
 }

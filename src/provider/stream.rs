@@ -36,7 +36,7 @@ pub(super) async fn open(
         let event = live.next(None).await?.map_err(|error| {
             // An end that we set says nothing of the provider.
             if !live.incoming.is_out_of_time() {
-                live.health.bad(&error);
+                live.health.bad(&live.model, &error);
             }
             secrets.hidden_in(error).from_provider(&live.provider, &live.model)
         });
@@ -66,7 +66,7 @@ async fn begin(
         let reply = incoming.whole(deadline).await?;
         let mut answer = dialect.decode(&reply.body)?;
         written.fitted.restore_all(&mut answer);
-        provider.health.good();
+        provider.health.good(&request.model);
         return Ok((warnings.chain(unfold(answer)).collect(), None));
     }
     // Boxed, because it moves with every event.
@@ -130,7 +130,7 @@ impl Live {
                     ChatEvent::Usage(usage) => self.usage = Some(*usage),
                     ChatEvent::Finish(_) => {
                         self.over = true;
-                        self.health.good();
+                        self.health.good(&self.model);
                     }
                     _ => {}
                 }
@@ -139,7 +139,8 @@ impl Live {
             if self.over {
                 return None;
             }
-            let outcome = match self.incoming.chunk(first).await {
+            let chunk = if self.decoder.has_failed() { Ok(None) } else { self.incoming.chunk(first).await };
+            let outcome = match chunk {
                 Ok(Some(bytes)) => self.decoder.push(&bytes),
                 Ok(None) => self.decoder.finish().inspect(|events| self.over = events.is_empty()),
                 Err(error) if first.is_some() && error.code() == Code::Timeout => {

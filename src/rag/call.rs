@@ -1,10 +1,9 @@
 //! The providers of one request, each asked in the best way that it has for the shape; a way that one refuses and another
 //! gets round is not tried again in this process.
 //!
-//! Without a shape the whole chain is walked at once. With one, each provider is a chain of its own, because what is sent is written
-//! for it alone.
+//! With a shape, what is sent is written for each of them alone.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};
 use crate::prompt;
 use crate::provider::capability::SchemaMode;
-use crate::provider::{Chain, Dialect, Events, Provider, Served, ends, hand_over, is_mistake, shared};
+use crate::provider::{Dialect, Events, Provider, Walk};
 use crate::schema::{self, Means, Plan, Rung, Shape};
 
 /// Words of a refusal that is about the way of asking.
@@ -39,41 +38,26 @@ const OF_ONE_SCHEMA: [&str; 3] = ["grammar", "invalid schema", "too complex"];
 
 /// A request on its way.
 pub(super) struct Call {
-    chain: Chain,
-    link: Link,
-    /// Who is asked next, where a shape makes each a chain of its own.
-    left: VecDeque<Link>,
+    walk: Walk,
     /// As it was before the shape was added; of no use without one.
     plain: ChatRequest,
-    /// As it is sent.
+    /// As it is sent, where there is no shape to whoever was named.
     pub(super) request: ChatRequest,
     /// What was said before the sources were added: it may be quoted without a source.
     pub(super) said: Arc<str>,
     shape: Option<Shape>,
     is_stream: bool,
     pub(super) plan: Option<Plan>,
-    /// What was left out of it for the one who is asked.
+    /// What was left out of it for the one who is asked, where there is a shape.
     without: String,
     /// What the one who is asked refused of this request.
     refused: Vec<Rung>,
     /// Of these, what he may refuse of every request: learnt once another way has led to an answer.
     learnt: Vec<Rung>,
-    /// The first failure that the request was not to blame for.
-    failure: Option<Error>,
-}
-
-/// Who is asked.
-struct Link {
-    provider: Provider,
-    model: String,
-    /// Whether another was named first.
-    stands_in: bool,
-    /// Whether that one is another provider.
-    is_stranger: bool,
 }
 
 impl Call {
-    /// Chooses the way.
+    /// Turns to the first who can be asked.
     pub(super) fn new(
         app: &App,
         links: Vec<(Provider, String)>,
@@ -81,23 +65,8 @@ impl Call {
         shape: Option<&Shape>,
         is_stream: bool,
     ) -> Result<Self> {
-        let named = links.first().map(|(provider, _)| provider.name().to_owned()).unwrap_or_default();
-        let ranked = links.into_iter().enumerate();
-        let link = |(rank, (provider, model)): (usize, (Provider, String))| {
-            let is_stranger = provider.name() != named;
-            Link { provider, model, stands_in: rank > 0, is_stranger }
-        };
-        // Chains know themselves who is to be left alone for a while.
-        let (mut left, cooling): (VecDeque<Link>, VecDeque<Link>) =
-            ranked.map(link).partition(|link| shape.is_none() || !link.provider.is_cooling());
-        left.extend(cooling);
-        let Some(link) = left.pop_front() else { return Err(Error::internal("no provider was named")) };
-        let others = if shape.is_some() { VecDeque::new() } else { std::mem::take(&mut left) };
-        let others = others.into_iter().map(|link| (link.provider, link.model)).collect();
         let mut call = Self {
-            chain: Chain::new(link.provider.clone(), link.model.clone(), others),
-            link,
-            left,
+            walk: Walk::new(links),
             plain: shape.map(|_| request.clone()).unwrap_or_default(),
             request,
             said: Arc::default(),
@@ -107,19 +76,20 @@ impl Call {
             without: String::new(),
             refused: Vec::new(),
             learnt: Vec::new(),
-            failure: None,
         };
-        call.choose(app).or_else(|error| call.pass_on(app, error))?;
+        call.turn(app)?;
         Ok(call)
     }
 
     /// Asks and waits for the whole answer.
     pub(super) async fn chat(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<ChatResponse> {
         loop {
-            match self.chain.chat(app.client(), &self.request, self.until(deadline)).await {
-                Ok((response, served)) => {
-                    self.learn(app);
-                    note(answer, served);
+            let (request, without) = self.sent();
+            let outcome = self.walk.provider().chat(app.client(), &request, self.walk.until(deadline)).await;
+            match outcome {
+                Ok(mut response) => {
+                    response.warnings.splice(0..0, self.walk.warning(&without));
+                    self.answered(app, answer);
                     return Ok(response);
                 }
                 Err(error) => self.descend(app, answer, error)?,
@@ -136,11 +106,12 @@ impl Call {
     ) -> Result<Events> {
         let client = app.client().ending(end);
         loop {
-            match self.chain.stream(&client, &self.request, self.until(deadline)).await {
-                Ok((events, served, warning)) => {
-                    self.learn(app);
-                    note(answer, served);
-                    answer.warnings.extend(warning.map(|warning| warning.to_string()));
+            let (request, without) = self.sent();
+            let outcome = self.walk.provider().stream(&client, &request, self.walk.until(deadline)).await;
+            match outcome {
+                Ok(events) => {
+                    answer.warnings.extend(self.walk.warning(&without).map(|warning| warning.to_string()));
+                    self.answered(app, answer);
                     return Ok(events);
                 }
                 Err(error) => self.descend(app, answer, error)?,
@@ -148,18 +119,19 @@ impl Call {
         }
     }
 
-    /// Who answers in the place of the one who was named, because that one keeps failing.
-    pub(super) fn stand_in(&self) -> Option<String> {
-        self.link.stands_in.then(|| self.answers())
+    /// What is sent to the one who is asked, and what was left out of it.
+    fn sent(&self) -> (Cow<'_, ChatRequest>, String) {
+        match &self.shape {
+            Some(_) => (Cow::Borrowed(&self.request), self.without.clone()),
+            None => self.walk.request(&self.request),
+        }
     }
 
-    fn answers(&self) -> String {
-        format!("`{}/{}` answers{}", self.link.provider.name(), self.link.model, self.without)
-    }
-
-    /// Until when the one who is asked may take.
-    fn until(&self, deadline: Instant) -> Instant {
-        if self.left.is_empty() { deadline } else { shared(Instant::now(), deadline) }
+    /// Says who answered.
+    fn answered(&mut self, app: &App, answer: &mut Answer) {
+        self.learn(app);
+        self.walk.provider().name().clone_into(&mut answer.provider);
+        self.walk.model().clone_into(&mut answer.model);
     }
 
     /// The text in which the model gave its answer.
@@ -169,76 +141,67 @@ impl Call {
         call.map_or_else(|| response.text(), |call| call.arguments.clone())
     }
 
-    /// Takes the next way where the provider refused this one, or the next provider; any other failure is the caller's.
+    /// Takes the next way where the provider refused this one, else turns to the next provider.
+    ///
+    /// # Errors
+    /// Nobody else would do better, or nobody is left: the first failure that the request was not to blame for.
     fn descend(&mut self, app: &App, answer: &mut Answer, error: Error) -> Result<()> {
-        let Some(plan) = &self.plan else { return Err(error) };
         let text = error.message().to_lowercase();
-        let name = self.link.provider.name().to_owned();
-        if error.code() == Code::InvalidRequest && plan.rung != Rung::Prompt && REFUSALS.iter().any(|word| text.contains(word)) {
-            let rung = plan.rung;
+        let rung = self.plan.as_ref().map_or(Rung::Prompt, |plan| plan.rung);
+        if error.code() == Code::InvalidRequest && rung != Rung::Prompt && REFUSALS.iter().any(|word| text.contains(word)) {
+            let name = self.walk.provider().name();
             tracing::warn!(provider = name, rung = rung.as_str(), "the provider refused this way of asking for a shape");
             answer.warnings.push(format!("`structured_output`: `{name}` refused `{}`; the next way was taken", rung.as_str()));
             self.refused.push(rung);
             if !OF_ONE_SCHEMA.iter().any(|word| text.contains(word)) {
                 self.learnt.push(rung);
             }
-            return self.choose(app).or_else(|error| self.pass_on(app, error));
+            return self.choose(app).or_else(|error| self.walk.failed(error).and_then(|()| self.turn(app)));
         }
-        let code = error.code().as_str();
-        answer.attempts.push(Attempt {
-            provider: name.clone(),
-            model: self.link.model.clone(),
+        let passed = self.walk.failed(error);
+        answer.attempts.extend(self.walk.attempts().into_iter().map(|attempt| Attempt {
+            provider: attempt.provider,
+            model: attempt.model,
             purpose: Purpose::Answer,
             usage: None,
             cost_usd: None,
-            code: Some(code),
-        });
-        self.pass_on(app, error)?;
-        answer.warnings.push(format!("`{name}` failed ({code}): {}", self.answers()));
-        Ok(())
+            code: attempt.code,
+        }));
+        passed.and_then(|()| self.turn(app))
     }
 
     /// Turns to the next provider that can be asked for the shape.
     ///
     /// # Errors
-    /// Nobody else would do better, or nobody is left: the first failure that the request was not to blame for.
-    fn pass_on(&mut self, app: &App, mut error: Error) -> Result<()> {
-        loop {
-            if ends(error.code(), self.link.stands_in) {
-                return Err(error);
-            }
-            let Some(next) = self.left.pop_front() else { return Err(self.failure.take().unwrap_or(error)) };
-            tracing::warn!(provider = self.link.provider.name(), code = error.code().as_str(), "asking the next provider");
-            if !is_mistake(error.code()) {
-                self.failure.get_or_insert(error.passing());
-            }
-            self.chain = Chain::new(next.provider.clone(), next.model.clone(), Vec::new());
-            self.link = next;
+    /// As [`Self::descend`].
+    fn turn(&mut self, app: &App) -> Result<()> {
+        while self.walk.advance() {
             self.refused.clear();
             self.learnt.clear();
             match self.choose(app) {
                 Ok(()) => return Ok(()),
-                Err(cannot) => error = cannot,
+                Err(error) => self.walk.failed(error)?,
             }
         }
+        Err(self.walk.error())
     }
 
     /// A refusal that another way did not get round was not about the way: it is not held against the model.
     fn learn(&mut self, app: &App) {
         for rung in self.learnt.drain(..) {
-            app.refuse(self.link.provider.name(), &self.link.model, rung);
+            app.refuse(self.walk.provider().name(), self.walk.model(), rung);
         }
     }
 
     fn choose(&mut self, app: &App) -> Result<()> {
         let Some(shape) = &self.shape else { return Ok(()) };
-        let Link { provider, model, .. } = &self.link;
+        let (provider, model) = (self.walk.provider(), self.walk.model());
         let means = means(provider, model, &self.plain, self.is_stream)?;
         let mut refused = app.refused(provider.name(), model);
         refused.extend(&self.refused);
         let plan = schema::plan(shape, &means, &refused)?;
-        self.request = self.plain.clone();
-        self.without = if self.link.stands_in { hand_over(&mut self.request, self.link.is_stranger) } else { String::new() };
+        let (request, without) = self.walk.request(&self.plain);
+        (self.request, self.without) = (request.into_owned(), without);
         self.request.response_format = match plan.rung {
             Rung::Native => ResponseFormat::JsonSchema {
                 name: shape.name.clone(),
@@ -286,20 +249,6 @@ fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: boo
         subset,
         may_ignore: subset.is_none(),
     })
-}
-
-/// Who answered, and who failed before.
-fn note(answer: &mut Answer, served: Served) {
-    answer.attempts.extend(served.attempts.into_iter().filter(|attempt| attempt.code.is_some()).map(|attempt| Attempt {
-        provider: attempt.provider,
-        model: attempt.model,
-        purpose: Purpose::Answer,
-        usage: None,
-        cost_usd: None,
-        code: attempt.code,
-    }));
-    answer.provider = served.provider;
-    answer.model = served.model;
 }
 
 #[cfg(test)]

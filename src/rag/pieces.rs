@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::call::Call;
-use super::{Answer, Piece, Purpose, Question, check, cost, take};
+use super::{Answer, Piece, Purpose, Question, charge, check, take};
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
@@ -201,7 +201,7 @@ impl Outgoing {
     /// The failure with what was used up to it, as far as the provider told; what is not known is counted.
     fn charged(&self, error: Error) -> Error {
         let (Answer { provider, model, .. }, usage) = (&self.answer, self.seen.answer().usage);
-        let cost_usd = cost(&self.app, provider, model, usage);
+        let cost_usd = charge(&self.app, provider, model, self.seen.answer());
         if usage.is_none() { error } else { error.with_details(json!({"usage": usage, "cost_usd": cost_usd})) }
     }
 

@@ -9,9 +9,10 @@ use super::{Answer, EXTRACTIVE, Fallback, Question, check, cut};
 use crate::app::App;
 use crate::chat::{Role, Sampling, Usage};
 use crate::citation::Sources;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::extractive;
 use crate::prompt::Format;
+use crate::provider::is_mistake;
 
 /// Sentences whose meaning is compared with the question's; each costs a forward pass.
 const RESCORED_SENTENCES: usize = 12;
@@ -98,9 +99,8 @@ pub(super) async fn fall_back(
     error: Error,
     deadline: Instant,
 ) -> Result<Answer> {
-    let mistake = matches!(error.code(), Code::InvalidRequest | Code::NotSupported | Code::ContentFilter);
     let shaped = question.shape.as_ref().is_some_and(|shape| shape.schema.is_some()) || !question.request.tools.is_empty();
-    if !app.config().generation.fallback_extractive || question.retrieval.is_none() || mistake || shaped {
+    if !app.config().generation.fallback_extractive || question.retrieval.is_none() || is_mistake(error.code()) || shaped {
         return Err(error);
     }
     tracing::warn!(code = error.code().as_str(), provider = answer.provider, "the provider failed; quoting instead");

@@ -5,6 +5,7 @@
 //! where the last message was looked up alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -19,6 +20,12 @@ use crate::passage::Passage;
 use crate::provider::embed::{Model, Purpose};
 use crate::provider::shared;
 use crate::rerank::{self, Reranking};
+
+/// As long as a question may take to be embedded where words can stand in.
+const EMBEDDING_WAIT: Duration = Duration::from_secs(5);
+
+/// The vectors of a question's readings, or why there are none.
+type Vectors = std::result::Result<Vec<Vec<f32>>, String>;
 
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,13 +161,15 @@ pub(super) async fn find(
         opened.refresh();
         let mut warnings = Vec::new();
         let (vectors, attempt) = match remote {
-            Some((vectors, attempt)) => (vectors, Some(attempt)),
+            Some(embedded) => embedded,
             None => {
                 warnings.extend(unread(app, &texts));
                 let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
-                (vectors.transpose()?, None)
+                (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
             }
         };
+        let found_by_words = |why: String| warnings.push(format!("{why}: the sources were found by words only"));
+        let vectors = vectors.map_err(found_by_words).ok();
         let filter = retrieval.filter();
         let query = |at: usize| Query {
             vector: vectors.as_ref().and_then(|vectors| vectors.get(at)).map(Vec::as_slice),
@@ -173,9 +182,6 @@ pub(super) async fn find(
             access: &retrieval.access,
             distinct: retrieval.distinct,
         };
-        if vectors.is_none() {
-            warnings.push(words_only(attempt.as_ref()));
-        }
         let mut search = |at: usize| {
             let Some(reranking) = app.reranking().filter(|_| retrieval.rerank) else { return opened.index.search(&query(at)) };
             // Somebody still has to answer.
@@ -271,15 +277,20 @@ pub(crate) fn no_index() -> Error {
 }
 
 /// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a
-/// must, whoever fails to give one is no failure, and may take no more than a part of the time.
+/// must, whoever fails to give one is no failure, may take a part of the time, and is not asked while he keeps failing.
 async fn embed(
     app: &App,
     model: &Model,
     texts: Vec<String>,
     is_must: bool,
     deadline: Instant,
-) -> Result<(Option<Vec<Vec<f32>>>, Attempt)> {
-    let until = if is_must { deadline } else { shared(Instant::now(), deadline) };
+) -> Result<(Vectors, Option<Attempt>)> {
+    let name = format!("`{}/{}`", model.provider(), model.name());
+    if !is_must && model.is_cooling() {
+        return Ok((Err(format!("{name} keeps failing to embed questions and is left alone for a while")), None));
+    }
+    let now = Instant::now();
+    let until = if is_must { deadline } else { shared(now, deadline).min(now + EMBEDDING_WAIT) };
     let mut attempt = Attempt {
         provider: model.provider().to_owned(),
         model: model.name().to_owned(),
@@ -301,28 +312,17 @@ async fn embed(
                 "the question was not embedded; words only are searched"
             );
             attempt.code = Some(code);
-            return Ok((None, attempt));
+            return Ok((Err(format!("{name} did not embed the question ({code})")), Some(attempt)));
         }
     };
     attempt.usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
     attempt.cost_usd = cost(app, model.provider(), model.name(), attempt.usage);
-    Ok((Some(response.vectors), attempt))
+    Ok((Ok(response.vectors), Some(attempt)))
 }
 
 /// Whether it says nothing of the question or the index.
 fn is_outage(code: Code) -> bool {
     matches!(code, Code::Timeout | Code::RateLimit | Code::Overloaded | Code::ProviderError | Code::Authentication | Code::Budget)
-}
-
-/// Why no vectors were compared.
-fn words_only(attempt: Option<&Attempt>) -> String {
-    let why = match attempt {
-        Some(Attempt { provider, model, code, .. }) => {
-            format!("`{provider}/{model}` did not embed the question ({})", code.unwrap_or("no vector"))
-        }
-        None => "this service has no embedding model".to_owned(),
-    };
-    format!("{why}: the sources were found by words only")
 }
 
 /// Tells "nothing found there" from "there is no such place": only the second is the caller's mistake. A place whose documents

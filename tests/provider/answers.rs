@@ -36,6 +36,20 @@ fn of_several_answers_the_first_by_number_counts() {
 }
 
 #[test]
+fn a_stream_without_any_answer_is_a_failure() {
+    let stream = |chunks: &[&str]| {
+        let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        events(Dialect::OpenAi, &[stream.as_bytes()]).map(|events| fold(&events).text())
+    };
+    for chunks in [&["[DONE]"][..], &[r#"{"model": "m", "choices": [], "usage": {"prompt_tokens": 1}}"#, "[DONE]"]] {
+        assert_eq!(stream(chunks).unwrap_err().message(), "the provider's stream has no `choices`");
+    }
+    // Some servers say no reason.
+    assert_eq!(stream(&[r#"{"choices": [{"delta": {"content": "a"}}]}"#, "[DONE]"]).unwrap(), "a");
+    assert_eq!(stream(&[r#"{"choices": [{"delta": {}}]}"#, "[DONE]"]).unwrap(), "", "a model may say nothing");
+}
+
+#[test]
 fn a_custom_tool_takes_a_text() {
     let call = json!({"index": 0, "id": "a", "type": "custom", "custom": {"name": "shell", "input": "ls -l"}});
     let body = json!({"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]});

@@ -214,6 +214,18 @@ async fn nothing_is_repeated_after_content() {
 }
 
 #[tokio::test]
+async fn content_that_arrives_with_a_failure_is_content() {
+    for then in [Then::End, Then::Cut, Then::Silence] {
+        let together: &'static str = format!("{TEXT}{OVERLOADED}").leak();
+        let mock = Mock::new(vec![Part::Stream(vec![together], then), answer("never")]).await;
+        let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+        assert!(events.iter().any(|event| matches!(event, Ok(ChatEvent::Text(text)) if text == "Hello")), "{events:?}");
+        assert_eq!(events.last().unwrap().as_ref().unwrap_err().code(), Code::Overloaded);
+        assert_eq!(mock.count(), 1, "what was paid for is not asked for again");
+    }
+}
+
+#[tokio::test]
 async fn a_failure_before_the_first_content_moves_on() {
     let first = Mock::new(vec![Part::Stream(vec![": ping\n\n", OVERLOADED], Then::End)]).await;
     let second = Mock::new(vec![Part::Stream(vec![TEXT, END], Then::End)]).await;
@@ -381,6 +393,18 @@ async fn a_provider_that_keeps_failing_is_passed_over() {
         assert_eq!((said.text().as_str(), served.model.as_str()), ("second", "b"), "{round}");
     }
     assert_eq!(first.count(), 3, "the fourth request does not ask it");
+}
+
+#[tokio::test]
+async fn a_model_that_is_busy_is_passed_over_and_the_others_of_its_provider_are_not() {
+    let first = Mock::new(vec![busy(429, "retry-after: 60\r\n"), answer("first")]).await;
+    let second = Mock::new(vec![answer("second"), answer("second")]).await;
+    let (named, other) = (first.provider(), second.provider());
+    for (model, expected) in [("a", "second"), ("a", "second"), ("b", "first")] {
+        let chain = Chain::new(named.clone(), model.into(), vec![(other.clone(), "c".into())]);
+        assert_eq!(chain.chat(&client(|_| {}), &hi(), soon()).await.unwrap().0.text(), expected, "{model}");
+    }
+    assert_eq!((first.count(), second.count()), (2, 2));
 }
 
 #[tokio::test]

@@ -315,6 +315,8 @@ async fn stand_ins_of_a_shaped_answer_are_asked_as_in_any_chain() {
     for _ in 0..3 {
         let (status, answer) = service.post("/v1/chat/completions", &body).await;
         assert_eq!((status, &answer["omni"]["attempts"][0]["code"]), (200, &json!("PROVIDER_ERROR")), "{answer}");
+        let why = "`provider`: `custom` failed (PROVIDER_ERROR): `spare/shaped` answers, without `logit_bias`; it was changed";
+        assert_eq!(answer["omni"]["warnings"][0], why, "{answer}");
         let bodies = mock.state.bodies.lock().unwrap();
         let [.., first, second] = bodies.as_slice() else { panic!("{bodies:?}") };
         assert_eq!((&first["logit_bias"], &second["logit_bias"]), (&json!({"1": 2}), &Value::Null), "one's own fields");
@@ -323,7 +325,8 @@ async fn stand_ins_of_a_shaped_answer_are_asked_as_in_any_chain() {
     let before = mock.calls();
     let (_, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!((mock.calls() - before, &answer["omni"]["provider"]), (1, &json!("spare")), "{answer}");
-    assert_eq!(answer["omni"]["warnings"][0], "`custom` is left alone for a while: `spare/shaped` answers, without `logit_bias`");
+    let why = "`provider`: `custom` is left alone for a while: `spare/shaped` answers, without `logit_bias`; it was changed";
+    assert_eq!(answer["omni"]["warnings"][0], why);
     assert_eq!(mock.body()["logit_bias"], Value::Null);
 }
 

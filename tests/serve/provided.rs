@@ -235,6 +235,39 @@ fn spoken(message: Value, deltas: Vec<Value>) -> (Value, Vec<Value>) {
 }
 
 #[tokio::test]
+async fn what_claude_did_at_other_prices_than_the_tables_has_no_cost() {
+    for (more, cost) in [
+        (json!({"service_tier": "standard", "speed": "standard", "inference_geo": "global"}), json!(0.002)),
+        (
+            json!({"inference_geo": "not_available", "server_tool_use": {"web_search_requests": 0, "web_fetch_requests": 2}}),
+            json!(0.002),
+        ),
+        (json!({"service_tier": "priority"}), Value::Null),
+        (json!({"speed": "fast"}), Value::Null),
+        (json!({"inference_geo": "us"}), Value::Null),
+        (json!({"server_tool_use": {"web_search_requests": 1}}), Value::Null),
+    ] {
+        let mut usage = json!({"input_tokens": 1000, "output_tokens": 0});
+        usage.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let said = json!({"type": "message", "id": "m", "model": "claude-sonnet-5-5", "stop_reason": "end_turn", "usage": usage,
+            "content": [{"type": "text", "text": "Yes."}]});
+        let begun = json!({"type": "message_start", "message": {"id": "m", "model": "claude-sonnet-5-5", "usage": usage}});
+        let frames = vec![
+            begun,
+            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Yes."}}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 0}}),
+            json!({"type": "message_stop"}),
+        ];
+        let service = Replay::start(said, frames).await.service();
+        let body = json!({"prompt": "Is it?", "model_provider": "anthropic", "model_name": "claude-sonnet-5-5", "rag_config": {"enabled": false}});
+        let answer = service.query(body.clone()).await.1;
+        assert_eq!(answer["metadata"]["usage"]["cost_usd"], cost, "{usage}: {answer}");
+        let events = service.events(body).await;
+        assert_eq!(events.last().unwrap().1["metadata"]["usage"]["cost_usd"], cost, "{usage}: {events:?}");
+    }
+}
+
+#[tokio::test]
 async fn calls_behind_a_stop_are_calls_and_no_answer_to_withhold() {
     let call = json!({"index": 0, "id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}});
     let said = json!({"role": "assistant", "content": "Let me look.", "tool_calls": [call]});

@@ -98,6 +98,26 @@ async fn a_bucket_and_prefix_choose_among_the_sources() {
 }
 
 #[tokio::test]
+async fn a_price_by_the_name_that_was_asked_holds_where_the_server_has_another() {
+    let (mock, folder) = (Mock::start().await, tempfile::tempdir().unwrap());
+    let prices = folder.path().join("prices.json");
+    std::fs::write(&prices, r#"{"models": [{"provider": "custom", "model": "good", "input": 1, "output": 3}]}"#).unwrap();
+    let service = Service::with(&mock, |config| config.prices = Some(prices.clone()));
+    let body = json!({"prompt": "How large may a request body be?"});
+    let answer = service.query(body.clone()).await.1;
+    let (model, cost) = (&answer["metadata"]["model_used"], &answer["metadata"]["usage"]["cost_usd"]);
+    assert_eq!((model, cost), (&json!("good-1"), &json!(0.000_02)), "{answer}");
+    let events = service.events(body).await;
+    assert_eq!(events.last().unwrap().1["metadata"]["usage"]["cost_usd"], 0.000_02, "{events:?}");
+    // A price of its own name goes before.
+    let text = r#"{"models": [{"provider": "custom", "model": "good", "input": 1, "output": 3}, {"provider": "custom", "model": "good-1", "input": 0, "output": 1}]}"#;
+    std::fs::write(&prices, text).unwrap();
+    let service = Service::with(&mock, |config| config.prices = Some(prices));
+    let answer = service.query(json!({"prompt": "How large may a request body be?"})).await.1;
+    assert_eq!(answer["metadata"]["usage"]["cost_usd"], 0.000_003, "{answer}");
+}
+
+#[tokio::test]
 async fn a_provider_gets_numbered_sources_and_its_answer_comes_back() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |config| config.generation.temperature = Some(0.25));
@@ -224,6 +244,13 @@ async fn quotes_stand_in_for_a_provider_that_fails_where_the_operator_allows_it(
     assert!(answer["response"]["content"].as_str().unwrap().contains("6 MiB by default."));
     let (status, _) = service.query(json!({"prompt": "body", "model_name": "wrong"})).await;
     assert_eq!(status, 400, "the caller's mistake stays one");
+    let service = Service::with(&mock, |config| {
+        config.generation.fallback_extractive = true;
+        config.generation.provider = None;
+        config.net.allowed_hosts = vec!["api.openai.com".into()];
+    });
+    let (status, _) = service.query(json!({"prompt": "body", "model_provider": "custom"})).await;
+    assert_eq!(status, 500, "and the operator's");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -41,6 +42,10 @@ async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Va
         let vector = match text {
             _ if text.contains("short") => json!([1.0, 0.0]),
             _ if text.contains("broken") => return (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "no"}}))),
+            _ if text.contains("silence") => {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                return (StatusCode::GATEWAY_TIMEOUT, Json(Value::Null));
+            }
             _ if text.contains("outage") => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "no"}}))),
             // Nearer to the court than to the boats, and far from both.
             "Does it float?" => json!([0.0, 0.5, 5.0]),
@@ -202,6 +207,30 @@ async fn words_find_something_where_nobody_embeds_the_question() {
     // Who wants the cosine wants the vector.
     let threshold = json!({"prompt": "outage", "rag_config": {"retrieval_config": {"score_threshold": 0.5}}});
     assert_eq!(service.post("/v1/search", &threshold).await.0, 503);
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_embed_is_waited_for_shortly_and_then_left_alone() {
+    let (folder, vectors) = (tempfile::tempdir().unwrap(), Vectors::start().await);
+    let service = service(folder.path(), &vectors, false, |_| {});
+    let search = async || {
+        let began = Instant::now();
+        let answer = service.query(json!({"prompt": "Cargo in silence?"})).await.1;
+        assert_eq!(answer["rag_context"][0]["source"], "boats.md", "{answer}");
+        (answer["metadata"]["warnings"][0].as_str().unwrap().to_owned(), began.elapsed().as_secs())
+    };
+    let (one, two, three) = tokio::join!(search(), search(), search());
+    let why = "`openai/text-embedding-3-small` did not embed the question (TIMEOUT): the sources were found by words only";
+    for (warning, took_s) in [one, two, three] {
+        assert_eq!((warning.as_str(), took_s), (why, 5));
+    }
+    let why = "`openai/text-embedding-3-small` keeps failing to embed questions and is left alone for a while: the sources were found by words only";
+    assert_eq!(search().await, (why.to_owned(), 0));
+    assert_eq!(vectors.bodies.lock().unwrap().len(), 3);
+    // Who wants the cosine wants the vector.
+    let threshold = json!({"prompt": "Which ship?", "rag_config": {"retrieval_config": {"score_threshold": 0.5}}});
+    assert_eq!(service.post("/v1/search", &threshold).await.0, 200);
+    assert_eq!(service.post("/v1/search", &json!({"prompt": "Which ship?"})).await.1["metadata"]["retrieval"], "hybrid");
 }
 
 #[tokio::test]

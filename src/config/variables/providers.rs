@@ -218,6 +218,31 @@ pub(super) const PROVIDERS: &[Variable] = &[
         apply: |c, v| put(&mut c.aws.secret_access_key, secret(v)),
     },
     Variable { name: "AWS_SESSION_TOKEN", key: "", example: "secret", apply: |c, v| put(&mut c.aws.session_token, secret(v)) },
+    Variable { name: "AWS_PROFILE", key: "", example: "default", apply: |c, v| set(&mut c.aws.profile, v.to_owned()) },
+    Variable {
+        name: "AWS_SHARED_CREDENTIALS_FILE",
+        key: "",
+        example: "/run/secrets/aws",
+        apply: |c, v| set(&mut c.aws.credentials_file, v.into()),
+    },
+    Variable {
+        name: "AWS_WEB_IDENTITY_TOKEN_FILE",
+        key: "",
+        example: "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
+        apply: |c, v| set(&mut c.aws.web_identity_token_file, v.into()),
+    },
+    Variable {
+        name: "AWS_ROLE_ARN",
+        key: "",
+        example: "arn:aws:iam::123456789012:role/omni-llm",
+        apply: |c, v| set(&mut c.aws.role_arn, v.to_owned()),
+    },
+    Variable {
+        name: "AWS_ENDPOINT_URL_STS",
+        key: "",
+        example: "https://vpce-1.sts.us-east-1.vpce.amazonaws.com",
+        apply: |c, v| put(&mut c.aws.sts_url, url(v)),
+    },
     Variable {
         name: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         key: "",

@@ -284,12 +284,12 @@ mod tests {
         let token = folder.path().join("token");
         std::fs::write(&token, "t").unwrap();
         let server = Listener::start(&[(400, r#"{"error":"invalid_grant"}"#)]).await;
-        let tokens = tokens(&folder, &configuration(&server.url, json!({"file": token})), &Aws::default());
-        let error = tokens.token(&Client::new(&Config::default())).await.unwrap_err();
+        let tokens = || tokens(&folder, &configuration(&server.url, json!({"file": token})), &Aws::default());
+        let error = tokens().token(&Client::new(&Config::default())).await.unwrap_err();
         assert_eq!(error.message(), "Google gave no token (status 400)");
         let mut config = Config::default();
         config.net.allowed_hosts = vec!["*.googleapis.com".into()];
-        let error = tokens.token(&Client::new(&config)).await.unwrap_err();
+        let error = tokens().token(&Client::new(&config)).await.unwrap_err();
         assert!(error.message().starts_with("the operator does not allow calls"), "{error}");
     }
 

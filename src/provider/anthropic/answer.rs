@@ -126,7 +126,9 @@ impl Decoder {
         let Some(fields) = usage.as_object() else { return };
         self.usage.extend(fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())));
         events.push(ChatEvent::Usage(neutral(&self.usage)));
-        self.state.extra("service_tier", &usage["service_tier"], events);
+        for name in ["service_tier", "speed", "inference_geo"] {
+            self.state.extra(name, &usage[name], events);
+        }
         let server = &usage["server_tool_use"];
         if server.is_object() {
             events.push(ChatEvent::Extra("server_tool_use".to_owned(), server.clone()));

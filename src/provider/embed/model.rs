@@ -1,6 +1,7 @@
 //! A provider's model as the one that an index was built with: every vector of one length, and of length 1.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -10,6 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::net::Client;
 use crate::provider::Provider;
+use crate::provider::retry::Health;
 
 /// A model of a provider's that embeds.
 #[derive(Debug, Clone)]
@@ -18,12 +20,14 @@ pub struct Model {
     name: String,
     dimensions: usize,
     shortened: bool,
+    /// Apart from how the provider answers: vectors and answers are not made by the same.
+    health: Arc<Health>,
 }
 
 impl Model {
     /// The model that made the vectors of an index. `shortened` says that it was asked for this many dimensions.
     pub fn new(provider: Provider, name: &str, dimensions: usize, shortened: bool) -> Self {
-        Self { provider, name: name.to_owned(), dimensions, shortened }
+        Self { provider, name: name.to_owned(), dimensions, shortened, health: Arc::default() }
     }
 
     /// Asks for one vector, to learn how long they are.
@@ -61,6 +65,11 @@ impl Model {
         self.dimensions
     }
 
+    /// Whether it keeps failing, and is to be left alone where words can stand in.
+    pub fn is_cooling(&self) -> bool {
+        self.health.is_cooling(&self.name)
+    }
+
     /// Whether the provider is asked for this many dimensions.
     pub fn is_shortened(&self) -> bool {
         self.shortened
@@ -92,7 +101,12 @@ impl Model {
     pub async fn embed(&self, client: &Client, texts: Vec<String>, purpose: Purpose, deadline: Instant) -> Result<EmbedResponse> {
         let dimensions = u32::try_from(self.dimensions).ok().filter(|_| self.shortened);
         let request = EmbedRequest { model: self.name.clone(), texts, purpose, dimensions };
-        self.checked(self.provider.embed(client, &request, deadline).await?)
+        let answered = self.provider.embed(client, &request, deadline).await;
+        match &answered {
+            Ok(_) => self.health.good(&self.name),
+            Err(error) => self.health.bad(&self.name, error),
+        }
+        self.checked(answered?)
     }
 
     fn checked(&self, mut response: EmbedResponse) -> Result<EmbedResponse> {

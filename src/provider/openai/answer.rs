@@ -40,6 +40,8 @@ pub(in crate::provider) struct Decoder {
     id: String,
     finish: Option<FinishReason>,
     refused: bool,
+    /// There was a choice.
+    chosen: bool,
     done: bool,
     calls: Vec<Call>,
     begun: usize,
@@ -73,6 +75,7 @@ impl Decoder {
         let mut events = Vec::new();
         self.start(&chunk, &mut events);
         let choice = first(&chunk["choices"]);
+        self.chosen |= !choice.is_null();
         choice_error(choice)?;
         self.extras(&chunk, choice, &mut events);
         // Some servers answer with `message` where `delta` belongs.
@@ -95,10 +98,11 @@ impl Decoder {
         if let Some(call) = self.calls.iter().find(|call| call.index.is_none()) {
             return Err(failed(format!("the provider's tool call `{}` has no name", call.id)));
         }
-        match self.finish.take().or_else(|| self.done.then_some(FinishReason::Stop)) {
+        match self.finish.take().or_else(|| (self.done && self.chosen).then_some(FinishReason::Stop)) {
             // Some servers say `stop` where tools are to be called.
             Some(FinishReason::Stop) if self.begun > 0 => Ok(vec![ChatEvent::Finish(FinishReason::ToolCalls)]),
             Some(reason) => Ok(vec![ChatEvent::Finish(reason)]),
+            None if self.done => Err(failed("the provider's stream has no `choices`")),
             None => Err(cut()),
         }
     }

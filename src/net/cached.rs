@@ -1,0 +1,130 @@
+//! What is fetched with a time to live: keys and tokens. One asks, the others wait for its answer. An older value outlives a fetch that
+//! fails, as long as it is valid itself.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
+
+/// How long an older value is used before it is fetched again after that failed.
+const SECOND_CHANCE: Duration = Duration::from_secs(30);
+/// How long nobody asks again where there is none: those who waited for an attempt that failed do not wait for one more each.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A value, if it could be fetched.
+#[derive(Debug)]
+pub(super) struct Cached<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+struct State<T> {
+    /// With its end, where that is known.
+    value: Option<(T, Option<Instant>)>,
+    /// Until when it is not fetched again; none where it never was.
+    until: Option<Instant>,
+}
+
+/// What was fetched.
+pub(super) struct Fresh<T> {
+    pub(super) value: T,
+    /// After which it is fetched again.
+    pub(super) renewal: Duration,
+    /// After which it is of no use, where that is known.
+    pub(super) life: Option<Duration>,
+}
+
+impl<T> Fresh<T> {
+    /// Fetched again so long before it ends, or in the middle of a short life.
+    pub(super) fn ending(value: T, life: Duration, early: Duration) -> Self {
+        Self { value, renewal: life - early.min(life / 2), life: Some(life) }
+    }
+}
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Self(Mutex::new(State { value: None, until: None }))
+    }
+}
+
+impl<T: Clone> Cached<T> {
+    /// The value, fetched where it has to be.
+    ///
+    /// # Errors
+    /// Fetching it failed, or did so a moment ago (`failed`), and there is no older one.
+    pub(super) async fn value(&self, fetch: impl Future<Output = Result<Fresh<T>>>, failed: impl FnOnce() -> Error) -> Result<T> {
+        let mut state = self.0.lock().await;
+        let now = Instant::now();
+        let older = state.value.as_ref().filter(|(_, end)| end.is_none_or(|end| now < end)).map(|(value, _)| value.clone());
+        if state.until.is_some_and(|until| now < until) && (older.is_some() || state.value.is_none()) {
+            return older.ok_or_else(failed);
+        }
+        let fetched = fetch.await;
+        let now = Instant::now();
+        match (fetched, older) {
+            (Ok(Fresh { value, renewal, life }), _) => {
+                *state = State { value: Some((value.clone(), life.map(|life| now + life))), until: Some(now + renewal) };
+                Ok(value)
+            }
+            (Err(error), Some(older)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(cause, "{error}; the last one is used");
+                state.until = Some(now + SECOND_CHANCE);
+                Ok(older)
+            }
+            (Err(error), None) => {
+                *state = State { value: None, until: Some(now + PAUSE) };
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::error::Code;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const EARLY: Duration = Duration::from_secs(300);
+
+    fn error(text: &str) -> Error {
+        Error::new(Code::Authentication, text)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_outlives_a_fetch_that_fails_until_its_end() {
+        let (cached, count) = (Cached::default(), Cell::new(0));
+        let ask = async |outcome: Result<&'static str>| {
+            let fetch = async {
+                count.set(count.get() + 1);
+                outcome.map(|value| Fresh::ending(value, HOUR, EARLY))
+            };
+            cached.value(fetch, || error("a moment ago")).await.map_err(|error| error.message().to_owned())
+        };
+        assert_eq!(ask(Ok("one")).await.unwrap(), "one");
+        tokio::time::advance(HOUR - EARLY).await;
+        assert_eq!((ask(Err(error("x"))).await.unwrap(), count.get()), ("one", 2), "still valid");
+        assert_eq!((ask(Ok("two")).await.unwrap(), count.get()), ("one", 2), "nobody asks for a while");
+        tokio::time::advance(EARLY).await;
+        assert_eq!((ask(Err(error("x"))).await.unwrap_err().as_str(), count.get()), ("x", 3), "it has ended");
+        assert_eq!((ask(Ok("two")).await.unwrap_err().as_str(), count.get()), ("a moment ago", 3));
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(ask(Ok("two")).await.unwrap(), "two");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_within_its_second_chance_is_not_used_beyond_its_end() {
+        let cached = Cached::default();
+        let life = Duration::from_secs(20);
+        let one = async || cached.value(async { Ok(Fresh::ending(1, life, EARLY)) }, || error("a moment ago")).await;
+        let fails = async || cached.value(async { Err(error("x")) }, || error("a moment ago")).await;
+        one().await.unwrap();
+        tokio::time::advance(life / 2).await;
+        assert_eq!(fails().await.unwrap(), 1);
+        tokio::time::advance(life / 2).await;
+        assert_eq!(fails().await.unwrap_err().message(), "x");
+    }
+}
