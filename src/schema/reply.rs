@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::lower::WRAPPER;
 use super::objects::candidates;
+use super::partial::UNFINISHED;
 use super::walk::{allows_null, branches, kinds, meant, step};
 use super::{Method, Shape, Violation};
 
@@ -40,6 +41,11 @@ impl Reading {
     /// Whether there is a value and it is valid.
     pub(crate) fn is_valid(&self) -> bool {
         self.value.is_some() && self.violations.is_empty()
+    }
+
+    /// Whether the text broke off inside the value.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.changes.iter().any(|change| change.what == UNFINISHED)
     }
 }
 
@@ -89,9 +95,11 @@ fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped:
         return Reading { value: Some(value), violations, changes };
     };
     let root = schema.value();
-    Mending { root, mend: false, coerce: false, fill: false, changes: Vec::new() }.value(&mut value, root, "", 0);
+    let mut undoing = Mending { root, mend: false, coerce: false, fill: false, changes: Vec::new() };
+    undoing.value(&mut value, root, "", 0);
     let (mend, fill) = (!schema.is_valid(&value), shape.method == Method::Pydantic);
     if !mend && !fill {
+        changes.append(&mut undoing.changes);
         return Reading { violations: Vec::new(), value: Some(value), changes };
     }
     let mut mending = Mending { root, mend, coerce: mend && shape.coerce, fill, changes: Vec::new() };
@@ -100,6 +108,7 @@ fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped:
     let violations = schema.violations(&better);
     if !mend && !violations.is_empty() {
         // A default that is not valid itself is no gain.
+        changes.append(&mut undoing.changes);
         return Reading { violations: Vec::new(), value: Some(value), changes };
     }
     changes.append(&mut mending.changes);
@@ -136,6 +145,12 @@ impl<'a> Mending<'a> {
         let shapes = meant(value, schema, self.root);
         match value {
             Value::Object(map) => self.object(map, &shapes, at, depth),
+            // JSON's reader has no larger integers.
+            Value::Number(number) if number.is_f64() && number.as_f64().is_some_and(is_beyond_integers) => {
+                if kinds.is_some_and(|kinds| kinds.contains(&"integer") && !kinds.contains(&"number")) {
+                    self.change(at, "an integer of more than 64 bits was rounded");
+                }
+            }
             Value::Array(list) => {
                 for (number, item) in list.iter_mut().enumerate() {
                     let prefix = |map: &&'a Map<String, Value>| map.get("prefixItems").and_then(|list| list.get(number));
@@ -163,12 +178,14 @@ impl<'a> Mending<'a> {
                 || anywhere_required(name)
                 || told.iter().any(|schema| allows_null(schema, self.root))
         });
+        // Beside a reference or a union stand shapes that say nothing of properties.
+        let telling: Vec<&&'a Map<String, Value>> = shapes.iter().filter(|shape| properties(shape).is_some()).collect();
         for shape in shapes {
             for (name, schema) in properties(shape).into_iter().flatten() {
                 match map.get_mut(name) {
                     Some(value) => self.value(value, schema, &step(at, name), depth + 1),
                     // An absent property that stands for a null.
-                    None if is_required(shape, name) && shapes.len() == 1 && only_null_or_more(schema, self.root) => {
+                    None if is_required(shape, name) && telling.len() == 1 && only_null_or_more(schema, self.root) => {
                         map.insert(name.clone(), Value::Null);
                     }
                     None if self.fill && !is_required(shape, name) => {
@@ -181,30 +198,36 @@ impl<'a> Mending<'a> {
                 }
             }
         }
-        if self.coerce && shapes.len() == 1 && shapes[0].get("additionalProperties") == Some(&Value::Bool(false)) {
-            let known = properties(&shapes[0]);
-            let unknown: Vec<String> =
-                map.keys().filter(|name| !known.is_some_and(|known| known.contains_key(*name))).cloned().collect();
-            if !shapes[0].contains_key("patternProperties") {
-                for name in unknown {
-                    map.shift_remove(&name);
-                    self.change(&step(at, &name), "an unknown property was dropped");
+        for shape in shapes.iter().filter(|shape| !shape.contains_key("patternProperties")) {
+            let known = properties(shape);
+            let is_unknown = |name: &str| !known.is_some_and(|known| known.contains_key(name));
+            match shape.get("additionalProperties") {
+                Some(schema @ Value::Object(_)) => {
+                    for (name, value) in map.iter_mut().filter(|(name, _)| is_unknown(name)) {
+                        self.value(value, schema, &step(at, name), depth + 1);
+                    }
                 }
+                Some(Value::Bool(false)) if self.coerce && telling.iter().all(|it| it == &shape) => {
+                    let unknown: Vec<String> = map.keys().filter(|name| is_unknown(name)).cloned().collect();
+                    for name in unknown {
+                        map.shift_remove(&name);
+                        self.change(&step(at, &name), "an unknown property was dropped");
+                    }
+                }
+                _ => {}
             }
         }
     }
 
     fn convert(&mut self, value: &mut Value, shapes: &[&Map<String, Value>], kinds: Option<&[&str]>, at: &str) {
-        let values = shapes.iter().find_map(|shape| shape.get("enum").and_then(Value::as_array));
-        if let (Some(values), Some(text)) = (values, value.as_str()) {
-            let same = |it: &&Value| it.as_str().is_some_and(|it| it.to_lowercase() == text.trim().to_lowercase());
-            if !values.contains(value)
-                && let Some(meant) = values.iter().find(same)
-            {
-                *value = meant.clone();
-                self.change(at, "the spelling of a choice");
+        let listed = shapes.iter().filter_map(|shape| shape.get("enum").and_then(Value::as_array)).flatten();
+        let choices: Vec<&Value> = listed.chain(shapes.iter().filter_map(|shape| shape.get("const"))).collect();
+        if !choices.is_empty() && !choices.contains(&&*value) {
+            let said = spelling(value);
+            if let Some(meant) = choices.iter().find(|choice| said.is_some() && spelling(choice) == said) {
+                *value = (*meant).clone();
+                return self.change(at, "the spelling of a choice");
             }
-            return;
         }
         let Some(kinds) = kinds else { return };
         let has = |kind: &str| kinds.contains(&kind);
@@ -248,6 +271,20 @@ impl<'a> Mending<'a> {
     fn change(&mut self, at: &str, what: &'static str) {
         self.changes.push(Change { pointer: at.to_owned(), what });
     }
+}
+
+/// How a choice is written, whatever its type and letter case; none for what is a list or an object.
+fn spelling(choice: &Value) -> Option<String> {
+    match choice {
+        Value::String(text) => Some(text.trim().to_lowercase()),
+        Value::Array(_) | Value::Object(_) => None,
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether a float is larger than integers of 64 bits are.
+fn is_beyond_integers(number: f64) -> bool {
+    number.abs() >= 9_223_372_036_854_775_808.0
 }
 
 /// Whether null is one of several things that are valid, said by name: Cohere's way of leaving such a property out is undone.
@@ -398,6 +435,45 @@ mod tests {
             "$defs": {"N": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}});
         let reading = read(r#"{"home": "{\"city\": \"Bern\"}"}"#, &shape(optional, Method::JsonSchema, false), false);
         assert_eq!(reading.value, Some(json!({"home": {"city": "Bern"}})));
+    }
+
+    #[test]
+    fn definitions_are_mended_like_the_root() {
+        let place = json!({"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": ["string", "null"]}},
+            "required": ["city", "zip"], "additionalProperties": false});
+        for home in [json!({"$ref": "#/$defs/P"}), json!({"anyOf": [{"$ref": "#/$defs/P"}, {"type": "null"}]})] {
+            let schema = json!({"type": "object", "properties": {"home": home}, "required": ["home"], "$defs": {"P": place}});
+            let reading = read(r#"{"home": {"city": "Bern"}}"#, &shape(schema.clone(), Method::JsonSchema, false), false);
+            assert_eq!(reading.value, Some(json!({"home": {"city": "Bern", "zip": null}})), "Cohere leaves null out");
+            let reading =
+                read(r#"{"home": {"city": "Bern", "zip": "1", "x": 1}}"#, &shape(schema, Method::Pydantic, true), false);
+            assert_eq!(reading.value, Some(json!({"home": {"city": "Bern", "zip": "1"}})));
+        }
+    }
+
+    #[test]
+    fn choices_and_maps_are_coerced() {
+        let schema = json!({"type": "object", "properties": {
+            "a": {"type": "integer", "enum": [1, 2, 3]}, "b": {"enum": ["a", null]}, "c": {"const": 2}, "d": {"enum": ["1", "2"]},
+            "e": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "f": {"type": "object", "additionalProperties": {"type": "object", "properties": {"n": {"default": 7}}}}}});
+        let text = r#"{"a": "2", "b": "null", "c": "2", "d": 1, "e": {"x": "3"}, "f": {"y": {}}}"#;
+        let reading = read(text, &shape(schema.clone(), Method::Pydantic, true), false);
+        let expected = json!({"a": 2, "b": null, "c": 2, "d": "1", "e": {"x": 3}, "f": {"y": {"n": 7}}});
+        assert_eq!((reading.value.as_ref(), reading.violations.len()), (Some(&expected), 0), "{reading:?}");
+        let unlike = read(r#"{"a": "4"}"#, &shape(schema, Method::Pydantic, true), false);
+        assert!(!unlike.is_valid());
+    }
+
+    #[test]
+    fn integers_beyond_64_bits_are_said_to_be_rounded() {
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}, "x": {"type": "number"}}});
+        for method in [Method::JsonSchema, Method::Pydantic] {
+            let shape = shape(schema.clone(), method, false);
+            let reading = read(r#"{"n": 12345678901234567890123, "x": 6.02e23}"#, &shape, false);
+            assert_eq!(reading.changes, [Change { pointer: "/n".into(), what: "an integer of more than 64 bits was rounded" }]);
+            assert_eq!(read(r#"{"n": 18446744073709551615, "x": 1.5}"#, &shape, false).changes, []);
+        }
     }
 
     #[test]
