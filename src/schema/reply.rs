@@ -6,7 +6,7 @@
 //! but the undoing is reported.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::lower::WRAPPER;
 use super::objects::candidates;
@@ -146,10 +146,11 @@ impl<'a> Mending<'a> {
         match value {
             Value::Object(map) => self.object(map, &shapes, at, depth),
             // JSON's reader has no larger integers.
-            Value::Number(number) if number.is_f64() && number.as_f64().is_some_and(is_beyond_integers) => {
-                if kinds.is_some_and(|kinds| kinds.contains(&"integer") && !kinds.contains(&"number")) {
-                    self.change(at, "an integer of more than 64 bits was rounded");
-                }
+            Value::Number(number)
+                if is_beyond_integers(number)
+                    && kinds.as_ref().is_some_and(|kinds| kinds.contains(&"integer") && !kinds.contains(&"number")) =>
+            {
+                self.change(at, "an integer of more than 64 bits was rounded");
             }
             Value::Array(list) => {
                 for (number, item) in list.iter_mut().enumerate() {
@@ -245,7 +246,7 @@ impl<'a> Mending<'a> {
         let (new, what) = match &*value {
             Value::String(text) => {
                 let text = text.trim();
-                let number = serde_json::from_str::<serde_json::Number>(text).ok();
+                let number = serde_json::from_str::<Number>(text).ok();
                 match (number, text.to_ascii_lowercase().as_str()) {
                     (Some(number), _) if has("number") || (has("integer") && !number.is_f64()) => {
                         (Value::Number(number), "a number inside a text")
@@ -282,9 +283,9 @@ fn spelling(choice: &Value) -> Option<String> {
     }
 }
 
-/// Whether a float is larger than integers of 64 bits are.
-fn is_beyond_integers(number: f64) -> bool {
-    number.abs() >= 9_223_372_036_854_775_808.0
+/// Whether a number is a float larger than integers of 64 bits are.
+fn is_beyond_integers(number: &Number) -> bool {
+    number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9_223_372_036_854_775_808.0)
 }
 
 /// Whether null is one of several things that are valid, said by name: Cohere's way of leaving such a property out is undone.
