@@ -184,6 +184,8 @@ pub(super) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
 pub(super) struct Decoder {
     state: State,
     calls: usize,
+    /// The last call, as long as nothing was told of its arguments.
+    silent: Option<usize>,
     finish: Option<FinishReason>,
 }
 
@@ -204,6 +206,7 @@ impl Decoder {
             "tool-call-delta" => {
                 let json = message["tool_calls"]["function"]["arguments"].as_str().unwrap_or_default();
                 if let Some(index) = self.calls.checked_sub(1).filter(|_| !json.is_empty()) {
+                    self.silent = None;
                     events.push(ChatEvent::Arguments { index, json: json.to_owned() });
                 }
             }
@@ -236,18 +239,27 @@ impl Decoder {
     fn call(&mut self, call: &Value, events: &mut Vec<ChatEvent>) {
         // A list of one, in some versions.
         let call = call.get(0).unwrap_or(call);
+        self.close(events);
         let index = self.calls;
         self.calls += 1;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let function = &call["function"];
         events.push(ChatEvent::ToolCall { index, id: text(&call["id"]), name: text(&function["name"]), signature: None });
         let json = text(&function["arguments"]);
-        if !json.is_empty() {
+        if json.is_empty() {
+            self.silent = Some(index);
+        } else {
             events.push(ChatEvent::Arguments { index, json });
         }
     }
 
+    /// Clients read the arguments of every call, also of one that was told none.
+    fn close(&mut self, events: &mut Vec<ChatEvent>) {
+        events.extend(self.silent.take().map(|index| ChatEvent::Arguments { index, json: "{}".to_owned() }));
+    }
+
     fn ending(&mut self, ending: &Value, events: &mut Vec<ChatEvent>) -> Result<()> {
+        self.close(events);
         if let Some(counts) = ending.get("usage").filter(|usage| usage.is_object()) {
             events.push(ChatEvent::Usage(usage(counts)));
             self.state.extra("cached_tokens", &counts["cached_tokens"], events);

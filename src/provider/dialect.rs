@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::arguments::keep_digits;
 use super::body::Body;
 use super::capability::Capabilities;
 use super::failure::{Refused, failure};
@@ -63,7 +64,8 @@ impl Dialect {
     /// # Errors
     /// The bytes are no answer, or the answer is a failure.
     pub fn decode(self, body: &[u8]) -> Result<ChatResponse> {
-        let reply = parse(body)?;
+        let mut reply = parse(body)?;
+        keep_digits(self, body, &mut reply);
         let events = match self {
             Self::OpenAi => openai::decode(&reply),
             Self::Anthropic => anthropic::decode(&reply),

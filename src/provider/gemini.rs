@@ -149,6 +149,14 @@ fn narrowed(schema: &Value, left_out: &mut Vec<String>) -> Value {
             ("anyOf" | "oneOf" | "prefixItems", Value::Array(items)) => {
                 items.iter().map(|item| narrowed(item, left_out)).collect()
             }
+            // The patterns of its names are left out; what they hold is what the object may hold.
+            ("additionalProperties", Value::Bool(false)) if fields.contains_key("patternProperties") => {
+                let patterns = fields["patternProperties"].as_object().into_iter().flatten();
+                match patterns.map(|(_, schema)| narrowed(schema, left_out)).collect::<Vec<_>>().as_slice() {
+                    [one] => one.clone(),
+                    several => json!({"anyOf": several}),
+                }
+            }
             ("items" | "additionalProperties", value) => narrowed(value, left_out),
             ("const", value) => {
                 out.insert("enum".to_owned(), vec![value.clone()].into());
@@ -291,4 +299,20 @@ fn guessed(url: &str) -> Option<String> {
         _ => return None,
     };
     Some(kind.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_whose_names_have_patterns_can_still_hold_something() {
+        let parameters =
+            json!({"type": "object", "patternProperties": {"^[a-z]+$": {"type": "integer"}}, "additionalProperties": false});
+        let tool = crate::chat::Tool { name: "f".into(), parameters, ..crate::chat::Tool::default() };
+        let mut warnings = Warnings::default();
+        let told = declaration(&tool, &mut warnings);
+        assert_eq!(told["parametersJsonSchema"], json!({"type": "object", "additionalProperties": {"type": "integer"}}));
+        assert!(warnings.into_vec()[0].to_string().contains("do not know `patternProperties`"));
+    }
 }

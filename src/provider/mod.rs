@@ -4,6 +4,7 @@
 //! for all of them: fit the request to the model, write it, sign it, send it, read the answer, and try again where that cannot show.
 
 mod anthropic;
+mod arguments;
 mod bedrock;
 mod body;
 pub mod capability;

@@ -33,8 +33,24 @@ const REFUSALS: [&str; 12] = [
     "tool_choice",
 ];
 
-/// Words of one that is about this schema, and no other.
-const OF_ONE_SCHEMA: [&str; 3] = ["grammar", "invalid schema", "too complex"];
+/// Words of one that is about the field itself, whatever stands in it: only these hold for every request. Most refusals name the field and
+/// are about one schema.
+const OF_THE_FIELD: [&str; 14] = [
+    "cannot find field",
+    "does not support",
+    "doesn't support",
+    "extra fields not permitted",
+    "extra inputs are not permitted",
+    "extraneous key",
+    "forced tool",
+    "not supported by this model",
+    "not supported for this model",
+    "not supported with this model",
+    "tool_choice",
+    "unknown field",
+    "unknown parameter",
+    "unrecognized request argument",
+];
 
 /// A request on its way.
 pub(super) struct Call {
@@ -45,6 +61,8 @@ pub(super) struct Call {
     pub(super) request: ChatRequest,
     /// What was said before the sources were added: it may be quoted without a source.
     pub(super) said: Arc<str>,
+    /// The text of the answer was told as it came: nothing of it can be taken back.
+    pub(super) is_told: bool,
     shape: Option<Shape>,
     is_stream: bool,
     pub(super) plan: Option<Plan>,
@@ -70,6 +88,7 @@ impl Call {
             plain: shape.map(|_| request.clone()).unwrap_or_default(),
             request,
             said: Arc::default(),
+            is_told: false,
             shape: shape.cloned(),
             is_stream,
             plan: None,
@@ -153,7 +172,7 @@ impl Call {
             tracing::warn!(provider = name, rung = rung.as_str(), "the provider refused this way of asking for a shape");
             answer.warnings.push(format!("`structured_output`: `{name}` refused `{}`; the next way was taken", rung.as_str()));
             self.refused.push(rung);
-            if !OF_ONE_SCHEMA.iter().any(|word| text.contains(word)) {
+            if is_of_the_field(&text) {
                 self.learnt.push(rung);
             }
             return self.choose(app).or_else(|error| self.walk.failed(error).and_then(|()| self.turn(app)));
@@ -229,8 +248,13 @@ impl Call {
     }
 }
 
+/// Whether a refusal, in lower case, is about the field and not about what stands in it.
+fn is_of_the_field(text: &str) -> bool {
+    OF_THE_FIELD.iter().any(|word| text.contains(word))
+}
+
 /// What the model can be asked by.
-fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: bool) -> Result<Means> {
+pub(super) fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: bool) -> Result<Means> {
     let capabilities = provider.capabilities(model)?;
     let fits = (request.tools.is_empty() || capabilities.schema_with_tools) && (!is_stream || capabilities.schema_with_stream);
     let known = schema::subset(provider.name(), model).or_else(|| schema::subset(provider.like(), model));
@@ -245,7 +269,7 @@ fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: boo
             && (!capabilities.reasons(request.reasoning)
                 || (capabilities.tool_choice_while_reasoning && capabilities.tools_while_reasoning))
             && request.tools.is_empty(),
-        json_object: capabilities.json_object,
+        json_object: capabilities.json_object && (request.tools.is_empty() || capabilities.schema_with_tools),
         subset,
         may_ignore: subset.is_none(),
     })
@@ -273,6 +297,44 @@ mod tests {
         let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
         let shape = Shape::from_response_format("answer", schema, true, "schema").unwrap();
         schema::plan(&shape, &means(&provider, model, &request, false).unwrap(), &[]).unwrap().rung
+    }
+
+    #[test]
+    fn only_refusals_of_the_field_itself_are_learnt() {
+        for (text, is_learnt) in [
+            ("output_config: Extra inputs are not permitted", true),
+            ("Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.", true),
+            ("This model does not support response format `json_schema`.", true),
+            (
+                "Invalid JSON payload received. Unknown name \"responseJsonSchema\" at 'generation_config': Cannot find field.",
+                true,
+            ),
+            ("Unknown parameter: 'response_format'.", true),
+            ("tool_choice: this model takes `auto` only", true),
+            ("The specified schema produces a constraint that has too many states for serving.", false),
+            ("output_config.format.schema: unsupported quantifier in `pattern`", false),
+            ("output_config.format.schema: For 'object' type, 'patternProperties' is not supported", false),
+            ("invalid request: invalid JSON schema in response_format", false),
+            ("Invalid 'response_format.json_schema.schema': 'oneOf' is not permitted.", false),
+            ("Invalid schema for response_format 'answer': In context=(), 'required' is missing.", false),
+            ("The compiled grammar is too large", false),
+        ] {
+            let text = text.to_lowercase();
+            assert!(REFUSALS.iter().any(|word| text.contains(word)), "{text}");
+            assert_eq!(is_of_the_field(&text), is_learnt, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_json_mode_that_goes_with_no_tools_is_none_beside_them() {
+        let mut config = Config::default();
+        config.providers.insert("groq".into(), Endpoint { api_key: Some(Secret::new("k")), ..Endpoint::default() });
+        let provider = Provider::open("groq", &config, &Arc::new(Rules::new(None).unwrap())).unwrap();
+        for (tools, has_json_mode) in [(vec![], true), (vec![Tool::default()], false)] {
+            let request = ChatRequest { tools, ..ChatRequest::default() };
+            let means = means(&provider, "llama-3.3-70b-versatile", &request, false).unwrap();
+            assert_eq!(means.json_object, has_json_mode);
+        }
     }
 
     #[test]

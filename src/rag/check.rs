@@ -86,13 +86,17 @@ async fn settle(
             // An intermediate turn: the caller's tools come first. Or no whole answer: clients of the doors read so from its reason.
             return Ok(());
         }
-        stopped_short(answer)?;
+        stopped_short(answer, &text)?;
         let (is_wrapped, rung) = call.plan.as_ref().map_or((false, Rung::Prompt), |plan| (plan.is_wrapped, plan.rung));
         let reading = schema::read(&text, shape, is_wrapped);
-        if let (true, Some(data)) = (reading.is_valid(), reading.value.clone()) {
+        if reading.is_unfinished() && !call.request.sampling.stop_sequences.is_empty() {
+            let message = "`structured_output`: the answer ended before its JSON was whole, where a stop sequence may have cut it; leave out the stop sequences";
+            return Err(failed(answer, Code::ModelOutput, message, json!({"raw": text})));
+        }
+        // The model's own text stands where it says the same.
+        let is_same = reading.value.is_some() && serde_json::from_str(&text).ok() == reading.value;
+        if let (true, Some(data)) = (reading.is_valid() && (is_same || !call.is_told), reading.value.clone()) {
             let plan = call.plan.as_ref();
-            // The model's own text stands where it says the same.
-            let is_same = serde_json::from_str::<Value>(&text).is_ok_and(|value| value == data);
             answer.content = if is_same { text.trim().to_owned() } else { data.to_string() };
             if is_tool {
                 answer.parts.clear();
@@ -110,14 +114,17 @@ async fn settle(
             });
             return Ok(());
         }
-        if repairs >= shape.max_repairs {
+        if repairs >= shape.max_repairs || call.is_told {
             return Err(invalid(answer, &text, &reading));
         }
         repairs += 1;
         call.request.messages.push(Message::text(Role::Assistant, if text.trim().is_empty() { "{}" } else { &text }));
         call.request.messages.push(Message::text(Role::User, schema::repair_prompt(&reading.violations)));
         call.request.sampling.temperature = call.request.sampling.temperature.map(|_| 0.0);
-        response = call.chat(app, answer, deadline).await?;
+        let repaired = call.chat(app, answer, deadline).await;
+        // What was paid for and written until then is not lost with it.
+        response =
+            repaired.map_err(|error| error.with_details(charged(answer, json!({"raw": text, "errors": reading.violations}))))?;
     }
 }
 
@@ -127,29 +134,35 @@ pub(super) fn answers(answer: &Answer) -> usize {
 }
 
 /// An answer that was cut or withheld is not mended by asking again.
-fn stopped_short(answer: &Answer) -> Result<()> {
-    let error = match answer.finish_reason {
-        FinishReason::Length => Error::new(
+fn stopped_short(answer: &Answer, text: &str) -> Result<()> {
+    let (code, message) = match answer.finish_reason {
+        FinishReason::Length => (
             Code::ModelOutput,
             "`structured_output`: the answer was cut before its JSON was whole; raise `max_tokens`, or ask for less",
         ),
-        FinishReason::ContentFilter => Error::new(Code::ContentFilter, "`structured_output`: the model refused to answer"),
+        FinishReason::ContentFilter => (Code::ContentFilter, "`structured_output`: the model refused to answer"),
         _ => return Ok(()),
     };
-    Err(error.from_provider(&answer.provider, &answer.model).with_details(charged(answer, json!({"raw": answer.content}))))
+    Err(failed(answer, code, message, json!({"raw": text})))
 }
 
 fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
-    let first = reading.violations.first().map_or_else(String::new, |violation| {
-        let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };
-        format!(": {place}: {}", violation.message)
-    });
+    let first = match reading.violations.first() {
+        Some(violation) => {
+            let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };
+            format!("{place}: {}", violation.message)
+        }
+        None => "the text that was streamed has to be mended".to_owned(),
+    };
     let message = format!(
-        "`structured_output`: no valid answer in {} attempts{first}; simplify the schema, or ask a stronger model",
+        "`structured_output`: no valid answer in {} attempts: {first}; simplify the schema, or ask a stronger model",
         answers(answer)
     );
-    let details = charged(answer, json!({"raw": text, "errors": reading.violations}));
-    Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model).with_details(details)
+    failed(answer, Code::ModelOutput, message, json!({"raw": text, "errors": reading.violations}))
+}
+
+fn failed(answer: &Answer, code: Code, message: impl Into<String>, details: Value) -> Error {
+    Error::new(code, message).from_provider(&answer.provider, &answer.model).with_details(charged(answer, details))
 }
 
 /// The details of a failure with what was paid for it.
@@ -191,8 +204,7 @@ async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut
 fn withhold(question: &Question, answer: &mut Answer) -> Result<()> {
     if question.shape.is_some() {
         let message = "`rag_config.citations`: `abstain`, and the sources do not support the answer";
-        let error = Error::new(Code::ModelOutput, message).from_provider(&answer.provider, &answer.model);
-        return Err(error.with_details(charged(answer, json!({}))));
+        return Err(failed(answer, Code::ModelOutput, message, json!({})));
     }
     ABSTAINED.clone_into(&mut answer.content);
     answer.citations.clear();

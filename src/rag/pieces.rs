@@ -216,6 +216,7 @@ impl Outgoing {
             self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
             return;
         }
+        self.call.is_told = self.is_live;
         // A repair is a new exchange with a time of its own.
         let deadline = self.end.map_or(self.app.deadline(), |end| end.min(self.app.deadline()));
         match check::finish(&self.app, &self.question, &mut self.call, answer, response, deadline).await {

@@ -90,12 +90,13 @@ impl Ask {
             return Ok(None);
         }
         let method = self.method.unwrap_or_default();
+        let field = if format.is_some() { "structured_output.format" } else { "structured_output.schema" };
         let schema = match (format, schema) {
             (Some(_), Some(_)) => {
                 return Err(Error::bad_request("`structured_output`: both `format` and `schema` are given; keep one"));
             }
-            (Some(format), None) => Some(simple::schema(&format, "structured_output.format")?),
-            (None, Some(schema)) => Some(understood(schema)?),
+            (Some(format), None) => Some(simple::schema(&format, field)?),
+            (None, Some(schema)) => Some(understood(schema, field)?),
             (None, None) if method == Method::JsonMode => None,
             (None, None) => {
                 let remedy = "give one of them, or `method` `json_mode` for any JSON object";
@@ -112,7 +113,11 @@ impl Ask {
                 "`structured_output.max_repairs`: {max_repairs} is not between 0 and {MAX_REPAIRS}"
             )));
         }
-        let schema = schema.map(|schema| Schema::new(schema, "structured_output.schema").map(Arc::new)).transpose()?;
+        let canonical = |schema| {
+            simple::refuse_inside(&schema, field)?;
+            Schema::new(schema, field).map(Arc::new)
+        };
+        let schema = schema.map(canonical).transpose()?;
         Ok(Some(Shape {
             name: name(self.name.as_deref(), schema.as_deref())?,
             schema,
@@ -127,6 +132,20 @@ impl Ask {
 }
 
 impl Shape {
+    /// The shape that is asked for as JSON, without saying which: some object.
+    pub fn any_object() -> Self {
+        Self {
+            name: "answer".into(),
+            schema: None,
+            method: Method::JsonMode,
+            strict: false,
+            strict_mode: StrictMode::Prefer,
+            coerce: false,
+            include_raw: false,
+            max_repairs: 1,
+        }
+    }
+
     /// The shape that `response_format: json_schema` of OpenAI's dialect asks for.
     ///
     /// # Errors
@@ -147,7 +166,7 @@ impl Shape {
 }
 
 /// A `schema` that uses no keyword of JSON Schema is the simple format: as JSON Schema it would say nothing at all.
-fn understood(schema: Value) -> Result<Value> {
+fn understood(schema: Value, field: &str) -> Result<Value> {
     const KEYWORDS: [&str; 17] = [
         "$defs",
         "$ref",
@@ -168,26 +187,20 @@ fn understood(schema: Value) -> Result<Value> {
         "type",
     ];
     match &schema {
-        Value::Object(map) if !map.keys().any(|key| KEYWORDS.contains(&key.as_str())) => {
-            simple::schema(&schema, "structured_output.schema")
-        }
-        // A property called `type` or `format`, written simply.
+        Value::Object(map) if !map.keys().any(|key| KEYWORDS.contains(&key.as_str())) => simple::schema(&schema, field),
+        // Properties called `type`, `format` or `pattern`, written simply.
         Value::Object(map)
-            if !simple::is_json_schema(map)
-                && !map.get("type").is_some_and(is_type)
-                && !map.keys().any(|key| KEYWORDS.contains(&key.as_str()) && !matches!(key.as_str(), "type" | "format")) =>
+            if !map.get("type").is_some_and(simple::is_type)
+                && map.get("pattern").is_none_or(|form| simple::schema(form, field).is_ok())
+                && !map
+                    .keys()
+                    .any(|key| KEYWORDS.contains(&key.as_str()) && !matches!(key.as_str(), "type" | "format" | "pattern")) =>
         {
-            simple::schema(&schema, "structured_output.schema")
+            simple::schema(&schema, field)
         }
-        Value::Array(_) | Value::String(_) => simple::schema(&schema, "structured_output.schema"),
+        Value::Array(_) | Value::String(_) => simple::schema(&schema, field),
         _ => Ok(schema),
     }
-}
-
-fn is_type(value: &Value) -> bool {
-    let known =
-        |value: &Value| matches!(value.as_str(), Some("string" | "number" | "integer" | "boolean" | "object" | "array" | "null"));
-    known(value) || value.as_array().is_some_and(|list| list.iter().all(known))
 }
 
 /// A name fit for every provider: the caller's, else the schema's title.
@@ -244,6 +257,22 @@ mod tests {
         assert_eq!(named, json!({"type": "string", "format": "date"}), "JSON Schema where it can be");
         let simple = schema(json!({"schema": {"type": "a|b", "size": "integer"}}));
         assert_eq!(simple["properties"]["type"], json!({"type": "string", "enum": ["a", "b"]}));
+        let simple = schema(json!({"schema": {"title": "string", "pattern": "string"}}));
+        assert_eq!(simple["required"], json!(["title", "pattern"]));
+        let simple = schema(json!({"format": {"type": "string", "items": {"sku": "string"}}}));
+        assert_eq!(simple["properties"]["items"]["required"], json!(["sku"]));
+    }
+
+    #[test]
+    fn words_about_a_schema_are_no_forms() {
+        for schema in [
+            json!({"items": {"type": "string"}, "title": "date", "description": "string"}),
+            json!({"type": "object", "properties": {"any": {"title": "any", "default": "string", "examples": ["date"]}, "x": {}}}),
+            json!({"anyOf": [{"required": ["date"]}, {"minimum": 3, "x-order": {}}], "x-kind": "string"}),
+        ] {
+            let understood = shape(json!({"schema": schema.clone()})).unwrap().unwrap().schema.unwrap();
+            assert_eq!(*understood.value(), schema);
+        }
     }
 
     #[test]
@@ -260,6 +289,22 @@ mod tests {
             (
                 json!({"schema": {"type": "object", "properties": 3}}),
                 "`structured_output.schema` at `/properties`: no JSON Schema",
+            ),
+            (
+                json!({"schema": {"items": {"name": "string"}, "customer": "string"}}),
+                "`structured_output.schema` at `/items/name`: a form of the simple format inside JSON Schema",
+            ),
+            (
+                json!({"schema": {"type": "object", "properties": {"home": {"title": "Home", "city": "string"}}}}),
+                "`structured_output.schema` at `/properties/home/city`: a form",
+            ),
+            (
+                json!({"format": {"type": "array", "items": {"sku": "string?"}}}),
+                "`structured_output.format` at `/items/sku`: a form",
+            ),
+            (
+                json!({"format": {"list": {"type": "array", "items": {"type": "strng"}}}}),
+                "`structured_output.format` at `/properties/list/items/type`: no JSON Schema",
             ),
             (json!({"schema": 3}), "`structured_output.schema`: a schema is an object"),
         ] {

@@ -10,6 +10,7 @@
 
 mod ask;
 mod canon;
+mod format;
 mod lower;
 mod objects;
 mod partial;
@@ -66,6 +67,9 @@ impl Schema {
         let value = canon::canonical(value, field)?;
         let validator = jsonschema::draft202012::options()
             .should_validate_formats(true)
+            .with_format("date-time", format::is_date_time)
+            .with_format("time", format::is_time)
+            .with_format("uri", format::is_uri)
             .with_pattern_options(
                 jsonschema::PatternOptions::fancy_regex()
                     .backtrack_limit(PATTERN_STEPS)

@@ -38,6 +38,9 @@ pub enum Patch {
     },
 }
 
+/// The note of an answer that breaks off.
+pub(super) const UNFINISHED: &str = "the end was missing";
+
 /// The reader.
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
@@ -116,7 +119,7 @@ impl Partial {
     /// Ends the answer: its value where there is one, and what it needed leniency for.
     pub(crate) fn finish(mut self) -> (Option<Value>, Vec<&'static str>) {
         if !matches!(self.state, State::Done | State::Before | State::Broken) {
-            self.notes.insert("the end was missing");
+            self.notes.insert(UNFINISHED);
             match self.state {
                 State::Bare => self.close_bare(),
                 State::Text(_) => self.close_text(),

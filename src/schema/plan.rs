@@ -11,6 +11,9 @@ use crate::error::{Code, Error, Result};
 /// The tool whose call is the answer, where the shape is asked for as a tool.
 pub(crate) const TOOL: &str = "answer";
 
+/// Why a way is not taken that a model lacks.
+const NOT_THERE: &str = "the model does not have it, or not for this request";
+
 /// A way of asking, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,7 +47,7 @@ pub(crate) struct Means {
     pub native: bool,
     /// It accepts a tool that it must call, beside the reasoning that is asked for, and the request has no tools of its own.
     pub forced_tool: bool,
-    /// It has a JSON mode.
+    /// It has a JSON mode that works with this request's tools.
     pub json_object: bool,
     /// What of JSON Schema it takes; none takes all, or ignores what it does not know.
     pub subset: Option<&'static Subset>,
@@ -94,7 +97,7 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
             let lowered = if refused.contains(&rung) {
                 Err("the provider refused it".to_owned())
             } else if !has {
-                Err("the model does not have it, or not for this request".to_owned())
+                Err(NOT_THERE.to_owned())
             } else {
                 match means.subset.filter(|_| rung == Rung::Native && shape.strict) {
                     Some(subset) => lower(canonical, subset).map_err(|unfit| format!("`{}`: {}", unfit.pointer, unfit.why)),
@@ -128,7 +131,7 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
         None => {
             let json_mode = means.json_object && !refused.contains(&Rung::JsonMode);
             if !json_mode {
-                skipped.push(Skip { rung: Rung::JsonMode, why: "the model does not have it".into() });
+                skipped.push(Skip { rung: Rung::JsonMode, why: NOT_THERE.into() });
             }
             let lowered = canonical.map(whole);
             Plan {

@@ -6,10 +6,11 @@
 //! but the undoing is reported.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::lower::WRAPPER;
 use super::objects::candidates;
+use super::partial::UNFINISHED;
 use super::walk::{allows_null, branches, kinds, meant, step};
 use super::{Method, Shape, Violation};
 
@@ -40,6 +41,11 @@ impl Reading {
     /// Whether there is a value and it is valid.
     pub(crate) fn is_valid(&self) -> bool {
         self.value.is_some() && self.violations.is_empty()
+    }
+
+    /// Whether the text broke off inside the value.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.changes.iter().any(|change| change.what == UNFINISHED)
     }
 }
 
@@ -89,9 +95,11 @@ fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped:
         return Reading { value: Some(value), violations, changes };
     };
     let root = schema.value();
-    Mending { root, mend: false, coerce: false, fill: false, changes: Vec::new() }.value(&mut value, root, "", 0);
+    let mut undoing = Mending { root, mend: false, coerce: false, fill: false, changes: Vec::new() };
+    undoing.value(&mut value, root, "", 0);
     let (mend, fill) = (!schema.is_valid(&value), shape.method == Method::Pydantic);
     if !mend && !fill {
+        changes.append(&mut undoing.changes);
         return Reading { violations: Vec::new(), value: Some(value), changes };
     }
     let mut mending = Mending { root, mend, coerce: mend && shape.coerce, fill, changes: Vec::new() };
@@ -100,6 +108,7 @@ fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped:
     let violations = schema.violations(&better);
     if !mend && !violations.is_empty() {
         // A default that is not valid itself is no gain.
+        changes.append(&mut undoing.changes);
         return Reading { violations: Vec::new(), value: Some(value), changes };
     }
     changes.append(&mut mending.changes);
@@ -136,6 +145,13 @@ impl<'a> Mending<'a> {
         let shapes = meant(value, schema, self.root);
         match value {
             Value::Object(map) => self.object(map, &shapes, at, depth),
+            // JSON's reader has no larger integers.
+            Value::Number(number)
+                if is_beyond_integers(number)
+                    && kinds.as_ref().is_some_and(|kinds| kinds.contains(&"integer") && !kinds.contains(&"number")) =>
+            {
+                self.change(at, "an integer of more than 64 bits was rounded");
+            }
             Value::Array(list) => {
                 for (number, item) in list.iter_mut().enumerate() {
                     let prefix = |map: &&'a Map<String, Value>| map.get("prefixItems").and_then(|list| list.get(number));
@@ -163,12 +179,14 @@ impl<'a> Mending<'a> {
                 || anywhere_required(name)
                 || told.iter().any(|schema| allows_null(schema, self.root))
         });
+        // Beside a reference or a union stand shapes that say nothing of properties.
+        let telling: Vec<&&'a Map<String, Value>> = shapes.iter().filter(|shape| properties(shape).is_some()).collect();
         for shape in shapes {
             for (name, schema) in properties(shape).into_iter().flatten() {
                 match map.get_mut(name) {
                     Some(value) => self.value(value, schema, &step(at, name), depth + 1),
                     // An absent property that stands for a null.
-                    None if is_required(shape, name) && shapes.len() == 1 && only_null_or_more(schema, self.root) => {
+                    None if is_required(shape, name) && telling.len() == 1 && only_null_or_more(schema, self.root) => {
                         map.insert(name.clone(), Value::Null);
                     }
                     None if self.fill && !is_required(shape, name) => {
@@ -181,30 +199,36 @@ impl<'a> Mending<'a> {
                 }
             }
         }
-        if self.coerce && shapes.len() == 1 && shapes[0].get("additionalProperties") == Some(&Value::Bool(false)) {
-            let known = properties(&shapes[0]);
-            let unknown: Vec<String> =
-                map.keys().filter(|name| !known.is_some_and(|known| known.contains_key(*name))).cloned().collect();
-            if !shapes[0].contains_key("patternProperties") {
-                for name in unknown {
-                    map.shift_remove(&name);
-                    self.change(&step(at, &name), "an unknown property was dropped");
+        for shape in shapes.iter().filter(|shape| !shape.contains_key("patternProperties")) {
+            let known = properties(shape);
+            let is_unknown = |name: &str| !known.is_some_and(|known| known.contains_key(name));
+            match shape.get("additionalProperties") {
+                Some(schema @ Value::Object(_)) => {
+                    for (name, value) in map.iter_mut().filter(|(name, _)| is_unknown(name)) {
+                        self.value(value, schema, &step(at, name), depth + 1);
+                    }
                 }
+                Some(Value::Bool(false)) if self.coerce && telling.iter().all(|it| it == &shape) => {
+                    let unknown: Vec<String> = map.keys().filter(|name| is_unknown(name)).cloned().collect();
+                    for name in unknown {
+                        map.shift_remove(&name);
+                        self.change(&step(at, &name), "an unknown property was dropped");
+                    }
+                }
+                _ => {}
             }
         }
     }
 
     fn convert(&mut self, value: &mut Value, shapes: &[&Map<String, Value>], kinds: Option<&[&str]>, at: &str) {
-        let values = shapes.iter().find_map(|shape| shape.get("enum").and_then(Value::as_array));
-        if let (Some(values), Some(text)) = (values, value.as_str()) {
-            let same = |it: &&Value| it.as_str().is_some_and(|it| it.to_lowercase() == text.trim().to_lowercase());
-            if !values.contains(value)
-                && let Some(meant) = values.iter().find(same)
-            {
-                *value = meant.clone();
-                self.change(at, "the spelling of a choice");
+        let listed = shapes.iter().filter_map(|shape| shape.get("enum").and_then(Value::as_array)).flatten();
+        let choices: Vec<&Value> = listed.chain(shapes.iter().filter_map(|shape| shape.get("const"))).collect();
+        if !choices.is_empty() && !choices.contains(&&*value) {
+            let said = spelling(value);
+            if let Some(meant) = choices.iter().find(|choice| said.is_some() && spelling(choice) == said) {
+                *value = (*meant).clone();
+                return self.change(at, "the spelling of a choice");
             }
-            return;
         }
         let Some(kinds) = kinds else { return };
         let has = |kind: &str| kinds.contains(&kind);
@@ -222,7 +246,7 @@ impl<'a> Mending<'a> {
         let (new, what) = match &*value {
             Value::String(text) => {
                 let text = text.trim();
-                let number = serde_json::from_str::<serde_json::Number>(text).ok();
+                let number = serde_json::from_str::<Number>(text).ok();
                 match (number, text.to_ascii_lowercase().as_str()) {
                     (Some(number), _) if has("number") || (has("integer") && !number.is_f64()) => {
                         (Value::Number(number), "a number inside a text")
@@ -250,6 +274,20 @@ impl<'a> Mending<'a> {
     }
 }
 
+/// How a choice is written, whatever its type and letter case; none for what is a list or an object.
+fn spelling(choice: &Value) -> Option<String> {
+    match choice {
+        Value::String(text) => Some(text.trim().to_lowercase()),
+        Value::Array(_) | Value::Object(_) => None,
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether a number is a float larger than integers of 64 bits are.
+fn is_beyond_integers(number: &Number) -> bool {
+    number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9_223_372_036_854_775_808.0)
+}
+
 /// Whether null is one of several things that are valid, said by name: Cohere's way of leaving such a property out is undone.
 fn only_null_or_more(schema: &Value, root: &Value) -> bool {
     let says = |schema: &Value| ["type", "anyOf", "oneOf", "$ref", "enum"].iter().any(|keyword| schema.get(*keyword).is_some());
@@ -257,160 +295,4 @@ fn only_null_or_more(schema: &Value, root: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use serde_json::json;
-
-    use super::super::{Schema, StrictMode};
-    use super::*;
-
-    fn shape(schema: Value, method: Method, coerce: bool) -> Shape {
-        Shape {
-            name: "answer".into(),
-            schema: Some(Arc::new(Schema::new(schema, "schema").unwrap())),
-            method,
-            strict: true,
-            strict_mode: StrictMode::Prefer,
-            coerce,
-            include_raw: false,
-            max_repairs: 1,
-        }
-    }
-
-    fn person() -> Value {
-        json!({"type": "object", "properties": {
-            "name": {"type": "string"}, "age": {"type": "integer"}, "nick": {"type": ["string", "null"]},
-            "tags": {"type": "array", "items": {"type": "string"}, "default": ["new"]},
-            "mood": {"enum": ["Good", "Bad"]}, "home": {"$ref": "#/$defs/Place"}, "ok": {"type": "boolean"}},
-            "required": ["name"], "additionalProperties": false,
-            "$defs": {"Place": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}})
-    }
-
-    #[test]
-    fn objects_are_found_in_what_models_write() {
-        let shape = shape(person(), Method::JsonSchema, false);
-        for text in [
-            r#"{"name": "Ada"}"#,
-            "```json   \n{\"name\": \"Ada\"}\n```  ",
-            "Here you are:\n{\"name\": \"Ada\"}\nAnything else?",
-            r#"{"nome": 1} no, {"name": "Ada"}"#,
-            r#""{\"name\": \"Ada\"}""#,
-            "{'name': 'Ada',}",
-            "{name: Ada}",
-            "set {x} then {\"name\": \"Ada\"}",
-            "<think>{\"name\": \"Bob\"}?</think>{\"name\": \"Ada\"}",
-            "{\"name\": \"Bob\"}?\n</think>\n```json\n{\"name\": \"Ada\"}\n```",
-            "Example: {\"name\": \"...\"}\nAnswer: {\"name\": \"Ada\"}",
-            "Example: {\"name\": ...}\nAnswer: {\"name\": \"Ada\"}",
-        ] {
-            let reading = read(text, &shape, false);
-            assert_eq!((reading.value, reading.violations), (Some(json!({"name": "Ada"})), vec![]), "{text}");
-        }
-        let reading = read("I would rather not.", &shape, false);
-        assert_eq!((reading.value, reading.violations[0].message.as_str()), (None, "the answer holds no JSON object"));
-        let reading = read(r#"{"name": 3, "x": 1}"#, &shape, false);
-        let places: Vec<&str> = reading.violations.iter().map(|violation| violation.pointer.as_str()).collect();
-        assert_eq!(places.len(), 2, "{reading:?}");
-        assert!(places.contains(&"/name") && !reading.is_valid());
-        let text = repair_prompt(&reading.violations);
-        assert!(text.contains("- /name: 3 is not of type") && text.contains("- the whole: "), "{text}");
-        let many = format!("{}{{\"name\": \"Ada\"}}", "{x} {\"name\": \"Bob\"} ".repeat(1000));
-        assert_eq!(read(&many, &shape, false).value, Some(json!({"name": "Ada"})));
-        let reading = read("<think>{\"name\": \"Ada\"}</think>I would rather not.", &shape, false);
-        assert_eq!(reading.value, None, "what was thought is no answer");
-        // The mark of thoughts in the answer itself.
-        let html = self::shape(json!({"type": "object", "required": ["html"]}), Method::JsonSchema, false);
-        let reading = read("Here you are: {\"html\": \"a </think> b\"} Anything else?", &html, false);
-        assert_eq!(reading.value, Some(json!({"html": "a </think> b"})));
-        // What is not quite JSON is taken whole, not for an object inside it.
-        let list = self::shape(json!({"type": "object", "properties": {"items": {"type": "array"}}}), Method::JsonSchema, false);
-        for text in
-            [r#"{"items":[{"id":1},{"id":2}]"#, r#"{"items":[{"id":1},{"id":2},]}"#, r#"So: {'items':[{"id":1},{"id":2}]} Done."#]
-        {
-            assert_eq!(read(text, &list, false).value, Some(json!({"items": [{"id": 1}, {"id": 2}]})), "{text}");
-        }
-        // A hostile text costs no more than it is long.
-        for text in ["[", "[[{\"a\":", "[\"", "{\"a\":[1,", "[1] "] {
-            let list = self::shape(json!({"type": "array", "items": {"type": "string"}}), Method::JsonSchema, false);
-            let _ = read(&text.repeat(1 << 16), &list, true);
-        }
-        let _ = read(&"{".repeat(1 << 20), &shape, false);
-        let _ = read(&"{\"a\":\"".repeat(1 << 16), &shape, false);
-    }
-
-    #[test]
-    fn what_lowering_did_is_undone() {
-        let plain = shape(person(), Method::JsonSchema, false);
-        let text = r#"{"name": "Ada", "age": null, "nick": null, "tags": null, "home": null}"#;
-        let reading = read(text, &plain, false);
-        assert_eq!(reading.value, Some(json!({"name": "Ada", "nick": null})));
-        assert!(reading.is_valid() && reading.changes.is_empty());
-        let list = shape(json!({"type": "array", "items": {"type": "integer"}}), Method::JsonSchema, false);
-        assert_eq!(read(r#"{"result": [1]}"#, &list, true).value, Some(json!([1])));
-        assert_eq!(read("[1]", &list, true).value, Some(json!([1])));
-        assert_eq!(read("```json\n[1, 2]\n```", &list, true).value, Some(json!([1, 2])));
-        assert_eq!(read("Of [a] and [b]: {\"result\": [3]}", &list, true).value, Some(json!([3])));
-        let nullable = json!({"type": "object", "properties": {"a": {"type": ["string", "null"]}}, "required": ["a"]});
-        assert_eq!(read("{}", &shape(nullable, Method::JsonSchema, false), false).value, Some(json!({"a": null})));
-    }
-
-    #[test]
-    fn objects_inside_texts_are_always_mended_and_said() {
-        let reading =
-            read(r#"{"name": "{\"a\": 1}", "home": "{\"city\": \"Bern\"}"}"#, &shape(person(), Method::JsonSchema, false), false);
-        assert_eq!(reading.value, Some(json!({"name": "{\"a\": 1}", "home": {"city": "Bern"}})));
-        assert_eq!(reading.changes, [Change { pointer: "/home".into(), what: "JSON inside a text" }]);
-    }
-
-    fn union() -> Value {
-        let branch = |kind: &str, v: &str, more: &str| {
-            json!({"type": "object", "required": ["kind", "v"], "properties": {
-                "kind": {"const": kind}, "v": {"type": v}, more: {"type": "integer", "default": 5}}})
-        };
-        json!({"type": "object", "required": ["item"], "properties": {
-            "item": {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}},
-            "$defs": {"A": branch("a", "object", "x"), "B": branch("b", "string", "y")}})
-    }
-
-    #[test]
-    fn only_the_branch_that_a_value_is_meant_for_changes_it() {
-        for method in [Method::JsonSchema, Method::Pydantic] {
-            let shape = shape(union(), method, method == Method::Pydantic);
-            let fill = |mut item: Value, name: &str| {
-                if method == Method::Pydantic {
-                    item[name] = 5.into();
-                }
-                Some(json!({ "item": item }))
-            };
-            let text = json!({"item": {"kind": "b", "v": "{\"q\":1}"}}).to_string();
-            assert_eq!(read(&text, &shape, false).value, fill(json!({"kind": "b", "v": "{\"q\":1}"}), "y"), "valid as it is");
-            let reading = read(r#"{"item": {"kind": "a", "v": "{\"q\":1}", "x": null}}"#, &shape, false);
-            assert_eq!(
-                reading.value,
-                fill(json!({"kind": "a", "v": {"q": 1}}), "x"),
-                "mended by its own branch, and its nulls undone"
-            );
-            assert!(reading.is_valid());
-        }
-        let either = json!({"anyOf": [{"$ref": "#/$defs/N"}, {"type": "null"}]});
-        let optional = json!({"type": "object", "properties": {"home": either}, "required": ["home"],
-            "$defs": {"N": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}});
-        let reading = read(r#"{"home": "{\"city\": \"Bern\"}"}"#, &shape(optional, Method::JsonSchema, false), false);
-        assert_eq!(reading.value, Some(json!({"home": {"city": "Bern"}})));
-    }
-
-    #[test]
-    fn only_pydantic_fills_and_only_coerce_converts() {
-        let text = r#"{"name": "Ada", "age": "36", "mood": "good", "ok": "True", "tags": "x", "more": 1}"#;
-        let strict = read(text, &shape(person(), Method::TypedDict, false), false);
-        assert_eq!(strict.violations.len(), 5, "{strict:?}");
-        let coerced = read(text, &shape(person(), Method::Pydantic, true), false);
-        assert_eq!(coerced.value, Some(json!({"name": "Ada", "age": 36, "mood": "Good", "ok": true, "tags": ["x"]})));
-        assert!(coerced.is_valid());
-        assert_eq!(coerced.changes.len(), 5, "{:?}", coerced.changes);
-        let filled = read(r#"{"name": "Ada"}"#, &shape(person(), Method::Pydantic, false), false);
-        assert_eq!(filled.value, Some(json!({"name": "Ada", "tags": ["new"]})));
-        assert_eq!(filled.changes, [Change { pointer: "/tags".into(), what: "filled with its default" }]);
-    }
-}
+mod tests;

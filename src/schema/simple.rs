@@ -9,13 +9,15 @@
 //! | `["array"]` | a list of strings: providers want to know what a list holds |
 //! | a nested object | an object |
 //! | `"string: what it is"` | a type with a description |
-//! | a key `"type"` and one of `properties`, `items`, `enum`, `$ref` | JSON Schema, taken as it is |
+//! | a type of JSON Schema at a key `"type"` and `properties` of an object, `items` of a list, `enum` or `$ref` | JSON Schema, taken as it is |
 //!
 //! Anything else is refused with its place; an unknown word is never taken for text.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
-use super::walk::step;
+use super::walk::{each_place, step};
 use crate::error::{Error, Result};
 
 /// Writes `format` as JSON Schema. `field` is what the caller calls it.
@@ -67,9 +69,63 @@ fn object(map: &Map<String, Value>, pointer: &str, field: &str) -> Result<Value>
     Ok(json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false}))
 }
 
-/// Whether an object is JSON Schema and not an object of the simple format.
+/// Whether an object is JSON Schema and not an object of the simple format: a type, and what belongs to it.
 pub(super) fn is_json_schema(map: &Map<String, Value>) -> bool {
-    map.contains_key("type") && ["properties", "items", "enum", "$ref"].iter().any(|keyword| map.contains_key(*keyword))
+    let Some(kinds) = map.get("type").filter(|kinds| is_type(kinds)) else { return false };
+    let has = |keyword: &str, kind: &str| {
+        map.contains_key(keyword) && (kinds == kind || kinds.as_array().is_some_and(|list| list.iter().any(|it| it == kind)))
+    };
+    has("properties", "object") || has("items", "array") || map.contains_key("enum") || map.contains_key("$ref")
+}
+
+/// Whether a value is one that JSON Schema's `type` has.
+pub(super) fn is_type(value: &Value) -> bool {
+    let known =
+        |value: &Value| matches!(value.as_str(), Some("string" | "number" | "integer" | "boolean" | "object" | "array" | "null"));
+    known(value) || value.as_array().is_some_and(|list| list.iter().all(known))
+}
+
+/// Refuses JSON Schema with forms of the simple format where schemas belong: its unknown words constrain nothing.
+pub(super) fn refuse_inside(schema: &Value, field: &str) -> Result<()> {
+    let Some(pointer) = form_inside(schema, "") else { return Ok(()) };
+    let why = "a form of the simple format inside JSON Schema, where it says nothing; give the schema a `type`, or write all of it simply";
+    Err(refused(field, &pointer, why))
+}
+
+/// The first place that a form stands at, in a schema that has nothing else to say.
+fn form_inside(schema: &Value, at: &str) -> Option<String> {
+    const SAYING: [&str; 12] =
+        ["$defs", "$dynamicRef", "$ref", "allOf", "anyOf", "const", "definitions", "enum", "not", "oneOf", "properties", "type"];
+    /// Words of which any text or list may follow.
+    const TELLING: [&str; 13] = [
+        "$anchor",
+        "$comment",
+        "$dynamicAnchor",
+        "$id",
+        "$schema",
+        "default",
+        "description",
+        "example",
+        "examples",
+        "format",
+        "pattern",
+        "required",
+        "title",
+    ];
+    let map = schema.as_object()?;
+    let is_form = |value: &Value| value != &json!({}) && form(value, "", "").is_ok();
+    let says = SAYING.iter().any(|keyword| map.contains_key(*keyword));
+    let mut inside = HashSet::new();
+    let mut found = None;
+    each_place(map, |keyword, place, child| {
+        inside.insert(keyword);
+        if found.is_none() {
+            found = form_inside(child, &format!("{at}{}", place()));
+        }
+    });
+    let is_silent = |name: &str| !inside.contains(name) && !TELLING.contains(&name);
+    let form = || map.iter().find(|(name, value)| !says && is_silent(name) && is_form(value)).map(|(name, _)| step(at, name));
+    found.or_else(form)
 }
 
 const FORMS: &str = "write a type (`string`, `number`, `integer`, `boolean`, `object`, `array`, `date`, `datetime`, `any`), words as in `a|b|c`, a list or an object";

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 /// Keywords whose value is one schema.
@@ -25,11 +26,21 @@ const NAMED: [&str; 5] = ["$defs", "definitions", "dependentSchemas", "patternPr
 
 /// Calls `visit` with the keyword and value of every schema directly inside `schema`.
 pub(super) fn each_child<'a>(schema: &'a Map<String, Value>, mut visit: impl FnMut(&'a str, &'a Value)) {
+    each_place(schema, |keyword, _, child| visit(keyword, child));
+}
+
+/// As [`each_child`], with where it stands below `schema`, as a JSON pointer.
+pub(super) fn each_place<'a>(schema: &'a Map<String, Value>, mut visit: impl FnMut(&'a str, &dyn Fn() -> String, &'a Value)) {
     for (keyword, value) in schema {
+        let at = || step("", keyword);
         match value {
-            Value::Object(named) if NAMED.contains(&keyword.as_str()) => named.values().for_each(|child| visit(keyword, child)),
-            Value::Array(list) if LIST.contains(&keyword.as_str()) => list.iter().for_each(|child| visit(keyword, child)),
-            value if ONE.contains(&keyword.as_str()) => visit(keyword, value),
+            Value::Object(named) if NAMED.contains(&keyword.as_str()) => {
+                named.iter().for_each(|(name, child)| visit(keyword, &|| step(&at(), name), child));
+            }
+            Value::Array(list) if LIST.contains(&keyword.as_str()) => {
+                list.iter().enumerate().for_each(|(number, child)| visit(keyword, &|| step(&at(), &number.to_string()), child));
+            }
+            value if ONE.contains(&keyword.as_str()) => visit(keyword, &at, value),
             _ => {}
         }
     }
@@ -50,24 +61,7 @@ pub(super) fn each_child_mut(schema: &mut Map<String, Value>, mut visit: impl Fn
 /// The schema that `reference` points at inside `root`; none where it is no JSON pointer or points nowhere.
 pub(super) fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     let pointer = reference.strip_prefix('#')?;
-    if !pointer.contains('%') {
-        return root.pointer(pointer);
-    }
-    root.pointer(&unescaped(pointer)?)
-}
-
-fn unescaped(pointer: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(pointer.len());
-    let mut rest = pointer.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let hex = [rest.next()?, rest.next()?];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
+    root.pointer(&percent_decode_str(pointer).decode_utf8().ok()?)
 }
 
 /// The schemas that `schema` stands for, seen through references and the branches of `allOf`, `anyOf`, `oneOf`: each once.

@@ -1,6 +1,6 @@
 //! Answers that the vendors' documents allow and no recording has.
 
-use omni_llm::chat::{ChatResponse, FinishReason, Part, Raw, fold};
+use omni_llm::chat::{ChatEvent, ChatResponse, FinishReason, Part, Raw, fold};
 use omni_llm::provider::Dialect;
 use serde_json::{Value, json};
 
@@ -61,6 +61,23 @@ fn a_custom_tool_takes_a_text() {
     let end = json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]});
     let chunks = [piece(json!({"name": "shell", "input": "ls"})), piece(json!({"input": " -l"})), end];
     assert_eq!(calls(&streamed(Dialect::OpenAi, &chunks)), [("shell", "ls -l")]);
+}
+
+#[test]
+fn a_call_without_arguments_is_streamed_with_an_empty_object() {
+    let begun = |index: u32| json!({"choices": [{"delta": {"tool_calls": [{"index": index, "id": format!("c{index}"), "function": {"name": "now", "arguments": ""}}]}}]});
+    let openai = [begun(0), begun(1), json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})];
+    let begun = |id: &str| json!({"type": "tool-call-start", "delta": {"message": {"tool_calls": {"id": id, "function": {"name": "now", "arguments": ""}}}}});
+    let cohere = [begun("c0"), begun("c1"), json!({"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}})];
+    for (dialect, chunks) in [(Dialect::OpenAi, openai), (Dialect::Cohere, cohere)] {
+        let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let events = events(dialect, &[stream.as_bytes()]).unwrap();
+        for call in 0..2 {
+            let told = ChatEvent::Arguments { index: call, json: "{}".into() };
+            assert_eq!(events.iter().filter(|event| **event == told).count(), 1, "{events:?}");
+        }
+        assert!(matches!(events.last(), Some(ChatEvent::Finish(FinishReason::ToolCalls))), "{events:?}");
+    }
 }
 
 #[test]

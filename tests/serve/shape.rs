@@ -78,6 +78,95 @@ async fn an_answer_that_was_cut_is_not_mended() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_cut_is_told_raw() {
+    let mock = Mock::start().await;
+    let (service, _folder) = loose(&mock);
+    let (status, answer) = service.query(ask("cuts-call", &schema())).await;
+    assert_eq!((status, &answer["error"]["details"]["raw"]), (502, &json!(r#"{"name": "Ad"#)), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_a_stop_sequence_cut_is_not_mended() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let (status, answer) = service.query(ask("stops", &schema())).await;
+    assert_eq!((status, &answer["structured_output"]["data"]["name"]), (200, &json!("Ad")), "{answer}");
+    let before = mock.calls();
+    let mut body = ask("stops", &schema());
+    body["model_config"] = json!({"stop_sequences": ["a"]});
+    let (status, answer) = service.query(body).await;
+    assert_eq!((status, mock.calls() - before, &answer["error"]["code"]), (502, 1, &json!("MODEL_OUTPUT_INVALID")), "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().ends_with("leave out the stop sequences"), "{answer}");
+    assert_eq!(answer["error"]["details"]["raw"], r#"{"name": "Ad"#);
+}
+
+#[tokio::test]
+async fn a_repair_that_fails_loses_nothing_of_what_was_paid() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let (status, answer) = service.query(ask("mends-once", &schema())).await;
+    assert_eq!((status, &answer["error"]["code"], mock.calls()), (429, &json!("RATE_LIMIT"), 2), "{answer}");
+    let details = &answer["error"]["details"];
+    assert_eq!((&details["raw"], &details["errors"][0]["pointer"]), (&json!(r#"{"name": 3}"#), &json!("/name")));
+    assert_eq!((&details["usage"]["prompt_tokens"], &details["attempts"][1]["code"]), (&json!(10), &json!("RATE_LIMIT")));
+}
+
+#[tokio::test]
+async fn what_was_streamed_as_it_came_is_not_mended_behind_it() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |config| {
+        let like = Some("openai".into());
+        config.providers.insert("held".into(), omni_llm::config::Endpoint { like, ..mock.endpoint() });
+    });
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"], "additionalProperties": false});
+    for part in ["mends", "fences"] {
+        let before = mock.calls();
+        let body = json!({"model": format!("held/{part}"), "messages": [{"role": "user", "content": "Who?"}], "stream": true,
+            "response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}});
+        let events = service.events_of("/v1/chat/completions", &body).await;
+        let told: String = events.iter().filter_map(|(_, data)| data["choices"][0]["delta"]["content"].as_str()).collect();
+        assert!(told.starts_with(if part == "mends" { r#"{"name": 3}"# } else { "```json" }), "it is told live: {events:?}");
+        let error = &events.last().unwrap().1["error"];
+        assert_eq!((mock.calls() - before, &error["code"]), (1, &json!("MODEL_OUTPUT_INVALID")), "{events:?}");
+    }
+}
+
+/// A provider that can be held to no schema and has no JSON mode.
+fn loose(mock: &Mock) -> (Service, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("capabilities.toml");
+    std::fs::write(&rules, "[[rule]]\nprovider = [\"custom\"]\nset = { schema = \"none\", json_object = false }").unwrap();
+    (Service::with(mock, |config| config.capabilities = Some(rules)), folder)
+}
+
+#[tokio::test]
+async fn json_is_read_and_mended_where_the_model_has_no_mode_for_it() {
+    let mock = Mock::start().await;
+    let (service, _folder) = loose(&mock);
+    let query =
+        |more: Value| ask("fences", &json!({"structured_output": null, "model_config": more["c"], "output_config": more["o"]}));
+    for more in [json!({"c": {"response_format": "json"}}), json!({"o": {"format": "json"}})] {
+        let (status, answer) = service.query(query(more.clone())).await;
+        assert_eq!((status, &answer["response"]["content"]), (200, &json!(r#"{"name":"Ada"}"#)), "{answer}");
+        assert_eq!(answer["structured_output"]["rung"], "prompt");
+        let mut body = query(more);
+        body["model_config"]["stream"] = json!(true);
+        let events = service.events(body).await;
+        let told: String = events.iter().filter_map(|(_, data)| data["content"].as_str()).collect();
+        assert_eq!(told, r#"{"name":"Ada"}"#, "{events:?}");
+    }
+    let mut body = json!({"model": "custom/fences", "messages": [{"role": "user", "content": "Who?"}], "response_format": {"type": "json_object"}});
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(answer["choices"][0]["message"]["content"], r#"{"name":"Ada"}"#, "{answer}");
+    // Where there is a mode, the provider is taken at its word.
+    let service = Service::with(&mock, |_| {});
+    body["stream"] = json!(true);
+    let events = service.events_of("/v1/chat/completions", &body).await;
+    let told: String = events.iter().filter_map(|(_, data)| data["choices"][0]["delta"]["content"].as_str()).collect();
+    assert!(told.starts_with("```json"), "{events:?}");
+}
+
+#[tokio::test]
 async fn clients_of_the_doors_read_from_the_reason_that_a_shape_was_cut() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});

@@ -247,12 +247,14 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     match body["model"].as_str().unwrap() {
         "busy-once" if call == 0 => busy(Some(("retry-after-ms", "5"))),
         "busy" => busy(Some(("retry-after", "60"))),
-        "cites-once" if call > 0 => busy(None),
+        "cites-once" | "mends-once" if call > 0 => busy(None),
         "refused" => json(401, &json!({"error": {"message": format!("Incorrect API key provided: {KEY}")}})),
         "broken" => json(500, &json!({"error": {"message": "boom"}})),
         "wrong" => invalid("temperature is not supported with this model"),
         "picky" if body.get("store").is_some() => invalid("store: Extra inputs are not permitted"),
-        "refuses" if body["response_format"]["type"] == "json_schema" => invalid("response_format json_schema is not supported"),
+        "refuses" if body["response_format"]["type"] == "json_schema" => {
+            invalid("Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.")
+        }
         "redirect" => Response::builder().status(307).header("location", "/v1/elsewhere").body(Body::empty()).unwrap(),
         "slow" => {
             let leaving = Leaving(seen);
@@ -267,6 +269,11 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
         }
         "endless" => endless(seen),
         "interleaved" => interleaved(),
+        "cuts-call" => {
+            let function = json!({"name": "answer", "arguments": r#"{"name": "Ad"#});
+            let message = json!({"tool_calls": [{"id": "c", "type": "function", "function": function}]});
+            json(200, &json!({"model": "good-1", "choices": [{"message": message, "finish_reason": "length"}]}))
+        }
         part => {
             if part == "stalls" && !is_first {
                 tokio::time::sleep(Duration::from_secs(60)).await;
@@ -295,7 +302,7 @@ const PLAIN: &str = "Six MiB [1].";
 /// What a part says when it is asked for the first time, or again.
 fn content(part: &str, is_first: bool) -> &'static str {
     match part {
-        "mends" if is_first => r#"{"name": 3}"#,
+        "mends" | "mends-once" if is_first => r#"{"name": 3}"#,
         "never" | "stalls" => r#"{"name": 3}"#,
         "cites" | "cites-once" if is_first => {
             "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
@@ -303,7 +310,8 @@ fn content(part: &str, is_first: bool) -> &'static str {
         "cites" => "“The largest request body is 6 MiB by default” [1].",
         "cites-said" => "It may have 6 MiB by default [1]. The tool says “all systems operate normally since Tuesday”.",
         "invents" => "He says that “nobody ever wrote these words in here” [1].",
-        "cuts" => r#"{"name": "Ad"#,
+        "cuts" | "stops" => r#"{"name": "Ad"#,
+        "fences" => "```json\n{\"name\": \"Ada\"}\n```",
         "shaped" | "mends" | "refuses" | "picky" => r#"{"name": "Ada", "tags": ["x"]}"#,
         _ => PLAIN,
     }

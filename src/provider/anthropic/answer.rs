@@ -202,7 +202,11 @@ impl Decoder {
             Open::Thought { signature } => told(&signature, events, ChatEvent::Signature),
             Open::Call { index, input, told } => {
                 if !told {
-                    let json = if input.is_object() { input.to_string() } else { "{}".to_owned() };
+                    let json = match input {
+                        Value::String(text) => text,
+                        input if input.is_object() => input.to_string(),
+                        _ => "{}".to_owned(),
+                    };
                     events.push(ChatEvent::Arguments { index, json });
                 }
             }

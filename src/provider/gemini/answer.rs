@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::{Code, Error, Result};
-use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
+use crate::provider::arguments::keep_digits;
+use crate::provider::dialect::{Dialect, State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::openai::made_up_id;
 
@@ -50,7 +51,9 @@ impl Decoder {
         if data.trim().is_empty() || data.trim() == "[DONE]" {
             return Ok(Vec::new());
         }
-        self.chunk(&parse(data.as_bytes())?)
+        let mut chunk = parse(data.as_bytes())?;
+        keep_digits(Dialect::Gemini, data.as_bytes(), &mut chunk);
+        self.chunk(&chunk)
     }
 
     /// Says how the stream ended when no more bytes come.
@@ -102,10 +105,12 @@ impl Decoder {
             self.calls += 1;
             let id = call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| made_up_id(&self.id, index), str::to_owned);
             events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature: signature.map(str::to_owned) });
-            if call["args"].is_object() {
-                events.push(ChatEvent::Arguments { index, json: call["args"].to_string() });
-            } else {
-                self.open = Some((index, Value::Object(Map::new())));
+            match &call["args"] {
+                Value::String(text) => events.push(ChatEvent::Arguments { index, json: text.clone() }),
+                arguments if arguments.is_object() => {
+                    events.push(ChatEvent::Arguments { index, json: arguments.to_string() });
+                }
+                _ => self.open = Some((index, Value::Object(Map::new()))),
             }
         }
         if let Some((_, arguments)) = &mut self.open {

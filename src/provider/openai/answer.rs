@@ -98,13 +98,17 @@ impl Decoder {
         if let Some(call) = self.calls.iter().find(|call| call.index.is_none()) {
             return Err(failed(format!("the provider's tool call `{}` has no name", call.id)));
         }
-        match self.finish.take().or_else(|| (self.done && self.chosen).then_some(FinishReason::Stop)) {
+        let reason = match self.finish.take().or_else(|| (self.done && self.chosen).then_some(FinishReason::Stop)) {
             // Some servers say `stop` where tools are to be called.
-            Some(FinishReason::Stop) if self.begun > 0 => Ok(vec![ChatEvent::Finish(FinishReason::ToolCalls)]),
-            Some(reason) => Ok(vec![ChatEvent::Finish(reason)]),
-            None if self.done => Err(failed("the provider's stream has no `choices`")),
-            None => Err(cut()),
-        }
+            Some(FinishReason::Stop) if self.begun > 0 => FinishReason::ToolCalls,
+            Some(reason) => reason,
+            None if self.done => return Err(failed("the provider's stream has no `choices`")),
+            None => return Err(cut()),
+        };
+        // Clients read the arguments of every call, also of one that was told none.
+        let silent = self.calls.iter().filter(|call| call.arguments.is_empty()).filter_map(|call| call.index);
+        let nothing = silent.map(|index| ChatEvent::Arguments { index, json: "{}".to_owned() });
+        Ok(nothing.chain([ChatEvent::Finish(reason)]).collect())
     }
 
     fn start(&mut self, reply: &Value, events: &mut Vec<ChatEvent>) {

@@ -1,0 +1,89 @@
+//! Arguments of calls that came as JSON inside JSON, in the provider's own digits: our numbers have 64 bits, and an identifier that was
+//! rounded on the way is another one.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Dialect;
+
+/// Puts the text of arguments in the place of those that lost digits when `body` was read as `reply`.
+pub(super) fn keep_digits(dialect: Dialect, body: &[u8], reply: &mut Value) {
+    let (blocks, inside) = match dialect {
+        Dialect::Anthropic => ("/content", "/input"),
+        Dialect::Bedrock => ("/output/message/content", "/toolUse/input"),
+        Dialect::Gemini => ("/candidates/0/content/parts", "/functionCall/args"),
+        // Theirs are texts.
+        Dialect::OpenAi | Dialect::Cohere => return,
+    };
+    for at in 0..reply.pointer(blocks).and_then(Value::as_array).map_or(0, Vec::len) {
+        let pointer = format!("{blocks}/{at}{inside}");
+        if let Some(arguments) = reply.pointer_mut(&pointer).filter(|arguments| arguments.is_object() && is_rounded(arguments))
+            && let Some(text) = text_at(body, &pointer)
+        {
+            *arguments = text.into();
+        }
+    }
+}
+
+/// Whether a number may have been an integer of more than 64 bits.
+fn is_rounded(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9.2e18),
+        Value::Array(list) => list.iter().any(is_rounded),
+        Value::Object(fields) => fields.values().any(is_rounded),
+        _ => false,
+    }
+}
+
+/// The text of the value at a pointer whose steps need no escapes.
+fn text_at(body: &[u8], pointer: &str) -> Option<String> {
+    let mut value: &RawValue = serde_json::from_slice(body).ok()?;
+    for step in pointer.split('/').skip(1) {
+        value = match step.parse::<usize>() {
+            Ok(at) => serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?.get(at).copied()?,
+            Err(_) => serde_json::from_str::<HashMap<String, &RawValue>>(value.get()).ok()?.remove(step)?,
+        };
+    }
+    Some(value.get().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_keep_digits_that_our_numbers_have_not() {
+        let arguments = r#"{"id":12345678901234567890123,"more":[1.5]}"#;
+        for (dialect, body) in [
+            (
+                Dialect::Anthropic,
+                format!(
+                    r#"{{"content":[{{"type":"text","text":"a"}},{{"type":"tool_use","id":"c","name":"f","input":{arguments}}}],"stop_reason":"tool_use"}}"#
+                ),
+            ),
+            (
+                Dialect::Bedrock,
+                format!(
+                    r#"{{"output":{{"message":{{"content":[{{"toolUse":{{"toolUseId":"c","name":"f","input":{arguments}}}}}]}}}},"stopReason":"tool_use"}}"#
+                ),
+            ),
+            (
+                Dialect::Gemini,
+                format!(
+                    r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"name":"f","args":{arguments}}}}}]}},"finishReason":"STOP"}}]}}"#
+                ),
+            ),
+        ] {
+            let whole = dialect.decode(body.as_bytes()).unwrap();
+            assert_eq!(whole.tool_calls().next().map(|call| call.arguments.as_str()), Some(arguments), "{dialect:?}");
+            if dialect == Dialect::Gemini {
+                let mut decoder = dialect.decoder();
+                let mut events = decoder.push(format!("data: {body}\n\n").as_bytes()).unwrap();
+                events.extend(decoder.finish().unwrap());
+                assert_eq!(crate::chat::fold(&events).tool_calls().next().map(|call| call.arguments.as_str()), Some(arguments));
+            }
+        }
+    }
+}
