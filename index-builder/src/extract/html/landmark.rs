@@ -9,7 +9,7 @@ use scraper::{Html, Node};
 use super::markup;
 use super::walk::Walk;
 
-/// Reads what stands in the one `<main>`, or in the article that is most of it or of the page, without what leads elsewhere.
+/// Reads what stands in the one `<main>`, or in the article that is most of the page, without what leads elsewhere.
 pub(super) fn read(page: &Html) -> Option<Walk> {
     let root = page.tree.root();
     let mains = outermost(root, |element| element.name() == "main" || element.attr("role") == Some("main"));
@@ -19,11 +19,17 @@ pub(super) fn read(page: &Html) -> Option<Walk> {
         _ => return None,
     };
     let whole = Walk::over(region, leads_elsewhere);
-    let articles = outermost(region, |element| element.name() == "article").into_iter();
-    let article = articles.map(|article| Walk::over(article, leads_elsewhere)).max_by_key(Walk::len);
-    // One of many is a teaser or a comment.
-    let article = article.filter(|article| article.len() * 2 > whole.len());
-    article.or_else(|| is_main.then_some(whole))
+    let articles = outermost(region, |element| element.name() == "article");
+    let read = articles.iter().map(|article| (*article, Walk::over(*article, leads_elsewhere)));
+    let longest = read.max_by_key(|(_, article)| article.len()).filter(|(_, article)| article.len() * 2 > whole.len());
+    match longest {
+        // Beside the article that is most of it, others are teasers and comments.
+        Some((longest, _)) if is_main => Some(Walk::over(region, |node, element| {
+            leads_elsewhere(node, element) || (element.name() == "article" && node != longest && articles.contains(&node))
+        })),
+        Some((_, article)) => Some(article),
+        None => is_main.then_some(whole),
+    }
 }
 
 /// The elements that are such and in no other such.

@@ -101,7 +101,7 @@ impl Walk {
     }
 
     /// Reads a part of a page without the elements that are left out of it.
-    pub(super) fn over(part: NodeRef<'_, Node>, is_left_out: fn(NodeRef<'_, Node>, &Element) -> bool) -> Self {
+    pub(super) fn over(part: NodeRef<'_, Node>, is_left_out: impl Fn(NodeRef<'_, Node>, &Element) -> bool) -> Self {
         let mut walk = Self::default();
         for edge in part.traverse() {
             match edge {
