@@ -134,6 +134,13 @@ fn a_password_is_asked_for_by_name() {
     }
 }
 
+/// A source text without what stands between `<!--` and `-->`.
+fn without_comments(source: &str) -> String {
+    let mut parts = source.split("<!--");
+    let first = parts.next().unwrap_or_default().to_owned();
+    first + &parts.map(|part| part.split_once("-->").map_or(part, |(_, after)| after)).collect::<String>()
+}
+
 #[test]
 fn no_markdown_of_the_knowledge_base_is_refused() {
     let Some(documents) = documents() else { return };
@@ -148,7 +155,9 @@ fn no_markdown_of_the_knowledge_base_is_refused() {
         let document: Document = serde_json::from_str(line).unwrap();
         assert_eq!(document.check(), Ok(()), "{}", file.display());
         let source = std::fs::read_to_string(file).unwrap().replace("\r\n", "\n");
-        assert!(source.contains(&document.text) || !source.is_ascii(), "{}: not its own text", file.display());
+        let uncommented = without_comments(&source);
+        let is_own = document.text.lines().all(|line| source.contains(line) || uncommented.contains(line));
+        assert!(is_own || !source.is_ascii(), "{}: not its own text", file.display());
     }
 }
 

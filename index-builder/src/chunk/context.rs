@@ -1,8 +1,10 @@
-//! The heading path that is put before a chunk for embedding and BM25, and never becomes part of its text.
+//! What is put before a chunk for embedding and never becomes part of its text: the heading path, and the columns of a table that
+//! began before. BM25 has the title and all headings of its own.
 
 use omni_llm::embed::Tokenizer;
 
 use super::settings::CHARS_PER_TOKEN;
+use crate::extract::{BlockKind, Document};
 
 /// Most tokens of a heading path.
 pub(super) const CONTEXT_TOKENS: usize = 30;
@@ -32,6 +34,26 @@ pub(super) fn path(title: &str, headings: &[String], tokenizer: &Tokenizer) -> S
     let budget = if parts.len() == 1 { CONTEXT_TOKENS } else { PART_TOKENS };
     let parts: Vec<&str> = parts.iter().map(|part| shorten(part, budget, tokenizer)).filter(|part| !part.is_empty()).collect();
     parts.join(" > ")
+}
+
+/// The row that names the columns, where a later row of a table stands at the byte `offset`.
+pub(super) fn columns(document: &Document, offset: usize) -> Option<&str> {
+    let block = document.blocks.get(document.blocks.partition_point(|block| block.span.end <= offset))?;
+    let before = document.text.get(block.span.start..offset).filter(|_| block.kind == BlockKind::Table)?;
+    // A caption has no cells.
+    let row = before.split_inclusive('\n').find(|line| line.contains('|'))?;
+    row.ends_with('\n').then(|| row.trim())
+}
+
+/// The path and, in a line of its own, as much of the columns as its own room has left and `room` has beside it.
+pub(super) fn with_columns(path: String, columns: &str, room: usize, tokenizer: &Tokenizer) -> String {
+    let room = room + CONTEXT_TOKENS.saturating_sub(tokenizer.count(&path));
+    let most = columns.floor_char_boundary(columns.len().min(2 * room * CHARS_PER_TOKEN));
+    match (path.is_empty(), shorten(&columns[..most], room, tokenizer)) {
+        (_, "") => path,
+        (true, columns) => columns.to_owned(),
+        (false, columns) => format!("{path}\n{columns}"),
+    }
 }
 
 fn fits(text: &str, tokens: usize, tokenizer: &Tokenizer) -> bool {

@@ -3,7 +3,8 @@
 //! A strategy only says where a document may be cut ([`plan`]); how large chunks are and how they overlap is decided in one place
 //! ([`pack`]) over the document's words ([`atom`]). So every promise below holds for all strategies:
 //!
-//! - a chunk is an exact slice of the text, not blank; chunks ascend, and every character that is not white space is in one;
+//! - a chunk is an exact slice of the text, not blank; chunks ascend, and every character that is not white space is in one, but for
+//!   [`quiet`] stretches that would be chunks of their own;
 //! - no chunk is over `chunk_size`, nor, with its heading path, over what the embedding model reads;
 //! - inside one region (a section, for `structure`) a chunk repeats the end of the one before it: see [`pack`] for the exact rule;
 //! - page and headings are those of the chunk's first byte; `structure` never crosses a section.
@@ -14,6 +15,7 @@ mod context;
 mod fixed_size;
 mod pack;
 mod plan;
+mod quiet;
 mod recursive;
 mod semantic;
 mod sentence;
@@ -44,7 +46,8 @@ pub(crate) struct Chunk {
     pub(crate) page: Option<u32>,
     /// The headings that it begins under, outermost first.
     pub(crate) headings: Vec<String>,
-    /// `Title > H1 > H2`, at most 30 tokens: put before the text for embedding and BM25, never part of it.
+    /// `Title > H1 > H2`, and below it the columns of a table whose later rows the chunk begins with: put before the text for
+    /// embedding, never part of it.
     pub(crate) context: String,
     /// Tokens of the text alone.
     pub(crate) tokens: usize,
@@ -85,7 +88,10 @@ pub(crate) fn split(document: &Document, settings: &Settings, tokenizer: &Tokeni
 
     let packer = Packer { atoms: &atoms, ranks: &ranks, bounds: &bounds };
     let mut paths = Paths { document, tokenizer, last: None };
+    let stretches = quiet::stretches(document);
     let mut chunks = Vec::new();
+    let mut says_something = Vec::new();
+    let mut done = 0;
     let starts = std::iter::once(0).chain(plan.borders.iter().copied().filter(|&border| border > 0));
     let ends = plan.borders.iter().copied().filter(|&border| border > 0).chain([text.len()]);
     for (start, end) in starts.zip(ends) {
@@ -93,9 +99,20 @@ pub(crate) fn split(document: &Document, settings: &Settings, tokenizer: &Tokeni
         for run in packer.pack(&region) {
             let span = atoms.span(&run);
             let span = span.start.max(start)..span.end;
-            let (headings, context) = paths.at(span.start);
+            let (headings, mut context) = paths.at(span.start);
+            if let Some(columns) = context::columns(document, span.start) {
+                let room = settings.most_tokens.saturating_sub(atoms.tokens(&run));
+                context = context::with_columns(context, columns, room, tokenizer);
+            }
+            says_something.push(!quiet::is_quiet(text, &stretches, span.start.max(done)..span.end));
+            done = span.end;
             chunks.push(Chunk { page: document.page_at(span.start), headings, context, tokens: atoms.tokens(&run), span });
         }
+    }
+    // A document of nothing else is better than none.
+    if says_something.contains(&true) {
+        let mut says_something = says_something.into_iter();
+        chunks.retain(|_| says_something.next().unwrap_or(true));
     }
     Ok(chunks)
 }

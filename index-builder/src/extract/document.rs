@@ -36,7 +36,7 @@ pub(crate) struct Document {
     pub sections: Vec<Section>,
     /// Where pages start, ascending; empty where the format has no pages.
     pub pages: Vec<Page>,
-    /// Code blocks and tables, in order, without overlap: what a chunker should not cut through.
+    /// Code blocks, tables and definitions of links, in order, without overlap: what a chunker should not cut through.
     pub blocks: Vec<Block>,
     /// What was lost or guessed, for the report.
     pub warnings: Vec<String>,
@@ -80,6 +80,8 @@ pub(crate) enum BlockKind {
     Code,
     /// A table, one row a line.
     Table,
+    /// Definitions of links, which no reader sees.
+    Definitions,
 }
 
 impl Format {

@@ -38,8 +38,7 @@ pub(super) fn read(front_matter: FrontMatter<'_>) -> Result<BTreeMap<String, Val
         }
     };
     match value {
-        Value::Object(object) => Ok(crate::metadata::flatten(object)),
-        Value::Null => Ok(BTreeMap::new()),
+        Value::Object(object) if object.keys().all(|name| is_name(name)) => Ok(crate::metadata::flatten(object)),
         _ => Err(refused("not a list of fields".to_owned())),
     }
 }
@@ -47,7 +46,23 @@ pub(super) fn read(front_matter: FrontMatter<'_>) -> Result<BTreeMap<String, Val
 /// Whether a line begins with the name of the field that says who may see the document.
 pub(super) fn names_access(front_matter: FrontMatter<'_>) -> bool {
     let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
-    text.lines().any(|line| line.trim_start_matches([' ', '"', '\'', '[']).to_ascii_lowercase().starts_with("access"))
+    let is_access = |line: &str| line.trim_start_matches([' ', '"', '\'', '[']).to_ascii_lowercase().starts_with("access");
+    text.lines().any(|line| is_access(line) && line.contains([':', '=', ']']))
+}
+
+/// Whether all lines look like fields, so that what cannot be read is front matter with a mistake, and no text between two rules.
+pub(super) fn looks_like_fields(front_matter: FrontMatter<'_>) -> bool {
+    let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
+    let is_field = |line: &str| line.split_once([':', '=']).is_some_and(|(name, _)| is_name(name.trim()));
+    let mut outer = text.lines().filter(|line| !line.is_empty() && !line.starts_with([' ', '\t', '#', '-', '[', ']', '}']));
+    outer.clone().next().is_some() && outer.all(is_field)
+}
+
+/// Whether this may name a field. Names of several words are in use (`online version`), sentences are none.
+fn is_name(name: &str) -> bool {
+    const WORDS_MAX: usize = 3;
+    let is_in_names = |char: char| char.is_alphanumeric() || matches!(char, ' ' | '_' | '-' | '.' | '/' | '"' | '\'');
+    name.chars().all(is_in_names) && (1..=WORDS_MAX).contains(&name.split_whitespace().count())
 }
 
 fn has_alias(yaml: &str) -> bool {
@@ -144,7 +159,9 @@ mod tests {
 
     #[test]
     fn what_is_no_front_matter_is_said() {
-        for source in ["---\na: [\n---\n", "---\na: &x 1\nb: *x\n---\n", "+++\na = \n+++\n", "---\n- x: y\n---\n"] {
+        for source in
+            ["---\na: [\n---\n", "---\na: &x 1\nb: *x\n---\n", "+++\na = \n+++\n", "---\n- x: y\n---\n", "---\n# x\n---\n"]
+        {
             let (front_matter, _) = split(source);
             assert!(read(front_matter.unwrap()).unwrap_err().starts_with("front matter: "), "{source}");
         }

@@ -1,4 +1,5 @@
-//! Markdown. The text stays the source text, so that a quotation can be found in the file; only front matter is cut off.
+//! Markdown. The text stays the source text, so that a quotation can be found in the file; only front matter and comments, which no
+//! reader sees, are cut out.
 //!
 //! Headings are what CommonMark calls headings: a `#` inside a fence is none, and one inside a list or a quotation opens no
 //! section of the document.
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use unicode_normalization::is_nfc;
 
 use super::document::{Block, BlockKind, Document, Format, Section};
 use super::draft::{clean, close_sections, descend, one_line};
@@ -18,23 +20,24 @@ use super::{Refusal, title_or_name};
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
     let source = clean(&text).replace('\u{c}', "\n");
-    let (front_matter, body) = front_matter::split(&source);
-    let text = body.trim_matches('\n').trim_end().to_owned();
-    let mut outline = Outline::default();
-    outline.read(&text);
     let mut warnings: Vec<String> = warning.into_iter().collect();
-    let mut metadata = match front_matter.map(front_matter::read) {
-        Some(Ok(fields)) => fields,
-        Some(Err(refused)) => {
+    let (mut metadata, body) = match front_matter::split(&source) {
+        (Some(front_matter), body) => match front_matter::read(front_matter) {
+            Ok(fields) => (fields, body),
             // Who may see the document stood in there, perhaps.
-            if front_matter.is_some_and(front_matter::names_access) {
+            Err(refused) if front_matter::names_access(front_matter) => {
                 return Err(Refusal::new(format!("{refused}, and `access` is one of them")));
             }
-            warnings.push(refused);
-            BTreeMap::new()
-        }
-        None => BTreeMap::new(),
+            Err(refused) if front_matter::looks_like_fields(front_matter) => {
+                warnings.push(refused);
+                (BTreeMap::new(), body)
+            }
+            Err(_) => (BTreeMap::new(), source.as_str()),
+        },
+        (None, body) => (BTreeMap::new(), body),
     };
+    let mut outline = Outline::default();
+    let text = outline.read(body.trim_matches('\n').trim_end());
     let title = match metadata.remove("title") {
         Some(serde_json::Value::String(title)) => Some(title),
         Some(serde_json::Value::Null) | None => outline.title,
@@ -59,17 +62,22 @@ struct Outline {
     path: Vec<(u8, String)>,
     sections: Vec<Section>,
     blocks: Vec<Block>,
+    comments: Vec<Range<usize>>,
 }
 
 impl Outline {
-    fn read(&mut self, text: &str) {
+    /// Reads a source text and gives it back without its comments.
+    fn read(&mut self, text: &str) -> String {
         let options = Options::ENABLE_TABLES | Options::ENABLE_HEADING_ATTRIBUTES | Options::ENABLE_FOOTNOTES;
         let mut depth = 0_usize;
         let mut heading: Option<String> = None;
-        for (event, span) in Parser::new_ext(text, options).into_offset_iter() {
+        let parser = Parser::new_ext(text, options);
+        let definitions: Vec<_> = parser.reference_definitions().iter().map(|(_, definition)| definition.span.clone()).collect();
+        for (event, span) in parser.into_offset_iter() {
             match event {
                 Event::Start(tag) => {
                     match tag {
+                        Tag::HtmlBlock => self.html(text, span),
                         Tag::Heading { .. } if depth == 0 => heading = Some(String::new()),
                         Tag::CodeBlock(_) => self.block(BlockKind::Code, text, span),
                         Tag::Table(_) => self.block(BlockKind::Table, text, span),
@@ -84,11 +92,13 @@ impl Outline {
                     }
                 }
                 Event::Text(piece) | Event::Code(piece) => heading.iter_mut().for_each(|words| words.push_str(&piece)),
+                Event::InlineHtml(html) if html.starts_with("<!--") => self.comment(text, span),
                 Event::SoftBreak | Event::HardBreak => heading.iter_mut().for_each(|words| words.push(' ')),
                 _ => {}
             }
         }
-        close_sections(&mut self.sections, text.len());
+        self.definitions(text, definitions);
+        self.without_comments(text)
     }
 
     fn section(&mut self, level: HeadingLevel, heading: &str, start: usize) {
@@ -100,6 +110,72 @@ impl Outline {
         }
         let headings = descend(&mut self.path, level as u8, heading);
         self.sections.push(Section { span: start..start, headings });
+    }
+
+    fn html(&mut self, text: &str, span: Range<usize>) {
+        let html = &text[span.clone()];
+        if self.title.is_none() {
+            self.title = super::html::first_heading(html);
+        }
+        let mut from = 0;
+        while let Some(start) = html[from..].find("<!--").map(|at| from + at)
+            && let Some(end) = html[start..].find("-->").map(|at| start + at + "-->".len())
+        {
+            self.comment(text, span.start + start..span.start + end);
+            from = end;
+        }
+    }
+
+    /// Notes a comment, with the line end behind one that has lines of its own.
+    fn comment(&mut self, text: &str, span: Range<usize>) {
+        let (before, after) = (&text[..span.start], &text[span.end..]);
+        let blank = after.len() - after.trim_start_matches([' ', '\t']).len();
+        let has_own_lines = (before.is_empty() || before.ends_with('\n')) && after[blank..].starts_with('\n');
+        let end = if has_own_lines { span.end + blank + 1 } else { span.end };
+        // What stood before and behind it must not become one letter.
+        let seam: String = before.chars().last().into_iter().chain(text[end..].chars().next()).collect();
+        if is_nfc(&seam) {
+            self.comments.push(span.start..end);
+        }
+    }
+
+    /// Takes the comments out of the text and moves what stands behind them.
+    fn without_comments(&mut self, text: &str) -> String {
+        let mut kept = String::with_capacity(text.len());
+        // The bytes that are gone before the end of each comment.
+        let mut gone = vec![0];
+        for comment in &self.comments {
+            kept.push_str(&text[kept.len() + gone[gone.len() - 1]..comment.start]);
+            gone.push(comment.end - kept.len());
+        }
+        kept.push_str(&text[kept.len() + gone[gone.len() - 1]..]);
+        let body = kept.trim_matches('\n').trim_end();
+        let lead = kept.len() - kept.trim_start_matches('\n').len();
+        let moved = |at: usize| {
+            let behind = self.comments.partition_point(|comment| comment.end <= at);
+            (at - gone[behind]).saturating_sub(lead).min(body.len())
+        };
+        self.sections.iter_mut().for_each(|section| section.span = moved(section.span.start)..moved(section.span.end));
+        self.blocks.iter_mut().for_each(|block| block.span = moved(block.span.start)..moved(block.span.end));
+        close_sections(&mut self.sections, body.len());
+        body.to_owned()
+    }
+
+    /// Definitions of links, one block for those that follow each other.
+    fn definitions(&mut self, text: &str, mut spans: Vec<Range<usize>>) {
+        spans.sort_unstable_by_key(|span| span.start);
+        let mut run: Option<Range<usize>> = None;
+        for span in spans {
+            run = match run {
+                Some(run) if text[run.end..span.start].trim().is_empty() => Some(run.start..span.end),
+                _ => {
+                    run.into_iter().for_each(|run| self.block(BlockKind::Definitions, text, run));
+                    Some(span)
+                }
+            };
+        }
+        run.into_iter().for_each(|run| self.block(BlockKind::Definitions, text, run));
+        self.blocks.sort_by_key(|block| block.span.start);
     }
 
     fn block(&mut self, kind: BlockKind, text: &str, span: Range<usize>) {
@@ -161,13 +237,48 @@ mod tests {
         assert_eq!((toml.title.as_str(), toml.text.as_str()), ("T", "x"));
         let rule = document("---\n\ntext: 1\n\n---\n");
         assert_eq!((rule.title.as_str(), rule.text.as_str()), ("page.md", "---\n\ntext: 1\n\n---"));
+        for prose in [
+            "---\n# Release notes\n\nVersion 2 drops the old API.\n\n---\n\n# Next",
+            "---\nNote: this page is old.\nAsk the help desk on 4711 before you use it: they know.\n---\n\n# Next",
+            "---\nNote: this page: old\nAccess it no more.\n---",
+        ] {
+            let document = document(prose);
+            assert_eq!((document.text.as_str(), document.warnings.len()), (prose, 0));
+        }
+        let mixed = read(b"---\ntext: 1\nwrapped\naccess: hr\n---\nx", "page.md", None).unwrap_err().to_string();
+        assert!(mixed.ends_with("`access` is one of them"), "{mixed}");
         let open = document("---\ntitle: never closed\n");
         assert_eq!(open.text, "---\ntitle: never closed");
     }
 
+    #[test]
+    fn comments_are_not_part_of_the_text() {
+        let source = "<!-- a -->\n\none <!-- b --> two\n\n<!-- c\n\nd -->\n# H\n\n```\n<!-- code -->\n```\n<div>\n<!-- e -->\n</div>\n\n<!-- f -->\n";
+        let document = document(source);
+        assert_eq!(document.text, "one  two\n\n# H\n\n```\n<!-- code -->\n```\n<div>\n</div>");
+        assert_eq!(paths(&document), [("".to_owned(), "one  two"), ("H".to_owned(), "# H")]);
+        assert_eq!(&document.text[document.blocks[0].span.clone()], "```\n<!-- code -->\n```");
+        assert_eq!(read("e<!-- x -->\u{301}".as_bytes(), "a.md", None).unwrap().check(), Ok(()));
+    }
+
+    #[test]
+    fn definitions_of_links_are_blocks() {
+        let document =
+            document("See [a] and [b].\n\n[a]: https://a.example \"A\"\n[b]: https://b.example\n\ntext [c]\n\n[c]: c.md\n");
+        let blocks: Vec<_> = document.blocks.iter().map(|block| (block.kind, &document.text[block.span.clone()])).collect();
+        let expected = ["[a]: https://a.example \"A\"\n[b]: https://b.example", "[c]: c.md"];
+        assert_eq!(blocks, expected.map(|text| (BlockKind::Definitions, text)));
+    }
+
+    #[test]
+    fn a_heading_in_html_is_a_title() {
+        assert_eq!(document("<h1 align=\"center\">\n  <img src=a.png> Frobnicator\n</h1>\n\n# Install\n").title, "Frobnicator");
+        assert_eq!(document("# Install\n\n<h1>Frobnicator</h1>\n").title, "Install");
+    }
+
     proptest! {
         #[test]
-        fn any_text_keeps_the_promises(source in "([#`~>|é\u{301}\\-: \\t0-9.a*=+]{0,6}\n?){0,30}") {
+        fn any_text_keeps_the_promises(source in "(([#`~>|é\u{301}\\-: \\t0-9.a*=+]{0,6}|<!--|-->|\\[a\\]: a|<div>)\n?){0,30}") {
             let document = read(source.as_bytes(), "a.md", None).unwrap();
             prop_assert_eq!(document.check(), Ok(()));
         }

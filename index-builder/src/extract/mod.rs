@@ -21,9 +21,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use document::{Block, BlockKind, Document, Format};
 #[cfg(test)]
-pub(crate) use document::{Page, Section};
+pub(crate) use document::Page;
+pub(crate) use document::{Block, BlockKind, Document, Format, Section};
 pub(crate) use sandbox::{CHILD_COMMAND, Limits, Sandbox, run_child};
 pub(crate) use show::{read, shown};
 pub(crate) use sniff::is_unsupported_by_name;

@@ -92,6 +92,47 @@ fn a_block_too_large_for_a_chunk_is_cut_between_lines() {
 }
 
 #[test]
+fn later_rows_of_a_table_are_embedded_with_its_columns() {
+    let rows: String = (0..40).map(|number| format!("| r{number:02} | cell |\n")).collect();
+    let text = format!("A table.\n\n| the | token |\n|---|---|\n{rows}\nAn end.");
+    let mut document = plain("t", &text);
+    document.blocks = vec![Block { span: 10..text.len() - 9, kind: BlockKind::Table }];
+    let chunks = check(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 20), &SMALL).unwrap();
+    let contexts: Vec<&str> = chunks.iter().map(|chunk| chunk.context.as_str()).collect();
+    assert_eq!(contexts[0], "t");
+    assert!(contexts.len() > 3 && contexts[1..].iter().all(|context| *context == "t\n| the | token |"), "{contexts:?}");
+    // As much as there is room for.
+    let wide = format!("| {}|", words(20));
+    assert_eq!(context::with_columns("the word".into(), &wide, 4, &SMALL), "the word\n| w000 w001 w002 w003 w004 w005 w006");
+    assert_eq!(context::with_columns("the word".into(), "w000", 0, &SMALL), "the word\nw000");
+}
+
+#[test]
+fn what_says_nothing_by_itself_is_no_chunk() {
+    let links: String = (0..12).map(|number| format!("[l{number:02}]: https://the.example/{number:02}\n")).collect();
+    let text = format!("# The\n\n## Token\n\nThe token, see [l00].\n\n[one]: the.md\n\n## Word\n\nthe word.\n\n{links}");
+    let [token, word] = ["## Token", "## Word"].map(|heading| text.find(heading).unwrap());
+    let headings = |path: &[&str]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut document = plain("t", &text);
+    document.sections = vec![
+        Section { span: 0..token, headings: headings(&["The"]) },
+        Section { span: token..word, headings: headings(&["The", "Token"]) },
+        Section { span: word..text.len(), headings: headings(&["The", "Word"]) },
+    ];
+    let block = |start: &str, end: usize| Block { span: text.find(start).unwrap()..end, kind: BlockKind::Definitions };
+    document.blocks = vec![block("[one]", word - 2), block("[l00]: ", text.len() - 1)];
+    let chunks = texts(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 10));
+    // Definitions stay where they fit beside what they are for.
+    assert_eq!(chunks[0], "## Token\n\nThe token, see [l00].\n\n[one]: the.md");
+    assert!(chunks[1].starts_with("## Word\n\nthe word."), "{chunks:?}");
+    assert!(chunks.len() == 2, "{chunks:?}");
+    // A document of nothing else is kept.
+    let mut document = plain("t", &links);
+    document.blocks = vec![Block { span: 0..links.len(), kind: BlockKind::Definitions }];
+    assert!(split(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 10), &SMALL, &fake_embed).unwrap().len() > 1);
+}
+
+#[test]
 fn indentation_of_the_first_line_is_kept() {
     let text: String = (0..40).map(|number| format!("    line{number:02}(x);\n")).collect();
     let mut document = plain("t", &text);

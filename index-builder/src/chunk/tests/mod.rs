@@ -25,23 +25,24 @@ fn check(document: &Document, settings: &Settings, tokenizer: &Tokenizer) -> Res
     Ok(chunks)
 }
 
-/// Every character that is not white space is in a chunk; chunks ascend.
+/// Every character that is not white space is in a chunk, or in a stretch that says nothing; chunks ascend.
 fn covers(document: &Document, chunks: &[Chunk]) -> Result<(), String> {
+    let stretches = quiet::stretches(document);
+    let is_missed = |span: Range<usize>| span.start < span.end && !quiet::is_quiet(&document.text, &stretches, span);
     let mut end = 0;
     let mut last = None;
     for chunk in chunks {
         if last.is_some_and(|last: &Chunk| chunk.span.start <= last.span.start || chunk.span.end <= last.span.end) {
             return Err(format!("{last:?} does not ascend to {chunk:?}"));
         }
-        let missed = document.text.get(end..chunk.span.start).unwrap_or_default();
-        if !missed.trim().is_empty() {
-            return Err(format!("{missed:?} is in no chunk"));
+        if is_missed(end..chunk.span.start) {
+            return Err(format!("{:?} is in no chunk", &document.text[end..chunk.span.start]));
         }
         end = chunk.span.end;
         last = Some(chunk);
     }
-    let missed = document.text.get(end..).ok_or("a chunk ends outside the text")?;
-    if missed.trim().is_empty() { Ok(()) } else { Err(format!("{missed:?} is in no chunk")) }
+    let rest = document.text.get(end..).ok_or("a chunk ends outside the text")?;
+    if is_missed(end..document.text.len()) { Err(format!("{rest:?} is in no chunk")) } else { Ok(()) }
 }
 
 /// What holds for one chunk by itself.
@@ -86,6 +87,11 @@ fn overlaps(
     settings: &Settings,
     tokenizer: &Tokenizer,
 ) -> Result<(), String> {
+    let between = document.text.get(before.span.end..chunk.span.start).unwrap_or_default();
+    if !between.trim().is_empty() {
+        // A chunk that said nothing stood there.
+        return Ok(());
+    }
     let repeated = document.text.get(chunk.span.start..before.span.end).unwrap_or_default();
     if settings.overlap == 0 {
         return if repeated.is_empty() { Ok(()) } else { Err(format!("repeats {repeated:?}")) };

@@ -1,9 +1,13 @@
 //! HTML: the main content of a page, with its headings, tables and code.
 //!
-//! What is content and what is navigation is decided by `rs-trafilatura`; what it keeps is walked here, because headings, rows and
-//! lines of code have to become spans. Where it keeps suspiciously little, the whole body is read, and that is said.
+//! What is content and what is navigation is said by the page, and where it is not, decided by `rs-trafilatura`; what is kept is
+//! walked here, because headings, rows and lines of code have to become spans. Where suspiciously little is kept, the whole body is
+//! read, and that is said.
 
 mod depth;
+mod landmark;
+mod markup;
+mod table;
 mod walk;
 
 use scraper::{Html, Selector};
@@ -25,9 +29,11 @@ const MAIN_MAX_BYTES: usize = 4 << 20;
 /// Reads an HTML page in whatever encoding it is.
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let (page, warning) = parse(bytes, declared_charset)?;
-    let body = Walk::over(&page);
-    let (mut draft, h1) = match main_content(&page, &body) {
-        Some(main) => (main.draft, main.h1.or(body.h1)),
+    let body = Walk::over_page(&page);
+    let marked = landmark::read(&page).filter(|main| main.len() >= MAIN_MIN_BYTES || percent(main, &body) >= MAIN_MIN_PERCENT);
+    let (mut draft, h1) = match marked.or_else(|| main_content(&page, &body)) {
+        // A heading outside may name the site.
+        Some(main) => (main.draft, main.h1.or_else(|| body.h1.filter(|h1| begins_title(&page, h1)))),
         None => {
             let mut draft = body.draft;
             draft.warn("no main content found; the whole page is read");
@@ -47,10 +53,18 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
 /// The bare text of a page, all of it.
 pub(super) fn text(bytes: &[u8]) -> Result<String, Refusal> {
     let (page, _) = parse(bytes, None)?;
-    Ok(Walk::over(&page).draft.finish(Format::Html, "").text)
+    Ok(Walk::over_page(&page).draft.finish(Format::Html, "").text)
 }
 
-/// The page without its hidden elements, and what was guessed of its encoding.
+/// The first heading of level 1 in a piece of a page.
+pub(super) fn first_heading(html: &str) -> Option<String> {
+    if !html.contains("<h1") || depth::is_too_deep(html) {
+        return None;
+    }
+    Walk::over_page(&Html::parse_fragment(html)).h1
+}
+
+/// The page as its reader sees it, and what was guessed of its encoding.
 fn parse(bytes: &[u8], declared_charset: Option<&str>) -> Result<(Html, Option<String>), Refusal> {
     let own_charset = encoding::charset_of_html(bytes);
     // The transport knows better than the page, which may have been converted on its way.
@@ -59,8 +73,7 @@ fn parse(bytes: &[u8], declared_charset: Option<&str>) -> Result<(Html, Option<S
         return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
     }
     let mut page = Html::parse_document(&html);
-    // What nobody sees would count as content, once its attributes are gone.
-    walk::detach_hidden(&mut page);
+    markup::settle(&mut page);
     Ok((page, warning))
 }
 
@@ -71,20 +84,33 @@ fn main_content(page: &Html, body: &Walk) -> Option<Walk> {
         return None;
     }
     let main = rs_trafilatura::extract(&html).ok()?.content_html?;
-    let main = Walk::over(&Html::parse_document(&main));
-    let percent = main.len() * 100 / body.len().max(1);
-    let is_enough = main.len() >= MAIN_MIN_BYTES && (MAIN_MIN_PERCENT..=MAIN_MAX_PERCENT).contains(&percent);
+    let main = Walk::over_page(&Html::parse_document(&main));
+    let is_enough = main.len() >= MAIN_MIN_BYTES && (MAIN_MIN_PERCENT..=MAIN_MAX_PERCENT).contains(&percent(&main, body));
     is_enough.then_some(main)
+}
+
+/// How much of a page a part of it is.
+fn percent(part: &Walk, body: &Walk) -> usize {
+    part.len() * 100 / body.len().max(1)
+}
+
+/// Whether the `<title>` begins with a heading, or is missing.
+fn begins_title(page: &Html, heading: &str) -> bool {
+    whole_title(page).is_none_or(|title| title.starts_with(heading))
+}
+
+fn whole_title(page: &Html) -> Option<String> {
+    let title = page.select(&Selector::parse("title").ok()?).next()?.text().collect::<String>();
+    Some(one_line(&title)).filter(|title| !title.is_empty())
 }
 
 /// The `<title>` without the name of the site.
 fn title_element(page: &Html) -> Option<String> {
-    let title = page.select(&Selector::parse("title").ok()?).next()?.text().collect::<String>();
-    let title = one_line(&title);
+    let title = whole_title(page)?;
     let separators = [" | ", " - ", " – ", " — ", " · ", " :: ", " » "];
     let cut = separators.iter().filter_map(|separator| title.rfind(separator)).max();
     let page_title = cut.map(|at| title[..at].trim()).filter(|left| left.chars().count() * 3 >= title.chars().count());
-    Some(page_title.unwrap_or(&title).to_owned()).filter(|title| !title.is_empty())
+    Some(page_title.unwrap_or(&title).to_owned())
 }
 
 #[cfg(test)]
@@ -126,6 +152,59 @@ mod tests {
         assert!(document.sections.iter().any(|section| section.headings == ["The mill", "Prices"]));
     }
 
+    /// A page with a menu, `main` around six paragraphs and `content`, and a footer.
+    fn page(content: &str) -> String {
+        let paragraph = "<p>The mill by the river ground flour for three villages, and its wheel turned day and night.</p>";
+        let links = "<li><a href='/x'>Somewhere else</a></li>".repeat(12);
+        format!(
+            "<html><head><title>Prices - The Mill</title></head><body><header><h1>The Mill</h1></header><nav><ul>{links}</ul></nav>\
+             <main><h2>Prices</h2>{}{content}{}</main><footer>All rights reserved</footer></body></html>",
+            paragraph.repeat(3),
+            paragraph.repeat(3)
+        )
+    }
+
+    #[test]
+    fn what_the_author_marked_is_kept_whatever_it_is_called() {
+        let content = "<section id=sharing class=share-settings><h3>Sharing<a class=headerlink href=#sharing>¶</a></h3>\
+                       <div class='modal author newsletter'>One</div></section><figure><pre>code</pre></figure>\
+                       <p>On <time>1 May</time></p><aside class=note>Mind the wheel.</aside>";
+        let document = document(&page(content));
+        for kept in ["\n\nSharing\n\nOne\n\n```\ncode\n```\n\nOn 1 May\n\nMind the wheel.\n\n"] {
+            assert!(document.text.contains(kept), "{}", document.text);
+        }
+        assert!(!document.text.contains("Somewhere else") && !document.text.contains("rights"), "{}", document.text);
+        assert_eq!(document.title, "Prices");
+        assert_eq!(document.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn what_leads_elsewhere_goes_from_the_marked_part() {
+        let content = "<nav><a href=/a>Next page</a></nav><aside><h4>Related</h4><a href=/b>Watermills of the north</a></aside>\
+                       <dialog>Subscribe!</dialog><footer>Edited in <a href=/may>May</a></footer>";
+        let text = document(&page(content)).text;
+        assert!(["Next page", "Related", "Subscribe"].iter().all(|words| !text.contains(words)), "{text}");
+        // Beside an article that is most of the main part, others are comments; what stands around it is not.
+        let comment = "<article>I was there once.</article>";
+        let html = page("")
+            .replace("<main>", "<main><article>")
+            .replace("</main>", &format!("</article><p>Open on Sundays.</p>{comment}{comment}</main>"));
+        let text = document(&html).text;
+        assert!(text.contains("Open on Sundays") && !text.contains("I was there once"), "{text}");
+        let html = page("").replace("</main>", &format!("{comment}{comment}</main>"));
+        assert!(document(&html).text.contains("I was there once"));
+    }
+
+    #[test]
+    fn sections_figures_and_times_are_kept_without_a_mark_too() {
+        let content = "<section id=sharing><h3>Sharing</h3><p>Flour is shared among the three villages by their size.</p></section>\
+                       <figure class=highlight><pre>grind()</pre></figure><p>It was on <time>1 May</time> that the wheel broke.</p>";
+        let text = document(&page(content).replace("main>", "div>")).text;
+        let kept = ["Flour is shared", "```\ngrind()\n```", "on 1 May that"];
+        assert!(kept.iter().all(|words| text.contains(words)), "{text}");
+        assert!(!text.contains("Somewhere else"), "{text}");
+    }
+
     #[test]
     fn nesting_bombs_are_refused_at_once() {
         let started = std::time::Instant::now();
@@ -141,6 +220,16 @@ mod tests {
     fn a_page_without_text_is_refused() {
         let reason = read(b"<html><script>let a;</script><div hidden>x</div></html>", "a.html", None).unwrap_err();
         assert_eq!(reason.to_string(), "no text");
+    }
+
+    #[test]
+    fn a_heading_outside_the_main_part_is_the_title_where_the_title_begins_with_it() {
+        let title = |html: &str| document(html).title;
+        let unnamed = page("").replace("<h2>Prices</h2>", "");
+        assert_eq!(title(&unnamed), "Prices");
+        assert_eq!(title(&unnamed.replace("Prices - The Mill", "The Mill of Prices")), "The Mill");
+        assert_eq!(title(&unnamed.replace("<title>Prices - The Mill</title>", "")), "The Mill");
+        assert_eq!(title(&page("").replace("h2>", "h1>").replace("Prices</", "All prices</")), "All prices");
     }
 
     #[test]

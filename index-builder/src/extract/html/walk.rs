@@ -6,33 +6,71 @@ use ego_tree::iter::Edge;
 use scraper::node::Element;
 use scraper::{Html, Node};
 
+use super::table;
 use crate::extract::draft::{Draft, one_line};
 
 /// Elements that nobody reads.
-const SILENT: [&str; 17] = [
-    "script",
-    "style",
-    "template",
-    "noscript",
-    "head",
-    "iframe",
-    "object",
-    "embed",
-    "svg",
-    "audio",
-    "video",
-    "canvas",
-    "select",
-    "button",
-    "textarea",
-    "annotation",
-    "annotation-xml",
+const SILENT: [&str; 15] = [
+    "script", "style", "template", "noscript", "head", "iframe", "object", "embed", "svg", "audio", "video", "canvas", "select",
+    "button", "textarea",
 ];
-/// Elements that run within a line; every other one ends it.
-const INLINE: [&str; 46] = [
-    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "input",
-    "ins", "kbd", "label", "mark", "math", "mi", "mn", "mo", "mrow", "ms", "msub", "msup", "mtext", "picture", "q", "rp", "rt",
-    "ruby", "s", "samp", "small", "source", "span", "strike", "strong", "sub", "sup", "time", "tt",
+/// Elements that stand on lines of their own; every other one runs within a line, as in browsers.
+const BLOCK: [&str; 55] = [
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "caption",
+    "center",
+    "col",
+    "colgroup",
+    "dd",
+    "details",
+    "dialog",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hgroup",
+    "hr",
+    "html",
+    "legend",
+    "li",
+    "listing",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "optgroup",
+    "option",
+    "p",
+    "pre",
+    "search",
+    "section",
+    "summary",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "ul",
+    "xmp",
 ];
 
 /// What was read of a page.
@@ -57,11 +95,22 @@ struct List {
 }
 
 impl Walk {
-    /// Reads a page.
-    pub(super) fn over(page: &Html) -> Self {
+    /// Reads a whole page.
+    pub(super) fn over_page(page: &Html) -> Self {
+        Self::over(page.tree.root(), |_, _| false)
+    }
+
+    /// Reads a part of a page without the elements that are left out of it.
+    pub(super) fn over(part: NodeRef<'_, Node>, is_left_out: impl Fn(NodeRef<'_, Node>, &Element) -> bool) -> Self {
         let mut walk = Self::default();
-        for edge in page.tree.root().traverse() {
+        for edge in part.traverse() {
             match edge {
+                Edge::Open(node)
+                    if walk.skipped.is_none() && node.value().as_element().is_some_and(|it| is_left_out(node, it)) =>
+                {
+                    walk.flush();
+                    walk.skipped = Some(node.id());
+                }
                 Edge::Open(node) if walk.skipped.is_none() => match node.value() {
                     Node::Text(text) => walk.text(text),
                     Node::Element(element) => walk.open(node, element),
@@ -106,14 +155,14 @@ impl Walk {
         }
         match name {
             "br" => self.line.push('\n'),
-            _ if INLINE.contains(&name) => {}
+            _ if !is_block(name) => {}
             "pre" | "listing" | "xmp" => {
                 self.flush();
                 self.code = Some(String::new());
             }
             "table" => {
                 self.flush();
-                if let Some(rows) = data_table(node) {
+                if let Some(rows) = table::rows(node) {
                     self.end_list();
                     self.draft.table(&rows);
                     self.skipped = Some(node.id());
@@ -152,7 +201,7 @@ impl Walk {
                     self.draft.code(&code);
                 }
             }
-            _ if self.code.is_some() || name == "br" || INLINE.contains(&name) => {}
+            _ if self.code.is_some() || name == "br" || !is_block(name) => {}
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
                 let heading = one_line(&std::mem::take(&mut self.line));
                 if heading.is_empty() {
@@ -199,30 +248,17 @@ impl Walk {
     }
 }
 
-/// Takes hidden elements out of a page.
-pub(super) fn detach_hidden(page: &mut Html) {
-    let is_hidden_node = |node: &NodeRef<'_, Node>| matches!(node.value(), Node::Element(element) if is_hidden(element));
-    let hidden: Vec<NodeId> = page.tree.nodes().filter(is_hidden_node).map(|node| node.id()).collect();
-    for id in hidden {
-        if let Some(mut node) = page.tree.get_mut(id) {
-            node.detach();
-        }
-    }
+/// Whether an element ends the line before it.
+pub(super) fn is_block(name: &str) -> bool {
+    BLOCK.contains(&name)
 }
 
-fn is_hidden(element: &Element) -> bool {
-    let style = || element.attr("style").map(|style| style.to_ascii_lowercase().replace(' ', ""));
-    element.attr("hidden").is_some()
-        || element.attr("aria-hidden") == Some("true")
-        || style().is_some_and(|style| style.contains("display:none") || style.contains("visibility:hidden"))
-}
-
-fn is_silent(element: &Element) -> bool {
+pub(super) fn is_silent(element: &Element) -> bool {
     SILENT.contains(&element.name())
 }
 
 /// Adds words with one space for every run of white space.
-fn push_words(line: &mut String, text: &str) {
+pub(super) fn push_words(line: &mut String, text: &str) {
     let gap = |line: &mut String| {
         if !line.is_empty() && !line.ends_with([' ', '\n']) {
             line.push(' ');
@@ -242,59 +278,15 @@ fn push_words(line: &mut String, text: &str) {
     }
 }
 
-/// The rows of a table of data; none for a table that lays out a page, which holds other tables, headings or one column.
-fn data_table(table: NodeRef<'_, Node>) -> Option<Vec<Vec<String>>> {
-    const LAYOUT: [&str; 8] = ["table", "h1", "h2", "h3", "h4", "h5", "pre", "form"];
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut skipped = None;
-    let mut is_in_cell = false;
-    for edge in table.traverse().skip(1) {
-        match edge {
-            Edge::Open(node) if skipped.is_none() => match node.value() {
-                Node::Text(text) if is_in_cell => push_words(rows.last_mut()?.last_mut()?, text),
-                // A caption: a row of its own.
-                Node::Text(text) if !text.trim().is_empty() => rows.push(vec![text.to_string()]),
-                Node::Element(element) if is_silent(element) => skipped = Some(node.id()),
-                Node::Element(element) if LAYOUT.contains(&element.name()) => return None,
-                Node::Element(element) => match element.name() {
-                    "tr" => rows.push(Vec::new()),
-                    "td" | "th" => {
-                        if rows.is_empty() {
-                            rows.push(Vec::new());
-                        }
-                        rows.last_mut()?.push(String::new());
-                        is_in_cell = true;
-                    }
-                    name if is_in_cell && !INLINE.contains(&name) => push_words(rows.last_mut()?.last_mut()?, " "),
-                    _ => {}
-                },
-                _ => {}
-            },
-            Edge::Close(node) if skipped == Some(node.id()) => skipped = None,
-            Edge::Close(node) if skipped.is_none() => {
-                if let Node::Element(element) = node.value() {
-                    match element.name() {
-                        "td" | "th" => is_in_cell = false,
-                        name if is_in_cell && !INLINE.contains(&name) => push_words(rows.last_mut()?.last_mut()?, " "),
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    let filled = |row: &&Vec<String>| row.iter().filter(|cell| !cell.trim().is_empty()).count() > 1;
-    (rows.iter().filter(filled).count() > 1).then_some(rows)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::markup;
     use super::*;
 
     fn text(html: &str) -> String {
         let mut page = Html::parse_document(html);
-        detach_hidden(&mut page);
-        Walk::over(&page).draft.finish(crate::extract::Format::Html, "").text
+        markup::settle(&mut page);
+        Walk::over_page(&page).draft.finish(crate::extract::Format::Html, "").text
     }
 
     #[test]
@@ -313,6 +305,11 @@ mod tests {
     fn cells_keep_their_words_apart() {
         let html = "<table><caption>C</caption><tr><th>a<th>b<tr><td><p>x</p><p>y</p><td><ul><li>1<li>2</ul></table>";
         assert_eq!(text(html), "C\na | b\nx y | 1 2");
+    }
+
+    #[test]
+    fn only_blocks_end_a_line() {
+        assert_eq!(text("<p>a <u>b</u> <x-tip>c</x-tip> Win<wbr>dow<div>d</div>"), "a b c Window\n\nd");
     }
 
     #[test]

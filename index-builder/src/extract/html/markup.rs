@@ -1,0 +1,219 @@
+//! What markup says without words, put into words or taken out before a page is read.
+
+use std::collections::HashSet;
+
+use ego_tree::iter::Edge;
+use ego_tree::{NodeId, NodeRef};
+use scraper::node::{Element, Text};
+use scraper::{Html, Node};
+
+use super::walk;
+
+/// A change of one element.
+enum Change {
+    /// It goes, with what it holds.
+    Detach,
+    /// It loses these attributes.
+    Forget(&'static [&'static str]),
+    /// It becomes another element, because the search for the main content drops this one with what it holds.
+    Rename(&'static str),
+    /// Its text is raised, lowered or divided by, which a line of text has to say.
+    Mark(&'static str),
+}
+
+/// Makes a page what its reader sees: hidden elements go, and so do links that only mark a place; exponents get a `^`.
+pub(super) fn settle(page: &mut Html) {
+    let opened = opened_ids(page);
+    let mut changes: Vec<(NodeId, Change)> = Vec::new();
+    // The last character before an element.
+    let mut before = ' ';
+    for node in page.tree.root().descendants() {
+        match node.value() {
+            Node::Text(text) => before = text.chars().last().unwrap_or(before),
+            Node::Element(element) => {
+                if walk::is_block(element.name()) {
+                    before = ' ';
+                }
+                changes.extend(change(node, element, before, &opened).map(|change| (node.id(), change)));
+            }
+            _ => {}
+        }
+    }
+    for (id, change) in changes {
+        let Some(mut node) = page.tree.get_mut(id) else { continue };
+        match (change, node.value()) {
+            (Change::Detach, _) => node.detach(),
+            (Change::Forget(names), Node::Element(element)) => element.attrs.retain(|(name, _)| !names.contains(&&*name.local)),
+            (Change::Rename(name), Node::Element(element)) => element.name.local = name.into(),
+            (Change::Mark(mark), _) => {
+                node.prepend(Node::Text(Text { text: mark.into() }));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn change(node: NodeRef<'_, Node>, element: &Element, before: char, opened: &HashSet<String>) -> Option<Change> {
+    if is_hidden(element) {
+        let is_opened = is_opened(node, element, opened);
+        return Some(if is_opened { Change::Forget(&["hidden", "style", "aria-hidden", "class"]) } else { Change::Detach });
+    }
+    match element.name() {
+        "a" if is_permalink(node, element) => Some(Change::Detach),
+        "sup" if is_footnote_mark(node) => Some(Change::Detach),
+        "sup" if is_apart(&text(node), before) => Some(Change::Mark("^")),
+        "sub" if is_apart(&text(node), before) => Some(Change::Mark("_")),
+        // What a formula was written as, beside the formula.
+        "annotation" | "annotation-xml" => Some(Change::Detach),
+        "figure" if node.descendants().any(|inner| name(inner) == "pre") => Some(Change::Rename("div")),
+        "ins" | "time" | "output" | "math" => Some(Change::Rename("span")),
+        "button" if is_heading(node) => Some(Change::Rename("span")),
+        "section" | "div" if is_named_by_heading(node, element) => Some(Change::Forget(&["id"])),
+        _ => {
+            let is_later = node.prev_siblings().any(|sibling| sibling.value().is_element());
+            let mark = match node.parent().map_or("", name) {
+                "msup" => "^",
+                "msub" => "_",
+                "mfrac" => "/",
+                _ => return None,
+            };
+            is_later.then_some(Change::Mark(mark))
+        }
+    }
+}
+
+fn name(node: NodeRef<'_, Node>) -> &str {
+    node.value().as_element().map_or("", Element::name)
+}
+
+fn text(node: NodeRef<'_, Node>) -> String {
+    node.descendants().filter_map(|inner| inner.value().as_text()).map(|text| &**text).collect()
+}
+
+fn is_hidden(element: &Element) -> bool {
+    let style = || element.attr("style").map(|style| style.to_ascii_lowercase().replace(' ', ""));
+    element.attr("hidden").is_some()
+        || element.attr("aria-hidden") == Some("true")
+        || style().is_some_and(|style| style.contains("display:none") || style.contains("visibility:hidden"))
+}
+
+/// The names of elements that something on the page opens.
+fn opened_ids(page: &Html) -> HashSet<String> {
+    let mut ids = HashSet::new();
+    for element in page.tree.nodes().filter_map(|node| node.value().as_element()) {
+        let controlled = element.attr("aria-controls").unwrap_or_default().split_whitespace();
+        let targets = ["href", "data-target", "data-bs-target"].map(|name| element.attr(name)?.strip_prefix('#'));
+        ids.extend(controlled.chain(targets.into_iter().flatten()).map(ToOwned::to_owned));
+    }
+    ids
+}
+
+/// Whether a hidden element waits for its reader to open it: a tab, an answer below its question. A menu or a dialog is none.
+fn is_opened(node: NodeRef<'_, Node>, element: &Element, opened: &HashSet<String>) -> bool {
+    match element.attr("role") {
+        Some("tabpanel") => return true,
+        Some("dialog" | "alertdialog" | "menu") => return false,
+        _ => {}
+    }
+    let is_named = element.id().is_some_and(|id| opened.contains(id)) || element.attr("hidden") == Some("until-found");
+    is_named && node.descendants().any(|inner| matches!(name(inner), "p" | "pre" | "table" | "dd"))
+}
+
+/// A link to a place on a page that says nothing: the pilcrow behind a heading, the arrow behind a footnote.
+fn is_permalink(node: NodeRef<'_, Node>, link: &Element) -> bool {
+    let says_something =
+        |inner: NodeRef<'_, Node>| inner.value().as_text().is_some_and(|text| text.contains(char::is_alphanumeric));
+    link.attr("href").is_some_and(|href| href.contains('#')) && !node.descendants().any(says_something)
+}
+
+/// A raised number that leads to a footnote.
+fn is_footnote_mark(node: NodeRef<'_, Node>) -> bool {
+    const MARK_MAX_CHARS: usize = 10;
+    let leads = |inner: NodeRef<'_, Node>| inner.value().as_element()?.attr("href").map(|href| href.contains('#'));
+    node.descendants().find_map(leads).unwrap_or(false) && text(node).trim().chars().count() <= MARK_MAX_CHARS
+}
+
+/// Whether raised or lowered text would be read as a part of what stands `before` it: 10⁶ is not 106, but 1ˢᵗ is 1st and H₂O is H2O.
+fn is_apart(text: &str, before: char) -> bool {
+    let text = text.trim();
+    let unsigned = text.trim_start_matches(['+', '-', '−', '–']);
+    let is_number = unsigned.starts_with(|first: char| first.is_ascii_digit());
+    // One letter stands for a number, where it does not end an ordinal: 2ᵉ, 1ª, 1º.
+    let mut letters = text.chars().filter(|char| char.is_alphabetic());
+    let is_variable = letters.next().is_some_and(|letter| !"aeoªº".contains(letter)) && letters.next().is_none();
+    before.is_ascii_digit() && (is_number || is_variable) || unsigned.len() < text.len() && is_number
+}
+
+/// Whether a button is all that a heading says: the question of an answer that folds out.
+fn is_heading(button: NodeRef<'_, Node>) -> bool {
+    let is_title = |node: &NodeRef<'_, Node>| matches!(name(*node), "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "summary" | "dt");
+    button.ancestors().take(4).find(is_title).is_some_and(|title| text(title).trim() == text(button).trim())
+}
+
+/// Whether a section is named by its heading, as generators of documentation do: `share` is a name then, and no row of buttons.
+fn is_named_by_heading(node: NodeRef<'_, Node>, section: &Element) -> bool {
+    let letters = |text: &str| text.chars().filter(|char| char.is_alphanumeric()).collect::<String>().to_lowercase();
+    let first = node.children().find(|child| child.value().is_element());
+    let heading = first.filter(|first| matches!(name(*first), "h1" | "h2" | "h3" | "h4" | "h5" | "h6"));
+    heading.zip(section.id()).is_some_and(|(heading, id)| letters(&text(heading)) == letters(id))
+}
+
+/// Whether more than half of an element's text is links.
+pub(super) fn is_mostly_links(node: NodeRef<'_, Node>) -> bool {
+    let (mut all, mut linked, mut depth) = (0, 0, 0_usize);
+    for edge in node.traverse() {
+        match edge {
+            Edge::Open(inner) if name(inner) == "a" => depth += 1,
+            Edge::Close(inner) if name(inner) == "a" => depth -= 1,
+            Edge::Open(inner) => {
+                let bytes = inner.value().as_text().map_or(0, |text| text.trim().len());
+                all += bytes;
+                linked += if depth > 0 { bytes } else { 0 };
+            }
+            Edge::Close(_) => {}
+        }
+    }
+    linked * 2 > all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::walk::Walk;
+    use super::*;
+
+    fn text(html: &str) -> String {
+        let mut page = Html::parse_document(html);
+        settle(&mut page);
+        Walk::over_page(&page).draft.finish(crate::extract::Format::Html, "").text
+    }
+
+    #[test]
+    fn exponents_are_no_part_of_the_number_before() {
+        assert_eq!(
+            text("10<sup>6</sup> m<sup>2</sup>, 12<sup>3</sup> %, 2<sup>n</sup>, s<sup>-1</sup>"),
+            "10^6 m2, 12^3 %, 2^n, s^-1"
+        );
+        assert_eq!(
+            text("the 1<sup>st</sup>, 2<sup>e</sup>, H<sub>2</sub>O, SO<sub>4</sub><sup>2-</sup>"),
+            "the 1st, 2e, H2O, SO4^2-"
+        );
+        assert_eq!(text("<p>in 2010</p><p><sup>1</sup>By hand</p>"), "in 2010\n\n1By hand");
+        assert_eq!(text("<math><msup><mn>10</mn><mn>6</mn></msup><mfrac><mi>a</mi><mi>b</mi></mfrac></math>"), "10^6a/b");
+    }
+
+    #[test]
+    fn marks_of_places_and_footnotes_go() {
+        let html = "<h2>Sharing<a class=headerlink href=#sharing>\u{b6}</a></h2>40<sup><a href=#fn1>[1]</a></sup> mills <a href=#x>here</a>";
+        assert_eq!(text(html), "Sharing\n\n40 mills here");
+    }
+
+    #[test]
+    fn what_a_reader_can_open_is_read() {
+        assert_eq!(text("<div role=tabpanel hidden>tab</div><p hidden=until-found>found<p hidden>gone"), "tab\n\nfound");
+        let answer = "<div id=a style='display: none'><p>Answer</p></div>";
+        assert_eq!(text(&format!("<h2><button aria-controls=a>Question?</button></h2>{answer}")), "Question?\n\nAnswer");
+        assert_eq!(text(&format!("<h2>Struct Vec <button>Copy</button></h2>{answer}")), "Struct Vec");
+        let menu = "<button data-target=#m>Menu</button>text<ul id=m hidden><li>Home</ul>";
+        assert_eq!(text(menu), "text");
+    }
+}
