@@ -175,12 +175,12 @@ impl Drop for Line {
             };
         }
         if status >= 500 || (facts.is_fault && !gone) {
-            write_line!(tracing::Level::WARN)
+            write_line!(tracing::Level::WARN);
         } else if self.path == HEALTH && status == 200 {
             // Whatever watches the service asks every few seconds.
-            write_line!(tracing::Level::DEBUG)
+            write_line!(tracing::Level::DEBUG);
         } else {
-            write_line!(tracing::Level::INFO)
+            write_line!(tracing::Level::INFO);
         }
     }
 }
