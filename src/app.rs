@@ -3,6 +3,7 @@
 mod opened;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,9 +70,7 @@ impl App {
                 }));
             }
         }
-        let rules =
-            config.capabilities.as_deref().map(|path| std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause)));
-        let rules = Arc::new(Rules::new(rules.transpose()?.as_deref())?);
+        let rules = Arc::new(config.capabilities.as_deref().map_or_else(|| Rules::new(None), own_rules)?);
         let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
         let mut providers = BTreeMap::new();
         for name in names {
@@ -117,7 +116,7 @@ impl App {
             indexes.push(opened);
         }
         let client = Client::new(&config);
-        let prices = Prices::open(config.prices.as_deref())?;
+        let prices = Prices::open(config.prices.as_deref()).map_err(|error| setting("OMNI_PRICES", error))?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
         Ok(Self { config, indexes, embedder, reranker, providers, rules, client, computing, prices, refused: Mutex::default() })
@@ -285,23 +284,39 @@ impl App {
     /// Does what a core is busy with, away from the threads that serve sockets, and no more of it at once than there are cores.
     ///
     /// # Errors
-    /// `work` failed, or its turn did not come by `deadline`.
+    /// `work` failed, or it did not end by `deadline`, or not even its turn came by then.
     pub async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
         deadline: Instant,
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let late = |_| Error::new(Code::Overloaded, "the service is busy; try again in a moment").retry_after(Some(1));
-        let turn = tokio::time::timeout_at(deadline, Arc::clone(&self.computing).acquire_owned()).await.map_err(late)?;
+        let busy = |_| Error::new(Code::Overloaded, "the service is busy; try again in a moment").retry_after(Some(1));
+        let turn = tokio::time::timeout_at(deadline, Arc::clone(&self.computing).acquire_owned()).await.map_err(busy)?;
         let app = Arc::clone(self);
         // The turn ends with the work, not with whoever waits for it: a caller who leaves frees no core.
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work(&app)
         });
+        let late = |_| {
+            let remedy = "ask for less, or raise `REQUEST_TIMEOUT` or, on Lambda, the function's timeout and memory";
+            Error::new(Code::Timeout, format!("the computation did not end in time; {remedy}"))
+        };
         let done = tokio::time::timeout_at(deadline, work).await.map_err(late)?;
         done.map_err(|cause| Error::internal("a search failed").caused_by(cause))?
     }
+}
+
+/// The operator's own rules about what models accept.
+fn own_rules(path: &Path) -> Result<Rules> {
+    let text = std::fs::read_to_string(path).map_err(|cause| setting("OMNI_CAPABILITIES", Error::io(path, cause)))?;
+    let place = |text: &str| format!("{}: {text}", path.display());
+    Rules::new(Some(&text)).map_err(|error| setting("OMNI_CAPABILITIES", error.retold(place)))
+}
+
+/// An error with the setting that it is about before it.
+fn setting(variable: &str, error: Error) -> Error {
+    error.retold(|text| format!("`{variable}`: {text}"))
 }
 
 /// Whether those whom the operator names to answer can be asked: found out now, and not when somebody fails.
@@ -402,6 +417,27 @@ mod tests {
                 .unwrap()
                 .starts_with("configuration: `FALLBACK_PROVIDERS`: `model_name`: missing, and `custom` has no model by default")
         );
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_wrong_is_told_with_its_setting() {
+        let open = |config: Config| App::open(config).err().map(|error| error.message().to_owned()).unwrap_or_default();
+        let nowhere = || Some("/nowhere".into());
+        let said = open(Config { prices: nowhere(), ..Config::default() });
+        assert!(said.starts_with("`OMNI_PRICES`: /nowhere: No such file"), "{said}");
+        let said = open(Config { capabilities: nowhere(), ..Config::default() });
+        assert!(said.starts_with("`OMNI_CAPABILITIES`: /nowhere: No such file"), "{said}");
+        let mut config = Config { google_key_file: nowhere(), ..Config::default() };
+        config.providers.insert("vertexai".into(), Endpoint { project: Some("p".into()), ..Endpoint::default() });
+        let said = open(config);
+        assert!(said.starts_with("`GOOGLE_APPLICATION_CREDENTIALS`: /nowhere: No such file"), "{said}");
+        let folder = tempfile::tempdir().unwrap();
+        let rules = folder.path().join("rules.toml");
+        for (text, end) in [("[[rule]]\nset = 3", " (line 2)"), ("[[rule]]\nset = {}\n[[rule]]\nset = { x = 1 }", " (rule 2)")] {
+            std::fs::write(&rules, text).unwrap();
+            let said = open(Config { capabilities: Some(rules.clone()), ..Config::default() });
+            assert!(said.starts_with(&format!("`OMNI_CAPABILITIES`: {}: ", rules.display())) && said.ends_with(end), "{said}");
+        }
     }
 
     #[test]

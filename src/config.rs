@@ -20,7 +20,8 @@ pub use self::section::{
 };
 pub use self::value::address;
 use self::value::{
-    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, header_name, host, secret, url, within,
+    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, WARMEST_MB, header_name, host, secret,
+    url, within,
 };
 pub use self::variables::{Variable, variables};
 
@@ -74,6 +75,8 @@ pub const SECRET_PREFIX: &str = "aws-secret:";
 
 const CONFIG_FILE: &str = "omni.toml";
 const CONFIG_VARIABLE: &str = "OMNI_CONFIG";
+/// What Lambda sets wherever it runs anything.
+const RUNTIME_VARIABLE: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// What the Lambda runtime crate needs and would panic without.
 const LAMBDA_VARIABLES: [&str; 3] =
@@ -106,7 +109,8 @@ impl Config {
         let variable = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
         let named = file.map(Path::to_path_buf).or_else(|| variable(CONFIG_VARIABLE).map(PathBuf::from));
         let mut config = match named {
-            Some(path) => Self::read(&path)?,
+            Some(path) if file.is_some() => Self::read(&path)?,
+            Some(path) => Self::read(&path).map_err(|error| error.retold(|text| format!("`{CONFIG_VARIABLE}`: {text}")))?,
             None if Path::new(CONFIG_FILE).is_file() => Self::read(Path::new(CONFIG_FILE))?,
             None => Self::default(),
         };
@@ -136,10 +140,15 @@ impl Config {
 
     fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
-        let config: Self = toml::from_str(&text).map_err(|cause| {
-            let line = cause.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            Error::bad_request(format!("{}: line {line}: {}", path.display(), cause.message().replace('\n', " ")))
-        })?;
+        let wrong = |cause: toml::de::Error| {
+            let line = cause.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            Error::bad_request(format!("{}: {line}{}", path.display(), cause.message().replace('\n', " ")))
+        };
+        let mut table: toml::Table = toml::from_str(&text).map_err(wrong)?;
+        // What is empty is unset, as in the environment.
+        let config: Self =
+            if unset(&mut table) { table.try_into().map_err(wrong)? } else { toml::from_str(&text).map_err(wrong)? };
         config.check().map_err(|why| Error::bad_request(format!("{}: {why}", path.display())))?;
         Ok(config)
     }
@@ -159,6 +168,7 @@ impl Config {
         ] {
             within(key, value, &SECONDS)?;
         }
+        within("lambda.warm_mb", self.lambda.warm_mb.unwrap_or(0), &(0..=WARMEST_MB))?;
         within("limits.max_request_size_mb", limits.max_request_size_mb, &MEBIBYTES)?;
         within("limits.max_connections", limits.max_connections, &(1..=1_000_000))?;
         within("limits.concurrent_searches", limits.concurrent_searches, &(0..=1024))?;
@@ -211,6 +221,19 @@ impl Default for Config {
     }
 }
 
+/// Takes out what is empty, and says whether anything was.
+fn unset(table: &mut toml::Table) -> bool {
+    let before = table.len();
+    table.retain(|_, value| value.as_str().is_none_or(|text| !text.trim().is_empty()));
+    let below = table.iter_mut().filter_map(|(_, value)| value.as_table_mut()).fold(false, |any, table| unset(table) | any);
+    before != table.len() || below
+}
+
+/// Whether Lambda started this process, whatever else is configured.
+pub fn is_lambda() -> bool {
+    std::env::var(RUNTIME_VARIABLE).is_ok_and(|value| !value.trim().is_empty())
+}
+
 /// The value of a key's variable: its own, or what the file holds that `NAME_FILE` names.
 fn from_file(name: &str, own: Option<String>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
     let Some(path) = variable(&format!("{name}_FILE")) else { return Ok(own) };
@@ -261,10 +284,45 @@ mod tests {
     }
 
     #[test]
-    fn every_example_works_and_changes_something_named() {
+    fn a_file_is_read_as_variables_are() {
+        let file = "index = \"\"\n[log]\nlevel = \"WARNING\"\nformat = \"JSON\"\n[providers.custom]\nmodel = \" \"\n[generation.preferred]\nby = \"cheapest\"";
+        let config = load(Some(file), &[]).unwrap();
+        assert_eq!((config.index, config.log), (None, Log { level: Level::Warn, format: LogFormat::Json }));
+        assert_eq!((config.providers["custom"].model.as_ref(), config.generation.preferred.by), (None, PreferredBy::Cheapest));
+    }
+
+    #[test]
+    fn a_file_that_a_variable_names_is_told_with_it() {
+        let error = Config::load_from(None, &|name| (name == "OMNI_CONFIG").then(|| "/nowhere".into())).unwrap_err();
+        assert!(error.message().starts_with("`OMNI_CONFIG`: /nowhere: No such file"), "{error}");
+    }
+
+    #[test]
+    fn every_example_does_what_its_key_in_the_file_does() {
         for row in variables() {
-            let mut config = Config::default();
-            (row.apply)(&mut config, row.example).unwrap_or_else(|why| panic!("{}: {why}", row.name));
+            let config = load(None, &[(row.name, row.example)]).unwrap_or_else(|why| panic!("{}: {why}", row.name));
+            let (table, key) = row.key.rsplit_once('.').unwrap_or(("", row.key));
+            let names: Vec<String> = row.example.split(',').map(|name| format!("\"{name}\"")).collect();
+            let value = match row.name {
+                CONFIG_VARIABLE => continue,
+                "SSL_CERT_FILE" | "SSL_CERT_DIR" | "AWS_LWA_INVOKE_MODE" => "true".to_owned(),
+                "PREFERRED_PROVIDERS" => "{ by = \"cheapest\", providers = [\"openai\", \"custom\"] }".to_owned(),
+                // One variable for several rows.
+                "AWS_REGION" | "AWS_DEFAULT_REGION" | "GOOGLE_CLOUD_PROJECT" | "GOOGLE_CLOUD_LOCATION" => String::new(),
+                "OMNI_INDEXES" | "FALLBACK_PROVIDERS" | "OMNI_ALLOWED_HOSTS" | "OMNI_ACCESS_LABELS" => {
+                    format!("[{}]", names.join(","))
+                }
+                _ if row.example == "true" || row.example == "false" || row.example.parse::<f64>().is_ok() => {
+                    row.example.to_owned()
+                }
+                _ => format!("\"{}\"", row.example),
+            };
+            if table.is_empty() && key.is_empty() || value.is_empty() {
+                assert_ne!(config, load(None, &[]).unwrap(), "{}", row.name);
+                continue;
+            }
+            let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+            assert_eq!(config, load(Some(&format!("{head}{key} = {value}\n")), &[]).unwrap(), "{}", row.name);
         }
     }
 
@@ -298,6 +356,16 @@ mod tests {
         let texts = [
             (load(Some("indx = \"kb.omni\""), &[]), "omni.toml: line 1: unknown field `indx`, expected one of `addr`, `index`"),
             (load(Some("[limits]\n\nrequest_timeout = 3"), &[]), "omni.toml: line 3: unknown field `request_timeout`"),
+            (load(Some("[lambda]\nwarm_mb = 40000"), &[]), "omni.toml: `lambda.warm_mb`: 40000 is not between 0 and 32768"),
+            (
+                load(Some("[log]\nlevel = \"loud\""), &[]),
+                "omni.toml: line 2: `loud` is none of `trace`, `debug`, `info`, `warn`, `error`",
+            ),
+            (load(Some("index = \"\"\n[log]\nlevl = \"info\""), &[]), "omni.toml: unknown field `levl`"),
+            (
+                load(Some("[generation.preferred]\nby = \"listed\""), &[]),
+                "omni.toml: line 1: a list names nobody; write `providers = [...]`, or prefer by `cheapest` or `fastest`",
+            ),
             (load(Some("[retrieval]\ntop_k = 0"), &[]), "omni.toml: `retrieval.top_k`: 0 is not between 1 and 100"),
             (
                 load(None, &[("REQUEST_TIMEOUT", "1h")]),

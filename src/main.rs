@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand};
 use inspect::inspect;
 use omni_llm::app::{App, find_files};
-use omni_llm::config::{Config, address};
+use omni_llm::config::{Config, Log, address, is_lambda};
 use omni_llm::error::{Error, Result};
 use omni_llm::index::{Filter, Recall};
 use omni_llm::passage::Passage;
@@ -99,7 +99,7 @@ enum Command {
 /// What is searched, and for whom.
 #[derive(Args)]
 struct Narrowed {
-    /// How many passages
+    /// How many passages [default: `OMNI_TOP_K`, else 5]
     #[arg(long, short = 'k', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     top_k: Option<u32>,
     /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
@@ -140,13 +140,21 @@ fn question(text: &str) -> Result<String, String> {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("omni-llm: {}", said(&error));
-            ExitCode::FAILURE
-        }
+    let cli = Cli::parse();
+    let serves = match cli.command {
+        Some(Command::Serve { .. } | Command::Lambda { .. }) => true,
+        Some(_) => false,
+        None => is_lambda(),
+    };
+    let Err(error) = run(cli) else { return ExitCode::SUCCESS };
+    if serves {
+        // Where the configuration itself is wrong, nothing was started yet.
+        telemetry::start(Log::default());
+        tracing::error!("{}", said(&error));
+    } else {
+        eprintln!("omni-llm: {}", said(&error));
     }
+    ExitCode::FAILURE
 }
 
 fn run(cli: Cli) -> Result<()> {
@@ -161,13 +169,13 @@ fn run(cli: Cli) -> Result<()> {
             config.addr = addr.unwrap_or(config.addr);
             telemetry::start(config.log);
             let app = open(config, files)?;
-            app.prepare();
+            ready(&app);
             runtime(&app)?.block_on(serve(app))
         }
         Command::Lambda { files } => {
             telemetry::start(config.log);
             let app = open(config, files)?;
-            app.prepare();
+            ready(&app);
             runtime(&app)?.block_on(lambda::run(app))
         }
         Command::Search { question, json, narrowed, files } => {
@@ -222,19 +230,24 @@ fn runtime(app: &App) -> Result<tokio::runtime::Runtime> {
     builder.enable_all().build().map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))
 }
 
-async fn serve(app: Arc<App>) -> Result<()> {
-    let listener = listen::bind(app.config().addr).await?;
-    let addr = listener.local_addr().map_or(app.config().addr, |addr| addr);
-    match app.index() {
-        Some(opened) => {
-            let (index, digest) = (opened.name.as_str(), opened.index.digest());
-            tracing::info!(%addr, index, digest, chunks = opened.index.len(), "listening");
-        }
-        None => tracing::warn!(%addr, "listening without an index; name one with `--index` to answer from documents"),
+/// Says what is open, and gets ready what the first request would wait for.
+fn ready(app: &Arc<App>) {
+    for opened in app.indexes() {
+        tracing::info!(index = opened.name, digest = opened.index.digest(), chunks = opened.index.len(), "opened");
+    }
+    if app.indexes().is_empty() {
+        tracing::warn!("no index; name one with `--index` or `OMNI_INDEX` to answer from documents");
     }
     if app.indexes().iter().any(|opened| !app.embeds(opened)) {
         tracing::warn!("no embedding model: words only are searched; get one with `index-builder model`");
     }
+    app.prepare();
+}
+
+async fn serve(app: Arc<App>) -> Result<()> {
+    let listener = listen::bind(app.config().addr).await?;
+    let addr = listener.local_addr().map_or(app.config().addr, |addr| addr);
+    tracing::info!(%addr, "listening");
     listen::serve(app, listener, listen::stop_signal()).await?;
     tracing::info!("stopped");
     Ok(())

@@ -15,17 +15,25 @@ use crate::chat::Usage;
 use crate::config::{Level, Log, LogFormat};
 use crate::error::Error;
 
+/// The path that says whether the service lives.
+const HEALTH: &str = "/healthz";
+
 /// What stands in the place of a code when the caller left before the answer was whole.
 const CLIENT_GONE: &str = "CLIENT_GONE";
 
-/// Writes lines to standard error from now on. Only the first call has an effect.
+/// Writes lines to standard error from now on, one for a panic, too. Only the first call has an effect.
 pub fn start(log: Log) {
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let _ = tracing::subscriber::set_global_default(subscriber(log.level, json, std::io::stderr));
+    if tracing::subscriber::set_global_default(subscriber(log.level, json, std::io::stderr)).is_ok() {
+        std::panic::set_hook(Box::new(|panic| {
+            // Where, and not what: a panic's message can quote a text.
+            tracing::error!(place = panic.location().map(ToString::to_string), "a panic");
+        }));
+    }
 }
 
 /// What turns events into lines. Libraries may say only what is at least a warning: below that they show what they carry.
@@ -41,8 +49,7 @@ where
         Level::Error => LevelFilter::ERROR,
     };
     let filter = Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target("omni_llm", ours);
-    let colour = std::io::stderr().is_terminal();
-    let text_lines = (!json).then(|| fmt::layer().with_writer(writer.clone()).compact().with_target(false).with_ansi(colour));
+    let text_lines = (!json).then(|| fmt::layer().with_writer(writer.clone()).compact().with_target(false).with_ansi(false));
     // Spans are left out: those of the Lambda runtime repeat what is in the line.
     let json_lines =
         json.then(|| fmt::layer().with_writer(writer).json().flatten_event(true).with_current_span(false).with_span_list(false));
@@ -63,6 +70,8 @@ pub struct Line {
 struct Facts {
     status: Option<u16>,
     code: Option<&'static str>,
+    /// Whether the failure was ours or a provider's, which in a stream no status says.
+    is_fault: bool,
     cause: Option<String>,
     provider: Option<String>,
     model: Option<String>,
@@ -120,6 +129,7 @@ impl Line {
     pub fn error(&self, error: &Error) {
         self.note(|facts| {
             facts.code = Some(error.code().as_str());
+            facts.is_fault = error.code().status() >= 500;
             facts.cause = causes(error);
             facts.usage = told(error, "usage").and_then(|usage| serde_json::from_value(usage).ok()).or(facts.usage);
             facts.cost_usd = told(error, "cost_usd").and_then(|dollars| dollars.as_f64()).or(facts.cost_usd);
@@ -164,7 +174,14 @@ impl Drop for Line {
                 )
             };
         }
-        if status >= 500 { write_line!(tracing::Level::WARN) } else { write_line!(tracing::Level::INFO) }
+        if status >= 500 || (facts.is_fault && !gone) {
+            write_line!(tracing::Level::WARN);
+        } else if self.path == HEALTH && status == 200 {
+            // Whatever watches the service asks every few seconds.
+            write_line!(tracing::Level::DEBUG);
+        } else {
+            write_line!(tracing::Level::INFO);
+        }
     }
 }
 
@@ -195,6 +212,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::error::Code;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -255,6 +273,27 @@ mod tests {
             (&"INTERNAL_ERROR".into(), &"disk full".into(), &"WARN".into())
         );
         assert!(!text.contains("secret text"));
+    }
+
+    #[test]
+    fn a_failure_inside_a_stream_is_a_warning_and_a_healthy_service_says_little() {
+        let act = || {
+            for code in [Code::ProviderError, Code::ContentFilter] {
+                let line = Line::new("req_1", "POST", "/v1/query");
+                line.streaming();
+                line.status(200);
+                line.error(&Error::new(code, "x"));
+            }
+            for status in [200, 400] {
+                Line::new("req_2", "GET", "/healthz").status(status);
+            }
+        };
+        let levels = |text: &str| {
+            let level = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["level"].clone();
+            text.lines().map(level).collect::<Vec<_>>()
+        };
+        assert_eq!(levels(&written(Level::Info, true, act)), ["WARN", "INFO", "INFO"]);
+        assert_eq!(levels(&written(Level::Debug, true, act)), ["WARN", "INFO", "DEBUG", "INFO"]);
     }
 
     #[test]

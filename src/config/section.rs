@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::value::{format, level};
+
 /// Where may be called.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -63,7 +65,7 @@ pub struct Log {
 
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Level {
     Trace,
@@ -74,9 +76,17 @@ pub enum Level {
     Error,
 }
 
+impl TryFrom<String> for Level {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        level(&text)
+    }
+}
+
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     #[default]
@@ -85,6 +95,14 @@ pub enum LogFormat {
     Json,
     /// One line for people.
     Text,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        format(&text)
+    }
 }
 
 /// What a request may cost.
@@ -167,12 +185,31 @@ pub struct Generation {
 
 /// Who is preferred, among providers that have a key and a model by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "PreferredTable")]
 pub struct Preferred {
     /// By what.
     pub by: PreferredBy,
     /// Among whom, in order; none are all.
     pub providers: Vec<String>,
+}
+
+/// As a file has it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PreferredTable {
+    by: PreferredBy,
+    providers: Vec<String>,
+}
+
+impl TryFrom<PreferredTable> for Preferred {
+    type Error = &'static str;
+
+    fn try_from(PreferredTable { by, providers }: PreferredTable) -> Result<Self, &'static str> {
+        if by == PreferredBy::Listed && providers.is_empty() {
+            return Err("a list names nobody; write `providers = [...]`, or prefer by `cheapest` or `fastest`");
+        }
+        Ok(Self { by, providers })
+    }
 }
 
 /// By what a provider is preferred.

@@ -16,6 +16,8 @@ pub(super) const COSINE: RangeInclusive<f32> = -1.0..=1.0;
 pub(super) const TEMPERATURE: RangeInclusive<f64> = 0.0..=2.0;
 pub(super) const TOKENS: RangeInclusive<u32> = 1..=1_000_000;
 pub(super) const CONTEXT_CHARS: RangeInclusive<usize> = 500..=4_000_000;
+/// No function of Lambda's has more memory.
+pub(super) const WARMEST_MB: u64 = 32_768;
 pub(super) const RETRIES: RangeInclusive<u32> = 0..=10;
 
 pub(super) fn within<T: PartialOrd + fmt::Display>(key: &str, value: T, range: &RangeInclusive<T>) -> Result<(), String> {

@@ -3,10 +3,10 @@
 mod providers;
 
 use super::value::{
-    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, address, boolean, format, header_name,
-    host, invoke_mode, level, number, preferred, set_list,
+    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, WARMEST_MB, address, boolean, format,
+    header_name, host, invoke_mode, level, number, preferred, set_list,
 };
-use super::{CONFIG_FILE, CONFIG_VARIABLE, Config};
+use super::{CONFIG_FILE, CONFIG_VARIABLE, Config, RUNTIME_VARIABLE};
 
 /// One environment variable.
 pub struct Variable {
@@ -220,7 +220,7 @@ const SERVICE: &[Variable] = &[
         apply: |c, v| set(&mut c.lambda.initialization, v.to_owned()),
     },
     Variable {
-        name: "AWS_LAMBDA_RUNTIME_API",
+        name: RUNTIME_VARIABLE,
         key: "",
         example: "127.0.0.1:9001",
         apply: |c, v| set(&mut c.lambda.runtime_api, v.to_owned()),
@@ -232,9 +232,6 @@ const SERVICE: &[Variable] = &[
         apply: |c, v| set(&mut c.lambda.memory_mb, number(v, &(1..=usize::MAX))?),
     },
 ];
-
-/// No function has more memory.
-const WARMEST_MB: u64 = 32_768;
 
 fn set<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
     *place = Some(value);

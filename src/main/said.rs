@@ -10,6 +10,8 @@ pub(crate) fn said(error: &Error) -> String {
         ("`model_name`", "`--model-name`"),
         ("`prompt`", "`QUESTION`"),
         (" where the service runs", ""),
+        ("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false", NO_INDEX),
+        ("nobody can answer: no provider is asked and retrieval is off; name a `--provider`, or load an index", NO_INDEX),
     ];
     let mut text = names.into_iter().fold(error.message().to_owned(), |text, (field, option)| text.replace(field, option));
     if let Some(cause) = innermost(error).filter(|cause| !text.contains(cause)) {
@@ -21,6 +23,9 @@ pub(crate) fn said(error: &Error) -> String {
     }
     text
 }
+
+/// What a command needs that has neither an index nor a provider.
+const NO_INDEX: &str = "no index is here; name one with `--index`, or make one: `index-builder build FOLDER --out knowledge.omni`; `ask` can do without, with a `--provider`";
 
 /// The cause that no other has: what stands above it says less.
 fn innermost(error: &Error) -> Option<String> {

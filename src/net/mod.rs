@@ -322,7 +322,11 @@ impl Incoming {
             return Ok(self.ahead.take());
         }
         let by = until.unwrap_or_else(|| Instant::now() + self.idle).min(self.end);
-        let late = || if until.is_none() && by == self.end { unfinished() } else { timed_out() };
+        let late = || match until {
+            Some(_) => timed_out(),
+            None if by == self.end => unfinished(),
+            None => silent(),
+        };
         // Of a provider that never pauses the next piece is always there before any clock is asked.
         if self.is_out_of_time() {
             return Err(late());
@@ -340,7 +344,14 @@ impl Incoming {
 
 fn timed_out() -> Error {
     // It had its time, and may be paid for it: the same request would need as much again.
-    Error::new(Code::Timeout, "the provider did not answer in time; raise `REQUEST_TIMEOUT` or ask for less").final_word()
+    let limits = "`REQUEST_TIMEOUT`, `limits.first_token_timeout_s` where it is streamed or, on Lambda, the function's timeout";
+    let message = format!("the provider did not answer in time; ask for less, or raise the shortest of {limits}");
+    Error::new(Code::Timeout, message).final_word()
+}
+
+fn silent() -> Error {
+    let remedy = "ask again, or raise `limits.stream_idle_timeout_s`";
+    Error::new(Code::Timeout, format!("the provider fell silent within its answer; {remedy}")).final_word()
 }
 
 fn unfinished() -> Error {

@@ -261,9 +261,13 @@ impl Rules {
     /// The operator's text is no such file.
     pub fn new(operator: Option<&str>) -> Result<Self> {
         let Some(text) = operator else { return Ok(Self::default()) };
-        let file: File =
-            toml::from_str(text).map_err(|cause| Error::bad_request(format!("capabilities: {}", cause.message())))?;
-        file.rule.iter().try_for_each(check)?;
+        let file: File = toml::from_str(text).map_err(|cause| {
+            let line = cause.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            Error::bad_request(format!("capabilities: {} (line {line})", cause.message().replace('\n', " ")))
+        })?;
+        for (rule, number) in file.rule.iter().zip(1..) {
+            check(rule).map_err(|error| error.retold(|text| format!("{text} (rule {number})")))?;
+        }
         Ok(Self { own: file.rule, known: Mutex::default() })
     }
 

@@ -151,7 +151,9 @@ fn auth(place: Place, preset: &Preset, endpoint: &Endpoint, config: &Config) -> 
             Auth::Aws(Arc::new(Signer::new(config.aws.clone(), region, preset.aws_service)))
         }
         (_, None, AuthKind::Google) if endpoint.auth.is_none() => {
-            Auth::Google(Arc::new(Tokens::new(config.google_key_file.as_deref(), &config.aws)?))
+            let tokens = Tokens::new(config.google_key_file.as_deref(), &config.aws);
+            let named = |error: Error| error.retold(|text| format!("`GOOGLE_APPLICATION_CREDENTIALS`: {text}"));
+            Auth::Google(Arc::new(tokens.map_err(named)?))
         }
         (_, None, _) => Auth::None,
     })

@@ -167,15 +167,24 @@ impl Drop for Live {
         if self.over && self.code.is_none() {
             return;
         }
-        tracing::info!(
-            provider = &*self.provider,
-            model = self.model,
-            prompt_tokens = self.usage.map(|usage| usage.prompt_tokens),
-            completion_tokens = self.usage.map(|usage| usage.completion_tokens),
-            code = self.code,
-            partial = true,
-            "{}",
-            if self.over { "the answer broke off" } else { "the answer was left before its end" }
-        );
+        macro_rules! write_line {
+            ($level:expr, $message:literal) => {
+                tracing::event!(
+                    $level,
+                    provider = &*self.provider,
+                    model = self.model,
+                    prompt_tokens = self.usage.map(|usage| usage.prompt_tokens),
+                    completion_tokens = self.usage.map(|usage| usage.completion_tokens),
+                    code = self.code,
+                    partial = true,
+                    $message
+                )
+            };
+        }
+        if self.over {
+            write_line!(tracing::Level::WARN, "the answer broke off");
+        } else {
+            write_line!(tracing::Level::INFO, "the answer was left before its end");
+        }
     }
 }

@@ -1,20 +1,21 @@
-//! How long a connection may keep us waiting for the header of a request.
+//! How long a connection may keep us waiting: for the header of a request, for its next request, for somebody to read what is answered.
 //!
 //! hyper has one limit for a header's first byte and for its last. But a load balancer keeps idle connections for a minute, and a request that it
 //! sends just as we close one is lost, while a header that has begun comes at once or never. And hyper knows no limit before it knows
-//! which HTTP is spoken.
+//! which HTTP is spoken, none for HTTP/2 between two requests, where answers to pings count as life, and none for a client that does not read.
 
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Timer;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tokio_util::io::InspectReader;
+
+use crate::config::Limits;
 
 /// Bytes in which HTTP/2 announces itself.
 const PREFACE_BYTES: usize = 24;
@@ -23,37 +24,154 @@ const PREFACE_BYTES: usize = 24;
 #[derive(Clone)]
 pub(super) struct Clock {
     header: Duration,
+    idle: Duration,
+    /// The longest that any request may be open.
+    open: Duration,
     seen: Arc<Seen>,
 }
 
-/// What a client has sent.
-#[derive(Default)]
+/// What a client has sent and taken.
 struct Seen {
     bytes: AtomicUsize,
     /// Whether it is known to speak HTTP/1.
     is_http1: AtomicBool,
+    now: Mutex<Now>,
+}
+
+/// What is going on.
+struct Now {
+    /// Requests whose answers are not over.
+    open: usize,
+    /// When the last request began or ended.
+    since: Instant,
+    /// Since when the client takes none of what is written.
+    stuck: Option<Instant>,
 }
 
 impl Clock {
-    /// A header that has begun is whole after `header`. What is between headers is hyper's limit.
-    pub(super) fn new(header: Duration) -> Self {
-        Self { header, seen: Arc::default() }
+    /// A clock with the operator's limits. For HTTP/1, what is between two headers is hyper's.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            header: seconds(limits.header_timeout_s),
+            idle: seconds(limits.idle_timeout_s),
+            // A body, a first word, a stream, and what is mended behind it.
+            open: seconds(limits.body_timeout_s + 2 * limits.request_timeout_s + limits.stream_timeout_s),
+            seen: Arc::new(Seen {
+                bytes: AtomicUsize::new(0),
+                is_http1: AtomicBool::new(false),
+                now: Mutex::new(Now { open: 0, since: Instant::now(), stuck: None }),
+            }),
+        }
     }
 
-    /// The socket with its bytes counted.
-    pub(super) fn watch<S: AsyncRead + AsyncWrite>(&self, socket: S) -> impl AsyncRead + AsyncWrite + use<S> {
-        let seen = Arc::clone(&self.seen);
-        InspectReader::new(socket, move |bytes| {
-            seen.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        })
+    /// The socket, with an eye on what goes through.
+    pub(super) fn watch<S>(&self, socket: S) -> Watched<S> {
+        Watched { socket, seen: Arc::clone(&self.seen) }
     }
 
-    /// Ends where the client has not even said which HTTP it speaks.
+    /// A request begins; it is over when the result is dropped.
+    pub(super) fn begin(&self) -> Open {
+        self.seen.count(1);
+        Open(Arc::clone(&self.seen))
+    }
+
+    /// Ends where the client has not even said which HTTP it speaks, and where it has kept a place for nothing.
     pub(super) async fn silence(self) {
         tokio::time::sleep(self.header).await;
-        if self.seen.is_http1.load(Ordering::Relaxed) || self.seen.bytes.load(Ordering::Relaxed) >= PREFACE_BYTES {
-            pending::<()>().await;
+        if !self.is_http1() && self.seen.bytes.load(Ordering::Relaxed) < PREFACE_BYTES {
+            return;
         }
+        while !self.is_still() {
+            tokio::time::sleep(self.idle).await;
+        }
+    }
+
+    fn is_http1(&self) -> bool {
+        self.seen.is_http1.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing has moved for as long as it may.
+    fn is_still(&self) -> bool {
+        let now = self.seen.now();
+        match (now.stuck, now.open) {
+            (Some(since), _) => since.elapsed() >= self.idle,
+            (None, 0) => !self.is_http1() && now.since.elapsed() >= self.idle,
+            // A client of HTTP/2 can keep an answer waiting without anything being written.
+            (None, _) => now.since.elapsed() >= self.open,
+        }
+    }
+}
+
+impl Seen {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, change: isize) {
+        let mut now = self.now();
+        now.open = now.open.saturating_add_signed(change);
+        now.since = Instant::now();
+    }
+}
+
+/// A request that is not over.
+pub(super) struct Open(Arc<Seen>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.count(-1);
+    }
+}
+
+/// A socket whose bytes are counted, and whose writes are timed.
+pub(super) struct Watched<S> {
+    socket: S,
+    seen: Arc<Seen>,
+}
+
+impl<S> Watched<S> {
+    fn written(&self, outcome: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
+        let mut now = self.seen.now();
+        now.stuck = outcome.is_pending().then(|| now.stuck.unwrap_or_else(Instant::now));
+        outcome
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
+        self.seen.bytes.fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.written(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        self.written(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
 

@@ -277,7 +277,7 @@ pub(super) async fn streamed(
     ping: Option<Event>,
     mut write: impl FnMut(Told, &mut VecDeque<Event>) + Send + 'static,
 ) -> Result<Response> {
-    let pieces = rag::stream(app, question, context.deadline, context.end).await?;
+    let pieces = context.until_stopped(rag::stream(app, question, context.deadline, context.end).await?);
     context.line.streaming();
     let context = context.clone();
     let events = pieces.flat_map(move |piece| {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
-use axum::http::{Response, Uri};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::lambda_runtime::{self, MetadataPrelude, StreamResponse};
@@ -22,7 +22,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt as _};
 
-use super::{Deadline, Invocation, is_known};
+use super::response::{ErrorResponse, json};
+use super::{Deadline, Invocation, Most, is_known, request_id};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -30,6 +31,12 @@ use crate::error::{Error, Result};
 const RESERVE: Duration = Duration::from_millis(500);
 /// Longest time that reading ahead takes: an init of more than ten seconds is thrown away.
 const WARMING: Duration = Duration::from_secs(5);
+/// Bytes of JSON that Lambda passes on from a function that does not stream, less what stands around the body.
+const MOST_BYTES: usize = 6_291_556 - AROUND_BYTES;
+/// The same, where an Application Load Balancer asks.
+const MOST_BYTES_ALB: usize = (1 << 20) - AROUND_BYTES;
+/// Status and headers of an answer.
+const AROUND_BYTES: usize = 4096;
 /// A deadline further away than any function may run is none.
 const LONGEST: Duration = Duration::from_secs(16 * 60);
 
@@ -92,7 +99,7 @@ pub fn read(event: &str) -> Result<lambda_http::Request> {
 
 /// An event that cannot make lambda_http panic. It builds a URI of host, path and query and unwraps the outcome; but REST APIs send
 /// paths decoded, and the console's test events have a placeholder for a host. Only the path is read behind it, so only that stays. And it unwraps
-/// a body in base64: one that is not goes on as it came, which is no JSON.
+/// a body in base64: one that is not goes on as it came, which is no JSON. A header that cannot be one is left out, or it would take the request with it.
 struct Event(LambdaRequest);
 
 impl<'de> Deserialize<'de> for Event {
@@ -110,7 +117,7 @@ impl<'de> Deserialize<'de> for Event {
         }
         for field in ["headers", "multiValueHeaders"] {
             if let Some(Value::Object(headers)) = event.get_mut(field) {
-                headers.retain(|name, _| !name.eq_ignore_ascii_case("host"));
+                headers.retain(|name, value| !name.eq_ignore_ascii_case("host") && is_header(name, value));
             }
         }
         if let Some(Value::Object(context)) = event.get_mut("requestContext") {
@@ -126,6 +133,16 @@ impl<'de> Deserialize<'de> for Event {
         }
         LambdaRequest::deserialize(event).map(Self).map_err(D::Error::custom)
     }
+}
+
+/// Whether HTTP has such a header; of several values those go that cannot be.
+fn is_header(name: &str, value: &mut Value) -> bool {
+    let is_value = |value: &Value| value.as_str().is_some_and(|text| HeaderValue::from_str(text).is_ok());
+    if let Value::Array(values) = value {
+        values.retain(is_value);
+        return name.parse::<HeaderName>().is_ok();
+    }
+    is_value(value) && name.parse::<HeaderName>().is_ok()
 }
 
 /// The path from its slash on, with every byte that a URI may not hold in percent encoding.
@@ -147,12 +164,8 @@ fn encoded(path: &str) -> String {
 /// # Errors
 /// Never: what fails is an answer, too.
 pub async fn handle(router: Router, event: lambda_http::Request) -> Result<Response<Body>, Infallible> {
-    if matches!(event.request_context_ref(), Some(RequestContext::PassThrough) | None) {
-        tracing::debug!("an event that is no HTTP request was ignored");
-        let body = Body::from("{\"ignored\":\"not an HTTP event\"}");
-        let mut response = Response::new(body);
-        response.headers_mut().insert("content-type", axum::http::HeaderValue::from_static("application/json"));
-        return Ok(response);
+    if is_foreign(&event) {
+        return Ok(foreign(event.body()));
     }
     let mut request = event;
     let path = path(request.raw_http_path(), stage(&request));
@@ -169,6 +182,27 @@ pub async fn handle(router: Router, event: lambda_http::Request) -> Result<Respo
     router.oneshot(request).await
 }
 
+/// Whether an event could not be read as a request.
+fn is_foreign(event: &lambda_http::Request) -> bool {
+    matches!(event.request_context_ref(), Some(RequestContext::PassThrough) | None)
+}
+
+/// What is said to an event that is no HTTP request, or one that cannot be understood: that of a front door has a caller who must not take
+/// silence for an answer.
+fn foreign(event: &[u8]) -> Response<Body> {
+    let event: Value = serde_json::from_slice(event).unwrap_or_default();
+    let context = &event["requestContext"];
+    if context["http"].is_object() || context["elb"].is_object() || (context.is_object() && event["httpMethod"].is_string()) {
+        tracing::warn!("an HTTP event could not be read");
+        let error =
+            Error::bad_request("the event of this request cannot be read; is its method one that HTTP has, and its body a text?");
+        return json(StatusCode::BAD_REQUEST, &ErrorResponse::new(&error, &request_id()));
+    }
+    let names = event.as_object().into_iter().flatten().map(|(name, _)| name.chars().take(40).collect::<String>());
+    tracing::info!(fields = names.take(20).collect::<Vec<_>>().join(","), "an event that is no HTTP request was ignored");
+    json(StatusCode::OK, &serde_json::json!({"ignored": "not an HTTP event"}))
+}
+
 /// As [`handle`], with the body as it comes: head first, then the bytes.
 async fn streamed(router: Router, event: LambdaEvent<Event>) -> Result<StreamResponse<BodyDataStream>, Infallible> {
     let request: lambda_http::Request = event.payload.0.into();
@@ -177,11 +211,23 @@ async fn streamed(router: Router, event: LambdaEvent<Event>) -> Result<StreamRes
     Ok(StreamResponse { metadata_prelude, stream: body.into_data_stream() })
 }
 
-/// As [`handle`], with the whole body at hand. All our bodies are text.
-async fn whole(router: Router, event: lambda_http::Request) -> Result<Response<lambda_http::Body>, Infallible> {
+/// As [`handle`], with the whole body at hand, no larger than what is passed on. All our bodies are text.
+///
+/// # Errors
+/// Never.
+pub async fn whole(router: Router, mut event: lambda_http::Request) -> Result<Response<lambda_http::Body>, Infallible> {
+    let is_foreign = is_foreign(&event);
+    let is_alb = matches!(event.request_context_ref(), Some(RequestContext::Alb(_)));
+    event.extensions_mut().insert(Most(if is_alb { MOST_BYTES_ALB } else { MOST_BYTES }));
     let (head, body) = handle(router, event).await?.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    Ok(Response::from_parts(head, lambda_http::Body::Text(String::from_utf8_lossy(&bytes).into_owned())))
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    // The answer to an event that lambda_http does not know is passed on as it is: it must be one of a front door's itself.
+    if is_foreign && head.status != StatusCode::OK {
+        let headers = serde_json::json!({"content-type": "application/json"});
+        text = serde_json::json!({"statusCode": head.status.as_u16(), "headers": headers, "body": text}).to_string();
+    }
+    Ok(Response::from_parts(head, lambda_http::Body::Text(text)))
 }
 
 /// Time left for an answer. The local emulator of `cargo lambda watch` sends a deadline in 1970: a deadline that has passed before

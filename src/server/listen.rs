@@ -2,21 +2,29 @@
 //!
 //! axum's own `serve` has no time limit for headers and no bound on connections, so the loop is written out here.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tower::ServiceExt as _;
 
+use super::Stop;
 use super::clock::Clock;
 use crate::app::App;
 use crate::error::{Error, Result};
+
+/// Time that streams get to say that they are cut.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Answers on `listener` until `stop` is done, then lets open requests end, within the operator's limit.
 ///
@@ -31,6 +39,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     let open = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let mut stop = pin!(stop);
+    let (stopping, stopped) = watch::channel(None);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -46,8 +55,22 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
             continue;
         };
         let _ = socket.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let clock = Clock::new(Duration::from_secs(limits.header_timeout_s));
+        let clock = Clock::new(&limits);
+        let (router, stopped, requests) = (router.clone(), stopped.clone(), clock.clone());
+        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            let (open, router) = (requests.begin(), router.clone());
+            request.extensions_mut().insert(Stop(stopped.clone()));
+            async move {
+                let Ok(response) = router.oneshot(request.map(axum::body::Body::new)).await;
+                // The request is open until the last of its answer is taken.
+                Ok::<_, Infallible>(response.map(|body| {
+                    body.map_frame(move |frame| {
+                        let _ = &open;
+                        frame
+                    })
+                }))
+            }
+        });
         let mut builder = builder.clone();
         builder.http1().timer(clock.clone());
         let socket = TokioIo::new(clock.watch(socket));
@@ -63,6 +86,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     }
     drop(listener);
     let patience = Duration::from_secs(limits.shutdown_timeout_s);
+    let _ = stopping.send(Some(Instant::now() + patience.saturating_sub(LAST_WORDS)));
     if tokio::time::timeout(patience, open.shutdown()).await.is_err() {
         tracing::warn!(seconds = limits.shutdown_timeout_s, "stopped with requests still open");
     }

@@ -65,6 +65,7 @@ impl IndexResponse {
 
 impl Loaded {
     fn new(app: &App, opened: &Opened) -> Result<Self> {
+        opened.refresh();
         let index = &opened.index;
         let manifest = index.manifest();
         let (mut roots, mut gone) = (BTreeMap::new(), 0);

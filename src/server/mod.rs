@@ -31,13 +31,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use futures_util::FutureExt as _;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -68,6 +71,9 @@ const PATHS: [&str; 10] = [
 /// The description of every path and field, kept by hand; `tests/serve/openapi.rs` holds it against the code.
 const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
+/// How long a body that is refused goes on being read.
+const DRAINING: Duration = Duration::from_secs(2);
+
 /// What travels with a request.
 #[derive(Debug, Clone)]
 struct Context {
@@ -77,10 +83,33 @@ struct Context {
     deadline: Instant,
     /// When whoever calls us stops waiting, where that is known: a stream is over by then, too.
     end: Option<Instant>,
+    /// When the service itself stops, which nobody knows before.
+    stop: Option<Stop>,
     door: Door,
 }
 
 impl Context {
+    /// A stream that ends with an error where the service stops before its end.
+    fn until_stopped<T: Send + 'static>(
+        &self,
+        stream: impl Stream<Item = Result<T>> + Send + 'static,
+    ) -> BoxStream<'static, Result<T>> {
+        let Some(stop) = self.stop.clone() else { return stream.boxed() };
+        let open = Some((stream.boxed(), stop.due().boxed()));
+        futures_util::stream::unfold(open, async |open| {
+            let (mut stream, mut due) = open?;
+            tokio::select! {
+                biased;
+                () = &mut due => {
+                    let error = Error::new(Code::Overloaded, "the service is stopping; send the request again");
+                    Some((Err(error), None))
+                }
+                item = stream.next() => item.map(|item| (item, Some((stream, due)))),
+            }
+        })
+        .boxed()
+    }
+
     /// Writes down who answered.
     fn answered(&self, answer: &Answer) {
         let Answer { provider, model, passages, usage, cost_usd, .. } = answer;
@@ -92,6 +121,25 @@ impl Context {
 /// When whoever calls us stops waiting; put into a request's extensions by the front door that knows.
 #[derive(Debug, Clone, Copy)]
 struct Deadline(Instant);
+
+/// When a service that was told to stop gives up what is still open; put into a request's extensions by the port.
+#[derive(Debug, Clone)]
+struct Stop(watch::Receiver<Option<Instant>>);
+
+impl Stop {
+    /// Ends then.
+    async fn due(mut self) {
+        let due = self.0.wait_for(Option::is_some).await.ok().and_then(|due| *due);
+        match due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The most bytes that an answer may have in the text of a JSON document; put into a request's extensions by the front door that knows.
+#[derive(Debug, Clone, Copy)]
+struct Most(usize);
 
 /// Lambda's name for the invocation.
 #[derive(Debug, Clone)]
@@ -131,12 +179,16 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     }
     let (ours, end) = (app.deadline(), request.extensions().get().map(|&Deadline(end)| end));
     let deadline = end.map_or(ours, |end| ours.min(end));
-    let context = Context { id, line, deadline, end, door: Door::of(request.uri().path(), request.headers()) };
+    let (stop, most) = (request.extensions().get().cloned(), request.extensions().get().copied());
+    let context = Context { id, line, deadline, end, stop, door: Door::of(request.uri().path(), request.headers()) };
     request.extensions_mut().insert(context.clone());
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = outcome.unwrap_or_else(|_| {
         failed(&context, &Error::internal("the service failed; the log has more under this request id"), None)
     });
+    if let Some(most) = most {
+        response = within(&context, response, most).await;
+    }
     context.line.status(response.status().as_u16());
     if let Ok(id) = HeaderValue::from_str(&context.id) {
         if context.door == Door::Anthropic {
@@ -161,6 +213,24 @@ fn failed(context: &Context, error: &Error, status: Option<StatusCode>) -> Respo
         response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
     }
     response
+}
+
+/// The whole of an answer, or the error of one that is larger than what its front door passes on.
+async fn within(context: &Context, response: Response, Most(most): Most) -> Response {
+    let (head, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    // No byte becomes more than six.
+    let size = if bytes.len() > most / 6 { serde_json::to_string(&text).map_or(usize::MAX, |text| text.len()) } else { 0 };
+    if size <= most {
+        return Response::from_parts(head, bytes.into());
+    }
+    let message = format!(
+        "the answer is larger than {:.1} MiB, which is all that is passed on here; ask for less at once, for vectors as `\"encoding_format\": \"base64\"`, \
+         or call a front door that streams",
+        most as f64 / f64::from(1 << 20)
+    );
+    failed(context, &Error::bad_request(message), None)
 }
 
 async fn unknown_path(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {
@@ -215,22 +285,39 @@ async fn body(app: &App, context: &Context, request: Request) -> Result<Bytes, R
         );
         failed(context, &Error::new(Code::BodyTooLarge, message), None)
     };
-    let announced = request.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let encoding = door::header(request.headers(), "content-encoding");
+    if let Some(encoding) = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        let shown: String = encoding.chars().take(100).collect();
+        let error =
+            Error::bad_request(format!("the header `content-encoding`: `{shown}`: send the body as it is, not compressed"));
+        return Err(failed(context, &error, Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
+    }
+    let announced = door::header(request.headers(), "content-length").and_then(|value| value.parse::<u64>().ok());
+    let mut body = request.into_body();
     if announced.is_some_and(|length| length > most) {
+        drain(body);
         return Err(too_large());
     }
-    let reading = axum::body::to_bytes(request.into_body(), usize::try_from(most).unwrap_or(usize::MAX));
-    match tokio::time::timeout(Duration::from_secs(limits.body_timeout_s), reading).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(cause))
-            if std::error::Error::source(&cause).is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) =>
-        {
+    let reading = Limited::new(&mut body, usize::try_from(most).unwrap_or(usize::MAX)).collect();
+    let outcome = tokio::time::timeout(Duration::from_secs(limits.body_timeout_s), reading).await;
+    match outcome {
+        Ok(Ok(bytes)) => Ok(bytes.to_bytes()),
+        Ok(Err(cause)) if cause.is::<LengthLimitError>() => {
+            drain(body);
             Err(too_large())
         }
         Ok(Err(cause)) => Err(failed(context, &Error::bad_request("the body broke off").caused_by(cause), None)),
         Err(_) => {
+            drain(body);
             let error = Error::new(Code::Timeout, format!("the body did not arrive within {} seconds", limits.body_timeout_s));
             Err(failed(context, &error, Some(StatusCode::REQUEST_TIMEOUT)))
         }
     }
+}
+
+/// Takes the rest of a body that is of no use, for a while: a connection that is closed while its client still sends is reset, and the client
+/// reads no answer.
+fn drain(mut body: Body) {
+    let reading = async move { while let Some(Ok(_)) = body.frame().await {} };
+    tokio::spawn(tokio::time::timeout(DRAINING, reading));
 }

@@ -62,7 +62,7 @@ async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Sho
 }
 
 async fn streamed(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
-    let pieces = rag::stream(app, question, context.deadline, context.end).await?;
+    let pieces = context.until_stopped(rag::stream(app, question, context.deadline, context.end).await?);
     context.line.streaming();
     let context = context.clone();
     // An error inside a stream is an event of it: under Lambda an `Err` would be written into the body as text.

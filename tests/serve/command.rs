@@ -72,6 +72,38 @@ fn what_is_wrong_is_said_by_the_name_it_was_given_under() {
 }
 
 #[test]
+fn without_an_index_it_is_said_where_one_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["search", "ask"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_omni-llm")).current_dir(folder.path()).args([command, "x"]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.starts_with("omni-llm: no index is here; name one with `--index`, or make one: `index-builder build"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn whoever_reads_the_log_sees_what_was_opened_and_why_it_did_not_start() {
+    let lines = |arguments: &[&str]| -> Vec<Value> {
+        refused(arguments, &[]).lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    };
+    let lambda = lines(&["lambda"]);
+    let [opened, warned, failed] = lambda.as_slice() else { panic!("{lambda:?}") };
+    assert_eq!((&opened["message"], &opened["index"], &opened["chunks"]), (&"opened".into(), &"kb".into(), &4.into()));
+    assert!(opened["digest"].as_str().unwrap().len() > 10);
+    assert_eq!(warned["level"], "WARN");
+    assert!(failed["message"].as_str().unwrap().starts_with("not in Lambda: `AWS_LAMBDA_RUNTIME_API`, "), "{failed}");
+    for arguments in [&["serve", "--index", "nope"][..], &["--config", "nope", "lambda"]] {
+        let failed = lines(arguments).pop().unwrap();
+        assert_eq!((&failed["level"], failed["timestamp"].is_string()), (&"ERROR".into(), true), "{failed}");
+        assert!(failed["message"].as_str().unwrap().starts_with("nope: "), "{failed}");
+    }
+}
+
+#[test]
 fn a_provider_that_cannot_be_reached_is_named_with_the_cause() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let base_url = format!("http://127.0.0.1:{port}/v1");

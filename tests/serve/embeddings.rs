@@ -47,6 +47,17 @@ async fn a_question_has_the_vector_of_a_question() {
 }
 
 #[tokio::test]
+async fn numbers_are_no_longer_than_they_have_to_be() {
+    let (folder, service) = service();
+    let vector = Embedder::open(folder.path()).unwrap().embed_one("the index").unwrap();
+    let body = json!({"model": "local", "input": "the index"}).to_string();
+    let response = service.send(axum::http::Request::post("/v1/embeddings").body(axum::body::Body::from(body)).unwrap()).await;
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text.contains(&format!("\"embedding\":{}", serde_json::to_string(&vector).unwrap())), "{text}");
+}
+
+#[tokio::test]
 async fn a_text_that_the_model_would_cut_is_refused() {
     let (folder, service) = service();
     let embedder = Embedder::open(folder.path()).unwrap();

@@ -76,6 +76,17 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_compressed_is_refused_by_its_header() {
+    let service = Service::new(|_| {});
+    let send = |encoding: &str| {
+        Request::post("/v1/search").header("content-encoding", encoding).body(Body::from("{\"prompt\": \"x\"}")).unwrap()
+    };
+    let message = "the header `content-encoding`: `gzip`: send the body as it is, not compressed";
+    assert_eq!(failure(&service, send("gzip")).await, expected(415, "INVALID_REQUEST", message));
+    assert_eq!(service.send(send("identity")).await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_arrive_is_given_up() {
     let service = Service::new(|config| config.limits.body_timeout_s = 1);
     let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lambda_http::RequestExt as _;
+use omni_llm::index::{Document, Manifest};
 use omni_llm::server::{lambda, router};
 use serde_json::{Value, json};
 
 use crate::embed_support::shared::shared;
-use crate::support::{Mock, Service, read};
+use crate::support::{Mock, Service, read, write_index};
 
 /// One event through the service.
 async fn invoke(service: &Service, event: &Value) -> (u16, Value) {
@@ -119,6 +120,59 @@ async fn every_front_door_of_aws_reaches_the_router() {
     }
     eprintln!("events answered: {} ALB, {} REST API, {} HTTP API", doors[0], doors[1], doors[2]);
     assert!(doors.iter().all(|count| *count > 0), "{doors:?}");
+}
+
+/// What Lambda is handed for an event.
+async fn whole(service: &Service, event: &Value) -> (u16, Value) {
+    let request = lambda::read(&event.to_string()).unwrap();
+    let response = lambda::whole(router(Arc::clone(&service.app)), request).await.unwrap();
+    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
+}
+
+#[tokio::test]
+async fn an_answer_that_lambda_would_not_pass_on_is_an_error_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = (0..60).map(|at| {
+        let document = Document { uri: format!("{at}.md"), source: format!("{at}.md"), ..Document::default() };
+        (document, format!("zebra {at} {}", "\"quoted\" ".repeat(1_800)), vec![1.0])
+    });
+    let manifest = Manifest { model: "small".into(), dimensions: 1, ..Manifest::default() };
+    let index = write_index(&folder.path().join("kb.omni"), manifest, rows);
+    let service = Service::new(|config| config.index = Some(index));
+    let asked = |passages: usize| json!({"prompt": "zebra", "rag_config": {"retrieval_config": {"top_k": passages}}}).to_string();
+    let alb = |body: &str| {
+        json!({"httpMethod": "POST", "path": "/v1/search", "queryStringParameters": {}, "headers": {"content-type": "application/json"},
+        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/x/1"}}, "body": body, "isBase64Encoded": false})
+    };
+    let (status, answer) = whole(&service, &alb(&asked(60))).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID_REQUEST")), "{message}");
+    assert!(
+        message.starts_with("the answer is larger than 1.0 MiB, which is all that is passed on here; ask for less at once"),
+        "{message}"
+    );
+    assert_eq!(whole(&service, &alb(&asked(30))).await.0, 200);
+    assert_eq!(whole(&service, &url_event("/v1/search", &asked(60), false)).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_refused_and_a_header_that_cannot_be_is_left_out() {
+    let service = Service::new(|_| {});
+    let mut event = url_event("/v1/query", "{\"prompt\":\"How large may a request body be?\"}", false);
+    event["headers"]["x y"] = json!("z");
+    event["headers"]["x"] = json!("a\nb");
+    assert_eq!(whole(&service, &event).await.0, 200);
+    event["requestContext"]["http"]["method"] = json!("FOO BAR");
+    let (status, answer) = invoke(&service, &event).await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID_REQUEST")), "{answer}");
+    // Without lambda_http's help it must look as a front door wants it.
+    let (_, answer) = whole(&service, &event).await;
+    assert_eq!(
+        (&answer["statusCode"], &answer["headers"]["content-type"]),
+        (&json!(400), &json!("application/json")),
+        "{answer}"
+    );
+    assert!(answer["body"].as_str().unwrap().contains("the event of this request cannot be read"), "{answer}");
 }
 
 #[tokio::test]

@@ -162,10 +162,13 @@ async fn a_document_goes_while_the_service_runs() {
     let digest = Index::open(&path).unwrap().digest().to_owned();
     let list = Tombstones::path(&path);
     assert_eq!(harbour.found(None, json!({})).await, ["more.md", "open.md"]);
+    let gone = async || harbour.service.get("/v1/index").await.1["gone"].clone();
+    assert_eq!(gone().await, 0);
     Tombstones { index: digest.clone(), documents: ["s3://docs/open.md".to_owned()].into(), ..Tombstones::default() }
         .write(&list)
         .unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(gone().await, 1, "without a search");
     assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
     // A list of another index changes nothing while the service runs, and keeps another one from starting.
     Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into(), ..Tombstones::default() }

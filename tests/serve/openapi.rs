@@ -109,6 +109,7 @@ async fn real_answers_are_as_it_says() {
     }
     require("SearchResponse", &service.post("/v1/search", &question).await.1);
     require("IndexResponse", &service.get("/v1/index").await.1);
+    require("IndexResponse", &Service::new(|config| config.index = None).get("/v1/index").await.1);
     require("Models", &service.get("/v1/models").await.1);
     require("Error", &service.post("/v1/query", &json!({})).await.1);
     let messages = json!([{"role": "user", "content": "How large may a request body be?"}]);

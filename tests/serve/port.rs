@@ -124,9 +124,70 @@ async fn until_closed(socket: &mut TcpStream) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_keeps_a_place_for_nothing_is_let_go() {
+    let alone = || {
+        Service::new(|config| {
+            (config.limits.header_timeout_s, config.limits.idle_timeout_s, config.limits.max_connections) = (1, 1, 1);
+        })
+    };
+    // One who asks on and on and never reads.
+    let port = open(alone()).await;
+    let mut deaf = TcpStream::connect(port.addr).await.unwrap();
+    let asking = async {
+        let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+        let _ = deaf.write_all(&request).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = asking => {}
+        () = next_is_answered(&port) => {}
+    }
+    // One of HTTP/2 who asks nothing, and says with pings that he lives.
+    let port = open(alone()).await;
+    let (mut reader, mut writer) = TcpStream::connect(port.addr).await.unwrap().into_split();
+    writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let pinging = async {
+        while writer.write_all(b"\0\0\x08\x06\0\0\0\0\0pingpong").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let began = Instant::now();
+    tokio::select! {
+        () = pinging => {}
+        _ = async { while reader.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {} } => {}
+    }
+    assert!(began.elapsed() > Duration::from_millis(900));
+    next_is_answered(&port).await;
+}
+
+/// The only place is free again soon.
+async fn next_is_answered(port: &Port) {
+    let answered = async { asked(&mut TcpStream::connect(port.addr).await.unwrap()).await };
+    tokio::time::timeout(Duration::from_secs(10), answered).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sends_too_much_can_read_that_it_is() {
+    let port = open(Service::new(|config| config.limits.max_request_size_mb = 1)).await;
+    for length in ["content-length: 8388608", "transfer-encoding: chunked"] {
+        let mut socket = TcpStream::connect(port.addr).await.unwrap();
+        socket.write_all(format!("POST /v1/query HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
+        let piece = [b"10000\r\n".as_slice(), &[b' '; 65536], b"\r\n"].concat();
+        for _ in 0..128 {
+            socket.write_all(if length.starts_with('c') { &piece[7..65543] } else { &piece }).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 413", "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_waits_for_open_requests_but_not_for_ever() {
     let mock = Mock::start().await;
-    let port = open(Service::with(&mock, |config| config.limits.shutdown_timeout_s = 1)).await;
+    let port = open(Service::with(&mock, |config| config.limits.shutdown_timeout_s = 2)).await;
     let body = json!({"prompt": "body", "model_name": "endless", "model_config": {"stream": true}}).to_string();
     let mut socket = send(port.addr, &body).await;
     let mut first = [0; 12];
@@ -138,7 +199,9 @@ async fn the_end_waits_for_open_requests_but_not_for_ever() {
     assert!(!port.done.is_finished(), "it must wait for the open request");
     assert!(TcpStream::connect(port.addr).await.is_err(), "it must take no new ones");
     port.done.await.unwrap();
-    assert!((Duration::from_millis(900)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((Duration::from_millis(1400)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    let rest = read(socket).await;
+    assert!(rest.contains("event: error") && rest.contains("the service is stopping; send the request again"), "{rest}");
 }
 
 #[tokio::test]

@@ -57,11 +57,27 @@ enum Encoding {
     Base64,
 }
 
+/// The answer. Not a `Value`: that would have every number as 64 bits, twice as long.
+#[derive(Debug, Serialize)]
+struct EmbeddingsResponse<'a> {
+    object: &'static str,
+    data: Vec<Embedding>,
+    model: &'a str,
+    usage: Value,
+}
+
 #[derive(Debug, Serialize)]
 struct Embedding {
     object: &'static str,
     index: usize,
-    embedding: Value,
+    embedding: Vector,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Vector {
+    Float(Vec<f32>),
+    Base64(String),
 }
 
 /// `POST /v1/embeddings`.
@@ -148,10 +164,10 @@ fn embedder(app: &App) -> Result<&Embedder> {
 
 fn reply(vectors: Vec<Vec<f32>>, encoding: Encoding, model: &str, tokens: u64) -> Response {
     let embedding =
-        |(index, vector): (usize, Vec<f32>)| Embedding { object: "embedding", index, embedding: written(&vector, encoding) };
-    let data: Vec<Embedding> = vectors.into_iter().enumerate().map(embedding).collect();
+        |(index, vector): (usize, Vec<f32>)| Embedding { object: "embedding", index, embedding: written(vector, encoding) };
+    let data = vectors.into_iter().enumerate().map(embedding).collect();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-    json(StatusCode::OK, &json!({"object": "list", "data": data, "model": model, "usage": usage}))
+    json(StatusCode::OK, &EmbeddingsResponse { object: "list", data, model, usage })
 }
 
 fn texts(input: Value) -> Result<Vec<String>> {
@@ -170,12 +186,12 @@ fn texts(input: Value) -> Result<Vec<String>> {
     items.into_iter().map(text).collect()
 }
 
-fn written(vector: &[f32], encoding: Encoding) -> Value {
+fn written(vector: Vec<f32>, encoding: Encoding) -> Vector {
     match encoding {
-        Encoding::Float => json!(vector),
+        Encoding::Float => Vector::Float(vector),
         Encoding::Base64 => {
             let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-            base64::engine::general_purpose::STANDARD.encode(bytes).into()
+            Vector::Base64(base64::engine::general_purpose::STANDARD.encode(bytes))
         }
     }
 }
