@@ -15,7 +15,7 @@ use crate::extract::Document;
 use crate::place::folder_of;
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 2;
+const EXTRACTION_VERSION: u32 = 3;
 
 /// Names a text in the vector store: half a SHA-256.
 pub(crate) type Key = [u8; 16];
