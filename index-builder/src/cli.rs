@@ -123,7 +123,7 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) source: source::Options,
 
-    /// File to write; a folder gets `DIGEST.omni`
+    /// File to write; a folder, or a new one with a `/` at its end, gets `DIGEST.omni`
     #[arg(long, short, default_value = "knowledge.omni", value_name = "FILE")]
     pub(crate) out: PathBuf,
 

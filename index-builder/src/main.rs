@@ -54,9 +54,11 @@ fn main() -> ExitCode {
 }
 
 fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
+    progress.end_line_when_interrupted();
     let threads = args.threads.map_or_else(default_threads, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
+    place::make_named_folder(&args.out)?;
     let build = Build {
         source: source::Source::open(&args.source)?,
         cache: args.cache.clone().unwrap_or_else(|| beside(&args.out)),

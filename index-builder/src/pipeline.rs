@@ -52,7 +52,7 @@ pub(crate) struct Build {
 }
 
 /// A document that is ready for the index.
-struct Prepared {
+pub(crate) struct Prepared {
     document: index::Document,
     chunks: Vec<PreparedChunk>,
     pages: u64,
@@ -61,6 +61,22 @@ struct Prepared {
 }
 
 impl Prepared {
+    /// A document that is `described` so, in chunks.
+    pub(crate) fn new(described: index::Document, document: &extract::Document, chunks: &[chunk::Chunk]) -> Self {
+        Self {
+            chunks: chunks.iter().map(|chunk| prepare_chunk(document, chunk)).collect(),
+            pages: document.pages.len() as u64,
+            unchanged: false,
+            document: described,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What is to be embedded.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (Key, &str)> {
+        self.chunks.iter().map(|chunk| (chunk.embedding_key, chunk.embedding_text.as_str()))
+    }
+
     /// What is to be known of it.
     fn remarks(&self) -> impl Iterator<Item = Remark> {
         let source = &self.document.source;
@@ -107,8 +123,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     }
 
     let embed_started = Instant::now();
-    let chunks: Vec<&PreparedChunk> = documents.iter().flat_map(|document| &document.chunks).collect();
-    let texts: Vec<(Key, &str)> = chunks.iter().map(|chunk| (chunk.embedding_key, chunk.embedding_text.as_str())).collect();
+    let texts: Vec<(Key, &str)> = documents.iter().flat_map(Prepared::texts).collect();
     let mut store = embedding.store(&cache)?;
     let (vectors, chunks_embedded) = embedding.embed(&texts, &mut store, "chunk", progress)?;
     store.tidy(&vectors)?;
@@ -137,7 +152,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         documents: documents.len(),
         documents_unchanged: documents.iter().filter(|prepared| prepared.unchanged).count(),
         pages: documents.iter().map(|prepared| prepared.pages).sum(),
-        chunks: chunks.len(),
+        chunks: texts.len(),
         chunks_embedded,
         alpha,
         gone,
@@ -299,13 +314,8 @@ impl Preparation<'_> {
         if chunks.is_empty() {
             return Err("no text".to_owned());
         }
-        Ok(Prepared {
-            chunks: chunks.iter().map(|chunk| prepare_chunk(&document, chunk)).collect(),
-            pages: document.pages.len() as u64,
-            unchanged,
-            document: described,
-            warnings: document.warnings,
-        })
+        let prepared = Prepared::new(described, &document, &chunks);
+        Ok(Prepared { unchanged, warnings: document.warnings, ..prepared })
     }
 }
 
@@ -322,7 +332,8 @@ fn prepare_chunk(document: &extract::Document, chunk: &chunk::Chunk) -> Prepared
     }
 }
 
-fn describe(entry: &Entry, document: &extract::Document, sha256: String) -> index::Document {
+/// What an index says of a document.
+pub(crate) fn describe(entry: &Entry, document: &extract::Document, sha256: String) -> index::Document {
     index::Document {
         uri: entry.uri.clone(),
         source: entry.source.clone(),
@@ -341,15 +352,15 @@ fn may_hold(skipped: &str, uri: &str) -> bool {
 }
 
 /// An index that is ready to be written.
-struct Unwritten<'a> {
-    manifest: Manifest,
-    documents: &'a [Prepared],
-    vectors: &'a HashMap<Key, Vec<f32>>,
+pub(crate) struct Unwritten<'a> {
+    pub(crate) manifest: Manifest,
+    pub(crate) documents: &'a [Prepared],
+    pub(crate) vectors: &'a HashMap<Key, Vec<f32>>,
 }
 
 impl Unwritten<'_> {
     /// Writes it and says its digest.
-    fn write(&self, path: &Path) -> Result<String> {
+    pub(crate) fn write(&self, path: &Path) -> Result<String> {
         let mut writer = Writer::new(self.manifest.clone());
         for prepared in self.documents {
             let document = writer.push_document(prepared.document.clone());

@@ -28,6 +28,14 @@ pub(crate) fn require_replaceable(out: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes the folder that `out` names by the slash at its end: what is not there yet would be taken for a file.
+pub(crate) fn make_named_folder(out: &Path) -> Result<()> {
+    if out.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        std::fs::create_dir_all(out).with_context(|| format!("{}: cannot make the folder", out.display()))?;
+    }
+    Ok(())
+}
+
 /// The folder that a file lies in.
 pub(crate) fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -43,6 +51,17 @@ pub(crate) fn aside(out: &Path) -> Result<TempDir> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slash_at_the_end_makes_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        make_named_folder(&folder.path().join("new/er/")).unwrap();
+        make_named_folder(&folder.path().join("file")).unwrap();
+        assert!(folder.path().join("new/er").is_dir() && !folder.path().join("file").exists());
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let refused = make_named_folder(&folder.path().join("file/")).unwrap_err().to_string();
+        assert!(refused.ends_with("/file/: cannot make the folder"), "{refused}");
+    }
 
     #[test]
     fn only_an_index_is_replaced() {

@@ -11,6 +11,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 /// How often a plain line is printed while a stage runs.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What shells say of a program that was interrupted: 128 and the number of the signal.
+const INTERRUPTED: i32 = 130;
+
 /// Where progress goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -30,6 +33,20 @@ impl Progress {
             (false, true) => Self::Bars,
             (false, false) => Self::Lines,
         }
+    }
+
+    /// Ends the line of a bar before the program, where somebody interrupts it: the prompt would stand behind the bar.
+    pub(crate) fn end_line_when_interrupted(self) {
+        if self != Self::Bars {
+            return;
+        }
+        std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if runtime.is_ok_and(|runtime| runtime.block_on(tokio::signal::ctrl_c()).is_ok()) {
+                eprintln!();
+                std::process::exit(INTERRUPTED);
+            }
+        });
     }
 
     /// Begins a stage of `total` things, named in the singular: `file`, `chunk`.

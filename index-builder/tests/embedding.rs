@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 enum Part {
     /// Vectors of this many components.
     Vectors(usize),
+    /// Vectors of nothing but zeros.
+    Zeros(usize),
     /// A refusal: status and `retry-after`.
     Refusal(u16, &'static str),
 }
@@ -70,6 +72,11 @@ fn answer(mut socket: TcpStream, seen: &Mutex<Seen>) {
     let texts: Vec<String> = serde_json::from_value(body["input"].clone()).unwrap();
     seen.bodies.push(body);
     let (status, headers, reply) = match part {
+        Part::Zeros(dimensions) => {
+            let reply = json!({"data": texts.iter().map(|_| json!({"embedding": vec![0.0; dimensions]})).collect::<Vec<_>>()});
+            seen.paid.push(texts);
+            (200, String::new(), reply)
+        }
         Part::Vectors(dimensions) => {
             // Backwards: the index says which is which.
             let rows = texts.iter().enumerate().rev();
@@ -188,6 +195,16 @@ fn a_build_that_is_given_up_goes_on_without_paying_again() {
         let hit = hits.iter().find(|hit| hit.chunk == number).unwrap();
         assert!(hit.cosine > 0.999, "{number}: {hit:?}");
     }
+}
+
+#[test]
+fn what_is_of_no_use_is_bought_twice_at_most() {
+    let Some(model) = model() else { return };
+    let place = Place::new(3);
+    let server = Server::new(&[Part::Vectors(6), Part::Zeros(6)]);
+    let text = failed(&place.build(&model, &server, &[]));
+    assert_eq!(server.paid().len(), 3, "the length, and one call twice");
+    assert!(text.contains("failed at the text that begins `") && text.contains("the provider's vector is all zeros"), "{text}");
 }
 
 #[test]

@@ -5,24 +5,24 @@
 //! of the excerpts that the first `k` chunks hold; precision the share of what these chunks hold that is excerpt, what
 //! overlapping chunks repeat counted again; IoU the excerpts found by excerpts and chunks together.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::Embedder;
-use omni_llm::index::{self, Fusion, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{Fusion, Index, Lexical, Manifest, Query};
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::lines;
-use crate::cache::{Cache, Key, text_key};
+use crate::cache::{Cache, Key};
 use crate::chunk::{self, Settings, Strategy};
 use crate::embedding::Embedding;
 use crate::extract::{Document, Limits, Sandbox};
+use crate::pipeline::{Prepared, Unwritten, describe};
 use crate::progress::Progress;
-use crate::source::{Options, Source};
+use crate::source::{Entry, Options, Source};
 
 /// What to measure.
 pub(crate) struct Excerpts {
@@ -169,22 +169,23 @@ fn overlap(a: &[Range<u64>], b: &[Range<u64>]) -> u64 {
     a.iter().map(|a| b.iter().map(|b| common(a, b)).sum::<u64>()).sum()
 }
 
-/// The documents of a folder with their names, in order.
-fn read(folder: &Path) -> Result<Vec<(String, Document)>> {
+/// The documents of a folder, in order.
+fn read(folder: &Path) -> Result<Vec<(Entry, Document)>> {
     let source = Source::open(&Options { source: Some(folder.to_owned()), ..Options::default() })?;
     let sandbox = Sandbox::new(Limits::default())?;
     let mut documents = Vec::new();
     for entry in source.list()?.entries {
         let content = source.read(&entry)?.map_err(|reason| anyhow::anyhow!("{}: {reason}", entry.source))?;
         let document = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref());
-        documents.push((entry.source.clone(), document.map_err(|refusal| anyhow::anyhow!("{}: {refusal}", entry.source))?));
+        let document = document.map_err(|refusal| anyhow::anyhow!("{}: {refusal}", entry.source))?;
+        documents.push((entry, document));
     }
     Ok(documents)
 }
 
 /// Finds the excerpts of a question in the text that is indexed.
-fn locate(row: &Row, documents: &[(String, Document)]) -> Result<Asked> {
-    let Some(number) = documents.iter().position(|(source, _)| *source == row.source) else {
+fn locate(row: &Row, documents: &[(Entry, Document)]) -> Result<Asked> {
+    let Some(number) = documents.iter().position(|(entry, _)| entry.source == row.source) else {
         bail!("`{}`: no such document, for the question `{}`", row.source, row.question);
     };
     let text = &documents[number].1.text;
@@ -202,46 +203,25 @@ fn locate(row: &Row, documents: &[(String, Document)]) -> Result<Asked> {
 fn build(
     path: &Path,
     settings: &Settings,
-    documents: &[(String, Document)],
+    documents: &[(Entry, Document)],
     lexical: Lexical,
     embedder: &Embedder,
     cache: &Cache,
     progress: Progress,
 ) -> Result<Vec<usize>> {
     let embed = |texts: &[&str]| embedder.embed(texts, &|_| ());
-    let chunks = documents.iter().map(|(_, document)| chunk::split(document, settings, embedder.tokenizer(), &embed));
-    let chunks = chunks.collect::<omni_llm::error::Result<Vec<_>>>()?;
-    let texts = documents.iter().zip(&chunks);
-    let texts: Vec<String> =
-        texts.flat_map(|((_, document), chunks)| chunks.iter().map(|chunk| chunk::embedding_text(document, chunk))).collect();
-    let keyed: Vec<(Key, &str)> = texts.iter().map(|text| (text_key(text), text.as_str())).collect();
-    let embedding = Embedding::by(embedder);
-    let (vectors, _) = embedding.embed(&keyed, &mut embedding.store(cache)?, "chunk", progress)?;
-    let mut writer = Writer::new(Manifest { chunking: serde_json::to_value(settings)?, lexical, ..embedding.manifest() });
-    let mut keys = keyed.iter();
-    for ((source, document), chunks) in documents.iter().zip(&chunks) {
-        let number = writer.push_document(index::Document {
-            uri: source.clone(),
-            source: source.clone(),
-            title: document.title.clone(),
-            format: document.format.as_str().to_owned(),
-            metadata: BTreeMap::new(),
-            ..index::Document::default()
-        });
-        for chunk in chunks {
-            let written = index::Chunk {
-                document: number,
-                text: document.text[chunk.span.clone()].into(),
-                start: chunk.span.start as u64,
-                end: chunk.span.end as u64,
-                page: chunk.page,
-                headings: &chunk.headings.join(index::HEADING_SEPARATOR),
-            };
-            writer.push_chunk(&written, keys.next().and_then(|(key, _)| vectors.get(key)).context("a chunk has no vector")?)?;
-        }
+    let (mut prepared, mut tokens) = (Vec::with_capacity(documents.len()), Vec::new());
+    for (entry, document) in documents {
+        let chunks = chunk::split(document, settings, embedder.tokenizer(), &embed)?;
+        tokens.extend(chunks.iter().map(|chunk| chunk.tokens));
+        prepared.push(Prepared::new(describe(entry, document, String::new()), document, &chunks));
     }
-    writer.finish(path)?;
-    Ok(chunks.iter().flatten().map(|chunk| chunk.tokens).collect())
+    let texts: Vec<(Key, &str)> = prepared.iter().flat_map(Prepared::texts).collect();
+    let embedding = Embedding::by(embedder);
+    let (vectors, _) = embedding.embed(&texts, &mut embedding.store(cache)?, "chunk", progress)?;
+    let manifest = Manifest { chunking: serde_json::to_value(settings)?, lexical, ..embedding.manifest() };
+    Unwritten { manifest, documents: &prepared, vectors: &vectors }.write(path)?;
+    Ok(tokens)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The gate: questions whose sources are known, asked of a built index. It fails where the answers are not good enough, or
 //! worse than those of an older index.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use omni_llm::embed::{Embedder, Reranker};
 use omni_llm::index::Fusion;
 use omni_llm::rerank::Reranking;
 
-use super::{Asked, Manner, Scores, ask, embed, questions};
+use super::{Asked, Manner, Scores, ask, embed, questions, unknown};
 use crate::embedding::Embedding;
 use crate::remote::Remote;
 
@@ -82,7 +83,7 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let reranker = gate.reranker.as_deref().map(Reranker::open).transpose()?;
     let Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = Retrieval::default();
     let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight, until: None });
-    let measure = |named: &PathBuf| -> Result<Scores> {
+    let measure = |named: &PathBuf| -> Result<(Scores, BTreeSet<&str>)> {
         let opened = Opened::open(&index_path(named)?)?;
         let remote = Remote::of(opened.index.manifest())?;
         if remote.is_none() {
@@ -91,11 +92,12 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
         let vectors = embed(&questions, Embedding { embedder: &embedder, remote: remote.as_ref() })?;
         let alpha = gate.alpha.or(opened.index.manifest().alpha);
         let fusion = alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
-        ask(&opened.index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })
+        let scores = ask(&opened.index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })?;
+        Ok((scores, unknown(&opened.index, &questions)?))
     };
-    let new = measure(&gate.index)?;
-    let old = gate.against.as_ref().map(measure).transpose()?;
-    let text = table(&questions, &new, old.as_ref());
+    let (new, unknown) = measure(&gate.index)?;
+    let old = gate.against.as_ref().map(measure).transpose()?.map(|(old, _)| old);
+    let text = table(&questions, &new, old.as_ref(), &unknown);
     Ok((text, failures(gate, &new, old.as_ref())))
 }
 
@@ -118,7 +120,7 @@ fn failures(gate: &Gate, new: &Scores, old: Option<&Scores>) -> Vec<String> {
     failures
 }
 
-fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>) -> String {
+fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>, unknown: &BTreeSet<&str>) -> String {
     let mut text = format!("questions  {}\n", questions.len());
     for metric in SHOWN {
         let before = old.map(|old| format!("  (older index {:.4})", metric.of(old))).unwrap_or_default();
@@ -138,6 +140,9 @@ fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>) -> String {
     }
     if missed.len() > SHOWN_MISSES {
         let _ = writeln!(text, "  and {} more", missed.len() - SHOWN_MISSES);
+    }
+    for source in unknown.iter().take(SHOWN_MISSES) {
+        let _ = writeln!(text, "no `{source}` is in the index; name sources as `omni-llm search` shows them");
     }
     text
 }
@@ -183,8 +188,12 @@ mod tests {
     #[test]
     fn misses_are_listed_with_what_came_instead() {
         let asked: Asked = serde_json::from_str(r#"{"question": "Why?", "source": "a.md"}"#).unwrap();
-        let text = table(&[asked.clone(), asked], &scores(&[None, Some(1)]), Some(&scores(&[Some(1), Some(1)])));
+        let questions = [asked.clone(), asked];
+        let (new, old) = (scores(&[None, Some(1)]), scores(&[Some(1), Some(1)]));
+        let text = table(&questions, &new, Some(&old), &BTreeSet::new());
         assert!(text.contains("recall@5   0.5000  (older index 1.0000)\n"), "{text}");
         assert!(text.ends_with("missed     1 of 2\n  Why?\n    expected a.md, found first other.md\n"), "{text}");
+        let text = table(&questions, &new, None, &BTreeSet::from(["a.md"]));
+        assert!(text.ends_with("other.md\nno `a.md` is in the index; name sources as `omni-llm search` shows them\n"), "{text}");
     }
 }

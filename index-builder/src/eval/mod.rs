@@ -8,6 +8,7 @@ pub(crate) mod gate;
 mod metrics;
 pub(crate) mod testset;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -115,10 +116,12 @@ fn lines<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<Vec<T>> {
     let mut rows = Vec::new();
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.with_context(|| format!("{}: line {}", path.display(), number + 1))?;
+        // Editors put a byte-order mark in front.
+        let line = line.trim_start_matches('\u{feff}');
         if line.trim().is_empty() {
             continue;
         }
-        let row = serde_json::from_str(&line);
+        let row = serde_json::from_str(line);
         rows.push(row.with_context(|| format!("{}: line {}: expected {expected}", path.display(), number + 1))?);
     }
     if rows.is_empty() {
@@ -130,6 +133,15 @@ fn lines<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<Vec<T>> {
 /// The vectors of the questions, by the model that embedded what they are asked of.
 pub(crate) fn embed(questions: &[Asked], embedding: Embedding<'_>) -> Result<Vec<Vec<f32>>> {
     embedding.questions(&questions.iter().map(|asked| asked.question.as_str()).collect::<Vec<_>>())
+}
+
+/// What questions expect and the index does not have: a mistyped name would look like a miss.
+pub(crate) fn unknown<'q>(index: &Index, questions: &'q [Asked]) -> Result<BTreeSet<&'q str>> {
+    let mut expected: BTreeSet<&str> = questions.iter().flat_map(Asked::expected).collect();
+    for number in 0..index.document_count() {
+        expected.remove(index.document(number as u32)?.source.as_str());
+    }
+    Ok(expected)
 }
 
 /// How an index is asked.
@@ -218,6 +230,8 @@ mod tests {
         std::fs::write(file.path(), "{\"question\": \"a\", \"source\": \"x\"}\n\n{\"question\": \"b\"}\n").unwrap();
         let error = questions(file.path()).unwrap_err().to_string();
         assert!(error.ends_with("question 2: no `source` and no `sources`; name the documents that answer it"), "{error}");
+        std::fs::write(file.path(), "\u{feff}{\"question\": \"a\", \"source\": \"x\"}\n").unwrap();
+        assert_eq!(questions(file.path()).unwrap()[0].question, "a");
         std::fs::write(file.path(), "{\"question\": \"a\", \"sauce\": \"x\"}\n").unwrap();
         let error = questions(file.path()).unwrap_err().to_string();
         assert!(error.ends_with("line 1: expected `question` and `source`"), "{error}");

@@ -114,6 +114,11 @@ impl Draft {
         }
     }
 
+    /// Forgets the pages: nobody knows where they end.
+    pub(super) fn forget_pages(&mut self) {
+        self.pages.clear();
+    }
+
     /// Closes the sections; `title` is cleaned.
     pub(super) fn finish(mut self, format: Format, title: &str) -> Document {
         close_sections(&mut self.sections, self.text.len());

@@ -49,10 +49,10 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, Re
             return Ok(decoded);
         }
     }
-    // Nearly all of it is UTF-8: a stray byte does not make it Cyrillic.
+    // More of it is UTF-8 than not, which chance does not make: a stray byte does not turn it into Cyrillic.
     let lossy = decoded_as(UTF_8, bytes, false);
     let broken = lossy.text.matches('\u{fffd}').count();
-    if broken * 1000 < lossy.text.chars().filter(|char| !char.is_ascii()).count().max(1) * 100 {
+    if lossy.text.chars().filter(|char| !char.is_ascii()).count() > 2 * broken {
         return Ok(lossy);
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
@@ -146,11 +146,13 @@ mod tests {
 
     #[test]
     fn one_stray_byte_keeps_utf8() {
-        let mut bytes = "größer, schöner, über ".repeat(40).into_bytes();
+        let mut bytes = "größer".as_bytes().to_vec();
         bytes.push(0xe4);
         let decoded = decode(&bytes, None).unwrap();
         assert!(decoded.text.starts_with("größer"));
         assert_eq!(decoded.warning.as_deref(), Some("some bytes are not UTF-8"));
+        let either = decode(b"sch\xf6n, \xc3\xbcber", None).unwrap().warning.unwrap();
+        assert!(either.starts_with("encoding guessed"), "as much of one as of the other: {either}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::package::Package;
 use super::{Refusal, file_name};
 
 /// First bytes of formats that are not read here. Text formats have none: see [`by_name`].
-const MAGICS: [(&[u8], &str); 29] = [
+const MAGICS: [(&[u8], &str); 27] = [
     (b"\x89PNG\r\n", "png image"),
     (b"\xff\xd8\xff", "jpeg image"),
     (b"GIF87a", "gif image"),
@@ -13,8 +13,6 @@ const MAGICS: [(&[u8], &str); 29] = [
     (b"II*\0", "tiff image"),
     (b"MM\0*", "tiff image"),
     (b"8BPS", "psd image"),
-    (b"{\\rtf", "rtf"),
-    (b"%!PS", "postscript"),
     (b"AT&TFORM", "djvu"),
     (b"PK\x05\x06", "zip archive (empty)"),
     (b"\x1f\x8b", "gzip archive"),
@@ -36,6 +34,8 @@ const MAGICS: [(&[u8], &str); 29] = [
     (b"\x1aE\xdf\xa3", "matroska video"),
     (b"wOF2", "font"),
 ];
+/// First characters of such formats that are text.
+const TEXT_MAGICS: [(&[u8], &str); 2] = [(b"{\\rtf", "rtf"), (b"%!PS", "postscript")];
 
 /// Decides the format, or says which format it is that is not read.
 pub(super) fn format(bytes: &[u8], name: &str) -> Result<Format, Refusal> {
@@ -50,10 +50,12 @@ pub(super) fn format(bytes: &[u8], name: &str) -> Result<Format, Refusal> {
     if bytes.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
         return Err(compound_file(bytes));
     }
-    if let Some((_, format)) = MAGICS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+    // Most magics are letters, with which a text may begin as well: `ID3 tags hold the title of a song`.
+    let magics = if is_text(bytes) { &TEXT_MAGICS[..] } else { &MAGICS };
+    if let Some((_, format)) = magics.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Err(Refusal::unsupported(format));
     }
-    if bytes.get(4..8) == Some(b"ftyp") {
+    if !is_text(bytes) && bytes.get(4..8) == Some(b"ftyp") {
         return Err(Refusal::unsupported("mp4 media"));
     }
     if bytes.get(257..262) == Some(b"ustar") {
@@ -70,6 +72,11 @@ pub(super) fn format(bytes: &[u8], name: &str) -> Result<Format, Refusal> {
         _ => {}
     }
     by_name(extension)
+}
+
+/// Whether nothing at the beginning is for machines only.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().take(512).all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
 }
 
 /// A PDF may have junk before its header; a text about PDFs may hold the header too, but not the end of one.
@@ -206,6 +213,10 @@ mod tests {
         assert_eq!(outcome(b"\xff\xfe<\0h\0t\0m\0l\0>\0", "page"), "Html");
         assert_eq!(outcome(b"<html>", "a.md"), "Markdown");
         assert_eq!(outcome(b"Hello", "README"), "Text");
+        for text in ["ID3 tags hold the title of a song.", "RIFF is a container.", "BZh begins a bzip2 file.", "The ftyp box"] {
+            assert_eq!(outcome(text.as_bytes(), "a.md"), "Markdown", "{text}");
+        }
+        assert_eq!(outcome(b"ID3\x03\0 and on", "a.txt"), "unsupported format: mp3 audio");
         assert_eq!(outcome(b"Hello", "dir.d/page.HTM"), "Html");
     }
 

@@ -133,8 +133,7 @@ impl EmbedDialect {
         let count = |value: &Value| value.is_number().then(|| tokens(value));
         match self {
             Self::OpenAi | Self::Mistral => {
-                let mut rows: Vec<&Value> = reply["data"].as_array().into_iter().flatten().collect();
-                rows.sort_by_key(|row| row["index"].as_u64().unwrap_or(0));
+                let rows = in_their_order(reply["data"].as_array().into_iter().flatten().collect())?;
                 let vectors = rows.into_iter().map(|row| vector(&row["embedding"]));
                 Ok((vectors.collect::<Result<_>>()?, count(&reply["usage"]["prompt_tokens"])))
             }
@@ -159,6 +158,19 @@ impl EmbedDialect {
             }
         }
     }
+}
+
+/// Rows by their `index`: some servers leave it out or write the same everywhere, and what names a place twice names the wrong one.
+fn in_their_order(mut rows: Vec<&Value>) -> Result<Vec<&Value>> {
+    let place = |row: &Value| row["index"].as_u64();
+    if rows.windows(2).all(|pair| place(pair[0]) == place(pair[1])) {
+        return Ok(rows);
+    }
+    rows.sort_by_key(|row| place(row));
+    if rows.iter().zip(0..).any(|(row, at)| place(row) != Some(at)) {
+        return Err(failed("the provider's vectors are not numbered from 0, each once"));
+    }
+    Ok(rows)
 }
 
 /// `body` with the length of a vector at `pointer`, where one was asked for.
@@ -306,6 +318,18 @@ mod tests {
         let base64 = STANDARD.encode([1.0f32.to_le_bytes(), (-2.5f32).to_le_bytes()].concat());
         let reply = json!({"data": [{"index": 1, "embedding": [3, 4.5]}, {"index": 0, "embedding": base64}], "usage": {"prompt_tokens": 7}});
         assert_eq!(EmbedDialect::OpenAi.decode(&reply).unwrap(), (vec![vec![1.0, -2.5], vec![3.0, 4.5]], Some(7)));
+        let numbered = |indexes: Value| {
+            let rows = indexes.as_array().unwrap().iter().enumerate();
+            let rows: Vec<Value> = rows.map(|(at, index)| json!({"index": index, "embedding": [at]})).collect();
+            EmbedDialect::Mistral.decode(&json!({"data": rows})).map(|(vectors, _)| vectors.concat()).ok()
+        };
+        assert_eq!(numbered(json!([2, 0, 1])), Some(vec![1.0, 2.0, 0.0]));
+        for kept in [json!([null, null]), json!([0, 0]), json!([5])] {
+            assert_eq!(numbered(kept.clone()).map(|vectors| vectors.is_sorted()), Some(true), "{kept}");
+        }
+        for wrong in [json!([0, 0, 1]), json!([1, 2]), json!([0, null]), json!([0, 3])] {
+            assert_eq!(numbered(wrong.clone()), None, "{wrong}");
+        }
         let reply = json!({"embeddings": {"float": [[1.0], [2.0]]}, "meta": {"billed_units": {"input_tokens": 3.0}}});
         assert_eq!(EmbedDialect::Cohere.decode(&reply).unwrap(), (vec![vec![1.0], vec![2.0]], Some(3)));
         let reply = json!({"embedding": [1.0], "inputTextTokenCount": 2});

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -110,7 +111,7 @@ impl Model {
     }
 
     fn checked(&self, mut response: EmbedResponse) -> Result<EmbedResponse> {
-        for vector in &mut response.vectors {
+        for (at, vector) in response.vectors.iter_mut().enumerate() {
             if vector.len() != self.dimensions {
                 let message = format!(
                     "`{}/{}` gave a vector of {} dimensions in the place of {}; was the model changed? build the index again",
@@ -123,7 +124,8 @@ impl Model {
             }
             let length = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
             if length == 0.0 {
-                return Err(super::failed("the provider's vector is all zeros").from_provider(self.provider(), &self.name));
+                let error = super::failed("the provider's vector is all zeros").with_details(json!({"input": at}));
+                return Err(error.from_provider(self.provider(), &self.name));
             }
             #[expect(clippy::cast_possible_truncation, reason = "vectors are stored and compared in single precision")]
             vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);

@@ -8,12 +8,17 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::numbering::Numbering;
+use super::run::{Run, symbol};
 use super::styles::Styles;
 use super::xml::{attribute, number, resolved, val};
 use crate::extract::draft::Draft;
 
 /// A page break inside a paragraph's text, as [`Draft`] understands it.
 const PAGE_BREAK: char = '\u{c}';
+/// Most columns of a table, as in Word.
+const COLUMNS_MAX: usize = 63;
+/// A cell that goes over several rows is a label where it is no longer than this, and is said in each of them.
+const LABEL_MAX_BYTES: usize = 100;
 
 /// The document read so far.
 pub(super) struct Body {
@@ -32,6 +37,9 @@ pub(super) struct Body {
     is_in_list: bool,
     is_text: bool,
     is_properties: bool,
+    run: Run,
+    /// Whether Word said where its pages end. Explicit breaks alone do not tell how many pages text ran over.
+    is_paged: bool,
     /// An explicit page break was the last thing read: the break that Word rendered for it is the same one.
     is_at_break: bool,
 }
@@ -48,8 +56,17 @@ struct Paragraph {
 }
 
 enum Container {
-    Table { rows: Vec<Vec<String>> },
-    Cell { parts: Vec<String> },
+    /// `pad` columns without a cell come before the next one.
+    Table {
+        rows: Vec<Vec<String>>,
+        pad: usize,
+    },
+    /// `span` columns wide; `is_merged` into the one above it.
+    Cell {
+        parts: Vec<String>,
+        span: usize,
+        is_merged: bool,
+    },
     TextBox,
 }
 
@@ -85,6 +102,8 @@ impl Body {
             is_in_list: false,
             is_text: false,
             is_properties: false,
+            run: Run::default(),
+            is_paged: false,
             is_at_break: false,
         }
     }
@@ -92,7 +111,9 @@ impl Body {
     /// The text, and the paragraph in the style `Title`.
     pub(super) fn finish(mut self) -> (Draft, Option<String>) {
         self.flush_code();
-        self.draft.forget_single_page();
+        if !self.is_paged {
+            self.draft.forget_pages();
+        }
         (self.draft, self.title)
     }
 
@@ -102,7 +123,7 @@ impl Body {
             Event::Start(element) => match element.local_name().into_inner() {
                 // The second choice of a text box, what was deleted or moved away, ruby, and properties as they were before.
                 "Fallback" | "del" | "moveFrom" | "rt" | "instrText" | "delText" | "pPrChange" | "rPrChange" | "sectPrChange"
-                | "tblPrChange" | "sdtPr" | "numPrChange" => {
+                | "tblPrChange" | "trPrChange" | "tcPrChange" | "sdtPr" | "numPrChange" => {
                     reader.read_to_end(element.to_end().into_owned().name())?;
                 }
                 name => self.open(name, &element),
@@ -121,8 +142,14 @@ impl Body {
             return self.property(name, element);
         }
         match name {
-            "p" => self.paragraphs.push(Paragraph::default()),
+            "p" => {
+                self.paragraphs.push(Paragraph::default());
+                self.run = Run::default();
+            }
             "pPr" => self.is_properties = true,
+            "r" => self.run.reset(),
+            "vertAlign" | "vanish" => self.run.property(name, element),
+            "sym" => self.push(&symbol(element).map(String::from).unwrap_or_default()),
             "t" => self.is_text = true,
             "tab" => self.push("\t"),
             "cr" => self.push("\n"),
@@ -131,7 +158,12 @@ impl Body {
                 self.is_at_break = true;
             }
             "br" => self.push("\n"),
-            "lastRenderedPageBreak" if !self.is_at_break => self.push_char(PAGE_BREAK),
+            "lastRenderedPageBreak" => {
+                self.is_paged = true;
+                if !self.is_at_break {
+                    self.push_char(PAGE_BREAK);
+                }
+            }
             "noBreakHyphen" => self.push("-"),
             "footnoteReference" | "endnoteReference" => {
                 let kind = name.trim_end_matches("Reference");
@@ -146,14 +178,26 @@ impl Body {
             "den" => self.push("/"),
             "sub" => self.push("_"),
             "sup" => self.push("^"),
-            "tbl" => self.containers.push(Container::Table { rows: Vec::new() }),
+            "tbl" => self.containers.push(Container::Table { rows: Vec::new(), pad: 0 }),
             "tr" => {
-                if let Some(Container::Table { rows }) = self.containers.last_mut() {
+                if let Some(Container::Table { rows, pad }) = self.containers.last_mut() {
                     rows.push(Vec::new());
+                    *pad = 0;
                 }
             }
-            "tc" => self.containers.push(Container::Cell { parts: Vec::new() }),
+            "tc" => self.containers.push(Container::Cell { parts: Vec::new(), span: 1, is_merged: false }),
+            "gridBefore" | "gridSpan" | "vMerge" => self.grid(name, element),
             "txbxContent" => self.containers.push(Container::TextBox),
+            _ => {}
+        }
+    }
+
+    /// Where cells stand: what goes over columns or rows, or begins further in, must not move its neighbours under other headings.
+    fn grid(&mut self, name: &str, element: &BytesStart<'_>) {
+        match (name, self.containers.last_mut()) {
+            ("gridBefore", Some(Container::Table { pad, .. })) => *pad = number(element).unwrap_or(0).min(COLUMNS_MAX),
+            ("gridSpan", Some(Container::Cell { span, .. })) => *span = number(element).unwrap_or(1).min(COLUMNS_MAX),
+            ("vMerge", Some(Container::Cell { is_merged, .. })) => *is_merged = val(element).as_deref() != Some("restart"),
             _ => {}
         }
     }
@@ -179,24 +223,31 @@ impl Body {
         match name {
             "t" => self.is_text = false,
             "pPr" => self.is_properties = false,
+            "r" => self.run.reset(),
             "p" => {
                 if let Some(paragraph) = self.paragraphs.pop() {
                     self.close_paragraph(paragraph);
                 }
             }
             "tc" => {
-                let Some(Container::Cell { parts }) = self.containers.pop_if(|inner| matches!(inner, Container::Cell { .. }))
+                let Some(Container::Cell { parts, span, is_merged }) =
+                    self.containers.pop_if(|inner| matches!(inner, Container::Cell { .. }))
                 else {
                     return;
                 };
-                if let Some(Container::Table { rows }) = self.containers.last_mut()
-                    && let Some(row) = rows.last_mut()
+                if let Some(Container::Table { rows, pad }) = self.containers.last_mut()
+                    && let Some((row, rows)) = rows.split_last_mut()
                 {
-                    row.push(parts.join(" "));
+                    row.extend(std::iter::repeat_n(String::new(), *pad));
+                    *pad = span.saturating_sub(1);
+                    let above = rows.last().and_then(|above| above.get(row.len()));
+                    let label = above.filter(|above| is_merged && above.len() <= LABEL_MAX_BYTES);
+                    row.push(label.map_or_else(|| parts.join(" "), |label| label.replace(PAGE_BREAK, " ")));
                 }
             }
             "tbl" => {
-                if let Some(Container::Table { rows }) = self.containers.pop_if(|inner| matches!(inner, Container::Table { .. }))
+                if let Some(Container::Table { rows, .. }) =
+                    self.containers.pop_if(|inner| matches!(inner, Container::Table { .. }))
                 {
                     self.write(Piece::Table(rows));
                 }
@@ -255,7 +306,7 @@ impl Body {
 
     /// Writes a piece to the innermost thing that is open: a cell, the paragraph around a text box, or the document.
     fn write(&mut self, piece: Piece) {
-        if let Some(Container::Cell { parts }) = self.containers.last_mut() {
+        if let Some(Container::Cell { parts, .. }) = self.containers.last_mut() {
             parts.push(match piece {
                 Piece::Heading(_, text) | Piece::Paragraph(text) | Piece::Item(text) | Piece::Code(text) => text,
                 Piece::Table(rows) => rows.iter().map(|cells| cells.join(" ")).collect::<Vec<_>>().join(" "),
@@ -303,7 +354,7 @@ impl Body {
         if let Some(paragraph) = self.paragraphs.last_mut() {
             self.is_at_break &= text.trim().is_empty();
             // A form feed of the author's own is no page break of ours.
-            paragraph.text.extend(text.chars().filter(|char| *char != PAGE_BREAK));
+            self.run.push(&mut paragraph.text, &text.replace(PAGE_BREAK, ""));
         }
     }
 

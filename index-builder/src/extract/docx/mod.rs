@@ -1,10 +1,11 @@
 //! DOCX: paragraphs, headings, lists, tables, notes and text boxes of a Word document.
 //!
-//! Left out, as Word hides them too: deleted text, field codes, comments. Left out because they repeat: running heads and feet.
+//! Left out, as Word hides them too: deleted and hidden text, field codes, comments. Left out because they repeat: running heads and feet.
 
 mod body;
 mod inserts;
 mod numbering;
+mod run;
 mod styles;
 mod xml;
 
@@ -17,6 +18,7 @@ use super::package::Package;
 use super::{Refusal, title_or_name};
 use body::Body;
 use numbering::Numbering;
+use run::{Run, symbol};
 use styles::Styles;
 use xml::{attribute, resolved, walk};
 
@@ -49,7 +51,9 @@ fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
     let mut notes = HashMap::new();
     let mut current: Option<(String, String)> = None;
     let mut is_text = false;
+    let mut run = Run::default();
     walk(kind, xml, |_, event| {
+        let mut push = |run: &mut Run, words: &str| current.iter_mut().for_each(|(_, note)| run.push(note, words));
         match event {
             Event::Start(element) => match element.local_name().into_inner() {
                 // Separators are notes too, of a type; real notes have none.
@@ -57,16 +61,18 @@ fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
                     current = attribute(&element, "id").map(|id| (format!("{kind}:{id}"), String::new()));
                 }
                 "t" => is_text = true,
-                "tab" | "br" => current.iter_mut().for_each(|(_, text)| text.push(' ')),
+                "r" => run.reset(),
+                name @ ("vertAlign" | "vanish") => run.property(name, &element),
+                "sym" => push(&mut run, &symbol(&element).map(String::from).unwrap_or_default()),
+                "tab" | "br" => push(&mut run, " "),
                 _ => {}
             },
-            Event::Text(text) if is_text => current.iter_mut().for_each(|(_, note)| note.push_str(&text)),
-            Event::GeneralRef(reference) if is_text => {
-                current.iter_mut().for_each(|(_, note)| note.push_str(&resolved(&reference)));
-            }
+            Event::Text(text) if is_text => push(&mut run, &text),
+            Event::GeneralRef(reference) if is_text => push(&mut run, &resolved(&reference)),
             Event::End(element) => match element.local_name().into_inner() {
                 "t" => is_text = false,
-                "p" => current.iter_mut().for_each(|(_, text)| text.push(' ')),
+                "r" => run.reset(),
+                "p" => push(&mut run, " "),
                 name if name == kind => notes.extend(current.take()),
                 _ => {}
             },
@@ -104,7 +110,7 @@ mod tests {
     const STYLES: &str = r#"<w:styles xmlns:w="w"><w:style w:styleId="H1"><w:name w:val="heading 1"/></w:style>
         <w:style w:styleId="H2"><w:name w:val="heading 2"/></w:style><w:style w:styleId="C"><w:name w:val="Code"/></w:style></w:styles>"#;
     const NOTES: &str = r#"<w:footnotes xmlns:w="w"><w:footnote w:id="0" w:type="separator"><w:p/></w:footnote>
-        <w:footnote w:id="2"><w:p><w:r><w:t>A &amp; B</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
+        <w:footnote w:id="2"><w:p><w:r><w:t>A &amp; B, 10</w:t></w:r><w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>6</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
 
     const RELATIONS: &str =
         r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/></Relationships>"#;
@@ -132,7 +138,7 @@ mod tests {
     fn headings_code_and_notes() {
         let note = r#"<w:p><w:r><w:t>Text</w:t><w:footnoteReference w:id="2"/><w:tab/><w:t>&#xe9;</w:t></w:r></w:p>"#;
         let document = document(&[p("H1", "One"), note.to_owned(), p("H2", "Sub"), p("C", "let a;"), p("C", "  b")].concat());
-        assert_eq!(document.text, "One\n\nText\té\n\nA & B\n\nSub\n\n```\nlet a;\n  b\n```");
+        assert_eq!(document.text, "One\n\nText\té\n\nA & B, 10^6\n\nSub\n\n```\nlet a;\n  b\n```");
         assert_eq!(document.sections[1].headings, ["One", "Sub"]);
         assert_eq!(document.title, "One");
         assert!(document.pages.is_empty());
@@ -171,6 +177,63 @@ mod tests {
         let formula = "<w:p><m:oMath><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>b</m:t></m:r></m:den></m:f></m:oMath></w:p>";
         let body = format!("{}<w:altChunk r:id=\"r1\"/>{formula}", p("", "before"));
         assert_eq!(document(&body).text, "before\n\ninserted text\n\na/b");
+    }
+
+    #[test]
+    fn what_is_raised_hidden_or_a_symbol_says_what_it_shows() {
+        let run = |properties: &str, text: &str| {
+            format!("<w:r><w:rPr>{properties}</w:rPr><w:t xml:space=\"preserve\">{text}</w:t></w:r>")
+        };
+        let raised = |text: &str| run("<w:vertAlign w:val=\"superscript\"/>", text);
+        let lowered = |text: &str| run("<w:vertAlign w:val=\"subscript\"/>", text);
+        let plain = |text: &str| run("", text);
+        let of = |runs: &[String]| document(&format!("<w:p>{}</w:p>", runs.concat())).text;
+        assert_eq!(
+            of(&[plain("Count 10"), raised("6"), plain(" per m"), raised("2"), plain(" s"), raised("−1")]),
+            "Count 10^6 per m2 s^−1"
+        );
+        assert_eq!(of(&[plain("10"), raised("-"), raised("12"), plain(" is the 1"), raised("st")]), "10^-12 is the 1st");
+        assert_eq!(of(&[plain("H"), lowered("2"), plain("SO"), lowered("4"), raised("2-")]), "H2SO4^2-");
+        assert_eq!(of(&[plain("seen"), run("<w:vanish/>", " hidden"), run("<w:vanish w:val=\"0\"/>", " too")]), "seen too");
+        let symbol = |font: &str, code: &str| format!("<w:r><w:sym w:font=\"{font}\" w:char=\"{code}\"/></w:r>");
+        let symbols = [("Symbol", "F0B1"), ("Symbol", "F061"), ("Symbol", "00B3"), ("Wingdings", "F0E0"), ("Arial", "00B5")];
+        let symbols = symbols.map(|(font, code)| symbol(font, code)).concat();
+        assert_eq!(
+            of(&[plain("5"), symbols, symbol("Webdings", "F061"), symbol("Symbol", "FFFF"), symbol("Symbol", "x")]),
+            "5±α≥→µ"
+        );
+    }
+
+    #[test]
+    fn cells_stay_below_their_headings() {
+        let cell = |properties: &str, text: &str| format!("<w:tc><w:tcPr>{properties}</w:tcPr>{}</w:tc>", p("", text));
+        let row = |properties: &str, cells: &[String]| format!("<w:tr><w:trPr>{properties}</w:trPr>{}</w:tr>", cells.concat());
+        let goes_on = "<w:vMerge/>";
+        let long = "x".repeat(200);
+        let table = format!(
+            "<w:tbl>{}</w:tbl>",
+            [
+                row("", &[cell("", "Region"), cell("", "Product"), cell("", "Price")]),
+                row("", &[cell("<w:vMerge w:val=\"restart\"/>", "North"), cell("", "Rye"), cell("", "3")]),
+                row("", &[cell(goes_on, ""), cell("", "Oats"), cell("", "4")]),
+                row("", &[cell(goes_on, ""), cell("", "Corn"), cell("<w:vMerge w:val=\"restart\"/>", &long)]),
+                row("", &[cell("<w:gridSpan w:val=\"2\"/>", "Sum"), cell(goes_on, "")]),
+                row("<w:gridBefore w:val=\"2\"/>", &[cell("<w:tcPrChange><w:tcPr><w:vMerge/></w:tcPr></w:tcPrChange>", "8")]),
+            ]
+            .concat()
+        );
+        let rows =
+            format!("Region | Product | Price\nNorth | Rye | 3\nNorth | Oats | 4\nNorth | Corn | {long}\nSum |  |\n|  | 8");
+        assert_eq!(document(&table).text, rows);
+    }
+
+    #[test]
+    fn pages_are_those_that_word_rendered() {
+        let pages = |second: &str| {
+            let first = "<w:p><w:r><w:t>one</w:t><w:br w:type=\"page\"/></w:r></w:p>";
+            document(&format!("{first}<w:p><w:r>{second}<w:t>two</w:t></w:r></w:p>")).pages.len()
+        };
+        assert_eq!((pages(""), pages("<w:lastRenderedPageBreak/>")), (0, 2));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! the file once more with better fonts. Where it finds no page or no text, `lopdf` is asked, which knows nothing of layout but
 //! repairs some files and reads some fonts that it does not.
 
+mod lines;
 mod mend;
 mod overprint;
+mod running;
 mod words;
 
 use unpdf::model::{ListStyle, Table};
@@ -17,6 +19,7 @@ use unpdf::{Block, Error, Page, ParseOptions, PdfParser};
 use super::document::{Document, Format};
 use super::draft::Draft;
 use super::{Refusal, title_or_name};
+use lines::Lines;
 use words::{Hyphens, is_unreadable, readable, unreadable_percent};
 
 /// The longest document that is read, in pages.
@@ -65,15 +68,16 @@ fn loses_letters(document: &unpdf::Document) -> bool {
     document.extraction_quality.suppressed_text_runs > 0 || document.pages.iter().any(|page| is_suspect(&page.plain_text()))
 }
 
-fn read_with_layout(bytes: &[u8], name: &str, document: unpdf::Document) -> Result<Document, Refusal> {
+fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> Result<Document, Refusal> {
     let mut draft = Draft::default();
     let mut hyphens = Hyphens::default();
+    running::drop_repeats(&mut document.pages);
     document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
-    let suspect = document.pages.iter().any(overprint::is_suspect);
+    let suspect = document.pages.iter().any(|page| overprint::is_suspect(page) || lines::is_suspect(page));
     let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
     let mut silent_pages = Vec::new();
     let mut unreadable_pages = Vec::new();
-    for page in &document.pages {
+    for page in &mut document.pages {
         let before = draft.len();
         match unreadable_percent(&page.plain_text()) {
             percent if percent > GARBAGE_PERCENT => unreadable_pages.push(page.number),
@@ -81,10 +85,16 @@ fn read_with_layout(bytes: &[u8], name: &str, document: unpdf::Document) -> Resu
                 if percent > UNREADABLE_PERCENT {
                     draft.warn(format!("page {}: unreadable text layer ({percent} % of its characters)", page.number));
                 }
-                let backend = backend.as_ref().filter(|_| overprint::is_suspect(page));
-                match backend.and_then(|backend| overprint::mended(backend, page.number)) {
+                let doubled = backend.as_ref().filter(|_| overprint::is_suspect(page));
+                match doubled.and_then(|backend| overprint::mended(backend, page.number)) {
                     Some(blocks) => add_blocks(&mut draft, page.number, &blocks, &hyphens),
-                    None => add_page(&mut draft, page, &hyphens),
+                    None => {
+                        let lines = backend.as_ref().filter(|_| lines::is_suspect(page));
+                        if let Some(lines) = lines.and_then(|backend| Lines::of(backend, page.number)) {
+                            lines.settle(&mut page.elements);
+                        }
+                        add_page(&mut draft, page, &hyphens);
+                    }
                 }
             }
         }
@@ -227,7 +237,8 @@ fn is_title(title: &str) -> bool {
     let is_file = [".doc", ".docx", ".pdf", ".tex", ".dvi", ".indd", ".qxd", ".ppt", ".pptx", ".xls", ".odt", ".rtf", ".ps"]
         .iter()
         .any(|ending| lower.ends_with(ending));
-    let is_generic = ["untitled", "microsoft word", "powerpoint presentation", "print", "title"].contains(&lower.as_str());
+    let is_generic =
+        ["untitled", "(anonymous)", "microsoft word", "powerpoint presentation", "print", "title"].contains(&lower.as_str());
     title.chars().filter(|char| char.is_alphabetic()).count() > 2
         && !is_file
         && !is_generic
@@ -295,6 +306,36 @@ mod tests {
     }
 
     #[test]
+    fn a_table_stands_below_its_heading_and_options_keep_their_dashes() {
+        let line = |x: u32, y: u32, size: u32, text: &str| format!("BT /F {size} Tf {x} {y} Td ({text}) Tj ET ");
+        let words = "The mill by the river grinds the flour of three villages by day and by night, for it has two stones, and ";
+        let mut page = line(50, 740, 20, "Alpha rates");
+        for (row, number) in (0..3).zip(["One", "Two", "Three"]) {
+            page += &line(50, 700 - 14 * row, 10, &format!("{number}: {words}"));
+        }
+        for (row, cells) in
+            (0..4).zip([["Country", "Rate", "Hotel"], ["Spain", "101", "201"], ["Italy", "102", "202"], ["Malta", "103", "203"]])
+        {
+            for (cell, x) in cells.iter().zip([230, 300, 360]) {
+                page += &line(x, 640 - 18 * row, 10, cell);
+            }
+        }
+        page += &line(50, 540, 20, "Beta rates");
+        for (row, number) in (0..3).zip(["Four", "Five", "Six"]) {
+            page += &line(50, 500 - 14 * row, 10, &format!("{number}: {words}"));
+        }
+        page += &line(50, 440, 10, "--retry N repeats a request.");
+        page += &line(50, 420, 10, "--cache DIR keeps its answer.");
+        let text = read(&pdf(&[&page], ""), "a.pdf").unwrap().text;
+        let at = |part: &str| text.find(part).unwrap();
+        assert!(
+            at("Alpha rates") < at("Spain | 101 | 201") && at("Malta | 103") < at("Beta rates") && at("Beta rates") < at("Four"),
+            "{text}"
+        );
+        assert!(text.contains("\n--retry N repeats a request.\n") && text.contains("\n--cache DIR keeps"), "{text}");
+    }
+
+    #[test]
     fn a_page_without_text_is_refused() {
         let reason = |file: &[u8]| read(file, "a.pdf").unwrap_err().to_string();
         assert_eq!(reason(&pdf(&["0 0 m 9 9 l S"], "")), "no text (1 page)");
@@ -312,7 +353,7 @@ mod tests {
     #[test]
     fn titles_by_machines_are_no_titles() {
         assert!(is_title("The Mill") && is_title("Отчёт"));
-        for title in ["untitled", "Microsoft Word - a.doc", "report.PDF", "  ", "12-34", "a\u{fffd}bcd"] {
+        for title in ["untitled", "(anonymous)", "Microsoft Word - a.doc", "report.PDF", "  ", "12-34", "a\u{fffd}bcd"] {
             assert!(!is_title(title), "{title}");
         }
     }

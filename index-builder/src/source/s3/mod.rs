@@ -151,7 +151,9 @@ impl S3 {
                 Ok(output) => output,
                 Err(error) => {
                     let refusal = Refusal::of(&error);
-                    return refusal.reason().map_or_else(|| Err(self.explain(refusal)), |reason| Ok(Err(reason)));
+                    return refusal
+                        .reason()
+                        .map_or_else(|| Err(refusal.explain(&entry.uri, &self.place)), |reason| Ok(Err(reason)));
                 }
             };
             // Not every S3 service knows `If-Match`.

@@ -73,6 +73,10 @@ impl Refusal {
             (403, "AccessDenied") => Some(Reason::Denied),
             // What is wrong with the encryption key of an object says nothing about its neighbours.
             (400, code) if code.starts_with("KMS.") => Some(Reason::Unreadable(format!("{code}: {message}"))),
+            // Encrypted with the customer's own key, or nothing that can be got: a delete marker.
+            (400, "InvalidRequest") | (405, _) => {
+                Some(Reason::Unreadable(one_line(&format!("{}: {message}", said(*status, code)))))
+            }
             _ => None,
         }
     }
@@ -100,10 +104,7 @@ fn silence(timed_out: bool, why: &str, place: &Place) -> (Code, String) {
 }
 
 fn answer(status: u16, code: &str, message: &str, region: Option<&str>, place: &Place) -> (Code, String) {
-    let said = match code {
-        "" => format!("status {status}"),
-        _ => code.to_owned(),
-    };
+    let said = said(status, code);
     match (status, code) {
         (_, "InvalidAccessKeyId") => (
             Code::Authentication,
@@ -153,6 +154,11 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>, place: &
             (Code::ProviderError, format!("{} answered with status {status} ({said}{colon}{message}); {remedy}", place.service()))
         }
     }
+}
+
+/// The service's name of a failure, if it has one.
+fn said(status: u16, code: &str) -> String {
+    if code.is_empty() { format!("status {status}") } else { code.to_owned() }
 }
 
 impl Place {

@@ -138,8 +138,21 @@ fn what_befalls_one_object_is_its_reason() {
     let endpoint = serve(move |request| {
         let path = request.target.split('?').next().unwrap();
         if matches!(path, "/docs" | "/docs/") {
-            let keys =
-                ["archived", "breaks", "changed", "denied", "good.html", "gone", "grown", "gzip", "never", "other", "vanished"];
+            let keys = [
+                "archived",
+                "breaks",
+                "changed",
+                "denied",
+                "good.html",
+                "gone",
+                "grown",
+                "gzip",
+                "marker",
+                "never",
+                "other",
+                "own-key",
+                "vanished",
+            ];
             return page(&keys.map(|key| (key, 4)), None);
         }
         assert!(request.headers.contains("if-match: \"tag-4\""), "{}", request.headers);
@@ -153,6 +166,8 @@ fn what_befalls_one_object_is_its_reason() {
             "/docs/changed" => refused(412, "PreconditionFailed"),
             "/docs/denied" => refused(403, "AccessDenied"),
             "/docs/gone" => refused(404, "NoSuchKey"),
+            "/docs/marker" => refused(405, "MethodNotAllowed"),
+            "/docs/own-key" => refused(400, "InvalidRequest"),
             "/docs/vanished" => Reply { status: 404, ..Reply::default() },
             "/docs/grown" => ok("fours"),
             "/docs/gzip" => Reply { headers: vec![("content-encoding", "aws-chunked,gzip".to_owned())], ..ok("four") },
@@ -195,7 +210,9 @@ fn what_befalls_one_object_is_its_reason() {
             "good.html: four Some(\"ISO-8859-1\")",
             "grown: changed while being read; build again once it is no longer written",
             "gzip: cannot be read: stored with content encoding `gzip`; upload it uncompressed",
+            "marker: cannot be read: MethodNotAllowed: words of the service",
             "other: changed while being read; build again once it is no longer written",
+            "own-key: cannot be read: InvalidRequest: words of the service",
             "vanished: vanished while being read",
         ]
     );
@@ -219,10 +236,11 @@ fn a_key_refused_while_reading_ends_the_build() {
         assert_eq!(result.unwrap().bytes, b"four");
         visited.fetch_add(1, Ordering::SeqCst);
     });
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "`s3://docs/`: the session has expired or is not valid (ExpiredToken); sign in again and check `AWS_SESSION_TOKEN`"
-    );
+    let error = error.unwrap_err().to_string();
+    let (object, why) = error.split_once(": the").unwrap();
+    // Which one it was, of those that were under way.
+    assert!(entries.iter().any(|entry| format!("`{}`", entry.uri) == object), "{error}");
+    assert_eq!(why, " session has expired or is not valid (ExpiredToken); sign in again and check `AWS_SESSION_TOKEN`");
     assert_eq!(visited.into_inner(), 5);
     assert!(reads.load(Ordering::SeqCst) < 20, "{reads:?}");
 }
