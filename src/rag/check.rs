@@ -88,7 +88,12 @@ async fn settle(
         }
         stopped_short(answer)?;
         let (is_wrapped, rung) = call.plan.as_ref().map_or((false, Rung::Prompt), |plan| (plan.is_wrapped, plan.rung));
-        let reading = schema::read(&text, shape, is_wrapped);
+        let asked = shape.clone();
+        let work = move |_: &App| {
+            let reading = schema::read(&text, &asked, is_wrapped);
+            Ok((reading, text))
+        };
+        let (reading, text) = app.compute(deadline, work).await?;
         if let (true, Some(data)) = (reading.is_valid(), reading.value.clone()) {
             let plan = call.plan.as_ref();
             // The model's own text stands where it says the same.
