@@ -88,13 +88,18 @@ async fn settle(
         }
         stopped_short(answer, &text)?;
         let (is_wrapped, rung) = call.plan.as_ref().map_or((false, Rung::Prompt), |plan| (plan.is_wrapped, plan.rung));
-        let reading = schema::read(&text, shape, is_wrapped);
+        let asked = shape.clone();
+        let work = move |_: &App| {
+            let reading = schema::read(&text, &asked, is_wrapped);
+            // The model's own text stands where it says the same.
+            let is_same = reading.value.is_some() && serde_json::from_str(&text).ok() == reading.value;
+            Ok((reading, is_same, text))
+        };
+        let (reading, is_same, text) = app.compute(deadline, work).await?;
         if reading.is_unfinished() && !call.request.sampling.stop_sequences.is_empty() {
             let message = "`structured_output`: the answer ended before its JSON was whole, where a stop sequence may have cut it; leave out the stop sequences";
             return Err(failed(answer, Code::ModelOutput, message, json!({"raw": text})));
         }
-        // The model's own text stands where it says the same.
-        let is_same = reading.value.is_some() && serde_json::from_str(&text).ok() == reading.value;
         if let (true, Some(data)) = (reading.is_valid() && (is_same || !call.is_told), reading.value.clone()) {
             let plan = call.plan.as_ref();
             answer.content = if is_same { text.trim().to_owned() } else { data.to_string() };

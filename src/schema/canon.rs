@@ -3,17 +3,22 @@
 //!
 //! References that leave the schema are refused: nothing that a caller names is fetched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use super::name::Names;
 use super::walk::{each_child, each_child_mut, resolve};
 use crate::error::{Error, Result};
 
 /// Bytes of one schema, written down.
-pub(crate) const MAX_SCHEMA_BYTES: usize = 256 << 10;
+const MAX_SCHEMA_BYTES: usize = 256 << 10;
 /// Steps that checking one value against a schema may take at one place; more is a knot of references that doubles at each level.
 const MAX_STEPS: u64 = 100_000;
+/// Schemas on one way through references; each takes room on the stack.
+const MAX_WAY: usize = 2_000;
+/// Different patterns of one schema: each is compiled and kept with it.
+const MAX_PATTERNS: usize = 64;
 /// Levels of one schema.
 const MAX_DEPTH: usize = 64;
 
@@ -21,10 +26,7 @@ const LATEST: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Rewrites `schema` in the words of 2020-12. A schema that says it is 2020-12 is taken at its word.
 pub(super) fn canonical(mut schema: Value, field: &str) -> Result<Value> {
-    let length = serde_json::to_vec(&schema).map_or(usize::MAX, |bytes| bytes.len());
-    if length > MAX_SCHEMA_BYTES {
-        return Err(Error::bad_request(format!("`{field}`: {length} bytes; a schema may have {MAX_SCHEMA_BYTES}")));
-    }
+    check_length(&schema, field)?;
     if !schema.is_object() && !schema.is_boolean() {
         return Err(Error::bad_request(format!("`{field}`: a schema is an object, as in {{\"type\": \"object\"}}")));
     }
@@ -43,11 +45,44 @@ pub(super) fn canonical(mut schema: Value, field: &str) -> Result<Value> {
         modernise(&mut schema, 0);
     }
     check(&schema, &schema, has_names(&schema, 0), 0, field)?;
-    let mut known = BTreeMap::new();
-    if steps(&schema, &schema, &mut known) > MAX_STEPS {
+    let mut known = HashSet::new();
+    patterns(&schema, &mut known);
+    if known.len() > MAX_PATTERNS {
+        let message = format!("`{field}`: {} different patterns; a schema may have {MAX_PATTERNS}", known.len());
+        return Err(Error::bad_request(message));
+    }
+    let steps = steps(&schema, &Names::new(&schema), &mut BTreeMap::new(), 0);
+    if steps == u64::MAX {
+        return Err(Error::bad_request(format!(
+            "`{field}`: its references lead on through too many schemas; use fewer definitions"
+        )));
+    }
+    if steps > MAX_STEPS {
         return Err(Error::bad_request(format!("`{field}`: its references multiply; use each definition in fewer places")));
     }
     Ok(schema)
+}
+
+/// Whether a schema, or a tool's parameters, are no longer than schemas may be.
+///
+/// # Errors
+/// They are longer.
+pub(crate) fn check_length(schema: &Value, field: &str) -> Result<()> {
+    // What it takes at least, written down.
+    fn bytes(value: &Value) -> usize {
+        match value {
+            Value::Null | Value::Bool(_) => 4,
+            Value::Number(_) => 1,
+            Value::String(text) => text.len() + 2,
+            Value::Array(list) => list.iter().map(|item| bytes(item) + 1).sum::<usize>() + 1,
+            Value::Object(map) => map.iter().map(|(name, item)| name.len() + bytes(item) + 4).sum::<usize>() + 1,
+        }
+    }
+    let length = bytes(schema);
+    if length > MAX_SCHEMA_BYTES {
+        return Err(Error::bad_request(format!("`{field}`: {length} bytes; a schema may have {MAX_SCHEMA_BYTES}")));
+    }
+    Ok(())
 }
 
 /// Words of older drafts and of OpenAPI 3.0.
@@ -151,12 +186,24 @@ fn has_names(schema: &Value, depth: usize) -> bool {
     found
 }
 
-/// How many schemas look at one and the same value, through references and branches; a cycle counts as too many.
-fn steps(schema: &Value, root: &Value, known: &mut BTreeMap<usize, u64>) -> u64 {
+/// The different patterns of a schema.
+fn patterns<'a>(schema: &'a Value, known: &mut HashSet<&'a str>) {
+    let Value::Object(map) = schema else { return };
+    known.extend(map.get("pattern").and_then(Value::as_str));
+    known.extend(map.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys).map(String::as_str));
+    each_child(map, |_, child| patterns(child, known));
+}
+
+/// How many schemas look at one and the same value, through references and branches; a cycle counts as too many. So does a way of more
+/// than [`MAX_WAY`] schemas.
+fn steps<'a>(schema: &'a Value, names: &Names<'a>, known: &mut BTreeMap<usize, u64>, way: usize) -> u64 {
     let Value::Object(map) = schema else { return 1 };
     let key = std::ptr::from_ref(map).addr();
     if let Some(&count) = known.get(&key) {
         return count;
+    }
+    if way > MAX_WAY {
+        return u64::MAX;
     }
     // A cycle without a step into the value: the validator stops it, so it costs one more look and no more.
     known.insert(key, 1);
@@ -164,19 +211,19 @@ fn steps(schema: &Value, root: &Value, known: &mut BTreeMap<usize, u64>) -> u64 
     let mut inside = Vec::new();
     each_child(map, |keyword, child| {
         if matches!(keyword, "allOf" | "anyOf" | "oneOf" | "not" | "if" | "then" | "else" | "dependentSchemas") {
-            count = count.saturating_add(steps(child, root, known));
+            count = count.saturating_add(steps(child, names, known, way + 1));
         } else {
             inside.push(child);
         }
     });
-    for keyword in ["$ref", "$dynamicRef"] {
-        if let Some(target) = map.get(keyword).and_then(Value::as_str).and_then(|reference| resolve(root, reference)) {
-            count = count.saturating_add(steps(target, root, known));
+    for reference in ["$ref", "$dynamicRef"].iter().filter_map(|keyword| map.get(*keyword)?.as_str()) {
+        for target in names.targets(reference) {
+            count = count.saturating_add(steps(target, names, known, way + 1));
         }
     }
     known.insert(key, count);
     // What looks at other values counts where it is worst.
-    let below = inside.into_iter().map(|child| steps(child, root, known)).max().unwrap_or(0);
+    let below = inside.into_iter().map(|child| steps(child, names, known, way + 1)).max().unwrap_or(0);
     let count = count.max(if below > MAX_STEPS { below } else { 0 });
     known.insert(key, count);
     count
@@ -235,11 +282,35 @@ mod tests {
         knot["properties"] = json!({"x": {"$ref": "#/$defs/n40"}});
         knot.as_object_mut().unwrap().shift_remove("$ref");
         assert_eq!(message(knot), "`schema`: its references multiply; use each definition in fewer places");
+        // By names of their own, too.
+        for (keyword, before) in [("$anchor", "#n"), ("$id", "https://h/n")] {
+            let mut knot = json!({"$defs": {"n0": {keyword: format!("{}0", before.trim_start_matches('#'))}}, "$ref": format!("{before}40")});
+            for at in 1..=40 {
+                let below = json!({"$ref": format!("{before}{}", at - 1)});
+                let name = format!("{}{at}", before.trim_start_matches('#'));
+                knot["$defs"][format!("n{at}")] = json!({keyword: name, "allOf": [below, below]});
+            }
+            assert_eq!(message(knot), "`schema`: its references multiply; use each definition in fewer places");
+        }
+        let chain = |links: usize| {
+            let link = |at: usize| (format!("n{at}"), json!({"allOf": [{"$ref": format!("#/$defs/n{}", at - 1)}]}));
+            let definitions = (1..=links).map(link).chain([("n0".to_owned(), json!({"type": "string"}))]);
+            json!({"$defs": Map::from_iter(definitions), "$ref": format!("#/$defs/n{links}")})
+        };
+        canonical(chain(900), "schema").unwrap();
+        let endless = "`schema`: its references lead on through too many schemas; use fewer definitions";
+        assert_eq!(message(chain(5_000)), endless);
         let mut deep = json!({});
         for _ in 0..70 {
             deep = json!({"items": deep});
         }
         assert_eq!(message(deep), "`schema`: nested deeper than 64 levels");
+        let patterns = |count: usize| {
+            let named = (0..count).map(|at| (format!("p{at}"), json!({"pattern": format!("\\pL{{9}}{}", at / 2)})));
+            json!({"properties": Map::from_iter(named), "patternProperties": {"^x-": true}})
+        };
+        canonical(patterns(2 * (MAX_PATTERNS - 1)), "schema").unwrap();
+        assert_eq!(message(patterns(4500)), "`schema`: 2251 different patterns; a schema may have 64");
         let long = "x".repeat(MAX_SCHEMA_BYTES);
         assert!(message(json!({"description": long})).ends_with("bytes; a schema may have 262144"));
     }

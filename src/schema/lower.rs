@@ -72,7 +72,8 @@ pub(crate) struct Unfit {
 /// It cannot be said there without saying something else, or it is over a limit.
 pub(crate) fn lower(canonical: &Value, subset: &Subset) -> Result<Lowered, Unfit> {
     let is_wrapped = !is_object(canonical);
-    let mut lowering = Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new(), visited: 0 };
+    let mut lowering =
+        Lowering { subset, root: canonical, is_wrapped, losses: Vec::new(), open: Vec::new(), visited: 0, depth: 0 };
     let mut definitions = Map::new();
     if subset.refs {
         if let Some(pointer) = recursion(canonical, subset.recursion) {
@@ -226,10 +227,15 @@ struct Lowering<'a> {
     open: Vec<String>,
     /// Places visited so far, those of references once for each time they are written out or looked through.
     visited: usize,
+    /// Schemas that the one being lowered is in, through references too.
+    depth: usize,
 }
 
 /// Places of a schema that are visited: what is written out again and again must not grow without end.
 const MAX_PLACES: usize = 10_000;
+
+/// Schemas one inside the other, those of references too.
+const MAX_DEPTH: usize = 128;
 
 impl Lowering<'_> {
     fn visit(&mut self, at: &str) -> Result<(), Unfit> {

@@ -10,8 +10,11 @@
 
 mod ask;
 mod canon;
+mod effort;
+mod fault;
 mod format;
 mod lower;
+mod name;
 mod objects;
 mod partial;
 mod plan;
@@ -28,6 +31,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 pub(crate) use ask::{Ask, Method, Shape, StrictMode};
+pub(crate) use canon::check_length;
 pub(crate) use lower::{Loss, WRAPPER};
 pub(crate) use partial::{Partial, Patch};
 pub(crate) use plan::{Means, Plan, Rung, Skip, TOOL, plan};
@@ -89,13 +93,23 @@ impl Schema {
         &self.value
     }
 
-    /// Whether `value` is valid.
+    /// Whether `value` is valid, and can be said to be so in time.
     pub fn is_valid(&self, value: &Value) -> bool {
-        self.validator.is_valid(value)
+        effort::is_checkable(value, &self.value) && self.validator.is_valid(value)
     }
 
     /// How `value` breaks it, the first 20 ways; none where it is valid.
     pub fn violations(&self, value: &Value) -> Vec<Violation> {
+        if !effort::is_checkable(value, &self.value) {
+            let message = "checking it takes too long: the schema's branches lead to one another at each level".to_owned();
+            return vec![Violation { pointer: String::new(), message }];
+        }
+        if self.validator.is_valid(value) {
+            return Vec::new();
+        }
+        if !effort::is_tellable(value, &self.value) {
+            return fault::faults(value, &self.value);
+        }
         let violation = |error: jsonschema::ValidationError<'_>| Violation {
             pointer: error.instance_path().to_string(),
             message: shortened(&error.to_string()),

@@ -16,6 +16,8 @@ use super::{Method, Shape, Violation};
 
 /// Levels that are mended.
 const MAX_DEPTH: usize = 128;
+/// Schemas that are looked at to mend one answer: where several tell of one property, they multiply at each level.
+const MAX_LOOKS: usize = 200_000;
 
 /// What an answer amounts to.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,18 +53,22 @@ impl Reading {
 
 /// Reads an answer: the last value in it that is valid, for drafts and examples come before it, else the last that there is.
 pub(crate) fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
-    let mut last = None;
+    let (mut last, mut looks) = (None, MAX_LOOKS);
     for (value, changes) in candidates(text, is_wrapped).into_iter().rev() {
-        let reading = mended(value, changes, shape, is_wrapped);
-        if reading.is_valid() {
-            return reading;
+        let (value, changes, is_valid) = mended(value, changes, (shape, is_wrapped), &mut looks);
+        if is_valid {
+            return Reading { value: Some(value), violations: Vec::new(), changes };
         }
-        last.get_or_insert(reading);
+        last.get_or_insert((value, changes));
     }
-    last.unwrap_or_else(|| Reading {
-        violations: vec![Violation { pointer: String::new(), message: "the answer holds no JSON object".into() }],
-        ..Reading::default()
-    })
+    let whole = |message: &str| vec![Violation { pointer: String::new(), message: message.into() }];
+    match (last, shape.schema.as_deref()) {
+        (None, _) => Reading { violations: whole("the answer holds no JSON object"), ..Reading::default() },
+        (Some((value, changes)), None) => {
+            Reading { value: Some(value), violations: whole("the answer is no JSON object"), changes }
+        }
+        (Some((value, changes)), Some(schema)) => Reading { violations: schema.violations(&value), value: Some(value), changes },
+    }
 }
 
 /// What a model is told that wrote an invalid answer.
@@ -76,8 +82,14 @@ pub(crate) fn repair_prompt(violations: &[Violation]) -> String {
     text
 }
 
-/// What was asked for out of what was written. A value that is valid once our own doing is undone is not mended, only filled.
-fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped: bool) -> Reading {
+/// What was asked for out of what was written, and whether it is valid. A value that is valid once our own doing is undone is not mended,
+/// only filled.
+fn mended(
+    mut value: Value,
+    mut changes: Vec<Change>,
+    (shape, is_wrapped): (&Shape, bool),
+    looks: &mut usize,
+) -> (Value, Vec<Change>, bool) {
     if is_wrapped
         && let Value::Object(map) = &mut value
         && map.len() == 1
@@ -87,32 +99,29 @@ fn mended(mut value: Value, mut changes: Vec<Change>, shape: &Shape, is_wrapped:
     }
     let Some(schema) = shape.schema.as_deref() else {
         // JSON mode without a schema promises an object.
-        let violations = if value.is_object() {
-            Vec::new()
-        } else {
-            vec![Violation { pointer: String::new(), message: "the answer is no JSON object".into() }]
-        };
-        return Reading { value: Some(value), violations, changes };
+        let is_object = value.is_object();
+        return (value, changes, is_object);
     };
     let root = schema.value();
-    let mut undoing = Mending { root, mend: false, coerce: false, fill: false, changes: Vec::new() };
+    let mut undoing = Mending { root, mend: false, coerce: false, fill: false, looks, changes: Vec::new() };
     undoing.value(&mut value, root, "", 0);
+    let mut undone = undoing.changes;
     let (mend, fill) = (!schema.is_valid(&value), shape.method == Method::Pydantic);
     if !mend && !fill {
-        changes.append(&mut undoing.changes);
-        return Reading { violations: Vec::new(), value: Some(value), changes };
+        changes.append(&mut undone);
+        return (value, changes, true);
     }
-    let mut mending = Mending { root, mend, coerce: mend && shape.coerce, fill, changes: Vec::new() };
+    let mut mending = Mending { root, mend, coerce: mend && shape.coerce, fill, looks, changes: Vec::new() };
     let mut better = value.clone();
     mending.value(&mut better, root, "", 0);
-    let violations = schema.violations(&better);
-    if !mend && !violations.is_empty() {
+    let is_valid = schema.is_valid(&better);
+    if !mend && !is_valid {
         // A default that is not valid itself is no gain.
-        changes.append(&mut undoing.changes);
-        return Reading { violations: Vec::new(), value: Some(value), changes };
+        changes.append(&mut undone);
+        return (value, changes, true);
     }
     changes.append(&mut mending.changes);
-    Reading { violations, value: Some(better), changes }
+    (better, changes, is_valid)
 }
 
 struct Mending<'a> {
@@ -121,6 +130,8 @@ struct Mending<'a> {
     mend: bool,
     coerce: bool,
     fill: bool,
+    /// How many schemas may still be looked at.
+    looks: &'a mut usize,
     changes: Vec<Change>,
 }
 
@@ -129,7 +140,10 @@ impl<'a> Mending<'a> {
         if depth > MAX_DEPTH {
             return;
         }
-        let kinds = kinds(&branches(schema, self.root));
+        let branches = branches(schema, self.root);
+        let Some(left) = self.looks.checked_sub(1 + branches.len()) else { return };
+        *self.looks = left;
+        let kinds = kinds(&branches);
         if let (Value::String(text), Some(kinds), true) = (&*value, &kinds, self.mend)
             && !kinds.contains(&"string")
             && let Ok(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(text)

@@ -81,3 +81,90 @@ fn violations_are_few_and_short() {
     assert!(violations.iter().all(|violation| violation.message.chars().count() <= MAX_VIOLATION_CHARS + 1));
     assert_eq!(violations[3].pointer, "/3");
 }
+
+/// An object in an object, so many levels deep.
+fn nested(levels: usize, inner: &str) -> Value {
+    serde_json::from_str(&format!("{}{inner}{}", "{\"a\":".repeat(levels), "}".repeat(levels))).unwrap()
+}
+
+#[test]
+fn a_wrong_leaf_of_a_deep_tree_is_told_by_the_branches_that_it_is_meant_for() {
+    const OPERATORS: [&str; 4] = ["add", "sub", "mul", "div"];
+    let e = json!({"$ref": "#/$defs/e"});
+    let mut branches: Vec<Value> = OPERATORS
+        .iter()
+        .map(|kind| {
+            json!({"type": "object", "properties": {"kind": {"const": kind}, "left": e, "right": e},
+                "required": ["kind", "left", "right"], "additionalProperties": false})
+        })
+        .collect();
+    branches.push(json!({"type": "object", "properties": {"kind": {"const": "num"}, "value": {"type": "number"}},
+        "required": ["kind", "value"], "additionalProperties": false}));
+    let schema = json!({"$defs": {"e": {"anyOf": branches}}, "type": "object", "properties": {"expr": e}, "required": ["expr"]});
+    let schema = Schema::new(schema, "schema").unwrap();
+    let tree = |leaf: Value| {
+        let wrap =
+            |tree: Value, at: usize| json!({"kind": OPERATORS[at % 4], "left": {"kind": "num", "value": 1}, "right": tree});
+        json!({"expr": (0..40).fold(leaf, wrap)})
+    };
+    assert!(schema.is_valid(&tree(json!({"kind": "num", "value": 1}))));
+    let expr = format!("/expr{}", "/right".repeat(40));
+    for (leaf, at, message) in [
+        (json!({"kind": "num", "value": "oops"}), "/value", "\"oops\" is not of type number"),
+        (json!({"kind": "num"}), "", "\"value\" is a required property"),
+        (json!({"kind": "num", "value": 1, "more": 2}), "", "\"more\" is no property that is allowed"),
+    ] {
+        let violations = schema.violations(&tree(leaf));
+        assert_eq!(violations, [Violation { pointer: format!("{expr}{at}"), message: message.into() }]);
+    }
+}
+
+#[test]
+fn shapes_that_tell_of_one_property_twice_do_not_multiply_at_each_level() {
+    let twice = |to: &str| {
+        let one = json!({"properties": {"a": {"$ref": format!("#/$defs/{to}")}}});
+        json!({"type": "object", "allOf": [one, one]})
+    };
+    // Through itself, as recursive definitions do: the validator knows again what it saw.
+    let schema = json!({"$defs": {"n": twice("n")}, "$ref": "#/$defs/n", "type": "object"});
+    let shape = Shape::from_response_format("answer", schema, true, "schema").unwrap();
+    let text = nested(40, "{}").to_string();
+    assert!(read(&text, &shape, false).is_valid());
+    assert!(!read(&nested(40, "1").to_string(), &shape, false).is_valid());
+    // Through forty others, and by what each level leaves over: here it does not.
+    let mut chain = json!({"$defs": {"n0": {}}, "type": "object", "$ref": "#/$defs/n40"});
+    let mut over = json!({"type": "object"});
+    for level in 1..=40 {
+        chain["$defs"][format!("n{level}")] = twice(&format!("n{}", level - 1));
+        if level <= 20 {
+            over = json!({"type": "object", "anyOf": [{"properties": {"a": over}}], "unevaluatedProperties": false});
+        }
+    }
+    let named = chain.to_string().replace("#/$defs/n", "#n");
+    let mut named: Value = serde_json::from_str(&named).unwrap();
+    for (name, schema) in named["$defs"].as_object_mut().unwrap() {
+        schema["$anchor"] = name.as_str().into();
+    }
+    for schema in [chain, named, over] {
+        let shape = Shape::from_response_format("answer", schema, true, "schema").unwrap();
+        assert!(read("{\"a\": {}}", &shape, false).is_valid());
+        let violations = read(&text, &shape, false).violations;
+        assert_eq!(violations.len(), 1);
+        assert!(violations[0].message.starts_with("checking it takes too long: "), "{violations:?}");
+    }
+}
+
+#[test]
+fn references_that_lead_far_take_no_more_room_than_there_is() {
+    let mut chain = json!({"$defs": {"n0": {"type": "string"}}, "type": "object", "properties": {"v": {"$ref": "#/$defs/n900"}}});
+    for at in 1..=900 {
+        chain["$defs"][format!("n{at}")] = json!({"allOf": [{"$ref": format!("#/$defs/n{}", at - 1)}]});
+    }
+    let shape = Shape::from_response_format("answer", chain, true, "schema").unwrap();
+    for provider in ["openai", "anthropic", "gemini", "cohere"] {
+        let means =
+            Means { native: true, forced_tool: true, json_object: true, subset: subset(provider, "m"), may_ignore: false };
+        plan(&shape, &means, &[]).unwrap();
+    }
+    read("{\"v\": \"x\"}", &shape, false);
+}

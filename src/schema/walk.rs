@@ -1,6 +1,6 @@
 //! Where schemas stand inside a schema. Everything else in it (`enum`, `const`, `default`, `examples`) is data and is never read as one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -122,35 +122,45 @@ enum Fit {
 }
 
 fn fit(value: &Value, branch: &Value, root: &Value) -> Fit {
-    let certain = reached(branch.as_object(), root, &["allOf"]);
-    let is_of = |value: &Value, schema: &Value| {
-        kinds(&branches(schema, root)).is_none_or(|kinds| {
-            let kind = kind(value);
-            kinds.contains(&kind) || (kind == "integer" && kinds.contains(&"number"))
-        })
-    };
-    // A constant, as far as the schema says one.
-    let is_said = |value: &Value, schema: &Value| {
-        reached(schema.as_object(), root, &["allOf"]).iter().all(|map| {
-            map.get("const").is_none_or(|it| it == value)
-                && map.get("enum").and_then(Value::as_array).is_none_or(|list| list.contains(value))
-        })
-    };
-    let mut fits = is_of(value, branch) && is_said(value, branch);
+    if is_ruled_out(value, branch, root) {
+        return Fit::Never;
+    }
+    let has_type = |value: &Value, schema: &Value| is_of(value, kinds(&branches(schema, root)).as_deref());
+    let mut fits = has_type(value, branch) && is_said(value, branch, root);
     let Value::Object(fields) = value else { return if fits { Fit::Well } else { Fit::Perhaps } };
-    for map in certain {
+    for map in reached(branch.as_object(), root, &["allOf"]) {
         let required = map.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         fits &= required.into_iter().all(|name| fields.contains_key(name));
-        for (name, schema) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            // A null may stand for what is not there.
-            let Some(field) = fields.get(name).filter(|field| !field.is_null()) else { continue };
-            if !is_said(field, schema) {
-                return Fit::Never;
-            }
-            fits &= is_of(field, schema);
-        }
+        fits &= told(fields, map).all(|(field, schema)| has_type(field, schema));
     }
     if fits { Fit::Well } else { Fit::Perhaps }
+}
+
+/// Whether a property of `value` has another constant than `branch` says.
+pub(super) fn is_ruled_out(value: &Value, branch: &Value, root: &Value) -> bool {
+    let Value::Object(fields) = value else { return false };
+    let certain = reached(branch.as_object(), root, &["allOf"]);
+    certain.into_iter().any(|map| told(fields, map).any(|(field, schema)| !is_said(field, schema, root)))
+}
+
+/// The fields that a schema has properties for, with these. A null may stand for what is not there.
+fn told<'a>(fields: &'a Map<String, Value>, map: &'a Map<String, Value>) -> impl Iterator<Item = (&'a Value, &'a Value)> {
+    let properties = map.get("properties").and_then(Value::as_object).into_iter().flatten();
+    properties.filter_map(|(name, schema)| Some((fields.get(name).filter(|field| !field.is_null())?, schema)))
+}
+
+/// Whether a value is a constant, as far as the schema says one.
+fn is_said(value: &Value, schema: &Value, root: &Value) -> bool {
+    reached(schema.as_object(), root, &["allOf"]).iter().all(|map| {
+        map.get("const").is_none_or(|it| it == value)
+            && map.get("enum").and_then(Value::as_array).is_none_or(|list| list.contains(value))
+    })
+}
+
+/// Whether a value has one of the types; none is any.
+pub(super) fn is_of(value: &Value, kinds: Option<&[&str]>) -> bool {
+    let kind = kind(value);
+    kinds.is_none_or(|kinds| kinds.contains(&kind) || (kind == "integer" && kinds.contains(&"number")))
 }
 
 /// The type of a value, as JSON Schema names it.
@@ -183,28 +193,34 @@ pub(super) fn kinds<'a>(shapes: &[&'a Map<String, Value>]) -> Option<Vec<&'a str
 
 /// Whether `null` is valid, as far as the type, the values and the branches say.
 pub(super) fn allows_null(schema: &Value, root: &Value) -> bool {
-    allows_null_within(schema, root, 32)
+    allows_null_within(schema, root, &mut HashMap::new())
 }
 
-fn allows_null_within(schema: &Value, root: &Value, depth: usize) -> bool {
+/// `known` has what was found of each place, by address: each is looked at once, however many ways lead to it. One that is still looked
+/// at counts as false.
+fn allows_null_within(schema: &Value, root: &Value, known: &mut HashMap<usize, bool>) -> bool {
     let Value::Object(map) = schema else { return schema == &Value::Bool(true) };
-    if depth == 0 {
-        return false;
+    let key = std::ptr::from_ref(map).addr();
+    if let Some(allows) = known.get(&key) {
+        return *allows;
     }
-    let inside = |child: &Value| allows_null_within(child, root, depth - 1);
+    known.insert(key, false);
     let types = match map.get("type") {
         None => true,
         Some(Value::Array(types)) => types.iter().any(|kind| kind == "null"),
         Some(kind) => kind == "null",
     };
+    let mut inside = |child: &Value| allows_null_within(child, root, known);
     let list = |keyword: &str| map.get(keyword).and_then(Value::as_array);
-    types
+    let allows = types
         && map.get("const").is_none_or(Value::is_null)
         && list("enum").is_none_or(|values| values.iter().any(Value::is_null))
-        && list("anyOf").is_none_or(|list| list.iter().any(inside))
-        && list("oneOf").is_none_or(|list| list.iter().any(inside))
-        && list("allOf").is_none_or(|list| list.iter().all(inside))
-        && map.get("$ref").and_then(Value::as_str).is_none_or(|to| resolve(root, to).is_some_and(inside))
+        && list("anyOf").is_none_or(|list| list.iter().any(&mut inside))
+        && list("oneOf").is_none_or(|list| list.iter().any(&mut inside))
+        && list("allOf").is_none_or(|list| list.iter().all(&mut inside))
+        && map.get("$ref").and_then(Value::as_str).is_none_or(|to| resolve(root, to).is_some_and(inside));
+    known.insert(key, allows);
+    allows
 }
 
 /// `pointer` with one more step.
@@ -250,5 +266,7 @@ mod tests {
             assert_eq!(allows_null(&schema, &root), expected, "{schema}");
         }
         assert_eq!(branches(&json!({"$ref": "#/$defs/loop"}), &root).len(), 2);
+        let knot = |to: &str| json!({"anyOf": vec![json!({"$ref": format!("#/$defs/{to}")}); 8]});
+        assert!(!allows_null(&knot("a"), &json!({"$defs": {"a": knot("b"), "b": knot("a")}})), "each place is looked at once");
     }
 }

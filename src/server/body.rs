@@ -45,6 +45,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
     }
 }
 
+/// Bytes of a body whose values are not counted.
+const UNCOUNTED_BYTES: usize = 256 << 10;
+/// Values of one body: each takes many times the room in memory that it is written in.
+const MAX_VALUES: usize = 2_000_000;
+/// Values whose room an object or a list takes.
+const VALUES_OF_CONTAINER: usize = 40;
+
 /// Reads a body. `T`'s unknown fields are refused by path.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     match body.trim_ascii_start().first() {
@@ -55,6 +62,12 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
         }
         Some(_) => {}
     }
+    if body.len() > UNCOUNTED_BYTES && values(body) > MAX_VALUES {
+        let most = MAX_VALUES / VALUES_OF_CONTAINER;
+        return Err(Error::bad_request(format!(
+            "the body has too many values; send at most {most} objects and lists, or {MAX_VALUES} other values"
+        )));
+    }
     serde_json::from_slice(body).map_err(|error| {
         // Only a body with a mistake is read once more, by a reader that keeps count of where it is.
         match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(body)) {
@@ -62,6 +75,27 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
             Ok(_) => mistake(body, ".", error),
         }
     })
+}
+
+/// About how many values a body has.
+fn values(body: &[u8]) -> usize {
+    let (mut count, mut bytes) = (0, body.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => count += VALUES_OF_CONTAINER,
+            b',' => count += 1,
+            b'"' => {
+                while let Some(byte) = bytes.find(|byte| matches!(byte, b'"' | b'\\')) {
+                    if *byte == b'"' {
+                        break;
+                    }
+                    bytes.next();
+                }
+            }
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Serde's text with the path in front and its position left out.
@@ -155,6 +189,27 @@ mod tests {
     #[serde(rename_all = "lowercase")]
     enum Word {
         Auto,
+    }
+
+    #[test]
+    fn bodies_of_very_many_values_are_refused() {
+        fn read(body: &str) -> Result<serde::de::IgnoredAny> {
+            parse(body.as_bytes())
+        }
+        let list = |entry: &str, times: usize| format!("{{\"x\": [{}0]}}", format!("{entry},").repeat(times));
+        let refused = "the body has too many values; send at most 50000 objects and lists, or 2000000 other values";
+        assert_eq!(read(&list("{\"\":0}", 850_000)).unwrap_err().message(), refused);
+        assert_eq!(read(&list("1", 2_000_000)).unwrap_err().message(), refused);
+        // As many embeddings' texts as there may be, as numbers of tokens; a long conversation; brackets in a text, behind a quote.
+        let tokens = format!("[{}1]", "12345,".repeat(480));
+        for body in [
+            list(&tokens, 2_048),
+            list(r#"{"role": "user", "content": [{"type": "text", "text": "a text, as they are"}]}"#, 15_000),
+            list(r#""\\\"{[{[{[{[\\""#, 100_000),
+        ] {
+            assert!(body.len() > UNCOUNTED_BYTES);
+            read(&body).unwrap();
+        }
     }
 
     #[test]

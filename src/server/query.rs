@@ -24,7 +24,13 @@ use crate::rag::{self, Answer, Piece, Question};
 /// `POST /v1/query`.
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
     answer(&app, &context, request, async |bytes, labels| {
-        let Asked { question, stream, shown } = parse::<QueryRequest>(&bytes)?.understand(&app, &labels?)?;
+        let (body, labels) = (parse::<QueryRequest>(&bytes)?, labels?);
+        let Asked { question, stream, shown } = if body.is_shaped() {
+            // A schema is compiled, which is work for a core.
+            app.compute(context.deadline, move |app| body.understand(app, &labels)).await?
+        } else {
+            body.understand(&app, &labels)?
+        };
         if stream { streamed(&app, &context, question, shown).await } else { whole(&app, &context, question, shown).await }
     })
     .await

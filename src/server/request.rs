@@ -59,6 +59,11 @@ pub(super) struct Asked {
 }
 
 impl QueryRequest {
+    /// Whether it comes with a schema.
+    pub(super) fn is_shaped(&self) -> bool {
+        self.structured_output.is_some()
+    }
+
     /// Checks every field against what this service can do for a caller with these labels.
     pub(super) fn understand(self, app: &App, labels: &[String]) -> Result<Asked> {
         prompt(&self.prompt)?;

@@ -81,6 +81,17 @@ fn a_call_without_arguments_is_streamed_with_an_empty_object() {
 }
 
 #[test]
+fn an_answer_without_end_of_calls_is_a_failure() {
+    let call = |at: usize| json!({"index": at, "id": format!("c{at}"), "function": {"name": "f", "arguments": "{}"}});
+    let calls = |count: usize| (0..count).map(call).collect::<Vec<Value>>();
+    let chunk = |calls: Vec<Value>| json!({"choices": [{"delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}]});
+    assert_eq!(streamed(Dialect::OpenAi, &[chunk(calls(1024))]).tool_calls().count(), 1024);
+    let stream: String = calls(1025).into_iter().map(|call| format!("data: {}\n\n", chunk(vec![call]))).collect();
+    let error = events(Dialect::OpenAi, &[stream.as_bytes()]).unwrap_err();
+    assert_eq!(error.message(), "the provider's answer has more than 1024 tool calls");
+}
+
+#[test]
 fn the_one_function_of_old_is_a_call() {
     let function = json!({"name": "look", "arguments": "{\"at\":1}"});
     let body = json!({"choices": [{"message": {"content": null, "function_call": function}, "finish_reason": "function_call"}]});

@@ -383,6 +383,7 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
         (404, &json!("error"), &json!("not_found_error")),
         "{answer}"
     );
+    let long = "x".repeat(256 << 10);
     for (change, expected) in [
         (json!({"messages": []}), "`messages`: empty; send at least one"),
         (json!({"messages": [{"role": "wizard", "content": "x"}]}), "`messages[0].role`: unknown variant `wizard`"),
@@ -395,6 +396,10 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
         (json!({"temperature": 3}), "`temperature`: 3 is not between 0 and 2"),
         (json!({"max_tokens": 0}), "`max_completion_tokens`: 0 leaves no room"),
         (json!({"tools": [{"type": "web_search"}]}), "`tools[0].type: web_search`: not supported yet"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"description": long}}}]}),
+            "`tools[0].function.parameters`: 262162 bytes; a schema may have 262144",
+        ),
         (json!({"functions": []}), "`functions`: not supported yet"),
         (
             json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}}),
@@ -419,6 +424,11 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
     busy["max_tokens"] = json!(5);
     let (status, answer) = service.post("/v1/messages", &busy).await;
     assert_eq!((status, &answer["error"]["type"]), (429, &json!("rate_limit_error")));
+    let mut large = message("custom/good");
+    large["tools"] = json!([{"name": "f", "input_schema": {"description": long}}]);
+    let (status, answer) = service.post("/v1/messages", &large).await;
+    let told = "`tools[0].input_schema`: 262162 bytes; a schema may have 262144";
+    assert_eq!((status, &answer["error"]["message"]), (400, &json!(told)));
     let (status, answer) = service.post_text("/v1/messages", "{").await;
     assert_eq!((status, &answer["type"]), (400, &json!("error")));
 }

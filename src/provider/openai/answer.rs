@@ -9,6 +9,9 @@ use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::fit::hash;
 
+/// Tool calls of one answer; each piece of one is looked for among all of them.
+const MAX_CALLS: usize = 1024;
+
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     told_failure(reply, reply["object"] == "error")?;
@@ -25,7 +28,7 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     let mut events = Vec::new();
     decoder.start(reply, &mut events);
     decoder.extras(reply, choice, &mut events);
-    decoder.delta(&choice["message"], &mut events);
+    decoder.delta(&choice["message"], &mut events)?;
     decoder.finish = Some(decoder.reason(choice["finish_reason"].as_str())?);
     events.extend(usage(reply, choice).map(ChatEvent::Usage));
     events.extend(decoder.end()?);
@@ -80,7 +83,7 @@ impl Decoder {
         self.extras(&chunk, choice, &mut events);
         // Some servers answer with `message` where `delta` belongs.
         let delta = choice.get("delta").filter(|delta| !delta.is_null()).unwrap_or(&choice["message"]);
-        self.delta(delta, &mut events);
+        self.delta(delta, &mut events)?;
         if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
             self.finish = Some(self.reason(Some(reason))?);
         }
@@ -140,7 +143,7 @@ impl Decoder {
     }
 
     /// Reads a message, or a piece of one.
-    fn delta(&mut self, message: &Value, events: &mut Vec<ChatEvent>) {
+    fn delta(&mut self, message: &Value, events: &mut Vec<ChatEvent>) -> Result<()> {
         self.thoughts.read(message, events);
         match &message["content"] {
             Value::String(text) => state_text(text, events, ChatEvent::Text),
@@ -165,17 +168,18 @@ impl Decoder {
         for (place, call) in (0..).zip(calls) {
             // Told together, they are several, whatever is missing.
             let place = (calls.len() > 1).then_some(place);
-            self.call(call, call["index"].as_u64().or(place), events);
+            self.call(call, call["index"].as_u64().or(place), events)?;
         }
         // What there was before there could be several; who still fills it beside them says the same twice.
         if calls.is_empty() && message["function_call"].is_object() {
-            self.call(&json!({"function": message["function_call"]}), Some(0), events);
+            self.call(&json!({"function": message["function_call"]}), Some(0), events)?;
         }
+        Ok(())
     }
 
     /// Finds the call that a piece belongs to: by an id seen before, else by its number, else the current one. A new id, or a new
     /// name after whole arguments, begins a new call even on a number in use.
-    fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) {
+    fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) -> Result<()> {
         // A custom tool takes a text in place of arguments.
         let custom = &piece["custom"];
         let function = if custom.is_object() { custom } else { &piece["function"] };
@@ -196,6 +200,9 @@ impl Decoder {
             let another = if id.is_empty() { is_whole(at) } else { !self.calls[at].id.is_empty() };
             (!(named && another)).then_some(at)
         });
+        if at.is_none() && self.calls.len() == MAX_CALLS {
+            return Err(failed(format!("the provider's answer has more than {MAX_CALLS} tool calls")));
+        }
         let at = at.unwrap_or_else(|| {
             self.calls.push(Call { wire, id: id.to_owned(), ..Call::default() });
             self.calls.len() - 1
@@ -229,6 +236,7 @@ impl Decoder {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn reason(&self, reason: Option<&str>) -> Result<FinishReason> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Action, Loss, Lowering, ROOT, Unfit, unfit};
+use super::{Action, Loss, Lowering, MAX_DEPTH, ROOT, Unfit, unfit};
 use crate::schema::walk::{kind, resolve, step};
 
 /// Keywords that the steps of [`Lowering::schema`] have dealt with.
@@ -44,6 +44,16 @@ const ANNOTATIONS: [&str; 15] = [
 impl Lowering<'_> {
     pub(super) fn schema(&mut self, schema: &Value, at: &str) -> Result<Value, Unfit> {
         self.visit(at)?;
+        if self.depth == MAX_DEPTH {
+            return Err(unfit(at, "references that lead on through too many schemas"));
+        }
+        self.depth += 1;
+        let lowered = self.level(schema, at);
+        self.depth -= 1;
+        lowered
+    }
+
+    fn level(&mut self, schema: &Value, at: &str) -> Result<Value, Unfit> {
         let map = match schema {
             Value::Object(map) => map,
             Value::Bool(true) if !self.subset.typed => return Ok(json!({})),

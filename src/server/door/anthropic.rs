@@ -37,7 +37,13 @@ pub(in crate::server) async fn messages(
     answer(&app, &context, request, async |bytes, labels| {
         let body: MessagesBody = parse(&bytes)?;
         let is_stream = body.is_stream();
-        let mut asked = understood(&app, body, &labels?)?;
+        let labels = labels?;
+        let mut asked = if body.is_shaped() {
+            // A schema is compiled, which is work for a core.
+            app.compute(context.deadline, move |app| understood(app, body, &labels)).await?
+        } else {
+            understood(&app, body, &labels)?
+        };
         asked.0.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
         if is_stream { streamed(&app, &context, asked).await } else { whole(&app, &context, asked).await }
     })

@@ -181,7 +181,13 @@ pub(in crate::server) async fn completions(
     answer(&app, &context, request, async |bytes, labels| {
         let body: ChatBody = parse(&bytes)?;
         let (is_stream, with_usage) = (body.is_stream(), body.with_usage());
-        let asked = understood(&app, body, &labels?)?;
+        let labels = labels?;
+        let asked = if body.is_shaped() {
+            // A schema is compiled, which is work for a core.
+            app.compute(context.deadline, move |app| understood(app, body, &labels)).await?
+        } else {
+            understood(&app, body, &labels)?
+        };
         if is_stream { streamed(&app, &context, asked, with_usage).await } else { whole(&app, &context, asked).await }
     })
     .await

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Reasoning, Role, Sampling, Tool, ToolChoice, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
-use crate::schema::Shape;
+use crate::schema::{Shape, check_length};
 use crate::server::door::openai::CacheControl;
 use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
@@ -136,6 +136,11 @@ struct Metadata {
 }
 
 impl MessagesBody {
+    /// Whether it comes with a schema.
+    pub(super) fn is_shaped(&self) -> bool {
+        self.output_config.as_ref().is_some_and(|output| output.format.is_some())
+    }
+
     /// Whether the answer is to be streamed.
     pub(super) fn is_stream(&self) -> bool {
         self.stream.unwrap_or(false)
@@ -266,6 +271,7 @@ fn neutral_tool(tool: Value, number: usize, warnings: &mut Warnings) -> Result<T
         serde_json::from_value(tool).map_err(|cause| Error::bad_request(format!("`tools[{number}]`: {cause}")))?;
     tool.rest.shift_remove("type");
     let own = own(tool.rest);
+    check_length(&tool.input_schema, &format!("tools[{number}].input_schema"))?;
     Ok(Tool {
         name: tool.name,
         description: tool.description,

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::chat::{ChatRequest, Effort, Message, Raw, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
-use crate::schema::Shape;
+use crate::schema::{Shape, check_length};
 use crate::server::body::TextOr;
 use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
@@ -124,6 +124,11 @@ impl ChatBody {
         self.stream.unwrap_or(false)
     }
 
+    /// Whether it comes with a schema.
+    pub(super) fn is_shaped(&self) -> bool {
+        matches!(self.response_format, Some(WireFormat::JsonSchema { .. }))
+    }
+
     /// Whether the stream is to end with the tokens.
     pub(super) fn with_usage(&self) -> bool {
         self.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
@@ -227,10 +232,12 @@ impl WireTool {
         if !function.rest.is_empty() {
             own.insert("function".into(), function.rest.into());
         }
+        let parameters = function.parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+        check_length(&parameters, &format!("tools[{number}].function.parameters"))?;
         Ok(Tool {
             name: function.name,
             description: function.description,
-            parameters: function.parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}})),
+            parameters,
             strict: function.strict,
             cache: self.cache_control.map(|control| control.ttl(&format!("tools[{number}]"), warnings)),
             own: (!own.is_empty()).then(|| Raw { dialect: "openai".into(), value: own.into() }),
