@@ -16,7 +16,6 @@ mod pack;
 mod plan;
 mod recursive;
 mod semantic;
-mod sentence;
 mod settings;
 mod structure;
 #[cfg(test)]
