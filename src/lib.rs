@@ -24,7 +24,7 @@ pub mod provider;
 pub mod rag;
 pub mod rerank;
 pub(crate) mod schema;
-pub(crate) mod sentence;
+pub mod sentence;
 pub mod server;
 pub mod telemetry;
 pub(crate) mod words;

@@ -5,11 +5,11 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// What ends a sentence.
-const ENDS: [char; 9] = ['.', '!', '?', '。', '！', '？', '।', '؟', '۔'];
+const ENDS: [char; 11] = ['.', '!', '?', '…', '。', '！', '？', '｡', '।', '؟', '۔'];
 /// Of these, those that need no blank behind them.
-const WIDE_ENDS: [char; 5] = ['。', '！', '？', '।', '؟'];
+const WIDE_ENDS: [char; 6] = ['。', '！', '？', '｡', '।', '؟'];
 /// What stands behind the end and still belongs to the sentence.
-const CLOSERS: [char; 12] = ['"', '\'', '”', '’', '“', '»', '«', '›', '」', '』', ')', '）'];
+const CLOSERS: [char; 15] = ['"', '\'', '”', '’', '“', '»', '«', '›', '」', '』', ')', '）', ']', '*', '_'];
 /// What stands before the beginning of one; Unicode takes any bracket or mark behind a full stop for one that closes.
 const OPENERS: [char; 8] = ['“', '「', '『', '(', '（', '[', '【', '《'];
 
@@ -41,6 +41,8 @@ pub(crate) enum Kind {
 pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut open: Option<Block> = None;
+    // Whether it is prose of a block quote, of which each line has a marker.
+    let mut is_quote = false;
     let mut fence: Option<usize> = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -70,11 +72,12 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
         }
         let marker = marker(trimmed);
         match &mut open {
-            Some(block) if marker == 0 => block.range.end = content.end,
+            Some(block) if marker == 0 || (is_quote && is_quoted_prose(trimmed)) => block.range.end = content.end,
             _ => {
                 blocks.extend(open.take());
                 let kind = if marker > 0 && !trimmed.starts_with('>') { Kind::Item } else { Kind::Paragraph };
                 open = Some(Block { range: content.start + marker..content.end, kind });
+                is_quote = is_quoted_prose(trimmed);
             }
         }
     }
@@ -83,14 +86,23 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
+/// Whether a line is prose of a block quote: a list, code, a table or a label such as `[!NOTE]` in it stands for itself.
+fn is_quoted_prose(line: &str) -> bool {
+    let is_apart = |line: &str| marker(line) > 0 || is_fence(line) || line.starts_with(['#', '|']) || line.starts_with("[!");
+    line.strip_prefix(QUOTE).is_some_and(|inside| !is_apart(inside.trim_start()))
+}
+
+/// What each line of a block quote begins with.
+const QUOTE: &str = "> ";
+
 /// Whether a line is a fence, and not a piece of code that begins the line.
-fn is_fence(line: &str) -> bool {
+pub(crate) fn is_fence(line: &str) -> bool {
     line.starts_with("~~~") || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
 }
 
 /// Bytes of the list or quote marker that a line begins with.
 pub(crate) fn marker(line: &str) -> usize {
-    for marker in ["- [ ] ", "- [x] ", "- ", "* ", "+ ", "• ", "> "] {
+    for marker in ["- [ ] ", "- [x] ", "- ", "* ", "+ ", "• ", QUOTE] {
         if line.starts_with(marker) {
             return marker.len();
         }
@@ -101,37 +113,90 @@ pub(crate) fn marker(line: &str) -> usize {
 }
 
 /// Sentences of one block. Unicode's rule ends a sentence behind every full stop; ours joins it again after an abbreviation
-/// and inside of code (`?`).
+/// and inside of code (`?`, `0..=9`).
 pub(crate) fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let (mut start, mut body) = (block.start, block.start);
     for (offset, piece) in text[block.clone()].split_sentence_bound_indices() {
         let mut end = block.start + offset + piece.len();
+        let mut opens = false;
         match piece.trim_end().len() {
             // Blanks end nothing; of many only the last is looked at.
             0 if end < block.end => continue,
             0 => {}
             length => {
                 let opening = if length == piece.len() && end < block.end { opening(piece) } else { 0 };
+                opens = opening > 0;
                 end -= opening;
                 body = block.start + offset + length - opening;
             }
         }
+        if body == end && !opens {
+            // Unicode does not know the marks of emphasis.
+            let rest = &text[end..block.end];
+            let behind = rest.trim_start_matches(['*', '_']);
+            if behind.starts_with(char::is_whitespace) {
+                body = block.end - behind.len();
+                end = block.end - behind.trim_start().len();
+            }
+        }
         let so_far = &text[start.min(body)..body];
-        // A wrapped line is no boundary; Unicode takes a line end for one.
-        let wrapped = !is_whole(so_far) && end < block.end;
-        let next_is_small = text[end..block.end].trim_start().starts_with(|letter: char| letter.is_lowercase());
-        let is_code = body == end && text[end..block.end].starts_with('`');
-        if end < block.end && (wrapped || next_is_small || is_code || is_abbreviated(so_far)) {
+        let next = unquoted(&text[end..block.end]);
+        // A wrapped line is no boundary; Unicode takes a line end for one. Nor is what has no blank behind it.
+        let wrapped = !is_whole(so_far);
+        let tight = body == end && !opens && !so_far.trim_end_matches(CLOSERS).ends_with(WIDE_ENDS);
+        if end < block.end && (wrapped || tight || goes_on(so_far, next)) {
             continue;
         }
-        let lead = so_far.len() - so_far.trim_start().len();
+        let lead = so_far.len() - unquoted(so_far).len();
         if lead < so_far.len() {
             sentences.push(start + lead..body);
         }
         start = end;
     }
     sentences
+}
+
+/// The offset of each sentence but the first, ascending, in text of several blocks. A sentence ends at a full stop or the like, with
+/// what closes behind it, where white space and no small letter follows; or where the script needs no blanks.
+pub fn starts(text: &str) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    while let Some(end) = text[at..].find(ENDS) {
+        let rest = text[at + end..].trim_start_matches(|letter| ENDS.contains(&letter) || CLOSERS.contains(&letter));
+        let (body, next) = (&text[..text.len() - rest.len()], rest.trim_start());
+        at = text.len() - next.len();
+        let is_wide = body.trim_end_matches(CLOSERS).ends_with(WIDE_ENDS);
+        if !next.is_empty() && (is_wide || (next.len() < rest.len() && !goes_on(body, next))) {
+            starts.push(at);
+        }
+    }
+    starts
+}
+
+/// Text from its first word on: without blanks, and without the marker of a quote where it begins a line.
+fn unquoted(text: &str) -> &str {
+    let mut text = text.trim_start();
+    while let Some(inside) = text.strip_prefix(QUOTE) {
+        text = inside.trim_start();
+    }
+    text
+}
+
+/// Whether what ends like a sentence goes on in `next`.
+fn goes_on(sentence: &str, next: &str) -> bool {
+    let word = next.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+    next.starts_with(char::is_lowercase)
+        || is_abbreviated(sentence)
+        || COMPANIES.contains(&word)
+        || (COUNTED.contains(&word) && is_ordinal(sentence))
+}
+
+/// Whether a text ends with a number that German counts with: `3.`.
+fn is_ordinal(text: &str) -> bool {
+    let number =
+        text.strip_suffix('.').map_or(0, |number| number.len() - number.trim_end_matches(|c: char| c.is_ascii_digit()).len());
+    (1..=2).contains(&number)
 }
 
 /// Bytes of the marks and brackets behind a full stop that open what follows. A German quotation ends with a mark that opens elsewhere.
@@ -143,7 +208,7 @@ fn opening(piece: &str) -> usize {
 /// Whether a line that ends so does not go on in the next one.
 fn is_whole(line: &str) -> bool {
     let bare = line.trim_end_matches(CLOSERS);
-    bare.ends_with(ENDS) || line.ends_with([':', '…', '"', '”', '“', '»', '«', '」', '』', ')', '）'])
+    bare.ends_with(ENDS) || line.ends_with([':', '"', '”', '“', '»', '«', '」', '』', ')', '）'])
 }
 
 /// Whether a sentence ends with this text: with a full stop or the like, what closes behind it, and a blank where the script has blanks.
@@ -154,15 +219,104 @@ pub(crate) fn is_ended(text: &str) -> bool {
 }
 
 /// Whether a text ends with an abbreviation, an initial or nothing, whose full stop is no end.
-pub(crate) fn is_abbreviated(sentence: &str) -> bool {
+fn is_abbreviated(sentence: &str) -> bool {
     let Some(body) = sentence.strip_suffix('.') else { return false };
-    let word = body.rsplit([' ', '\n', '(', '\u{a0}']).next().unwrap_or_default();
-    let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
+    let word = body.rsplit(|letter: char| letter.is_whitespace() || letter == '(').next().unwrap_or_default();
+    let bare = word.trim_start_matches(['[', '"', '“', '„']);
+    let mut letters = bare.chars();
+    let is_initial = letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none();
     // Before a name such as `.NET` there is no word.
-    initial || word.is_empty() || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+    is_initial || word.is_empty() || ABBREVIATIONS.iter().any(|known| known.eq_ignore_ascii_case(bare))
 }
 
-const ABBREVIATIONS: [&str; 30] = [
+#[rustfmt::skip]
+const ABBREVIATIONS: [&str; 39] = [
     "e.g", "i.e", "etc", "vs", "cf", "al", "fig", "figs", "eq", "no", "nos", "vol", "pp", "ch", "sec", "dr", "mr", "mrs", "ms",
-    "prof", "st", "jr", "sr", "inc", "ltd", "co", "approx", "dept", "est", "resp",
+    "mme", "prof", "st", "jr", "sr", "inc", "ltd", "co", "approx", "dept", "est", "resp", "ver", "u.s", "a.m", "p.m", "bzw", "ca",
+    "nr", "usw",
 ];
+
+/// What stands behind the name of a company, which may end like a sentence: `Yahoo! Inc.`.
+const COMPANIES: [&str; 3] = ["Inc", "Ltd", "Corp"];
+
+/// What German dates and ordinals count.
+const COUNTED: [&str; 15] = [
+    "Januar",
+    "Jänner",
+    "Februar",
+    "März",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+    "Jahrhundert",
+    "Jahrhunderts",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<&str> {
+        let blocks = blocks(text).into_iter().filter(|block| block.kind != Kind::Line);
+        blocks.flat_map(|block| split(text, block.range)).map(|range| &text[range]).collect()
+    }
+
+    fn one(text: &str) {
+        assert_eq!(all(text), [text]);
+        assert!(starts(text).is_empty(), "{text}");
+    }
+
+    #[test]
+    fn stops_of_dates_and_abbreviations_end_no_sentence() {
+        one("Am 3. Mai 2024 und am 15. Januar, z. B. in Nr. 5 des 19. Jahrhunderts, war Mme. Curie ca. 9 Uhr da.");
+        one("With ver. 2.0 the U.S. Government and Yahoo! Inc. meet at 9 a.m. Berlin time, see vol. 2 and No. 5.");
+        assert_eq!(all("There are 3. The rest is 12. Others follow."), ["There are 3.", "The rest is 12.", "Others follow."]);
+    }
+
+    #[test]
+    fn stops_without_a_blank_behind_them_end_no_sentence() {
+        one("Given `impl<P1..=Pn> Trait<T1..=Tn>` and `a[..=Last]`, `Some(x?)?Next` holds.");
+        assert_eq!(
+            all("**It is bold.** _Is it?_ Yes.[1] “So?” End"),
+            ["**It is bold.**", "_Is it?_", "Yes.", "[1] “So?”", "End"]
+        );
+        assert_eq!(all("今日は。元気？はい"), ["今日は。", "元気？", "はい"]);
+    }
+
+    #[test]
+    fn a_wrapped_block_quote_is_one_block() {
+        let text =
+            "> Warning: Do not run it, because it will\n> delete all data. It is\n> final.\n>\n> Next one\n> - Item\n\nRest.";
+        let expected =
+            ["Warning: Do not run it, because it will\n> delete all data.", "It is\n> final.", "Next one", "- Item", "Rest."];
+        assert_eq!(all(text), expected);
+        assert_eq!(all("> [!NOTE]\n> This ends.\n> That too."), ["[!NOTE]", "This ends.", "That too."]);
+    }
+
+    #[test]
+    fn sentences_begin_where_a_reader_begins_them() {
+        let sentences = |text: &'static str| -> Vec<&str> {
+            let mut from = 0;
+            let ends = starts(text).into_iter().chain([text.len()]);
+            ends.map(|end| text[std::mem::replace(&mut from, end)..end].trim_end()).collect()
+        };
+        assert_eq!(
+            sentences("One is\nwrapped here. Two (\"quoted.\") Three? 4 is a number!"),
+            ["One is\nwrapped here.", "Two (\"quoted.\")", "Three?", "4 is a number!"]
+        );
+        assert_eq!(
+            sentences("See J. Smith, e.g. Figure 2, cf. Table 3 vs. Table 4."),
+            ["See J. Smith, e.g. Figure 2, cf. Table 3 vs. Table 4."]
+        );
+        assert_eq!(sentences("Use v1.2.3 of foo.rs now... and go on. Done"), ["Use v1.2.3 of foo.rs now... and go on.", "Done"]);
+        assert_eq!(sentences("今日は。元気？はい"), ["今日は。", "元気？", "はい"]);
+        assert_eq!(sentences(""), [""]);
+        assert_eq!(sentences("..."), ["..."]);
+    }
+}

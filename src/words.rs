@@ -11,12 +11,16 @@ use unicode_normalization::UnicodeNormalization as _;
 pub(crate) struct Words {
     stemmer: Option<Stemmer>,
     stop_words: bool,
+    revision: u32,
 }
 
+/// The rules of [`Words::normalise`] as they are now; an index says by which its words were written.
+pub(crate) const REVISION: u32 = 1;
+
 impl Words {
-    /// With English Snowball stemming or without; with function words left out or kept.
-    pub(crate) fn new(stemming: bool, stop_words: bool) -> Self {
-        Self { stemmer: stemming.then(|| Stemmer::create(Algorithm::English)), stop_words }
+    /// With English Snowball stemming or without; with function words left out or kept; by the rules of a revision.
+    pub(crate) fn new(stemming: bool, stop_words: bool, revision: u32) -> Self {
+        Self { stemmer: stemming.then(|| Stemmer::create(Algorithm::English)), stop_words, revision }
     }
 
     /// Folded, without `'s`, stemmed; nothing for a function word.
@@ -28,10 +32,13 @@ impl Words {
                 Cow::Owned(word)
             }
         };
+        let word = if self.revision > 0 && !word.is_ascii() { Cow::Owned(spelled_out(&word)) } else { word };
         if self.stop_words && is_stop_word(&word) {
             return None;
         }
         match &self.stemmer {
+            // Snowball makes `ad` of them.
+            Some(_) if self.revision > 0 && matches!(&*word, "added" | "adding") => Some(Cow::Borrowed("add")),
             Some(stemmer) if word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'\'') => {
                 Some(Cow::Owned(stemmer.stem(&word).into_owned()))
             }
@@ -53,8 +60,34 @@ pub(crate) fn fold(word: &str) -> Cow<'_, str> {
     Cow::Owned(lower.map(|c| if c == '\u{2019}' { '\'' } else { c }).nfc().collect())
 }
 
+/// With the letters that Unicode does not take apart as they are typed where there is no key for them.
+fn spelled_out(word: &str) -> String {
+    let mut letters = String::with_capacity(word.len());
+    for letter in word.chars() {
+        match letter {
+            'ß' => letters.push_str("ss"),
+            'æ' => letters.push_str("ae"),
+            'œ' => letters.push_str("oe"),
+            'ø' => letters.push('o'),
+            'ł' => letters.push('l'),
+            letter => letters.push(letter),
+        }
+    }
+    letters
+}
+
+/// The word behind a French or Italian article or the like that lost its vowel: `entreprise` of `l'entreprise`.
+pub(crate) fn elided(word: &str) -> Option<&str> {
+    let (article, rest) = word.split_once(['\'', '\u{2019}'])?;
+    let is_article = ELIDED.iter().any(|known| known.eq_ignore_ascii_case(article));
+    (is_article && rest.len() > 1).then_some(rest)
+}
+
+/// What an apostrophe parts from the word behind it.
+const ELIDED: [&str; 16] = ["l", "d", "j", "m", "n", "t", "s", "c", "qu", "jusqu", "lorsqu", "dell", "all", "nell", "sull", "un"];
+
 /// Whether a folded word says nothing of what a text is about.
-pub(crate) fn is_stop_word(word: &str) -> bool {
+fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
 }
 
@@ -79,10 +112,24 @@ mod tests {
 
     #[test]
     fn a_word_has_one_form() {
-        let words = Words::new(true, true);
+        let words = Words::new(true, true, REVISION);
         for (word, form) in [("Governments", Some("govern")), ("Ada’s", Some("ada")), ("naïve", Some("naiv")), ("THE", None)] {
             assert_eq!(words.normalise(word).as_deref(), form, "{word}");
         }
-        assert_eq!(Words::new(false, false).normalise("The").as_deref(), Some("the"));
+        for word in ["add", "adds", "Added", "adding"] {
+            assert_eq!(words.normalise(word).as_deref(), Some("add"), "{word}");
+        }
+        for (word, typed) in [("STRAẞE", "Strasse"), ("straße", "strasse"), ("København", "Kobenhavn"), ("Łódź", "lodz")] {
+            assert_eq!(words.normalise(word), words.normalise(typed), "{word}");
+        }
+        assert_eq!(Words::new(false, false, REVISION).normalise("The").as_deref(), Some("the"));
+    }
+
+    #[test]
+    fn words_of_an_older_index_are_as_it_has_them() {
+        let words = Words::new(true, true, 0);
+        for (word, form) in [("added", "ad"), ("Straße", "straße"), ("Łódź", "łodz")] {
+            assert_eq!(words.normalise(word).as_deref(), Some(form), "{word}");
+        }
     }
 }

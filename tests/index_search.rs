@@ -5,7 +5,7 @@
 mod index_support;
 
 use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, manifest, query};
-use omni_llm::index::{Chunk, Filter, Fusion, Hit, Index, Recall, Writer};
+use omni_llm::index::{Chunk, Filter, Fusion, Hit, Index, Query, Recall, Writer};
 use tempfile::TempDir;
 
 fn open(corpus: &[Pushed]) -> (TempDir, Index) {
@@ -250,6 +250,35 @@ fn where_words_alone_weigh_the_nearest_fill_the_places_behind() {
     assert_eq!(found[0], 10);
     let nearest: Vec<u32> = nearest.into_iter().filter(|&chunk| chunk != 10).collect();
     assert_eq!(found[1..], nearest[..9]);
+}
+
+#[test]
+fn the_only_chunk_that_holds_a_name_comes_before_the_nearest() {
+    let mut writer = Writer::new(manifest());
+    let document = writer.push_document(document(0));
+    let mut random = Random::new(29);
+    let vectors: Vec<Vec<f32>> = (0..200).map(|_| random.vector()).collect();
+    let far = (0..200).min_by(|&a, &b| cosine(&vectors[7], &vectors[a]).total_cmp(&cosine(&vectors[7], &vectors[b]))).unwrap();
+    for (number, vector) in vectors.iter().enumerate() {
+        let text =
+            if number == far { "The getUserName call of the user was cold at the start" } else { "Another call of the user" };
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
+        writer.push_chunk(&chunk, vector).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let first = |text, fusion, top_k| {
+        let query = Query { fusion, top_k, ..query(Some(&vectors[7]), Some(text)) };
+        index.search(&query).unwrap()[0].chunk
+    };
+    for text in ["getUserName", "Which \"cold at the start\"?"] {
+        assert_eq!(first(text, Fusion::default(), 10), far as u32, "{text}");
+        assert_eq!(first(text, Fusion::default(), 100), far as u32, "{text}");
+        assert_eq!(first(text, Fusion::MinMax { alpha: 0.6 }, 10), 7, "whoever sets a weight is heard: {text}");
+    }
+    assert_eq!(first("the username", Fusion::default(), 10), 7);
 }
 
 #[test]

@@ -261,7 +261,8 @@ impl LexicalArgs {
         if !(0.0..=1.0).contains(&self.b) {
             return Err(omni_llm::error::Error::bad_request(format!("`--b`: {}; give a number from 0 to 1", self.b)));
         }
-        Ok(Lexical { k1: self.k1, b: self.b, stemming: !self.no_stemming, stop_words: !self.no_stop_words })
+        let (stemming, stop_words) = (!self.no_stemming, !self.no_stop_words);
+        Ok(Lexical { k1: self.k1, b: self.b, stemming, stop_words, ..Lexical::default() })
     }
 }
 
@@ -414,8 +415,7 @@ impl EvalArgs {
                 "`eval`: nothing to measure; give `--questions FILE`, `--excerpts FILE --documents FOLDER`, or `--corpus FILE --queries FILE`",
             ));
         };
-        let Self { qrels, runs, modes, model, .. } = self;
-        let alpha = self.alpha.unwrap_or(omni_llm::index::DEFAULT_ALPHA);
+        let Self { qrels, runs, modes, alpha, model, .. } = self;
         Ok(What::TestSet(Evaluation { corpus, queries, qrels, runs, modes, alpha, lexical, model, cache }))
     }
 }

@@ -251,7 +251,7 @@ fn tune(untuned: &Unwritten<'_>, out: &Path, questions: &[Asked], vectors: &[Vec
     alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
     let mut best: Option<(eval::Scores, f32)> = None;
     for alpha in alphas {
-        let fusion = index::Fusion::MinMax { alpha };
+        let fusion = index::Fusion::Adaptive { alpha };
         let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, access: &labels, ..Default::default() })?;
         if best.as_ref().is_none_or(|(best, _)| scores.ndcg(10) > best.ndcg(10) + WORTH_A_CHANGE) {
             best = Some((scores, alpha));

@@ -16,7 +16,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use self::sentence::{Sentence, sentences};
 use crate::passage::Passage;
 use crate::prompt::Format;
-use crate::words::Words;
+use crate::words::{REVISION, Words, elided};
 
 /// Sentences of one answer.
 const MAX_QUOTES: usize = 4;
@@ -42,8 +42,8 @@ pub(crate) struct Candidate {
     pub range: Range<usize>,
     /// How well it answers; the best possible is about 2.
     pub score: f32,
-    /// The share of the question's words that it has, its headings and its question counted for less.
-    pub covered: f32,
+    /// The share of the question's words that it has, its headings and its question counted for less; none where all are function words.
+    pub covered: Option<f32>,
     /// Its cosine with the question, where there is a model.
     pub cosine: Option<f32>,
     /// The question before it that it answers.
@@ -68,13 +68,13 @@ impl Candidate {
 
     /// What of the score is its own words' and meaning's, not its passage's or place's.
     fn evidence(&self) -> f32 {
-        self.covered + self.cosine.unwrap_or_default().max(0.0)
+        self.covered.unwrap_or_default() + self.cosine.unwrap_or_default().max(0.0)
     }
 }
 
 /// All statements of the passages, best first, scored by their words and places.
 pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate> {
-    let known = Words::new(true, true);
+    let known = Words::new(true, true, REVISION);
     let asked = terms(question, &known);
     let sentences: Vec<(usize, Sentence, BTreeSet<String>)> = passages
         .iter()
@@ -113,12 +113,12 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
                 _ => 0.0,
             };
             let covered: f32 = weights.iter().map(|(term, weight)| weight * share(term)).sum();
-            let covered = if all > 0.0 { covered / all } else { 0.0 };
+            let covered = (all > 0.0).then(|| covered / all);
             let early = 1.0 / (1.0 + sentence.position as f32);
             Candidate {
                 passage: number,
                 range: sentence.range,
-                score: covered + 0.4 * passage.relevance + 0.1 * early - sentence.penalty,
+                score: covered.unwrap_or_default() + 0.4 * passage.relevance + 0.1 * early - sentence.penalty,
                 covered,
                 cosine: None,
                 is_asked: !asked.is_empty() && asked.is_subset(&above),
@@ -242,11 +242,14 @@ fn choose(candidates: &[Candidate], passages: &[Passage], is_measured: bool) -> 
 /// Whether the best statement has anything to do with the question.
 fn is_near(best: &Candidate, passages: &[Passage], is_measured: bool) -> bool {
     let nearest = passages.iter().filter_map(|passage| passage.score).reduce(f32::max);
+    let Some(covered) = best.covered else {
+        return nearest.is_some_and(|nearest| !is_measured || nearest >= LEAST);
+    };
     let cosines: Vec<f32> = nearest.into_iter().chain(best.cosine).collect();
     if cosines.is_empty() {
-        return best.covered >= LEAST_COVERED;
+        return covered >= LEAST_COVERED;
     }
-    !is_measured || cosines.iter().sum::<f32>() / cosines.len() as f32 + best.covered / 4.0 >= LEAST
+    !is_measured || cosines.iter().sum::<f32>() / cosines.len() as f32 + covered / 4.0 >= LEAST
 }
 
 fn sort(candidates: &mut [Candidate]) {
@@ -264,7 +267,7 @@ fn alike(a: &BTreeSet<String>, b: &BTreeSet<String>) -> bool {
 /// The content words of a text, as the index has them; names in code whole and in parts.
 fn terms(text: &str, words: &Words) -> BTreeSet<String> {
     let is_name = |part: &&str| part.len() > 1 && part.starts_with(char::is_alphabetic);
-    let parts = |word| std::iter::once(word).chain(str::split(word, ['.', '_']).filter(is_name));
+    let parts = |word| std::iter::once(word).chain(elided(word)).chain(str::split(word, ['.', '_']).filter(is_name));
     let terms = text.unicode_words().flat_map(parts).filter_map(|word| words.normalise(word));
     terms.filter(|term| !ASKING.contains(&&**term)).map(Cow::into_owned).collect()
 }
@@ -376,6 +379,11 @@ mod tests {
         );
         assert!(ask("build", Some(0.2), Some(0.2)).starts_with("“Somebody"), "a word that is there is enough");
         assert!(ask("Who wrote files in the build?", None, None).starts_with("“Somebody"), "there may be no model");
+        assert!(
+            ask("Who are The Who?", Some(0.5), Some(0.2)).starts_with("“Somebody"),
+            "of function words the passage's nearness is known"
+        );
+        assert_eq!(ask("Who are The Who?", Some(0.3), Some(0.3)), nothing);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::sentence::{Block, Kind, blocks, split};
+use crate::sentence::{Block, Kind, blocks, is_fence, split};
 
 /// One statement of a passage. Questions and headings state nothing: they say what those behind them are about.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +95,7 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
         }
         for range in parts {
             let sentence = &text[range.clone()];
-            let is_fragment = is_cut && range.start == blocks[0].range.start && begins_inside(sentence);
+            let is_fragment = is_cut && text[..range.start].trim().is_empty() && begins_inside(sentence);
             if sentence.ends_with('?') || is_fragment || is_mere_markup(sentence) || is_code(sentence) {
                 continue;
             }
@@ -166,11 +166,11 @@ fn is_noise(text: &str) -> bool {
     (letters as f32) < 0.6 * text.chars().count() as f32
 }
 
-/// Whether a passage was cut inside of the sentence or row that it begins with.
+/// Whether a passage may have been cut inside of the sentence or row that it begins with: what does not begin as a sentence does, such
+/// as with a piece of code, may be the end of one that says the opposite.
 fn begins_inside(sentence: &str) -> bool {
-    let begins =
-        |first: char| first.is_lowercase() || ",;:.)]}`".contains(first) && sentence[first.len_utf8()..].starts_with([' ', '\n']);
-    sentence.starts_with(begins) || sentence.contains(" | ")
+    let begins = |first: char| (first.is_alphanumeric() && !first.is_lowercase()) || OPENERS.contains(&first);
+    !sentence.starts_with(begins) || sentence.contains(" | ")
 }
 
 /// Whether a line parts the head of a table from its rows.
@@ -194,7 +194,7 @@ fn is_code(text: &str) -> bool {
     text.lines().any(|line| {
         let line = line.trim();
         let is_statement = line.ends_with(");") || (line.ends_with(';') && line.contains(" = "));
-        is_statement || line.ends_with(['{', '}']) || line.starts_with("//") || line.starts_with("#[")
+        is_statement || line.ends_with(['{', '}']) || ["//", "#[", "$ ", "} "].iter().any(|code| line.starts_with(code))
     })
 }
 
@@ -204,8 +204,8 @@ fn end_of_cut_code(text: &str) -> usize {
     let mut before = 0;
     for line in text.split_inclusive('\n') {
         at += line.len();
-        if line.trim_start().starts_with("```") {
-            let is_bare = line.trim() == "```";
+        if is_fence(line.trim()) {
+            let is_bare = line.trim().trim_matches(['`', '~']).is_empty();
             return if is_bare && is_code(&text[..before]) { at } else { 0 };
         }
         before = at;
@@ -232,6 +232,9 @@ const SHORT_BYTES: usize = 25;
 
 /// What a statement ends with.
 const ENDS: [char; 8] = ['.', '!', ':', ')', '"', '”', '。', '`'];
+
+/// Marks that a sentence may begin with, and that close none.
+const OPENERS: [char; 6] = ['„', '«', '「', '『', '¿', '¡'];
 
 /// First words that lean on the sentence before.
 const LEANING: [&str; 19] = [
@@ -322,6 +325,11 @@ mod tests {
         assert_eq!(read("that the file is closed. It is then read again."), ["It is then read again."]);
         assert_eq!(read("    let x = f();\n}\n```\n\nThis opens the file."), ["This opens the file."]);
         assert_eq!(read("413 | too large | send less |\n\nAll codes are listed."), ["All codes are listed."]);
+        assert_eq!(read("`OPT_OUT=1` to disable it.\n\nIt is on."), ["It is on."]);
+        assert_eq!(read("[the rule](rule.md) allows it. It is on."), ["It is on."]);
+        assert_eq!(read("- `OPT_OUT=1` disables it."), ["`OPT_OUT=1` disables it."]);
+        assert_eq!(read("$ cd demo\n$ cargo add serde\n```\n\nThis adds it."), ["This adds it."]);
+        assert_eq!(read("    run();\n} // it ends here\n~~~\n\nThis runs it."), ["This runs it."]);
         assert_eq!(texts("<a id=\"top\"></a>\n\n// A comment of code.\n\n[Next](next.md)\n\nA sentence."), ["A sentence."]);
     }
 

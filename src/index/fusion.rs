@@ -18,6 +18,10 @@ const RRF_CONSTANT: f32 = 60.0;
 /// Weight of the vectors where nobody says otherwise: of .45, .5, .55 and .6 the best on SciFact, SQuAD and Cranfield together.
 pub const DEFAULT_ALPHA: f32 = 0.55;
 
+/// The most that vectors weigh where the question names something exactly: above half, the nearest vector would stand before the only
+/// chunk that holds the name.
+const EXACT_ALPHA: f32 = 0.3;
+
 /// How the two sides of a search become one order.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,13 +31,34 @@ pub enum Fusion {
         /// Weight of the vectors against the words, 0 to 1.
         alpha: f32,
     },
+    /// As `MinMax`, with less for the vectors where the question has a phrase or a name in code that few chunks hold.
+    Adaptive {
+        /// Weight of the vectors for other questions, 0 to 1.
+        alpha: f32,
+    },
     /// The sum of `1 / (60 + rank)`.
     Rrf,
 }
 
+impl Fusion {
+    /// With the weight that somebody asked for; else with that to which an index was tuned, adapted to each question.
+    pub fn weighed(asked: Option<f32>, tuned: Option<f32>) -> Self {
+        let adaptive = Self::Adaptive { alpha: tuned.unwrap_or(DEFAULT_ALPHA) };
+        asked.map_or(adaptive, |alpha| Self::MinMax { alpha })
+    }
+
+    /// What it is for a question that names something exactly, or does not.
+    pub(super) fn adapted(self, is_exact: bool) -> Self {
+        match self {
+            Self::Adaptive { alpha } => Self::MinMax { alpha: if is_exact { alpha.min(EXACT_ALPHA) } else { alpha } },
+            other => other,
+        }
+    }
+}
+
 impl Default for Fusion {
     fn default() -> Self {
-        Self::MinMax { alpha: DEFAULT_ALPHA }
+        Self::weighed(None, None)
     }
 }
 
@@ -96,7 +121,7 @@ pub(super) fn candidates(near: &Side, named: &Side) -> Vec<Candidate> {
 /// Orders candidates, best first. `near` and `named` are the sides that they come from.
 pub(super) fn fuse(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [Candidate]) {
     match fusion {
-        Fusion::MinMax { alpha } => {
+        Fusion::MinMax { alpha } | Fusion::Adaptive { alpha } => {
             for candidate in candidates.iter_mut() {
                 let [near, named] = [(near, candidate.cosine), (named, candidate.bm25)]
                     .map(|(side, score)| score.map_or(0.0, |score| side.span.normalise(score)));
@@ -189,5 +214,13 @@ mod tests {
         assert_eq!(fused(100), [(2, 1.0), (9, 4.999 / 5.0), (4, 0.8), (7, 0.0), (3, 0.0)]);
         // There may be more: those outside may be as good as the last.
         assert_eq!(fused(3).iter().find(|(chunk, _)| *chunk == 4), Some(&(4, 0.0)));
+    }
+
+    #[test]
+    fn an_exact_question_leans_on_the_words() {
+        assert_eq!(Fusion::default().adapted(true), Fusion::MinMax { alpha: EXACT_ALPHA });
+        assert_eq!(Fusion::default().adapted(false), Fusion::MinMax { alpha: DEFAULT_ALPHA });
+        assert_eq!(Fusion::weighed(None, Some(0.1)).adapted(true), Fusion::MinMax { alpha: 0.1 });
+        assert_eq!(Fusion::weighed(Some(0.8), Some(0.1)).adapted(true), Fusion::MinMax { alpha: 0.8 }, "whoever asks is heard");
     }
 }

@@ -42,10 +42,13 @@ pub struct Lexical {
     pub stemming: bool,
     /// Leaves English function words out.
     pub stop_words: bool,
+    /// The rules by which words were written; files from before they were counted have 0.
+    #[serde(default)]
+    pub revision: u32,
 }
 
 impl Default for Lexical {
     fn default() -> Self {
-        Self { k1: 0.9, b: 0.4, stemming: true, stop_words: true }
+        Self { k1: 0.9, b: 0.4, stemming: true, stop_words: true, revision: crate::words::REVISION }
     }
 }

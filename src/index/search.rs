@@ -95,7 +95,7 @@ fn check(index: &Index, query: &Query<'_>) -> Result<()> {
     if query.vector.is_none() && query.text.is_none() {
         return Err(Error::bad_request("query: has neither a vector nor a text; give one of them"));
     }
-    if let Fusion::MinMax { alpha } = query.fusion
+    if let Fusion::MinMax { alpha } | Fusion::Adaptive { alpha } = query.fusion
         && !(0.0..=1.0).contains(&alpha)
     {
         return Err(Error::bad_request(format!("`alpha`: {alpha} is not between 0 and 1")));
@@ -127,7 +127,7 @@ fn fuse(
     if named.is_flat() {
         complete_bm25s(scorer, &mut candidates)?;
     }
-    fusion::fuse(query.fusion, &near, &named, &mut candidates);
+    fusion::fuse(query.fusion.adapted(scorer.is_exact), &near, &named, &mut candidates);
     Ok(candidates)
 }
 

@@ -2,23 +2,41 @@
 //!
 //! Words with connectors inside (`kb.omni`, `std::fs::read`, `src/index/mod.rs`, `max_tokens`) give their parts *and*
 //! themselves; words with humps (`getUserName`) themselves *and* their parts. What is not a word of prose is an extra: it
-//! can be found, but does not count in the length of the text, so that BM25 weighs prose as if it were not there.
+//! can be found, but does not count in the length of the text, so that BM25 weighs prose as if it were not there. Other spellings
+//! are such extras too: `1500` of `1,500`, `1.2.3` of `v1.2.3`, `entreprise` of `l'entreprise`, and of Korean words, whose particles are
+//! part of them, each two neighbouring syllables.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::Lexical;
-use crate::words::{Words, fold};
+use crate::words::{Words, elided, fold};
 
 /// Longer words (base64, minified code) are not words; what people look for, such as a SHA-512, is shorter.
 const MAX_BYTES: usize = 128;
 
-/// Whether a term counts in the length of its text.
+/// What a term is of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A word.
+    /// A word of prose.
     Word,
-    /// The whole of a compound whose parts are words, or a part of a name whose whole is one.
-    Extra,
+    /// A word that names one thing: `getUserName`, `E0382`, `1.2.3`.
+    Name,
+    /// The whole of a compound whose parts are words: `kb.omni`.
+    Whole,
+    /// A part of a name whose whole is a word, or another spelling of a word.
+    Part,
+}
+
+impl Kind {
+    /// Whether it counts in the length of its text.
+    pub(super) fn counts(self) -> bool {
+        matches!(self, Self::Word | Self::Name)
+    }
+
+    /// Whether who writes it means exactly this.
+    pub(super) fn is_exact(self) -> bool {
+        matches!(self, Self::Name | Self::Whole)
+    }
 }
 
 /// Cuts text into terms, always in the same way for the same settings.
@@ -29,7 +47,7 @@ pub(super) struct Terms {
 impl Terms {
     /// By the settings of an index.
     pub(super) fn new(lexical: Lexical) -> Self {
-        Self { words: Words::new(lexical.stemming, lexical.stop_words) }
+        Self { words: Words::new(lexical.stemming, lexical.stop_words, lexical.revision) }
     }
 
     /// Calls `found` with each term of `text`, in order.
@@ -47,14 +65,21 @@ impl Terms {
             for word in bare.unicode_words() {
                 if is_number(word) {
                     parts += 1;
-                    self.term(word, Kind::Word, &mut found);
+                    self.term(word, if word.matches('.').count() > 1 { Kind::Name } else { Kind::Word }, &mut found);
+                    if let Some(bare) = without_commas(word) {
+                        self.term(&bare, Kind::Part, &mut found);
+                    }
                     continue;
                 }
                 let before = parts;
                 for part in word.split(is_connector).filter(|part| !part.is_empty()) {
                     parts += 1;
-                    self.term(part, Kind::Word, &mut found);
-                    humps(part, |hump| self.term(hump, Kind::Extra, &mut found));
+                    let humps = humps(part);
+                    let is_name = !humps.is_empty() || is_code(part);
+                    self.term(part, if is_name { Kind::Name } else { Kind::Word }, &mut found);
+                    for other in humps.into_iter().chain(elided(part)).chain(syllables(part)) {
+                        self.term(other, Kind::Part, &mut found);
+                    }
                 }
                 if parts - before > 1 && word.len() < bare.len() {
                     whole(word, &mut found);
@@ -77,17 +102,23 @@ impl Terms {
 }
 
 fn whole(compound: &str, found: &mut impl FnMut(&str, Kind)) {
-    if compound.len() <= MAX_BYTES {
-        found(&fold(compound), Kind::Extra);
+    if compound.len() > MAX_BYTES {
+        return;
+    }
+    // `and/or`, `km/h` and `1/2` name nothing.
+    let is_name = compound.contains(|c: char| c.is_ascii_punctuation() && !matches!(c, '/' | '-' | '\''));
+    found(&fold(compound), if is_name { Kind::Whole } else { Kind::Part });
+    if let Some(version) = compound.strip_prefix(['v', 'V']).filter(|rest| is_number(rest)) {
+        found(version, Kind::Part);
     }
 }
 
-/// Calls `found` with the parts of `getUserName` or `HTTPServer`, where there are several. Each has to begin with two
+/// The parts of `getUserName` or `HTTPServer`, where there are several. Each has to begin with two
 /// letters, or it is no code: `mRNA`, `RNAs`, `iPhone` and `H3K4me3` are words.
-fn humps(word: &str, found: impl FnMut(&str)) {
+fn humps(word: &str) -> Vec<&str> {
     let bytes = word.as_bytes();
     if !word.is_ascii() || word.len() > MAX_BYTES {
-        return;
+        return Vec::new();
     }
     let mut starts = vec![0];
     for at in 1..bytes.len() {
@@ -101,9 +132,28 @@ fn humps(word: &str, found: impl FnMut(&str)) {
     let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
     let parts: Vec<&str> = starts.iter().zip(ends).map(|(&start, end)| &word[start..end]).collect();
     let is_word = |part: &str| part.len() > 1 && part.bytes().take(2).all(|byte| byte.is_ascii_alphabetic());
-    if parts.len() > 1 && parts.iter().all(|part| is_word(part)) {
-        parts.into_iter().for_each(found);
-    }
+    if parts.len() > 1 && parts.iter().all(|part| is_word(part)) { parts } else { Vec::new() }
+}
+
+/// Whether a word is a code of letters and digits, such as `E0382` or `0x80070005`, and no measure such as `30s`.
+fn is_code(word: &str) -> bool {
+    (word.starts_with(char::is_alphabetic) || word.starts_with("0x")) && word.contains(|c: char| c.is_ascii_digit())
+}
+
+/// Each two neighbouring syllables of a Korean word of more than two.
+fn syllables(word: &str) -> impl Iterator<Item = &str> {
+    let is_korean = word.len() <= MAX_BYTES && word.chars().all(|c| ('가'..='힣').contains(&c));
+    let starts = word.char_indices().filter(move |_| is_korean).map(|(start, _)| start);
+    // A syllable has three bytes.
+    starts.filter_map(|start| word.get(start..start + 6)).filter(|pair| pair.len() < word.len())
+}
+
+/// `2,000,000` without its commas.
+fn without_commas(number: &str) -> Option<String> {
+    let whole = number.split('.').next().unwrap_or_default();
+    let (first, groups) = whole.split_once(',')?;
+    let is_grouped = (1..=3).contains(&first.len()) && groups.split(',').all(|group| group.len() == 3);
+    is_grouped.then(|| number.replace(',', ""))
 }
 
 /// `c++`, `c#`, `f#`: a letter or two and what trimming would take away.
@@ -137,16 +187,16 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        terms(text, Kind::Word)
+        terms(text, Kind::counts)
     }
 
-    fn terms(text: &str, wanted: Kind) -> Vec<String> {
+    fn extras(text: &str) -> Vec<String> {
+        terms(text, |kind| !kind.counts())
+    }
+
+    fn terms(text: &str, wanted: impl Fn(Kind) -> bool) -> Vec<String> {
         let mut terms = Vec::new();
-        Terms::new(Lexical::default()).each(text, |term, kind| {
-            if kind == wanted {
-                terms.push(term.to_owned());
-            }
-        });
+        Terms::new(Lexical::default()).each(text, |term, kind| terms.extend(wanted(kind).then(|| term.to_owned())));
         terms
     }
 
@@ -155,23 +205,43 @@ mod tests {
         assert_eq!(words("The runners were running; it's the government's idea."), ["runner", "run", "govern", "idea"]);
         assert_eq!(words("Café NAÏVE Ｆｕｌｌ"), ["cafe", "naiv", "full"]);
         assert_eq!(words("1,000 of 3.14 end.Next"), ["1,000", "3.14", "end", "next"]);
-        assert!(terms("state-of-the-art end of a sentence. And so on", Kind::Extra).is_empty());
+        assert!(extras("state-of-the-art end of a sentence. And so on").is_empty());
     }
 
     #[test]
     fn code_is_found_whole_and_in_parts() {
         assert_eq!(words("error E0382: use std::fs::read()"), ["error", "e0382", "use", "std", "fs", "read"]);
-        assert_eq!(terms("error E0382: use std::fs::read()", Kind::Extra), ["std::fs::read"]);
-        assert_eq!(terms("`kb.omni`, see src/index/mod.rs.", Kind::Extra), ["kb.omni", "mod.rs", "src/index/mod.rs"]);
-        assert_eq!(terms("MAX_TOKENS=5", Kind::Extra), ["max_tokens"]);
+        assert_eq!(extras("error E0382: use std::fs::read()"), ["std::fs::read"]);
+        assert_eq!(extras("`kb.omni`, see src/index/mod.rs."), ["kb.omni", "mod.rs", "src/index/mod.rs"]);
+        assert_eq!(extras("MAX_TOKENS=5"), ["max_tokens"]);
         assert_eq!(words("call getUserNames()"), ["call", "getusernam"]);
-        assert_eq!(terms("call getUserNames()", Kind::Extra), ["get", "user", "name"]);
+        assert_eq!(extras("call getUserNames()"), ["get", "user", "name"]);
         assert_eq!(
-            terms("HTTPServer parseJSON utf8Decode mRNA RNAs iPhone H3K4me3", Kind::Extra),
+            extras("HTTPServer parseJSON utf8Decode mRNA RNAs iPhone H3K4me3"),
             ["http", "server", "pars", "json", "utf8", "decod"]
         );
-        assert_eq!(terms("C++, C# (and F#); not 5# or a+", Kind::Extra), ["c++", "c#", "f#"]);
+        assert_eq!(extras("C++, C# (and F#); not 5# or a+"), ["c++", "c#", "f#"]);
         assert_eq!(words("0x80070005 ERR_TIMED_OUT"), ["0x80070005", "err", "time", "out"]);
+    }
+
+    #[test]
+    fn other_spellings_are_found_too() {
+        assert_eq!(extras("2,000,000 at 1,500.25 but 1,2 and 10,20"), ["2000000", "1500.25"]);
+        assert_eq!(extras("v1.2.3"), ["v1.2.3", "1.2.3"]);
+        assert_eq!(
+            extras("L’entreprise d'aujourd'hui, dell'azienda; don't, it's, O'Reilly"),
+            ["entrepris", "aujourd'hui", "azienda"]
+        );
+        assert_eq!(words("서울은 서울"), ["서울은", "서울"]);
+        assert_eq!(extras("서울은 서울 대한민국"), ["서울", "울은", "대한", "한민", "민국"]);
+    }
+
+    #[test]
+    fn names_are_told_from_prose() {
+        let text =
+            "Which 2 of getUserName, E0382, 0x80070005, kb.omni, 1.2.3 and std::fs::read need 30s, and/or 1/2, at 3.5 km/h?";
+        let expected = ["getusernam", "e0382", "0x80070005", "kb.omni", "1.2.3", "std::fs::read"];
+        assert_eq!(terms(text, Kind::is_exact), expected);
     }
 
     #[test]

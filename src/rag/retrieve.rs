@@ -60,11 +60,10 @@ impl Retrieval {
     /// As the operator has it, else as the index was tuned.
     pub fn of(config: &Config, opened: &Opened) -> Self {
         let defaults = &config.retrieval;
-        let alpha = defaults.alpha.or(opened.index.manifest().alpha);
         Self {
             index: Some(opened.name.clone()),
             top_k: defaults.top_k,
-            fusion: alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha }),
+            fusion: Fusion::weighed(defaults.alpha, opened.index.manifest().alpha),
             score_threshold: defaults.score_threshold,
             access: config.access.labels.clone(),
             rerank: config.reranker.is_some(),

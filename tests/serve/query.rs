@@ -299,7 +299,7 @@ async fn what_is_loaded_is_said() {
         answer["embedding"],
         json!({"provider": "local", "model": "all-MiniLM-L6-v2", "fingerprint": "0123456789abcdef", "dimensions": 4, "loaded": false})
     );
-    assert_eq!(answer["lexical"], json!({"k1": 0.9, "b": 0.4, "stemming": true, "stop_words": true}));
+    assert_eq!(answer["lexical"], json!({"k1": 0.9, "b": 0.4, "stemming": true, "stop_words": true, "revision": 1}));
     let health = get("/healthz", &service).await.1;
     assert_eq!((&health["status"], &health["unknown_costs"]), (&json!("ok"), &json!(0)));
     let empty = Service::new(|config| config.index = None);

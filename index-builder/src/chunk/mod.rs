@@ -18,7 +18,6 @@ mod plan;
 mod quiet;
 mod recursive;
 mod semantic;
-mod sentence;
 mod settings;
 mod structure;
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! Sections are never crossed. Inside one, cuts are best between paragraphs and at the edges of blocks, then between list items,
 //! code lines and table rows, then between sentences, then at line ends, which in prose are mostly wrapping.
 
+use omni_llm::sentence;
+
 use super::plan::{Mark, Plan};
-use super::sentence;
 use crate::extract::{Block, BlockKind, Document};
 
 const PARAGRAPH: u8 = 0;

@@ -71,7 +71,7 @@ pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
     let documents = read(&excerpts.documents)?;
     let asked = rows.iter().map(|row| locate(row, &documents)).collect::<Result<Vec<_>>>()?;
     let vectors = Embedding::by(&embedder).questions(&rows.iter().map(|row| row.question.as_str()).collect::<Vec<_>>())?;
-    let fusion = excerpts.alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
+    let fusion = Fusion::weighed(excerpts.alpha, None);
     let k = excerpts.top_k;
     let mut text = format!(
         "{} questions, {} documents, hybrid search\n{:<11} {:>6} {:>6} {:>5} {:>10} {:>13} {:>6}\n",

@@ -90,8 +90,7 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
             opened.index.require_model(embedder.fingerprint())?;
         }
         let vectors = embed(&questions, Embedding { embedder: &embedder, remote: remote.as_ref() })?;
-        let alpha = gate.alpha.or(opened.index.manifest().alpha);
-        let fusion = alpha.map_or_else(Fusion::default, |alpha| Fusion::MinMax { alpha });
+        let fusion = Fusion::weighed(gate.alpha, opened.index.manifest().alpha);
         let scores = ask(&opened.index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })?;
         Ok((scores, unknown(&opened.index, &questions)?))
     };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::Embedder;
-use omni_llm::index::{self, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{self, Fusion, Index, Lexical, Manifest, Query, Writer};
 use rayon::prelude::*;
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ pub(crate) struct Evaluation {
     /// Folder for the run files `MODE.tsv`: `query-id<TAB>doc-id<TAB>score`.
     pub(crate) runs: PathBuf,
     pub(crate) modes: Vec<Mode>,
-    pub(crate) alpha: f32,
+    pub(crate) alpha: Option<f32>,
     pub(crate) lexical: Lexical,
     pub(crate) model: PathBuf,
     pub(crate) cache: PathBuf,
@@ -99,12 +99,13 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
     write(&path, manifest, &corpus, &texts, vectors)?;
     let index = Index::open(&path)?;
 
+    let fusion = Fusion::weighed(evaluation.alpha, None);
     let mut results = Vec::new();
     for &mode in &evaluation.modes {
         let rankings: Vec<Vec<(String, f32)>> = queries
             .par_iter()
             .zip(&query_vectors)
-            .map(|(row, vector)| rank(&index, mode, evaluation.alpha, &row.text, vector, &corpus))
+            .map(|(row, vector)| rank(&index, mode, fusion, &row.text, vector, &corpus))
             .collect::<Result<_>>()?;
         let run = evaluation.runs.join(format!("{}.tsv", format!("{mode:?}").to_lowercase()));
         std::fs::write(&run, run_file(&queries, &rankings)).with_context(|| format!("{}: cannot write", run.display()))?;
@@ -113,12 +114,12 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
     Ok(results)
 }
 
-fn rank(index: &Index, mode: Mode, alpha: f32, text: &str, vector: &[f32], corpus: &[Row]) -> Result<Vec<(String, f32)>> {
+fn rank(index: &Index, mode: Mode, fusion: Fusion, text: &str, vector: &[f32], corpus: &[Row]) -> Result<Vec<(String, f32)>> {
     let query = Query {
         vector: (mode != Mode::Bm25).then_some(vector),
         text: (mode != Mode::Dense).then_some(text),
         top_k: DEPTH,
-        fusion: index::Fusion::MinMax { alpha },
+        fusion,
         distinct: true,
         ..Query::default()
     };

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::Weighing;
 use crate::error::{Error, Result};
 use crate::index::Lexical;
-use crate::index::terms::{Kind, Terms};
+use crate::index::terms::Terms;
 
 /// Postings of one block.
 pub(super) const BLOCK: u32 = 128;
@@ -63,7 +63,7 @@ impl Postings {
         let mut length = 0_u32;
         for text in texts {
             self.terms.each(text, |term, kind| {
-                length = length.saturating_add(u32::from(kind == Kind::Word));
+                length = length.saturating_add(u32::from(kind.counts()));
                 match self.counts.get_mut(term) {
                     Some(count) => *count = count.saturating_add(1),
                     None => drop(self.counts.insert(term.into(), 1)),

@@ -18,7 +18,7 @@ use super::Lexical;
 use super::allowed::Allowed;
 use super::format::{TERM_RECORD, u32_at, u64_at};
 use super::section::Section;
-use super::terms::Terms;
+use super::terms::{Kind, Terms};
 use super::top::Scored;
 use super::view::View;
 use crate::error::Result;
@@ -35,8 +35,13 @@ const MAX_REPEATS: usize = 100;
 /// Where at most this share of the chunks is allowed, they are scored one by one.
 const FEW: usize = 64;
 
+/// A name in code that at most so many chunks hold is asked for itself.
+const RARE: u32 = 5;
+
 /// The words of a question, found in the index.
 pub(super) struct Scorer<'a> {
+    /// Whether a phrase was found or a rare name: whoever asks so means exactly that.
+    pub(super) is_exact: bool,
     chunks: u32,
     /// In the order of their terms; phrases last.
     cursors: Vec<Cursor<'a>>,
@@ -46,13 +51,15 @@ impl<'a> Scorer<'a> {
     /// Looks the words of `text` up, and the phrases that stand in quotation marks, those in chunks that are `allowed`.
     pub(super) fn new(view: &'a View, lexical: Lexical, text: &str, allowed: &Allowed) -> Result<Self> {
         let weighing = Weighing::of(view, lexical);
-        let mut terms = Vec::new();
-        Terms::new(lexical).each(text, |term, _| terms.push(term.to_owned()));
-        terms.sort_unstable();
+        let mut terms: Vec<(String, Kind)> = Vec::new();
+        Terms::new(lexical).each(text, |term, kind| terms.push((term.to_owned(), kind)));
+        terms.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let mut found = Vec::new();
-        for same in terms.chunk_by(|a, b| a == b) {
-            if let Some(entry) = find(view, &same[0])? {
+        let mut is_exact = false;
+        for same in terms.chunk_by(|a, b| a.0 == b.0) {
+            if let Some(entry) = find(view, &same[0].0)? {
                 found.push((entry, same.len().min(MAX_REPEATS)));
+                is_exact |= entry.chunks <= RARE && same.iter().any(|(_, kind)| kind.is_exact());
             }
         }
         if found.len() > MAX_TERMS {
@@ -66,9 +73,10 @@ impl<'a> Scorer<'a> {
             let postings = phrase::postings(view, lexical, weighing, phrase, allowed)?;
             if !postings.is_empty() {
                 cursors.push(Cursor::of(view, weighing, &postings)?);
+                is_exact = true;
             }
         }
-        Ok(Self { chunks: view.superblock().chunks, cursors })
+        Ok(Self { is_exact, chunks: view.superblock().chunks, cursors })
     }
 
     /// The `limit` chunks with the highest scores above zero; ties in the order of their numbers.

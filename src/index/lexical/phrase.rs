@@ -10,7 +10,7 @@ use super::cursor::Cursor;
 use super::{Weighing, find};
 use crate::error::Result;
 use crate::index::allowed::Allowed;
-use crate::index::terms::{Kind, Terms};
+use crate::index::terms::Terms;
 use crate::index::view::View;
 use crate::index::{Lexical, text_of};
 use crate::words::fold;
@@ -51,7 +51,7 @@ pub(super) fn postings(
     allowed: &Allowed,
 ) -> Result<Vec<(u32, u32)>> {
     let mut terms = Vec::new();
-    Terms::new(lexical).each(phrase, |term, kind| terms.extend((kind == Kind::Word).then(|| term.to_owned())));
+    Terms::new(lexical).each(phrase, |term, kind| terms.extend(kind.counts().then(|| term.to_owned())));
     terms.sort_unstable();
     terms.dedup();
     let mut cursors = Vec::with_capacity(terms.len());
