@@ -1,12 +1,10 @@
 //! Two lists of candidates, one of vectors and one of words, become one order.
 //!
-//! With `min_max` each side is normalised over its own list: its best is 1, the worst that made the list 0, and so is a
-//! candidate that came from the other side only: what is not in a list is no better than its worst. (Of vectors that is so
-//! where all were scored. Where only near clusters were, a few that were missed count for less than they are.) Where all chunks
-//! that hold a word are in the list, those outside have the score 0, and the worst inside is better than that. A chunk that alone
-//! holds the rare word of a question must not sink because its vector is far (Bruch, Gai, Ingber: An Analysis of Fusion Functions
-//! for Hybrid Retrieval, arXiv 2210.11934: a convex combination beats reciprocal ranks). With `rrf` only ranks count
-//! (Cormack, Clarke, Büttcher 2009).
+//! With `min_max` each side is a share of its own best: that is 1, and 0 is a score of 0, as has a candidate that came from the other
+//! side only. So the order does not hang on how many candidates there are: the first hits are the same however many are wanted. A
+//! fixed least score was found better than the least of a list, and a convex combination better than reciprocal ranks, by Bruch,
+//! Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, arXiv 2210.11934. With `rrf` only ranks count (Cormack, Clarke,
+//! Büttcher 2009).
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +24,7 @@ const EXACT_ALPHA: f32 = 0.3;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fusion {
-    /// `alpha * cosine + (1 - alpha) * bm25`, both scaled to 0..1 over their candidates.
+    /// `alpha * cosine + (1 - alpha) * bm25`, both as shares of their best.
     MinMax {
         /// Weight of the vectors against the words, 0 to 1.
         alpha: f32,
@@ -73,35 +71,28 @@ pub(super) struct Candidate {
 }
 
 /// What one side found, best first.
-pub(super) struct Side {
-    pub(super) list: Vec<Scored>,
-    span: Span,
-}
+pub(super) struct Side(pub(super) Vec<Scored>);
 
 impl Side {
-    /// The nearest vectors.
-    pub(super) fn of_vectors(list: Vec<Scored>) -> Self {
-        Self { span: Span::of(&list), list }
-    }
-
-    /// The best by words, of which at most `limit` were asked for.
-    pub(super) fn of_words(list: Vec<Scored>, limit: usize) -> Self {
-        let mut span = Span::of(&list);
-        if list.len() < limit {
-            span.low = 0.0;
-        }
-        Self { span, list }
-    }
-
     /// Whether the list does not tell its best from its worst: then what is not in it may be as good as all that is.
     pub(super) fn is_flat(&self) -> bool {
-        self.span.width() <= 0.0
+        self.best() <= self.0.last().map_or(0.0, |worst| worst.score)
+    }
+
+    fn best(&self) -> f32 {
+        self.0.first().map_or(0.0, |best| best.score)
+    }
+
+    /// A score of this side as a share of its best, 0 to 1.
+    fn portion(&self, score: Option<f32>) -> f32 {
+        let (best, score) = (self.best(), score.unwrap_or(0.0));
+        if best > 0.0 { (score / best).max(0.0) } else { 0.0 }
     }
 }
 
 /// The candidates of both lists, ascending, each once.
 pub(super) fn candidates(near: &Side, named: &Side) -> Vec<Candidate> {
-    let (near, named) = (&near.list, &named.list);
+    let (near, named) = (&near.0, &named.0);
     let mut candidates: Vec<Candidate> = Vec::with_capacity(near.len() + named.len());
     let of = |scored: &Scored| Candidate { chunk: scored.chunk, cosine: None, bm25: None, fused: 0.0 };
     candidates.extend(near.iter().map(|scored| Candidate { cosine: Some(scored.score), ..of(scored) }));
@@ -123,13 +114,11 @@ pub(super) fn fuse(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [
     match fusion {
         Fusion::MinMax { alpha } | Fusion::Adaptive { alpha } => {
             for candidate in candidates.iter_mut() {
-                let [near, named] = [(near, candidate.cosine), (named, candidate.bm25)]
-                    .map(|(side, score)| score.map_or(0.0, |score| side.span.normalise(score)));
-                candidate.fused = alpha * near + (1.0 - alpha) * named;
+                candidate.fused = alpha * near.portion(candidate.cosine) + (1.0 - alpha) * named.portion(candidate.bm25);
             }
         }
         Fusion::Rrf => {
-            let (near, named) = (ranks(&near.list), ranks(&named.list));
+            let (near, named) = (ranks(&near.0), ranks(&named.0));
             for candidate in candidates.iter_mut() {
                 candidate.fused = share(&near, candidate.chunk) + share(&named, candidate.chunk);
             }
@@ -156,33 +145,6 @@ fn share(ranks: &[(u32, u32)], chunk: u32) -> f32 {
     found.map_or(0.0, |at| 1.0 / (RRF_CONSTANT + ranks[at].1 as f32))
 }
 
-/// The best and the worst of a list.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    low: f32,
-    high: f32,
-}
-
-impl Span {
-    fn of(sorted: &[Scored]) -> Self {
-        let score = |scored: Option<&Scored>| scored.map_or(0.0, |scored| scored.score);
-        Self { low: score(sorted.last()), high: score(sorted.first()) }
-    }
-
-    fn width(self) -> f32 {
-        self.high - self.low
-    }
-
-    fn normalise(self, score: f32) -> f32 {
-        let width = self.width();
-        if width > 0.0 {
-            return ((score - self.low) / width).max(0.0);
-        }
-        // A list of one, of equals, or of nothing: in or out.
-        if self.high > 0.0 && score >= self.high { 1.0 } else { 0.0 }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +152,7 @@ mod tests {
     #[test]
     fn ranks_are_all_that_rrf_sees() {
         let list = |chunks: &[u32]| chunks.iter().map(|&chunk| Scored { chunk, score: 1.0 }).collect::<Vec<_>>();
-        let (near, named) = (Side::of_vectors(list(&[7, 3, 9])), Side::of_words(list(&[9, 5]), 100));
+        let (near, named) = (Side(list(&[7, 3, 9])), Side(list(&[9, 5])));
         let mut found = candidates(&near, &named);
         assert_eq!(found.iter().map(|one| one.chunk).collect::<Vec<_>>(), [3, 5, 7, 9]);
         assert_eq!(found.iter().map(|one| one.bm25.is_some()).collect::<Vec<_>>(), [false, true, false, true]);
@@ -202,18 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_of_all_that_hold_a_word_is_better_than_none() {
+    fn what_a_candidate_is_worth_does_not_hang_on_how_many_there_are() {
         let list = |scores: &[(u32, f32)]| scores.iter().map(|&(chunk, score)| Scored { chunk, score }).collect::<Vec<_>>();
-        let words = [(2, 5.0), (9, 4.999), (4, 4.0)];
-        let fused = |limit| {
-            let (near, named) = (Side::of_vectors(list(&[(7, 0.9), (3, 0.5)])), Side::of_words(list(&words), limit));
+        let fused = |count: usize| {
+            let (near, named) = ([(7, 1.0), (3, 0.75), (4, 0.5)], [(2, 8.0), (9, 6.0), (4, 4.0)]);
+            let (near, named) = (Side(list(&near[..count])), Side(list(&named[..count])));
             let mut found = candidates(&near, &named);
-            fuse(Fusion::MinMax { alpha: 0.0 }, &near, &named, &mut found);
+            fuse(Fusion::MinMax { alpha: 0.5 }, &near, &named, &mut found);
             found.into_iter().map(|one| (one.chunk, one.fused)).collect::<Vec<_>>()
         };
-        assert_eq!(fused(100), [(2, 1.0), (9, 4.999 / 5.0), (4, 0.8), (7, 0.0), (3, 0.0)]);
-        // There may be more: those outside may be as good as the last.
-        assert_eq!(fused(3).iter().find(|(chunk, _)| *chunk == 4), Some(&(4, 0.0)));
+        assert_eq!(fused(1), [(7, 0.5), (2, 0.5)]);
+        assert_eq!(fused(2), [(7, 0.5), (2, 0.5), (3, 0.375), (9, 0.375)]);
+        // What both sides hold has both shares.
+        assert_eq!(fused(3), [(7, 0.5), (4, 0.5), (2, 0.5), (3, 0.375), (9, 0.375)]);
     }
 
     #[test]

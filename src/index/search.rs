@@ -117,8 +117,8 @@ fn fuse(
     query: &Query<'_>,
 ) -> Result<Vec<Candidate>> {
     let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
-    let near = Side::of_vectors(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
-    let named = Side::of_words(scorer.best(allowed, limit)?, limit);
+    let near = Side(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
+    let named = Side(scorer.best(allowed, limit)?);
     let mut candidates = fusion::candidates(&near, &named);
     // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
     if near.is_flat() {
