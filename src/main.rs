@@ -303,15 +303,33 @@ const SHOWN: Shown = Shown { sources: true, metadata: true };
 fn print_json(body: &impl Serialize) -> Result<()> {
     let text =
         serde_json::to_string_pretty(body).map_err(|cause| Error::internal("the answer cannot be written").caused_by(cause))?;
-    print(&format!("{text}\n"))
+    print(&format!("{}\n", escaped(text)))
 }
 
-/// Writes to standard output; a reader that closed it (`| head`) is no failure.
-/// Prints what terminals show, without what they obey: names of files, documents and models may hold control characters.
+/// JSON without control characters inside its texts: serde leaves these as they are, and [`print`] would drop them.
+fn escaped(json: String) -> String {
+    ('\u{7f}'..='\u{9f}').fold(json, |json, control| json.replace(control, &format!("\\u{:04x}", u32::from(control))))
+}
+
+/// Writes to standard output what terminals show, without what they obey: names of files, documents and models may hold control
+/// characters. A reader that closed it (`| head`) is no failure.
 fn print(text: &str) -> Result<()> {
     let shown: String = text.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect();
     match std::io::stdout().write_all(shown.as_bytes()) {
         Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::internal(format!("standard output: {cause}"))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_in_json() {
+        let name = "a\u{7f}b\u{85}c\u{9f}\u{a0}ü";
+        let json = escaped(serde_json::to_string(name).unwrap());
+        assert_eq!(json, "\"a\\u007fb\\u0085c\\u009f\u{a0}ü\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), name);
     }
 }

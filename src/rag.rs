@@ -329,9 +329,9 @@ async fn prepare(
             request.sampling.max_tokens = request.sampling.max_tokens.or(Some(generation.max_tokens));
             request.sampling.temperature = request.sampling.temperature.or(generation.temperature);
             model.clone_into(&mut request.model);
-            // What has no way to hold a model to JSON needs to be read, and mended, like any shape.
+            // What has no way to hold a model to JSON needs to be read, and mended, like any shape. A stream would be held back for it.
             let has_json_mode = call::means(provider, model, &request, is_stream).map_or(true, |means| means.json_object);
-            if json && question.shape.is_none() && !has_json_mode {
+            if json && !is_stream && question.shape.is_none() && !has_json_mode {
                 (question.shape, question.show_text) = (Some(Shape::any_object()), true);
             }
         }

@@ -59,6 +59,10 @@ impl<T: Clone> Cached<T> {
         if state.until.is_some_and(|until| now < until) && (older.is_some() || state.value.is_none()) {
             return older.ok_or_else(failed);
         }
+        if older.is_some() {
+            // Whoever asks may stop waiting: a fetch that nobody sees the end of has failed, too.
+            state.until = Some(now + SECOND_CHANCE);
+        }
         let fetched = fetch.await;
         let now = Instant::now();
         match (fetched, older) {
@@ -113,6 +117,20 @@ mod tests {
         assert_eq!((ask(Ok("two")).await.unwrap_err().as_str(), count.get()), ("a moment ago", 3));
         tokio::time::advance(PAUSE).await;
         assert_eq!(ask(Ok("two")).await.unwrap(), "two");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_outlives_a_fetch_that_is_given_up() {
+        let cached = Cached::default();
+        let one = async { Ok(Fresh::ending(1, HOUR, EARLY)) };
+        cached.value(one, || error("a moment ago")).await.unwrap();
+        tokio::time::advance(HOUR - EARLY).await;
+        let endless = || cached.value(std::future::pending(), || error("a moment ago"));
+        let second = Duration::from_secs(1);
+        assert!(tokio::time::timeout(second, endless()).await.is_err());
+        assert_eq!(tokio::time::timeout(second, endless()).await.unwrap().unwrap(), 1);
+        tokio::time::advance(SECOND_CHANCE).await;
+        assert!(tokio::time::timeout(second, endless()).await.is_err(), "it is fetched again");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //!
 //! To read a system's certificates takes ten milliseconds on a fast machine and far more on a small Lambda, in the midst of the first
 //! call to a provider. So Mozilla's list, which is compiled in, is asked first, and the system's are read only for a certificate that
-//! no one on it stands for: a company's proxy, a server of one's own.
+//! it does not vouch for: a company's proxy, a server of one's own. Whatever it has against one, the system decides.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 /// TLS 1.2 or later, for HTTP/2 and HTTP/1.1, that trusts the system's certificates, and Mozilla's before them unless `system_only`.
@@ -58,7 +58,8 @@ impl ServerCertVerifier for Roots {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verdict = self.mozilla.verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        if !matches!(verdict, Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))) {
+        // An unknown issuer may hide behind a fault of a certificate that came along.
+        if verdict.is_ok() {
             return verdict;
         }
         match self.system.get_or_init(|| Verifier::new(self.crypto.clone()).ok()) {
@@ -94,6 +95,7 @@ impl ServerCertVerifier for Roots {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use rustls::CertificateError;
 
     use super::*;
 
@@ -110,26 +112,41 @@ mod tests {
         BBgwFoAU3ZHBdubVFlZ2KlrBd5VJdTJw1CswCgYIKoZIzj0EAwIDSAAwRQIgNcoFF9NnZQzIWFUzjz0D8YnNPzf6JcwhUWjtuxOOlEECIQC8PkDoIMnj0+RMUYaKK1zwnRLlLez5Xsql\
         MnZGInb6Tw==";
 
+    /// Has the authority's name and is none.
+    const NAMESAKE: &str = "\
+        MIIBezCCASGgAwIBAgIUdiwxuCOjBBiNgH7M/KQUPSccWdAwCgYIKoZIzj0EAwIwJDEiMCAGA1UEAwwZQW4gYXV0aG9yaXR5IG9mIG9uZSdzIG93bjAgFw0yNjExMzAwMjMxMDhaGA8yMT\
+        I2MTEwNjAyMzEwOFowJDEiMCAGA1UEAwwZQW4gYXV0aG9yaXR5IG9mIG9uZSdzIG93bjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABE7FoL7ymT05MdNvKtwK83E5tDQWB7ziiZOJX2F8\
+        d1hY5s7aeVZ2lQOdCvH+JORGHLOCiAnLFJ00jR/pKT2BrJqjLzAtMAwGA1UdEwEB/wQCMAAwHQYDVR0OBBYEFB36aSYvQ9MNGWrp7NMlyOVBU2cIMAoGCCqGSM49BAMCA0gAMEUCIQCPdf\
+        eO28WdKabU15naJ/1SvuFQ/JT87Q0x6DyM2GofeAIgPIrE0lb6k8IOJmDQXpzdRhyAO2Yv+WZWCkfMdgFgyJ8=";
+
     fn certificate(text: &str) -> CertificateDer<'static> {
         STANDARD.decode(text).unwrap().into()
     }
 
     /// What is said of the server, where the system trusts the authority, or has no certificates at all.
-    fn verdict(is_trusted: bool, name: &str) -> Result<ServerCertVerified, Error> {
+    fn verdict(is_trusted: bool, name: &str, beside: &[&str]) -> Result<ServerCertVerified, Error> {
         let roots = Roots::new(Arc::new(aws_lc_rs::default_provider())).unwrap();
         let extra = [certificate(AUTHORITY)];
         let system = is_trusted.then(|| Verifier::new_with_extra_roots(extra, roots.crypto.clone()).unwrap());
         roots.system.set(system).unwrap();
         let name = ServerName::try_from(name).unwrap();
+        let beside: Vec<_> = beside.iter().map(|text| certificate(text)).collect();
         let january_2027 = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
-        roots.verify_server_cert(&certificate(SERVER), &[], &name, &[], january_2027)
+        roots.verify_server_cert(&certificate(SERVER), &beside, &name, &[], january_2027)
     }
 
     #[test]
     fn whom_mozilla_does_not_know_the_system_may() {
-        assert!(verdict(true, "model.example").is_ok());
+        assert!(verdict(true, "model.example", &[]).is_ok());
         let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        assert_eq!(verdict(false, "model.example").unwrap_err(), unknown);
-        assert!(verdict(true, "other.example").is_err());
+        assert_eq!(verdict(false, "model.example", &[]).unwrap_err(), unknown);
+        assert!(verdict(true, "other.example", &[]).is_err());
+    }
+
+    #[test]
+    fn the_fault_of_a_certificate_that_came_along_does_not_keep_the_system_from_being_asked() {
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        assert_ne!(verdict(false, "model.example", &[NAMESAKE]).unwrap_err(), unknown);
+        assert!(verdict(true, "model.example", &[NAMESAKE]).is_ok());
     }
 }

@@ -9,12 +9,16 @@ mod answer;
 pub(super) use self::answer::{Decoder, decode, finish};
 use serde_json::{Value, json};
 
+use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
 use super::turn::{arguments, object_schema, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::Result;
+
+/// Arguments of calls in a whole answer.
+pub(super) const ARGUMENTS: Place = ("/content", "/input");
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["model", "messages", "system", "stream"];

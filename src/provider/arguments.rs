@@ -6,17 +6,11 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Dialect;
+/// Where a dialect has arguments that are no texts: the pointer to the blocks of an answer, and the one from a block.
+pub(super) type Place = (&'static str, &'static str);
 
 /// Puts the text of arguments in the place of those that lost digits when `body` was read as `reply`.
-pub(super) fn keep_digits(dialect: Dialect, body: &[u8], reply: &mut Value) {
-    let (blocks, inside) = match dialect {
-        Dialect::Anthropic => ("/content", "/input"),
-        Dialect::Bedrock => ("/output/message/content", "/toolUse/input"),
-        Dialect::Gemini => ("/candidates/0/content/parts", "/functionCall/args"),
-        // Theirs are texts.
-        Dialect::OpenAi | Dialect::Cohere => return,
-    };
+pub(super) fn keep_digits((blocks, inside): Place, body: &[u8], reply: &mut Value) {
     for at in 0..reply.pointer(blocks).and_then(Value::as_array).map_or(0, Vec::len) {
         let pointer = format!("{blocks}/{at}{inside}");
         if let Some(arguments) = reply.pointer_mut(&pointer).filter(|arguments| arguments.is_object() && is_rounded(arguments))
@@ -51,7 +45,7 @@ fn text_at(body: &[u8], pointer: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::provider::Dialect;
 
     #[test]
     fn arguments_keep_digits_that_our_numbers_have_not() {

@@ -12,11 +12,15 @@ use serde_json::{Value, json};
 
 pub(super) use self::answer::{Decoder, decode};
 use super::anthropic;
+use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::turn::{arguments, inner_text, object_schema, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
+
+/// Arguments of calls in a whole answer.
+pub(super) const ARGUMENTS: Place = ("/output/message/content", "/toolUse/input");
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["modelId", "messages", "system"];

@@ -8,93 +8,25 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::{Events, Provider};
-use crate::chat::{ChatRequest, ChatResponse, Part, Warning};
+use super::Provider;
+use crate::chat::{ChatRequest, Part, Warning};
 use crate::error::{Code, Error, Result};
-use crate::net::Client;
 
-/// Providers and models in the order in which they are asked.
-#[derive(Debug, Clone)]
-pub struct Chain {
-    links: Vec<(Provider, String)>,
-}
-
-/// Who answered, and what happened before.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Served {
-    /// Who answered.
-    pub provider: String,
-    /// Which model was asked.
-    pub model: String,
-    /// Everyone who was asked, the last one included.
-    pub attempts: Vec<Attempt>,
-}
-
-/// One provider that was asked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
+/// One provider that failed.
+#[derive(Debug)]
+pub(crate) struct Attempt {
     /// Who.
-    pub provider: String,
+    pub(crate) provider: String,
     /// Which model.
-    pub model: String,
-    /// How it failed, as in `error.code`; none if it answered.
-    pub code: Option<&'static str>,
+    pub(crate) model: String,
+    /// How, as in `error.code`.
+    pub(crate) code: &'static str,
 }
 
 /// Of the time that is left, the part that one who has others behind him may use.
 const SHARE: f64 = 0.6;
 /// Fields of the caller's that one warning names.
 const MOST_NAMED: usize = 20;
-
-impl Chain {
-    /// `first` is asked first, the others in their order where it fails.
-    pub fn new(first: Provider, model: String, others: Vec<(Provider, String)>) -> Self {
-        Self { links: std::iter::once((first, model)).chain(others).collect() }
-    }
-
-    /// Asks until somebody answers, whole.
-    ///
-    /// # Errors
-    /// The request is to blame, or everyone failed: the first failure.
-    pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<(ChatResponse, Served)> {
-        let mut walk = Walk::new(self.links.clone());
-        while walk.advance() {
-            let (request, without) = walk.request(request);
-            match walk.provider().chat(client, &request, walk.until(deadline)).await {
-                Ok(mut answer) => {
-                    answer.warnings.splice(0..0, walk.warning(&without));
-                    return Ok((answer, walk.served()));
-                }
-                Err(error) => walk.failed(error)?,
-            }
-        }
-        Err(walk.error())
-    }
-
-    /// Asks until somebody begins to answer.
-    ///
-    /// # Errors
-    /// As [`Self::chat`], up to the first content; later failures are items of the stream, and its last.
-    pub async fn stream(
-        &self,
-        client: &Client,
-        request: &ChatRequest,
-        deadline: Instant,
-    ) -> Result<(Events, Served, Option<Warning>)> {
-        let mut walk = Walk::new(self.links.clone());
-        while walk.advance() {
-            let (request, without) = walk.request(request);
-            match walk.provider().stream(client, &request, walk.until(deadline)).await {
-                Ok(events) => {
-                    let warning = walk.warning(&without);
-                    return Ok((events, walk.served(), warning));
-                }
-                Err(error) => walk.failed(error)?,
-            }
-        }
-        Err(walk.error())
-    }
-}
 
 /// A walk along a chain: whose turn it is, and what befell those who had theirs.
 #[derive(Debug)]
@@ -161,7 +93,8 @@ impl Walk {
     /// # Errors
     /// Nobody else would do better: the failure.
     pub(crate) fn failed(&mut self, error: Error) -> Result<()> {
-        self.note(Some(&error));
+        let (provider, model) = (self.provider().name().to_owned(), self.model().to_owned());
+        self.attempts.push(Attempt { provider, model, code: error.code().as_str() });
         if ends(error.code(), self.at > 0) {
             return Err(error);
         }
@@ -174,12 +107,7 @@ impl Walk {
         Ok(())
     }
 
-    fn note(&mut self, error: Option<&Error>) {
-        let (provider, model) = (self.provider().name().to_owned(), self.model().to_owned());
-        self.attempts.push(Attempt { provider, model, code: error.map(|error| error.code().as_str()) });
-    }
-
-    /// Those who were asked since this was called last.
+    /// Those who failed since this was called last.
     pub(crate) fn attempts(&mut self) -> Vec<Attempt> {
         std::mem::take(&mut self.attempts)
     }
@@ -192,11 +120,6 @@ impl Walk {
             None => return None,
         };
         Some(Warning::changed("provider", format!("{detail}: `{}/{}` answers{without}", self.provider().name(), self.model())))
-    }
-
-    fn served(mut self) -> Served {
-        self.note(None);
-        Served { provider: self.provider().name().to_owned(), model: self.model().to_owned(), attempts: self.attempts }
     }
 
     /// The first failure that the request was not to blame for.

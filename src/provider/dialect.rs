@@ -65,7 +65,13 @@ impl Dialect {
     /// The bytes are no answer, or the answer is a failure.
     pub fn decode(self, body: &[u8]) -> Result<ChatResponse> {
         let mut reply = parse(body)?;
-        keep_digits(self, body, &mut reply);
+        match self {
+            Self::Anthropic => keep_digits(anthropic::ARGUMENTS, body, &mut reply),
+            Self::Bedrock => keep_digits(bedrock::ARGUMENTS, body, &mut reply),
+            Self::Gemini => keep_digits(gemini::ARGUMENTS, body, &mut reply),
+            // Theirs are texts.
+            Self::OpenAi | Self::Cohere => {}
+        }
         let events = match self {
             Self::OpenAi => openai::decode(&reply),
             Self::Anthropic => anthropic::decode(&reply),

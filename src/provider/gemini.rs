@@ -11,12 +11,16 @@ use std::collections::BTreeMap;
 pub(super) use self::answer::{Decoder, decode};
 use serde_json::{Map, Value, json};
 
+use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::openai::titled;
 use super::turn::{answered, arguments, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::{Error, Result};
+
+/// Arguments of calls in a whole answer.
+pub(super) const ARGUMENTS: Place = ("/candidates/0/content/parts", "/functionCall/args");
 
 /// Fields that `extra` must not touch.
 const RESERVED: &[&str] = &["model", "contents", "systemInstruction", "system_instruction"];
@@ -153,6 +157,7 @@ fn narrowed(schema: &Value, left_out: &mut Vec<String>) -> Value {
             ("additionalProperties", Value::Bool(false)) if fields.contains_key("patternProperties") => {
                 let patterns = fields["patternProperties"].as_object().into_iter().flatten();
                 match patterns.map(|(_, schema)| narrowed(schema, left_out)).collect::<Vec<_>>().as_slice() {
+                    [] => false.into(),
                     [one] => one.clone(),
                     several => json!({"anyOf": several}),
                 }
@@ -314,5 +319,7 @@ mod tests {
         let told = declaration(&tool, &mut warnings);
         assert_eq!(told["parametersJsonSchema"], json!({"type": "object", "additionalProperties": {"type": "integer"}}));
         assert!(warnings.into_vec()[0].to_string().contains("do not know `patternProperties`"));
+        let none = json!({"type": "object", "patternProperties": {}, "additionalProperties": false});
+        assert_eq!(narrowed(&none, &mut Vec::new()), json!({"type": "object", "additionalProperties": false}));
     }
 }

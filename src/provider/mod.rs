@@ -32,7 +32,6 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use self::capability::{Capabilities, Rules};
-pub use self::chain::{Attempt, Chain, Served};
 pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};

@@ -184,7 +184,7 @@ impl Call {
             purpose: Purpose::Answer,
             usage: None,
             cost_usd: None,
-            code: attempt.code,
+            code: Some(attempt.code),
         }));
         passed.and_then(|()| self.turn(app))
     }

@@ -95,7 +95,8 @@ async fn settle(
             let is_same = reading.value.is_some() && serde_json::from_str(&text).ok() == reading.value;
             Ok((reading, is_same, text))
         };
-        let (reading, is_same, text) = app.compute(deadline, work).await?;
+        let (reading, is_same, text) =
+            app.compute(deadline, work).await.map_err(|error| error.with_details(charged(answer, json!({}))))?;
         if reading.is_unfinished() && !call.request.sampling.stop_sequences.is_empty() {
             let message = "`structured_output`: the answer ended before its JSON was whole, where a stop sequence may have cut it; leave out the stop sequences";
             return Err(failed(answer, Code::ModelOutput, message, json!({"raw": text})));
@@ -303,4 +304,31 @@ pub(super) fn said(messages: &[Message]) -> Arc<str> {
     }
     texts.reverse();
     texts.join("\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{ChatRequest, Usage};
+    use crate::config::{Config, Endpoint};
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_read_in_time_says_what_it_cost() {
+        let mut config = Config::default();
+        let endpoint = Endpoint { base_url: Some("http://127.0.0.1:1/v1".into()), ..Endpoint::default() };
+        config.providers.insert("custom".into(), endpoint);
+        let app = Arc::new(App::open(config).unwrap());
+        let links = app.links("custom", Some("m"), None).unwrap();
+        let shape = Shape::any_object();
+        let mut call = Call::new(&app, links, ChatRequest::default(), Some(&shape), false).unwrap();
+        let mut answer = Answer::default();
+        // Nobody reads so much at once.
+        let parts = vec![Part::Text(format!("[{}1]", "1,".repeat(1 << 20)))];
+        let usage = Some(Usage { prompt_tokens: 7, ..Usage::default() });
+        let response = ChatResponse { parts, usage, ..ChatResponse::default() };
+        let outcome = settle(&app, (&shape, false), &mut call, &mut answer, response, Instant::now()).await;
+        let error = outcome.unwrap_err();
+        let details = error.details().unwrap();
+        assert_eq!((error.code(), &details["attempts"][0]["usage"]["prompt_tokens"]), (Code::Timeout, &json!(7)), "{details}");
+    }
 }

@@ -274,6 +274,16 @@ async fn answer(
     }
 }
 
+/// Makes a question of a body. One that asks for a shape (`is_shaped`) has a schema to compile, which is work for a core.
+async fn understand<T: Send + 'static>(
+    app: &Arc<App>,
+    context: &Context,
+    is_shaped: bool,
+    work: impl FnOnce(&App) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    if is_shaped { app.compute(context.deadline, work).await } else { work(app) }
+}
+
 /// Reads a body within the operator's size and time.
 async fn body(app: &App, context: &Context, request: Request) -> Result<Bytes, Response> {
     let limits = &app.config().limits;
@@ -290,6 +300,7 @@ async fn body(app: &App, context: &Context, request: Request) -> Result<Bytes, R
         let shown: String = encoding.chars().take(100).collect();
         let error =
             Error::bad_request(format!("the header `content-encoding`: `{shown}`: send the body as it is, not compressed"));
+        drain(request.into_body());
         return Err(failed(context, &error, Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
     }
     let announced = door::header(request.headers(), "content-length").and_then(|value| value.parse::<u64>().ok());

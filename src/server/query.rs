@@ -15,7 +15,7 @@ use super::loaded::IndexResponse;
 use super::request::{Asked, QueryRequest, SearchRequest, Shown};
 use super::response::{ErrorResponse, QueryResponse, SearchResponse, json};
 use super::sse::{self, event};
-use super::{Context, answer, failed};
+use super::{Context, answer, failed, understand};
 use crate::app::App;
 use crate::chat::ChatEvent;
 use crate::error::Result;
@@ -25,12 +25,9 @@ use crate::rag::{self, Answer, Piece, Question};
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
     answer(&app, &context, request, async |bytes, labels| {
         let (body, labels) = (parse::<QueryRequest>(&bytes)?, labels?);
-        let Asked { question, stream, shown } = if body.is_shaped() {
-            // A schema is compiled, which is work for a core.
-            app.compute(context.deadline, move |app| body.understand(app, &labels)).await?
-        } else {
-            body.understand(&app, &labels)?
-        };
+        let is_shaped = body.is_shaped();
+        let work = move |app: &App| body.understand(app, &labels);
+        let Asked { question, stream, shown } = understand(&app, &context, is_shaped, work).await?;
         if stream { streamed(&app, &context, question, shown).await } else { whole(&app, &context, question, shown).await }
     })
     .await

@@ -59,8 +59,33 @@ fn a_custom_tool_takes_a_text() {
 
     let piece = |custom: Value| json!({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "a", "custom": custom}]}}]});
     let end = json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]});
-    let chunks = [piece(json!({"name": "shell", "input": "ls"})), piece(json!({"input": " -l"})), end];
+    let chunks = [piece(json!({"name": "shell", "input": "ls"})), piece(json!({"input": " -l"})), end.clone()];
     assert_eq!(calls(&streamed(Dialect::OpenAi, &chunks)), [("shell", "ls -l")]);
+
+    let silent = format!("data: {}\n\ndata: {end}\n\n", piece(json!({"name": "shell", "input": ""})));
+    let told = events(Dialect::OpenAi, &[silent.as_bytes()]).unwrap();
+    assert!(!told.iter().any(|event| matches!(event, ChatEvent::Arguments { .. })), "an empty text is not JSON: {told:?}");
+}
+
+#[test]
+fn arguments_that_are_an_empty_text_are_an_empty_object() {
+    let told = |dialect: Dialect, chunks: &[Value]| {
+        let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let told = events(dialect, &[stream.as_bytes()]).unwrap();
+        assert!(told.contains(&ChatEvent::Arguments { index: 0, json: "{}".into() }), "{told:?}");
+    };
+    let call = json!({"functionCall": {"name": "now", "args": ""}});
+    told(Dialect::Gemini, &[json!({"candidates": [{"content": {"parts": [call]}, "finishReason": "STOP"}]})]);
+    told(
+        Dialect::Anthropic,
+        &[
+            json!({"type": "message_start", "message": {"id": "m", "model": "m", "usage": {}}}),
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "c", "name": "now", "input": ""}}),
+            json!({"type": "content_block_stop", "index": 0}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {}}),
+            json!({"type": "message_stop"}),
+        ],
+    );
 }
 
 #[test]

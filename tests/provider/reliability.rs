@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use omni_llm::app::App;
 use omni_llm::chat::{ChatEvent, ChatRequest, Media, Message, Part as MessagePart, Role, Source};
-use omni_llm::config::Config;
-use omni_llm::error::Code;
+use omni_llm::config::{Config, Endpoint, Secret};
+use omni_llm::error::{Code, Result};
 use omni_llm::net::Client;
+use omni_llm::provider::Provider;
 use omni_llm::provider::embed::{EmbedRequest, Purpose};
-use omni_llm::provider::{Chain, Provider};
+use omni_llm::rag::{self, Answer, Piece, Question};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -144,6 +146,33 @@ fn hi() -> ChatRequest {
     ChatRequest { model: "m".into(), messages: vec![Message::text(Role::User, "hi")], ..ChatRequest::default() }
 }
 
+/// A gateway whose providers are played, and that asks each of them once.
+fn app(mocks: &[(&str, &Mock)]) -> Arc<App> {
+    let mut config = Config::default();
+    config.generation.retries = 0;
+    for (name, mock) in mocks {
+        let (api_key, base_url) = (Some(Secret::new("test-key-1")), Some(mock.url.clone()));
+        config.providers.insert((*name).to_owned(), Endpoint { api_key, base_url, ..Endpoint::default() });
+    }
+    Arc::new(App::open(config).unwrap())
+}
+
+/// For the first of these, as `provider/model`, the others standing in.
+fn question(links: &[&str], request: ChatRequest) -> Question {
+    let (provider, model) = links[0].split_once('/').unwrap();
+    let fallbacks = Some(links[1..].iter().map(|&link| link.to_owned()).collect());
+    Question { provider: Some(provider.into()), model: Some(model.into()), fallbacks, request, ..Question::default() }
+}
+
+async fn ask(app: &Arc<App>, links: &[&str], request: ChatRequest) -> Result<Answer> {
+    rag::answer(app, question(links, request), soon()).await
+}
+
+/// Who was asked, and how they failed.
+fn attempts(answer: &Answer) -> Vec<(&str, Option<&str>)> {
+    answer.attempts.iter().map(|attempt| (attempt.provider.as_str(), attempt.code)).collect()
+}
+
 fn soon() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(20)
 }
@@ -229,14 +258,13 @@ async fn content_that_arrives_with_a_failure_is_content() {
 async fn a_failure_before_the_first_content_moves_on() {
     let first = Mock::new(vec![Part::Stream(vec![": ping\n\n", OVERLOADED], Then::End)]).await;
     let second = Mock::new(vec![Part::Stream(vec![TEXT, END], Then::End)]).await;
-    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
-    let (events, served, warning) = chain.stream(&client(|config| config.generation.retries = 0), &hi(), soon()).await.unwrap();
-    let events: Vec<_> = events.map(Result::unwrap).collect().await;
-    assert!(matches!(events.last(), Some(ChatEvent::Finish(_))));
-    assert_eq!((served.provider.as_str(), served.model.as_str()), ("custom", "b"));
-    let attempts: Vec<_> = served.attempts.iter().map(|attempt| (attempt.model.as_str(), attempt.code)).collect();
-    assert_eq!(attempts, [("a", Some("OVERLOADED")), ("b", None)]);
-    assert_eq!(warning.unwrap().to_string(), "`provider`: `custom` failed (OVERLOADED): `custom/b` answers; it was changed");
+    let app = app(&[("custom", &first), ("groq", &second)]);
+    let pieces = rag::stream(&app, question(&["custom/a", "groq/b"], hi()), soon(), None).await.unwrap();
+    let pieces: Vec<_> = pieces.map(Result::unwrap).collect().await;
+    let Some(Piece::Done(answer)) = pieces.last() else { panic!("{pieces:?}") };
+    assert_eq!((answer.provider.as_str(), answer.content.as_str()), ("groq", "Hello"));
+    assert_eq!(attempts(answer), [("custom", Some("OVERLOADED")), ("groq", None)]);
+    assert_eq!(answer.warnings[0], "`provider`: `custom` failed (OVERLOADED): `groq/b` answers; it was changed");
     let sent = second.seen.lock().unwrap()[0].clone();
     assert!(sent.contains("\"model\":\"b\""), "{sent}");
 }
@@ -252,28 +280,29 @@ fn looping() -> ChatRequest {
             {"role": "tool", "parts": [{"tool_result": {"call_id": "call_1", "content": [{"text": "noon"}]}}]}],
         "tools": [{"name": "clock", "parameters": {"type": "object"}}],
         "reasoning": {"budget_tokens": 2048},
+        "sampling": {"max_tokens": 4096},
         "extra": {"inference_geo": "eu"}
     }))
     .unwrap()
 }
 
-/// What `model` of Anthropic's gets after `first` failed, and what the caller is told.
-async fn stood_in(first: Provider, asked: &str, model: &str) -> (Value, Vec<String>) {
+/// What `model` of Anthropic's gets after `asked` failed, what Anthropic got first, and what the caller is told.
+async fn stood_in(asked: &str, model: &str) -> (Value, String, Vec<String>) {
     let said = json!({"type": "message", "model": model, "content": [{"type": "text", "text": "Noon."}], "stop_reason": "end_turn",
         "usage": {"input_tokens": 1, "output_tokens": 1}});
-    let second = Mock::new(vec![Part::Whole(200, "", said.to_string())]).await;
-    let chain = Chain::new(first, asked.into(), vec![(provider("anthropic", Some(&second.url)), model.into())]);
-    let request = ChatRequest { model: asked.into(), ..looping() };
-    let (said, _) = chain.chat(&client(|config| config.generation.retries = 0), &request, soon()).await.unwrap();
-    let seen = second.seen.lock().unwrap()[0].clone();
-    let (_, body) = seen.split_once("\r\n\r\n").unwrap();
-    (serde_json::from_str(body).unwrap(), said.warnings.iter().map(ToString::to_string).collect())
+    let first = Mock::new(vec![busy(503, "")]).await;
+    let own = asked.starts_with("anthropic/").then(|| busy(503, ""));
+    let second = Mock::new(own.into_iter().chain([Part::Whole(200, "", said.to_string())]).collect()).await;
+    let app = app(&[("custom", &first), ("anthropic", &second)]);
+    let answer = ask(&app, &[asked, &format!("anthropic/{model}")], looping()).await.unwrap();
+    let seen = second.seen.lock().unwrap();
+    let (_, body) = seen.last().unwrap().split_once("\r\n\r\n").unwrap();
+    (serde_json::from_str(body).unwrap(), seen[0].clone(), answer.warnings)
 }
 
 #[tokio::test]
 async fn one_who_stands_in_within_a_tool_loop_is_not_told_to_think_on_without_its_thoughts() {
-    let first = Mock::new(vec![busy(503, "")]).await;
-    let (body, warnings) = stood_in(first.provider(), "m", "claude-sonnet-4-5").await;
+    let (body, _, warnings) = stood_in("custom/m", "claude-sonnet-4-5").await;
     assert_eq!(body["thinking"], json!({"type": "disabled"}));
     assert_eq!(body["messages"][1]["content"], json!([{"type": "tool_use", "id": "call_1", "name": "clock", "input": {}}]));
     assert_eq!(body.get("inference_geo"), None);
@@ -287,24 +316,20 @@ async fn one_who_stands_in_within_a_tool_loop_is_not_told_to_think_on_without_it
         ]
     );
     // One that thinks as it likes goes on without.
-    let first = Mock::new(vec![busy(503, "")]).await;
-    let (body, warnings) = stood_in(first.provider(), "m", "claude-opus-5").await;
+    let (body, _, warnings) = stood_in("custom/m", "claude-opus-5").await;
     assert_eq!((&body["thinking"]["type"], &body["messages"][1]["content"][0]["type"]), (&json!("adaptive"), &json!("tool_use")));
     assert!(warnings.iter().all(|warning| !warning.contains("needs the thoughts")), "{warnings:?}");
 }
 
 #[tokio::test]
 async fn another_model_of_the_same_provider_gets_its_fields_and_not_the_thoughts() {
-    let first = Mock::new(vec![busy(503, "")]).await;
-    let named = provider("anthropic", Some(&first.url));
-    let (body, warnings) = stood_in(named, "claude-opus-4-5", "claude-sonnet-4-5").await;
+    let (body, sent, warnings) = stood_in("anthropic/claude-opus-4-5", "claude-sonnet-4-5").await;
     assert_eq!((&body["inference_geo"], &body["thinking"]["type"]), (&json!("eu"), &json!("disabled")));
     assert_eq!(body["messages"][1]["content"][0]["type"], "tool_use");
     let expected = "`provider`: `anthropic` failed (OVERLOADED): `anthropic/claude-sonnet-4-5` answers, without thoughts of another \
                     model's; it was changed";
     assert_eq!(warnings[0], expected);
     // The one who thought gets its thought back, and thinks on.
-    let sent = first.seen.lock().unwrap()[0].clone();
     assert!(sent.contains("\"thinking\":\"Let me think.\"") && sent.contains("\"budget_tokens\":2048"), "{sent}");
 }
 
@@ -312,8 +337,8 @@ async fn another_model_of_the_same_provider_gets_its_fields_and_not_the_thoughts
 async fn a_mistake_in_the_request_moves_nowhere() {
     let first = Mock::new(vec![busy(400, "")]).await;
     let second = Mock::new(vec![answer("never")]).await;
-    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
-    let error = chain.chat(&client(|_| {}), &hi(), soon()).await.unwrap_err();
+    let app = app(&[("custom", &first), ("groq", &second)]);
+    let error = ask(&app, &["custom/a", "groq/b"], hi()).await.unwrap_err();
     assert_eq!((error.code(), second.count()), (Code::InvalidRequest, 0));
 }
 
@@ -322,26 +347,24 @@ async fn one_who_stands_in_and_cannot_take_the_request_is_passed_over() {
     let picture = Source::Base64 { media_type: "image/png".into(), data: "iVBORw0KGgo=".into() };
     let mut request = hi();
     request.messages[0].parts.push(MessagePart::Image(Media::of(picture)));
-    let client = client(|config| config.generation.retries = 0);
-    let blind = || (provider("cohere", None), "command-r7b".to_owned());
+    let blind = "cohere/command-r7b";
+    let never = Mock::new(vec![]).await;
     for is_last_good in [true, false] {
         let first = Mock::new(vec![busy(503, "")]).await;
         let last = Mock::new(vec![if is_last_good { answer("I see") } else { busy(500, "") }]).await;
-        let chain = Chain::new(first.provider(), "a".into(), vec![blind(), (last.provider(), "c".into())]);
-        let outcome = chain.chat(&client, &request, soon()).await;
+        let app = app(&[("custom", &first), ("cohere", &never), ("groq", &last)]);
+        let outcome = ask(&app, &["custom/a", blind, "groq/c"], request.clone()).await;
         if is_last_good {
-            let (said, served) = outcome.unwrap();
-            let codes: Vec<_> = served.attempts.iter().map(|attempt| (attempt.model.as_str(), attempt.code)).collect();
-            assert_eq!(codes, [("a", Some("OVERLOADED")), ("command-r7b", Some("INVALID_REQUEST")), ("c", None)]);
-            assert!(said.warnings[0].to_string().starts_with("`provider`: `custom` failed (OVERLOADED): `custom/c` answers"));
+            let answer = outcome.unwrap();
+            assert_eq!(attempts(&answer), [("custom", Some("OVERLOADED")), ("cohere", Some("INVALID_REQUEST")), ("groq", None)]);
+            assert!(answer.warnings[0].starts_with("`provider`: `custom` failed (OVERLOADED): `groq/c` answers"));
         } else {
             assert_eq!(outcome.unwrap_err().code(), Code::Overloaded, "what befell whoever was named");
         }
     }
     // To whoever was named it is a mistake.
-    let never = Mock::new(vec![]).await;
-    let (named, model) = blind();
-    let error = Chain::new(named, model, vec![(never.provider(), "b".into())]).chat(&client, &request, soon()).await.unwrap_err();
+    let app = app(&[("cohere", &never), ("groq", &never)]);
+    let error = ask(&app, &[blind, "groq/b"], request).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidRequest);
 }
 
@@ -349,11 +372,13 @@ async fn one_who_stands_in_and_cannot_take_the_request_is_passed_over() {
 async fn answers_that_break_off_are_failures_too() {
     let first = Mock::new((0..3).map(|_| Part::Stream(vec![TEXT], Then::Cut)).collect()).await;
     let second = Mock::new(vec![Part::Stream(vec![TEXT, END], Then::End)]).await;
-    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
+    let app = app(&[("custom", &first), ("groq", &second)]);
     for round in 0..4 {
-        let (events, served, _) = chain.stream(&client(|_| {}), &hi(), soon()).await.unwrap();
-        let events: Vec<_> = events.collect().await;
-        assert_eq!((events.last().unwrap().is_err(), served.model.as_str()), if round < 3 { (true, "a") } else { (false, "b") });
+        let pieces = rag::stream(&app, question(&["custom/a", "groq/b"], hi()), soon(), None).await.unwrap();
+        let pieces: Vec<_> = pieces.collect().await;
+        let Ok(Piece::Start { provider, .. }) = &pieces[0] else { panic!("{pieces:?}") };
+        let expected = if round < 3 { (true, "custom") } else { (false, "groq") };
+        assert_eq!((pieces.last().unwrap().is_err(), provider.as_str()), expected);
     }
 }
 
@@ -386,11 +411,10 @@ async fn a_stream_ends_when_whoever_asks_stops_waiting() {
 async fn a_provider_that_keeps_failing_is_passed_over() {
     let first = Mock::new(vec![busy(500, ""), busy(500, ""), busy(500, "")]).await;
     let second = Mock::new((0..4).map(|_| answer("second")).collect()).await;
-    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
-    let client = client(|config| config.generation.retries = 0);
+    let app = app(&[("custom", &first), ("groq", &second)]);
     for round in 0..4 {
-        let (said, served) = chain.chat(&client, &hi(), soon()).await.unwrap();
-        assert_eq!((said.text().as_str(), served.model.as_str()), ("second", "b"), "{round}");
+        let answer = ask(&app, &["custom/a", "groq/b"], hi()).await.unwrap();
+        assert_eq!((answer.content.as_str(), answer.provider.as_str()), ("second", "groq"), "{round}");
     }
     assert_eq!(first.count(), 3, "the fourth request does not ask it");
 }
@@ -399,10 +423,9 @@ async fn a_provider_that_keeps_failing_is_passed_over() {
 async fn a_model_that_is_busy_is_passed_over_and_the_others_of_its_provider_are_not() {
     let first = Mock::new(vec![busy(429, "retry-after: 60\r\n"), answer("first")]).await;
     let second = Mock::new(vec![answer("second"), answer("second")]).await;
-    let (named, other) = (first.provider(), second.provider());
-    for (model, expected) in [("a", "second"), ("a", "second"), ("b", "first")] {
-        let chain = Chain::new(named.clone(), model.into(), vec![(other.clone(), "c".into())]);
-        assert_eq!(chain.chat(&client(|_| {}), &hi(), soon()).await.unwrap().0.text(), expected, "{model}");
+    let app = app(&[("custom", &first), ("groq", &second)]);
+    for (named, expected) in [("custom/a", "second"), ("custom/a", "second"), ("custom/b", "first")] {
+        assert_eq!(ask(&app, &[named, "groq/c"], hi()).await.unwrap().content, expected, "{named}");
     }
     assert_eq!((first.count(), second.count()), (2, 2));
 }
@@ -411,16 +434,16 @@ async fn a_model_that_is_busy_is_passed_over_and_the_others_of_its_provider_are_
 async fn whoever_was_named_first_is_not_said_to_be_asked_without_anything() {
     let first = Mock::new(vec![busy(500, ""), busy(500, ""), busy(500, ""), answer("first")]).await;
     let second = Mock::new(vec![answer("second"), answer("second"), answer("second"), busy(500, "")]).await;
-    let chain = Chain::new(first.provider(), "a".into(), vec![(second.provider(), "b".into())]);
-    let client = client(|config| config.generation.retries = 0);
+    let app = app(&[("custom", &first), ("groq", &second)]);
+    let links = ["custom/a", "groq/b"];
     for _ in 0..3 {
-        let (said, _) = chain.chat(&client, &looping(), soon()).await.unwrap();
-        assert!(said.warnings[0].to_string().contains("without thoughts of another model's"), "{}", said.warnings[0]);
+        let warnings = ask(&app, &links, looping()).await.unwrap().warnings;
+        assert!(warnings[0].contains("thoughts of another model's"), "{warnings:?}");
     }
     // By now it is asked last.
-    let (said, served) = chain.chat(&client, &looping(), soon()).await.unwrap();
-    assert_eq!((said.text().as_str(), served.model.as_str()), ("first", "a"));
-    assert!(said.warnings[0].to_string().ends_with("`custom/a` answers; it was changed"), "{}", said.warnings[0]);
+    let answer = ask(&app, &links, looping()).await.unwrap();
+    assert_eq!((answer.content.as_str(), answer.provider.as_str()), ("first", "custom"));
+    assert!(answer.warnings[0].ends_with("`custom/a` answers; it was changed"), "{:?}", answer.warnings);
 }
 
 #[tokio::test]

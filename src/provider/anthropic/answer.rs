@@ -203,7 +203,7 @@ impl Decoder {
             Open::Call { index, input, told } => {
                 if !told {
                     let json = match input {
-                        Value::String(text) => text,
+                        Value::String(text) if !text.is_empty() => text,
                         input if input.is_object() => input.to_string(),
                         _ => "{}".to_owned(),
                     };

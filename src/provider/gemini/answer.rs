@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::{Code, Error, Result};
 use crate::provider::arguments::keep_digits;
-use crate::provider::dialect::{Dialect, State, cut, failed, first, parse, tokens};
+use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::openai::made_up_id;
 
@@ -52,7 +52,7 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let mut chunk = parse(data.as_bytes())?;
-        keep_digits(Dialect::Gemini, data.as_bytes(), &mut chunk);
+        keep_digits(super::ARGUMENTS, data.as_bytes(), &mut chunk);
         self.chunk(&chunk)
     }
 
@@ -106,7 +106,7 @@ impl Decoder {
             let id = call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| made_up_id(&self.id, index), str::to_owned);
             events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature: signature.map(str::to_owned) });
             match &call["args"] {
-                Value::String(text) => events.push(ChatEvent::Arguments { index, json: text.clone() }),
+                Value::String(text) if !text.is_empty() => events.push(ChatEvent::Arguments { index, json: text.clone() }),
                 arguments if arguments.is_object() => {
                     events.push(ChatEvent::Arguments { index, json: arguments.to_string() });
                 }

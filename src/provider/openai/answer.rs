@@ -58,6 +58,8 @@ struct Call {
     id: String,
     /// Its number among those that were told to the caller, once it was.
     index: Option<usize>,
+    /// Its arguments are a text and not JSON.
+    is_custom: bool,
     arguments: String,
     signature: Option<String>,
 }
@@ -109,7 +111,7 @@ impl Decoder {
             None => return Err(cut()),
         };
         // Clients read the arguments of every call, also of one that was told none.
-        let silent = self.calls.iter().filter(|call| call.arguments.is_empty()).filter_map(|call| call.index);
+        let silent = self.calls.iter().filter(|call| call.arguments.is_empty() && !call.is_custom).filter_map(|call| call.index);
         let nothing = silent.map(|index| ChatEvent::Arguments { index, json: "{}".to_owned() });
         Ok(nothing.chain([ChatEvent::Finish(reason)]).collect())
     }
@@ -215,6 +217,7 @@ impl Decoder {
         let signature = piece.pointer("/extra_content/google/thought_signature").and_then(Value::as_str);
         let made_up = made_up_id(&self.id, at);
         let call = &mut self.calls[at];
+        call.is_custom |= custom.is_object();
         call.arguments.push_str(&arguments);
         if let Some(signature) = signature {
             call.signature = Some(signature.to_owned());

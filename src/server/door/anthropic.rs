@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::chat::{FinishReason, Thought, Usage};
 use crate::error::{Code, Error};
 use crate::server::body::parse;
-use crate::server::{Context, answer};
+use crate::server::{Context, answer, understand};
 
 /// `POST /v1/messages`.
 pub(in crate::server) async fn messages(
@@ -36,14 +36,9 @@ pub(in crate::server) async fn messages(
     let betas = header(request.headers(), "anthropic-beta").map(str::to_owned);
     answer(&app, &context, request, async |bytes, labels| {
         let body: MessagesBody = parse(&bytes)?;
-        let is_stream = body.is_stream();
+        let (is_stream, is_shaped) = (body.is_stream(), body.is_shaped());
         let labels = labels?;
-        let mut asked = if body.is_shaped() {
-            // A schema is compiled, which is work for a core.
-            app.compute(context.deadline, move |app| understood(app, body, &labels)).await?
-        } else {
-            understood(&app, body, &labels)?
-        };
+        let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
         asked.0.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
         if is_stream { streamed(&app, &context, asked).await } else { whole(&app, &context, asked).await }
     })

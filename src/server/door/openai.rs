@@ -26,7 +26,7 @@ use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warning
 use crate::error::{Code, Error, Result};
 use crate::rag::Answer;
 use crate::server::body::parse;
-use crate::server::{Context, answer};
+use crate::server::{Context, answer, understand};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct CacheControl {
@@ -180,14 +180,9 @@ pub(in crate::server) async fn completions(
 ) -> Response {
     answer(&app, &context, request, async |bytes, labels| {
         let body: ChatBody = parse(&bytes)?;
-        let (is_stream, with_usage) = (body.is_stream(), body.with_usage());
+        let (is_stream, is_shaped, with_usage) = (body.is_stream(), body.is_shaped(), body.with_usage());
         let labels = labels?;
-        let asked = if body.is_shaped() {
-            // A schema is compiled, which is work for a core.
-            app.compute(context.deadline, move |app| understood(app, body, &labels)).await?
-        } else {
-            understood(&app, body, &labels)?
-        };
+        let asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
         if is_stream { streamed(&app, &context, asked, with_usage).await } else { whole(&app, &context, asked).await }
     })
     .await
