@@ -16,8 +16,8 @@ GOLDEN = HERE.parent.parent / "tests/golden"
 def models():
     """The models that the test asks where a file names none."""
     text = (GOLDEN.parent / "provider/golden.rs").read_text()
-    rows = text.split("ASKED: [", 1)[1].split("];")[0]
-    return dict(json.loads(f"[{line.strip().strip(',').strip('()')}]") for line in rows.split("= [")[1].splitlines() if "(" in line)
+    rows = text.split("ASKED: ", 1)[1].split("];")[0]
+    return dict(json.loads(f"[{line.strip().strip(',').strip('()')}]") for line in rows.split("= &[")[1].splitlines() if "(" in line)
 
 
 def differences(ours, theirs, at=""):
