@@ -134,7 +134,7 @@ async fn patiently<T, F: Future<Output = Outcome<T>>>(attempts: u32, call: impl 
                 // What comes at once from several calls is spread.
                 Some(wait) => tokio::time::sleep(wait + backoff(0)).await,
                 // The remedy of the service is a setting that no build reads.
-                None if error.code() == Code::Timeout && error.refusal().status.is_none() => {
+                None if error.code() == Code::Timeout && error.is_final() && error.refusal().status.is_none() => {
                     return Err(error.retold(|_| format!("no answer within {CALL_S} s")));
                 }
                 None => return Err(error),
@@ -222,6 +222,8 @@ mod tests {
     async fn no_setting_of_the_service_is_advised() {
         let late = || async { Err::<(), _>(Error::new(Code::Timeout, "raise `REQUEST_TIMEOUT`").final_word()) };
         assert_eq!(patiently(1, late).await.unwrap_err().message(), "no answer within 120 s");
+        let keyless = || async { Err::<(), _>(Error::new(Code::Timeout, "the provider's key did not come in time")) };
+        assert_eq!(patiently(1, keyless).await.unwrap_err().message(), "the provider's key did not come in time");
     }
 
     #[test]

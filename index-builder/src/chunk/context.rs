@@ -40,8 +40,8 @@ pub(super) fn path(title: &str, headings: &[String], tokenizer: &Tokenizer) -> S
 pub(super) fn columns(document: &Document, offset: usize) -> Option<&str> {
     let block = document.blocks.get(document.blocks.partition_point(|block| block.span.end <= offset))?;
     let before = document.text.get(block.span.start..offset).filter(|_| block.kind == BlockKind::Table)?;
-    // A caption has no cells.
-    let row = before.split_inclusive('\n').find(|line| line.contains('|'))?;
+    // A caption has no cells. Further down a `|` is somebody's text in a table of one column.
+    let row = before.split_inclusive('\n').take(3).find(|line| line.contains('|'))?;
     row.ends_with('\n').then(|| row.trim())
 }
 

@@ -38,7 +38,9 @@ pub(super) fn read(front_matter: FrontMatter<'_>) -> Result<BTreeMap<String, Val
         }
     };
     match value {
-        Value::Object(object) if object.keys().all(|name| is_name(name)) => Ok(crate::metadata::flatten(object)),
+        Value::Object(object) if object.is_empty() || are_names(object.keys().map(String::as_str)) => {
+            Ok(crate::metadata::flatten(object))
+        }
         _ => Err(refused("not a list of fields".to_owned())),
     }
 }
@@ -53,16 +55,20 @@ pub(super) fn names_access(front_matter: FrontMatter<'_>) -> bool {
 /// Whether all lines look like fields, so that what cannot be read is front matter with a mistake, and no text between two rules.
 pub(super) fn looks_like_fields(front_matter: FrontMatter<'_>) -> bool {
     let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
-    let is_field = |line: &str| line.split_once([':', '=']).is_some_and(|(name, _)| is_name(name.trim()));
-    let mut outer = text.lines().filter(|line| !line.is_empty() && !line.starts_with([' ', '\t', '#', '-', '[', ']', '}']));
-    outer.clone().next().is_some() && outer.all(is_field)
+    let outer = text.lines().filter(|line| !line.is_empty() && !line.starts_with([' ', '\t', '#', '-', '[', ']', '}']));
+    let names: Option<Vec<&str>> = outer.map(|line| line.split_once([':', '=']).map(|(name, _)| name)).collect();
+    names.is_some_and(|names| are_names(names.into_iter()))
 }
 
-/// Whether this may name a field. Names of several words are in use (`online version`), sentences are none.
-fn is_name(name: &str) -> bool {
-    const WORDS_MAX: usize = 3;
-    let is_in_names = |char: char| char.is_alphanumeric() || matches!(char, ' ' | '_' | '-' | '.' | '/' | '"' | '\'');
-    name.chars().all(is_in_names) && (1..=WORDS_MAX).contains(&name.split_whitespace().count())
+/// Whether these may be the names of fields: one is plain, and none is a sentence. Names of several words are in use
+/// (`Date of last review`), and any characters (`$schema`, `date (UTC)`).
+fn are_names<'a>(mut names: impl Iterator<Item = &'a str> + Clone) -> bool {
+    const WORDS_MAX: usize = 6;
+    const PLAIN_WORDS_MAX: usize = 3;
+    let words = |name: &str| name.split_whitespace().count();
+    let is_in_plain = |char: char| char.is_alphanumeric() || matches!(char, ' ' | '_' | '-' | '.' | '/' | '"' | '\'');
+    let is_plain = |name: &str| name.chars().all(is_in_plain) && (1..=PLAIN_WORDS_MAX).contains(&words(name));
+    names.clone().all(|name| words(name) <= WORDS_MAX) && names.any(is_plain)
 }
 
 fn has_alias(yaml: &str) -> bool {
@@ -155,6 +161,18 @@ mod tests {
         assert_eq!(yaml, expected);
         let toml = "+++\ntitle = 'T'\ntags = ['a', 'b']\nyear = 2024\ndraft = false\ndate = 2024-05-31\nprice = 1.5\n[geo]\ncountry = 'de'\n+++\n";
         assert_eq!(fields(toml), expected);
+    }
+
+    #[test]
+    fn an_unusual_name_costs_no_field() {
+        let yaml = "---\n$schema: s\ntitle: T\ndate (UTC): d\nDate of last review: r\nog:title: o\naccess: hr\n---\n";
+        let expected =
+            json!({"$schema": "s", "title": "T", "date (UTC)": "d", "Date of last review": "r", "og:title": "o", "access": "hr"});
+        assert_eq!(fields(yaml), expected);
+        let (front_matter, _) = split("---\n$schema: [s\ntitle: T\n---\n");
+        assert!(looks_like_fields(front_matter.unwrap()));
+        assert_eq!(fields("---\nonline version: 1\n---\n"), json!({"online version": 1}));
+        assert_eq!(fields("+++\n# none\n+++\n"), json!({}));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod document;
 mod docx;
 mod draft;
 mod encoding;
+mod exponent;
 mod front_matter;
 mod html;
 mod markdown;

@@ -51,8 +51,8 @@ pub(super) fn format(bytes: &[u8], name: &str) -> Result<Format, Refusal> {
         return Err(compound_file(bytes));
     }
     // Most magics are letters, with which a text may begin as well: `ID3 tags hold the title of a song`.
-    let magics = if is_text(bytes) { &TEXT_MAGICS[..] } else { &MAGICS };
-    if let Some((_, format)) = magics.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+    let binary = if is_text(bytes) { &[][..] } else { &MAGICS };
+    if let Some((_, format)) = TEXT_MAGICS.iter().chain(binary).find(|(magic, _)| bytes.starts_with(magic)) {
         return Err(Refusal::unsupported(format));
     }
     if !is_text(bytes) && bytes.get(4..8) == Some(b"ftyp") {
@@ -226,6 +226,8 @@ mod tests {
         assert_eq!(outcome(b"", "a.pdf"), "empty");
         assert_eq!(outcome(b"\x89PNG\r\n\x1a\n", "a.md"), "unsupported format: png image");
         assert_eq!(outcome(b"{\\rtf1 a}", "a.doc"), "unsupported format: rtf");
+        assert_eq!(outcome(b"{\\rtf1 \x02}", "a.txt"), "unsupported format: rtf");
+        assert_eq!(outcome(b"%!PS-Adobe-3.0\n\x04", "a.txt"), "unsupported format: postscript");
         assert_eq!(outcome(b"a;b\n1;2", "a.CSV"), "unsupported format: csv");
         assert_eq!(outcome(b"<?xml version='1.0'?><a/>", "a"), "unsupported format: xml");
         assert_eq!(outcome(b"no header", "a.pdf"), "damaged: no `%PDF-` header");

@@ -101,6 +101,12 @@ fn later_rows_of_a_table_are_embedded_with_its_columns() {
     let contexts: Vec<&str> = chunks.iter().map(|chunk| chunk.context.as_str()).collect();
     assert_eq!(contexts[0], "t");
     assert!(contexts.len() > 3 && contexts[1..].iter().all(|context| *context == "t\n| the | token |"), "{contexts:?}");
+    // A table of one column names none.
+    let lines: String = (0..40).map(|number| format!("r{number:02} cell\n")).collect();
+    let mut document = plain("t", &format!("{lines}cat a | grep b\n{lines}"));
+    document.blocks = vec![Block { span: 0..document.text.len(), kind: BlockKind::Table }];
+    let chunks = check(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 20), &SMALL).unwrap();
+    assert!(chunks.len() > 3 && chunks.iter().all(|chunk| chunk.context == "t"), "{chunks:?}");
     // As much as there is room for.
     let wide = format!("| {}|", words(20));
     assert_eq!(context::with_columns("the word".into(), &wide, 4, &SMALL), "the word\n| w000 w001 w002 w003 w004 w005 w006");

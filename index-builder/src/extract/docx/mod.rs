@@ -194,6 +194,7 @@ mod tests {
         );
         assert_eq!(of(&[plain("10"), raised("-"), raised("12"), plain(" is the 1"), raised("st")]), "10^-12 is the 1st");
         assert_eq!(of(&[plain("H"), lowered("2"), plain("SO"), lowered("4"), raised("2-")]), "H2SO4^2-");
+        assert_eq!(of(&[plain("2"), raised("n"), plain(" is no 2"), raised("e")]), "2^n is no 2e");
         assert_eq!(of(&[plain("seen"), run("<w:vanish/>", " hidden"), run("<w:vanish w:val=\"0\"/>", " too")]), "seen too");
         let symbol = |font: &str, code: &str| format!("<w:r><w:sym w:font=\"{font}\" w:char=\"{code}\"/></w:r>");
         let symbols = [("Symbol", "F0B1"), ("Symbol", "F061"), ("Symbol", "00B3"), ("Wingdings", "F0E0"), ("Arial", "00B5")];

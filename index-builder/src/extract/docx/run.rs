@@ -3,6 +3,7 @@
 use quick_xml::events::BytesStart;
 
 use super::xml::{attribute, val};
+use crate::extract::exponent::is_apart;
 
 /// Symbol's characters by Adobe's encoding, from 0x20 and from 0xA0; a space where there is none.
 const SYMBOL: [&str; 2] = [
@@ -57,21 +58,16 @@ impl Run {
         }
     }
 
-    /// Adds words of the run: 10⁶ is not 106, and m⁻¹ is not m-1. A number may come in pieces.
+    /// Adds words of the run, which may be a piece of a raised number.
     pub(super) fn push(&mut self, text: &mut String, words: &str) {
         if self.is_hidden {
             return;
         }
         if let Some(mark) = self.mark
             && self.last != Some((mark, text.len()))
+            && is_apart(words, text.chars().last().unwrap_or(' '))
         {
-            let unsigned = words.trim_start_matches(['+', '-', '−', '–', '±']);
-            let is_signed = unsigned.len() < words.len();
-            let has_digit = unsigned.starts_with(|char: char| char.is_ascii_digit());
-            let joins = text.ends_with(|char: char| char.is_ascii_digit());
-            if (has_digit && (joins || is_signed)) || (joins && unsigned.is_empty() && is_signed) {
-                text.push(mark);
-            }
+            text.push(mark);
         }
         text.push_str(words);
         self.last = self.mark.map(|mark| (mark, text.len()));

@@ -1,15 +1,17 @@
 //! The part of a page that its author marked as the main one. Marks are trusted before any search: that judges by classes and ids,
 //! and takes a chapter about sharing for a row of buttons.
 
-use ego_tree::NodeRef;
+use std::collections::HashSet;
+
 use ego_tree::iter::Edge;
+use ego_tree::{NodeId, NodeRef};
 use scraper::node::Element;
 use scraper::{Html, Node};
 
 use super::markup;
 use super::walk::Walk;
 
-/// Reads what stands in the one `<main>`, or in the article that is most of the page, without what leads elsewhere.
+/// Reads what stands in the one `<main>`, or in the article that is nearly all of the page, without what leads elsewhere.
 pub(super) fn read(page: &Html) -> Option<Walk> {
     let root = page.tree.root();
     let mains = outermost(root, |element| element.name() == "main" || element.attr("role") == Some("main"));
@@ -19,17 +21,16 @@ pub(super) fn read(page: &Html) -> Option<Walk> {
         _ => return None,
     };
     let whole = Walk::over(region, leads_elsewhere);
-    let articles = outermost(region, |element| element.name() == "article");
-    let read = articles.iter().map(|article| (*article, Walk::over(*article, leads_elsewhere)));
-    let longest = read.max_by_key(|(_, article)| article.len()).filter(|(_, article)| article.len() * 2 > whole.len());
-    match longest {
-        // Beside the article that is most of it, others are teasers and comments.
-        Some((longest, _)) if is_main => Some(Walk::over(region, |node, element| {
-            leads_elsewhere(node, element) || (element.name() == "article" && node != longest && articles.contains(&node))
-        })),
-        Some((_, article)) => Some(article),
-        None => is_main.then_some(whole),
+    let articles = outermost(region, |element| element.name() == "article").into_iter();
+    let articles: Vec<_> = articles.map(|article| (article.id(), Walk::over(article, leads_elsewhere))).collect();
+    if !is_main {
+        return articles.into_iter().map(|(_, article)| article).find(|article| article.len() * 5 >= whole.len() * 4);
     }
+    // Beside the article that is most of it, far shorter ones are teasers and comments; others are the next entries of a list.
+    let longest = articles.iter().map(|(_, article)| article.len()).max().unwrap_or(0);
+    let is_teaser = |article: &Walk| longest * 2 > whole.len() && article.len() * 4 < longest;
+    let teasers: HashSet<NodeId> = articles.iter().filter(|(_, article)| is_teaser(article)).map(|(id, _)| *id).collect();
+    Some(Walk::over(region, |node, element| leads_elsewhere(node, element) || teasers.contains(&node.id())))
 }
 
 /// The elements that are such and in no other such.

@@ -18,8 +18,8 @@ use super::encoding::{self, Decoded};
 use super::{Refusal, title_or_name};
 use walk::Walk;
 
-/// Main content shorter than this, or than this part of the body, is not believed to be all. Longer than the body, it holds some
-/// parts twice.
+/// Main content that a search found is not believed to be all where it is shorter than this, or than this part of the body; a part
+/// that its author marked is not where it is both. Longer than the body, it holds some parts twice.
 const MAIN_MIN_BYTES: usize = 200;
 const MAIN_MIN_PERCENT: usize = 25;
 const MAIN_MAX_PERCENT: usize = 102;
@@ -192,6 +192,19 @@ mod tests {
         assert!(text.contains("Open on Sundays") && !text.contains("I was there once"), "{text}");
         let html = page("").replace("</main>", &format!("{comment}{comment}</main>"));
         assert!(document(&html).text.contains("I was there once"));
+    }
+
+    #[test]
+    fn the_shorter_of_two_articles_is_read_too() {
+        let entry = |version: &str, count| {
+            format!("<article><h2>{version}</h2>{}</article>", "<p>The wheel turns more quietly now.</p>".repeat(count))
+        };
+        let list = format!("{}{}", entry("Version 2", 8), entry("Version 1", 4));
+        let text = document(&format!("<main>{list}</main>")).text;
+        assert!(text.contains("Version 2") && text.contains("Version 1"), "{text}");
+        assert!(landmark::read(&Html::parse_document(&list)).is_none(), "neither is the page");
+        let page = format!("{}<p>By the miller.</p>", entry("Version 2", 8));
+        assert!(landmark::read(&Html::parse_document(&page)).is_some());
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(super) fn rows(table: NodeRef<'_, Node>) -> Option<Vec<Vec<String>>> {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut skipped = None;
     let mut is_in_cell = false;
+    // The first row of the group of rows that is read.
+    let mut group = 0;
     for edge in table.traverse().skip(1) {
         match edge {
             Edge::Open(node) if skipped.is_none() => match node.value() {
@@ -52,6 +54,13 @@ pub(super) fn rows(table: NodeRef<'_, Node>) -> Option<Vec<Vec<String>>> {
                 if let Node::Element(element) = node.value() {
                     match element.name() {
                         "td" | "th" => is_in_cell = false,
+                        // No cell reaches out of its group.
+                        "thead" | "tbody" | "tfoot" => {
+                            for (left, row) in (1..).zip(rows[group..].iter_mut().rev()) {
+                                row.iter_mut().for_each(|cell| cell.rows = cell.rows.min(left));
+                            }
+                            group = rows.len();
+                        }
                         name if is_in_cell && is_block(name) => push_words(&mut rows.last_mut()?.last_mut()?.text, " "),
                         _ => {}
                     }
@@ -84,6 +93,8 @@ fn grid(rows: Vec<Vec<Cell>>) -> Vec<Vec<String>> {
             let padding = std::iter::repeat_n((None, rows), columns.clamp(1, COLUMNS_MAX) - 1);
             std::iter::once((Some(text), rows)).chain(padding)
         });
+        let last = reaching.iter().rposition(|(left, _)| *left > 0);
+        reaching.truncate(last.map_or(0, |last| last + 1));
         loop {
             let column = row.len();
             if let Some((left, text)) = reaching.get_mut(column).filter(|(left, _)| *left > 0) {
@@ -101,7 +112,8 @@ fn grid(rows: Vec<Vec<Cell>>) -> Vec<Vec<String>> {
                 if room > 0 || text.is_some() {
                     row.push(text.unwrap_or_default());
                 }
-            } else if reaching.iter().skip(column).any(|(left, _)| *left > 0) {
+            } else if room > 0 && last.is_some_and(|last| column <= last) {
+                room = room.saturating_sub(size_of::<String>());
                 row.push(String::new());
             } else {
                 break;
@@ -129,6 +141,8 @@ mod tests {
         assert_eq!(table(html).unwrap(), ["Plan|Price|", "Plan|month|year", "Pro|9|90", "Pro|8|80"]);
         let html = "<tr><td>a<td>b<td rowspan=3>c<tr><td>d<tr><td>e<td>f";
         assert_eq!(table(html).unwrap(), ["a|b|c", "d||c", "e|f|c"]);
+        let html = "<thead><tr><th rowspan=2>Name<th>Q1</thead><tbody><tr><td>Ann<td>5<tr><td rowspan=9>Bob<td>6<tr><td>7";
+        assert_eq!(table(html).unwrap(), ["Name|Q1", "Ann|5", "Bob|6", "Bob|7"]);
     }
 
     #[test]
@@ -140,8 +154,11 @@ mod tests {
 
     #[test]
     fn cells_that_reach_far_add_little() {
-        let html = format!("{}{}", "<tr><td colspan=65535 rowspan=65535>a<td>b".repeat(1000), "<tr>".repeat(10_000));
-        let cells: usize = table(&html).unwrap().iter().map(String::len).sum();
-        assert!(cells < ADDED_MAX_BYTES, "{cells}");
+        let wide = "<tr><td colspan=65535 rowspan=65535>a<td>b".repeat(1000);
+        let blank = "<tr><td>a<td>b<tr><td colspan=1000>a<td rowspan=65535>b".to_owned();
+        for rows in [wide, blank] {
+            let cells: usize = table(&format!("{rows}{}", "<tr>".repeat(10_000))).unwrap().iter().map(String::len).sum();
+            assert!(cells < ADDED_MAX_BYTES, "{cells}");
+        }
     }
 }

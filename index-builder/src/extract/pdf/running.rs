@@ -1,4 +1,4 @@
-//! Running heads and feet: what stands first or last on most pages, but for its numbers, cuts a sentence in two on each of them.
+//! Running heads and feet: what stands first or last on most pages, but for the pages' numbers, cuts a sentence in two on each of them.
 //!
 //! It is kept once, where it cuts nothing: a head on its first page, a foot on its last.
 
@@ -43,7 +43,7 @@ fn running(pages: &[Page], at: impl Fn(&Page, usize) -> Option<&Block>) -> Vec<u
     for _ in 0..LINES_MAX {
         let mut alike: HashMap<String, Vec<usize>> = HashMap::new();
         for (number, page) in pages.iter().enumerate() {
-            if let Some(text) = at(page, lines[number]).and_then(masked) {
+            if let Some(text) = at(page, lines[number]).and_then(|block| masked(block, pages.len())) {
                 alike.entry(text).or_default().push(number);
             }
         }
@@ -54,15 +54,25 @@ fn running(pages: &[Page], at: impl Fn(&Page, usize) -> Option<&Block>) -> Vec<u
     lines
 }
 
-/// The text of a short paragraph with its numbers alike. A heading names what follows, on however many pages.
-fn masked(block: &Block) -> Option<String> {
+/// The text of a short paragraph without what may be the number of a page, or of all of them: other numbers say what differs, an
+/// invoice or its sum. A heading names what follows, on however many pages.
+fn masked(block: &Block, pages: usize) -> Option<String> {
     let Block::Paragraph(paragraph) = block else { return None };
     let text = paragraph.plain_text();
     if paragraph.is_heading() || text.len() > BYTES_MAX {
         return None;
     }
-    let words = text.split(|char: char| char.is_whitespace() || char.is_ascii_digit()).filter(|word| !word.is_empty());
-    Some(words.collect::<Vec<_>>().join(" "))
+    let (mut masked, mut rest) = (String::new(), text.as_str());
+    while let Some(start) = rest.find(|char: char| char.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|char: char| !char.is_ascii_digit() && !matches!(char, '.' | ',')).unwrap_or(from.len());
+        let number = from[..end].trim_end_matches(['.', ',']);
+        let is_page = number.parse().is_ok_and(|number: usize| number <= pages);
+        masked.extend([before, if is_page { " " } else { number }]);
+        rest = &from[number.len()..];
+    }
+    masked.push_str(rest);
+    Some(masked.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -106,5 +116,12 @@ mod tests {
         assert_eq!(left(&nothing_else), ["Sheet 1", "Sheet 2", "Sheet 3"]);
         let half: [&[&str]; 6] = [&["Same", "a"], &["b"], &["Same", "c"], &["d"], &["Same", "e"], &["f"]];
         assert_eq!(left(&half), ["Same/a", "b", "Same/c", "d", "Same/e", "f"]);
+        let numbered: [&[&str]; 3] = [
+            &["Invoice 1001", "a", "Sum: 1.5 EUR", "1/3"],
+            &["Invoice 1002", "b", "Sum: 2.5 EUR", "2/3"],
+            &["Invoice 1003", "c", "Sum: 3.5 EUR", "3/3"],
+        ];
+        let kept = ["Invoice 1001/a/Sum: 1.5 EUR", "Invoice 1002/b/Sum: 2.5 EUR", "Invoice 1003/c/Sum: 3.5 EUR/3/3"];
+        assert_eq!(left(&numbered), kept);
     }
 }
