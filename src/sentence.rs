@@ -12,6 +12,8 @@ const WIDE_ENDS: [char; 6] = ['。', '！', '？', '｡', '।', '؟'];
 const CLOSERS: [char; 15] = ['"', '\'', '”', '’', '“', '»', '«', '›', '」', '』', ')', '）', ']', '*', '_'];
 /// What stands before the beginning of one; Unicode takes any bracket or mark behind a full stop for one that closes.
 const OPENERS: [char; 8] = ['“', '「', '『', '(', '（', '[', '【', '《'];
+/// Closers that open a quotation in other languages: there something follows at once.
+const EITHER: [char; 3] = ['“', '«', '›'];
 
 /// A run of lines that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,16 +143,16 @@ pub(crate) fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
             }
         }
         let so_far = &text[start.min(body)..body];
-        let next = unquoted(&text[end..block.end]);
+        let next = unquoted(text, end..block.end, block.start);
         // A wrapped line is no boundary; Unicode takes a line end for one. Nor is what has no blank behind it.
         let wrapped = !is_whole(so_far);
         let tight = body == end && !opens && !so_far.trim_end_matches(CLOSERS).ends_with(WIDE_ENDS);
         if end < block.end && (wrapped || tight || goes_on(so_far, next)) {
             continue;
         }
-        let lead = so_far.len() - unquoted(so_far).len();
-        if lead < so_far.len() {
-            sentences.push(start + lead..body);
+        let sentence = unquoted(text, start.min(body)..body, block.start);
+        if !sentence.is_empty() {
+            sentences.push(body - sentence.len()..body);
         }
         start = end;
     }
@@ -162,11 +164,18 @@ pub(crate) fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
 pub fn starts(text: &str) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut at = 0;
+    // What ends inside of code ends the sentence around it, too.
+    let closes = |letter: char| CLOSERS.contains(&letter) || matches!(letter, '`' | '}');
     while let Some(end) = text[at..].find(ENDS) {
-        let rest = text[at + end..].trim_start_matches(|letter| ENDS.contains(&letter) || CLOSERS.contains(&letter));
-        let (body, next) = (&text[..text.len() - rest.len()], rest.trim_start());
+        let rest = text[at + end..].trim_start_matches(|letter| ENDS.contains(&letter) || closes(letter));
+        let mut body = &text[..text.len() - rest.len()];
+        if rest.starts_with(|letter: char| !letter.is_whitespace()) {
+            body = body.trim_end_matches(EITHER);
+        }
+        let rest = &text[body.len()..];
+        let next = rest.trim_start();
         at = text.len() - next.len();
-        let is_wide = body.trim_end_matches(CLOSERS).ends_with(WIDE_ENDS);
+        let is_wide = body.trim_end_matches(closes).ends_with(WIDE_ENDS);
         if !next.is_empty() && (is_wide || (next.len() < rest.len() && !goes_on(body, next))) {
             starts.push(at);
         }
@@ -174,20 +183,24 @@ pub fn starts(text: &str) -> Vec<usize> {
     starts
 }
 
-/// Text from its first word on: without blanks, and without the marker of a quote where it begins a line.
-fn unquoted(text: &str) -> &str {
-    let mut text = text.trim_start();
-    while let Some(inside) = text.strip_prefix(QUOTE) {
-        text = inside.trim_start();
+/// A range of a text from its first word on: without blanks, and without the markers of a quote where it begins a line of its block, which
+/// begins at `first`.
+fn unquoted(text: &str, range: Range<usize>, first: usize) -> &str {
+    let mut rest = text[range.clone()].trim_start();
+    let before = &text[first..range.end - rest.len()];
+    let above = before.trim_end();
+    let begins_line = above.is_empty() || before[above.len()..].contains('\n');
+    while let Some(inside) = rest.strip_prefix(QUOTE).filter(|_| begins_line) {
+        rest = inside.trim_start();
     }
-    text
+    rest
 }
 
 /// Whether what ends like a sentence goes on in `next`.
 fn goes_on(sentence: &str, next: &str) -> bool {
     let word = next.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
     next.starts_with(char::is_lowercase)
-        || is_abbreviated(sentence)
+        || is_abbreviated(sentence, next)
         || COMPANIES.contains(&word)
         || (COUNTED.contains(&word) && is_ordinal(sentence))
 }
@@ -215,26 +228,36 @@ fn is_whole(line: &str) -> bool {
 pub(crate) fn is_ended(text: &str) -> bool {
     let body = text.trim_end();
     let bare = body.trim_end_matches(CLOSERS);
-    (body.len() < text.len() || bare.ends_with(WIDE_ENDS)) && bare.ends_with(ENDS) && !is_abbreviated(body)
+    (body.len() < text.len() || bare.ends_with(WIDE_ENDS)) && bare.ends_with(ENDS) && !is_abbreviated(body, "")
 }
 
-/// Whether a text ends with an abbreviation, an initial or nothing, whose full stop is no end.
-fn is_abbreviated(sentence: &str) -> bool {
+/// Whether a text ends with an abbreviation, an initial or nothing, whose full stop is no end where `next` follows.
+fn is_abbreviated(sentence: &str, next: &str) -> bool {
     let Some(body) = sentence.strip_suffix('.') else { return false };
     let word = body.rsplit(|letter: char| letter.is_whitespace() || letter == '(').next().unwrap_or_default();
     let bare = word.trim_start_matches(['[', '"', '“', '„']);
-    let mut letters = bare.chars();
-    let is_initial = letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none();
+    let is_known = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(bare));
+    // A small letter may be the last word, and a letter of a script without case a whole one: of `z. B.` both are short.
+    let letter = |text: &str| text.chars().next().filter(|letter| letter.is_alphabetic());
+    let is_short = |text: &str| letter(text).is_some_and(|letter| text[letter.len_utf8()..].starts_with('.'));
+    let only = letter(bare).filter(|letter| letter.len_utf8() == bare.len());
+    let is_initial = only.is_some_and(|only| only.is_uppercase() || (only.is_lowercase() && is_short(next)));
+    let goes_on = || next.starts_with(|c: char| c.is_ascii_digit()) || OFFICES.iter().any(|office| next.starts_with(office));
     // Before a name such as `.NET` there is no word.
-    is_initial || word.is_empty() || ABBREVIATIONS.iter().any(|known| known.eq_ignore_ascii_case(bare))
+    is_initial || word.is_empty() || is_known(&ABBREVIATIONS) || (is_known(&LAST) && goes_on())
 }
 
 #[rustfmt::skip]
-const ABBREVIATIONS: [&str; 39] = [
+const ABBREVIATIONS: [&str; 36] = [
     "e.g", "i.e", "etc", "vs", "cf", "al", "fig", "figs", "eq", "no", "nos", "vol", "pp", "ch", "sec", "dr", "mr", "mrs", "ms",
-    "mme", "prof", "st", "jr", "sr", "inc", "ltd", "co", "approx", "dept", "est", "resp", "ver", "u.s", "a.m", "p.m", "bzw", "ca",
-    "nr", "usw",
+    "mme", "prof", "st", "jr", "sr", "inc", "ltd", "co", "approx", "dept", "est", "resp", "ver", "bzw", "ca", "nr", "usw",
 ];
+
+/// Abbreviations that sentences end with as well.
+const LAST: [&str; 3] = ["u.s", "a.m", "p.m"];
+
+/// What stands behind `U.S.` in names.
+const OFFICES: [&str; 8] = ["Army", "Congress", "Department", "Government", "Navy", "President", "Senate", "Supreme"];
 
 /// What stands behind the name of a company, which may end like a sentence: `Yahoo! Inc.`.
 const COMPANIES: [&str; 3] = ["Inc", "Ltd", "Corp"];
@@ -275,7 +298,16 @@ mod tests {
     #[test]
     fn stops_of_dates_and_abbreviations_end_no_sentence() {
         one("Am 3. Mai 2024 und am 15. Januar, z. B. in Nr. 5 des 19. Jahrhunderts, war Mme. Curie ca. 9 Uhr da.");
-        one("With ver. 2.0 the U.S. Government and Yahoo! Inc. meet at 9 a.m. Berlin time, see vol. 2 and No. 5.");
+        one("With ver. 2.0 the U.S. Government and Yahoo! Inc. meet at 9 a.m. in Berlin, see vol. 2 and No. 5.");
+        for text in [
+            "Solve for x. The rest follows.",
+            "Backups run at 2 a.m. Restores need root.",
+            "We ship from the U.S. Orders take two days.",
+            "지울 것. 매년 한다.",
+        ] {
+            assert_eq!(all(text).len(), 2, "{text}");
+            assert_eq!(starts(text).len(), 1, "{text}");
+        }
         assert_eq!(all("There are 3. The rest is 12. Others follow."), ["There are 3.", "The rest is 12.", "Others follow."]);
     }
 
@@ -296,6 +328,7 @@ mod tests {
         let expected =
             ["Warning: Do not run it, because it will\n> delete all data.", "It is\n> final.", "Next one", "- Item", "Rest."];
         assert_eq!(all(text), expected);
+        assert_eq!(all("Files have a limit. > 5 GB is refused."), ["Files have a limit.", "> 5 GB is refused."]);
         assert_eq!(all("> [!NOTE]\n> This ends.\n> That too."), ["[!NOTE]", "This ends.", "That too."]);
     }
 
@@ -316,6 +349,8 @@ mod tests {
         );
         assert_eq!(sentences("Use v1.2.3 of foo.rs now... and go on. Done"), ["Use v1.2.3 of foo.rs now... and go on.", "Done"]);
         assert_eq!(sentences("今日は。元気？はい"), ["今日は。", "元気？", "はい"]);
+        assert_eq!(sentences("他说。“你好。”然后走了。"), ["他说。", "“你好。”", "然后走了。"]);
+        assert_eq!(sentences("Print `done.` Then exit. „So.“ End"), ["Print `done.`", "Then exit.", "„So.“", "End"]);
         assert_eq!(sentences(""), [""]);
         assert_eq!(sentences("..."), ["..."]);
     }

@@ -7,6 +7,9 @@ use std::borrow::Cow;
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization as _;
 
+/// Longer words (base64, minified code) are not words; what people look for, such as a SHA-512, is shorter.
+pub(crate) const MAX_BYTES: usize = 128;
+
 /// Turns a word into what it is compared by.
 pub(crate) struct Words {
     stemmer: Option<Stemmer>,
@@ -76,8 +79,37 @@ fn spelled_out(word: &str) -> String {
     letters
 }
 
+/// The other spellings by which a word is found: without an elided article, the commas of thousands or the `v` of a version, and of a
+/// Korean word, whose particles are part of it, each two syllables.
+pub(crate) fn spellings(word: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let version = word.strip_prefix(['v', 'V']).filter(|rest| rest.contains('.') && is_number(rest));
+    let parts = elided(word).into_iter().chain(version).chain(syllables(word));
+    parts.map(Cow::Borrowed).chain(without_commas(word).map(Cow::Owned))
+}
+
+/// Each two neighbouring syllables of a Korean word of more than two.
+fn syllables(word: &str) -> impl Iterator<Item = &str> {
+    let is_korean = word.len() <= MAX_BYTES && word.chars().all(|c| ('가'..='힣').contains(&c));
+    let starts = word.char_indices().filter(move |_| is_korean).map(|(start, _)| start);
+    // A syllable has three bytes.
+    starts.filter_map(|start| word.get(start..start + 6)).filter(|pair| pair.len() < word.len())
+}
+
+/// `2,000,000` without its commas.
+fn without_commas(number: &str) -> Option<String> {
+    let whole = number.split('.').next().unwrap_or_default();
+    let (first, groups) = whole.split_once(',')?;
+    let is_grouped = (1..=3).contains(&first.len()) && groups.split(',').all(|group| group.len() == 3);
+    (is_grouped && is_number(number)).then(|| number.replace(',', ""))
+}
+
+/// Whether a word is digits, with points and commas.
+pub(crate) fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
+}
+
 /// The word behind a French or Italian article or the like that lost its vowel: `entreprise` of `l'entreprise`.
-pub(crate) fn elided(word: &str) -> Option<&str> {
+fn elided(word: &str) -> Option<&str> {
     let (article, rest) = word.split_once(['\'', '\u{2019}'])?;
     let is_article = ELIDED.iter().any(|known| known.eq_ignore_ascii_case(article));
     (is_article && rest.len() > 1).then_some(rest)

@@ -282,6 +282,38 @@ fn the_only_chunk_that_holds_a_name_comes_before_the_nearest() {
 }
 
 #[test]
+fn a_name_that_tells_nothing_apart_of_what_is_allowed_changes_no_weight() {
+    let mut writer = Writer::new(manifest());
+    let mut random = Random::new(31);
+    for number in 0..12 {
+        let document = writer.push_document(document(number));
+        // In half of the manuals, and in all notes.
+        let name = if number % 6 == 1 { "getUserName" } else { ["", "", "PostgreSQL"][number % 3] };
+        let text = format!("The {name} call{}", " user".repeat(number * number));
+        let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: text.len() as u64, page: None, headings: "" };
+        writer.push_chunk(&chunk, &random.vector()).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let vector = random.vector();
+    let is_exact = |text, place: &str| {
+        let filter = Filter::prefix("uri", place);
+        let fused = |fusion| -> Vec<f32> {
+            let query = Query { fusion, filter: Some(&filter), ..query(Some(&vector), Some(text)) };
+            index.search(&query).unwrap().iter().map(|hit| hit.fused).collect()
+        };
+        fused(Fusion::Adaptive { alpha: 0.6 }) != fused(Fusion::MinMax { alpha: 0.6 })
+    };
+    assert!(is_exact("getUserName call", ""));
+    assert!(is_exact("getUserName call", "s3://bucket/manuals/"));
+    assert!(!is_exact("getUserName call", "s3://bucket/guides/"), "it is only where nobody may look");
+    assert!(is_exact("PostgreSQL call", ""));
+    assert!(!is_exact("PostgreSQL call", "s3://bucket/notes/"), "everything says it");
+}
+
+#[test]
 fn both_sides_are_fused_with_true_scores() {
     let corpus = corpus(23, 2_000, 5);
     let (_folder, index) = open(&corpus);

@@ -16,7 +16,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use self::sentence::{Sentence, sentences};
 use crate::passage::Passage;
 use crate::prompt::Format;
-use crate::words::{REVISION, Words, elided};
+use crate::words::{REVISION, Words, spellings};
 
 /// Sentences of one answer.
 const MAX_QUOTES: usize = 4;
@@ -267,9 +267,16 @@ fn alike(a: &BTreeSet<String>, b: &BTreeSet<String>) -> bool {
 /// The content words of a text, as the index has them; names in code whole and in parts.
 fn terms(text: &str, words: &Words) -> BTreeSet<String> {
     let is_name = |part: &&str| part.len() > 1 && part.starts_with(char::is_alphabetic);
-    let parts = |word| std::iter::once(word).chain(elided(word)).chain(str::split(word, ['.', '_']).filter(is_name));
-    let terms = text.unicode_words().flat_map(parts).filter_map(|word| words.normalise(word));
-    terms.filter(|term| !ASKING.contains(&&**term)).map(Cow::into_owned).collect()
+    let parts = |word| str::split(word, ['.', '_']).filter(is_name).map(Cow::Borrowed);
+    // The other spellings stand for the word: it is the same one, however it is written.
+    let spelled = |word| {
+        let mut others = spellings(word).peekable();
+        let own = others.peek().is_none().then_some(Cow::Borrowed(word));
+        own.into_iter().chain(others)
+    };
+    let all = text.unicode_words().flat_map(|word| spelled(word).chain(parts(word)));
+    let terms = all.filter_map(|word| words.normalise(&word).map(Cow::into_owned));
+    terms.filter(|term| !ASKING.contains(&&**term)).collect()
 }
 
 /// Words of a request for an answer, which say nothing of what is asked.
@@ -407,6 +414,20 @@ mod tests {
         assert!(text.starts_with("“`LATE` | nothing arrived in time” [1]"), "{text}");
         let text = answer("index_digest", &passages);
         assert!(text.starts_with("“The field `metadata.index_digest` names"), "{text}");
+    }
+
+    #[test]
+    fn what_the_index_finds_by_another_spelling_is_quoted() {
+        for (question, text) in [
+            ("1500", "At most 1,500 files are read."),
+            ("1.2.3", "The release v1.2.3 is out now."),
+            ("1,500", "At most 1500 files are read."),
+            ("v1.2.3", "The release 1.2.3 is out now."),
+            ("서울은", "지난해 서울에서 대회가 열렸습니다."),
+        ] {
+            let content = format!("{text} Nothing else is said.");
+            assert!(answer(question, &[passage("a.md", &content, 1.0)]).starts_with(&format!("“{text}")), "{question}");
+        }
     }
 
     #[test]

@@ -95,7 +95,8 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
         }
         for range in parts {
             let sentence = &text[range.clone()];
-            let is_fragment = is_cut && text[..range.start].trim().is_empty() && begins_inside(sentence);
+            let is_first = is_cut && text[..range.start].trim().is_empty();
+            let is_fragment = is_first && begins_inside(sentence);
             if sentence.ends_with('?') || is_fragment || is_mere_markup(sentence) || is_code(sentence) {
                 continue;
             }
@@ -113,7 +114,8 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
                 + if range.len() > 400 { 0.2 } else { 0.0 }
                 + if is_noise(sentence) { 0.3 } else { 0.0 }
                 + if is_open { 0.25 } else { 0.0 }
-                + if is_orphan { 0.2 } else { 0.0 };
+                + if is_orphan { 0.2 } else { 0.0 }
+                + if is_first && bare(sentence).starts_with('`') { 0.3 } else { 0.0 };
             let tail = tail.max(range.end);
             found.push(Sentence { position: found.len(), lead, tail, answers: None, penalty, is_open, range });
         }
@@ -166,11 +168,16 @@ fn is_noise(text: &str) -> bool {
     (letters as f32) < 0.6 * text.chars().count() as f32
 }
 
-/// Whether a passage may have been cut inside of the sentence or row that it begins with: what does not begin as a sentence does, such
-/// as with a piece of code, may be the end of one that says the opposite.
+/// Whether a passage was cut inside of the sentence or row that it begins with: what does not begin as a sentence does may be the end of
+/// one that says the opposite. Of a piece of code nobody can tell.
 fn begins_inside(sentence: &str) -> bool {
     let begins = |first: char| (first.is_alphanumeric() && !first.is_lowercase()) || OPENERS.contains(&first);
-    !sentence.starts_with(begins) || sentence.contains(" | ")
+    !bare(sentence).starts_with(begins) || sentence.contains(" | ")
+}
+
+/// A sentence without the emphasis, quotation mark or bracket that it begins with.
+fn bare(sentence: &str) -> &str {
+    sentence.trim_start_matches(['*', '_', '"', '“', '(', '['])
 }
 
 /// Whether a line parts the head of a table from its rows.
@@ -233,8 +240,8 @@ const SHORT_BYTES: usize = 25;
 /// What a statement ends with.
 const ENDS: [char; 8] = ['.', '!', ':', ')', '"', '”', '。', '`'];
 
-/// Marks that a sentence may begin with, and that close none.
-const OPENERS: [char; 6] = ['„', '«', '「', '『', '¿', '¡'];
+/// Other marks that a sentence may begin with.
+const OPENERS: [char; 7] = ['„', '«', '「', '『', '¿', '¡', '`'];
 
 /// First words that lean on the sentence before.
 const LEANING: [&str; 19] = [
@@ -325,11 +332,20 @@ mod tests {
         assert_eq!(read("that the file is closed. It is then read again."), ["It is then read again."]);
         assert_eq!(read("    let x = f();\n}\n```\n\nThis opens the file."), ["This opens the file."]);
         assert_eq!(read("413 | too large | send less |\n\nAll codes are listed."), ["All codes are listed."]);
-        assert_eq!(read("`OPT_OUT=1` to disable it.\n\nIt is on."), ["It is on."]);
+        let cut = sentences("`OPT_OUT=1` to disable it.\n\n`OMNI_ADDR` sets the address.", true, 600);
+        assert!(cut[0].penalty > cut[1].penalty, "what begins with code may be cut: {cut:?}");
         assert_eq!(read("[the rule](rule.md) allows it. It is on."), ["It is on."]);
         assert_eq!(read("- `OPT_OUT=1` disables it."), ["`OPT_OUT=1` disables it."]);
         assert_eq!(read("$ cd demo\n$ cargo add serde\n```\n\nThis adds it."), ["This adds it."]);
         assert_eq!(read("    run();\n} // it ends here\n~~~\n\nThis runs it."), ["This runs it."]);
+        for whole in [
+            "**Warning:** Never expose port 8080.",
+            "“Omni” means all of it.",
+            "(Optional) Set the key before you start.",
+            "[Omni](https://omni.example) reads folders.",
+        ] {
+            assert_eq!(read(whole), [whole]);
+        }
         assert_eq!(texts("<a id=\"top\"></a>\n\n// A comment of code.\n\n[Next](next.md)\n\nA sentence."), ["A sentence."]);
     }
 

@@ -6,13 +6,12 @@
 //! are such extras too: `1500` of `1,500`, `1.2.3` of `v1.2.3`, `entreprise` of `l'entreprise`, and of Korean words, whose particles are
 //! part of them, each two neighbouring syllables.
 
+use std::borrow::Cow;
+
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::Lexical;
-use crate::words::{Words, elided, fold};
-
-/// Longer words (base64, minified code) are not words; what people look for, such as a SHA-512, is shorter.
-const MAX_BYTES: usize = 128;
+use crate::words::{MAX_BYTES, Words, fold, is_number, spellings};
 
 /// What a term is of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +65,7 @@ impl Terms {
                 if is_number(word) {
                     parts += 1;
                     self.term(word, if word.matches('.').count() > 1 { Kind::Name } else { Kind::Word }, &mut found);
-                    if let Some(bare) = without_commas(word) {
-                        self.term(&bare, Kind::Part, &mut found);
-                    }
+                    spellings(word).for_each(|other| self.term(&other, Kind::Part, &mut found));
                     continue;
                 }
                 let before = parts;
@@ -77,8 +74,8 @@ impl Terms {
                     let humps = humps(part);
                     let is_name = !humps.is_empty() || is_code(part);
                     self.term(part, if is_name { Kind::Name } else { Kind::Word }, &mut found);
-                    for other in humps.into_iter().chain(elided(part)).chain(syllables(part)) {
-                        self.term(other, Kind::Part, &mut found);
+                    for other in humps.into_iter().map(Cow::Borrowed).chain(spellings(part)) {
+                        self.term(&other, Kind::Part, &mut found);
                     }
                 }
                 if parts - before > 1 && word.len() < bare.len() {
@@ -108,9 +105,7 @@ fn whole(compound: &str, found: &mut impl FnMut(&str, Kind)) {
     // `and/or`, `km/h` and `1/2` name nothing.
     let is_name = compound.contains(|c: char| c.is_ascii_punctuation() && !matches!(c, '/' | '-' | '\''));
     found(&fold(compound), if is_name { Kind::Whole } else { Kind::Part });
-    if let Some(version) = compound.strip_prefix(['v', 'V']).filter(|rest| is_number(rest)) {
-        found(version, Kind::Part);
-    }
+    spellings(compound).for_each(|other| found(&fold(&other), Kind::Part));
 }
 
 /// The parts of `getUserName` or `HTTPServer`, where there are several. Each has to begin with two
@@ -140,22 +135,6 @@ fn is_code(word: &str) -> bool {
     (word.starts_with(char::is_alphabetic) || word.starts_with("0x")) && word.contains(|c: char| c.is_ascii_digit())
 }
 
-/// Each two neighbouring syllables of a Korean word of more than two.
-fn syllables(word: &str) -> impl Iterator<Item = &str> {
-    let is_korean = word.len() <= MAX_BYTES && word.chars().all(|c| ('가'..='힣').contains(&c));
-    let starts = word.char_indices().filter(move |_| is_korean).map(|(start, _)| start);
-    // A syllable has three bytes.
-    starts.filter_map(|start| word.get(start..start + 6)).filter(|pair| pair.len() < word.len())
-}
-
-/// `2,000,000` without its commas.
-fn without_commas(number: &str) -> Option<String> {
-    let whole = number.split('.').next().unwrap_or_default();
-    let (first, groups) = whole.split_once(',')?;
-    let is_grouped = (1..=3).contains(&first.len()) && groups.split(',').all(|group| group.len() == 3);
-    is_grouped.then(|| number.replace(',', ""))
-}
-
 /// `c++`, `c#`, `f#`: a letter or two and what trimming would take away.
 fn is_language(bare: &str, tail: &str) -> bool {
     bare.len() <= 2 && bare.bytes().all(|byte| byte.is_ascii_alphabetic()) && (tail.starts_with('#') || tail.starts_with("++"))
@@ -170,10 +149,6 @@ fn ends_run(c: char) -> bool {
 /// Joins parts inside what Unicode calls one word.
 fn is_connector(c: char) -> bool {
     matches!(c, '_' | '.' | ':')
-}
-
-fn is_number(word: &str) -> bool {
-    word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
 }
 
 /// A run that is one name: joined by more than hyphens, and of nothing else.

@@ -29,6 +29,8 @@ pub(super) fn is_tellable(value: &Value, root: &Value) -> bool {
 struct Looks<'a> {
     root: &'a Value,
     names: Names<'a>,
+    /// Where references lead that were met before: each item of a list follows the same.
+    targets: HashMap<&'a str, Vec<&'a Value>>,
     left: usize,
     remembers: bool,
     /// The definitions being looked through, and the values that each looks at; by address.
@@ -42,7 +44,7 @@ struct Looks<'a> {
 impl<'a> Looks<'a> {
     fn new(root: &'a Value, left: usize, remembers: bool) -> Self {
         let (open, recursive, seen) = (HashMap::new(), HashSet::new(), HashSet::new());
-        Self { root, names: Names::new(root), left, remembers, open, recursive, seen }
+        Self { root, names: Names::new(root), targets: HashMap::new(), left, remembers, open, recursive, seen }
     }
 
     /// Takes all looks of `schema` at `value`; false where they are too many.
@@ -83,7 +85,10 @@ impl<'a> Looks<'a> {
                 items.iter().all(|item| self.within(inner, item, depth))
             }
             ("$ref" | "$dynamicRef", Value::String(to), _) => {
-                self.names.targets(to).into_iter().all(|target| self.referred(target, value, depth))
+                // `true` and `false` look at nothing.
+                let find = || self.names.targets(to).into_iter().filter(|target| target.is_object()).collect();
+                let targets = self.targets.entry(to).or_insert_with(find).clone();
+                targets.into_iter().all(|target| self.referred(target, value, depth))
             }
             _ => true,
         })

@@ -73,6 +73,17 @@ fn patterns_that_backtrack_are_stopped() {
 }
 
 #[test]
+fn a_reference_is_followed_once_however_many_items_and_names_there_are() {
+    let named: serde_json::Map<String, Value> =
+        (0..10_000).map(|number| (number.to_string(), json!({"$id": format!("https://a.example/{number}")}))).collect();
+    let schema = json!({"$defs": named, "items": {"$ref": "https://a.example/9999"}});
+    let list: Vec<usize> = (0..2_000).collect();
+    let started = std::time::Instant::now();
+    assert!(super::effort::is_checkable(&json!(list), &schema));
+    assert!(started.elapsed().as_millis() < 500, "{:?}", started.elapsed());
+}
+
+#[test]
 fn violations_are_few_and_short() {
     let schema = Schema::new(json!({"items": {"type": "integer"}}), "schema").unwrap();
     let list: Vec<String> = (0..1000).map(|_| "x".repeat(1000)).collect();

@@ -35,7 +35,7 @@ const MAX_REPEATS: usize = 100;
 /// Where at most this share of the chunks is allowed, they are scored one by one.
 const FEW: usize = 64;
 
-/// A name in code that at most so many chunks hold is asked for itself.
+/// A name in code that at most so many chunks hold, and at most half of those that are allowed, is asked for itself.
 const RARE: u32 = 5;
 
 /// The words of a question, found in the index.
@@ -59,7 +59,12 @@ impl<'a> Scorer<'a> {
         for same in terms.chunk_by(|a, b| a.0 == b.0) {
             if let Some(entry) = find(view, &same[0].0)? {
                 found.push((entry, same.len().min(MAX_REPEATS)));
-                is_exact |= entry.chunks <= RARE && same.iter().any(|(_, kind)| kind.is_exact());
+                if !is_exact && entry.chunks <= RARE && same.iter().any(|(_, kind)| kind.is_exact()) {
+                    let mut held = 0;
+                    let mut cursor = Cursor::open(view, weighing, entry, 1.0)?;
+                    cursor.each(0..weighing.chunks, |chunk, _| held += usize::from(allowed.contains(chunk)))?;
+                    is_exact = held > 0 && held * 2 <= allowed.count(weighing.chunks);
+                }
             }
         }
         if found.len() > MAX_TERMS {
