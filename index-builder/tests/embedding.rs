@@ -106,10 +106,10 @@ fn read(socket: &mut TcpStream) -> Option<Value> {
     }
 }
 
-/// A vector that depends on nothing but the text, and is not of length 1.
+/// A vector that depends on nothing but the text, points anywhere, and is not of length 1.
 fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let sum = |at: usize| text.bytes().fold(at as u32 + 1, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
-    (0..dimensions).map(|at| (sum(at) % 1000) as f32 / 100.0 + 0.01).collect()
+    (0..dimensions).map(|at| (sum(at) % 1000) as f32 / 100.0 - 4.995).collect()
 }
 
 /// A folder of one document with `sections` chunks, and a place for the index.
