@@ -167,8 +167,8 @@ pub(super) async fn find(
                 (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
             }
         };
-        let found_by_words = |why: String| warnings.push(format!("{why}: the sources were found by words only"));
-        let vectors = vectors.map_err(found_by_words).ok();
+        let found_by_words = |why: &String| warnings.push(format!("{why}: the sources were found by words only"));
+        let vectors = vectors.inspect_err(found_by_words).ok();
         let filter = retrieval.filter();
         let query = |at: usize| Query {
             vector: vectors.as_ref().and_then(|vectors| vectors.get(at)).map(Vec::as_slice),
