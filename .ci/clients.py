@@ -86,12 +86,12 @@ assert len(chunks) > 4 and chunks[-1].usage.completion_tokens > 0
 assert chunks[-2].choices[0].finish_reason in ("stop", "length")
 passed("openai: chat, streamed", f"{len(chunks)} chunks")
 
-with client.chat.completions.stream(model=MODEL, max_tokens=200, stop=["!", ".", ","], **ask("Say hello.")) as stream:
+with client.chat.completions.stream(model=MODEL, max_tokens=200, temperature=0, stop=["!", ".", ","], **ask("Say hello.")) as stream:
     final = stream.get_final_completion()
 assert final.choices[0].message.content
 passed("openai: the SDK folds the stream")
 
-answer = client.chat.completions.create(model=f"rag/{MODEL}", max_tokens=32, **ask(QUESTION))
+answer = client.chat.completions.create(model=f"rag/{MODEL}", max_tokens=32, temperature=0, **ask(QUESTION))
 assert answer.omni["rag_context"] and "citations" in answer.omni
 passed("openai: a model answers from the index", answer.choices[0].message.content)
 
@@ -150,9 +150,9 @@ with claude.messages.stream(model="rag/extractive", max_tokens=200, **ask(QUESTI
 assert text == answer.content[0].text
 passed("anthropic: extractive answer, whole and streamed")
 
-answer = claude.messages.create(model=MODEL, max_tokens=24, system="Be brief.", **ask("Say hello."))
+answer = claude.messages.create(model=MODEL, max_tokens=24, temperature=0, system="Be brief.", **ask("Say hello."))
 assert answer.content[0].text and answer.usage.output_tokens > 0 and answer.usage.input_tokens > 0
-with claude.messages.stream(model=MODEL, max_tokens=24, **ask("Say hello.")) as stream:
+with claude.messages.stream(model=MODEL, max_tokens=24, temperature=0, **ask("Say hello.")) as stream:
     final = stream.get_final_message()
 assert final.content[0].text and final.stop_reason in ("end_turn", "max_tokens") and final.usage.output_tokens > 0, final
 passed("anthropic: chat, whole and streamed", final.usage)
@@ -170,7 +170,7 @@ assert claude.messages.create(model=CALLER, max_tokens=16, tools=[tool], message
 passed("anthropic: tools, whole, streamed and back", use.input)
 
 schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"], "additionalProperties": False}
-answer = claude.messages.create(model=MODEL, max_tokens=200, output_config={"format": {"type": "json_schema", "schema": schema}},
+answer = claude.messages.create(model=MODEL, max_tokens=200, temperature=0, output_config={"format": {"type": "json_schema", "schema": schema}},
                                 **ask("Ada Lovelace is 36 years old. Give her name and age."))
 assert set(json.loads(answer.content[0].text)) == {"name", "age"}
 passed("anthropic: structured output", answer.content[0].text)

@@ -3,17 +3,23 @@
 
 #[path = "../../tests/support/model.rs"]
 mod model;
+#[path = "../../tests/support/command.rs"]
+mod process;
 
 use std::path::Path;
 use std::process::Command;
 
 use model::model;
 
+fn builder(root: &Path) -> Command {
+    let mut command = process::command(env!("CARGO_BIN_EXE_index-builder"));
+    command.current_dir(root);
+    command
+}
+
 /// Runs it in `root`; whether it was content, what it printed, and what it said beside that.
 fn run(root: &Path, arguments: &[&str]) -> (bool, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_index-builder"));
-    // An empty variable counts as unset.
-    let output = command.current_dir(root).env("OMNI_MODEL", "").args(arguments).output().unwrap();
+    let output = builder(root).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
@@ -102,8 +108,7 @@ fn what_cannot_be_printed_is_an_error() {
     let root = folder(&[("docs/a.md", "# A\n\nText.\n")]);
     for arguments in [["extract", "docs/a.md"], ["list", "docs"]] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_index-builder"));
-        let output = command.current_dir(root.path()).args(arguments).stdout(full).output().unwrap();
+        let output = builder(root.path()).args(arguments).stdout(full).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains("error: standard output: cannot write: No space left"), "{said}");
     }
@@ -113,11 +118,9 @@ fn what_cannot_be_printed_is_an_error() {
 fn a_provider_without_a_key_is_no_field_of_a_request() {
     let Some(model) = model() else { return };
     let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("omni.toml", "")]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_index-builder"));
-    command.current_dir(root.path()).env_remove("OPENAI_API_KEY").env_remove("OPENAI_API_KEY_FILE");
     // The builder runs in another folder.
     let model = model.canonicalize().unwrap();
-    let output = command.args(["build", "docs", "--embedding", "openai/m", "--model"]).arg(model).output().unwrap();
+    let output = builder(root.path()).args(["build", "docs", "--embedding", "openai/m", "--model"]).arg(model).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "error: `--embedding openai/m`: `openai` needs a key; set `OPENAI_API_KEY`\n");
 }

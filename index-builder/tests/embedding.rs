@@ -3,6 +3,8 @@
 
 #[path = "../../tests/support/model.rs"]
 mod model;
+#[path = "../../tests/support/command.rs"]
+mod process;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read as _, Write as _};
@@ -129,9 +131,14 @@ impl Place {
         self.0.path().join("kb.omni")
     }
 
+    fn command(&self, server: &Server) -> Command {
+        let mut command = process::command(env!("CARGO_BIN_EXE_index-builder"));
+        command.current_dir(self.0.path()).env("CUSTOM_BASE_URL", &server.url);
+        command
+    }
+
     fn build(&self, model: &Path, server: &Server, more: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_index-builder"));
-        command.current_dir(self.0.path()).env("CUSTOM_BASE_URL", &server.url).env("NO_PROXY", "127.0.0.1");
+        let mut command = self.command(server);
         command.args(["build", "documents", "--out", "kb.omni", "--quiet", "--threads", "2", "--model"]).arg(model);
         command.args(["--embedding", "custom/some-model"]).args(more).output().unwrap()
     }
@@ -238,8 +245,7 @@ fn a_gate_asks_with_the_model_of_the_index() {
     server.paid();
     let questions = place.0.path().join("questions.jsonl");
     std::fs::write(&questions, "{\"question\": \"What is number 2 about?\", \"source\": \"list.md\"}\n").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_index-builder"));
-    command.current_dir(place.0.path()).env("CUSTOM_BASE_URL", &server.url).env("NO_PROXY", "127.0.0.1");
+    let mut command = place.command(&server);
     command.args(["eval", "--questions", "questions.jsonl", "--index", "kb.omni", "--model"]).arg(&model);
     let report = succeeded(&command.output().unwrap());
     assert!(report.contains("recall@5   1.0000"), "{report}");

@@ -304,7 +304,7 @@ fn hostile_input_takes_linear_time() {
         without_false(&answer, &sources.check(&answer));
         Sources::new(&[passage("b", &answer, 1.0)], &answer).check("“The same words again and over and again” [1]");
     }
-    assert!(started.elapsed().as_secs() < 100, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }
 
 proptest! {

@@ -5,18 +5,16 @@
 //! quoted: what stands behind them is found by them. Everything quoted is a slice of the stored text: a quote may grow to the sentence
 //! before it or to the list, table or code behind it, but never be rewritten. Where nothing is near the question, nothing is quoted.
 
+mod candidate;
 mod sentence;
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use unicode_segmentation::UnicodeSegmentation as _;
-
-use self::sentence::{Sentence, sentences};
+pub(crate) use self::candidate::{Candidate, candidates, rescore};
 use crate::passage::Passage;
 use crate::prompt::Format;
-use crate::words::{REVISION, Words, spellings};
+use crate::sentence::{is_fence, marker};
 
 /// Sentences of one answer.
 const MAX_QUOTES: usize = 4;
@@ -32,117 +30,6 @@ const LEAST: f32 = 0.425;
 pub(crate) const MEASURED: &str = "all-MiniLM-L6-v2";
 /// The least share of its words where there are no cosines: 94 % and 14 % of such questions.
 const LEAST_COVERED: f32 = 0.25;
-
-/// A statement that may be quoted.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Candidate {
-    /// Which passage, counted from 0.
-    pub passage: usize,
-    /// Which bytes of it.
-    pub range: Range<usize>,
-    /// How well it answers; the best possible is about 2.
-    pub score: f32,
-    /// The share of the question's words that it has, its headings and its question counted for less; none where all are function words.
-    pub covered: Option<f32>,
-    /// Its cosine with the question, where there is a model.
-    pub cosine: Option<f32>,
-    /// The question before it that it answers.
-    answers: Option<Range<usize>>,
-    /// Whether that question has all words of the one that is asked: nothing else answers it better.
-    is_asked: bool,
-    terms: BTreeSet<String>,
-    lead: usize,
-    tail: usize,
-}
-
-impl Candidate {
-    /// What is compared with the question: the statement itself, behind the question that it answers.
-    pub(crate) fn text<'a>(&self, passages: &'a [Passage]) -> Cow<'a, str> {
-        let content = &passages[self.passage].content;
-        let own = &content[self.range.clone()];
-        match &self.answers {
-            Some(question) => Cow::Owned(format!("{} {own}", &content[question.clone()])),
-            None => Cow::Borrowed(own),
-        }
-    }
-
-    /// What of the score is its own words' and meaning's, not its passage's or place's.
-    fn evidence(&self) -> f32 {
-        self.covered.unwrap_or_default() + self.cosine.unwrap_or_default().max(0.0)
-    }
-}
-
-/// All statements of the passages, best first, scored by their words and places.
-pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate> {
-    let known = Words::new(true, true, REVISION);
-    let asked = terms(question, &known);
-    let sentences: Vec<(usize, Sentence, BTreeSet<String>)> = passages
-        .iter()
-        .enumerate()
-        .flat_map(|(number, passage)| {
-            sentences(&passage.content, passage.start > 0, MAX_QUOTE_BYTES).into_iter().map(move |sentence| (number, sentence))
-        })
-        .map(|(number, sentence)| {
-            let words = terms(&passages[number].content[sentence.range.clone()], &known);
-            (number, sentence, words)
-        })
-        // A heading or a label that says what was asked says nothing.
-        .filter(|(_, sentence, words)| !(sentence.is_open && words.is_subset(&asked)))
-        .collect();
-    let headings: Vec<BTreeSet<String>> =
-        passages.iter().map(|passage| terms(&format!("{} {}", passage.title, passage.headings), &known)).collect();
-    // How much a word of the question weighs: BM25's idf over these sentences.
-    let total = sentences.len() as f32;
-    let weights: BTreeMap<&str, f32> = asked
-        .iter()
-        .map(|term| {
-            let holding = sentences.iter().filter(|(_, _, words)| words.contains(term)).count() as f32;
-            (term.as_str(), (1.0 + (total - holding + 0.5) / (holding + 0.5)).ln())
-        })
-        .collect();
-    let all: f32 = weights.values().sum();
-    let mut candidates: Vec<Candidate> = sentences
-        .into_iter()
-        .map(|(number, sentence, words)| {
-            let passage = &passages[number];
-            let above = sentence.answers.as_ref().map(|asked| terms(&passage.content[asked.clone()], &known)).unwrap_or_default();
-            let share = |term: &str| match term {
-                term if words.contains(term) => 1.0,
-                term if above.contains(term) => 0.8,
-                term if headings[number].contains(term) => 0.35,
-                _ => 0.0,
-            };
-            let covered: f32 = weights.iter().map(|(term, weight)| weight * share(term)).sum();
-            let covered = (all > 0.0).then(|| covered / all);
-            let early = 1.0 / (1.0 + sentence.position as f32);
-            Candidate {
-                passage: number,
-                range: sentence.range,
-                score: covered.unwrap_or_default() + 0.4 * passage.relevance + 0.1 * early - sentence.penalty,
-                covered,
-                cosine: None,
-                is_asked: !asked.is_empty() && asked.is_subset(&above),
-                answers: sentence.answers,
-                terms: words,
-                lead: sentence.lead,
-                tail: sentence.tail,
-            }
-        })
-        .collect();
-    sort(&mut candidates);
-    candidates
-}
-
-/// Adds each statement's cosine with the question to its score. `cosines` belongs to the first candidates; the others are dropped,
-/// because scores with and without it cannot be compared.
-pub(crate) fn rescore(candidates: &mut Vec<Candidate>, cosines: &[f32]) {
-    candidates.truncate(cosines.len());
-    for (candidate, &cosine) in candidates.iter_mut().zip(cosines) {
-        candidate.score += cosine.max(0.0);
-        candidate.cosine = Some(cosine);
-    }
-    sort(candidates);
-}
 
 /// Puts the best sentences together. `[n]` is the place of a passage in the list, counted from 1.
 pub(crate) fn compose(candidates: &[Candidate], passages: &[Passage], format: Format, is_measured: bool) -> String {
@@ -164,12 +51,8 @@ pub(crate) fn compose(candidates: &[Candidate], passages: &[Passage], format: Fo
     for (at, range) in &quotes {
         let quote = &passages[*at].content[range.clone()];
         // Quotation marks would end up inside code or behind a list's last item.
-        let block = quote.contains("```")
-            || quote.contains("\n- ")
-            || quote.contains("\n* ")
-            || quote.contains("\n1. ")
-            || quote.contains("\n| ");
-        let quoted = if block { format!("{quote}\n[{}]\n\n", at + 1) } else { format!("“{quote}” [{}]\n\n", at + 1) };
+        let is_block = quote.lines().map(str::trim).any(|line| is_fence(line) || marker(line) > 0 || line.starts_with('|'));
+        let quoted = if is_block { format!("{quote}\n[{}]\n\n", at + 1) } else { format!("“{quote}” [{}]\n\n", at + 1) };
         text.push_str(&quoted);
     }
     text.push_str(if format == Format::Markdown { "**Sources**\n\n" } else { "Sources:\n" });
@@ -252,35 +135,12 @@ fn is_near(best: &Candidate, passages: &[Passage], is_measured: bool) -> bool {
     !is_measured || cosines.iter().sum::<f32>() / cosines.len() as f32 + covered / 4.0 >= LEAST
 }
 
-fn sort(candidates: &mut [Candidate]) {
-    candidates
-        .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)).then(a.range.start.cmp(&b.range.start)));
-}
-
 /// Whether two sentences say nearly the same (overlapping chunks repeat text).
 fn alike(a: &BTreeSet<String>, b: &BTreeSet<String>) -> bool {
     let common = a.intersection(b).count() as f32;
     let least = a.len().min(b.len()).max(1) as f32;
     common / least > 0.8
 }
-
-/// The content words of a text, as the index has them; names in code whole and in parts.
-fn terms(text: &str, words: &Words) -> BTreeSet<String> {
-    let is_name = |part: &&str| part.len() > 1 && part.starts_with(char::is_alphabetic);
-    let parts = |word| str::split(word, ['.', '_']).filter(is_name).map(Cow::Borrowed);
-    // The other spellings stand for the word: it is the same one, however it is written.
-    let spelled = |word| {
-        let mut others = spellings(word).peekable();
-        let own = others.peek().is_none().then_some(Cow::Borrowed(word));
-        own.into_iter().chain(others)
-    };
-    let all = text.unicode_words().flat_map(|word| spelled(word).chain(parts(word)));
-    let terms = all.filter_map(|word| words.normalise(&word).map(Cow::into_owned));
-    terms.filter(|term| !ASKING.contains(&&**term)).collect()
-}
-
-/// Words of a request for an answer, which say nothing of what is asked.
-const ASKING: [&str; 8] = ["describ", "explain", "get", "pleas", "show", "tell", "use", "want"];
 
 #[cfg(test)]
 mod tests {
@@ -317,6 +177,16 @@ mod tests {
         )];
         let text = answer("how do I install the server?", &passages);
         assert!(text.contains("Install the server with this command:\n\n```sh\ncargo demo\n```\n[1]"), "{text}");
+    }
+
+    #[test]
+    fn code_and_lists_stand_without_quotation_marks() {
+        for block in ["~~~sh\nrun it\n~~~", "+ first\n+ second", "1) first\n2) second", "• first\n• second"] {
+            let text = answer("how do I start the server?", &[passage("a.md", &format!("Start the server so:\n\n{block}"), 1.0)]);
+            assert!(text.starts_with(&format!("Start the server so:\n\n{block}\n[1]")), "{text}");
+        }
+        let text = answer("how large is a body?", &[passage("a.md", "- A body is 6 MiB large.\n- Other things are small.", 1.0)]);
+        assert!(text.starts_with("“A body is 6 MiB large.” [1]"), "one item is a sentence: {text}");
     }
 
     #[test]

@@ -94,33 +94,46 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
             continue;
         }
         for range in parts {
-            let sentence = &text[range.clone()];
-            let is_first = is_cut && text[..range.start].trim().is_empty();
-            let is_fragment = is_first && begins_inside(sentence);
-            if sentence.ends_with('?') || is_fragment || is_mere_markup(sentence) || is_code(sentence) {
-                continue;
-            }
-            let leans = LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
-            let before = found.get(section..).and_then(<[Sentence]>::last).filter(|_| leans);
-            let lead = match before {
-                Some(before) if range.end - before.lead <= max_bytes => before.lead,
-                Some(before) => before.range.start,
-                None => range.start,
-            };
-            let is_orphan = leans && before.is_none() && is_cut && found.is_empty();
-            let tail = if sentence.ends_with(':') { announced(text, block, next) } else { range.end };
-            let is_open = if sentence.ends_with(':') { tail <= range.end } else { !sentence.ends_with(ENDS) };
-            let penalty = if range.len() < SHORT_BYTES && tail == range.end { 0.3 } else { 0.0 }
-                + if range.len() > 400 { 0.2 } else { 0.0 }
-                + if is_noise(sentence) { 0.3 } else { 0.0 }
-                + if is_open { 0.25 } else { 0.0 }
-                + if is_orphan { 0.2 } else { 0.0 }
-                + if is_first && bare(sentence).starts_with('`') { 0.3 } else { 0.0 };
-            let tail = tail.max(range.end);
-            found.push(Sentence { position: found.len(), lead, tail, answers: None, penalty, is_open, range });
+            let before = found.get(section..).and_then(<[Sentence]>::last);
+            let tail = if text[range.clone()].ends_with(':') { announced(text, block, next) } else { range.end };
+            found.extend(statement(text, range, tail, before, found.len(), is_cut, max_bytes));
         }
     }
     found
+}
+
+/// A sentence that may be quoted, unless it states nothing. `tail` is the end of what it announces; `before` the sentence that it may lean
+/// on.
+fn statement(
+    text: &str,
+    range: Range<usize>,
+    tail: usize,
+    before: Option<&Sentence>,
+    position: usize,
+    is_cut: bool,
+    max_bytes: usize,
+) -> Option<Sentence> {
+    let sentence = &text[range.clone()];
+    let is_first = is_cut && text[..range.start].trim().is_empty();
+    let is_fragment = is_first && begins_inside(sentence);
+    if sentence.ends_with('?') || is_fragment || is_mere_markup(sentence) || is_code(sentence) {
+        return None;
+    }
+    let leans = LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
+    let lead = match before.filter(|_| leans) {
+        Some(before) if range.end - before.lead <= max_bytes => before.lead,
+        Some(before) => before.range.start,
+        None => range.start,
+    };
+    let is_orphan = leans && before.is_none() && is_cut && position == 0;
+    let is_open = if sentence.ends_with(':') { tail <= range.end } else { !sentence.ends_with(ENDS) };
+    let penalty = if range.len() < SHORT_BYTES && tail == range.end { 0.3 } else { 0.0 }
+        + if range.len() > 400 { 0.2 } else { 0.0 }
+        + if is_noise(sentence) { 0.3 } else { 0.0 }
+        + if is_open { 0.25 } else { 0.0 }
+        + if is_orphan { 0.2 } else { 0.0 }
+        + if is_first && bare(sentence).starts_with('`') { 0.3 } else { 0.0 };
+    Some(Sentence { position, lead, tail: tail.max(range.end), answers: None, penalty, is_open, range })
 }
 
 /// What answers a question: the rest of its paragraph, else the blocks behind it; as much as makes a quote. Also how many blocks

@@ -35,7 +35,7 @@ pub(crate) use canon::check_length;
 pub(crate) use lower::{Loss, WRAPPER};
 pub(crate) use partial::{Partial, Patch};
 pub(crate) use plan::{Means, Plan, Rung, Skip, TOOL, plan};
-pub(crate) use reply::{Change, Reading, read, repair_prompt};
+pub(crate) use reply::{Reading, read, repair_prompt};
 pub(crate) use subset::subset;
 
 /// Violations that are told; a model mends the first ones or none.
@@ -51,6 +51,15 @@ const PATTERN_BYTES: usize = 1 << 20;
 pub struct Schema {
     value: Value,
     validator: jsonschema::Validator,
+}
+
+/// One difference between what a model wrote and its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Where in the value.
+    pub pointer: String,
+    /// What was done.
+    pub what: &'static str,
 }
 
 /// One way in which a value breaks a schema.

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::Change;
 use super::partial::Partial;
-use super::reply::Change;
 
 /// What thoughts begin with, where a model writes them into its answer.
 const THOUGHTS: &str = "<think>";

@@ -4,11 +4,14 @@
 //! literals, an end that is missing) and notes each time it was. What it says on the way is a preview: only the whole, validated
 //! answer can be trusted.
 
+mod escape;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
+use self::escape::Escape;
 use super::walk::escaped;
 
 /// Levels of one answer.
@@ -76,25 +79,6 @@ enum State {
     After,
     Done,
     Broken,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Escape {
-    #[default]
-    No,
-    Slash,
-    Hex {
-        left: u8,
-        code: u16,
-    },
-    /// The first half of a pair was read; `\u` of the second must follow.
-    Half(u16),
-    HalfSlash(u16),
-    HalfHex {
-        first: u16,
-        left: u8,
-        code: u16,
-    },
 }
 
 /// A container that is not closed yet.
@@ -223,79 +207,6 @@ impl Partial {
         }
     }
 
-    fn in_text(&mut self, letter: char, quote: char, is_key: bool) {
-        match self.escape {
-            Escape::No => match letter {
-                '\\' => self.escape = Escape::Slash,
-                letter if letter == quote || (matches!(quote, '“' | '”') && matches!(letter, '“' | '”')) => {
-                    if is_key {
-                        self.key();
-                        self.state = State::Colon;
-                    } else {
-                        self.close_text();
-                    }
-                }
-                letter => self.take(letter, is_key),
-            },
-            Escape::Slash => {
-                self.escape = Escape::No;
-                match letter {
-                    'n' => self.take('\n', is_key),
-                    't' => self.take('\t', is_key),
-                    'r' => self.take('\r', is_key),
-                    'b' => self.take('\u{8}', is_key),
-                    'f' => self.take('\u{c}', is_key),
-                    'u' => self.escape = Escape::Hex { left: 4, code: 0 },
-                    letter => self.take(letter, is_key),
-                }
-            }
-            Escape::Hex { left, code } => {
-                let Some(digit) = letter.to_digit(16) else { return self.lone(letter, quote, is_key) };
-                let code = code << 4 | digit as u16;
-                self.escape = if left > 1 {
-                    Escape::Hex { left: left - 1, code }
-                } else if (0xd800..0xdc00).contains(&code) {
-                    Escape::Half(code)
-                } else {
-                    self.take(char::from_u32(u32::from(code)).unwrap_or('\u{fffd}'), is_key);
-                    Escape::No
-                };
-            }
-            Escape::Half(first) if letter == '\\' => self.escape = Escape::HalfSlash(first),
-            Escape::HalfSlash(first) if letter == 'u' => self.escape = Escape::HalfHex { first, left: 4, code: 0 },
-            Escape::HalfSlash(_) => {
-                self.take('\u{fffd}', is_key);
-                self.escape = Escape::Slash;
-                self.in_text(letter, quote, is_key);
-            }
-            Escape::Half(_) => self.lone(letter, quote, is_key),
-            Escape::HalfHex { first, left, code } => {
-                let Some(digit) = letter.to_digit(16) else { return self.lone(letter, quote, is_key) };
-                let code = code << 4 | digit as u16;
-                if left > 1 {
-                    self.escape = Escape::HalfHex { first, left: left - 1, code };
-                    return;
-                }
-                self.escape = Escape::No;
-                match char::decode_utf16([first, code]).next() {
-                    Some(Ok(letter)) => self.take(letter, is_key),
-                    _ => {
-                        self.take('\u{fffd}', is_key);
-                        self.take(char::from_u32(u32::from(code)).unwrap_or('\u{fffd}'), is_key);
-                    }
-                }
-            }
-        }
-    }
-
-    /// An escape that breaks off: what is missing becomes U+FFFD, and the letter is read again.
-    fn lone(&mut self, letter: char, quote: char, is_key: bool) {
-        self.escape = Escape::No;
-        self.note("a broken escape");
-        self.take('\u{fffd}', is_key);
-        self.in_text(letter, quote, is_key);
-    }
-
     fn take(&mut self, letter: char, is_key: bool) {
         self.text.push(letter);
         if !is_key {
@@ -345,9 +256,7 @@ impl Partial {
     }
 
     fn close_text(&mut self) {
-        if self.escape != Escape::No {
-            self.escape = Escape::No;
-        }
+        self.escape = Escape::No;
         self.tell();
         let text = std::mem::take(&mut self.text);
         self.put(Value::String(text));

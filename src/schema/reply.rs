@@ -5,14 +5,13 @@
 //! valid. Only with `coerce`: values of a wrong type. Of several branches only those count that the value can be meant for. Every change
 //! but the undoing is reported.
 
-use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::lower::WRAPPER;
 use super::objects::candidates;
 use super::partial::UNFINISHED;
 use super::walk::{allows_null, branches, kinds, meant, step};
-use super::{Method, Shape, Violation};
+use super::{Change, Method, Shape, Violation};
 
 /// Levels that are mended.
 const MAX_DEPTH: usize = 128;
@@ -28,15 +27,6 @@ pub(crate) struct Reading {
     pub violations: Vec<Violation>,
     /// How it differs from what the model wrote.
     pub changes: Vec<Change>,
-}
-
-/// One difference between what a model wrote and its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// Where in the value.
-    pub pointer: String,
-    /// What was done.
-    pub what: &'static str,
 }
 
 impl Reading {

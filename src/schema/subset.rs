@@ -207,24 +207,16 @@ pub(crate) fn subset(family: &str, model: &str) -> Option<&'static Subset> {
     })
 }
 
-/// What a lowered schema holds of what is limited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Count {
-    limits: Limits,
-    long_enum: bool,
-}
-
 /// The first limit that `schema`, already lowered, breaks: as in "25 optional parameters, 24 are allowed".
 pub(super) fn over_limit(schema: &Value, subset: &Subset) -> Option<String> {
-    let nothing =
+    let mut held =
         Limits { properties: 0, levels: 0, enum_values: 0, characters: 0, long_enum_characters: 0, optional: 0, unions: 0 };
-    let mut count = Count { limits: nothing, long_enum: false };
-    tally(schema, &mut count);
-    let levels = levels(schema, schema, &mut Vec::new(), &mut HashMap::new());
-    let (held, most) = (count.limits, &subset.limits);
+    tally(schema, &mut held);
+    held.levels = levels(schema, schema, &mut Vec::new(), &mut HashMap::new());
+    let most = &subset.limits;
     [
         (held.properties, most.properties, "properties"),
-        (levels, most.levels, "levels of nesting"),
+        (held.levels, most.levels, "levels of nesting"),
         (held.enum_values, most.enum_values, "enum values"),
         (held.characters, most.characters, "characters in names, enums and constants"),
         (held.long_enum_characters, most.long_enum_characters, "characters in one long enum"),
@@ -236,9 +228,9 @@ pub(super) fn over_limit(schema: &Value, subset: &Subset) -> Option<String> {
     .map(|(held, most, what)| format!("{held} {what}, {most} are allowed"))
 }
 
-fn tally(schema: &Value, count: &mut Count) {
+/// Adds what a lowered schema holds of what is limited, but for its levels.
+fn tally(schema: &Value, held: &mut Limits) {
     let Value::Object(map) = schema else { return };
-    let held = &mut count.limits;
     if let Some(Value::Object(properties)) = map.get("properties") {
         let required = map.get("required").and_then(Value::as_array);
         held.properties += properties.len();
@@ -259,7 +251,7 @@ fn tally(schema: &Value, count: &mut Count) {
     }
     held.characters += map.get("const").map_or(0, written);
     held.unions += usize::from(map.contains_key("anyOf") || map.get("type").is_some_and(Value::is_array));
-    each_child(map, |_, child| tally(child, count));
+    each_child(map, |_, child| tally(child, held));
 }
 
 fn written(value: &Value) -> usize {

@@ -1,26 +1,26 @@
 //! `omni-llm` as a process: what it prints, and what it says where something is wrong.
 
+#[path = "../support/command.rs"]
+mod process;
+
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
 use crate::support::index;
 
-/// Runs it in a folder of its own that holds the test index, with nothing of the environment that would change its answer.
+fn omni_llm(folder: &Path) -> Command {
+    let mut command = process::command(env!("CARGO_BIN_EXE_omni-llm"));
+    command.current_dir(folder);
+    command
+}
+
+/// Runs it in a folder of its own that holds the test index.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     index(folder.path());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_omni-llm"));
-    for name in omni_llm::config::variables().map(|variable| variable.name) {
-        command.env_remove(name);
-    }
-    command
-        .envs(variables.iter().copied())
-        .env("NO_PROXY", "127.0.0.1")
-        .current_dir(folder.path())
-        .args(arguments)
-        .output()
-        .unwrap()
+    omni_llm(folder.path()).envs(variables.iter().copied()).args(arguments).output().unwrap()
 }
 
 fn printed(arguments: &[&str]) -> String {
@@ -75,8 +75,7 @@ fn what_is_wrong_is_said_by_the_name_it_was_given_under() {
 fn without_an_index_it_is_said_where_one_comes_from() {
     let folder = tempfile::tempdir().unwrap();
     for command in ["search", "ask"] {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_omni-llm")).current_dir(folder.path()).args([command, "x"]).output().unwrap();
+        let output = omni_llm(folder.path()).args([command, "x"]).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(
             said.starts_with("omni-llm: no index is here; name one with `--index`, or make one: `index-builder build"),

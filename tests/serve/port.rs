@@ -63,9 +63,12 @@ async fn a_client_that_hangs_up_ends_the_providers_call() {
         let port = open(Service::with(&mock, |_| {})).await;
         let body = json!({"prompt": "body", "model_name": model, "model_config": {"stream": stream}}).to_string();
         let socket = send(port.addr, &body).await;
-        while mock.calls() == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let asked = async {
+            while mock.calls() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked).await.expect("the provider is asked");
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(socket);
         left(&mock).await;
@@ -180,7 +183,10 @@ async fn whoever_sends_too_much_can_read_that_it_is() {
         socket.write_all(format!("POST /v1/query HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
         let piece = [b"10000\r\n".as_slice(), &[b' '; 65536], b"\r\n"].concat();
         for _ in 0..128 {
-            socket.write_all(if length.starts_with('c') { &piece[7..65543] } else { &piece }).await.unwrap();
+            // A slow machine may still send when nobody reads any more.
+            if socket.write_all(if length.starts_with('c') { &piece[7..65543] } else { &piece }).await.is_err() {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let mut head = [0; 12];
@@ -204,7 +210,7 @@ async fn the_end_waits_for_open_requests_but_not_for_ever() {
     assert!(!port.done.is_finished(), "it must wait for the open request");
     assert!(TcpStream::connect(port.addr).await.is_err(), "it must take no new ones");
     port.done.await.unwrap();
-    assert!((Duration::from_millis(1400)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((Duration::from_millis(1400)..Duration::from_secs(10)).contains(&began.elapsed()), "{:?}", began.elapsed());
     let rest = read(socket).await;
     assert!(rest.contains("event: error") && rest.contains("the service is stopping; send the request again"), "{rest}");
 }

@@ -217,15 +217,18 @@ async fn a_provider_that_does_not_embed_is_waited_for_shortly_and_then_left_alon
         let began = Instant::now();
         let answer = service.query(json!({"prompt": "Cargo in silence?"})).await.1;
         assert_eq!(answer["rag_context"][0]["source"], "boats.md", "{answer}");
-        (answer["metadata"]["warnings"][0].as_str().unwrap().to_owned(), began.elapsed().as_secs())
+        (answer["metadata"]["warnings"][0].as_str().unwrap().to_owned(), began.elapsed())
     };
     let (one, two, three) = tokio::join!(search(), search(), search());
     let why = "`openai/text-embedding-3-small` did not embed the question (TIMEOUT): the sources were found by words only";
-    for (warning, took_s) in [one, two, three] {
-        assert_eq!((warning.as_str(), took_s), (why, 5));
+    for (warning, took) in [one, two, three] {
+        assert_eq!(warning, why);
+        assert!((5..20).contains(&took.as_secs()), "{took:?}");
     }
     let why = "`openai/text-embedding-3-small` keeps failing to embed questions and is left alone for a while: the sources were found by words only";
-    assert_eq!(search().await, (why.to_owned(), 0));
+    let (warning, took) = search().await;
+    assert_eq!(warning, why);
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(vectors.bodies.lock().unwrap().len(), 3);
     // Who wants the cosine wants the vector.
     let threshold = json!({"prompt": "Which ship?", "rag_config": {"retrieval_config": {"score_threshold": 0.5}}});

@@ -214,11 +214,11 @@ mod tests {
 
     /// A sandbox around a shell script in the place of the executable.
     fn sandbox(script: &str, limits: Limits) -> (tempfile::TempDir, Sandbox) {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let executable = folder.path().join("child");
-        std::fs::write(&executable, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&executable, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by a process of its own: what another test starts meanwhile would hold it open for writing, and nothing open so can be run.
+        let write = "printf '#!/bin/sh\n%s\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
+        assert!(Command::new("sh").arg("-c").arg(write).arg(&executable).arg(script).status().unwrap().success());
         (folder, Sandbox { executable, limits })
     }
 
