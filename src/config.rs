@@ -90,7 +90,7 @@ impl Config {
     /// the function's memory buys.
     pub fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.lambda.memory_mb.map_or(cores, |memory_mb| cores.min(memory_mb.div_ceil(LAMBDA_CORE_MB)))
+        threads_of(cores, self.lambda.memory_mb)
     }
 
     /// Reads `file` (else `OMNI_CONFIG`, else `omni.toml` where it exists) and the process environment.
@@ -229,6 +229,11 @@ fn unset(table: &mut toml::Table) -> bool {
     before != table.len() || below
 }
 
+/// As many threads as cores, but no more than the memory of a Lambda function buys.
+fn threads_of(cores: usize, memory_mb: Option<usize>) -> usize {
+    memory_mb.map_or(cores, |memory_mb| cores.min(memory_mb.div_ceil(LAMBDA_CORE_MB)))
+}
+
 /// Whether Lambda started this process, whatever else is configured.
 pub fn is_lambda() -> bool {
     std::env::var(RUNTIME_VARIABLE).is_ok_and(|value| !value.trim().is_empty())
@@ -271,6 +276,26 @@ mod tests {
         assert_eq!(config.limits.body_timeout_s, 7);
         assert_eq!(config.generation.max_tokens, 4096);
         assert_eq!(config.log.level, Level::Warn);
+    }
+
+    #[test]
+    fn threads_are_the_cores_that_there_are_or_that_memory_buys() {
+        for (cores, memory_mb, threads) in [
+            (1, None, 1),
+            (16, None, 16),
+            // Lambda shows two cores to the smallest function, and six to the largest.
+            (2, Some(128), 1),
+            (2, Some(1769), 1),
+            (2, Some(1770), 2),
+            (6, Some(3538), 2),
+            (6, Some(3539), 3),
+            (6, Some(10_240), 6),
+            (1, Some(10_240), 1),
+        ] {
+            assert_eq!(threads_of(cores, memory_mb), threads, "{cores} cores, {memory_mb:?} MB");
+        }
+        let config = load(None, &[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")]).unwrap();
+        assert_eq!((config.lambda.memory_mb, config.threads()), (Some(512), 1));
     }
 
     #[test]

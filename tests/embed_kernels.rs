@@ -48,6 +48,9 @@ fn all_kernels_give_the_same_bits() {
     for activation in ["gelu_new", "relu"] {
         assert_equal_on_all_kernels(Shape { activation, ..Shape::default() }.write().path(), Precision::Int8, &texts);
     }
+    // Wider than AVX2 takes at once, and no multiple of that.
+    let wide = Shape { width: 448, inner: 1536, layers: 1, heads: 7, ..Shape::default() }.write();
+    assert_equal_on_all_kernels(wide.path(), Precision::Int8, &texts[5..8]);
 }
 
 /// First half of the SHA-256 of all vectors.
@@ -104,6 +107,29 @@ fn batch_and_threads_do_not_matter() {
             assert!(bits(&asked) == bits(&alone), "{threads} threads, as questions");
         }
     }
+}
+
+#[test]
+fn the_real_model_gives_a_text_the_same_bits_however_it_is_embedded() {
+    let Some(embedder) = model().map(|folder| Embedder::open(&folder).unwrap()) else { return };
+    let texts =
+        ["How do I rebuild the index?", "Rebuild it with one command", "", "a b c d e f g", "one two three four five six"];
+    let together = embedder.embed(&texts, &|_| ()).unwrap();
+    for (text, vector) in texts.iter().zip(&together) {
+        assert_eq!(embedder.embed_one(text).unwrap(), *vector, "{text}");
+        assert_eq!(embedder.embed_query(text).unwrap(), *vector, "{text}");
+        let norm: f32 = vector.iter().map(|x| x * x).sum();
+        assert!((norm - 1.0).abs() < 1e-5, "{norm}");
+    }
+}
+
+#[test]
+fn only_the_first_tokens_count_and_counting_does_not_saturate() {
+    let Some(embedder) = model().map(|folder| Embedder::open(&folder).unwrap()) else { return };
+    let long = "word ".repeat(1000);
+    assert_eq!(embedder.tokenizer().count(&long), 1000);
+    assert_eq!(embedder.embed_one(&long).unwrap(), embedder.embed_one(&"word ".repeat(254)).unwrap());
+    assert_ne!(embedder.embed_one(&long).unwrap(), embedder.embed_one(&"word ".repeat(253)).unwrap());
 }
 
 #[test]

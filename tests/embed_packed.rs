@@ -1,10 +1,10 @@
 //! A packed model is what was packed, byte for byte, or an error: never a panic, never a read outside the file.
-#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
 
 mod embed_support;
 
-use embed_support::{Shape, model::model, small_model};
-use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, pack};
+use embed_support::{Shape, header_end, model::model, sections, small_model, small_reranker};
+use omni_llm::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, Purpose, Reranker, pack};
 use omni_llm::error::Code;
 use rayon::prelude::*;
 use serde_json::json;
@@ -27,16 +27,30 @@ fn description() -> Description {
     }
 }
 
+/// What embeds and what scores, each in both precisions.
+fn all_packed() -> [Vec<u8>; 4] {
+    let (embeds, reranks) = (small_model(), small_reranker());
+    [(&embeds, Precision::Int8), (&embeds, Precision::F32), (&reranks, Precision::Int8), (&reranks, Precision::F32)]
+        .map(|(folder, precision)| pack(folder.path(), &description(), precision).unwrap())
+}
+
 /// Everything that the file has to say, used once.
-fn use_up(bytes: &[u8]) -> Option<Code> {
+fn use_up(bytes: &[u8], kernel: Kernel) -> Option<Code> {
     let packed = match Packed::from_bytes(bytes) {
         Ok(packed) => packed,
         Err(error) => return Some(error.code()),
     };
     let verdict = packed.verify().err().map(|error| error.code());
-    let embedder = Embedder::of(packed).unwrap();
-    let vector = embedder.embed_one("The index is mapped, not read. [MASK] é漢").unwrap();
-    assert_eq!(vector.len(), embedder.dimensions());
+    let text = "The index is mapped, not read. [MASK] é漢";
+    if packed.manifest().purpose == Purpose::Reranking {
+        let reranker = Reranker::of(packed).unwrap().with_kernel(kernel);
+        assert_eq!(reranker.score("the index [MASK]", &[text, "", &"index ".repeat(40)]).unwrap().len(), 3);
+        return verdict;
+    }
+    let embedder = Embedder::of(packed).unwrap().with_kernel(kernel);
+    for vector in [embedder.embed_one(text), embedder.embed_query(text)] {
+        assert_eq!(vector.unwrap().len(), embedder.dimensions());
+    }
     verdict
 }
 
@@ -73,65 +87,109 @@ fn the_file_carries_its_description() {
 
 #[test]
 fn every_truncation_is_an_error() {
-    let bytes = packed(Precision::Int8);
-    let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
-    let ends = (0..manifest_end + 64).chain((manifest_end..bytes.len()).step_by(397)).chain(bytes.len() - 64..bytes.len());
-    for end in ends {
-        assert_eq!(use_up(&bytes[..end]), Some(Code::CorruptFile), "cut at {end}");
+    for bytes in all_packed() {
+        let first = header_end(&bytes);
+        let ends = (0..first + 64).chain((first..bytes.len()).step_by(397)).chain(bytes.len() - 64..bytes.len());
+        for end in ends {
+            let error = Packed::from_bytes(&bytes[..end]).unwrap_err();
+            assert_eq!(error.code(), Code::CorruptFile, "cut at {end}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(Packed::from_bytes(&longer).unwrap_err().code(), Code::CorruptFile);
     }
-    let longer = [&bytes[..], &[0]].concat();
-    assert_eq!(use_up(&longer), Some(Code::CorruptFile));
 }
 
 #[test]
 fn every_flipped_bit_of_the_header_is_an_error() {
-    let bytes = packed(Precision::Int8);
-    let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
-    let mut altered = bytes.clone();
-    for at in 0..manifest_end {
-        for bit in 0..8 {
-            altered[at] ^= 1 << bit;
+    // All of one file, and some of the others, whose headers are read by the same code.
+    for (mut altered, step) in all_packed().into_iter().zip([1, 61, 61, 61]) {
+        for bit in (0..header_end(&altered) * 8).step_by(step) {
+            altered[bit / 8] ^= 1 << (bit % 8);
             // Opening is enough, and quick: nothing below it runs on an altered header.
-            assert!(Packed::from_bytes(&altered[..]).is_err(), "byte {at}, bit {bit}");
-            altered[at] ^= 1 << bit;
+            assert!(Packed::from_bytes(&altered[..]).is_err(), "bit {bit}");
+            altered[bit / 8] ^= 1 << (bit % 8);
         }
     }
 }
 
 #[test]
 fn an_altered_section_is_found_and_harmless() {
-    let bytes = packed(Precision::Int8);
-    assert_eq!(use_up(&bytes), None);
+    let mut kernels = Kernel::available().into_iter().cycle();
+    let mut use_up = |bytes: &[u8]| use_up(bytes, kernels.next().unwrap());
     let mut noise = embed_support::Noise(3);
-    let manifest_end = 24 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
-    let manifest: serde_json::Value = serde_json::from_slice(&bytes[24..manifest_end]).unwrap();
-    let number = |section: &serde_json::Value, name: &str| section[name].as_u64().unwrap() as usize;
-    let sections: Vec<std::ops::Range<usize>> = manifest["sections"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|section| number(section, "offset")..number(section, "offset") + number(section, "length"))
-        .collect();
-    for section in &sections {
-        for at in [section.start, section.end - 1] {
+    for bytes in all_packed() {
+        assert_eq!(use_up(&bytes), None);
+        let sections: Vec<_> = sections(&bytes).into_iter().filter(|(_, place)| !place.is_empty()).collect();
+        for (name, place) in &sections {
+            for at in [place.start, place.end - 1] {
+                let mut altered = bytes.clone();
+                altered[at] ^= 1;
+                let error = Packed::from_bytes(&altered).unwrap().verify().unwrap_err();
+                assert_eq!(error.code(), Code::CorruptFile, "{name}, altered {at}");
+            }
+            // All bits set: ids and ends of pieces out of range, weights that are no numbers.
             let mut altered = bytes.clone();
-            altered[at] ^= 1;
-            assert_eq!(use_up(&altered), Some(Code::CorruptFile), "altered {at}");
+            altered[place.clone()].fill(0xff);
+            assert_eq!(use_up(&altered), Some(Code::CorruptFile), "{name}, filled");
+        }
+        let first = header_end(&bytes).next_multiple_of(64);
+        for _ in 0..25 {
+            let mut altered = bytes.clone();
+            // A hole of random bytes, so that vocabulary, scales and weights all get their share of nonsense.
+            let at = first + noise.next() as usize % (bytes.len() - first);
+            let end = (at + 1 + noise.next() as usize % 64).min(bytes.len());
+            for byte in &mut altered[at..end] {
+                *byte ^= (noise.next() % 255 + 1) as u8;
+            }
+            let verdict = use_up(&altered);
+            // Padding between sections belongs to none of them.
+            let is_padding = sections.iter().all(|(_, place)| place.end <= at || place.start >= end);
+            assert_eq!(verdict, (!is_padding).then_some(Code::CorruptFile), "altered {at}..{end}");
         }
     }
-    for _ in 0..300 {
-        let mut altered = bytes.clone();
-        // A hole of random bytes, so that vocabulary, scales and weights all get their share of nonsense.
-        let at = manifest_end.next_multiple_of(64) + noise.next() as usize % (bytes.len() - manifest_end.next_multiple_of(64));
-        let end = (at + 1 + noise.next() as usize % 64).min(bytes.len());
-        for byte in &mut altered[at..end] {
-            *byte ^= (noise.next() % 255 + 1) as u8;
-        }
-        let verdict = use_up(&altered);
-        // Padding between sections belongs to none of them.
-        let is_padding = sections.iter().all(|section| section.end <= at || section.start >= end);
-        assert_eq!(verdict, (!is_padding).then_some(Code::CorruptFile), "altered {at}..{end}");
+}
+
+#[test]
+fn what_is_read_whole_lies_together_between_words_and_positions() {
+    for bytes in all_packed() {
+        let mut sections = sections(&bytes);
+        sections.sort_by_key(|(_, place)| place.start);
+        let names: Vec<&str> = sections.iter().map(|(name, _)| &name[..]).collect();
+        assert_eq!((names[0], names[names.len() - 1]), ("embedding.words", "embedding.positions"), "{names:?}");
     }
+}
+
+/// Indexes and kept vectors go on working where only the layout of the file changes.
+#[test]
+fn the_fingerprint_does_not_depend_on_where_sections_lie() {
+    let fingerprints = all_packed().map(|bytes| Packed::from_bytes(&bytes).unwrap().manifest().fingerprint.clone());
+    assert_eq!(fingerprints, ["25b485b5fbfb148b", "16bb367434caf8db", "996ee24a8d70f673", "d66f841bc1478e87"]);
+}
+
+/// What this process has of a mapped file in its memory; none where the system does not say.
+fn resident_kib(path: &std::path::Path) -> Option<usize> {
+    let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
+    let map = maps.lines().skip_while(|line| !line.ends_with(&*path.to_string_lossy()));
+    let kib = map.filter_map(|line| line.strip_prefix("Rss:")?.strip_suffix("kB")?.trim().parse().ok()).next();
+    kib.filter(|&kib| kib > 0)
+}
+
+#[test]
+fn opening_reads_no_weights() {
+    // Most of it are positions that no text reaches.
+    let folder = Shape { width: 128, positions: 16_384, ..Shape::default() }.write();
+    let path = folder.path().join("packed.bin");
+    let most = Description { max_tokens: 16_384, ..description() };
+    std::fs::write(&path, pack(folder.path(), &most, Precision::Int8).unwrap()).unwrap();
+    let embedder = Embedder::open(&path).unwrap();
+    let Some(opened) = resident_kib(&path) else {
+        println!("skipped: no /proc/self/smaps here");
+        return;
+    };
+    embedder.verify().unwrap();
+    let read = resident_kib(&path).unwrap();
+    // A huge page of 2 MiB may come with the header.
+    assert!(read > 8_192 && opened <= 2_048, "{opened} KiB at open, {read} KiB once read");
 }
 
 #[test]
@@ -175,13 +233,16 @@ fn a_forged_manifest_is_refused() {
         }
     }
     let words = "section `embedding.words` is not where";
+    // Whatever lies behind larger words is in another place, and is listed before them.
+    let slots = "section `vocabulary.slots` is not where";
     for (pointer, value, reason) in [
         ("/tokenizer/unknown", 1_000_000.into(), "token 1000000: the vocabulary has 87"),
         ("/tokenizer/added/0/id", 1_000_000.into(), "token 1000000: the vocabulary has 87"),
         ("/tokenizer/added/0/text", "".into(), "added token ``: does not begin with an ASCII character"),
         ("/sections/3/offset", 64.into(), words),
         ("/sections/3/length", u64::MAX.into(), words),
-        ("/precision", "f32".into(), words),
+        ("/precision", "f32".into(), slots),
+        ("/tokenizer/longest_piece", 257.into(), "`longest_piece` 257: more than 256"),
         ("/norm_epsilon", (-1.0).into(), "`norm_epsilon` -1: not from 0 to 1"),
     ] {
         let verdict = forge(pointer, value).unwrap_or_default();
@@ -264,11 +325,11 @@ fn errors_say_what_to_do() {
     std::fs::write(&path, "this is no model, but it is longer than a preamble").unwrap();
     assert_eq!(message(Embedder::open(&path)), "X/packed: not a packed model; pack the model again with `index-builder model`");
     let mut bytes = packed(Precision::Int8);
-    bytes[8] = 9;
+    bytes[8] = 1;
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(
         message(Embedder::open(&path)),
-        "X/packed: version 9: this program reads version 1; pack the model again with `index-builder model`"
+        "X/packed: version 1: this program reads version 2; pack the model again with `index-builder model`"
     );
 }
 
@@ -494,5 +555,8 @@ fn the_real_model_packs_and_verifies() {
     let Some(folder) = model() else { return };
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), pack(&folder, &Description::of(&folder).unwrap(), Precision::Int8).unwrap()).unwrap();
-    Packed::open(file.path()).unwrap().verify().unwrap();
+    let packed = Packed::open(file.path()).unwrap();
+    packed.verify().unwrap();
+    // As in its first version, so that indexes and kept vectors go on working.
+    assert_eq!(packed.manifest().fingerprint, "39b7b813795a930e");
 }

@@ -3,7 +3,7 @@
 
 mod embed_support;
 
-use embed_support::{Noise, Shape, small_model, small_reranker};
+use embed_support::{Noise, Shape, sections, small_model, small_reranker};
 use omni_llm::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, Purpose, Reranker, pack};
 use omni_llm::error::Code;
 use omni_llm::hex::hex;
@@ -119,9 +119,10 @@ fn a_reranker_opens_packed_or_not() {
     assert_eq!((manifest.purpose, manifest.pooling, &manifest.query_prefix[..]), (Purpose::Reranking, Pooling::Cls, ""));
     Packed::open(&path).unwrap().verify().unwrap();
 
-    // Its last section, the head, is checked like all others, and a file that is cut under it is refused.
+    // Its head is checked like all other sections, and a file that is cut under it is refused.
     let mut altered = bytes.clone();
-    *altered.last_mut().unwrap() ^= 1;
+    let (_, head) = sections(&bytes).pop().unwrap();
+    altered[head.end - 1] ^= 1;
     let error = Packed::from_bytes(&altered).unwrap().verify().unwrap_err();
     assert!(error.message().contains("section `head.score` is altered"), "{error}");
     std::fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();

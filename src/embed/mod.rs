@@ -9,11 +9,9 @@ mod description;
 mod encoder;
 mod engine;
 mod family;
+mod folder;
 mod kernels;
 mod manifest;
-#[cfg(test)]
-#[path = "../../tests/support/model.rs"]
-mod model;
 mod normalize;
 mod pack;
 mod packed;
@@ -22,6 +20,7 @@ mod tokenizer;
 mod vocabulary;
 mod weights;
 mod wordpiece;
+mod workers;
 
 use std::path::Path;
 
@@ -51,9 +50,6 @@ pub const MAX_TOKENS: usize = 256;
 
 /// The packed model in a model folder, if there is one.
 pub const PACKED_FILE: &str = "model-int8.bin";
-
-/// Tokens of a text that is worth two threads.
-const SPLIT_TOKENS: usize = 8;
 
 /// An opened embedding model.
 pub struct Embedder(Engine);
@@ -137,11 +133,11 @@ impl Embedder {
         let Self(engine) = self;
         engine.whole(|| {
             let text = self.sequence(&self.manifest().query_prefix, text);
-            if !engine.is_idle() || text.ids.len() < SPLIT_TOKENS || rayon::current_num_threads() < 2 {
+            if !engine.workers.should_split(text.ids.len()) {
                 return Ok(self.vector(&text));
             }
-            Ok(engine.with_buffers(|first| {
-                engine.with_buffers(|second| {
+            Ok(engine.workers.with_buffers(|first| {
+                engine.workers.with_buffers(|second| {
                     // Into the pool once, not at each join.
                     rayon::scope(|_| encoder::forward_in_two(&engine.model, engine.kernel, &text, [first, second]))
                 })
@@ -179,43 +175,10 @@ impl Embedder {
     }
 
     fn vector(&self, text: &Sequence) -> Vec<f32> {
-        self.0.with_buffers(|scratch| self.forward(&[text], scratch).next().unwrap_or_default())
+        self.0.workers.with_buffers(|scratch| self.forward(&[text], scratch).next().unwrap_or_default())
     }
 
     fn forward<'a>(&'a self, texts: &'a [&Sequence], scratch: &'a mut Scratch) -> impl Iterator<Item = Vec<f32>> + 'a {
         encoder::forward(&self.0.model, self.0.kernel, texts, scratch)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The model, where this machine has it.
-    fn model() -> Option<Embedder> {
-        super::model::model().map(|folder| Embedder::open(&folder).unwrap())
-    }
-
-    #[test]
-    fn a_text_has_the_same_bits_alone_on_two_threads_and_in_a_batch() {
-        let Some(embedder) = model() else { return };
-        let texts =
-            ["How do I rebuild the index?", "Rebuild it with one command", "", "a b c d e f g", "one two three four five six"];
-        let together = embedder.embed(&texts, &|_| ()).unwrap();
-        for (text, vector) in texts.iter().zip(&together) {
-            assert_eq!(embedder.embed_one(text).unwrap(), *vector, "{text}");
-            assert_eq!(embedder.embed_query(text).unwrap(), *vector, "{text}");
-            let norm: f32 = vector.iter().map(|x| x * x).sum();
-            assert!((norm - 1.0).abs() < 1e-5, "{norm}");
-        }
-    }
-
-    #[test]
-    fn only_the_first_tokens_count_and_counting_does_not_saturate() {
-        let Some(embedder) = model() else { return };
-        let long = "word ".repeat(1000);
-        assert_eq!(embedder.tokenizer().count(&long), 1000);
-        assert_eq!(embedder.embed_one(&long).unwrap(), embedder.embed_one(&"word ".repeat(254)).unwrap());
-        assert_ne!(embedder.embed_one(&long).unwrap(), embedder.embed_one(&"word ".repeat(253)).unwrap());
     }
 }

@@ -9,11 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::config::Config;
 use super::description::{self, Description};
-use super::manifest::{LEAST_TOKENS, Manifest, PANEL, Pooling, Precision, Purpose, Section};
-use super::packed::{ALIGNMENT, MAGIC, PREAMBLE, STRIP, VERSION};
+use super::folder::{read, refused};
+use super::manifest::{LEAST_TOKENS, Manifest, PANEL, POSITIONS, Pooling, Precision, Purpose, Section};
+use super::packed::{MAGIC, PREAMBLE, STRIP, VERSION};
 use super::weights::Weights;
 use super::{vocabulary, wordpiece};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::hex::hex;
 
 /// Packs the model in `folder`.
@@ -63,19 +64,6 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
     Ok(assemble(manifest, sections))
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|cause| {
-        if cause.kind() != std::io::ErrorKind::NotFound {
-            return Error::io(path, cause);
-        }
-        Error::new(Code::NotFound, format!("{}: no such file; get the model with `index-builder model`", path.display()))
-    })
-}
-
-pub(super) fn refused(path: &Path, what: &str) -> Error {
-    Error::new(Code::NotSupported, format!("{}: {what}; the encoder cannot run this model", path.display()))
-}
-
 /// Every vector and score is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the prefixes.
 fn fingerprint(manifest: &Manifest, sections: &[Vec<u8>]) -> String {
     let mut hash = Sha256::new();
@@ -89,38 +77,38 @@ fn fingerprint(manifest: &Manifest, sections: &[Vec<u8>]) -> String {
 }
 
 fn assemble(mut manifest: Manifest, sections: Vec<Vec<u8>>) -> Vec<u8> {
-    let names = manifest.lengths();
+    let lengths = manifest.lengths();
     // The offsets stand in the manifest, and its length moves them: as many rounds as it takes for the digits to settle.
     let mut length = 0;
-    let json = loop {
-        let mut at = PREAMBLE + length;
-        manifest.sections = names
+    let (json, places) = loop {
+        let places = manifest.places(PREAMBLE + length);
+        manifest.sections = lengths
             .iter()
+            .zip(&places)
             .zip(&sections)
-            .map(|((name, _), bytes)| {
-                at = at.next_multiple_of(ALIGNMENT);
-                let section = Section { name: name.clone(), offset: at, length: bytes.len(), crc32c: crc32c::crc32c(bytes) };
-                at += bytes.len();
-                section
+            .map(|(((name, length), place), bytes)| Section {
+                name: name.clone(),
+                offset: place.start,
+                length: *length,
+                crc32c: crc32c::crc32c(bytes),
             })
             .collect();
         // Padded to a fixed step, so that the rounds cannot chase each other.
         let mut json = serde_json::to_vec(&manifest).unwrap_or_default();
         json.resize((PREAMBLE + json.len()).next_multiple_of(4096) - PREAMBLE, b' ');
         if json.len() == length {
-            break json;
+            break (json, places);
         }
         length = json.len();
     };
-    let mut out = Vec::with_capacity(PREAMBLE + json.len() + sections.iter().map(|bytes| bytes.len() + ALIGNMENT).sum::<usize>());
-    out.extend_from_slice(&MAGIC);
+    let mut out = MAGIC.to_vec();
     for word in [VERSION, json.len() as u32, crc32c::crc32c(&json), 0] {
         out.extend_from_slice(&word.to_le_bytes());
     }
     out.extend_from_slice(&json);
-    for bytes in sections {
-        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-        out.extend_from_slice(&bytes);
+    out.resize(places[POSITIONS].end, 0);
+    for (place, bytes) in places.into_iter().zip(sections) {
+        out[place].copy_from_slice(&bytes);
     }
     out
 }

@@ -16,17 +16,15 @@ use std::sync::OnceLock;
 use memmap2::Mmap;
 
 use super::kernels::Order;
-use super::manifest::{Manifest, Precision};
+use super::manifest::{Manifest, POSITIONS, Precision, WORDS};
 use super::vocabulary::Vocabulary;
 use crate::error::{Code, Error, Result};
 use crate::mapped::Mapped;
 
 pub(super) const MAGIC: [u8; 8] = *b"OMNIENC\n";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes before the manifest.
 pub(super) const PREAMBLE: usize = 24;
-/// Every section begins at a multiple of this: a cache line, and one AVX-512 register.
-pub(super) const ALIGNMENT: usize = 64;
 /// Columns of an int8 matrix that are read as one stream: 4 inputs of them fill a cache line.
 pub(super) const STRIP: usize = 16;
 
@@ -124,18 +122,15 @@ impl Packed {
         if manifest.sections.len() != lengths.len() {
             return Err(format!("manifest: {} sections where {} belong", manifest.sections.len(), lengths.len()));
         }
-        let mut at = PREAMBLE + length;
-        let mut ranges = Vec::with_capacity(lengths.len());
-        for (section, (name, length)) in manifest.sections.iter().zip(&lengths) {
-            at = at.next_multiple_of(ALIGNMENT);
-            if section.name != *name || section.offset != at || section.length != *length {
+        let ranges = manifest.places(PREAMBLE + length);
+        for ((section, (name, _)), range) in manifest.sections.iter().zip(&lengths).zip(&ranges) {
+            if section.name != *name || section.offset != range.start || section.length != range.len() {
                 return Err(format!("manifest: section `{}` is not where or what `{name}` has to be", section.name));
             }
-            ranges.push(at..at + length);
-            at += length;
         }
-        if at != bytes.len() {
-            return Err(format!("truncated or extended: {} bytes, the sections end at {at}", bytes.len()));
+        let end = ranges[POSITIONS].end;
+        if end != bytes.len() {
+            return Err(format!("truncated or extended: {} bytes, the sections end at {end}", bytes.len()));
         }
         let orders = ranges.iter().map(|_| OnceLock::new()).collect();
         Ok(Self { bytes, manifest, ranges, orders })
@@ -183,17 +178,17 @@ impl Packed {
     pub(super) fn embed_token(&self, id: u32, position: usize, out: &mut [f32]) {
         let width = self.manifest.dimensions;
         let row = id as usize;
-        let positions = &self.numbers::<f32>(5)[position * width..][..width];
+        let positions = &self.numbers::<f32>(POSITIONS)[position * width..][..width];
         match self.manifest.precision {
             Precision::Int8 => {
                 let scale = self.numbers::<f32>(4)[row];
-                let words = &self.numbers::<i8>(3)[row * width..][..width];
+                let words = &self.numbers::<i8>(WORDS)[row * width..][..width];
                 for ((out, &word), &position) in out.iter_mut().zip(words).zip(positions) {
                     *out = f32::from(word) * scale + position;
                 }
             }
             Precision::F32 => {
-                let words = &self.numbers::<f32>(3)[row * width..][..width];
+                let words = &self.numbers::<f32>(WORDS)[row * width..][..width];
                 for ((out, &word), &position) in out.iter_mut().zip(words).zip(positions) {
                     *out = word + position;
                 }

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::folder::{self, refused};
 use super::manifest::{Added, Rules};
 use super::normalize::Normalizer;
-use super::pack::{self, refused};
 use super::vocabulary::CONTINUES;
 use crate::error::Result;
 
@@ -21,12 +21,12 @@ pub(super) fn read(folder: &Path) -> Result<(Rules, Vec<String>)> {
     let (json, list) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
     let checked = |(rules, pieces): (Rules, Vec<String>)| rules.check().map(|()| (rules, pieces));
     if json.is_file() || !list.is_file() {
-        return of_json(&pack::read(&json)?).and_then(checked).map_err(|what| refused(&json, &what));
+        return of_json(&folder::read(&json)?).and_then(checked).map_err(|what| refused(&json, &what));
     }
     let settings = folder.join("tokenizer_config.json");
-    let json = if settings.is_file() { pack::read(&settings)? } else { b"{}".to_vec() };
+    let json = if settings.is_file() { folder::read(&settings)? } else { b"{}".to_vec() };
     let settings = Settings::of(&json).map_err(|what| refused(&settings, &what))?;
-    of_list(&pack::read(&list)?, &settings).and_then(checked).map_err(|what| refused(&list, &what))
+    of_list(&folder::read(&list)?, &settings).and_then(checked).map_err(|what| refused(&list, &what))
 }
 
 fn of_json(json: &[u8]) -> Result<(Rules, Vec<String>), String> {

@@ -8,6 +8,7 @@ pub(crate) mod model;
 pub(crate) mod shared;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -26,6 +27,21 @@ impl Noise {
     pub(crate) fn float(&mut self) -> f32 {
         (self.next() as f32 / (1u32 << 31) as f32) * 2.0 - 1.0
     }
+}
+
+/// Where the header of a packed model ends.
+pub(crate) fn header_end(packed: &[u8]) -> usize {
+    24 + u32::from_le_bytes(packed[12..16].try_into().unwrap()) as usize
+}
+
+/// Name and place of each section that a packed model lists.
+pub(crate) fn sections(packed: &[u8]) -> Vec<(String, Range<usize>)> {
+    let manifest: serde_json::Value = serde_json::from_slice(&packed[24..header_end(packed)]).unwrap();
+    let place = |section: &serde_json::Value| {
+        let [offset, length] = ["offset", "length"].map(|name| section[name].as_u64().unwrap() as usize);
+        (section["name"].as_str().unwrap().to_owned(), offset..offset + length)
+    };
+    manifest["sections"].as_array().unwrap().iter().map(place).collect()
 }
 
 /// The shape of a model with random weights; it embeds nonsense, by the same code as a real one.

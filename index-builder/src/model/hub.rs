@@ -5,9 +5,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use hf_hub::api::sync::{ApiBuilder, ApiError};
+use omni_llm::embed::DEFAULT_MODEL;
 
 use super::check::{FILES, Part, check_file};
-use super::{Failure, Growth, NAME, OWNER, SILENCE};
+use super::{Failure, Growth, OWNER, SILENCE};
 use crate::progress::{Progress, Transfer};
 
 /// The hub, where no mirror is named.
@@ -32,7 +33,7 @@ pub(super) fn fetch_from(endpoint: &str, work: &Path, fresh: &Path, progress: Pr
         // A small file that is wrong spares the large one.
         check(fresh, &part)?;
     }
-    Ok(format!("{endpoint}/{OWNER}/{NAME}"))
+    Ok(format!("{endpoint}/{OWNER}/{DEFAULT_MODEL}"))
 }
 
 /// Downloads one file below `work`, giving up when nothing arrives any more.
@@ -44,7 +45,7 @@ fn download(endpoint: &str, work: &Path, name: &'static str, transfer: &Transfer
     let builder = builder.with_progress(false).with_retries(2).with_token(None);
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let downloaded = builder.build().and_then(|api| api.model(format!("{OWNER}/{NAME}")).download(name));
+        let downloaded = builder.build().and_then(|api| api.model(format!("{OWNER}/{DEFAULT_MODEL}")).download(name));
         // Nobody listens any more once the download was given up.
         drop(sender.send(downloaded));
     });

@@ -3,10 +3,9 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use omni_llm::embed::{Description, MAX_TOKENS, Manifest, PACKED_FILE, Packed, Pooling, Precision, pack};
+use omni_llm::embed::{DEFAULT_MODEL, Description, MAX_TOKENS, Manifest, PACKED_FILE, Packed, Pooling, Precision, pack};
 use omni_llm::error::{Error, Result};
 
-use super::NAME;
 use crate::place::folder_of;
 
 /// The packed file with weights as trained, for comparison.
@@ -22,7 +21,7 @@ pub(super) const PACKED_FILES: [&str; 2] = [PACKED_FILE, F32_FILE];
 pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<Option<PathBuf>> {
     let path = folder.join(file_of(precision));
     let description = Description {
-        name: NAME.to_owned(),
+        name: DEFAULT_MODEL.to_owned(),
         licence: "Apache-2.0".to_owned(),
         max_tokens: MAX_TOKENS,
         pooling: Pooling::Mean,

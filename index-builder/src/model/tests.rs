@@ -99,6 +99,14 @@ fn a_folder_is_copied_whole_and_then_left_alone() {
     ensure(Origin::Hub);
     assert!(written().eq(before));
     assert_eq!(packing::pack_in(&to, Precision::Int8).unwrap(), None);
+    // One of an older version is packed again, to the same bytes.
+    let packed = to.join("model-int8.bin");
+    let bytes = std::fs::read(&packed).unwrap();
+    let mut older = bytes.clone();
+    older[8] = 1;
+    std::fs::write(&packed, older).unwrap();
+    ensure(Origin::Hub);
+    assert!(std::fs::read(&packed).unwrap() == bytes);
 }
 
 #[test]
