@@ -137,6 +137,14 @@ impl App {
         &self.indexes
     }
 
+    /// Refuses to go on with an index whose file was written to in place.
+    ///
+    /// # Errors
+    /// As [`Index::require_whole`](crate::index::Index::require_whole); the first that there is.
+    pub fn require_whole(&self) -> Result<()> {
+        self.indexes.iter().try_for_each(|opened| opened.index.require_whole())
+    }
+
     /// An index by its name.
     pub fn index_named(&self, name: &str) -> Option<&Opened> {
         self.indexes.iter().find(|opened| opened.name == name)
