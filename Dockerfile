@@ -87,6 +87,8 @@ WORKDIR /app
 # `nonroot` of the default base image.
 USER 65532:65532
 EXPOSE 8080
+# For a service on a port; the image has no other program that could ask. Lambda does not look at it.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/app/omni-llm", "health"]
 # No CMD: without a command the program serves Lambda; anywhere else, run the image with `serve`.
 ENTRYPOINT ["/app/omni-llm"]
 ARG INDEX_DIGEST=""

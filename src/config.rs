@@ -4,6 +4,7 @@
 //! as unset, because templates and container definitions like to pass empty ones. Keys come from the environment only.
 
 mod section;
+mod unknown;
 mod value;
 mod variables;
 
@@ -118,7 +119,7 @@ impl Config {
             let value = variable(row.name);
             let value = if row.is_key() { from_file(row.name, value, &variable)? } else { value };
             let Some(value) = value else { continue };
-            (row.apply)(&mut config, value.trim()).map_err(|why| {
+            row.apply(&mut config, value.trim()).map_err(|why| {
                 Error::bad_request(format!(
                     "`{}`: {why}; write for example `{}={}`, or unset it",
                     row.name, row.name, row.example

@@ -1,5 +1,7 @@
 //! `omni-llm`: serve answers on a port or on Lambda, or ask from the command line.
 
+#[path = "main/health.rs"]
+mod health;
 #[path = "main/inspect.rs"]
 mod inspect;
 #[path = "main/said.rs"]
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
+use health::health;
 use inspect::inspect;
 use omni_llm::app::{App, find_files};
 use omni_llm::config::{Config, Log, address, is_lambda};
@@ -55,11 +58,17 @@ enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Ask a service that listens whether it can answer: for checks of containers
+    Health {
+        /// Where it listens [default: the configured address]
+        #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+        addr: Option<SocketAddr>,
+    },
     /// Find passages
     Search {
         /// What to look for
-        #[arg(value_parser = question)]
-        question: String,
+        #[arg(required = true, value_parser = question)]
+        question: Vec<String>,
         /// Print what `POST /v1/search` answers
         #[arg(long)]
         json: bool,
@@ -71,8 +80,8 @@ enum Command {
     /// Answer a question
     Ask {
         /// The question
-        #[arg(value_parser = question)]
-        question: String,
+        #[arg(required = true, value_parser = question)]
+        question: Vec<String>,
         /// Print what `POST /v1/query` answers
         #[arg(long)]
         json: bool,
@@ -167,24 +176,25 @@ fn run(cli: Cli) -> Result<()> {
     match command {
         Command::Serve { addr, files } => {
             config.addr = addr.unwrap_or(config.addr);
-            telemetry::start(config.log);
+            start_log(&config);
             let app = open(config, files)?;
             ready(&app);
             runtime(&app)?.block_on(serve(app))
         }
         Command::Lambda { files } => {
-            telemetry::start(config.log);
+            start_log(&config);
             let app = open(config, files)?;
             ready(&app);
             runtime(&app)?.block_on(lambda::run(app))
         }
+        Command::Health { addr } => print(&health(addr.unwrap_or(config.addr))?),
         Command::Search { question, json, narrowed, files } => {
             let started = Instant::now();
             // Nobody is asked for an answer, so nobody needs a key.
             (config.generation.provider, config.generation.fallback_providers) = (None, Vec::new());
             let app = open(config, files)?;
             runtime(&app)?.block_on(async {
-                let found = rag::retrieve(&app, &question, &retrieval(&app, narrowed)?, app.deadline()).await?;
+                let found = rag::retrieve(&app, &question.join(" "), &retrieval(&app, narrowed)?, app.deadline()).await?;
                 if json {
                     return print_json(&SearchResponse::new(found, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
                 }
@@ -197,7 +207,7 @@ fn run(cli: Cli) -> Result<()> {
             config.generation.provider = config.generation.provider.filter(|_| provider.is_none());
             let app = open(config, files)?;
             let retrieval = app.index().map(|_| retrieval(&app, narrowed)).transpose()?;
-            let question = Question { provider, model: model_name, retrieval, ..Question::new(question) };
+            let question = Question { provider, model: model_name, retrieval, ..Question::new(question.join(" ")) };
             let answer = runtime(&app)?.block_on(rag::answer(&app, question, app.deadline()))?;
             if json {
                 return print_json(&QueryResponse::new(answer, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
@@ -228,6 +238,14 @@ fn runtime(app: &App) -> Result<tokio::runtime::Runtime> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     builder.enable_all().build().map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))
+}
+
+/// Writes lines from now on, the first of them about variables that nobody reads.
+fn start_log(config: &Config) {
+    telemetry::start(config.log);
+    for unknown in config.unknown_variables() {
+        tracing::warn!("{unknown}");
+    }
 }
 
 /// Says what is open, and gets ready what the first request would wait for.

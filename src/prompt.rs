@@ -5,21 +5,25 @@
 
 use std::fmt::Write as _;
 
+use serde::Deserialize;
+
 use crate::chat::{ChatRequest, Message, Part, Role};
 use crate::passage::{Passage, is_invisible};
 
 /// How an answer is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// As the model likes.
     #[default]
+    #[serde(skip)]
     Any,
+    /// One JSON object.
+    Json,
     /// Plain text.
     Text,
     /// Markdown.
     Markdown,
-    /// One JSON object.
-    Json,
 }
 
 const INSTRUCTIONS: &str = "Answer the question from the numbered sources below it. Put the number of every source that you use behind the \

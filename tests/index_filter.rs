@@ -226,6 +226,8 @@ fn a_labelled_document_is_not_there_for_others() {
     let error = index.count(Some(&filter), &[]).unwrap_err().to_string();
     assert!(error.starts_with("`filter`: no field `access` in this index; its fields are `date`, `format`, `mixed`,"), "{error}");
     assert!(index.fields().unwrap().iter().all(|field| field.name != "access"));
+    let labels: Vec<String> = index.labels().unwrap().into_iter().map(|(label, _)| label).collect();
+    assert_eq!(labels, ["board", "hr", "legal"], "and operators see which there are");
 }
 
 #[test]

@@ -250,6 +250,17 @@ impl Index {
         Ok(if named.is_empty() { vec![(DEFAULT_NAMESPACE.to_owned(), self.view.superblock().documents)] } else { named })
     }
 
+    /// The labels of documents that are not for everybody, and how many documents have each, sorted. For operators only.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn labels(&self) -> Result<Vec<(String, u32)>> {
+        let mut labels = self.facets()?.values(&self.view, facets::ACCESS)?;
+        // What stands for everybody, and for nobody, is none.
+        labels.retain(|(label, _)| !matches!(label.as_str(), "" | "\n"));
+        Ok(labels)
+    }
+
     /// Whether there is a document with this `uri`.
     ///
     /// # Errors

@@ -52,7 +52,8 @@ pub(crate) fn inspect(file: &Path, verify: bool) -> Result<String> {
     text.push_str(&format!("fields     {}\n", fields.collect::<Vec<_>>().join(", ")));
     text.push_str(&format!("namespaces {}\n", namespaces.join(", ")));
     if manifest.labelled {
-        text.push_str("access     some documents are for callers with labels only\n");
+        let labels: Vec<String> = index.labels()?.into_iter().map(|(label, count)| format!("{count} {label}")).collect();
+        text.push_str(&format!("access     for callers with labels only: {}\n", labels.join(", ")));
     }
     if let Some(alpha) = manifest.alpha {
         text.push_str(&format!("alpha      {alpha}\n"));

@@ -38,7 +38,7 @@ pub struct Preset {
     pub embeds: Option<EmbedDialect>,
     /// The variable that overrides `base_url`.
     pub url_variable: &'static str,
-    /// The variable that holds its key.
+    /// The variable that holds its key; empty where it takes none.
     pub key_variable: &'static str,
     /// The variable that names the model asked by default.
     pub model_variable: &'static str,
@@ -196,7 +196,7 @@ pub const PRESETS: &[Preset] = &[
         body: &[("anthropic_version", "vertex-2023-10-16")],
         model_in_body: false,
         url_variable: "ANTHROPIC_VERTEX_BASE_URL",
-        key_variable: "ANTHROPIC_VERTEX_API_KEY",
+        key_variable: "",
         model_variable: "ANTHROPIC_VERTEX_MODEL",
         ..CLAUDE
     },

@@ -214,7 +214,7 @@ pub(super) struct Omni {
     left: Left,
     /// The citations that hold, as the dialect has them.
     #[serde(skip)]
-    told: Vec<cited::Told>,
+    told: Vec<cited::Placed>,
 }
 
 impl Omni {

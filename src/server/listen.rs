@@ -93,28 +93,49 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     Ok(())
 }
 
-/// Waits for SIGTERM or ctrl-c.
+/// Waits for SIGTERM, for SIGHUP, which has nothing to read anew, or for ctrl-c.
 pub async fn stop_signal() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending::<()>().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
     tokio::select! {
         () = interrupt => {}
-        () = terminate => {}
+        () = told_to_end() => {}
     }
+}
+
+#[cfg(unix)]
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let next = async |kind| match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
+    };
+    let hangup = async {
+        if is_hangup_ignored() {
+            std::future::pending().await
+        }
+        next(SignalKind::hangup()).await
+    };
+    tokio::select! {
+        () = next(SignalKind::terminate()) => {}
+        () = hangup => {}
+    }
+}
+
+/// Whether whoever started us, as `nohup` does, wants us to outlive a terminal. Where that is not known, the signal is left as it is.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_none_or(|mask| mask & 1 == 1)
+}
+
+#[cfg(not(unix))]
+async fn told_to_end() {
+    std::future::pending().await
 }
 
 /// Opens the port.

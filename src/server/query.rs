@@ -52,9 +52,12 @@ pub(super) async fn index(State(app): State<Arc<App>>, Extension(context): Exten
     }
 }
 
-/// `GET /healthz`. Whatever would make it unhealthy has kept the service from starting. Beside that it says how many exchanges with
+/// `GET /healthz`. What else would make it unhealthy has kept the service from starting. Beside that it says how many exchanges with
 /// providers had a cost that is not known: a sum of costs that lacks them is too low.
-pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn health(State(app): State<Arc<App>>, Extension(context): Extension<Context>) -> Response {
+    if let Err(error) = app.require_whole() {
+        return failed(&context, &error, Some(StatusCode::SERVICE_UNAVAILABLE));
+    }
     let unknown = app.prices().unknown_count();
     json(StatusCode::OK, &serde_json::json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "unknown_costs": unknown}))
 }

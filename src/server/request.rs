@@ -22,7 +22,6 @@ pub(super) struct QueryRequest {
     model_provider: Option<String>,
     model_name: Option<String>,
     fallbacks: Option<Vec<String>>,
-    #[serde(default)]
     model_config: Option<ModelConfig>,
     system_prompt: Option<String>,
     context: Option<Vec<ContextMessage>>,
@@ -112,7 +111,7 @@ impl QueryRequest {
                     ..ChatRequest::default()
                 },
                 retrieval: rag_config.retrieval(app, labels)?,
-                format: output.format()?,
+                format: output.format.unwrap_or_default(),
                 max_chars,
                 shape,
                 citations: rag_config.citations(),
@@ -250,30 +249,13 @@ impl McpConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct OutputConfig {
-    format: Option<OutputFormat>,
+    format: Option<Format>,
     include_sources: Option<bool>,
     include_metadata: Option<bool>,
     max_response_length: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum OutputFormat {
-    Json,
-    Text,
-    Markdown,
-}
-
 impl OutputConfig {
-    fn format(&self) -> Result<Format> {
-        Ok(match self.format {
-            None => Format::Any,
-            Some(OutputFormat::Json) => Format::Json,
-            Some(OutputFormat::Text) => Format::Text,
-            Some(OutputFormat::Markdown) => Format::Markdown,
-        })
-    }
-
     fn max_chars(&self) -> Result<Option<usize>> {
         Ok(count("output_config.max_response_length", self.max_response_length, 1_000_000)?.map(|chars| chars as usize))
     }

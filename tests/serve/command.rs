@@ -3,8 +3,9 @@
 #[path = "../support/command.rs"]
 mod process;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -19,8 +20,14 @@ fn omni_llm(folder: &Path) -> Command {
 /// Runs it in a folder of its own that holds the test index.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    index(folder.path());
-    omni_llm(folder.path()).envs(variables.iter().copied()).args(arguments).output().unwrap()
+    command(folder.path(), arguments, variables).output().unwrap()
+}
+
+fn command(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    index(folder);
+    let mut command = omni_llm(folder);
+    command.envs(variables.iter().copied()).args(arguments);
+    command
 }
 
 fn printed(arguments: &[&str]) -> String {
@@ -45,6 +52,9 @@ fn answers_and_hits_are_printed_as_the_service_gives_them() {
     assert_eq!((&answer["metadata"]["provider"], &answer["success"]), (&"extractive".into(), &true.into()), "{answer}");
     assert!(printed(&["search", "zebra", "--filter", r#"title="Title of private.txt""#]).contains("private.txt"));
     assert_eq!(printed(&["search", "zebra", "--filter", "author!=Ada"]), "nothing found\n");
+    assert!(printed(&["search", "where", "zebras", "sleep", "-k", "1"]).contains("private.txt"));
+    let answer = json(&["ask", "where", "do", "--json", "zebras", "sleep"]);
+    assert_eq!(answer["success"], true, "{answer}");
     assert!(printed(&["ask", "--help"]).contains("`anthropic`, `bedrock`"));
 }
 
@@ -60,7 +70,7 @@ fn what_is_wrong_is_said_by_the_name_it_was_given_under() {
     assert!(refused(&["ask", "x", "--provider", "custom"], &other).contains("`--provider`: `custom` has no address"));
     assert!(refused(&["ask", "x"], &other).contains("configuration: `OMNI_PROVIDER`: `openai` needs a key"));
     let blank = refused(&["ask", " "], none);
-    assert!(blank.contains("invalid value ' ' for '<QUESTION>': empty; write the question"), "{blank}");
+    assert!(blank.contains("invalid value ' ' for '<QUESTION>...': empty; write the question"), "{blank}");
     for addr in [":8080", "8080", "localhost"] {
         let said = refused(&["serve", "--addr", addr], none);
         assert!(said.contains("is not a host and a port, as in `127.0.0.1:8080`, or `0.0.0.0:8080`"), "{said}");
@@ -110,4 +120,38 @@ fn a_provider_that_cannot_be_reached_is_named_with_the_cause() {
     let said = refused(&["ask", "x", "--provider", "custom", "--model-name", "m"], &variables);
     assert!(said.starts_with("omni-llm: `custom` cannot be reached: Connection refused"), "{said}");
     assert!(said.ends_with("; is `CUSTOM_BASE_URL` right?\n"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_service_is_asked_how_it_is_and_ends_in_order() {
+    // What a child of `nohup` is not told, its own children are not told either.
+    let is_heard = |status: String| {
+        let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & 1 == 0)
+    };
+    let hangup = std::fs::read_to_string("/proc/self/status").is_ok_and(is_heard).then_some("-HUP");
+    for signal in hangup.into_iter().chain(["-TERM"]) {
+        let folder = tempfile::tempdir().unwrap();
+        let misspelt = [("OMNI_ALLOWED_HOST", "secret.example")];
+        let mut service = command(folder.path(), &["serve", "--addr", "127.0.0.1:0"], &misspelt);
+        let mut service = service.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(service.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+        let before: Vec<String> = log.by_ref().take_while(|line| !line.contains("\"opened\"")).collect();
+        let warning: Value = serde_json::from_str(&before[0]).unwrap();
+        let said = "`OMNI_ALLOWED_HOST`: no such variable, so nobody reads it; did you mean `OMNI_ALLOWED_HOSTS`?";
+        assert_eq!((&warning["level"], &warning["message"], before.len()), (&"WARN".into(), &said.into(), 1), "{before:?}");
+        assert!(!before[0].contains("secret.example"));
+        let listening: Value = serde_json::from_str(&log.find(|line| line.contains("\"listening\"")).unwrap()).unwrap();
+        let addr = listening["addr"].as_str().unwrap();
+        assert!(printed(&["health", "--addr", addr]).starts_with(r#"{"status":"ok""#));
+        std::fs::File::options().write(true).open(folder.path().join("kb.omni")).unwrap().set_len(100).unwrap();
+        let said = refused(&["health", "--addr", addr], &[]);
+        assert!(said.contains("/healthz: status 503: ") && said.contains("was overwritten while in use"), "{said}");
+        assert!(Command::new("kill").args([signal, &service.id().to_string()]).status().unwrap().success());
+        assert!(log.any(|line| line.contains("\"stopped\"")), "{signal}");
+        assert!(service.wait().unwrap().success(), "{signal}");
+        let said = refused(&["health", "--addr", addr], &[]);
+        assert!(said.contains("/healthz: Connection refused"), "{said}");
+    }
 }

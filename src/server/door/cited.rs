@@ -9,10 +9,10 @@ use crate::passage::Passage;
 use crate::rag::Answer;
 
 /// A citation in a dialect's words, and where in the answer's text it begins, in bytes.
-pub(super) type Told = (usize, Value);
+pub(super) type Placed = (usize, Value);
 
 /// As OpenAI annotates a text: of documents that have an address on the web.
-pub(super) fn annotations(answer: &Answer) -> Vec<Told> {
+pub(super) fn annotations(answer: &Answer) -> Vec<Placed> {
     let chars = |bytes: usize| answer.content.get(..bytes).map(|text| text.chars().count());
     let told = held(answer).filter_map(|(citation, passage, _)| {
         let (start, end) = (chars(citation.span.start)?, chars(citation.span.end)?);
@@ -24,7 +24,7 @@ pub(super) fn annotations(answer: &Answer) -> Vec<Told> {
 
 /// As Claude cites documents. A document is here what the model was given as one, an entry of `rag_context`, and its characters are those of
 /// that entry; `chunk_id` says whose it is. Claude that cites documents of the request numbers those, and is left alone.
-pub(super) fn locations(answer: &Answer) -> Vec<Told> {
+pub(super) fn locations(answer: &Answer) -> Vec<Placed> {
     if answer.parts.iter().any(|part| matches!(part, Part::Citation(_))) {
         return Vec::new();
     }

@@ -1,0 +1,256 @@
+//! What a start looks at: who is named and can be asked, and which indexes are opened with what.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::opened::{Opened, index_path};
+use super::split;
+use crate::config::Config;
+use crate::cost::Prices;
+use crate::embed::Embedder;
+use crate::error::{Error, Result};
+use crate::net::is_allowed;
+use crate::provider::capability::Rules;
+use crate::provider::embed::Model;
+use crate::provider::{PRESETS, Provider, preset};
+
+/// Whether there is a provider of each name that the operator gives.
+pub(super) fn check_known(config: &Config) -> Result<()> {
+    let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
+    let named = config.providers.keys().chain(&config.generation.provider).chain(&config.generation.preferred.providers);
+    for name in named.map(String::as_str).chain(fallbacks) {
+        let own = config.providers.get(name);
+        let like = own.and_then(|endpoint| endpoint.like.as_deref());
+        if preset(like.unwrap_or(name)).is_none() {
+            let known = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect::<Vec<_>>().join(", ");
+            return Err(Error::bad_request(match (own, like) {
+                (Some(_), None) => format!(
+                    "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {known}"
+                ),
+                (_, Some(like)) => {
+                    format!("configuration: `providers.{name}.like`: `{like}`: no such provider; there are {known}")
+                }
+                (None, None) => format!("configuration: `{name}`: no such provider; there are {known}"),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Every provider that can be asked. What is wrong about one that the operator set up is an error.
+pub(super) fn set_up(config: &Config, rules: &Arc<Rules>) -> Result<BTreeMap<String, Provider>> {
+    let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
+    let mut providers = BTreeMap::new();
+    for name in names {
+        match Provider::set_up(name, config, rules) {
+            Ok(Ok(provider)) => drop(providers.insert(name.to_owned(), provider)),
+            Err(error) if config.providers.contains_key(name) => return Err(error),
+            // Nobody set it up.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+    Ok(providers)
+}
+
+/// The operator's own prices, over the built-in ones.
+pub(super) fn prices(config: &Config) -> Result<Prices> {
+    Prices::open(config.prices.as_deref()).map_err(|error| setting("OMNI_PRICES", error))
+}
+
+/// All indexes, in the operator's order, each under a name of its own.
+pub(super) fn open_indexes(
+    config: &Config,
+    providers: &BTreeMap<String, Provider>,
+    rules: &Arc<Rules>,
+    embedder: Option<&Embedder>,
+) -> Result<Vec<Opened>> {
+    let mut indexes: Vec<Opened> = Vec::new();
+    for named in config.index.iter().chain(&config.indexes) {
+        let mut opened = Opened::open(&index_path(named)?)?;
+        opened.remote = remote(named, &opened, config, providers, rules)?;
+        if let (None, Some(embedder)) = (&opened.remote, embedder) {
+            opened.index.require_model(embedder.fingerprint())?;
+        }
+        if indexes.iter().any(|other| other.name == opened.name) {
+            let message = format!(
+                "{}: a second index called `{}`; requests could not tell them apart, rename one",
+                named.display(),
+                opened.name
+            );
+            return Err(Error::bad_request(message));
+        }
+        indexes.push(opened);
+    }
+    Ok(indexes)
+}
+
+/// The provider's model that embedded an index, where it was not the packed one.
+fn remote(
+    named: &Path,
+    opened: &Opened,
+    config: &Config,
+    providers: &BTreeMap<String, Provider>,
+    rules: &Arc<Rules>,
+) -> Result<Option<Model>> {
+    let manifest = opened.index.manifest();
+    let Some(provider) = &manifest.provider else { return Ok(None) };
+    let model = &manifest.model;
+    let why = |cause: Error| Error::new(cause.code(), format!("{}: embedded by `{provider}/{model}`: {cause}", named.display()));
+    // The same one where it answers, too, so that both know how it does.
+    let provider = providers
+        .get(provider)
+        .cloned()
+        .map_or_else(|| Provider::open(provider, config, rules), Ok)
+        .and_then(|provider| allowed(config, provider))
+        .map_err(why)?;
+    Ok(Some(Model::new(provider, model, manifest.dimensions, manifest.shortened)))
+}
+
+/// The operator's own rules about what models accept.
+pub(super) fn own_rules(path: &Path) -> Result<Rules> {
+    let text = std::fs::read_to_string(path).map_err(|cause| setting("OMNI_CAPABILITIES", Error::io(path, cause)))?;
+    let place = |text: &str| format!("{}: {text}", path.display());
+    Rules::new(Some(&text)).map_err(|error| setting("OMNI_CAPABILITIES", error.retold(place)))
+}
+
+/// An error with the setting that it is about before it.
+fn setting(variable: &str, error: Error) -> Error {
+    error.retold(|text| format!("`{variable}`: {text}"))
+}
+
+/// Whether those whom the operator names to answer can be asked: found out now, and not when somebody fails.
+pub(super) fn check_named(config: &Config, providers: &BTreeMap<String, Provider>, rules: &Arc<Rules>) -> Result<()> {
+    let opened = |name: &str| {
+        let provider = match providers.get(name) {
+            Some(provider) => provider.clone(),
+            None => Provider::set_up(name, config, rules)??,
+        };
+        allowed(config, provider)
+    };
+    let wrong = |variable: &str, error: Error| error.retold(|text| format!("configuration: `{variable}`: {text}"));
+    if let Some(name) = &config.generation.provider {
+        opened(name).map_err(|error| wrong("OMNI_PROVIDER", error))?;
+    }
+    for name in config.generation.preferred.providers.iter().filter(|name| providers.contains_key(*name)) {
+        opened(name).map_err(|error| wrong("PREFERRED_PROVIDERS", error))?;
+    }
+    for (name, model) in config.generation.fallback_providers.iter().map(|named| split(named)) {
+        let has_model = opened(name).and_then(|provider| provider.model(model).map(drop));
+        has_model.map_err(|error| wrong("FALLBACK_PROVIDERS", error))?;
+    }
+    Ok(())
+}
+
+/// The provider, where the operator's list of hosts lets it be called.
+fn allowed(config: &Config, provider: Provider) -> Result<Provider> {
+    let (hosts, host) = (&config.net.allowed_hosts, provider.host());
+    if hosts.is_empty() || is_allowed(hosts, host) {
+        return Ok(provider);
+    }
+    let name = provider.name();
+    Err(Error::bad_request(format!("`{name}` is at `{host}`, which `OMNI_ALLOWED_HOSTS` does not have; add it, or name another")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+    use crate::config::{Endpoint, Secret};
+
+    #[test]
+    fn an_unknown_provider_is_refused_at_start() {
+        let mut config = Config::default();
+        config.generation.provider = Some("opnai".into());
+        let error = App::open(config).err().unwrap();
+        assert!(error.message().starts_with("configuration: `opnai`: no such provider; there are `openai`, `anthropic`, "));
+        let message = |endpoint: Endpoint| {
+            let mut config = Config::default();
+            config.providers.insert("mine".into(), endpoint);
+            App::open(config).err().unwrap().message().to_owned()
+        };
+        assert!(message(Endpoint::default()).starts_with(
+            "configuration: `providers.mine`: add `like = \"custom\"`, or whichever of ours it speaks like: `openai`, "
+        ));
+        let typo = Endpoint { like: Some("opnai".into()), ..Endpoint::default() };
+        assert!(message(typo).starts_with("configuration: `providers.mine.like`: `opnai`: no such provider; there are "));
+    }
+
+    #[test]
+    fn whoever_is_named_to_answer_can_be_asked_from_the_start() {
+        let message = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            config.providers.insert("custom".into(), Endpoint { base_url: Some("http://h/v1".into()), ..Endpoint::default() });
+            config.providers.insert("openai".into(), Endpoint { model: Some("gpt-5.4".into()), ..Endpoint::default() });
+            change(&mut config);
+            App::open(config).err().map(|error| error.message().to_owned())
+        };
+        assert_eq!(message(|config| config.generation.provider = Some("custom".into())), None, "requests may name its model");
+        assert_eq!(message(|config| config.generation.fallback_providers = vec!["custom/m".into()]), None);
+        assert_eq!(
+            message(|config| config.generation.provider = Some("openai".into())).unwrap(),
+            "configuration: `OMNI_PROVIDER`: `openai` needs a key; set `OPENAI_API_KEY`"
+        );
+        assert_eq!(
+            message(|config| config.generation.fallback_providers = vec!["custom/m".into(), "groq/m".into()]).unwrap(),
+            "configuration: `FALLBACK_PROVIDERS`: `groq` needs a key; set `GROQ_API_KEY`"
+        );
+        let blocked = "`custom` is at `h`, which `OMNI_ALLOWED_HOSTS` does not have; add it, or name another";
+        let on_a_list: fn(&mut Config) = |config| {
+            config.net.allowed_hosts = vec!["api.openai.com".into()];
+            config.generation.provider = Some("custom".into());
+        };
+        assert_eq!(message(on_a_list).unwrap(), format!("configuration: `OMNI_PROVIDER`: {blocked}"));
+        assert_eq!(
+            message(|config| {
+                config.net.allowed_hosts = vec!["H".into()];
+                config.generation.provider = Some("custom".into());
+            }),
+            None
+        );
+        assert!(
+            message(|config| config.generation.fallback_providers = vec!["custom".into()])
+                .unwrap()
+                .starts_with("configuration: `FALLBACK_PROVIDERS`: `model_name`: missing, and `custom` has no model by default")
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_wrong_is_told_with_its_setting() {
+        let open = |config: Config| App::open(config).err().map(|error| error.message().to_owned()).unwrap_or_default();
+        let nowhere = || Some("/nowhere".into());
+        let said = open(Config { prices: nowhere(), ..Config::default() });
+        assert!(said.starts_with("`OMNI_PRICES`: /nowhere: No such file"), "{said}");
+        let said = open(Config { capabilities: nowhere(), ..Config::default() });
+        assert!(said.starts_with("`OMNI_CAPABILITIES`: /nowhere: No such file"), "{said}");
+        let mut config = Config { google_key_file: nowhere(), ..Config::default() };
+        config.providers.insert("vertexai".into(), Endpoint { project: Some("p".into()), ..Endpoint::default() });
+        let said = open(config);
+        assert!(said.starts_with("`GOOGLE_APPLICATION_CREDENTIALS`: /nowhere: No such file"), "{said}");
+        let folder = tempfile::tempdir().unwrap();
+        let rules = folder.path().join("rules.toml");
+        for (text, end) in [("[[rule]]\nset = 3", " (line 2)"), ("[[rule]]\nset = {}\n[[rule]]\nset = { x = 1 }", " (rule 2)")] {
+            std::fs::write(&rules, text).unwrap();
+            let said = open(Config { capabilities: Some(rules.clone()), ..Config::default() });
+            assert!(said.starts_with(&format!("`OMNI_CAPABILITIES`: {}: ", rules.display())) && said.ends_with(end), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_about_a_provider_stops_the_start_and_what_is_missing_does_not() {
+        let open = |endpoint: Endpoint| {
+            let mut config = Config::default();
+            config.providers.insert("custom".into(), endpoint);
+            App::open(config).map(|app| app.providers().any(|provider| provider.name() == "custom"))
+        };
+        let there = || Endpoint { base_url: Some("http://h/v1".into()), api_key: Some(Secret::new("k")), ..Endpoint::default() };
+        assert!(open(there()).unwrap());
+        assert!(!open(Endpoint { base_url: None, ..there() }).unwrap());
+        let error = open(Endpoint { auth: Some("x api key".into()), ..there() }).unwrap_err();
+        assert_eq!(error.message(), "`providers.custom.auth`: `x api key`: no header is called so");
+        let error = open(Endpoint { base_url: Some("http://169.254.169.254/".into()), ..there() }).unwrap_err();
+        assert_eq!(error.message(), "`CUSTOM_BASE_URL`: `169.254.169.254` hands out credentials");
+        let error = open(Endpoint { api_key: Some(Secret::new("aws-secret:x")), ..there() }).unwrap_err();
+        assert!(error.message().starts_with("`aws-secret:`: no region to read the secret in"), "{error}");
+    }
+}
