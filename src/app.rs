@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use self::opened::{Opened, find_files, index_path};
+pub use self::opened::{Opened, find_files};
 use crate::config::{Config, Preferred, PreferredBy, Retrieval};
 use crate::cost::Prices;
 use crate::embed::{Embedder, Reranker};
 use crate::error::{Code, Error, Result};
+use crate::index::index_path;
 use crate::net::{Client, is_allowed};
 use crate::provider::capability::Rules;
 use crate::provider::embed::Model;
