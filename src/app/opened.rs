@@ -1,4 +1,4 @@
-//! An index file that is open while the service runs.
+//! An index file that is open, and what is opened where nothing is named.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
