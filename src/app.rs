@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use self::opened::{Opened, find_files, index_path};
+pub use self::opened::{Opened, find_files};
 use crate::config::{Config, Preferred, PreferredBy, Retrieval};
 use crate::cost::Prices;
 use crate::embed::{Embedder, Reranker};

@@ -282,11 +282,15 @@ fn what_is_gone_is_gone_at_once_and_comes_back() {
     let unknown = list(BTreeSet::from(["s3://nowhere".to_owned()]));
     assert_eq!(
         index.bury(&unknown).unwrap_err().to_string(),
-        "tombstones: no document `s3://nowhere` in the index; take it out of the list"
+        "tombstones: no document `s3://nowhere` in the index; `index-builder forget INDEX --undo` takes it out of the list"
     );
     let foreign = Tombstones { index: "0".repeat(64), ..Tombstones::default() };
     assert!(index.bury(&foreign).unwrap_err().to_string().starts_with("tombstones: written for index 000"));
     assert_eq!(found(), expected(&corpus, |known, _| !gone.contains(&known.document.uri)), "a refused list changes nothing");
+    // Where the service goes on with an index that was replaced, it only adds.
+    let first = corpus[1].document.uri.clone();
+    index.bury_also(&Tombstones { documents: [first.clone(), "s3://nowhere".to_owned()].into(), ..foreign }).unwrap();
+    assert_eq!(found(), expected(&corpus, |known, _| known.document.uri != first && !gone.contains(&known.document.uri)));
     index.bury(&list(BTreeSet::new())).unwrap();
     assert_eq!(found(), all);
 }
@@ -473,4 +477,25 @@ fn near_duplicates_stand_behind_all_others() {
     assert_eq!(numbers(&index.search(&query).unwrap()), [0, 3, 4]);
     query.distinct = false;
     assert_eq!(numbers(&index.search(&query).unwrap()), [0, 2, 3]);
+}
+
+#[test]
+fn a_value_is_found_however_its_letters_are_composed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    let mut writer = Writer::new(Manifest { dimensions: DIMENSIONS, ..manifest() });
+    // As HFS+ writes it.
+    let (apart, whole) = ("U\u{308}bersicht.md", "Übersicht.md");
+    let access = vec!["Vorstände".to_owned()];
+    let document = writer.push_document(Document { source: apart.into(), uri: apart.into(), access, ..Document::default() });
+    let chunk = Chunk { document, text: "common".into(), start: 0, end: 6, page: None, headings: "" };
+    writer.push_chunk(&chunk, &[1.0; DIMENSIONS]).unwrap();
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let labels = ["Vorsta\u{308}nde".to_owned()];
+    for filter in [apart, whole].map(|name| Filter::equal("source", name)).iter().chain(&[Filter::prefix("source", "Üb")]) {
+        assert_eq!(index.count(Some(filter), &labels).unwrap(), 1, "{filter:?}");
+    }
+    assert!(index.has_document(whole).unwrap());
+    assert_eq!(index.document(0).unwrap().uri, apart, "what is shown and opened is what is there");
 }

@@ -66,6 +66,9 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("words", &[]),
 ];
 
+/// The rooms that the builder may name.
+const BUILDER: [&str; 9] = ["config", "embed", "error", "hex", "index", "net", "provider", "rerank", "sentence"];
+
 #[test]
 fn no_room_knows_more_than_it_may() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -77,7 +80,7 @@ fn no_room_knows_more_than_it_may() {
             continue;
         }
         let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("`{room}` has no row"));
-        for named in named(&std::fs::read_to_string(&path).unwrap()) {
+        for named in named("crate::", &std::fs::read_to_string(&path).unwrap()) {
             let may = named == room || allowed.contains(&named.as_str());
             assert!(may, "{}: names `crate::{named}`, which `{room}` may not know", below.display());
         }
@@ -86,10 +89,22 @@ fn no_room_knows_more_than_it_may() {
     assert_eq!(seen.len(), ROOMS.len(), "a row of the table has no room: {seen:?}");
 }
 
-/// First path segments after `crate::`.
-fn named(text: &str) -> Vec<String> {
-    let paths =
-        text.split("crate::").skip(1).map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect());
+#[test]
+fn the_builder_knows_what_it_shares_and_serves_in_its_demo_alone() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("index-builder/src");
+    for path in files(&source).unwrap() {
+        let below = path.strip_prefix(&source).unwrap();
+        let is_demo = below == Path::new("demo.rs");
+        for named in named("omni_llm::", &std::fs::read_to_string(&path).unwrap()) {
+            let may = BUILDER.contains(&named.as_str()) || is_demo && matches!(named.as_str(), "app" | "server");
+            assert!(may, "index-builder, {}: names `omni_llm::{named}`, which it may not know", below.display());
+        }
+    }
+}
+
+/// First path segments after `root`.
+fn named(root: &str, text: &str) -> Vec<String> {
+    let paths = text.split(root).skip(1).map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect());
     paths.filter(|name: &String| !name.is_empty()).collect()
 }
 

@@ -12,8 +12,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use omni_llm::app::{Opened, index_path};
-use omni_llm::index::Index;
+use omni_llm::index::{Index, index_path};
 use serde_json::json;
 
 /// Bytes of a chunk's name.
@@ -32,7 +31,9 @@ pub(crate) enum Format {
 
 /// Writes the files into a folder and says how many chunks they hold.
 pub(crate) fn run(index: &Path, to: &Path, formats: &[Format]) -> Result<usize> {
-    let index = Opened::open(&index_path(index)?)?.index;
+    let path = index_path(index)?;
+    let index = Index::open(&path)?;
+    index.bury_beside(&path)?;
     std::fs::create_dir_all(to).with_context(|| format!("{}: cannot make the folder", to.display()))?;
     let chunks = chunks(&index)?;
     let (rows, columns) = (chunks.len(), index.manifest().dimensions);
@@ -102,7 +103,7 @@ fn lines(index: &Index, chunks: &[u32], out: &mut impl Write) -> Result<()> {
         let chunk = index.chunk(number)?;
         let document = index.document(chunk.document)?;
         let line = json!({
-            "id": index.chunk_id(number)?, "text": chunk.text, "source": document.source, "uri": document.uri,
+            "id": chunk.id(&document.uri), "text": chunk.text, "source": document.source, "uri": document.uri,
             "title": document.title, "format": document.format, "page": chunk.page, "headings": chunk.headings,
             "start": chunk.start, "end": chunk.end, "namespace": document.namespace, "access": document.access,
             "metadata": document.metadata,

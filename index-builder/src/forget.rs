@@ -6,10 +6,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use omni_llm::app::index_path;
-use omni_llm::index::{Index, Tombstones};
+use omni_llm::index::{Index, Tombstones, index_path};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::place::folder_of;
+use crate::report::Remark;
+
+/// What the name of a list ends with.
+const LIST: &str = ".omni.tombstones";
 
 /// Adds documents to the list of an index, or takes them off it, and says what is gone now. A list that was written for another index
 /// becomes this one's: what was gone stays gone.
@@ -29,20 +33,22 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
     let known = sources(&index)?;
     let mut back = BTreeSet::new();
     for named in documents {
-        let uris: Vec<&String> =
-            known.iter().filter(|(uri, source)| uri == named || source == named).map(|(uri, _)| uri).collect();
-        let waits = undo && tombstones.skipped.remove(named);
-        back.extend(waits.then(|| named.clone()));
-        if uris.is_empty() && !waits {
+        let meant = known.iter().filter(|(uri, source)| looks_like(uri, named) || looks_like(source, named));
+        let mut uris: BTreeSet<String> = meant.map(|(uri, _)| uri.clone()).collect();
+        if undo {
+            // A list may name what is not in this index.
+            let listed = tombstones.documents.iter().chain(&tombstones.skipped);
+            uris.extend(listed.filter(|uri| looks_like(uri, named)).cloned());
+        }
+        if uris.is_empty() {
             bail!("{}: no document `{named}`; name it as `omni-llm search` shows it, or by its whole address", path.display());
         }
-        for uri in uris {
-            if undo {
-                tombstones.documents.remove(uri);
-                back.insert(uri.clone());
-            } else {
-                tombstones.documents.insert(uri.clone());
-            }
+        if undo {
+            tombstones.documents.retain(|uri| !uris.contains(uri));
+            tombstones.skipped.retain(|uri| !uris.contains(uri));
+            back.extend(uris);
+        } else {
+            tombstones.documents.extend(uris);
         }
     }
     if !documents.is_empty() || is_of_another && list.exists() {
@@ -50,6 +56,11 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
     }
     bring_back(&list, &back)?;
     Ok(tombstones.documents.into_iter().chain(tombstones.skipped).collect())
+}
+
+/// Whether two names look the same: file systems write `ü` as one letter or as two.
+fn looks_like(name: &str, other: &str) -> bool {
+    name.nfc().eq(other.nfc())
 }
 
 /// Takes documents off the other lists that a rebuild reads, too.
@@ -85,6 +96,33 @@ pub(crate) fn carry_over(written: &Path, path: &Path, is_there: impl Fn(&str) ->
     Ok(tombstones.documents.len())
 }
 
+/// Lists of other indexes beside a new one without a list that name documents of it: under a new name they would come back, and nobody
+/// would notice.
+///
+/// # Errors
+/// The folder or the index cannot be read.
+pub(crate) fn not_carried_over(path: &Path) -> Result<Vec<Remark>> {
+    let own = Tombstones::path(path);
+    let mut remarks = Vec::new();
+    if own.exists() {
+        return Ok(remarks);
+    }
+    for list in beside(&own)? {
+        let Ok(Some(tombstones)) = Tombstones::read(&list) else { continue };
+        let found = inherited(&Index::open(path)?, [tombstones], |_| false)?.documents.len();
+        if found > 0 {
+            let (list, own, path) = (list.display(), own.display(), path.display());
+            remarks.push(Remark {
+                source: list.to_string(),
+                reason: format!(
+                    "{found} of the documents that it names are in this index and will be found; if it replaces that one: `cp {list} {own} && index-builder forget {path}`"
+                ),
+            });
+        }
+    }
+    Ok(remarks)
+}
+
 /// What lists of other indexes mean for this one.
 fn inherited(index: &Index, lists: impl IntoIterator<Item = Tombstones>, is_there: impl Fn(&str) -> bool) -> Result<Tombstones> {
     let mut tombstones = Tombstones { index: index.digest().to_owned(), ..Tombstones::default() };
@@ -102,15 +140,24 @@ fn inherited(index: &Index, lists: impl IntoIterator<Item = Tombstones>, is_ther
 /// takes the place of is any of them.
 fn lists(list: &Path) -> Result<Vec<PathBuf>> {
     let is_named_by_digest = |path: &Path| {
-        let name = path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_suffix(".omni.tombstones"));
+        let name = path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_suffix(LIST));
         name.is_some_and(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     if !is_named_by_digest(list) {
         return Ok(if list.exists() { vec![list.to_owned()] } else { Vec::new() });
     }
-    let beside = std::fs::read_dir(folder_of(list))?.map(|entry| entry.map(|entry| entry.path()));
-    let mut lists: Vec<PathBuf> = beside.collect::<std::io::Result<_>>()?;
+    let mut lists = beside(list)?;
     lists.retain(|path| is_named_by_digest(path));
+    Ok(lists)
+}
+
+/// All lists in the folder of one, sorted.
+fn beside(list: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder_of(list))?.map(|entry| entry.map(|entry| entry.path()));
+    let mut lists: Vec<PathBuf> = entries.collect::<std::io::Result<_>>()?;
+    // What begins with a dot is being written.
+    let is_list = |name: &str| name.ends_with(LIST) && !name.starts_with('.');
+    lists.retain(|path| path.file_name().and_then(OsStr::to_str).is_some_and(is_list));
     lists.sort();
     Ok(lists)
 }
@@ -125,8 +172,7 @@ fn alone(list: &Path) -> Option<File> {
 
 /// Addresses and names of all documents.
 fn sources(index: &Index) -> Result<Vec<(String, String)>> {
-    let count = u32::try_from(index.document_count()).unwrap_or(u32::MAX);
-    (0..count).map(|number| index.document(number).map(|document| (document.uri, document.source)).map_err(Into::into)).collect()
+    index.documents().map(|document| document.map(|(_, document)| (document.uri, document.source)).map_err(Into::into)).collect()
 }
 
 #[cfg(test)]
@@ -185,6 +231,7 @@ mod tests {
         assert_eq!(empty.index, Index::open(&path).unwrap().digest());
         assert_eq!(found(&path), ["a"]);
     }
+
     #[test]
     fn what_a_rebuild_could_not_read_is_gone_when_it_is_back() {
         let folder = tempfile::tempdir().unwrap();
@@ -233,6 +280,57 @@ mod tests {
         run(&first, &["a".to_owned(), "b".to_owned()], true).unwrap();
         assert_eq!(carry_over(&second, &second, |_| true).unwrap(), 0);
         assert!(gone(&first).is_empty() && gone(&second).is_empty());
+    }
+
+    #[test]
+    fn a_link_and_the_file_it_leads_to_have_one_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let is_gone = |path: &Path| {
+            let index = Index::open(path).unwrap();
+            index.bury_beside(path).unwrap();
+            index.is_gone(0)
+        };
+        build(&at("1.omni"), &["a", "b"]);
+        std::os::unix::fs::symlink("1.omni", at("current.omni")).unwrap();
+        run(&at("1.omni"), &["a".to_owned()], false).unwrap();
+        assert!(is_gone(&at("current.omni")));
+        run(&at("1.omni"), &["a".to_owned()], true).unwrap();
+        run(&at("current.omni"), &["a".to_owned()], false).unwrap();
+        assert!(is_gone(&at("1.omni")) && !at("current.omni.tombstones").exists());
+        // A build follows the link, too.
+        let out = crate::place::followed(&at("current.omni"));
+        build(&out, &["a", "c"]);
+        assert_eq!(carry_over(&out, &out, |_| true).unwrap(), 1);
+        assert!(is_gone(&at("1.omni")) && at("current.omni").is_symlink());
+        // Under a new name nothing is carried over, but said.
+        build(&at("2.omni"), &["a", "b"]);
+        assert_eq!(carry_over(&at("2.omni"), &at("2.omni"), |_| true).unwrap(), 0);
+        let remarks = not_carried_over(&at("2.omni")).unwrap();
+        assert!(remarks[0].reason.starts_with("1 of the documents that it names are in this index and will be found; "));
+        std::fs::copy(at("1.omni.tombstones"), at("2.omni.tombstones")).unwrap();
+        run(&at("2.omni"), &[], false).unwrap();
+        assert!(is_gone(&at("2.omni")) && not_carried_over(&at("2.omni")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_name_is_meant_however_it_is_written_and_whatever_the_list_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kb.omni");
+        // As HFS+ writes it.
+        let digest = build(&path, &["U\u{308}bersicht.md"]);
+        assert_eq!(run(&path, &["Übersicht.md".to_owned()], false).unwrap().len(), 1);
+        let index = Index::open(&path).unwrap();
+        index.bury_beside(&path).unwrap();
+        assert!(index.is_gone(0));
+        let documents = ["nope.md".to_owned()].into();
+        Tombstones { index: digest, documents, ..Tombstones::default() }.write(&Tombstones::path(&path)).unwrap();
+        let refusal = index.bury_beside(&path).unwrap_err().to_string();
+        assert!(
+            refusal.ends_with("no document `nope.md` in the index; `index-builder forget INDEX --undo` takes it out of the list")
+        );
+        assert!(run(&path, &["nope.md".to_owned()], true).unwrap().is_empty());
+        index.bury_beside(&path).unwrap();
     }
 
     #[test]

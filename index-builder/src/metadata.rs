@@ -5,12 +5,13 @@
 //! the nearer place wins: file beside, front matter, rules. For `access` it is the other way round: whoever may write a
 //! document must not be able to open it to more people than the rules say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::index::{self, Kind, RESERVED, Scalar};
 use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::report::Remark;
 
@@ -39,9 +40,21 @@ pub(crate) fn read_sidecar(bytes: &[u8]) -> Result<Fields, String> {
     let value: Value = serde_json::from_slice(bytes).map_err(|cause| format!("its `{SIDECAR}` is not JSON: {cause}"))?;
     let Value::Object(mut object) = value else { return Err(format!("its `{SIDECAR}` is not an object of fields")) };
     match object.remove("metadataAttributes") {
-        Some(Value::Object(inner)) if object.is_empty() => Ok(flatten(inner)),
+        Some(Value::Object(mut inner)) if object.is_empty() => {
+            inner.values_mut().for_each(untype);
+            Ok(flatten(inner))
+        }
         Some(_) => Err(format!("its `{SIDECAR}`: `metadataAttributes` is not the only field, or not an object")),
         None => Ok(flatten(object)),
+    }
+}
+
+/// Takes the value out of Bedrock's longer form: `{"value": {"type": "STRING", "stringValue": "legal"}, "includeForEmbedding": true}`.
+fn untype(attribute: &mut Value) {
+    const VALUES: [&str; 4] = ["stringValue", "numberValue", "booleanValue", "stringListValue"];
+    let typed = attribute.get_mut("value").filter(|typed| typed.get("type").is_some());
+    if let Some(value) = typed.and_then(|typed| VALUES.iter().find_map(|name| Some(typed.get_mut(name)?.take()))) {
+        *attribute = value;
     }
 }
 
@@ -91,11 +104,17 @@ impl Rules {
         if paths.clone().next().is_none() {
             return Ok(Vec::new());
         }
-        let fits = |prefix: &str, path: &str| path.starts_with(prefix) || prefix.starts_with(&format!("{path}/"));
-        let unused = self.prefixes.iter().filter(|(prefix, _)| !paths.clone().any(|path| fits(prefix, path)));
         let mut remarks = Vec::new();
-        for (prefix, fields) in unused {
+        for (prefix, fields) in &self.prefixes {
             let file = self.file.display();
+            if paths.clone().any(|path| covers(prefix, path) || covers(path, prefix)) {
+                let passed_by = paths.clone().find(|path| path.starts_with(prefix) && !covers(prefix, path));
+                remarks.extend(passed_by.filter(|_| fields.contains_key("access")).map(|path| Remark {
+                    source: file.to_string(),
+                    reason: format!("rule `{prefix}` is for what is called so and what lies below it, not for `{path}`"),
+                }));
+                continue;
+            }
             if fields.contains_key("access") {
                 bail!(
                     "{file}: rule `{prefix}` fits no document, and its `access` would close none; spell the folder as `index-builder list` shows it (case counts), or add the rule once there are documents in it"
@@ -117,7 +136,7 @@ impl Rules {
         sidecar: Option<Fields>,
         warnings: &mut Vec<String>,
     ) -> Result<(), String> {
-        let rules = self.prefixes.iter().filter(|(prefix, _)| document.source.starts_with(prefix.as_str()));
+        let rules = self.prefixes.iter().filter(|(prefix, _)| covers(prefix, &document.source));
         let rules: Fields = rules.flat_map(|(_, fields)| fields.clone()).collect();
         let places = [rules, front_matter, sidecar.unwrap_or_default()];
         // The labels of rules win over those of the file beside, those over the document's own.
@@ -149,13 +168,23 @@ impl Rules {
     }
 }
 
+/// Whether a rule for `prefix` holds for `path`: a file, or all below a folder, with or without the slash at its end. `public` is not
+/// `public-relations/`.
+pub(crate) fn covers(prefix: &str, path: &str) -> bool {
+    let (prefix, path): (String, String) = (prefix.nfc().collect(), path.nfc().collect());
+    let ends_a_name = |rest: &str| rest.is_empty() || rest.starts_with('/') || prefix.is_empty() || prefix.ends_with('/');
+    path.strip_prefix(&prefix).is_some_and(ends_a_name)
+}
+
+/// Whether a place says who may see a document, or tries to.
+pub(crate) fn has_access(fields: &Fields) -> bool {
+    !matches!(access(fields), Ok(None))
+}
+
 /// The labels that a place gives: a list of texts, or one. An empty list gives none and so opens the document.
 fn access(fields: &Fields) -> Result<Option<Vec<String>>, String> {
     // What was meant for labels and is none must not leave the document open.
-    let meant = |name: &&String| {
-        let name = name.to_ascii_lowercase();
-        name == "access" || name.starts_with("access.")
-    };
+    let meant = |name: &&String| name.split('.').any(|part| part.eq_ignore_ascii_case("access"));
     if let Some(name) = fields.keys().filter(meant).find(|name| *name != "access") {
         return Err(format!("`{name}`: labels are the field `access`, a list of texts"));
     }
@@ -209,8 +238,8 @@ fn checked(fields: Fields, warnings: &mut Vec<String>) -> Fields {
     kept
 }
 
-/// Fields that are text because of a few values, while most are numbers or dates: no range can be asked of them. For each,
-/// the first document that has such a value.
+/// Fields that are text because of some values, while most are numbers or dates, or any is a whole date: no range can be asked of them.
+/// For each, the first document that has such a value.
 pub(crate) fn mixed<'a>(documents: impl Iterator<Item = &'a index::Document> + Clone) -> Vec<Remark> {
     let values = documents.flat_map(|document| {
         let fields = document.metadata.iter().filter(|(field, _)| !RESERVED.contains(&field.as_str()));
@@ -222,15 +251,21 @@ pub(crate) fn mixed<'a>(documents: impl Iterator<Item = &'a index::Document> + C
     const KINDS: [Kind; 2] = [Kind::Number, Kind::Date];
     // How many values a field has, and how many of them would fit each kind.
     let mut counts: BTreeMap<&str, (usize, [usize; KINDS.len()])> = BTreeMap::new();
+    // A year may be anything, a day is meant as a date.
+    let mut dated = BTreeSet::new();
     for (_, field, value) in values.clone() {
         let (total, fitting) = counts.entry(field).or_default();
         *total += 1;
+        if value.fits(Kind::Date) && value.text().len() >= "2024-05-31".len() {
+            dated.insert(field.as_str());
+        }
         KINDS.iter().zip(fitting).for_each(|(&kind, count)| *count += usize::from(value.fits(kind)));
     }
     let mut remarks = Vec::new();
     for (field, (total, fitting)) in counts {
         let most = KINDS.into_iter().zip(fitting).max_by_key(|(_, count)| *count);
-        let Some((kind, fitting)) = most.filter(|(_, count)| (total / 2 + 1..total).contains(count)) else { continue };
+        let is_mixed = |&(_, count): &(Kind, usize)| count < total && (count > total / 2 || dated.contains(field));
+        let Some((kind, fitting)) = most.filter(is_mixed) else { continue };
         let odd = values.clone().find(|(_, named, value)| *named == field && !value.fits(kind));
         remarks.extend(odd.map(|(document, _, value)| Remark {
             source: document.source.clone(),
@@ -290,6 +325,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_holds_for_whole_names() {
+        let text = r#"{"": {"access": ["staff"]}, "public": {"access": []}, "Übersicht/": {"team": "a"}}"#;
+        let rules = rules(text, false).unwrap();
+        let applied = |source: &str| {
+            let mut document = index::Document { source: source.into(), ..index::Document::default() };
+            rules.apply(&mut document, Fields::new(), None, &mut Vec::new()).unwrap();
+            document
+        };
+        assert_eq!(applied("public/d1.md").access, [""; 0]);
+        assert_eq!(applied("public-relations-internal/d2.md").access, ["staff"]);
+        // As HFS+ writes it.
+        assert_eq!(applied("U\u{308}bersicht/d3.md").metadata.len(), 1);
+        let remarks = rules.unused(["public/d1.md", "public-relations-internal/d2.md", "Übersicht/x"].into_iter()).unwrap();
+        let reasons: Vec<&str> = remarks.iter().map(|remark| remark.reason.as_str()).collect();
+        let passed_by =
+            "rule `public` is for what is called so and what lies below it, not for `public-relations-internal/d2.md`";
+        assert_eq!(reasons, [passed_by]);
+    }
+
+    #[test]
     fn what_cannot_be_understood_closes_the_document() {
         let rules = Rules::default();
         let mut document = index::Document::default();
@@ -297,7 +352,8 @@ mod tests {
             let fields = Fields::from([("access".to_owned(), access.clone())]);
             assert!(rules.apply(&mut document, fields, None, &mut Vec::new()).is_err(), "{access}");
         }
-        for meant in [json!({"access": {"label": "hr"}}), json!({"Access": ["hr"]})] {
+        let nested = json!({"metadata": {"access": ["hr"]}});
+        for meant in [json!({"access": {"label": "hr"}}), json!({"Access": ["hr"]}), nested] {
             assert!(rules.apply(&mut document, fields(meant.clone()), None, &mut Vec::new()).is_err(), "{meant}");
         }
         assert!(read_sidecar(b"{").is_err() && read_sidecar(b"[]").is_err());
@@ -308,6 +364,12 @@ mod tests {
     fn a_sidecar_is_read_in_both_shapes() {
         let plain = read_sidecar(br#"{"tags": ["x"], "year": 2024}"#).unwrap();
         assert_eq!(read_sidecar(br#"{"metadataAttributes": {"tags": ["x"], "year": 2024}}"#).unwrap(), plain);
+        let typed = read_sidecar(
+            br#"{"metadataAttributes": {
+                "tags": {"value": {"type": "STRING_LIST", "stringListValue": ["x"]}, "includeForEmbedding": true},
+                "year": {"value": {"type": "NUMBER", "numberValue": 2024}}}}"#,
+        );
+        assert_eq!(typed.unwrap(), plain);
         assert_eq!(sidecar_of("a/guide.pdf.metadata.json"), Some("a/guide.pdf"));
         assert_eq!(sidecar_of(".metadata.json"), None);
         assert_eq!(sidecar_of("a/metadata.json"), None);
@@ -337,6 +399,7 @@ mod tests {
             document("c.md", json!({"date": "2024-06", "size": "3", "tags": [], "access": ["1"]})),
             document("d.md", json!({"since": 2024})),
             document("e.md", json!({"since": ["2024-05", "2025-01-31"]})),
+            document("f.md", json!({"seen": ["31.1.2025", "28.2.2025", "2025-03-31T10:00:00"]})),
         ];
         let remarks: Vec<String> =
             mixed(documents.iter()).into_iter().map(|remark| format!("{}: {}", remark.source, remark.reason)).collect();
@@ -344,6 +407,7 @@ mod tests {
             remarks,
             [
                 "b.md: `date` is `soon`, where 2 of 3 values are a date: all are taken as text, of which no range can be asked",
+                "f.md: `seen` is `31.1.2025`, where 1 of 3 values are a date: all are taken as text, of which no range can be asked",
                 "c.md: `size` is `3`, where 2 of 3 values are a number: all are taken as text, of which no range can be asked",
             ]
         );

@@ -97,7 +97,8 @@ struct PreparedChunk {
 /// Builds the index and says what became of every file.
 pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let started = Instant::now();
-    place::require_replaceable(&build.out)?;
+    let out = place::followed(&build.out);
+    place::require_replaceable(&out)?;
     let embedder = Embedder::open(&build.model)?;
     embedder.verify()?;
     let remote = build.embedding.as_deref().map(|named| Remote::open(named, build.dimensions)).transpose()?;
@@ -111,6 +112,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let questions = build.tune_alpha.as_deref().map(eval::questions).transpose()?;
     let listed = Listed::of(build)?;
     let mut warnings = build.rules.unused(listed.paths())?;
+    listed.require_labelled()?;
     let list = started.elapsed().as_secs_f64();
 
     let stage = progress.stage("extracting", "file", listed.entries.len());
@@ -135,12 +137,13 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     // Before anything is written: a provider may fail.
     let asked = questions.as_ref().map(|questions| eval::embed(questions, embedding)).transpose()?;
     let alpha = match (&questions, &asked) {
-        (Some(questions), Some(asked)) => Some(tune(&index(None), &build.out, questions, asked).context("`--tune-alpha`")?),
+        (Some(questions), Some(asked)) => Some(tune(&index(None), &out, questions, asked).context("`--tune-alpha`")?),
         _ => None,
     };
-    let Put { path, digest, gone } = put(&index(alpha), &build.out, &listed)?;
+    let Put { path, digest, gone } = put(&index(alpha), &out, &listed)?;
     let write = write_started.elapsed().as_secs_f64();
 
+    warnings.extend(forget::not_carried_over(&path)?);
     warnings.extend(documents.iter().flat_map(Prepared::remarks));
     warnings.extend(metadata::mixed(documents.iter().map(|prepared| &prepared.document)));
     Ok(Report {
@@ -200,6 +203,27 @@ impl Listed {
         self.entries.iter().map(|entry| entry.source.as_str()).chain(unreadable)
     }
 
+    /// Files beside documents that are not there.
+    fn orphans(&self) -> impl Iterator<Item = (&String, &Result<Fields, String>)> {
+        let known: HashSet<&str> = self.entries.iter().map(|entry| entry.source.as_str()).collect();
+        self.sidecars.iter().filter(move |(document, _)| !known.contains(document.as_str()))
+    }
+
+    /// Refuses files beside no document that have labels.
+    ///
+    /// # Errors
+    /// There is one: what it should close would be open.
+    fn require_labelled(&self) -> Result<()> {
+        let is_unreadable = |document: &str| self.unreadable.iter().any(|(source, _)| metadata::covers(source, document));
+        let labelled = self.orphans().filter(|(_, fields)| fields.as_ref().is_ok_and(metadata::has_access));
+        if let Some(document) = labelled.map(|(document, _)| document).filter(|document| !is_unreadable(document)).min() {
+            bail!(
+                "{document}.metadata.json: there is no `{document}`, and its `access` would close nothing; call it as the whole document with `.metadata.json` behind (`guide.pdf.metadata.json`), or remove it"
+            );
+        }
+        Ok(())
+    }
+
     /// Whether the source still has the document at `uri`, readable or not.
     fn has(&self, uri: &str) -> bool {
         self.entries.iter().any(|entry| entry.uri == uri) || self.unreadable.iter().any(|(source, _)| may_hold(source, uri))
@@ -210,9 +234,7 @@ impl Listed {
 fn sort_out(listed: &Listed, prepared: Vec<Result<Prepared, String>>) -> (Vec<Prepared>, Vec<Remark>) {
     let mut skipped: Vec<Remark> =
         listed.unreadable.iter().map(|(source, reason)| Remark { source: source.clone(), reason: reason.to_string() }).collect();
-    let known: HashSet<&str> = listed.entries.iter().map(|entry| entry.source.as_str()).collect();
-    let alone = listed.sidecars.keys().filter(|document| !known.contains(document.as_str()));
-    skipped.extend(alone.map(|document| Remark {
+    skipped.extend(listed.orphans().map(|(document, _)| Remark {
         source: format!("{document}.metadata.json"),
         reason: format!("says what is known of `{document}`, which is not there"),
     }));

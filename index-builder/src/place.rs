@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::index::MAGIC;
@@ -34,6 +34,12 @@ pub(crate) fn make_named_folder(out: &Path) -> Result<()> {
         std::fs::create_dir_all(out).with_context(|| format!("{}: cannot make the folder", out.display()))?;
     }
     Ok(())
+}
+
+/// The file that `out` leads to, where it is a link: its list of what is gone stands beside it, and a link that is replaced would part the two.
+pub(crate) fn followed(out: &Path) -> PathBuf {
+    let target = out.is_symlink().then(|| out.canonicalize().ok());
+    target.flatten().unwrap_or_else(|| out.to_owned())
 }
 
 /// The folder that a file lies in.

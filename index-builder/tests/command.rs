@@ -94,6 +94,30 @@ fn a_list_tells_documents_from_what_would_be_skipped() {
 }
 
 #[test]
+fn labels_that_close_nothing_are_refused() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[
+        ("docs/d8.md", "# A\n\nText.\n"),
+        ("docs/d8.metadata.json", "{\"access\": [\"hr\"]}"),
+        ("docs/d9.metadata.json", "{\"team\": \"hr\"}"),
+    ]);
+    let build = ["build", "docs", "--model", model.to_str().unwrap(), "--out", "kb.omni"];
+    let said = refused(root.path(), &build);
+    assert!(
+        said.contains("error: d8.metadata.json: there is no `d8`, and its `access` would close nothing; call it as"),
+        "{said}"
+    );
+    assert!(!root.path().join("kb.omni").exists());
+    std::fs::rename(root.path().join("docs/d8.metadata.json"), root.path().join("docs/d8.md.metadata.json")).unwrap();
+    let (is_well, printed, said) = run(root.path(), &build);
+    assert!(
+        is_well && printed.contains("skipped   d9.metadata.json: says what is known of `d9`, which is not there"),
+        "{printed}{said}"
+    );
+}
+
+#[test]
 fn a_demo_of_nothing_fetches_nothing() {
     let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("notes.txt", "years of work")]);
     let said = refused(root.path(), &["demo", "nope", "--model", "there"]);

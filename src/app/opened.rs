@@ -1,4 +1,4 @@
-//! An index file that is open, and how files are found.
+//! An index file that is open, and what is opened where nothing is named.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,12 +8,9 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::embed::DEFAULT_MODEL;
-use crate::error::{Code, Error, Result};
-use crate::index::{DEFAULT_NAMESPACE, Index, Tombstones};
+use crate::error::{Error, Result};
+use crate::index::{DEFAULT_NAMESPACE, Index, Tombstones, index_files, index_path};
 use crate::provider::embed::Model;
-
-/// Extension of index files.
-const INDEX_EXTENSION: &str = "omni";
 
 /// An index and what it is called.
 pub struct Opened {
@@ -23,7 +20,8 @@ pub struct Opened {
     pub index: Index,
     /// The provider's model that embedded it; none is the packed one.
     pub(super) remote: Option<Model>,
-    tombstones: PathBuf,
+    /// The file by the name it was opened by, which may be a link.
+    path: PathBuf,
     /// What the file of tombstones was when it was last read; 0 for none.
     stamp: AtomicU64,
     /// When it is looked at next, in milliseconds since `opened`.
@@ -38,20 +36,20 @@ impl Opened {
     /// Opens an index file, and the tombstones beside it.
     ///
     /// # Errors
-    /// As [`Index::open`] and [`Index::bury`].
+    /// As [`Index::open`] and [`Index::bury_beside`].
     pub fn open(path: &Path) -> Result<Self> {
+        let index = Index::open(path)?;
+        index.bury_beside(path)?;
         let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let opened = Self {
+        Ok(Self {
             name,
-            index: Index::open(path)?,
+            index,
             remote: None,
-            tombstones: Tombstones::path(path),
+            path: path.to_owned(),
             stamp: AtomicU64::new(0),
             next_look_ms: AtomicU64::new(LOOK_EVERY_MS),
             opened: Instant::now(),
-        };
-        opened.read_tombstones()?;
-        Ok(opened)
+        })
     }
 
     /// The provider's model that embeds questions to it; none is the packed one.
@@ -88,14 +86,24 @@ impl Opened {
     }
 
     fn read_tombstones(&self) -> Result<()> {
-        let stamp = stamp(&self.tombstones);
+        let list = Tombstones::path(&self.path);
+        let stamp = stamp(&list);
         if self.stamp.load(Ordering::Relaxed) == stamp {
             return Ok(());
         }
         // Without a list nothing comes back: it may have gone together with the index that it was for.
-        let Some(tombstones) = Tombstones::read(&self.tombstones)? else { return Ok(()) };
-        let named = |error: Error| Error::new(error.code(), format!("{}: {error}", self.tombstones.display()));
-        self.index.bury(&tombstones).map_err(named)?;
+        let Some(tombstones) = Tombstones::read(&list)? else { return Ok(()) };
+        if tombstones.index == self.index.digest() {
+            self.index.bury(&tombstones)?;
+        } else {
+            // Whoever forgets a document now means the new file, and this one must not go on answering with it.
+            self.index.bury_also(&tombstones)?;
+            let list = list.display();
+            tracing::warn!(
+                index = self.name,
+                "the index file was replaced: what {list} names is gone from the one in use, too; restart to answer from the new one"
+            );
+        }
         // Only now: a list that could not be read is looked at again.
         self.stamp.store(stamp, Ordering::Relaxed);
         Ok(())
@@ -112,33 +120,6 @@ fn stamp(path: &Path) -> u64 {
     hasher.finish() | 1
 }
 
-/// The index file that `named` means: itself, or the only one in the folder.
-///
-/// # Errors
-/// There is no such file, or the folder holds none or several.
-pub fn index_path(named: &Path) -> Result<PathBuf> {
-    if !named.exists() {
-        let message = format!("{}: no such index; build it with `index-builder build FOLDER --out {0}`", named.display());
-        return Err(Error::new(Code::NotFound, message));
-    }
-    if !named.is_dir() {
-        return Ok(named.to_path_buf());
-    }
-    let mut files = index_files(named)?;
-    match (files.pop(), files.len()) {
-        (Some(only), 0) => Ok(only),
-        (None, _) => {
-            let message = format!("{}: holds no `.omni` file; build one with `index-builder build`", named.display());
-            Err(Error::new(Code::NotFound, message))
-        }
-        (Some(_), others) => {
-            let message =
-                format!("{}: holds {} `.omni` files; name one with `--index` or `OMNI_INDEX`", named.display(), others + 1);
-            Err(Error::bad_request(message))
-        }
-    }
-}
-
 /// Fills in what the operator left out with what lies in the working folder: the index, if there is any, and the model.
 ///
 /// # Errors
@@ -153,40 +134,4 @@ pub fn find_files(config: &mut Config) -> Result<()> {
         config.model = Some(model);
     }
     Ok(())
-}
-
-fn index_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|cause| Error::io(folder, cause))?;
-    // What begins with a dot is for somebody's own use.
-    let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let is_index = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension == INDEX_EXTENSION) && !is_hidden(path) && path.is_file()
-    };
-    Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_index).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_is_a_file_or_the_only_one_in_a_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        let message = |path: &Path| {
-            let error = index_path(path).unwrap_err();
-            error.message().replace(&*folder.path().to_string_lossy(), "D")
-        };
-        assert_eq!(message(path), "D: holds no `.omni` file; build one with `index-builder build`");
-        assert_eq!(
-            message(&path.join("x.omni")),
-            "D/x.omni: no such index; build it with `index-builder build FOLDER --out D/x.omni`"
-        );
-        std::fs::write(path.join("a.omni"), "").unwrap();
-        std::fs::write(path.join(".a.omni"), "").unwrap();
-        assert_eq!(index_path(path).unwrap(), path.join("a.omni"));
-        assert_eq!(index_path(&path.join("a.omni")).unwrap(), path.join("a.omni"));
-        std::fs::write(path.join("b.omni"), "").unwrap();
-        assert_eq!(message(path), "D: holds 2 `.omni` files; name one with `--index` or `OMNI_INDEX`");
-    }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::opened::{Opened, index_path};
+use super::opened::Opened;
 use super::split;
 use crate::config::Config;
 use crate::cost::Prices;
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
+use crate::index::index_path;
 use crate::net::is_allowed;
 use crate::provider::capability::Rules;
 use crate::provider::embed::Model;

@@ -9,6 +9,7 @@ mod code;
 mod dictionary;
 mod document;
 mod facets;
+mod file;
 mod filter;
 mod format;
 mod fusion;
@@ -45,6 +46,7 @@ use std::time::Instant;
 use self::allowed::Bits;
 pub use self::document::{Chunk, Document, HEADING_SEPARATOR};
 pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
+pub use self::file::{index_files, index_path};
 pub use self::filter::{Filter, Test};
 pub use self::format::MAGIC;
 use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, u32_at, u64_at};
@@ -151,6 +153,11 @@ impl Index {
             length => self.view.unpacked(Section::Records, start, stored, length)?.into(),
         };
         serde_json::from_slice(&json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
+    }
+
+    /// All documents and their numbers.
+    pub fn documents(&self) -> impl Iterator<Item = Result<(u32, Document)>> {
+        (0..self.view.superblock().documents).map(|number| Ok((number, self.document(number)?)))
     }
 
     /// A chunk by its number.
@@ -286,18 +293,47 @@ impl Index {
         let mut gone = Bits::none(self.view.superblock().documents);
         // Whatever was gone and is in this index all the same.
         for uri in &tombstones.skipped {
-            if let Some(documents) = self.facets()?.documents_with(&self.view, "uri", uri)? {
-                gone.unite(&documents);
-            }
+            self.add_to(&mut gone, uri)?;
         }
         for uri in &tombstones.documents {
-            let Some(documents) = self.facets()?.documents_with(&self.view, "uri", uri)? else {
-                return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; take it out of the list")));
-            };
-            gone.unite(&documents);
+            if !self.add_to(&mut gone, uri)? {
+                let remedy = "`index-builder forget INDEX --undo` takes it out of the list";
+                return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; {remedy}")));
+            }
         }
         self.gone.replace(&gone);
         Ok(())
+    }
+
+    /// As [`Self::bury`] with the list beside the file that was opened as `path`, if there is one.
+    ///
+    /// # Errors
+    /// As there, or it cannot be read; the text names the list.
+    pub fn bury_beside(&self, path: &Path) -> Result<()> {
+        let list = Tombstones::path(path);
+        let Some(tombstones) = Tombstones::read(&list)? else { return Ok(()) };
+        self.bury(&tombstones).map_err(|error| error.retold(|text| format!("{}: {text}", list.display())))
+    }
+
+    /// Makes what a list of any index names gone besides what already is, as far as it is in this one.
+    ///
+    /// # Errors
+    /// The file is damaged. Then nothing changes.
+    pub fn bury_also(&self, tombstones: &Tombstones) -> Result<()> {
+        let count = self.view.superblock().documents;
+        let mut gone = self.gone.documents(count).unwrap_or_else(|| Bits::none(count));
+        for uri in tombstones.documents.iter().chain(&tombstones.skipped) {
+            self.add_to(&mut gone, uri)?;
+        }
+        self.gone.replace(&gone);
+        Ok(())
+    }
+
+    /// Adds the documents at `uri`, and says whether there are any.
+    fn add_to(&self, set: &mut Bits, uri: &str) -> Result<bool> {
+        let documents = self.facets()?.documents_with(&self.view, "uri", uri)?;
+        documents.iter().for_each(|documents| set.unite(documents));
+        Ok(documents.is_some())
     }
 
     /// Whether a document is gone.

@@ -1,7 +1,7 @@
 //! Tombstones: documents that are gone at once, without a new index. A small file beside the index lists them.
 //!
 //! The list names the digest of the index that it was written for. For another index it is refused and not ignored: a
-//! removed document must not come back because somebody copied an old file.
+//! removed document must not come back because somebody copied an old file. An index that is open already takes it as an addition.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -36,9 +36,9 @@ pub struct Tombstones {
 }
 
 impl Tombstones {
-    /// Where the list of an index stands: `kb.omni.tombstones` beside `kb.omni`.
+    /// Where the list of an index stands: `kb.omni.tombstones` beside `kb.omni`, whatever links lead there.
     pub fn path(index: &Path) -> PathBuf {
-        let mut name = OsString::from(index);
+        let mut name = OsString::from(index.canonicalize().unwrap_or_else(|_| index.to_owned()));
         name.push(EXTENSION);
         name.into()
     }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use omni_llm::app::{Opened, index_path};
 use omni_llm::error::Result;
+use omni_llm::index::{Index, index_path};
 
 /// Documents that tombstones keep out of answers and that are named.
 const SHOWN_GONE: usize = 10;
@@ -14,12 +14,17 @@ const SHOWN_GONE: usize = 10;
 /// There is no such index, or it is damaged.
 pub(crate) fn inspect(file: &Path, verify: bool) -> Result<String> {
     let path = index_path(file)?;
-    let opened = Opened::open(&path)?;
-    let (index, manifest) = (&opened.index, opened.index.manifest());
+    let index = Index::open(&path)?;
+    index.bury_beside(&path)?;
+    let manifest = index.manifest();
     let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    let mut formats = std::collections::BTreeMap::<String, usize>::new();
-    for number in 0..u32::try_from(index.document_count()).unwrap_or(u32::MAX) {
-        *formats.entry(index.document(number)?.format).or_default() += 1;
+    let (mut formats, mut gone) = (std::collections::BTreeMap::<String, usize>::new(), Vec::new());
+    for document in index.documents() {
+        let (number, document) = document?;
+        *formats.entry(document.format).or_default() += 1;
+        if index.is_gone(number) {
+            gone.push(document.source);
+        }
     }
     let formats: Vec<String> = formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
     let lexical = manifest.lexical;
@@ -46,9 +51,6 @@ pub(crate) fn inspect(file: &Path, verify: bool) -> Result<String> {
         format!("{} ({}, {} {values})", field.name, field.kind.as_str(), field.values)
     });
     let namespaces: Vec<String> = index.namespaces()?.into_iter().map(|(name, count)| format!("{count} {name}")).collect();
-    let count = u32::try_from(index.document_count()).unwrap_or(u32::MAX);
-    let gone = (0..count).filter(|&number| index.is_gone(number)).map(|number| Ok(index.document(number)?.source));
-    let gone = gone.collect::<Result<Vec<String>>>()?;
     text.push_str(&format!("fields     {}\n", fields.collect::<Vec<_>>().join(", ")));
     text.push_str(&format!("namespaces {}\n", namespaces.join(", ")));
     if manifest.labelled {

@@ -26,7 +26,8 @@ pub(super) fn labels(config: &Config, headers: &HeaderMap) -> Result<Vec<String>
         return Ok(labels.into_iter().map(str::to_owned).collect());
     };
     for value in headers.get_all(header) {
-        let text = value.to_str().map_err(|_| Error::bad_request(format!("header `{header}`: not plain text")))?;
+        let text = std::str::from_utf8(value.as_bytes());
+        let text = text.map_err(|_| Error::bad_request(format!("header `{header}`: not UTF-8")))?;
         labels.extend(text.split(',').map(str::trim).filter(|label| !label.is_empty()));
     }
     checked(&format!("header `{header}`"), labels.into_iter())

@@ -69,8 +69,9 @@ impl Loaded {
         let index = &opened.index;
         let manifest = index.manifest();
         let (mut roots, mut gone) = (BTreeMap::new(), 0);
-        for number in 0..u32::try_from(index.document_count()).unwrap_or(u32::MAX) {
-            *roots.entry(root(&index.document(number)?.uri)).or_default() += 1;
+        for document in index.documents() {
+            let (number, document) = document?;
+            *roots.entry(root(&document.uri)).or_default() += 1;
             gone += usize::from(index.is_gone(number));
         }
         Ok(Self {

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use crate::support::{Service, read, write_index};
 
 /// Sources, namespaces, labels and texts. All are found by "harbour".
-const DOCUMENTS: [(&str, Option<&str>, &[&str], &str); 4] = [
+const DOCUMENTS: [(&str, Option<&str>, &[&str], &str); 5] = [
     ("open.md", None, &[], "The harbour opens at six."),
     ("staff.md", Some("inside"), &["staff"], "The harbour alarm code is four digits."),
     ("board.md", Some("inside"), &["board", "audit"], "The harbour will be sold."),
     ("more.md", Some("inside"), &[], "The harbour has two cranes."),
+    ("chair.md", Some("inside"), &["präsidium"], "The harbour has a new chair."),
 ];
 
 fn write(path: &std::path::Path, word: &str) {
@@ -94,6 +95,7 @@ async fn labels_come_from_the_operator_and_never_from_the_request() {
         config.access.header = Some("x-labels".into());
         config.access.labels = vec!["audit".into()];
     });
+    assert_eq!(with_header.found(Some("präsidium"), none.clone()).await, ["board.md", "chair.md", "more.md", "open.md"]);
     assert_eq!(with_header.found(None, none.clone()).await, ["board.md", "more.md", "open.md"]);
     assert_eq!(with_header.found(Some("staff"), none.clone()).await, ["board.md", "more.md", "open.md", "staff.md"]);
     assert_eq!(with_header.found(Some("Staff, sta,,"), none.clone()).await, ["board.md", "more.md", "open.md"]);
@@ -150,9 +152,9 @@ async fn a_request_chooses_an_index_and_a_namespace() {
     let request = Request::get("/v1/index").body(Body::empty()).unwrap();
     let (status, answer) = read(harbour.service.send(request).await).await;
     assert_eq!((status, &answer["name"], &answer["labelled"]), (200, &json!("harbour"), &json!(true)));
-    assert_eq!(answer["namespaces"], json!({"default": 1, "inside": 3}));
+    assert_eq!(answer["namespaces"], json!({"default": 1, "inside": 4}));
     assert_eq!(answer["indexes"][1]["name"], "airport");
-    assert!(answer["fields"].as_array().unwrap().contains(&json!({"name": "year", "kind": "number", "values": 4})), "{answer}");
+    assert!(answer["fields"].as_array().unwrap().contains(&json!({"name": "year", "kind": "number", "values": 5})), "{answer}");
 }
 
 #[tokio::test]
@@ -170,16 +172,16 @@ async fn a_document_goes_while_the_service_runs() {
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(gone().await, 1, "without a search");
     assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
-    // A list of another index changes nothing while the service runs, and keeps another one from starting.
+    // A list of another index, which has taken the place of this one, adds to what is gone, and keeps another service from starting.
     Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into(), ..Tombstones::default() }
         .write(&list)
         .unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-    assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
-    // Nor does the end of the list: it may have gone with the index that it was for. One that says so brings documents back.
+    assert_eq!(harbour.found(None, json!({})).await, [""; 0]);
+    // The end of the list changes nothing: it may have gone with the index that it was for. One that says so brings documents back.
     std::fs::remove_file(&list).unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-    assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
+    assert_eq!(harbour.found(None, json!({})).await, [""; 0]);
     Tombstones { index: digest, ..Tombstones::default() }.write(&list).unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(harbour.found(None, json!({})).await, ["more.md", "open.md"]);
@@ -188,4 +190,18 @@ async fn a_document_goes_while_the_service_runs() {
         .unwrap();
     let error = omni_llm::app::Opened::open(&path).err().unwrap().to_string();
     assert!(error.contains("harbour.omni.tombstones: tombstones: written for index 000"), "{error}");
+    // Through a link it is the list of the file that the link leads to: of the next one, too, once the link leads there.
+    let (link, next) = (harbour.folder.path().join("current.omni"), harbour.folder.path().join("next.omni"));
+    std::fs::remove_file(&list).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let linked = Service::new(|config| config.index = Some(link.clone()));
+    write(&next, "quay");
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&next, &link).unwrap();
+    let index = Index::open(&next).unwrap().digest().to_owned();
+    Tombstones { index, documents: ["s3://docs/open.md".to_owned()].into(), ..Tombstones::default() }
+        .write(&Tombstones::path(&link))
+        .unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(linked.get("/v1/index").await.1["gone"], 1);
 }

@@ -6,10 +6,9 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use omni_llm::app::{Opened, index_path};
 use omni_llm::config::Retrieval;
 use omni_llm::embed::{Embedder, Reranker};
-use omni_llm::index::Fusion;
+use omni_llm::index::{Fusion, Index, index_path};
 use omni_llm::rerank::Reranking;
 
 use super::{Asked, Manner, Scores, ask, embed, questions, unknown};
@@ -84,15 +83,17 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = Retrieval::default();
     let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight, until: None });
     let measure = |named: &PathBuf| -> Result<(Scores, BTreeSet<&str>)> {
-        let opened = Opened::open(&index_path(named)?)?;
-        let remote = Remote::of(opened.index.manifest())?;
+        let path = index_path(named)?;
+        let index = Index::open(&path)?;
+        index.bury_beside(&path)?;
+        let remote = Remote::of(index.manifest())?;
         if remote.is_none() {
-            opened.index.require_model(embedder.fingerprint())?;
+            index.require_model(embedder.fingerprint())?;
         }
         let vectors = embed(&questions, Embedding { embedder: &embedder, remote: remote.as_ref() })?;
-        let fusion = Fusion::weighed(gate.alpha, opened.index.manifest().alpha);
-        let scores = ask(&opened.index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })?;
-        Ok((scores, unknown(&opened.index, &questions)?))
+        let fusion = Fusion::weighed(gate.alpha, index.manifest().alpha);
+        let scores = ask(&index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })?;
+        Ok((scores, unknown(&index, &questions)?))
     };
     let (new, unknown) = measure(&gate.index)?;
     let old = gate.against.as_ref().map(measure).transpose()?.map(|(old, _)| old);

@@ -138,8 +138,8 @@ pub(crate) fn embed(questions: &[Asked], embedding: Embedding<'_>) -> Result<Vec
 /// What questions expect and the index does not have: a mistyped name would look like a miss.
 pub(crate) fn unknown<'q>(index: &Index, questions: &'q [Asked]) -> Result<BTreeSet<&'q str>> {
     let mut expected: BTreeSet<&str> = questions.iter().flat_map(Asked::expected).collect();
-    for number in 0..index.document_count() {
-        expected.remove(index.document(number as u32)?.source.as_str());
+    for document in index.documents() {
+        expected.remove(document?.1.source.as_str());
     }
     Ok(expected)
 }

@@ -1,13 +1,15 @@
 //! Values of a field, and the moments that dates mean.
 //!
-//! A date may be given as far as it is known (`2024`, `2024-05`, `2024-05-31`) or to the second with its offset
-//! (RFC 3339). It means the whole period, in UTC, from its first second to before the first second after it.
+//! A date may be given as far as it is known: `2024`, `2024-05`, `2024-05-31`, or with its time to the minute or the second (RFC 3339, with a
+//! blank for the `T` and before the offset, too; in UTC without one). It means the whole period, in UTC, from its first second to before the
+//! first second after it.
 
 use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Span, Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 /// What all values of a field are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +101,11 @@ impl Scalar {
     }
 }
 
+/// A text as it is stored and looked for: `ü` is one letter or two by the system that a name was written on, and looks the same.
+pub(super) fn composed(text: String) -> String {
+    if is_nfc(&text) { text } else { text.nfc().collect() }
+}
+
 fn is_beyond_floats(number: &serde_json::Number) -> bool {
     const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
     number.as_i64().map(i64::unsigned_abs).or(number.as_u64()).is_some_and(|size| size > EXACT)
@@ -133,9 +140,15 @@ fn period(text: &str) -> Option<Range<i64>> {
             (Date::new(year, number(5..7)?, number(8..10)?).ok()?, 1.day())
         }
         _ => {
-            let last = || Some(seconds(text.strip_suffix('Z')?.parse::<DateTime>().ok()?));
-            let moment = text.parse::<Timestamp>().map(Timestamp::as_second).ok().or_else(last)?;
-            return Some(moment..moment + 1);
+            // YAML and Jekyll have a blank before the offset.
+            let text = text.replace(" +", "+").replace(" -", "-").replace(" Z", "Z");
+            let time = text.get(11..)?;
+            let (time, offset) = time.split_at(time.find(['+', '-', 'Z', '[']).unwrap_or(time.len()));
+            let start = match offset {
+                "" | "Z" => seconds(text.trim_end_matches('Z').parse().ok()?),
+                _ => text.parse::<Timestamp>().ok()?.as_second(),
+            };
+            return Some(start..start + if time.split(':').count() == 2 { 60 } else { 1 });
         }
     };
     Some(day(first)..behind(first, span))
@@ -153,9 +166,30 @@ mod tests {
         assert_eq!(days("2024-05-31"), Some(1.0));
         assert_eq!(period("1970-01-02"), Some(86_400..172_800));
         assert_eq!(period("1970-01-01T01:00:05+01:00"), Some(5..6));
-        for no in ["", "5", "20245", "2024-13", "2024-02-30", "2024/05/31", "2024-5-3", "v2024", "2024-05-31T10:00", "９９９９"]
-        {
+        for no in [
+            "",
+            "5",
+            "20245",
+            "2024-13",
+            "2024-02-30",
+            "2024/05/31",
+            "2024-5-3",
+            "v2024",
+            "2024-05-31T",
+            "2024-05-31T25:00",
+            "９９９９",
+        ] {
             assert_eq!(period(no), None, "{no}");
+        }
+        let noon = period("2024-05-31T12:00:00Z").unwrap();
+        for second in ["2024-05-31T12:00:00", "2024-05-31 12:00:00", "2024-05-31 06:00:00 -0600", "2024-05-31T14:00:00.5+02:00"] {
+            assert_eq!(period(second), Some(noon.clone()), "{second}");
+        }
+        for minute in ["2024-05-31T12:00", "2024-05-31 12:00", "2024-05-31 14:00 +0200", "2024-05-31T12:00Z"] {
+            assert_eq!(period(minute), Some(noon.start..noon.start + 60), "{minute}");
+        }
+        for zone in ["2024-05-31T12:00[Europe/Berlin]", "2024-05-31T12:00:00 CET"] {
+            assert_eq!(period(zone), None, "{zone}: whose offset is not known here");
         }
         assert_eq!(Scalar::Number(2024.0).period(), period("2024"));
         assert!(Scalar::Number(2024.0).fits(Kind::Date) && !Scalar::Number(24.0).fits(Kind::Date));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
 
-use super::value::{Kind, Scalar, date_key, number_key};
+use super::value::{Kind, Scalar, composed, date_key, number_key};
 use super::{ACCESS, Column, DEFAULT_NAMESPACE, Directory, Level, NAMESPACE, RESERVED, words_of};
 use crate::error::{Error, Result};
 use crate::index::{Document, HEADING_SEPARATOR};
@@ -82,7 +82,7 @@ impl Facets {
         }
         let Some(field) = self.fields.get_mut(field) else { return };
         let list = match value {
-            Scalar::Text(text) => field.texts.entry(text).or_default(),
+            Scalar::Text(text) => field.texts.entry(composed(text)).or_default(),
             Scalar::Number(value) => &mut field.numbers.entry(number_key(value)).or_insert((value, Vec::new())).1,
         };
         if list.last() != Some(&number) {
