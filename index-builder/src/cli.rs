@@ -211,24 +211,18 @@ pub(crate) struct ChunkingArgs {
     /// Where `recursive` and `character` cut, strongest first; `\n` and `\t` are understood
     #[arg(long = "separator", value_name = "TEXT")]
     separators: Vec<String>,
-
-    /// What is kept beside a chunk's text
-    #[arg(long = "metadata-field", value_name = "source|title|page|section")]
-    metadata_fields: Vec<String>,
 }
 
 impl ChunkingArgs {
     /// What was given; what was not is the strategy's to say.
     pub(crate) fn given(&self) -> chunk::Given {
-        let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
-        let separators = self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
+        let separators: Vec<String> = self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
         chunk::Given {
             strategy: self.strategy,
             chunk_size: self.chunk_size,
             chunk_overlap: self.chunk_overlap,
             unit: self.unit,
-            separators: some(separators),
-            metadata_fields: some(self.metadata_fields.clone()),
+            separators: Some(separators).filter(|separators| !separators.is_empty()),
         }
     }
 }
