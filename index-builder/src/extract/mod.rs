@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(crate) use document::Page;
 pub(crate) use document::{Block, BlockKind, Document, Format, Section};
+pub(crate) use draft::one_line;
 pub(crate) use sandbox::{CHILD_COMMAND, Limits, Sandbox, run_child};
 pub(crate) use show::{read, shown};
 pub(crate) use sniff::is_unsupported_by_name;
@@ -93,5 +94,5 @@ fn file_name(name: &str) -> &str {
 
 /// The title, where the document has one, else its file name.
 fn title_or_name(title: Option<String>, name: &str) -> String {
-    title.map(|title| draft::one_line(&title)).filter(|title| !title.is_empty()).unwrap_or_else(|| file_name(name).to_owned())
+    title.map(|title| one_line(&title)).filter(|title| !title.is_empty()).unwrap_or_else(|| file_name(name).to_owned())
 }
