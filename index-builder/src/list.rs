@@ -10,7 +10,7 @@ use crate::progress::plural;
 use crate::report::shown;
 use crate::source::{Entry, Options, READ_AHEAD_BYTES, Source};
 
-/// One line a document, to print. On standard error: what is skipped, with `read` by what came of extracting it, and without it
+/// One line a document, to print. On standard error: what is ignored, and what is skipped, with `read` by what came of extracting it, and without it
 /// what would probably be, by its name.
 ///
 /// # Errors
@@ -33,6 +33,9 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     skipped.sort();
     for (path, reason) in &skipped {
         eprintln!("skipped: {}: {reason}", shown(path));
+    }
+    for (path, why) in &listing.ignored {
+        eprintln!("ignored: {}: {why}", shown(path));
     }
     if !read {
         for entry in documents.iter().filter(|entry| extract::is_unsupported_by_name(&entry.source)) {

@@ -22,7 +22,7 @@ use crate::place;
 use crate::progress::Progress;
 use crate::remote::Remote;
 use crate::report::{Remark, Report, Seconds};
-use crate::source::{Content, Entry, Listing, READ_AHEAD_BYTES, Reason, Source};
+use crate::source::{Content, Entry, Ignored, Listing, READ_AHEAD_BYTES, Reason, Source};
 
 /// Of nDCG@10: what questions gain by less is chance.
 const WORTH_A_CHANGE: f64 = 0.001;
@@ -158,6 +158,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         gone,
         warnings,
         skipped,
+        ignored: listed.ignored.iter().map(|(source, why)| Remark { source: source.clone(), reason: why.to_string() }).collect(),
         seconds: Seconds { list, extract, embed, write, total: started.elapsed().as_secs_f64() },
     })
 }
@@ -171,11 +172,13 @@ struct Listed {
     sidecars: HashMap<String, Result<Fields, String>>,
     /// Files and folders that cannot be read.
     unreadable: Vec<(String, Reason)>,
+    /// What is left out on purpose.
+    ignored: Vec<(String, Ignored)>,
 }
 
 impl Listed {
     fn of(build: &Build) -> Result<Self> {
-        let Listing { entries, skipped: unreadable, .. } = build.source.list()?;
+        let Listing { entries, skipped: unreadable, ignored } = build.source.list()?;
         let (beside, entries): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
         let sidecars = Mutex::new(HashMap::new());
@@ -191,18 +194,23 @@ impl Listed {
                 sidecars.insert(document.to_owned(), Err(format!("its `.metadata.json`: {reason}")));
             }
         }
-        Ok(Self { entries, sidecars, unreadable })
+        Ok(Self { entries, sidecars, unreadable, ignored })
     }
 
-    /// The documents, and what cannot be read, as the source names them.
+    /// What the source holds besides the documents, and another build may read: what cannot be read, and what globs leave out.
+    fn absent(&self) -> impl Iterator<Item = &str> + Clone {
+        let unselected = self.ignored.iter().filter(|(_, why)| why.by_selection()).map(|(path, _)| path.as_str());
+        self.unreadable.iter().map(|(path, _)| path.as_str()).chain(unselected)
+    }
+
+    /// The documents and what is absent, as the source names them.
     fn paths(&self) -> impl Iterator<Item = &str> + Clone {
-        let unreadable = self.unreadable.iter().map(|(path, _)| path.as_str());
-        self.entries.iter().map(|entry| entry.source.as_str()).chain(unreadable)
+        self.entries.iter().map(|entry| entry.source.as_str()).chain(self.absent())
     }
 
-    /// Whether the source still has the document at `uri`, readable or not.
+    /// Whether the source still has the document at `uri`, readable and wanted or not.
     fn has(&self, uri: &str) -> bool {
-        self.entries.iter().any(|entry| entry.uri == uri) || self.unreadable.iter().any(|(source, _)| may_hold(source, uri))
+        self.entries.iter().any(|entry| entry.uri == uri) || self.absent().any(|source| may_hold(source, uri))
     }
 }
 
