@@ -3,6 +3,7 @@
 //! [`extract`] is pure and runs in this process; a bad file may panic it, hang it or exhaust its memory. What reads files that
 //! others wrote goes through [`Sandbox`], which does the same in a child process.
 
+mod csv;
 mod document;
 mod docx;
 mod draft;
@@ -75,6 +76,7 @@ pub(crate) fn extract(bytes: &[u8], name: &str, declared_charset: Option<&str>) 
         Format::Docx => docx::read(bytes, name),
         Format::Html => html::read(bytes, name, declared_charset),
         Format::Markdown => markdown::read(bytes, name, declared_charset),
+        Format::Csv => csv::read(bytes, name, declared_charset),
         Format::Text => text::read(bytes, name, declared_charset),
     }?;
     match document.text.is_empty() {
