@@ -70,7 +70,7 @@ mod tests {
             "Name: Nail\nPrice, EUR: 1\nNote: long\nextra",
         ];
         assert_eq!(text(table.as_bytes(), "a.csv"), records.join("\n\n"));
-        assert_eq!(text(b"a;b, c\n1,5;2\n", "a.csv"), "a: 1,5\nb, c: 2");
+        assert_eq!(text(b"a;b;c\n1,5;2;3\n", "a.csv"), "a: 1,5\nb: 2\nc: 3");
         assert_eq!(text(b"a\tb\n1\t2\n", "a.tsv"), "a: 1\nb: 2");
         assert_eq!(text(b"caf\xe9,th\xe9\nnoir,vert\n", "a.csv"), "caf\u{e9}: noir\nth\u{e9}: vert");
     }
