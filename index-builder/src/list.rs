@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::extract::{self, Limits, Sandbox};
-use crate::metadata;
+use crate::pipeline;
 use crate::progress::plural;
 use crate::report::shown;
 use crate::source::{Entry, Options, READ_AHEAD_BYTES, Source};
@@ -20,8 +20,7 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     let listing = source.list()?;
     let mut skipped: Vec<(String, String)> =
         listing.skipped.into_iter().map(|(path, reason)| (path, reason.to_string())).collect();
-    let (beside, entries): (Vec<Entry>, Vec<Entry>) =
-        listing.entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
+    let (beside, entries) = pipeline::apart(listing.entries);
     let refusals = if read { refused(&source, &entries)? } else { entries.iter().map(empty).collect() };
     let mut documents = Vec::new();
     for (entry, refusal) in entries.into_iter().zip(refusals) {
