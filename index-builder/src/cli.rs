@@ -1,28 +1,21 @@
 //! The command line, as a user reads it in `--help`.
 
+mod eval;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use omni_llm::embed::Precision;
+use omni_llm::error::{Error, Result};
 use omni_llm::index::Lexical;
 
 use crate::chunk::{self, Strategy, Unit};
-use crate::eval::excerpts::Excerpts;
-use crate::eval::gate::{Gate, Least, Metric};
-use crate::eval::testset::{Evaluation, Mode};
 use crate::export::Format;
 use crate::extract::Limits;
-use crate::model::{Origin, Said};
+use crate::model::{Origin, Said, default_folder};
 use crate::source;
-
-/// Folder of the embedding model, where no other is named.
-pub(crate) const MODEL_FOLDER: &str = "models/all-MiniLM-L6-v2";
-
-/// The folder of the embedding model that is meant where none is named. As everywhere, an empty variable counts as unset.
-fn model_folder() -> PathBuf {
-    std::env::var_os("OMNI_MODEL").filter(|folder| !folder.is_empty()).map_or_else(|| MODEL_FOLDER.into(), PathBuf::from)
-}
+pub(crate) use eval::{EvalArgs, What};
 
 /// Turns documents into one Omni-LLM index file
 #[derive(Debug, Parser)]
@@ -128,7 +121,7 @@ pub(crate) struct BuildArgs {
     pub(crate) out: PathBuf,
 
     /// Embedding model: its folder, or a packed file; `OMNI_MODEL` names another default
-    #[arg(long, default_value_os_t = model_folder(), value_name = "PATH")]
+    #[arg(long, default_value_os_t = default_folder(), value_name = "PATH")]
     pub(crate) model: PathBuf,
 
     /// Who embeds: `local`, or a provider's model as in `openai/text-embedding-3-small`, with the keys and addresses that `omni-llm` is
@@ -211,24 +204,18 @@ pub(crate) struct ChunkingArgs {
     /// Where `recursive` and `character` cut, strongest first; `\n` and `\t` are understood
     #[arg(long = "separator", value_name = "TEXT")]
     separators: Vec<String>,
-
-    /// What is kept beside a chunk's text
-    #[arg(long = "metadata-field", value_name = "source|title|page|section")]
-    metadata_fields: Vec<String>,
 }
 
 impl ChunkingArgs {
     /// What was given; what was not is the strategy's to say.
     pub(crate) fn given(&self) -> chunk::Given {
-        let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
-        let separators = self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
+        let separators: Vec<String> = self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
         chunk::Given {
             strategy: self.strategy,
             chunk_size: self.chunk_size,
             chunk_overlap: self.chunk_overlap,
             unit: self.unit,
-            separators: some(separators),
-            metadata_fields: some(self.metadata_fields.clone()),
+            separators: Some(separators).filter(|separators| !separators.is_empty()),
         }
     }
 }
@@ -254,169 +241,15 @@ pub(crate) struct LexicalArgs {
 
 impl LexicalArgs {
     /// How text becomes terms.
-    pub(crate) fn settings(&self) -> omni_llm::error::Result<Lexical> {
+    pub(crate) fn settings(&self) -> Result<Lexical> {
         if !(0.0..=10.0).contains(&self.k1) {
-            return Err(omni_llm::error::Error::bad_request(format!("`--k1`: {}; give a number from 0 to 10", self.k1)));
+            return Err(Error::bad_request(format!("`--k1`: {}; give a number from 0 to 10", self.k1)));
         }
         if !(0.0..=1.0).contains(&self.b) {
-            return Err(omni_llm::error::Error::bad_request(format!("`--b`: {}; give a number from 0 to 1", self.b)));
+            return Err(Error::bad_request(format!("`--b`: {}; give a number from 0 to 1", self.b)));
         }
         let (stemming, stop_words) = (!self.no_stemming, !self.no_stop_words);
         Ok(Lexical { k1: self.k1, b: self.b, stemming, stop_words, ..Lexical::default() })
-    }
-}
-
-/// A number from 0 to 1: what is none would never fail a gate.
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse::<f64>().map_err(|cause| cause.to_string())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("give a number from 0 to 1".to_owned()) }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct EvalArgs {
-    /// Questions to ask an index: lines of `{"question", "source"}`, also `sources`, `page`, `text`, `filter`
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["corpus", "excerpts"], help_heading = "An index")]
-    questions: Option<PathBuf>,
-
-    /// The index file, or a folder holding exactly one
-    #[arg(long, default_value = "knowledge.omni", value_name = "FILE", requires = "questions", help_heading = "An index")]
-    index: PathBuf,
-
-    /// Fail where less of what is expected is among the first so many
-    #[arg(long = "min-recall@1", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
-    min_recall_1: Option<f64>,
-    /// Likewise
-    #[arg(long = "min-recall@5", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
-    min_recall_5: Option<f64>,
-    /// Likewise
-    #[arg(long = "min-recall@10", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
-    min_recall_10: Option<f64>,
-    /// Fail where the order of the first ten is worse
-    #[arg(long = "min-ndcg@10", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
-    min_ndcg_10: Option<f64>,
-    /// Fail where what is expected comes later, on average
-    #[arg(long = "min-mrr@10", value_name = "X", value_parser = share, requires = "questions", help_heading = "An index")]
-    min_mrr_10: Option<f64>,
-
-    /// Fail where an older index answered the same questions better
-    #[arg(long, value_name = "OLD", requires = "questions", help_heading = "An index")]
-    against: Option<PathBuf>,
-
-    /// How much worse than the older one is still as good
-    #[arg(long, default_value_t = 0.0, value_name = "X", value_parser = share, requires = "against", help_heading = "An index")]
-    tolerance: f64,
-
-    /// A label of whoever asks; labelled documents are not there for others
-    #[arg(long = "access", value_name = "LABEL", requires = "questions", help_heading = "An index")]
-    access: Vec<String>,
-
-    /// A cross-encoder that reads what was found again, as the service does with `OMNI_RERANKER`: its folder, or a packed file
-    #[arg(long, value_name = "PATH", requires = "questions", help_heading = "An index")]
-    reranker: Option<PathBuf>,
-
-    /// Questions with the excerpts that answer them, to compare chunking strategies: lines of `{"question", "source", "excerpts"}`
-    #[arg(long, value_name = "FILE", requires = "documents", conflicts_with = "corpus", help_heading = "Chunking strategies")]
-    excerpts: Option<PathBuf>,
-
-    /// The documents of the excerpts
-    #[arg(long, value_name = "FOLDER", requires = "excerpts", help_heading = "Chunking strategies")]
-    documents: Option<PathBuf>,
-
-    /// Chunks that are retrieved for each question
-    #[arg(long, short = 'k', default_value_t = 5, value_name = "N", requires = "excerpts", help_heading = "Chunking strategies")]
-    top_k: usize,
-
-    /// Most of one chunk, as for `build`; each strategy's default where it is left out
-    #[arg(long, value_name = "N", requires = "excerpts", help_heading = "Chunking strategies")]
-    chunk_size: Option<usize>,
-
-    /// Documents: lines of `{"_id", "title", "text"}`
-    #[arg(long, value_name = "FILE", requires = "queries", help_heading = "A judged test set")]
-    corpus: Option<PathBuf>,
-
-    /// Questions: lines of `{"_id", "text"}`
-    #[arg(long, value_name = "FILE", requires = "corpus", help_heading = "A judged test set")]
-    queries: Option<PathBuf>,
-
-    /// Judgements: a heading, then lines of `query-id<TAB>corpus-id<TAB>score`
-    #[arg(long, value_name = "FILE", requires = "corpus", help_heading = "A judged test set")]
-    qrels: Option<PathBuf>,
-
-    /// Folder for the run files, one a mode: lines of `query-id<TAB>doc-id<TAB>score`
-    #[arg(
-        long,
-        value_name = "FOLDER",
-        default_value = "target/eval",
-        conflicts_with = "questions",
-        help_heading = "A judged test set"
-    )]
-    runs: PathBuf,
-
-    /// What is measured
-    #[arg(long = "mode", value_enum, default_values_t = [Mode::Dense, Mode::Bm25, Mode::Hybrid], requires = "corpus", help_heading = "A judged test set")]
-    modes: Vec<Mode>,
-
-    /// Weight of the vectors against the words, 0 to 1 [default: what the index was tuned to, else 0.55]
-    #[arg(long, value_name = "X")]
-    alpha: Option<f32>,
-
-    /// Embedding model: its folder, or a packed file; `OMNI_MODEL` names another default
-    #[arg(long, default_value_os_t = model_folder(), value_name = "PATH")]
-    model: PathBuf,
-
-    #[command(flatten, next_help_heading = "Words")]
-    lexical: LexicalArgs,
-
-    /// Folder of what is remembered between runs [default: `.omni-cache` beside the run files]
-    #[arg(long, value_name = "FOLDER", conflicts_with = "questions")]
-    cache: Option<PathBuf>,
-}
-
-/// What is measured.
-pub(crate) enum What {
-    /// Questions against an index.
-    Gate(Gate),
-    /// Excerpts against chunking strategies.
-    Excerpts(Excerpts),
-    /// A judged test set.
-    TestSet(Evaluation),
-}
-
-impl EvalArgs {
-    /// What is measured, by what was given.
-    pub(crate) fn what(self) -> omni_llm::error::Result<What> {
-        let lexical = self.lexical.settings()?;
-        if let Some(alpha) = self.alpha.filter(|alpha| !(0.0..=1.0).contains(alpha)) {
-            return Err(omni_llm::error::Error::bad_request(format!("`--alpha`: {alpha}; give a number from 0 to 1")));
-        }
-        let cache = self.cache.unwrap_or_else(|| self.runs.join(".omni-cache"));
-        if let Some(questions) = self.questions {
-            if lexical != Lexical::default() {
-                let message = "`--questions` asks an index, which has its words already; leave `--k1`, `--b`, `--no-stemming` and `--no-stop-words` out";
-                return Err(omni_llm::error::Error::bad_request(message));
-            }
-            let least = [
-                (Metric::Recall(1), self.min_recall_1),
-                (Metric::Recall(5), self.min_recall_5),
-                (Metric::Recall(10), self.min_recall_10),
-                (Metric::Ndcg(10), self.min_ndcg_10),
-                (Metric::Mrr(10), self.min_mrr_10),
-            ];
-            let least = least.into_iter().filter_map(|(metric, value)| Some(Least { metric, value: value? })).collect();
-            let Self { index, against, tolerance, access, alpha, model, reranker, .. } = self;
-            return Ok(What::Gate(Gate { questions, index, least, against, tolerance, access, alpha, model, reranker }));
-        }
-        if let (Some(questions), Some(documents)) = (self.excerpts, self.documents) {
-            let Self { top_k, chunk_size, alpha, model, .. } = self;
-            return Ok(What::Excerpts(Excerpts { questions, documents, top_k, chunk_size, alpha, lexical, model, cache }));
-        }
-        let (Some(corpus), Some(queries)) = (self.corpus, self.queries) else {
-            return Err(omni_llm::error::Error::bad_request(
-                "`eval`: nothing to measure; give `--questions FILE`, `--excerpts FILE --documents FOLDER`, or `--corpus FILE --queries FILE`",
-            ));
-        };
-        let Self { qrels, runs, modes, alpha, model, .. } = self;
-        Ok(What::TestSet(Evaluation { corpus, queries, qrels, runs, modes, alpha, lexical, model, cache }))
     }
 }
 
@@ -435,6 +268,6 @@ pub(crate) struct DemoArgs {
     pub(crate) out: PathBuf,
 
     /// Folder of the embedding model; it is fetched if it is not there. `OMNI_MODEL` names another default
-    #[arg(long, default_value_os_t = model_folder(), value_name = "FOLDER")]
+    #[arg(long, default_value_os_t = default_folder(), value_name = "FOLDER")]
     pub(crate) model: PathBuf,
 }

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
 fn build(args: &DemoArgs) -> Result<Build> {
     let options = Options { source: Some(args.source.clone()), ..Options::default() };
     Ok(Build {
-        source: Source::open(&options)?,
+        source: Source::open(&options)?.without(&[args.out.clone(), args.model.clone()]),
         cache: crate::beside(&args.out),
         out: args.out.clone(),
         model: args.model.clone(),

@@ -127,7 +127,55 @@ fn chunks(index: &Index) -> Result<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
+    use omni_llm::index::{Chunk, Document, Manifest, Writer};
+    use serde_json::Value;
+
     use super::*;
+
+    #[test]
+    fn all_formats_hold_the_same_chunks_and_none_that_was_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, to) = (folder.path().join("kb.omni"), folder.path().join("new/export"));
+        let mut writer = Writer::new(Manifest { dimensions: 2, ..Manifest::default() });
+        for (name, vector, text) in [("a", [1.0, 0.0], "first"), ("b", [0.0, 1.0], "gone"), ("c", [0.6, -0.8], "third, \"é\"")] {
+            let source = format!("{name}.md");
+            let described =
+                Document { uri: format!("s3://b/{source}"), source, access: vec!["hr".into()], ..Document::default() };
+            let document = writer.push_document(described);
+            let chunk = Chunk { document, text: text.into(), start: 3, end: 8, page: Some(2), headings: "One" };
+            writer.push_chunk(&chunk, &vector).unwrap();
+        }
+        writer.finish(&path).unwrap();
+        crate::forget::run(&path, &["b.md".to_owned()], false).unwrap();
+        assert_eq!(run(&path, &to, &[Format::Npy, Format::Fbin, Format::Jsonl]).unwrap(), 2);
+        let read = |name: &str| std::fs::read(to.join(name)).unwrap();
+
+        let index = Index::open(&path).unwrap();
+        let wanted: Vec<f32> = [0, 2].into_iter().flat_map(|number| index.vector(number).unwrap()).collect();
+        for (value, given) in wanted.iter().zip([1.0, 0.0, 0.6, -0.8]) {
+            assert!((value - given).abs() < 0.01, "{wanted:?}");
+        }
+        let floats = |bytes: &[u8]| bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect::<Vec<_>>();
+        let (npy, fbin) = (read("vectors.npy"), read("vectors.fbin"));
+        let head = npy_head("<f4", "(2, 2)");
+        assert_eq!((&npy[..head.len()], floats(&npy[head.len()..])), (&head[..], wanted.clone()));
+        assert_eq!((&fbin[..8], floats(&fbin[8..])), (&[2, 0, 0, 0, 2, 0, 0, 0][..], wanted));
+
+        let lines = String::from_utf8(read("chunks.jsonl")).unwrap();
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ids = read("ids.npy");
+        let head = npy_head("|S22", "(2,)");
+        assert!(ids.starts_with(&head));
+        let names: Vec<&str> = ids[head.len()..].chunks(ID_BYTES).map(|id| std::str::from_utf8(id).unwrap()).collect();
+        let names: Vec<&str> = names.iter().map(|name| name.trim_end_matches('\0')).collect();
+        assert_eq!(names, lines.iter().map(|line| line["id"].as_str().unwrap()).collect::<Vec<_>>());
+        assert_eq!(names, [index.chunk_id(0).unwrap(), index.chunk_id(2).unwrap()]);
+        let third = json!({
+            "id": names[1], "text": "third, \"é\"", "source": "c.md", "uri": "s3://b/c.md", "title": "", "format": "", "page": 2,
+            "headings": "One", "start": 3, "end": 8, "namespace": null, "access": ["hr"], "metadata": {},
+        });
+        assert_eq!(lines[1], third);
+    }
 
     #[test]
     fn a_numpy_head_is_what_numpy_writes() {

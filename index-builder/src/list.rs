@@ -5,12 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::extract::{self, Limits, Sandbox};
-use crate::metadata;
+use crate::pipeline;
 use crate::progress::plural;
 use crate::report::shown;
 use crate::source::{Entry, Options, READ_AHEAD_BYTES, Source};
 
-/// One line a document, to print. On standard error: what is skipped, with `read` by what came of extracting it, and without it
+/// One line a document, to print. On standard error: what is ignored, and what is skipped, with `read` by what came of extracting it, and without it
 /// what would probably be, by its name.
 ///
 /// # Errors
@@ -20,8 +20,7 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     let listing = source.list()?;
     let mut skipped: Vec<(String, String)> =
         listing.skipped.into_iter().map(|(path, reason)| (path, reason.to_string())).collect();
-    let (beside, entries): (Vec<Entry>, Vec<Entry>) =
-        listing.entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
+    let (beside, entries) = pipeline::apart(listing.entries);
     let refusals = if read { refused(&source, &entries)? } else { entries.iter().map(empty).collect() };
     let mut documents = Vec::new();
     for (entry, refusal) in entries.into_iter().zip(refusals) {
@@ -33,6 +32,9 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     skipped.sort();
     for (path, reason) in &skipped {
         eprintln!("skipped: {}: {reason}", shown(path));
+    }
+    for (path, why) in &listing.ignored {
+        eprintln!("ignored: {}: {why}", shown(path));
     }
     if !read {
         for entry in documents.iter().filter(|entry| extract::is_unsupported_by_name(&entry.source)) {

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use omni_llm::index::Tombstones;
 
 use cli::{BuildArgs, Cli, Command, EvalArgs, What};
 use pipeline::Build;
@@ -59,9 +60,14 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
     place::make_named_folder(&args.out)?;
+    let cache = args.cache.clone().unwrap_or_else(|| beside(&args.out));
+    let mut own = vec![Tombstones::path(&args.out), cache.clone(), args.model.clone()];
+    // A folder that indexes go into may hold documents too.
+    own.extend((!args.out.is_dir()).then(|| args.out.clone()));
+    own.extend([&args.report, &args.metadata, &args.tune_alpha].into_iter().flatten().cloned());
     let build = Build {
-        source: source::Source::open(&args.source)?,
-        cache: args.cache.clone().unwrap_or_else(|| beside(&args.out)),
+        source: source::Source::open(&args.source)?.without(&own),
+        cache,
         out: args.out.clone(),
         model: args.model.clone(),
         embedding: args.embedding.clone().filter(|named| named != "local"),

@@ -20,16 +20,22 @@ use omni_llm::embed::{DEFAULT_MODEL, Precision};
 use omni_llm::error::{Code, Error, Result};
 use walkdir::WalkDir;
 
-use crate::cli::MODEL_FOLDER;
 use crate::place::folder_of;
 use crate::progress::{Progress, Transfer};
 use check::{FILES, check_folder};
 pub(crate) use folder::Said;
 
+/// Folder of the embedding model, where no other is named.
+const MODEL_FOLDER: &str = "models/all-MiniLM-L6-v2";
 /// The owner of [`DEFAULT_MODEL`] on the hub.
 const OWNER: &str = "sentence-transformers";
 /// A download that brings nothing for so long is given up.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// The folder of the embedding model that is meant where none is named. As everywhere, an empty variable counts as unset.
+pub(crate) fn default_folder() -> PathBuf {
+    std::env::var_os("OMNI_MODEL").filter(|folder| !folder.is_empty()).map_or_else(|| MODEL_FOLDER.into(), PathBuf::from)
+}
 
 /// Where the model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

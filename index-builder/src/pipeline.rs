@@ -1,31 +1,35 @@
 //! The build journey as one readable line: list -> read -> extract -> chunk -> embed -> write -> report.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+mod listed;
+mod tune;
+mod write;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::{Embedder, MAX_TOKENS};
 use omni_llm::hex::hex;
-use omni_llm::index::{self, Lexical, Manifest, Writer};
+use omni_llm::index::{self, Lexical, Manifest};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{self, Cache, Key};
 use crate::chunk;
 use crate::embedding::Embedding;
-use crate::eval::{self, Asked};
+use crate::eval;
 use crate::extract::{self, Limits, Sandbox};
-use crate::forget;
-use crate::metadata::{self, Fields, Rules};
+use crate::metadata::{self, Rules};
 use crate::place;
 use crate::progress::Progress;
 use crate::remote::Remote;
 use crate::report::{Remark, Report, Seconds};
-use crate::source::{Content, Entry, Listing, READ_AHEAD_BYTES, Reason, Source};
-
-/// Of nDCG@10: what questions gain by less is chance.
-const WORTH_A_CHANGE: f64 = 0.001;
+use crate::source::{Content, Entry, READ_AHEAD_BYTES, Source};
+pub(crate) use listed::apart;
+use listed::{Listed, sort_out};
+use tune::tune;
+pub(crate) use write::Unwritten;
+use write::{Put, put};
 
 /// What to build, from what, and how.
 pub(crate) struct Build {
@@ -161,92 +165,9 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         gone,
         warnings,
         skipped,
+        ignored: listed.ignored.iter().map(|(source, why)| Remark { source: source.clone(), reason: why.to_string() }).collect(),
         seconds: Seconds { list, extract, embed, write, total: started.elapsed().as_secs_f64() },
     })
-}
-
-/// What the source holds.
-struct Listed {
-    /// The documents.
-    entries: Vec<Entry>,
-    /// What the files beside documents say of them, or why they cannot be understood: then the document is left out, because it
-    /// may have been closed to most.
-    sidecars: HashMap<String, Result<Fields, String>>,
-    /// Files and folders that cannot be read.
-    unreadable: Vec<(String, Reason)>,
-}
-
-impl Listed {
-    fn of(build: &Build) -> Result<Self> {
-        let Listing { entries, skipped: unreadable, .. } = build.source.list()?;
-        let (beside, entries): (Vec<Entry>, Vec<Entry>) =
-            entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some());
-        let sidecars = Mutex::new(HashMap::new());
-        build.source.read_all(&beside, 1, READ_AHEAD_BYTES, |place, content| {
-            let Some(document) = metadata::sidecar_of(&beside[place].source) else { return };
-            let fields = content.map_err(|reason| format!("its `.metadata.json`: {reason}"));
-            let fields = fields.and_then(|content| metadata::read_sidecar(&content.bytes));
-            sidecars.lock().unwrap_or_else(PoisonError::into_inner).insert(document.to_owned(), fields);
-        })?;
-        let mut sidecars = sidecars.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (source, reason) in &unreadable {
-            if let Some(document) = metadata::sidecar_of(source) {
-                sidecars.insert(document.to_owned(), Err(format!("its `.metadata.json`: {reason}")));
-            }
-        }
-        Ok(Self { entries, sidecars, unreadable })
-    }
-
-    /// The documents, and what cannot be read, as the source names them.
-    fn paths(&self) -> impl Iterator<Item = &str> + Clone {
-        let unreadable = self.unreadable.iter().map(|(path, _)| path.as_str());
-        self.entries.iter().map(|entry| entry.source.as_str()).chain(unreadable)
-    }
-
-    /// Files beside documents that are not there.
-    fn orphans(&self) -> impl Iterator<Item = (&String, &Result<Fields, String>)> {
-        let known: HashSet<&str> = self.entries.iter().map(|entry| entry.source.as_str()).collect();
-        self.sidecars.iter().filter(move |(document, _)| !known.contains(document.as_str()))
-    }
-
-    /// Refuses files beside no document that have labels.
-    ///
-    /// # Errors
-    /// There is one: what it should close would be open.
-    fn require_labelled(&self) -> Result<()> {
-        let is_unreadable = |document: &str| self.unreadable.iter().any(|(source, _)| metadata::covers(source, document));
-        let labelled = self.orphans().filter(|(_, fields)| fields.as_ref().is_ok_and(metadata::has_access));
-        if let Some(document) = labelled.map(|(document, _)| document).filter(|document| !is_unreadable(document)).min() {
-            bail!(
-                "{document}.metadata.json: there is no `{document}`, and its `access` would close nothing; call it as the whole document with `.metadata.json` behind (`guide.pdf.metadata.json`), or remove it"
-            );
-        }
-        Ok(())
-    }
-
-    /// Whether the source still has the document at `uri`, readable or not.
-    fn has(&self, uri: &str) -> bool {
-        self.entries.iter().any(|entry| entry.uri == uri) || self.unreadable.iter().any(|(source, _)| may_hold(source, uri))
-    }
-}
-
-/// What goes into the index, and what does not and why.
-fn sort_out(listed: &Listed, prepared: Vec<Result<Prepared, String>>) -> (Vec<Prepared>, Vec<Remark>) {
-    let mut skipped: Vec<Remark> =
-        listed.unreadable.iter().map(|(source, reason)| Remark { source: source.clone(), reason: reason.to_string() }).collect();
-    skipped.extend(listed.orphans().map(|(document, _)| Remark {
-        source: format!("{document}.metadata.json"),
-        reason: format!("says what is known of `{document}`, which is not there"),
-    }));
-    let mut documents = Vec::new();
-    for (entry, outcome) in listed.entries.iter().zip(prepared) {
-        match outcome {
-            Ok(document) => documents.push(document),
-            Err(reason) => skipped.push(Remark { source: entry.source.clone(), reason }),
-        }
-    }
-    skipped.sort();
-    (documents, skipped)
 }
 
 /// Why no index is written.
@@ -257,31 +178,6 @@ fn refusal(build: &Build, files: usize, skipped: &[Remark]) -> String {
         text += &format!("\n  {source}: {reason}");
     }
     text
-}
-
-/// The weight of the vectors with which most of what the questions look for comes first, for who may see all; of equals, the one
-/// nearest to the default.
-fn tune(untuned: &Unwritten<'_>, out: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
-    // An index is written aside to be asked; what the answers say goes into the one that replaces the old one.
-    let aside = place::aside(out)?;
-    let path = aside.path().join("untuned.omni");
-    untuned.write(&path)?;
-    let index = index::Index::open(&path)?;
-    let labels: BTreeSet<&String> = untuned.documents.iter().flat_map(|prepared| &prepared.document.access).collect();
-    let labels: Vec<String> = labels.into_iter().cloned().collect();
-    let mut alphas: Vec<f32> = (0..=20_u8).map(|step| f32::from(step) / 20.0).collect();
-    alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
-    let mut best: Option<(eval::Scores, f32)> = None;
-    for alpha in alphas {
-        let fusion = index::Fusion::Adaptive { alpha };
-        let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, access: &labels, ..Default::default() })?;
-        if best.as_ref().is_none_or(|(best, _)| scores.ndcg(10) > best.ndcg(10) + WORTH_A_CHANGE) {
-            best = Some((scores, alpha));
-        }
-    }
-    let Some((scores, alpha)) = best else { return Ok(index::DEFAULT_ALPHA) };
-    scores.require_any()?;
-    Ok(alpha)
 }
 
 /// The way of entries to chunks.
@@ -365,63 +261,4 @@ pub(crate) fn describe(entry: &Entry, document: &extract::Document, sha256: Stri
         sha256,
         ..index::Document::default()
     }
-}
-
-/// Whether the document at `uri` may be what was skipped, a file or a folder, as its source names it.
-fn may_hold(skipped: &str, uri: &str) -> bool {
-    let uri = format!("/{uri}/");
-    uri.contains(&format!("/{skipped}/"))
-}
-
-/// An index that is ready to be written.
-pub(crate) struct Unwritten<'a> {
-    pub(crate) manifest: Manifest,
-    pub(crate) documents: &'a [Prepared],
-    pub(crate) vectors: &'a HashMap<Key, Vec<f32>>,
-}
-
-impl Unwritten<'_> {
-    /// Writes it and says its digest.
-    pub(crate) fn write(&self, path: &Path) -> Result<String> {
-        let mut writer = Writer::new(self.manifest.clone());
-        for prepared in self.documents {
-            let document = writer.push_document(prepared.document.clone());
-            for chunk in &prepared.chunks {
-                let vector = self.vectors.get(&chunk.embedding_key).context("a chunk has no vector")?;
-                let chunk = index::Chunk {
-                    document,
-                    text: chunk.text.as_str().into(),
-                    start: chunk.start,
-                    end: chunk.end,
-                    page: chunk.page,
-                    headings: &chunk.headings,
-                };
-                writer.push_chunk(&chunk, vector)?;
-            }
-        }
-        Ok(writer.finish(path)?)
-    }
-}
-
-/// Where an index went.
-struct Put {
-    path: PathBuf,
-    digest: String,
-    /// Documents that tombstones keep out of answers.
-    gone: usize,
-}
-
-/// Writes the index to where `out` says, and its list of what is gone.
-fn put(index: &Unwritten<'_>, out: &Path, listed: &Listed) -> Result<Put> {
-    // In a folder it is called by its digest, and is written aside until that is known.
-    let unnamed = out.is_dir().then(|| place::aside(out)).transpose()?;
-    let written = unnamed.as_ref().map_or_else(|| out.to_owned(), |aside| aside.path().join("unnamed.omni"));
-    let digest = index.write(&written)?;
-    let path = if unnamed.is_none() { written.clone() } else { out.join(format!("{digest}.omni")) };
-    // Before the index gets its name: nobody shall find it without its list.
-    let gone = forget::carry_over(&written, &path, |uri| listed.has(uri))?;
-    if unnamed.is_some() {
-        std::fs::rename(&written, &path).with_context(|| format!("{}: cannot rename", path.display()))?;
-    }
-    Ok(Put { path, digest, gone })
 }

@@ -17,15 +17,23 @@ pub(crate) fn require_replaceable(out: &Path) -> Result<()> {
     if metadata.is_dir() {
         return Ok(());
     }
-    let mut start = Vec::new();
-    if metadata.is_file() {
-        let file = File::open(out).with_context(|| out.display().to_string())?;
-        file.take(MAGIC.len() as u64).read_to_end(&mut start).with_context(|| out.display().to_string())?;
-    }
-    if !metadata.is_file() || !(start.is_empty() || start == MAGIC) {
+    let is_replaceable = |start: Vec<u8>| start.is_empty() || start == MAGIC;
+    if !metadata.is_file() || !is_replaceable(start(out).with_context(|| out.display().to_string())?) {
         bail!("{}: exists and is no Omni-LLM index; name another file with `--out`", out.display());
     }
     Ok(())
+}
+
+/// Whether a file is an index, as far as its beginning says.
+pub(crate) fn is_index(path: &Path) -> bool {
+    path.is_file() && start(path).is_ok_and(|start| start == MAGIC)
+}
+
+/// The first bytes of a file, as many as say that it is an index.
+fn start(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 /// Makes the folder that `out` names by the slash at its end: what is not there yet would be taken for a file.

@@ -1,6 +1,7 @@
 //! What a build did: for people as text, for machines as JSON.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) gone: usize,
     /// Files that are not in the index, and why.
     pub(crate) skipped: Vec<Remark>,
+    /// Files and folders that are left out on purpose, and why.
+    pub(crate) ignored: Vec<Remark>,
     /// Documents that are in the index, but not whole or not surely right.
     pub(crate) warnings: Vec<Remark>,
     /// Seconds per stage.
@@ -102,7 +105,10 @@ impl fmt::Display for Report {
             )?;
         }
         write_remarks(f, "warning", &self.warnings)?;
-        write_remarks(f, "skipped", &self.skipped)
+        write_remarks(f, "skipped", &self.skipped)?;
+        let mut ignored: BTreeMap<&str, usize> = BTreeMap::new();
+        self.ignored.iter().for_each(|Remark { reason, .. }| *ignored.entry(reason).or_default() += 1);
+        ignored.iter().try_for_each(|(reason, count)| writeln!(f, "ignored   {count}: {reason}"))
     }
 }
 
@@ -133,8 +139,8 @@ mod tests {
 
     #[test]
     fn every_skipped_file_is_named_with_its_reason() {
-        let skipped: Vec<Remark> =
-            (0..60).map(|n| Remark { source: format!("{n}.pdf"), reason: "password-protected".to_owned() }).collect();
+        let remark = |source: &str, reason: &str| Remark { source: source.to_owned(), reason: reason.to_owned() };
+        let skipped: Vec<Remark> = (0..60).map(|n| remark(&format!("{n}.pdf"), "password-protected")).collect();
         let report = Report {
             index: "kb.omni".to_owned(),
             digest: "d".repeat(64),
@@ -149,6 +155,9 @@ mod tests {
             alpha: None,
             gone: 0,
             skipped,
+            ignored: [".git", ".env", "a.txt"]
+                .map(|path| remark(path, if path == "a.txt" { "left out" } else { "hidden" }))
+                .to_vec(),
             warnings: Vec::new(),
             seconds: Seconds::default(),
         };
@@ -157,6 +166,7 @@ mod tests {
         assert!(text.contains("chunks    10 (4 embedded, 6 known)\n"), "{text}");
         assert!(text.contains("skipped   49.pdf: password-protected\n"), "{text}");
         assert!(text.contains("skipped   and 10 more; all of them are in the JSON report (`--report FILE`)\n"), "{text}");
+        assert!(text.ends_with("ignored   2: hidden\nignored   1: left out\n"), "{text}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["skipped"].as_array().unwrap().len(), 60);
     }

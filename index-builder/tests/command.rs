@@ -74,22 +74,22 @@ fn a_list_tells_documents_from_what_would_be_skipped() {
         ("docs/broken.pdf", "no header"),
         ("docs/empty.md", ""),
         ("docs/report.doc", "<html><body><h1>Report</h1><p>Text.</p></body></html>"),
-        ("docs/table.csv", "a;b\n"),
+        ("docs/table.rtf", "a;b\n"),
     ]);
     let (is_well, printed, said) = run(root.path(), &["list", "docs"]);
     assert!(is_well);
-    assert_eq!(printed, "        11  a.md\n         9  broken.pdf\n        53  report.doc\n         4  table.csv\n");
+    assert_eq!(printed, "        11  a.md\n         9  broken.pdf\n        53  report.doc\n         4  table.rtf\n");
     assert_eq!(
         said,
         "skipped: empty.md: empty\n\
          unsure: report.doc: by its name no format that is read; `--read` looks into it\n\
-         unsure: table.csv: by its name no format that is read; `--read` looks into it\n\
+         unsure: table.rtf: by its name no format that is read; `--read` looks into it\n\
          4 documents, 77 bytes; 1 file of metadata, 1 skipped, 0 ignored\n"
     );
     let (_, printed, said) = run(root.path(), &["list", "docs", "--read"]);
     assert_eq!(printed, "        11  a.md\n        53  report.doc\n");
     assert!(said.contains("skipped: broken.pdf: damaged: no `%PDF-` header\n"), "{said}");
-    assert!(said.contains("skipped: table.csv: unsupported format: csv\n"), "{said}");
+    assert!(said.contains("skipped: table.rtf: unsupported format: rtf\n"), "{said}");
     assert!(said.ends_with("2 documents, 64 bytes; 1 file of metadata, 3 skipped, 0 ignored\n"), "{said}");
 }
 
@@ -147,4 +147,83 @@ fn a_provider_without_a_key_is_no_field_of_a_request() {
     let output = builder(root.path()).args(["build", "docs", "--embedding", "openai/m", "--model"]).arg(model).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "error: `--embedding openai/m`: `openai` needs a key; set `OPENAI_API_KEY`\n");
+}
+
+#[test]
+fn a_gate_that_is_not_passed_ends_with_an_error() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let model = model.to_str().unwrap();
+    let question =
+        |question: &str, source: &str, rest: &str| format!("{{\"question\": \"{question}\", \"source\": \"{source}\"{rest}}}\n");
+    let questions = question("How many days of leave are there?", "leave.md", "")
+        + &question("Where may I park?", "parking.md", ", \"filter\": {\"field\": \"team\", \"eq\": \"hr\"}");
+    let parking = "---\nteam: hr\n---\n# Parking\n\nStaff park in the garage behind the house.\n";
+    let leave = "# Leave\n\nEveryone has thirty days of leave in a year.\n";
+    let root = folder(&[
+        ("all/leave.md", leave),
+        ("all/parking.md", parking),
+        ("less/parking.md", parking),
+        ("bare/leave.md", leave),
+        ("q.jsonl", &questions),
+    ]);
+    for name in ["all", "less", "bare"] {
+        let (is_well, _, said) = run(root.path(), &["-q", "build", name, "--out", &format!("{name}.omni"), "--model", model]);
+        assert!(is_well, "{said}");
+    }
+    let gate = |index: &str, rest: &[&str]| {
+        run(root.path(), &[&["eval", "--questions", "q.jsonl", "--model", model, "--index", index], rest].concat())
+    };
+    let (is_well, printed, said) = gate("less.omni", &["--min-recall@5", "0.9"]);
+    assert!(!is_well && printed.contains("missed     1 of 2\n"), "{printed}");
+    assert_eq!(said, "failed: recall@5 is 0.5000, wanted at least 0.9\n");
+    let (is_well, _, said) = gate("less.omni", &["--against", "all.omni"]);
+    assert!(!is_well && said.contains("failed: recall@5 is 0.5000, the older index reached 1.0000\n"), "{said}");
+    // What questions are narrowed down by may be new.
+    let (is_well, printed, said) = gate("all.omni", &["--against", "bare.omni", "--min-recall@5", "1"]);
+    assert!(is_well && printed.contains("recall@5   1.0000  (older index 0.5000)\n"), "{printed}{said}");
+    let (is_well, _, said) = gate("bare.omni", &[]);
+    assert!(!is_well && said.starts_with("error: bare.omni: question 2: `filter`: no field `team` in this index"), "{said}");
+}
+
+#[test]
+fn a_build_reads_what_is_chosen_and_never_what_it_wrote() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[
+        ("docs/a.md", "# A\n\nText.\n"),
+        ("docs/.env", "SECRET=1"),
+        ("docs/drafts/b.md", "# B\n\nNot yet.\n"),
+        ("docs/notes.txt", "Notes."),
+    ]);
+    let docs = root.path().join("docs");
+    let globs = ["--include", "*.md", "--exclude", "drafts"];
+    for _ in 0..2 {
+        let build = ["build", ".", "--strict", "--report", "report.json", "--model", model.to_str().unwrap()];
+        let (is_well, _, said) = run(&docs, &[&build[..], &globs].concat());
+        assert!(is_well, "{said}");
+    }
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(docs.join("report.json")).unwrap()).unwrap();
+    assert_eq!((&report["documents"], &report["skipped"]), (&1.into(), &serde_json::json!([])));
+    let reason = |name: &str| {
+        let ignored = report["ignored"].as_array().unwrap();
+        ignored.iter().find(|remark| remark["source"] == name).and_then(|remark| remark["reason"].as_str()).unwrap()
+    };
+    assert_eq!(reason("knowledge.omni"), "the builder's own");
+    assert_eq!(reason("report.json"), "the builder's own");
+    assert_eq!((reason(".env"), reason("notes.txt")), ("hidden", "not in `--include`"));
+    let (_, printed, said) = run(&docs, &[&["list", "."], &globs[..]].concat());
+    assert_eq!(printed, "        11  a.md\n");
+    assert!(said.contains("ignored: drafts/b.md: left out by `--exclude`\n"), "{said}");
+    assert!(refused(&docs, &["list", ".", "--include", "[a"]).contains("unclosed character class"));
+    // What was forgotten does not come back because it was left out for a while.
+    for (globs, gone) in [(&[][..], 0), (&globs, 0), (&[], 1)] {
+        let build = ["build", ".", "--report", "-", "--model", model.to_str().unwrap()];
+        let (_, printed, _) = run(&docs, &[&build[..], globs].concat());
+        let report: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(report["gone"], gone);
+        if gone == 0 && globs.is_empty() {
+            assert!(run(&docs, &["forget", "knowledge.omni", "drafts/b.md"]).0);
+        }
+    }
 }

@@ -28,7 +28,7 @@ use rayon::prelude::*;
 
 pub use description::Description;
 pub use manifest::{Activation, Manifest, Pooling, Precision, Purpose};
-pub use pack::pack;
+pub use pack::{pack, write_packed};
 pub use packed::Packed;
 pub use reranker::Reranker;
 pub use tokenizer::Tokenizer;

@@ -3,6 +3,7 @@
 //! Equal input gives equal bytes. What the encoder cannot run is refused here, by name, so that nothing has to be checked again while
 //! embedding.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,15 @@ use super::weights::Weights;
 use super::{vocabulary, wordpiece};
 use crate::error::{Error, Result};
 use crate::hex::hex;
+use crate::mapped::replace;
+
+/// Writes a packed model in one step: whoever has mapped an older one keeps that.
+///
+/// # Errors
+/// Its folder cannot be written.
+pub fn write_packed(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, |file| file.write_all(bytes)).map_err(|cause| Error::io(path, cause))
+}
 
 /// Packs the model in `folder`.
 ///

@@ -13,7 +13,10 @@ const EXTENSION: &str = "omni";
 /// There is no such file, or the folder holds none or several.
 pub fn index_path(named: &Path) -> Result<PathBuf> {
     if !named.exists() {
-        let message = format!("{}: no such index; build it with `index-builder build FOLDER --out {0}`", named.display());
+        // A service's working folder is seldom that of its configuration.
+        let place = std::path::absolute(named).ok().filter(|_| named.is_relative());
+        let place = place.map_or_else(String::new, |place| format!(" at {}", place.display()));
+        let message = format!("{}: no such index{place}; build it with `index-builder build FOLDER --out {0}`", named.display());
         return Err(Error::new(Code::NotFound, message));
     }
     if !named.is_dir() {
@@ -64,6 +67,11 @@ mod tests {
             message(&path.join("x.omni")),
             "D/x.omni: no such index; build it with `index-builder build FOLDER --out D/x.omni`"
         );
+        let relative = index_path(Path::new("no/x.omni")).unwrap_err().message().to_owned();
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("no/x.omni");
+        let said =
+            format!("no/x.omni: no such index at {}; build it with `index-builder build FOLDER --out no/x.omni`", here.display());
+        assert_eq!(relative, said);
         std::fs::write(path.join("a.omni"), "").unwrap();
         std::fs::write(path.join(".a.omni"), "").unwrap();
         assert_eq!(index_path(path).unwrap(), path.join("a.omni"));

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::allowed::Bits;
-use super::writer::replace;
 use crate::error::{Error, Result};
+use crate::mapped::replace;
 
 /// What the name of the file ends with, behind the name of the index.
 const EXTENSION: &str = ".tombstones";

@@ -5,7 +5,7 @@
 //! moment leaves the old file whole. What a killed writer leaves behind is removed by the next one.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
@@ -27,9 +27,7 @@ use super::{Chunk, Document, Manifest};
 use crate::cpu::Kernel;
 use crate::error::{Error, Result};
 use crate::hex::hex;
-
-/// What the name of a temporary file ends with; it begins with a dot and the name of the target.
-const TEMPORARY: &str = ".partial";
+use crate::mapped::replace;
 
 /// Collects documents and chunks, then writes the file whole or not at all.
 pub struct Writer {
@@ -256,47 +254,6 @@ fn each(
         take(&vec![0; (entry.extent.offset - end) as usize])?;
         take(entry.section().map(|section| sections[section as usize].as_slice()).unwrap_or_default())?;
         end = entry.extent.end();
-    }
-    Ok(())
-}
-
-/// Puts a new file at `path`, all of it or nothing.
-pub(super) fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<T>) -> std::io::Result<T> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or(std::io::ErrorKind::IsADirectory)?.to_string_lossy();
-    let prefix = format!(".{name}.");
-    remove_leftovers(folder, &prefix)?;
-    let mut builder = tempfile::Builder::new();
-    // Whoever may read the folder may read the index; the umask still applies.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.prefix(&prefix).suffix(TEMPORARY).tempfile_in(folder)?;
-    // The lock tells other writers that this is no leftover; where there are no locks, nobody removes anything.
-    let _ = temporary.as_file().try_lock();
-    let value = fill(temporary.as_file_mut())?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()?;
-    Ok(value)
-}
-
-/// Removes what writers of the same file left that were killed: temporary files that nobody holds locked.
-fn remove_leftovers(folder: &Path, prefix: &str) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if !name.starts_with(prefix) || !name.ends_with(TEMPORARY) {
-            continue;
-        }
-        // Another writer may have finished or cleaned up meanwhile: then there is nothing left to do.
-        let Ok(file) = File::open(entry.path()) else {
-            continue;
-        };
-        match file.try_lock() {
-            Ok(()) => drop(std::fs::remove_file(entry.path())),
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
-        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! the missing pages into zeros that are never handed out.
 
 mod fault;
+mod replace;
 
 use std::fs::{File, Metadata};
 use std::ops::Deref;
@@ -17,6 +18,7 @@ use memmap2::{Advice, Mmap, MmapOptions};
 
 use crate::error::{Error, Result};
 use fault::Watch;
+pub(crate) use replace::replace;
 
 /// The bytes of a file, as long as it was when it was opened.
 pub(crate) struct Mapped {

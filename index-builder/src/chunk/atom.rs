@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use omni_llm::embed::Tokenizer;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// A word that is longer, in characters, may be broken.
@@ -27,7 +27,7 @@ const INDENTATION: usize = 40;
 const TOKENIZE_BYTES: usize = 1 << 18;
 
 /// What sizes are counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Unit {

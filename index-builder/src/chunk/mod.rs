@@ -55,9 +55,8 @@ pub(crate) struct Chunk {
 /// Cuts a document. `embed` is called by `semantic` only, with windows of a few sentences.
 ///
 /// # Errors
-/// The settings are out of range, or embedding failed.
+/// Embedding failed.
 pub(crate) fn split(document: &Document, settings: &Settings, tokenizer: &Tokenizer, embed: Embed<'_>) -> Result<Vec<Chunk>> {
-    settings.validate()?;
     let text = document.text.as_str();
     let mut plan = match settings.strategy {
         Strategy::FixedSize | Strategy::Token => fixed_size::plan(),

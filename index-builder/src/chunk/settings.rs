@@ -4,7 +4,7 @@
 
 use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
 use omni_llm::error::{Code, Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::atom::{Limit, Unit};
 use super::context::CONTEXT_TOKENS;
@@ -22,11 +22,11 @@ const LEAST_SIZE: usize = 64;
 /// The most `separators`; each is a rank of its own.
 const MOST_SEPARATORS: usize = 32;
 
-/// What may stand in `metadata_fields`.
+/// What is kept beside a chunk's text.
 const METADATA_FIELDS: [&str; 4] = ["source", "title", "page", "section"];
 
 /// Where a document is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Strategy {
@@ -78,8 +78,8 @@ pub(crate) struct Settings {
     pub(crate) unit: Unit,
     /// Strongest first, for `recursive`; exactly one for `character`; the other strategies have no use for them.
     pub(crate) separators: Vec<String>,
-    /// What is kept beside a chunk's text: `source`, `title`, `page`, `section`.
-    pub(crate) metadata_fields: Vec<String>,
+    /// What is kept beside a chunk's text, always the same.
+    pub(super) metadata_fields: [&'static str; 4],
     /// Most tokens of one chunk's text: what the model reads, less what stands beside it.
     #[serde(skip)]
     pub(super) most_tokens: usize,
@@ -110,7 +110,7 @@ impl Settings {
             overlap,
             unit,
             separators: separators.iter().map(ToString::to_string).collect(),
-            metadata_fields: METADATA_FIELDS.iter().map(ToString::to_string).collect(),
+            metadata_fields: METADATA_FIELDS,
             most_tokens: MAX_TOKENS - TOKENS_BESIDE,
         }
     }
@@ -131,12 +131,7 @@ impl Settings {
                 size / 2
             )));
         }
-        self.validate_separators()?;
-        if let Some(field) = self.metadata_fields.iter().find(|field| !METADATA_FIELDS.contains(&field.as_str())) {
-            let known = METADATA_FIELDS.map(|field| format!("`{field}`")).join(", ");
-            return Err(Error::bad_request(format!("`metadata_fields`: no field `{field}`; use {known}")));
-        }
-        Ok(())
+        self.validate_separators()
     }
 
     fn validate_separators(&self) -> Result<()> {
@@ -191,15 +186,13 @@ fn default_sizes(unit: Unit) -> (usize, usize) {
 }
 
 /// Settings as somebody wrote them: what is left out gets the strategy's default.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Given {
     pub(crate) strategy: Strategy,
     pub(crate) chunk_size: Option<usize>,
     pub(crate) chunk_overlap: Option<usize>,
     pub(crate) unit: Option<Unit>,
     pub(crate) separators: Option<Vec<String>>,
-    pub(crate) metadata_fields: Option<Vec<String>>,
 }
 
 impl Given {
@@ -252,7 +245,6 @@ impl Given {
             overlap: self.chunk_overlap.unwrap_or(overlap.min(size / 5)),
             unit,
             separators: self.separators.unwrap_or(defaults.separators),
-            metadata_fields: self.metadata_fields.unwrap_or(defaults.metadata_fields),
             most_tokens,
             ..defaults
         };
@@ -265,103 +257,105 @@ impl Given {
 mod tests {
     use super::*;
 
-    fn fitted(json: &str, tokens: usize) -> Result<Settings, String> {
-        let given: Given = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    fn fitted(given: Given, tokens: usize) -> Result<Settings, String> {
         given.for_tokens(tokens).map_err(|error| error.to_string())
     }
 
-    fn read(json: &str) -> Result<Settings, String> {
-        fitted(json, MAX_TOKENS)
+    fn read(given: Given) -> Result<Settings, String> {
+        fitted(given, MAX_TOKENS)
+    }
+
+    fn of(strategy: Strategy) -> Given {
+        Given { strategy, ..Given::default() }
+    }
+
+    fn sized(strategy: Strategy, size: usize) -> Given {
+        Given { chunk_size: Some(size), ..of(strategy) }
+    }
+
+    fn parted(strategy: Strategy, separators: &[&str]) -> Given {
+        Given { separators: Some(separators.iter().map(ToString::to_string).collect()), ..of(strategy) }
     }
 
     #[test]
     fn what_is_left_out_is_the_strategys_default() {
-        assert_eq!(read("{}").unwrap(), Settings::default());
-        for strategy in ["fixed_size", "character", "token", "recursive", "semantic", "structure"] {
-            let settings = read(&format!(r#"{{"strategy":"{strategy}"}}"#)).unwrap();
-            assert_eq!(settings, Settings::new(settings.strategy));
-            assert_eq!(settings.strategy.name(), strategy);
-            settings.validate().unwrap();
+        assert_eq!(read(Given::default()).unwrap(), Settings::default());
+        for strategy in Strategy::ALL {
+            assert_eq!(read(of(strategy)).unwrap(), Settings::new(strategy));
+            assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.name());
         }
-        let small = read(r#"{"strategy":"token","chunk_size":100}"#).unwrap();
+        let small = read(sized(Strategy::Token, 100)).unwrap();
         assert_eq!((small.size, small.overlap), (100, 20));
+        let given =
+            Given { chunk_overlap: Some(200), separators: Some(vec!["\n\n".to_owned()]), ..sized(Strategy::Recursive, 1000) };
+        let settings = read(given).unwrap();
+        assert_eq!((settings.size, settings.overlap, settings.unit), (1000, 200, Unit::Characters));
+        assert_eq!(settings.separators, ["\n\n"]);
     }
 
     #[test]
-    fn the_apis_example_is_taken_as_it_is() {
-        let json = r#"{"strategy":"recursive","chunk_size":1000,"chunk_overlap":200,"separators":["\n\n"],
-                       "metadata_fields":["source","page","section"]}"#;
-        let settings = read(json).unwrap();
-        assert_eq!((settings.size, settings.overlap, settings.unit), (1000, 200, Unit::Characters));
-        assert_eq!(settings.separators, ["\n\n"]);
-        read(&json.replace("recursive", "character")).unwrap();
+    fn what_an_index_records_is_the_apis_form() {
         assert_eq!(
-            read(r#"{"separators":["zz"]}"#).unwrap_err(),
-            "`separators`: `structure` has no use for them; leave them out, or choose `recursive` or `character`"
+            serde_json::to_string(&Settings::default()).unwrap(),
+            r#"{"strategy":"structure","chunk_size":220,"chunk_overlap":30,"unit":"tokens","separators":[],"metadata_fields":["source","title","page","section"]}"#
         );
     }
 
     #[test]
-    fn a_size_that_cannot_be_kept_is_refused_by_name() {
+    fn what_cannot_be_kept_is_refused_by_name() {
         let cases = [
-            (r#"{"chunk_size":63}"#, "`chunk_size`: 63 tokens; at least 64"),
-            (r#"{"strategy":"recursive","chunk_size":10}"#, "`chunk_size`: 10 characters; at least 64"),
+            (sized(Strategy::Structure, 63), "`chunk_size`: 63 tokens; at least 64"),
+            (sized(Strategy::Recursive, 10), "`chunk_size`: 10 characters; at least 64"),
             (
-                r#"{"strategy":"recursive","chunk_size":1000,"chunk_overlap":501}"#,
+                Given { chunk_overlap: Some(501), ..sized(Strategy::Recursive, 1000) },
                 "`chunk_overlap`: 501 characters; at most 500, half of `chunk_size`",
             ),
             (
-                r#"{"strategy":"recursive","separators":[]}"#,
-                "`separators`: empty; give one, or leave it out for the default of `recursive`",
+                parted(Strategy::Structure, &["zz"]),
+                "`separators`: `structure` has no use for them; leave them out, or choose `recursive` or `character`",
             ),
+            (parted(Strategy::Recursive, &[]), "`separators`: empty; give one, or leave it out for the default of `recursive`"),
             (
-                r#"{"strategy":"character","separators":["a","b"]}"#,
+                parted(Strategy::Character, &["a", "b"]),
                 "`separators`: 2 of them; `character` takes one, use `recursive` for more",
             ),
-            (
-                r#"{"metadata_fields":["source","author"]}"#,
-                "`metadata_fields`: no field `author`; use `source`, `title`, `page`, `section`",
-            ),
+            (parted(Strategy::Recursive, &["x"; 33]), "`separators`: 33 of them; at most 32"),
         ];
-        for (json, text) in cases {
-            assert_eq!(read(json).unwrap_err(), text, "{json}");
+        for (given, text) in cases {
+            assert_eq!(read(given).unwrap_err(), text);
         }
-        let many = vec!["x"; 33];
-        let json = serde_json::json!({"strategy": "recursive", "separators": many}).to_string();
-        assert_eq!(read(&json).unwrap_err(), "`separators`: 33 of them; at most 32");
-        assert!(read(r#"{"chunk_sise":5}"#).unwrap_err().contains("unknown field `chunk_sise`"));
-        assert!(read(r#"{"strategy":"magic"}"#).unwrap_err().contains("unknown variant `magic`"));
     }
 
     #[test]
     fn a_model_decides_how_large_a_chunk_can_be() {
         // As the default model has it, nothing changes.
-        assert_eq!(fitted("{}", 256).unwrap(), Settings::default());
-        let small = fitted("{}", 128).unwrap();
+        let given = Given::default;
+        assert_eq!(fitted(given(), 256).unwrap(), Settings::default());
+        let small = fitted(given(), 128).unwrap();
         assert_eq!((small.size, small.overlap, small.size_limit().tokens), (96, 19, 96));
-        assert_eq!(fitted(r#"{"chunk_overlap":40}"#, 128).unwrap().overlap, 40);
-        let dense = fitted(r#"{"strategy":"recursive"}"#, 128).unwrap().size_limit();
+        assert_eq!(fitted(Given { chunk_overlap: Some(40), ..given() }, 128).unwrap().overlap, 40);
+        let dense = fitted(of(Strategy::Recursive), 128).unwrap().size_limit();
         assert_eq!((dense.tokens, dense.chars), (96, 768));
         // What is stored is what is cut by.
-        assert_eq!(fitted(r#"{"strategy":"recursive"}"#, 128).unwrap().size, 768);
+        assert_eq!(fitted(of(Strategy::Recursive), 128).unwrap().size, 768);
         assert_eq!(
-            fitted(r#"{"strategy":"recursive","chunk_size":99999999}"#, 256).unwrap_err(),
+            fitted(sized(Strategy::Recursive, 99_999_999), 256).unwrap_err(),
             "`chunk_size`: 99999999 characters; at most 1792, as the embedding model reads 256 tokens with the heading path"
         );
         // Named is named, even where it is the default.
-        assert!(fitted(r#"{"chunk_size":220}"#, 128).is_err());
-        assert_eq!(fitted(r#"{"chunk_size":480}"#, 512).unwrap().size_limit().tokens, 480);
+        assert!(fitted(sized(Strategy::Structure, 220), 128).is_err());
+        assert_eq!(fitted(sized(Strategy::Structure, 480), 512).unwrap().size_limit().tokens, 480);
         assert_eq!(
-            fitted(r#"{"strategy":"token","chunk_size":512}"#, 256).unwrap_err(),
+            fitted(sized(Strategy::Token, 512), 256).unwrap_err(),
             "`chunk_size`: 512 tokens; at most 224, as the embedding model reads 256 tokens with the heading path"
         );
         assert_eq!(
-            fitted(r#"{"chunk_overlap":60}"#, 128).unwrap_err(),
+            fitted(Given { chunk_overlap: Some(60), ..given() }, 128).unwrap_err(),
             "`chunk_overlap`: 60 tokens; at most 48, half of `chunk_size`"
         );
-        fitted("{}", 96).unwrap();
+        fitted(given(), 96).unwrap();
         assert_eq!(
-            fitted("{}", 95).unwrap_err(),
+            fitted(given(), 95).unwrap_err(),
             "the embedding model reads 95 tokens of a document; at least 96 are needed for a chunk with its heading path; pack one \
              with a larger `--max-tokens`, or choose another"
         );

@@ -5,7 +5,6 @@
 //! of the excerpts that the first `k` chunks hold; precision the share of what these chunks hold that is excerpt, what
 //! overlapping chunks repeat counted again; IoU the excerpts found by excerpts and chunks together.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -92,43 +91,40 @@ pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
         let path = folder.path().join("strategy.omni");
         let tokens = build(&path, &settings, &documents, excerpts.lexical, &embedder, &cache, progress)?;
         let index = Index::open(&path)?;
-        let figures: Vec<Figures> = rows
-            .par_iter()
-            .zip(&asked)
-            .zip(&vectors)
-            .map(|((row, asked), vector)| {
-                let query = Query {
-                    vector: Some(vector),
-                    text: Some(&row.question),
-                    top_k: k,
-                    fusion,
-                    distinct: true,
-                    ..Query::default()
-                };
-                let mut chunks = Vec::with_capacity(k);
-                for hit in index.search(&query)? {
-                    let chunk = index.chunk(hit.chunk)?;
-                    chunks.push((chunk.document, chunk.start..chunk.end));
-                }
-                Ok(figures(asked, &chunks))
-            })
-            .collect::<Result<_>>()?;
-        let mean = |of: fn(&Figures) -> f64| figures.iter().map(of).sum::<f64>() / figures.len().max(1) as f64;
-        let small = tokens.iter().filter(|&&count| count < 40).count();
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "{:<11} {:>6} {:>6} {:>5} {:>10.4} {:>13.4} {:>6.4}",
-            strategy.name(),
-            tokens.len(),
-            tokens.iter().sum::<usize>() / tokens.len().max(1),
-            small,
-            mean(|figures| figures.recall),
-            mean(|figures| figures.precision),
-            mean(|figures| figures.iou),
-        );
+        let questions = rows.par_iter().zip(&asked).zip(&vectors);
+        let figures = questions.map(|((row, asked), vector)| {
+            let query =
+                Query { vector: Some(vector), text: Some(&row.question), top_k: k, fusion, distinct: true, ..Query::default() };
+            ask(&index, &query, asked)
+        });
+        text += &line(strategy, &tokens, &figures.collect::<Result<Vec<_>>>()?);
     }
     Ok(text)
+}
+
+/// What one question finds.
+fn ask(index: &Index, query: &Query<'_>, asked: &Asked) -> Result<Figures> {
+    let mut chunks = Vec::with_capacity(query.top_k);
+    for hit in index.search(query)? {
+        let chunk = index.chunk(hit.chunk)?;
+        chunks.push((chunk.document, chunk.start..chunk.end));
+    }
+    Ok(figures(asked, &chunks))
+}
+
+/// A line of the table.
+fn line(strategy: Strategy, tokens: &[usize], figures: &[Figures]) -> String {
+    let mean = |of: fn(&Figures) -> f64| figures.iter().map(of).sum::<f64>() / figures.len().max(1) as f64;
+    format!(
+        "{:<11} {:>6} {:>6} {:>5} {:>10.4} {:>13.4} {:>6.4}\n",
+        strategy.name(),
+        tokens.len(),
+        tokens.iter().sum::<usize>() / tokens.len().max(1),
+        tokens.iter().filter(|&&count| count < 40).count(),
+        mean(|figures| figures.recall),
+        mean(|figures| figures.precision),
+        mean(|figures| figures.iou),
+    )
 }
 
 fn figures(asked: &Asked, chunks: &[(u32, Range<u64>)]) -> Figures {

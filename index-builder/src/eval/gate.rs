@@ -1,17 +1,16 @@
 //! The gate: questions whose sources are known, asked of a built index. It fails where the answers are not good enough, or
 //! worse than those of an older index.
 
-use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use omni_llm::config::Retrieval;
 use omni_llm::embed::{Embedder, Reranker};
 use omni_llm::index::{Fusion, Index, index_path};
 use omni_llm::rerank::Reranking;
 
-use super::{Asked, Manner, Scores, ask, embed, questions, unknown};
+use super::{Asked, Manner, Scores, Unknown, ask, embed, questions};
 use crate::embedding::Embedding;
 use crate::remote::Remote;
 
@@ -82,7 +81,7 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let reranker = gate.reranker.as_deref().map(Reranker::open).transpose()?;
     let Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = Retrieval::default();
     let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight, until: None });
-    let measure = |named: &PathBuf| -> Result<(Scores, BTreeSet<&str>)> {
+    let measure = |named: &Path, is_older: bool| -> Result<(Scores, Index)> {
         let path = index_path(named)?;
         let index = Index::open(&path)?;
         index.bury_beside(&path)?;
@@ -92,11 +91,14 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
         }
         let vectors = embed(&questions, Embedding { embedder: &embedder, remote: remote.as_ref() })?;
         let fusion = Fusion::weighed(gate.alpha, index.manifest().alpha);
-        let scores = ask(&index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })?;
-        Ok((scores, unknown(&index, &questions)?))
+        // What the older index does not know is what the new one is better at.
+        let manner = Manner { fusion, access: &gate.access, reranking, may_lack_fields: is_older };
+        let scores = ask(&index, &questions, &vectors, manner).with_context(|| path.display().to_string())?;
+        Ok((scores, index))
     };
-    let (new, unknown) = measure(&gate.index)?;
-    let old = gate.against.as_ref().map(measure).transpose()?.map(|(old, _)| old);
+    let (new, index) = measure(&gate.index, false)?;
+    let old = gate.against.as_deref().map(|old| measure(old, true)).transpose()?.map(|(old, _)| old);
+    let unknown = Unknown::of(&index, &questions)?;
     let text = table(&questions, &new, old.as_ref(), &unknown);
     Ok((text, failures(gate, &new, old.as_ref())))
 }
@@ -120,28 +122,30 @@ fn failures(gate: &Gate, new: &Scores, old: Option<&Scores>) -> Vec<String> {
     failures
 }
 
-fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>, unknown: &BTreeSet<&str>) -> String {
+fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>, unknown: &Unknown<'_>) -> String {
     let mut text = format!("questions  {}\n", questions.len());
     for metric in SHOWN {
         let before = old.map(|old| format!("  (older index {:.4})", metric.of(old))).unwrap_or_default();
         // Writing to a string does not fail.
         let _ = writeln!(text, "{:<10} {:.4}{before}", metric.to_string(), metric.of(new));
     }
-    let missed: Vec<_> = questions.iter().zip(&new.outcomes).filter(|(_, outcome)| outcome.ranks.contains(&None)).collect();
+    let missed = questions.iter().zip(&new.outcomes).enumerate().filter(|(_, (_, outcome))| outcome.ranks.contains(&None));
+    let missed: Vec<_> = missed.collect();
     if !missed.is_empty() {
         let _ = writeln!(text, "missed     {} of {}", missed.len(), questions.len());
     }
-    for (asked, outcome) in missed.iter().take(SHOWN_MISSES) {
+    for (place, (asked, outcome)) in missed.iter().take(SHOWN_MISSES) {
         let expected = asked.expected();
         let lost = expected.iter().zip(&outcome.ranks).filter(|(_, rank)| rank.is_none()).map(|(source, _)| *source);
         let first = outcome.found.first().map_or("nothing", String::as_str);
         let lost: Vec<&str> = lost.collect();
-        let _ = writeln!(text, "  {}\n    expected {}, found first {first}", asked.question, lost.join(", "));
+        let why = if unknown.texts.contains(place) { "; the text is in none of its chunks" } else { "" };
+        let _ = writeln!(text, "  {}\n    expected {}, found first {first}{why}", asked.question, lost.join(", "));
     }
     if missed.len() > SHOWN_MISSES {
         let _ = writeln!(text, "  and {} more", missed.len() - SHOWN_MISSES);
     }
-    for source in unknown.iter().take(SHOWN_MISSES) {
+    for source in unknown.sources.iter().take(SHOWN_MISSES) {
         let _ = writeln!(text, "no `{source}` is in the index; name sources as `omni-llm search` shows them");
     }
     text
@@ -149,6 +153,8 @@ fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>, unknown: &BTre
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::Outcome;
     use super::*;
 
@@ -190,10 +196,11 @@ mod tests {
         let asked: Asked = serde_json::from_str(r#"{"question": "Why?", "source": "a.md"}"#).unwrap();
         let questions = [asked.clone(), asked];
         let (new, old) = (scores(&[None, Some(1)]), scores(&[Some(1), Some(1)]));
-        let text = table(&questions, &new, Some(&old), &BTreeSet::new());
+        let text = table(&questions, &new, Some(&old), &Unknown::default());
         assert!(text.contains("recall@5   0.5000  (older index 1.0000)\n"), "{text}");
         assert!(text.ends_with("missed     1 of 2\n  Why?\n    expected a.md, found first other.md\n"), "{text}");
-        let text = table(&questions, &new, None, &BTreeSet::from(["a.md"]));
-        assert!(text.ends_with("other.md\nno `a.md` is in the index; name sources as `omni-llm search` shows them\n"), "{text}");
+        let unknown = Unknown { sources: BTreeSet::from(["a.md"]), texts: BTreeSet::from([0]) };
+        let text = table(&questions, &new, None, &unknown);
+        assert!(text.ends_with("other.md; the text is in none of its chunks\nno `a.md` is in the index; name sources as `omni-llm search` shows them\n"), "{text}");
     }
 }

@@ -8,12 +8,13 @@ pub(crate) mod gate;
 mod metrics;
 pub(crate) mod testset;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use omni_llm::error::Code;
 use omni_llm::index::{Filter, Fusion, Index, Query};
 use omni_llm::rerank::{self, Reranking};
 use rayon::prelude::*;
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::embedding::Embedding;
+use crate::extract::one_line;
 
 /// Hits that are looked at: enough for every metric.
 const DEPTH: usize = 10;
@@ -38,7 +40,7 @@ pub(crate) struct Asked {
     sources: Vec<String>,
     /// The page of it.
     page: Option<u32>,
-    /// Text that the right chunk holds.
+    /// Text that the right chunk holds; white space of any kind is one space.
     text: Option<String>,
     /// What the question is narrowed down by, as in requests.
     filter: Option<Value>,
@@ -135,13 +137,42 @@ pub(crate) fn embed(questions: &[Asked], embedding: Embedding<'_>) -> Result<Vec
     embedding.questions(&questions.iter().map(|asked| asked.question.as_str()).collect::<Vec<_>>())
 }
 
-/// What questions expect and the index does not have: a mistyped name would look like a miss.
-pub(crate) fn unknown<'q>(index: &Index, questions: &'q [Asked]) -> Result<BTreeSet<&'q str>> {
-    let mut expected: BTreeSet<&str> = questions.iter().flat_map(Asked::expected).collect();
-    for document in index.documents() {
-        expected.remove(document?.1.source.as_str());
+/// What questions expect and the index does not have: a mistyped name or text would look like a miss.
+#[derive(Debug, Default)]
+pub(crate) struct Unknown<'q> {
+    /// Documents.
+    sources: BTreeSet<&'q str>,
+    /// Questions, by their places, whose text is in no chunk of the documents that they name.
+    texts: BTreeSet<usize>,
+}
+
+impl<'q> Unknown<'q> {
+    pub(crate) fn of(index: &Index, questions: &'q [Asked]) -> Result<Self> {
+        let mut sources: BTreeSet<&str> = questions.iter().flat_map(Asked::expected).collect();
+        let text = |(place, asked): (usize, &Asked)| Some((place, one_line(asked.text.as_deref()?)));
+        let mut texts: BTreeMap<usize, String> = questions.iter().enumerate().filter_map(text).collect();
+        let mut askers: HashMap<&str, Vec<usize>> = HashMap::new();
+        for &place in texts.keys() {
+            questions[place].expected().iter().for_each(|source| askers.entry(source).or_default().push(place));
+        }
+        let mut documents = Vec::with_capacity(index.document_count());
+        for document in index.documents() {
+            let source = document?.1.source;
+            sources.remove(source.as_str());
+            documents.push(askers.get(source.as_str()));
+        }
+        for number in 0..index.len() {
+            // Most questions have no text.
+            if texts.is_empty() {
+                break;
+            }
+            let chunk = index.chunk(number as u32)?;
+            let Some(Some(places)) = documents.get(chunk.document as usize) else { continue };
+            let held = one_line(&chunk.text);
+            texts.retain(|place, text| !places.contains(place) || !held.contains(text.as_str()));
+        }
+        Ok(Self { sources, texts: texts.into_keys().collect() })
     }
-    Ok(expected)
 }
 
 /// How an index is asked.
@@ -151,42 +182,54 @@ pub(crate) struct Manner<'a> {
     /// The labels of whoever asks.
     pub(crate) access: &'a [String],
     pub(crate) reranking: Option<Reranking<'a>>,
+    /// Whether a question that is narrowed down by what the index does not have finds nothing; otherwise it is an error.
+    pub(crate) may_lack_fields: bool,
 }
 
 /// Asks an index all questions.
 pub(crate) fn ask(index: &Index, questions: &[Asked], vectors: &[Vec<f32>], manner: Manner<'_>) -> Result<Scores> {
-    let outcomes = questions.par_iter().zip(vectors).map(|(asked, vector)| {
-        let filter = asked.filter.as_ref().map(|filter| Filter::from_json(filter, "filter")).transpose()?;
-        let query = Query {
-            vector: Some(vector),
-            text: Some(&asked.question),
-            top_k: DEPTH,
-            fusion: manner.fusion,
-            filter: filter.as_ref(),
-            access: manner.access,
-            distinct: true,
-            ..Query::default()
-        };
-        let hits = match &manner.reranking {
-            Some(reranking) => rerank::search(index, &query, reranking)?.0,
-            None => index.search(&query)?,
-        };
-        let expected = asked.expected();
-        let mut ranks = vec![None; expected.len()];
-        let mut found = Vec::with_capacity(hits.len());
-        for (hit, rank) in hits.iter().zip(1..) {
-            let chunk = index.chunk(hit.chunk)?;
-            let source = index.document(chunk.document)?.source;
-            let fits = asked.page.is_none_or(|page| chunk.page == Some(page))
-                && asked.text.as_deref().is_none_or(|text| chunk.text.contains(text));
-            for (place, _) in expected.iter().enumerate().filter(|(_, expected)| fits && **expected == source) {
-                ranks[place].get_or_insert(rank);
-            }
-            found.push(source);
-        }
-        Ok(Outcome { ranks, found })
-    });
+    let outcomes =
+        questions.par_iter().zip(vectors).enumerate().map(|(place, (asked, vector))| {
+            ask_one(index, asked, vector, manner).with_context(|| format!("question {}", place + 1))
+        });
     Ok(Scores { outcomes: outcomes.collect::<Result<_>>()? })
+}
+
+fn ask_one(index: &Index, asked: &Asked, vector: &[f32], manner: Manner<'_>) -> Result<Outcome> {
+    let filter = asked.filter.as_ref().map(|filter| Filter::from_json(filter, "filter")).transpose()?;
+    let query = Query {
+        vector: Some(vector),
+        text: Some(&asked.question),
+        top_k: DEPTH,
+        fusion: manner.fusion,
+        filter: filter.as_ref(),
+        access: manner.access,
+        distinct: true,
+        ..Query::default()
+    };
+    let hits = match &manner.reranking {
+        Some(reranking) => rerank::search(index, &query, reranking).map(|(hits, _)| hits),
+        None => index.search(&query),
+    };
+    let hits = match hits {
+        Err(error) if manner.may_lack_fields && filter.is_some() && error.code() == Code::InvalidRequest => Vec::new(),
+        hits => hits?,
+    };
+    let expected = asked.expected();
+    let text = asked.text.as_deref().map(one_line);
+    let mut ranks = vec![None; expected.len()];
+    let mut found = Vec::with_capacity(hits.len());
+    for (hit, rank) in hits.iter().zip(1..) {
+        let chunk = index.chunk(hit.chunk)?;
+        let source = index.document(chunk.document)?.source;
+        let fits = asked.page.is_none_or(|page| chunk.page == Some(page))
+            && text.as_ref().is_none_or(|text| one_line(&chunk.text).contains(text.as_str()));
+        for (place, _) in expected.iter().enumerate().filter(|(_, expected)| fits && **expected == source) {
+            ranks[place].get_or_insert(rank);
+        }
+        found.push(source);
+    }
+    Ok(Outcome { ranks, found })
 }
 
 impl Asked {
@@ -222,6 +265,35 @@ mod tests {
         let none = scores(&[&[None], &[None, None]]);
         assert_eq!(format!("{:.1}", none.ndcg(10)), "0.0");
         assert!(none.require_any().is_err() && late.require_any().is_ok());
+    }
+
+    #[test]
+    fn text_is_found_across_lines_and_a_missing_field_is_named_or_a_miss() {
+        use omni_llm::index::{Chunk, Document, Manifest, Writer};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kb.omni");
+        let mut writer = Writer::new(Manifest { dimensions: 1, ..Manifest::default() });
+        let document = writer.push_document(Document { uri: "a.md".into(), source: "a.md".into(), ..Document::default() });
+        let text = "thirty days\n  of leave";
+        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
+        writer.push_chunk(&chunk, &[1.0]).unwrap();
+        writer.finish(&path).unwrap();
+        let index = Index::open(&path).unwrap();
+        let asked = |rest: &str| -> Asked {
+            serde_json::from_str(&format!(r#"{{"question": "leave?", "source": "a.md"{rest}}}"#)).unwrap()
+        };
+        let ranks = |asked: &[Asked], may_lack_fields| {
+            let manner = Manner { may_lack_fields, ..Manner::default() };
+            let scores = ask(&index, asked, &vec![vec![1.0]; asked.len()], manner).map_err(|error| format!("{error:#}"))?;
+            Ok(scores.outcomes.iter().map(|outcome| outcome.ranks[0]).collect::<Vec<_>>())
+        };
+        let texts = [asked(r#", "text": "days of\tleave""#), asked(r#", "text": "forty days""#)];
+        assert_eq!(ranks(&texts, false), Ok::<_, String>(vec![Some(1), None]));
+        assert_eq!(Unknown::of(&index, &texts).unwrap().texts, BTreeSet::from([1]));
+        let filtered = [asked(""), asked(r#", "filter": {"field": "team", "eq": "hr"}"#)];
+        let refused = ranks(&filtered, false).unwrap_err();
+        assert!(refused.starts_with("question 2: `filter`: no field `team` in this index"), "{refused}");
+        assert_eq!(ranks(&filtered, true), Ok(vec![Some(1), None]));
     }
 
     #[test]

@@ -18,7 +18,9 @@ pub(crate) enum Format {
     Html,
     /// Markdown (CommonMark with tables and front matter).
     Markdown,
-    /// Plain text.
+    /// A table as text: CSV, TSV.
+    Csv,
+    /// Plain text, JSON and YAML among it.
     Text,
 }
 
@@ -92,6 +94,7 @@ impl Format {
             Self::Docx => "docx",
             Self::Html => "html",
             Self::Markdown => "markdown",
+            Self::Csv => "csv",
             Self::Text => "text",
         }
     }

@@ -3,6 +3,7 @@
 //! [`extract`] is pure and runs in this process; a bad file may panic it, hang it or exhaust its memory. What reads files that
 //! others wrote goes through [`Sandbox`], which does the same in a child process.
 
+mod csv;
 mod document;
 mod docx;
 mod draft;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(crate) use document::Page;
 pub(crate) use document::{Block, BlockKind, Document, Format, Section};
+pub(crate) use draft::one_line;
 pub(crate) use sandbox::{CHILD_COMMAND, Limits, Sandbox, run_child};
 pub(crate) use show::{read, shown};
 pub(crate) use sniff::is_unsupported_by_name;
@@ -74,6 +76,7 @@ pub(crate) fn extract(bytes: &[u8], name: &str, declared_charset: Option<&str>) 
         Format::Docx => docx::read(bytes, name),
         Format::Html => html::read(bytes, name, declared_charset),
         Format::Markdown => markdown::read(bytes, name, declared_charset),
+        Format::Csv => csv::read(bytes, name, declared_charset),
         Format::Text => text::read(bytes, name, declared_charset),
     }?;
     match document.text.is_empty() {
@@ -93,5 +96,5 @@ fn file_name(name: &str) -> &str {
 
 /// The title, where the document has one, else its file name.
 fn title_or_name(title: Option<String>, name: &str) -> String {
-    title.map(|title| draft::one_line(&title)).filter(|title| !title.is_empty()).unwrap_or_else(|| file_name(name).to_owned())
+    title.map(|title| one_line(&title)).filter(|title| !title.is_empty()).unwrap_or_else(|| file_name(name).to_owned())
 }

@@ -177,9 +177,11 @@ fn by_name(extension: &str) -> Result<Format, Refusal> {
         "docx" | "docm" | "dotx" => Err(Refusal::damaged(format_args!("a {extension} file that is not a zip archive"))),
         "html" | "htm" | "xhtml" => Ok(Format::Html),
         _ if is_markdown(extension) => Ok(Format::Markdown),
-        "csv" | "doc" | "eml" | "epub" | "gif" | "ipynb" | "jpeg" | "jpg" | "json" | "jsonl" | "mbox" | "mht" | "mhtml"
-        | "msg" | "ndjson" | "odp" | "ods" | "odt" | "pages" | "png" | "ppt" | "pptx" | "rtf" | "svg" | "tif" | "tiff"
-        | "tsv" | "xls" | "xlsx" | "xml" | "zip" => Err(Refusal::unsupported(extension)),
+        "csv" | "tsv" => Ok(Format::Csv),
+        "doc" | "eml" | "epub" | "gif" | "ipynb" | "jpeg" | "jpg" | "mbox" | "mht" | "mhtml" | "msg" | "odp" | "ods" | "odt"
+        | "pages" | "png" | "ppt" | "pptx" | "rtf" | "svg" | "tif" | "tiff" | "xls" | "xlsx" | "xml" | "zip" => {
+            Err(Refusal::unsupported(extension))
+        }
         _ => Ok(Format::Text),
     }
 }
@@ -188,7 +190,7 @@ fn is_markdown(extension: &str) -> bool {
     matches!(extension, "md" | "markdown" | "mdown" | "mkd" | "mdx" | "qmd" | "rmd")
 }
 
-fn extension(name: &str) -> String {
+pub(super) fn extension(name: &str) -> String {
     file_name(name).rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_ascii_lowercase())
 }
 
@@ -213,6 +215,8 @@ mod tests {
         assert_eq!(outcome(b"\xff\xfe<\0h\0t\0m\0l\0>\0", "page"), "Html");
         assert_eq!(outcome(b"<html>", "a.md"), "Markdown");
         assert_eq!(outcome(b"Hello", "README"), "Text");
+        assert_eq!(outcome(b"a;b\n1;2", "a.CSV"), "Csv");
+        assert_eq!(outcome(b"{\"a\": 1}", "a.json"), "Text");
         for text in ["ID3 tags hold the title of a song.", "RIFF is a container.", "BZh begins a bzip2 file.", "The ftyp box"] {
             assert_eq!(outcome(text.as_bytes(), "a.md"), "Markdown", "{text}");
         }
@@ -228,7 +232,7 @@ mod tests {
         assert_eq!(outcome(b"{\\rtf1 a}", "a.doc"), "unsupported format: rtf");
         assert_eq!(outcome(b"{\\rtf1 \x02}", "a.txt"), "unsupported format: rtf");
         assert_eq!(outcome(b"%!PS-Adobe-3.0\n\x04", "a.txt"), "unsupported format: postscript");
-        assert_eq!(outcome(b"a;b\n1;2", "a.CSV"), "unsupported format: csv");
+        assert_eq!(outcome(b"From: a\n\nHello", "a.EML"), "unsupported format: eml");
         assert_eq!(outcome(b"<?xml version='1.0'?><a/>", "a"), "unsupported format: xml");
         assert_eq!(outcome(b"no header", "a.pdf"), "damaged: no `%PDF-` header");
         assert_eq!(outcome(b"PK\x03\x04 cut", "a.docx"), "damaged: not a whole zip archive");

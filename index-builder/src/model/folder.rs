@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omni_llm::embed::{Description, Manifest, Packed, Pooling, Precision, Purpose, pack};
+use omni_llm::embed::{Description, Manifest, Packed, Pooling, Precision, Purpose, pack, write_packed};
 use omni_llm::error::{Code, Error, Result};
 
 use super::packing;
@@ -123,7 +123,7 @@ pub(super) fn pack_in(folder: &Path, said: &Said, to: Option<&Path>, precision: 
         let what = format!("holds this model packed otherwise ({other}), and indexes built with that would be refused");
         return Err(Error::bad_request(format!("`{}`: {what}; choose a folder with `--to`", path.display())));
     }
-    packing::write(&path, &bytes)?;
+    write_packed(&path, &bytes)?;
     progress.say(&format!("{}: packed from {}", path.display(), folder.display()));
     for line in summary(&packed, &description) {
         progress.say(&format!("  {line}"));

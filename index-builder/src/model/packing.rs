@@ -1,12 +1,11 @@
 //! The packed model beside its three files: the one file that the builder and the service open.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use omni_llm::embed::{DEFAULT_MODEL, Description, MAX_TOKENS, Manifest, PACKED_FILE, Packed, Pooling, Precision, pack};
-use omni_llm::error::{Error, Result};
-
-use crate::place::folder_of;
+use omni_llm::embed::{
+    DEFAULT_MODEL, Description, MAX_TOKENS, Manifest, PACKED_FILE, Packed, Pooling, Precision, pack, write_packed,
+};
+use omni_llm::error::Result;
 
 /// The packed file with weights as trained, for comparison.
 const F32_FILE: &str = "model-f32.bin";
@@ -40,7 +39,7 @@ pub(super) fn pack_in(folder: &Path, precision: Precision) -> Result<Option<Path
     if Packed::open(&path).is_ok_and(|packed| is_this(&packed) && packed.verify().is_ok()) {
         return Ok(None);
     }
-    write(&path, &pack(folder, &description, precision)?)?;
+    write_packed(&path, &pack(folder, &description, precision)?)?;
     Ok(Some(path))
 }
 
@@ -50,19 +49,4 @@ pub(super) fn file_of(precision: Precision) -> &'static str {
         Precision::Int8 => PACKED_FILE,
         Precision::F32 => F32_FILE,
     }
-}
-
-/// Writes a packed model in one step: whoever has mapped an older one keeps that.
-///
-/// # Errors
-/// Its folder cannot be written.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |cause| Error::io(path, cause);
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; a model is not.
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".packing-").tempfile_in(folder_of(path)).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Documents of a folder, or one file.
 //!
-//! Hidden files and folders (leading dot) and office lock files (`~$..`) are left out. Links to folders are never followed, so
+//! Hidden files and folders (leading dot), office lock files (`~$..`) and the builder's own files are left out. Links to folders are never followed, so
 //! there are no loops and nothing is read twice. A link to a file is read under its own name where its target lies inside of
 //! the folder and is hidden (mounted volumes look like that), never where it leads out of the folder.
 
@@ -14,7 +14,8 @@ use std::time::UNIX_EPOCH;
 use omni_llm::error::{Code, Error, Result};
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Content, Entry, Listing, Reason, is_hidden};
+use super::{Content, Entry, Ignored, Listing, Reason, is_ours_by_name};
+use crate::place::is_index;
 
 /// A folder or a single file.
 pub(crate) struct Folder {
@@ -24,6 +25,8 @@ pub(crate) struct Folder {
     root: PathBuf,
     /// The name of the only file, if a file was named.
     only: Option<PathBuf>,
+    /// Files and folders of the builder, by their true paths.
+    own: Vec<PathBuf>,
     max_bytes: u64,
 }
 
@@ -38,18 +41,23 @@ impl Folder {
         })?;
         let named = path.to_owned();
         if metadata.is_dir() {
-            return Ok(Self { root: named.clone(), named, only: None, max_bytes });
+            return Ok(Self { root: named.clone(), named, only: None, own: Vec::new(), max_bytes });
         }
         let (Some(name), true) = (path.file_name(), metadata.is_file()) else {
             return Err(refused(Code::InvalidRequest, &"neither a folder nor a regular file; name a folder or a file"));
         };
         let root = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { named, root, only: Some(name.into()), max_bytes })
+        Ok(Self { named, root, only: Some(name.into()), own: Vec::new(), max_bytes })
     }
 
     /// What the caller named: the folder or the file.
     pub(super) fn named(&self) -> &Path {
         &self.named
+    }
+
+    /// Leaves these files and folders out; what is not there yet cannot be listed either.
+    pub(super) fn leave_out(&mut self, own: &[PathBuf]) {
+        self.own = own.iter().filter_map(|path| path.canonicalize().ok()).collect();
     }
 
     /// Lists the files, in no certain order.
@@ -67,12 +75,10 @@ impl Folder {
         })?;
         let inside = self.root.canonicalize().map_err(|cause| Error::io(&self.root, cause))?;
         let mut ignored = Vec::new();
-        let visible = |found: &DirEntry| found.depth() == 0 || !is_hidden(found.file_name().as_bytes());
         let walk = WalkDir::new(&self.root).into_iter().filter_entry(|found| {
-            if !visible(found) {
-                ignored.push(self.below(found.path()).to_owned());
-            }
-            visible(found)
+            let why = self.left_out(found, &inside);
+            ignored.extend(why.map(|why| (slashed(self.below(found.path())), why)));
+            why.is_none()
         });
         for found in walk {
             match found {
@@ -84,7 +90,7 @@ impl Folder {
                 }
             }
         }
-        listing.ignored.extend(ignored.iter().map(|path| slashed(path)));
+        listing.ignored.append(&mut ignored);
         Ok(listing)
     }
 
@@ -108,6 +114,18 @@ impl Folder {
             return Err(Reason::Changed);
         }
         Ok(Content { bytes, charset: None })
+    }
+
+    /// Why a file or folder is not looked at.
+    fn left_out(&self, found: &DirEntry, inside: &Path) -> Option<Ignored> {
+        // A root that is hidden itself was named on purpose.
+        if found.depth() == 0 {
+            return None;
+        }
+        let name = found.file_name().as_bytes();
+        let is_index = || is_ours_by_name(name) && (name.ends_with(b".tombstones") || is_index(found.path()));
+        let is_own = || self.own.contains(&inside.join(self.below(found.path()))) || is_index();
+        Ignored::by_name(name).or_else(|| is_own().then_some(Ignored::Own))
     }
 
     /// Puts one thing that was found where it belongs.
@@ -145,10 +163,10 @@ impl Folder {
         match std::fs::metadata(&target) {
             Ok(metadata) if metadata.is_dir() => skip("a link to a folder; links to folders are not followed"),
             Ok(metadata) if metadata.is_file() => {
-                if target_below.iter().any(|name| is_hidden(name.as_bytes())) {
+                if target_below.iter().any(|name| Ignored::by_name(name.as_bytes()).is_some()) {
                     self.push(listing, below, &metadata);
                 } else {
-                    listing.ignored.push(slashed(below));
+                    listing.ignored.push((slashed(below), Ignored::Linked));
                 }
             }
             Ok(_) => listing.skipped.push((slashed(below), Reason::NotAFile)),

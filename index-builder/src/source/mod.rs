@@ -6,8 +6,10 @@
 
 mod budget;
 mod folder;
+mod reason;
 #[cfg(feature = "s3")]
 mod s3;
+mod selection;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,9 +21,16 @@ use omni_llm::error::{Code, Error, Result};
 
 use budget::Budget;
 use folder::Folder;
+pub(crate) use reason::{Ignored, Reason};
+use selection::Selection;
+
+use crate::extract::INPUT_MAX_BYTES;
 
 /// Most bytes of documents that a builder reads ahead.
 pub(crate) const READ_AHEAD_BYTES: u64 = 256 << 20;
+
+/// Largest document that can be extracted, in megabytes.
+const MOST_FILE_MB: u64 = INPUT_MAX_BYTES / 1_000_000;
 
 /// What the caller says about the source: one group of command-line options, shared by every command that reads documents.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,8 +58,11 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) path_style: bool,
 
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+
     /// Largest document that is read, in megabytes
-    #[arg(long, value_name = "MB", default_value_t = Self::MAX_FILE_MB, value_parser = clap::value_parser!(u64).range(1..=2000))]
+    #[arg(long, value_name = "MB", default_value_t = Self::MAX_FILE_MB, value_parser = clap::value_parser!(u64).range(1..=MOST_FILE_MB))]
     pub(crate) max_file_mb: u64,
 
     /// Documents that are downloaded at the same time
@@ -68,6 +80,7 @@ impl Default for Options {
             region: None,
             endpoint_url: None,
             path_style: false,
+            selection: Selection::default(),
             max_file_mb: Self::MAX_FILE_MB,
             downloads: Self::DOWNLOADS,
         }
@@ -84,8 +97,14 @@ impl Options {
     }
 }
 
-/// A place that holds documents.
-pub(crate) enum Source {
+/// A place that holds documents, and which of them are meant.
+pub(crate) struct Source {
+    place: Place,
+    selection: Selection,
+}
+
+/// Where documents are.
+enum Place {
     /// A folder or a single file of this machine.
     Folder(Folder),
     /// A bucket, or what is below a prefix of it.
@@ -115,9 +134,8 @@ pub(crate) struct Listing {
     pub(crate) entries: Vec<Entry>,
     /// What looked like a document or a folder of them and cannot be read, sorted by path.
     pub(crate) skipped: Vec<(String, Reason)>,
-    /// What is left out on purpose, sorted: hidden files and folders, lock files of an office suite, S3 folder markers, links
-    /// to files that are read under their own name.
-    pub(crate) ignored: Vec<String>,
+    /// What is left out on purpose, sorted by path.
+    pub(crate) ignored: Vec<(String, Ignored)>,
 }
 
 /// A document as it was read.
@@ -129,69 +147,14 @@ pub(crate) struct Content {
     pub(crate) charset: Option<String>,
 }
 
-/// Why one document is not read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// It is in a storage class that has to be restored first.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only S3 archives"))]
-    Archived(String),
-    /// It changed between listing and the end of reading.
-    Changed,
-    /// We may not read it.
-    Denied,
-    /// It is a link that is not followed; the text says why.
-    Link(&'static str),
-    /// It is neither a file nor a folder (socket, pipe, device).
-    NotAFile,
-    /// It has more bytes than are allowed.
-    TooLarge {
-        /// Its size.
-        bytes: u64,
-        /// What is allowed.
-        max_bytes: u64,
-    },
-    /// The system could not read it and says why.
-    Unreadable(String),
-    /// It was listed and is no longer there.
-    Vanished,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Archived(class) => write!(f, "archived in storage class `{class}`; restore the object first"),
-            Self::Changed => f.write_str("changed while being read; build again once it is no longer written"),
-            Self::Denied => f.write_str("permission denied; allow the builder to read it"),
-            Self::Link(why) => f.write_str(why),
-            Self::NotAFile => f.write_str("not a regular file"),
-            Self::TooLarge { bytes, max_bytes } => {
-                write!(f, "too large: {bytes} bytes, at most {max_bytes} are read; raise `--max-file-mb`")
-            }
-            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
-            Self::Vanished => f.write_str("vanished while being read"),
-        }
-    }
-}
-
-impl Reason {
-    /// The reason for which the system refused a file.
-    fn io(cause: &std::io::Error) -> Self {
-        match cause.kind() {
-            std::io::ErrorKind::NotFound => Self::Vanished,
-            std::io::ErrorKind::PermissionDenied => Self::Denied,
-            _ => Self::Unreadable(cause.to_string()),
-        }
-    }
-}
-
 impl Source {
     /// Opens what the options name. Nothing is read yet; a bucket is not asked before [`Self::list`].
     ///
     /// # Errors
     /// If no source is named, the address is malformed or the path does not exist.
     pub(crate) fn open(options: &Options) -> Result<Self> {
-        match &options.source {
-            Some(path) => Self::open_path(path, options),
+        let place = match &options.source {
+            Some(path) => Place::open(path, options),
             None => {
                 let bucket = options.s3_bucket.as_deref().filter(|bucket| !bucket.is_empty()).ok_or_else(|| {
                     Error::bad_request("no source: name a folder, a file or `s3://bucket/prefix`, or set `S3_BUCKET_NAME`")
@@ -199,19 +162,19 @@ impl Source {
                 let prefix = options.s3_prefix.as_deref().unwrap_or_default();
                 open_s3(&format!("{bucket}/{}", prefix.trim_start_matches('/')), options)
             }
-        }
+        }?;
+        Ok(Self { place, selection: options.selection.clone() })
     }
 
-    fn open_path(path: &Path, options: &Options) -> Result<Self> {
-        if let Some(address) = path.to_str().filter(|text| text.contains("://") && !path.exists()) {
-            return match address.split_once("://") {
-                Some((scheme, rest)) if scheme.eq_ignore_ascii_case("s3") => open_s3(rest, options),
-                _ => Err(Error::bad_request(format!(
-                    "`{address}`: not a kind of source that is read; name a folder, a file or `s3://bucket/prefix`"
-                ))),
-            };
+    /// Takes these files and folders for the builder's own, wherever they stand in the source.
+    #[must_use]
+    pub(crate) fn without(mut self, own: &[PathBuf]) -> Self {
+        match &mut self.place {
+            Place::Folder(folder) => folder.leave_out(own),
+            #[cfg(feature = "s3")]
+            Place::S3(_) => {}
         }
-        Folder::open(path, options.max_bytes()).map(Self::Folder)
+        self
     }
 
     /// Lists the documents.
@@ -219,11 +182,12 @@ impl Source {
     /// # Errors
     /// If the source cannot be reached or read, or holds no document at all.
     pub(crate) fn list(&self) -> Result<Listing> {
-        let mut listing = match self {
-            Self::Folder(folder) => folder.list()?,
+        let mut listing = match &self.place {
+            Place::Folder(folder) => folder.list()?,
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => bucket.list()?,
+            Place::S3(bucket) => bucket.list()?,
         };
+        self.selection.apply(&mut listing);
         listing.entries.sort_unstable_by(|a, b| a.source.as_bytes().cmp(b.source.as_bytes()));
         listing.skipped.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
         listing.ignored.sort_unstable();
@@ -238,10 +202,10 @@ impl Source {
     /// # Errors
     /// If the source as a whole no longer answers. What concerns the document alone is the inner [`Reason`].
     pub(crate) fn read(&self, entry: &Entry) -> Result<Result<Content, Reason>> {
-        match self {
-            Self::Folder(folder) => Ok(folder.read(entry)),
+        match &self.place {
+            Place::Folder(folder) => Ok(folder.read(entry)),
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => bucket.read(entry),
+            Place::S3(bucket) => bucket.read(entry),
         }
     }
 
@@ -308,10 +272,10 @@ impl Source {
 
     /// How many documents are worth reading at once: downloads wait for the network, a disk is quick.
     fn readers(&self) -> usize {
-        match self {
-            Self::Folder(_) => 2,
+        match &self.place {
+            Place::Folder(_) => 2,
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => bucket.downloads(),
+            Place::S3(bucket) => bucket.downloads(),
         }
     }
 
@@ -321,13 +285,13 @@ impl Source {
         if let Some((path, reason)) = listing.skipped.first() {
             text += &format!(" ({} skipped, first `{path}`: {reason})", listing.skipped.len());
         }
-        if let Some(path) = listing.ignored.first() {
-            text += &format!(" ({} hidden or ignored, first `{path}`)", listing.ignored.len());
+        if let Some((path, why)) = listing.ignored.first() {
+            text += &format!(" ({} ignored, first `{path}`: {why})", listing.ignored.len());
         }
-        text += match self {
-            Self::Folder(_) => "; put PDF, DOCX, HTML, Markdown or text files into it or name another folder",
+        text += match &self.place {
+            Place::Folder(_) => "; put PDF, DOCX, HTML, Markdown or text files into it or name another folder",
             #[cfg(feature = "s3")]
-            Self::S3(_) => "; check the prefix, it is a folder of keys and case counts",
+            Place::S3(_) => "; check the prefix, it is a folder of keys and case counts",
         };
         Error::new(Code::NotFound, text)
     }
@@ -335,19 +299,33 @@ impl Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(folder) => write!(f, "`{}`", folder.named().display()),
+        match &self.place {
+            Place::Folder(folder) => write!(f, "`{}`", folder.named().display()),
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => write!(f, "`{bucket}`"),
+            Place::S3(bucket) => write!(f, "`{bucket}`"),
         }
     }
 }
 
+impl Place {
+    fn open(path: &Path, options: &Options) -> Result<Self> {
+        if let Some(address) = path.to_str().filter(|text| text.contains("://") && !path.exists()) {
+            return match address.split_once("://") {
+                Some((scheme, rest)) if scheme.eq_ignore_ascii_case("s3") => open_s3(rest, options),
+                _ => Err(Error::bad_request(format!(
+                    "`{address}`: not a kind of source that is read; name a folder, a file or `s3://bucket/prefix`"
+                ))),
+            };
+        }
+        Folder::open(path, options.max_bytes()).map(Self::Folder)
+    }
+}
+
 /// Opens `bucket/prefix`.
-fn open_s3(address: &str, options: &Options) -> Result<Source> {
+fn open_s3(address: &str, options: &Options) -> Result<Place> {
     let (bucket, prefix) = bucket_and_prefix(address)?;
     #[cfg(feature = "s3")]
-    return s3::S3::open(bucket, prefix, options).map(|bucket| Source::S3(Box::new(bucket)));
+    return s3::S3::open(bucket, prefix, options).map(|bucket| Place::S3(Box::new(bucket)));
     #[cfg(not(feature = "s3"))]
     {
         let _ = options;
@@ -372,9 +350,9 @@ fn bucket_and_prefix(address: &str) -> Result<(&str, &str)> {
     Ok((bucket, prefix.trim_end_matches('/')))
 }
 
-/// Whether a file or folder of this name is left out: hidden by a leading dot, or the lock file of an office suite.
-fn is_hidden(name: &[u8]) -> bool {
-    name.starts_with(b".") || name.starts_with(b"~$")
+/// Whether a file of this name is an index or a list of what is gone from one, as we call them.
+fn is_ours_by_name(name: &[u8]) -> bool {
+    name.ends_with(b".omni") || name.ends_with(b".omni.tombstones")
 }
 
 #[cfg(test)]

@@ -96,7 +96,9 @@ fn hidden_files_and_lock_files_are_ignored_and_named() {
     }
     let listing = open(root.path()).list().unwrap();
     assert_eq!(names(&listing), ["a.md"]);
-    assert_eq!(listing.ignored, [".git", ".hidden.md", "sub/..odd", "sub/.DS_Store", "sub/~$report.docx"]);
+    let hidden = [".git", ".hidden.md", "sub/..odd", "sub/.DS_Store"].map(|path| (path.to_owned(), Ignored::Hidden));
+    assert_eq!(listing.ignored[..4], hidden);
+    assert_eq!(listing.ignored[4..], [("sub/~$report.docx".to_owned(), Ignored::Lock)]);
     assert_eq!(listing.skipped, []);
     // A root that is hidden itself was named on purpose.
     assert_eq!(names(&open(&root.path().join(".git")).list().unwrap()), ["config"]);
@@ -120,7 +122,8 @@ fn links_never_lead_out_of_the_folder_and_never_loop() {
     let listing = source.list().unwrap();
     assert_eq!(names(&listing), ["a.txt", "mounted.txt"]);
     assert_eq!(source.read(&listing.entries[1]).unwrap().unwrap().bytes, b"mounted");
-    assert_eq!(listing.ignored, ["..data", "same.txt"]);
+    let ignored = [("..data", Ignored::Hidden), ("same.txt", Ignored::Linked)];
+    assert_eq!(listing.ignored, ignored.map(|(path, why)| (path.to_owned(), why)));
     let skipped: Vec<_> = listing.skipped.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
     assert_eq!(
         skipped,
@@ -150,6 +153,31 @@ fn what_is_no_file_or_too_large_is_a_reason() {
         ]
     );
     assert_eq!(listing.skipped[0].1.to_string(), "too large: 1000001 bytes, at most 1000000 are read; raise `--max-file-mb`");
+    let larger = Reason::TooLarge { bytes: 200_000_000, max_bytes: 1_000_000 };
+    assert_eq!(larger.to_string(), "too large: 200000000 bytes, at most 1000000 are read; split it");
+}
+
+#[test]
+fn the_builders_own_files_are_no_documents() {
+    let root = folder();
+    let index = String::from_utf8_lossy(&omni_llm::index::MAGIC).into_owned() + " and the rest";
+    for (name, text) in [
+        ("a.md", "a"),
+        ("notes.omni", "a text about omnibuses"),
+        ("old.omni", &index),
+        ("old.omni.tombstones", "{}"),
+        ("cache/documents/x.json", "{}"),
+        ("sub/report.json", "{}"),
+    ] {
+        write(root.path(), name, text);
+    }
+    let own = ["cache", "sub/report.json", "not/there"].map(|name| root.path().join(name));
+    let listing = open(root.path()).without(&own).list().unwrap();
+    assert_eq!(names(&listing), ["a.md", "notes.omni"]);
+    let ignored = ["cache", "old.omni", "old.omni.tombstones", "sub/report.json"].map(|path| (path.to_owned(), Ignored::Own));
+    assert_eq!(listing.ignored, ignored);
+    // Whoever names one gets it.
+    assert_eq!(names(&open(&root.path().join("old.omni")).list().unwrap()), ["old.omni"]);
 }
 
 #[test]
@@ -271,7 +299,7 @@ fn errors_say_what_to_do() {
     assert_eq!(
         of(&path),
         format!(
-            "`{path}`: no documents there (1 hidden or ignored, first `.hidden`); \
+            "`{path}`: no documents there (1 ignored, first `.hidden`: hidden); \
              put PDF, DOCX, HTML, Markdown or text files into it or name another folder"
         )
     );

@@ -180,12 +180,6 @@ fn an_embedder_that_fails_or_miscounts_is_an_error() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused_before_anything_is_cut() {
-    let error = split(&plain("t", ""), &settings(Strategy::Token, Unit::Tokens, 63, 0), &SMALL, &fake_embed).unwrap_err();
-    assert_eq!(error.message(), "`chunk_size`: 63 tokens; at least 64");
-}
-
-#[test]
 fn text_without_words_has_no_chunks() {
     for text in ["", " \n\t\n ", "\u{c}\n\u{85}", "\u{2028}\u{a0}"] {
         for strategy in STRATEGIES {

@@ -24,7 +24,7 @@ use omni_llm::error::{Code, Error, Result};
 use tokio::runtime::Runtime;
 
 use self::refusal::{Refusal, innermost};
-use super::{Content, Entry, Listing, Options, Reason, is_hidden};
+use super::{Content, Entry, Ignored, Listing, Options, Reason, is_ours_by_name};
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -211,9 +211,14 @@ impl S3 {
 
     fn push(&self, listing: &mut Listing, key: &str, below: &str, object: &Object) {
         let size = u64::try_from(object.size().unwrap_or(0)).unwrap_or(0);
-        let is_marker = below.is_empty() || (below.ends_with('/') && size == 0);
-        if is_marker || below.split('/').any(|name| is_hidden(name.as_bytes())) {
-            listing.ignored.push(below.to_owned());
+        if below.is_empty() {
+            return;
+        }
+        let is_marker = || (below.ends_with('/') && size == 0).then_some(Ignored::Marker);
+        let is_own = || is_ours_by_name(below.as_bytes()).then_some(Ignored::Own);
+        let by_name = below.split('/').find_map(|name| Ignored::by_name(name.as_bytes()));
+        if let Some(why) = by_name.or_else(is_marker).or_else(is_own) {
+            listing.ignored.push((below.to_owned(), why));
             return;
         }
         if size > self.max_bytes {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::config::Credentials;
 
-use super::super::Source;
+use super::super::{Place, Selection, Source};
 use super::*;
 
 /// A request: path with query, and the headers in lower case.
@@ -85,7 +85,8 @@ fn open(endpoint: &str, address: &str) -> Source {
         ..Options::default()
     };
     let (bucket, prefix) = super::super::bucket_and_prefix(address).unwrap();
-    Source::S3(Box::new(S3::open_with(loader, bucket, prefix, &options).unwrap()))
+    let place = Place::S3(Box::new(S3::open_with(loader, bucket, prefix, &options).unwrap()));
+    Source { place, selection: Selection::default() }
 }
 
 fn names(listing: &Listing) -> Vec<&str> {
@@ -107,13 +108,14 @@ fn a_listing_has_all_pages_and_decoded_keys() {
         if request.target.contains("continuation-token=second") {
             return page(&[("kb/a%2Bb%C3%A9+c%01.md", 2), ("kb/sub/", 0), ("kb/sub/.git/x", 1), ("kb/big", 1_000_001)], None);
         }
-        page(&[("kb/", 0), ("kb/z.md", 3), ("kb/dir/", 1)], Some("second"))
+        page(&[("kb/", 0), ("kb/z.md", 3), ("kb/dir/", 1), ("kb/old.omni", 9)], Some("second"))
     });
     let listing = open(&endpoint, "docs/kb/").list().unwrap();
     assert_eq!(names(&listing), ["a+bé c\u{1}.md", "dir/", "z.md"]);
     assert_eq!(listing.entries[0].uri, "s3://docs/kb/a+bé c\u{1}.md");
     assert_eq!((listing.entries[0].size, listing.entries[0].stamp.as_str()), (2, "\"tag-2\""));
-    assert_eq!(listing.ignored, ["", "sub/", "sub/.git/x"]);
+    let ignored = [("old.omni", Ignored::Own), ("sub/", Ignored::Marker), ("sub/.git/x", Ignored::Hidden)];
+    assert_eq!(listing.ignored, ignored.map(|(path, why)| (path.to_owned(), why)));
     assert_eq!(listing.skipped, [("big".to_owned(), Reason::TooLarge { bytes: 1_000_001, max_bytes: 1_000_000 })]);
 }
 

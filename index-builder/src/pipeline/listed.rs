@@ -1,0 +1,112 @@
+//! What the source holds: documents, what is known of them beside, and what stays out of the index.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, bail};
+
+use super::{Build, Prepared};
+use crate::metadata::{self, Fields};
+use crate::report::Remark;
+use crate::source::{Entry, Ignored, Listing, READ_AHEAD_BYTES, Reason};
+
+/// What the source holds.
+pub(super) struct Listed {
+    /// The documents.
+    pub(super) entries: Vec<Entry>,
+    /// What the files beside documents say of them, or why they cannot be understood: then the document is left out, because it
+    /// may have been closed to most.
+    pub(super) sidecars: HashMap<String, Result<Fields, String>>,
+    /// Files and folders that cannot be read.
+    unreadable: Vec<(String, Reason)>,
+    /// What is left out on purpose.
+    pub(super) ignored: Vec<(String, Ignored)>,
+}
+
+impl Listed {
+    pub(super) fn of(build: &Build) -> Result<Self> {
+        let Listing { entries, skipped: unreadable, ignored } = build.source.list()?;
+        let (beside, entries) = apart(entries);
+        let sidecars = Mutex::new(HashMap::new());
+        build.source.read_all(&beside, 1, READ_AHEAD_BYTES, |place, content| {
+            let Some(document) = metadata::sidecar_of(&beside[place].source) else { return };
+            let fields = content.map_err(|reason| format!("its `.metadata.json`: {reason}"));
+            let fields = fields.and_then(|content| metadata::read_sidecar(&content.bytes));
+            sidecars.lock().unwrap_or_else(PoisonError::into_inner).insert(document.to_owned(), fields);
+        })?;
+        let mut sidecars = sidecars.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (source, reason) in &unreadable {
+            if let Some(document) = metadata::sidecar_of(source) {
+                sidecars.insert(document.to_owned(), Err(format!("its `.metadata.json`: {reason}")));
+            }
+        }
+        Ok(Self { entries, sidecars, unreadable, ignored })
+    }
+
+    /// What the source holds besides the documents, and another build may read: what cannot be read, and what globs leave out.
+    fn absent(&self) -> impl Iterator<Item = &str> + Clone {
+        let unselected = self.ignored.iter().filter(|(_, why)| why.by_selection()).map(|(path, _)| path.as_str());
+        self.unreadable.iter().map(|(path, _)| path.as_str()).chain(unselected)
+    }
+
+    /// The documents and what is absent, as the source names them.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> + Clone {
+        self.entries.iter().map(|entry| entry.source.as_str()).chain(self.absent())
+    }
+
+    /// Files beside documents that are not there.
+    fn orphans(&self) -> impl Iterator<Item = (&String, &Result<Fields, String>)> {
+        let known: HashSet<&str> = self.entries.iter().map(|entry| entry.source.as_str()).collect();
+        self.sidecars.iter().filter(move |(document, _)| !known.contains(document.as_str()))
+    }
+
+    /// Refuses files beside no document that have labels.
+    ///
+    /// # Errors
+    /// There is one: what it should close would be open.
+    pub(super) fn require_labelled(&self) -> Result<()> {
+        let is_absent = |document: &str| self.absent().any(|source| metadata::covers(source, document));
+        let labelled = self.orphans().filter(|(_, fields)| fields.as_ref().is_ok_and(metadata::has_access));
+        if let Some(document) = labelled.map(|(document, _)| document).filter(|document| !is_absent(document)).min() {
+            bail!(
+                "{document}.metadata.json: there is no `{document}`, and its `access` would close nothing; call it as the whole document with `.metadata.json` behind (`guide.pdf.metadata.json`), or remove it"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the source still has the document at `uri`, readable and wanted or not.
+    pub(super) fn has(&self, uri: &str) -> bool {
+        self.entries.iter().any(|entry| entry.uri == uri) || self.absent().any(|source| may_hold(source, uri))
+    }
+}
+
+/// Files of metadata beside documents, and the documents.
+pub(crate) fn apart(entries: Vec<Entry>) -> (Vec<Entry>, Vec<Entry>) {
+    entries.into_iter().partition(|entry| metadata::sidecar_of(&entry.source).is_some())
+}
+
+/// What goes into the index, and what does not and why.
+pub(super) fn sort_out(listed: &Listed, prepared: Vec<Result<Prepared, String>>) -> (Vec<Prepared>, Vec<Remark>) {
+    let mut skipped: Vec<Remark> =
+        listed.unreadable.iter().map(|(source, reason)| Remark { source: source.clone(), reason: reason.to_string() }).collect();
+    skipped.extend(listed.orphans().map(|(document, _)| Remark {
+        source: format!("{document}.metadata.json"),
+        reason: format!("says what is known of `{document}`, which is not there"),
+    }));
+    let mut documents = Vec::new();
+    for (entry, outcome) in listed.entries.iter().zip(prepared) {
+        match outcome {
+            Ok(document) => documents.push(document),
+            Err(reason) => skipped.push(Remark { source: entry.source.clone(), reason }),
+        }
+    }
+    skipped.sort();
+    (documents, skipped)
+}
+
+/// Whether the document at `uri` may be what was skipped, a file or a folder, as its source names it.
+fn may_hold(skipped: &str, uri: &str) -> bool {
+    let uri = format!("/{uri}/");
+    uri.contains(&format!("/{skipped}/"))
+}

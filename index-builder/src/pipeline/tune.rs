@@ -1,0 +1,39 @@
+//! The weight of the vectors against the words, chosen by questions.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+use omni_llm::index;
+
+use super::write::Unwritten;
+use crate::eval::{self, Asked};
+use crate::place;
+
+/// Of nDCG@10: what questions gain by less is chance.
+const WORTH_A_CHANGE: f64 = 0.001;
+
+/// The weight of the vectors with which most of what the questions look for comes first, for who may see all; of equals, the one
+/// nearest to the default.
+pub(super) fn tune(untuned: &Unwritten<'_>, out: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
+    // An index is written aside to be asked; what the answers say goes into the one that replaces the old one.
+    let aside = place::aside(out)?;
+    let path = aside.path().join("untuned.omni");
+    untuned.write(&path)?;
+    let index = index::Index::open(&path)?;
+    let labels: BTreeSet<&String> = untuned.documents.iter().flat_map(|prepared| &prepared.document.access).collect();
+    let labels: Vec<String> = labels.into_iter().cloned().collect();
+    let mut alphas: Vec<f32> = (0..=20_u8).map(|step| f32::from(step) / 20.0).collect();
+    alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
+    let mut best: Option<(eval::Scores, f32)> = None;
+    for alpha in alphas {
+        let fusion = index::Fusion::Adaptive { alpha };
+        let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, access: &labels, ..Default::default() })?;
+        if best.as_ref().is_none_or(|(best, _)| scores.ndcg(10) > best.ndcg(10) + WORTH_A_CHANGE) {
+            best = Some((scores, alpha));
+        }
+    }
+    let Some((scores, alpha)) = best else { return Ok(index::DEFAULT_ALPHA) };
+    scores.require_any()?;
+    Ok(alpha)
+}
