@@ -34,10 +34,10 @@ pub use self::auth::Auth;
 pub use self::incoming::Incoming;
 pub use self::secrets::Secrets;
 pub(crate) use self::secrets::clean;
+pub(crate) use self::wait::duration;
 pub use self::wait::{MAX_RETRY_WAIT, backoff};
 
 use self::incoming::{timed_out, unreachable};
-use self::wait::retry_after;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -110,10 +110,10 @@ impl Request {
 }
 
 impl Reply {
-    /// Seconds after which the other side wants to be asked again, rounded up: `retry-after-ms`, `retry-after` (seconds or a date), in
-    /// that order.
-    pub fn retry_after_seconds(&self) -> Option<u64> {
-        retry_after(&self.headers).map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    /// After how long the other side wants to be asked again: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` (seconds or a
+    /// date), in that order; with a 429 that has none of these, when the limit is reset.
+    pub fn retry_after(&self) -> Option<Duration> {
+        wait::retry_after(self.status, &self.headers)
     }
 }
 

@@ -233,7 +233,10 @@ impl Provider {
 
     /// Signs, where the key or token may have to be fetched first.
     async fn sign(&self, client: &Client, request: &mut Request, deadline: Instant) -> Result<()> {
-        let late = |_| Error::new(Code::Timeout, "the provider's key did not come in time; the log says more where it failed");
+        let late = |_| {
+            Error::new(Code::Timeout, "the provider's key did not come in time; the log says more where it failed")
+                .before_dispatch()
+        };
         timeout_at(deadline, self.auth.sign(client, request)).await.map_err(late)?
     }
 
@@ -291,13 +294,14 @@ impl Preset {
             provider: self.name,
             status: reply.status,
             kind: header("x-amzn-errortype"),
-            retry_after_seconds: reply.retry_after_seconds(),
+            retry_after: reply.retry_after(),
             request_id: ids.into_iter().find_map(header),
         };
         let body = serde_json::from_slice(&reply.body).unwrap_or_default();
         let error = failure(&refused, &body);
         match header("x-should-retry") {
             Some("false") => error.final_word(),
+            Some("true") => error.worth_repeating(),
             _ => error,
         }
     }

@@ -30,7 +30,7 @@ const LATEST: f64 = 0.2;
 pub(super) struct Retry {
     left: u32,
     attempt: u32,
-    /// Attempts that may have cost something and were of no use.
+    /// Attempts that may have cost something and were of no use, or that are of use if repeated once.
     broken: u32,
     deadline: Instant,
 }
@@ -68,17 +68,15 @@ impl Retry {
             Code::RateLimit | Code::Overloaded => true,
             // Our own clock does not run again.
             Code::Timeout if status.is_none() => false,
-            // It failed or broke off, who knows where, or wrote what is of no use: that may cost twice, so once at most.
-            Code::ProviderError if status.is_some_and(|status| status < 500) => false,
-            Code::ProviderError | Code::ModelOutput | Code::Timeout => {
+            // That may cost twice, so once at most; and once is enough where the provider says that it can help.
+            _ if error.may_have_cost() || error.is_worth_repeating() => {
                 self.broken += 1;
                 self.broken == 1
             }
             _ => false,
         };
         // Whoever says 0 is as busy as one who says nothing.
-        let asked = error.retry_after_seconds().map(Duration::from_secs).unwrap_or_default();
-        let wait = asked.max(backoff(self.attempt));
+        let wait = error.wait().unwrap_or_default().max(backoff(self.attempt));
         (again && wait <= MAX_RETRY_WAIT && Instant::now() + wait < self.deadline).then_some(wait)
     }
 }
@@ -156,8 +154,7 @@ impl Health {
         if !may_pass {
             return;
         }
-        let asked = error.retry_after_seconds().filter(|seconds| *seconds > 0);
-        let asked = asked.map(|seconds| Duration::from_secs(seconds).min(MAX_COOLDOWN));
+        let asked = error.wait().filter(|wait| !wait.is_zero()).map(|wait| wait.min(MAX_COOLDOWN));
         if !is_busy {
             return state.all.add(asked);
         }
@@ -209,10 +206,10 @@ mod tests {
             assert!(!again(refused(code, 400)), "{}", code.as_str());
         }
         assert!(!again(refused(Code::RateLimit, 429).final_word()));
-        assert!(!again(refused(Code::RateLimit, 429).retry_after(Some(11))), "nobody waits so long");
+        assert!(!again(refused(Code::RateLimit, 429).retry_after(Some(Duration::from_secs(11)))), "nobody waits so long");
         let wait = |seconds| {
             Retry::new(1, Instant::now() + Duration::from_secs(60))
-                .wait(&refused(Code::Overloaded, 503).retry_after(Some(seconds)))
+                .wait(&refused(Code::Overloaded, 503).retry_after(Some(Duration::from_secs(seconds))))
         };
         assert!(wait(0).unwrap() >= Duration::from_millis(125), "at once is no wait");
         assert_eq!(wait(2), Some(Duration::from_secs(2)));
@@ -223,13 +220,19 @@ mod tests {
         let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
         assert!(retry.wait(&refused(Code::Timeout, 504)).is_some());
         assert!(retry.wait(&refused(Code::Timeout, 408)).is_none(), "whose time ran out may have written all of it");
+        let conflict = || refused(Code::ProviderError, 409).worth_repeating();
+        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        assert!(retry.wait(&conflict()).is_some() && retry.wait(&conflict()).is_none());
         let mut retry = Retry::new(2, Instant::now() + Duration::from_secs(60));
         for _ in 0..2 {
             retry.after(refused(Code::Overloaded, 503)).await.unwrap();
         }
         assert!(retry.after(refused(Code::Overloaded, 503)).await.is_err());
         let mut late = Retry::new(2, Instant::now() + Duration::from_secs(2));
-        assert!(late.after(refused(Code::RateLimit, 429).retry_after(Some(3))).await.is_err(), "not past the deadline");
+        assert!(
+            late.after(refused(Code::RateLimit, 429).retry_after(Some(Duration::from_secs(3)))).await.is_err(),
+            "not past the deadline"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,11 +247,11 @@ mod tests {
         assert!(health.is_cooling("m") && health.is_cooling("another"));
         tokio::time::advance(COOLDOWN).await;
         assert!(!health.is_cooling("m"));
-        health.bad("m", &error(Code::RateLimit).retry_after(Some(3600)));
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(Duration::from_secs(3600))));
         assert!(health.is_cooling("m"));
         tokio::time::advance(MAX_COOLDOWN).await;
         assert!(!health.is_cooling("m"), "no provider decides for an hour");
-        health.bad("m", &error(Code::RateLimit).retry_after(Some(5)));
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(Duration::from_secs(5))));
         health.good("m");
         assert!(!health.is_cooling("m"));
     }
@@ -256,12 +259,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_busy_model_says_nothing_of_the_others() {
         let health = Health::default();
-        health.bad("m", &error(Code::RateLimit).retry_after(Some(5)));
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(Duration::from_secs(5))));
         health.bad("n", &error(Code::Overloaded));
         health.good("o");
         assert_eq!(["m", "n", "o"].map(|model| health.is_cooling(model)), [true, false, false]);
         for _ in 0..2 {
-            health.bad("n", &error(Code::Overloaded).retry_after(Some(0)));
+            health.bad("n", &error(Code::Overloaded).retry_after(Some(Duration::from_secs(0))));
         }
         assert!(health.is_cooling("n") && !health.is_cooling("o"));
         for at in 0..2 * MOST_MODELS {
