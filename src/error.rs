@@ -293,6 +293,17 @@ impl Error {
         self.0.reached
     }
 
+    /// The chain of causes, without the public message at its head.
+    pub fn causes(&self) -> Option<String> {
+        let mut texts = Vec::new();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            texts.push(cause.to_string());
+            next = cause.source();
+        }
+        (!texts.is_empty()).then(|| texts.join(": "))
+    }
+
     /// What kind of failure it was.
     pub fn code(&self) -> Code {
         self.0.code

@@ -113,6 +113,9 @@ pub struct Attempt {
     /// How it failed, as in `error.code`; none where it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
+    /// The provider's HTTP status where it refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 /// Why an exchange with a provider was made.
@@ -157,7 +160,7 @@ pub struct Structured {
 }
 
 /// Why quotes stand in for a model's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fallback {
     /// Who failed.
     pub provider: String,
@@ -388,6 +391,7 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: Purpose
         usage: response.usage,
         cost_usd,
         code: None,
+        status: None,
     });
     answer.usage = answer.answers().map(|attempt| attempt.usage).reduce(|before, now| Some(added(before?, now?))).flatten();
     answer.cost_usd = answer.cost();

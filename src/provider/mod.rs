@@ -134,7 +134,8 @@ impl Provider {
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<ChatResponse> {
         let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
-        let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
+        request.trace.asking(&self.name, &request.model);
+        let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
         loop {
             match self.attempt(client, &written.request, deadline, |body| self.preset.dialect.decode(body)).await {
                 Ok(mut answer) => {
@@ -157,7 +158,8 @@ impl Provider {
     pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Events> {
         let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
-        let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
+        request.trace.asking(&self.name, &request.model);
+        let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
         loop {
             match stream::open(self, client, request, &written, deadline).await {
                 Ok(events) => {

@@ -5,11 +5,12 @@
 //! this file do not come here then.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::chat::{Failed, Trace};
 use crate::error::{Code, Error, Result};
 use crate::net::{MAX_RETRY_WAIT, backoff};
 
@@ -33,22 +34,31 @@ pub(super) struct Retry {
     /// Attempts that may have cost something and were of no use, or that are of use if repeated once.
     broken: u32,
     deadline: Instant,
+    /// Who is asked.
+    provider: Arc<str>,
+    trace: Trace,
 }
 
 impl Retry {
     /// `retries` further attempts, all of them before `deadline`.
-    pub(super) fn new(retries: u32, deadline: Instant) -> Self {
-        Self { left: retries, attempt: 0, broken: 0, deadline }
+    pub(super) fn new(retries: u32, deadline: Instant, provider: &Arc<str>, trace: &Trace) -> Self {
+        Self { left: retries, attempt: 0, broken: 0, deadline, provider: Arc::clone(provider), trace: trace.clone() }
     }
 
-    /// Waits until it makes sense to try again.
+    /// Writes the failed attempt down and waits until it makes sense to try again.
     ///
     /// # Errors
     /// It never will: the error as it came.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
+        let (code, status) = (error.code().as_str(), error.refusal().status);
+        self.trace.failed(Failed { code, status, may_have_cost: error.may_have_cost() });
         let Some(wait) = self.wait(&error) else { return Err(if self.attempt > 0 { error.repeated() } else { error }) };
         tracing::info!(
-            code = error.code().as_str(),
+            request_id = self.trace.request_id(),
+            provider = &*self.provider,
+            code,
+            status,
+            cause = error.causes(),
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "asking again"
         );
@@ -184,9 +194,13 @@ mod tests {
         error(code).refused(Refusal { status: Some(status), ..Refusal::default() })
     }
 
+    fn within(retries: u32, seconds: u64) -> Retry {
+        Retry::new(retries, Instant::now() + Duration::from_secs(seconds), &"p".into(), &Trace::default())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn only_what_can_help_is_repeated_and_within_the_budget() {
-        let again = |error: Error| Retry::new(1, Instant::now() + Duration::from_secs(60)).wait(&error).is_some();
+        let again = |error: Error| within(1, 60).wait(&error).is_some();
         assert!(again(error(Code::ProviderError).before_dispatch()));
         assert!(
             again(refused(Code::RateLimit, 429))
@@ -207,28 +221,25 @@ mod tests {
         }
         assert!(!again(refused(Code::RateLimit, 429).final_word()));
         assert!(!again(refused(Code::RateLimit, 429).retry_after(Some(Duration::from_secs(11)))), "nobody waits so long");
-        let wait = |seconds| {
-            Retry::new(1, Instant::now() + Duration::from_secs(60))
-                .wait(&refused(Code::Overloaded, 503).retry_after(Some(Duration::from_secs(seconds))))
-        };
+        let wait = |seconds| within(1, 60).wait(&refused(Code::Overloaded, 503).retry_after(Some(Duration::from_secs(seconds))));
         assert!(wait(0).unwrap() >= Duration::from_millis(125), "at once is no wait");
         assert_eq!(wait(2), Some(Duration::from_secs(2)));
-        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        let mut retry = within(5, 60);
         assert!(retry.wait(&error(Code::ProviderError)).is_some());
         assert!(retry.wait(&error(Code::ProviderError)).is_none(), "what may have cost something is repeated once");
         assert!(retry.wait(&refused(Code::ModelOutput, 400)).is_none(), "of whatever kind it is");
-        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        let mut retry = within(5, 60);
         assert!(retry.wait(&refused(Code::Timeout, 504)).is_some());
         assert!(retry.wait(&refused(Code::Timeout, 408)).is_none(), "whose time ran out may have written all of it");
         let conflict = || refused(Code::ProviderError, 409).worth_repeating();
-        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        let mut retry = within(5, 60);
         assert!(retry.wait(&conflict()).is_some() && retry.wait(&conflict()).is_none());
-        let mut retry = Retry::new(2, Instant::now() + Duration::from_secs(60));
+        let mut retry = within(2, 60);
         for _ in 0..2 {
             retry.after(refused(Code::Overloaded, 503)).await.unwrap();
         }
         assert!(retry.after(refused(Code::Overloaded, 503)).await.is_err());
-        let mut late = Retry::new(2, Instant::now() + Duration::from_secs(2));
+        let mut late = within(2, 2);
         assert!(
             late.after(refused(Code::RateLimit, 429).retry_after(Some(Duration::from_secs(3)))).await.is_err(),
             "not past the deadline"

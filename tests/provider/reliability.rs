@@ -148,8 +148,13 @@ fn hi() -> ChatRequest {
 
 /// A gateway whose providers are played, and that asks each of them once.
 fn app(mocks: &[(&str, &Mock)]) -> Arc<App> {
+    patient(0, mocks)
+}
+
+/// One that asks again, so many times.
+fn patient(retries: u32, mocks: &[(&str, &Mock)]) -> Arc<App> {
     let mut config = Config::default();
-    config.generation.retries = 0;
+    config.generation.retries = retries;
     for (name, mock) in mocks {
         let (api_key, base_url) = (Some(Secret::new("test-key-1")), Some(mock.url.clone()));
         config.providers.insert((*name).to_owned(), Endpoint { api_key, base_url, ..Endpoint::default() });
@@ -216,6 +221,42 @@ async fn attempts_stay_within_the_budget() {
     for (status, headers) in [(409, ""), (425, ""), (400, "x-should-retry: true\r\n")] {
         let mock = Mock::new(vec![busy(status, headers), answer("again")]).await;
         assert_eq!(mock.provider().chat(&client(|_| {}), &hi(), soon()).await.unwrap().text(), "again", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn every_exchange_is_listed_and_one_that_may_have_cost_is_counted() {
+    for is_stream in [false, true] {
+        let last = if is_stream { Part::Stream(vec![TEXT, END], Then::End) } else { answer("third") };
+        let mock = Mock::new(vec![busy(429, "retry-after-ms: 1\r\n"), busy(500, ""), last]).await;
+        let app = patient(2, &[("custom", &mock)]);
+        let said = if is_stream {
+            let pieces = rag::stream(&app, question(&["custom/a"], hi()), soon(), None).await.unwrap();
+            let Some(Ok(Piece::Done(answer))) = pieces.collect::<Vec<_>>().await.pop() else { panic!("no end") };
+            *answer
+        } else {
+            ask(&app, &["custom/a"], hi()).await.unwrap()
+        };
+        let rows: Vec<_> = said.attempts.iter().map(|attempt| (attempt.code, attempt.status)).collect();
+        assert_eq!(rows, [(Some("RATE_LIMIT"), Some(429)), (Some("PROVIDER_ERROR"), Some(500)), (None, None)]);
+        assert_eq!(app.prices().unknown_count(), 2, "the second failure, and the answer of a model without a price");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_is_counted() {
+    for (part, is_stream) in [(Part::Silence, false), (Part::Stream(vec![TEXT], Then::Silence), true)] {
+        let mock = Mock::new(vec![part]).await;
+        let app = app(&[("custom", &mock)]);
+        let asked = question(&["custom/a"], hi());
+        if is_stream {
+            let mut pieces = Box::pin(rag::stream(&app, asked, soon(), None).await.unwrap());
+            while !matches!(pieces.next().await, Some(Ok(Piece::Event(ChatEvent::Text(_))))) {}
+        } else {
+            let left = tokio::time::timeout(Duration::from_millis(200), rag::answer(&app, asked, soon())).await;
+            assert!(left.is_err());
+        }
+        assert_eq!(app.prices().unknown_count(), 1);
     }
 }
 
@@ -373,7 +414,7 @@ async fn one_who_stands_in_and_cannot_take_the_request_is_passed_over() {
         let outcome = ask(&app, &["custom/a", blind, "groq/c"], request.clone()).await;
         if is_last_good {
             let answer = outcome.unwrap();
-            assert_eq!(attempts(&answer), [("custom", Some("OVERLOADED")), ("cohere", Some("INVALID_REQUEST")), ("groq", None)]);
+            assert_eq!(attempts(&answer), [("custom", Some("OVERLOADED")), ("groq", None)], "only those who were asked");
             assert!(answer.warnings[0].starts_with("`provider`: `custom` failed (OVERLOADED): `groq/c` answers"));
         } else {
             assert_eq!(outcome.unwrap_err().code(), Code::Overloaded, "what befell whoever was named");
