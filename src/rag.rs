@@ -318,10 +318,16 @@ async fn prepare(
         None => app.preferred(),
     };
     let (model, fallbacks) = (question.model.as_deref(), question.fallbacks.as_deref());
-    let links = name.as_deref().map(|name| app.links(name, model, fallbacks)).transpose()?;
+    let mut links = name.as_deref().map(|name| app.links(name, model, fallbacks)).transpose()?;
     let mut request = ChatRequest::default();
     let json = !question.request.response_format.is_text() || question.format == Format::Json;
     let mut answer = Answer { warnings: std::mem::take(&mut question.warnings), ..Answer::default() };
+    for (provider, model) in links.iter_mut().flatten() {
+        let Some(alias) = provider.alias(model) else { continue };
+        let warning = format!("`{model}`: the operator has `{}/{alias}` asked in its place", provider.name());
+        answer.warnings.push(warning);
+        *model = alias.to_owned();
+    }
     match links.as_ref().and_then(|links| links.first()) {
         Some((provider, model)) => {
             provider.name().clone_into(&mut answer.provider);

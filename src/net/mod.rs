@@ -40,7 +40,10 @@ pub use self::wait::{MAX_RETRY_WAIT, backoff};
 use self::incoming::{timed_out, unreachable};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 
+/// The header that names the client of a request, so that a service knows those of its own.
+pub(crate) const INSTANCE: &str = "x-omni-llm-instance";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Built when it is first needed.
@@ -60,6 +63,7 @@ pub struct Client {
     idle: Duration,
     stream: Duration,
     end: Option<Instant>,
+    instance: Arc<str>,
 }
 
 /// What is sent.
@@ -132,6 +136,7 @@ impl Client {
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
             stream: Duration::from_secs(config.limits.stream_timeout_s),
             end: None,
+            instance: hex(&random_bytes::<8>()).into(),
         }
     }
 
@@ -159,7 +164,7 @@ impl Client {
     /// No connection, nothing by `deadline`, or more than 32 MiB. An HTTP status is not an error here.
     pub async fn send(&self, request: &Request, deadline: Instant) -> Result<Reply> {
         self.check(request)?;
-        let response = dispatch(self.http()?, request, deadline).await?;
+        let response = self.dispatch(self.http()?, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -169,7 +174,7 @@ impl Client {
     /// As [`Self::send`].
     pub async fn stream(&self, request: &Request, deadline: Instant) -> Result<Incoming> {
         self.check(request)?;
-        let response = dispatch(self.http()?, request, deadline).await?;
+        let response = self.dispatch(self.http()?, request, deadline).await?;
         let end = Instant::now() + self.stream;
         Ok(Incoming::new(response, self.idle, self.end.map_or(end, |sooner| end.min(sooner))))
     }
@@ -180,7 +185,7 @@ impl Client {
     /// As [`Self::send`].
     pub(crate) async fn send_inside(&self, request: &Request, deadline: Instant) -> Result<Reply> {
         let inside = built(&self.inside, self.system_certificates, reqwest::ClientBuilder::no_proxy)?;
-        let response = dispatch(inside, request, deadline).await?;
+        let response = self.dispatch(inside, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -199,6 +204,11 @@ impl Client {
         self
     }
 
+    /// What this client calls itself in every request.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// Further attempts that the operator allows.
     pub fn retries(&self) -> u32 {
         self.retries
@@ -207,6 +217,12 @@ impl Client {
     /// How long a streamed answer may take to begin.
     pub fn first_token(&self) -> Duration {
         self.first_token
+    }
+
+    async fn dispatch(&self, http: &reqwest::Client, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
+        let sending = http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let sending = sending.header(INSTANCE, &*self.instance).body(request.body.clone());
+        timeout_at(deadline, sending.send()).await.map_err(|_| timed_out())?.map_err(unreachable)
     }
 
     /// Whether the operator lets us call this host. What hands out keys on the machine itself needs no permission.
@@ -221,12 +237,6 @@ impl Client {
             _ => Ok(()),
         }
     }
-}
-
-async fn dispatch(http: &reqwest::Client, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
-    let sending =
-        http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone()).body(request.body.clone());
-    timeout_at(deadline, sending.send()).await.map_err(|_| timed_out())?.map_err(unreachable)
 }
 
 fn built(

@@ -23,6 +23,7 @@ mod setup;
 mod stream;
 mod turn;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -55,6 +56,7 @@ pub struct Provider {
     fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
     model: Option<String>,
+    aliases: Arc<BTreeMap<String, String>>,
     headers: Arc<[(HeaderName, HeaderValue)]>,
     rules: Arc<Rules>,
     health: Arc<Health>,
@@ -117,6 +119,11 @@ impl Provider {
                 "`model_name`: missing, and `{name}` has no model by default; name one, or set `{setting}`"
             ))
         })
+    }
+
+    /// The model that the operator has asked in the place of this one.
+    pub(crate) fn alias(&self, model: &str) -> Option<&str> {
+        self.aliases.get(model).map(String::as_str)
     }
 
     /// What one of its models accepts.

@@ -160,6 +160,11 @@ impl Call {
         self.learn(app);
         self.walk.provider().name().clone_into(&mut answer.provider);
         self.walk.model().clone_into(&mut answer.model);
+        // Of whoever was named it is said already.
+        let retired = app.prices().retirement(&answer.provider, &answer.model, &crate::cost::today());
+        if let Some(warning) = retired.filter(|warning| !answer.warnings.contains(warning)) {
+            answer.warnings.push(warning);
+        }
     }
 
     /// The text in which the model gave its answer.

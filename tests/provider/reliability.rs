@@ -348,16 +348,16 @@ async fn stood_in(asked: &str, model: &str) -> (Value, String, Vec<String>) {
 
 #[tokio::test]
 async fn one_who_stands_in_within_a_tool_loop_is_not_told_to_think_on_without_its_thoughts() {
-    let (body, _, warnings) = stood_in("custom/m", "claude-sonnet-4-5").await;
+    let (body, _, warnings) = stood_in("custom/m", "claude-haiku-4-5").await;
     assert_eq!(body["thinking"], json!({"type": "disabled"}));
     assert_eq!(body["messages"][1]["content"], json!([{"type": "tool_use", "id": "call_1", "name": "clock", "input": {}}]));
     assert_eq!(body.get("inference_geo"), None);
     assert_eq!(
         warnings,
         [
-            "`provider`: `custom` failed (OVERLOADED): `anthropic/claude-sonnet-4-5` answers, without `inference_geo`, thoughts of another \
+            "`provider`: `custom` failed (OVERLOADED): `anthropic/claude-haiku-4-5` answers, without `inference_geo`, thoughts of another \
              model's; it was changed",
-            "`reasoning`: `anthropic/claude-sonnet-4-5` needs the thoughts that led to the last tool calls, and the conversation has none \
+            "`reasoning`: `anthropic/claude-haiku-4-5` needs the thoughts that led to the last tool calls, and the conversation has none \
              of its own; it was left out"
         ]
     );
@@ -369,10 +369,10 @@ async fn one_who_stands_in_within_a_tool_loop_is_not_told_to_think_on_without_it
 
 #[tokio::test]
 async fn another_model_of_the_same_provider_gets_its_fields_and_not_the_thoughts() {
-    let (body, sent, warnings) = stood_in("anthropic/claude-opus-4-5", "claude-sonnet-4-5").await;
+    let (body, sent, warnings) = stood_in("anthropic/claude-opus-4-5", "claude-haiku-4-5").await;
     assert_eq!((&body["inference_geo"], &body["thinking"]["type"]), (&json!("eu"), &json!("disabled")));
     assert_eq!(body["messages"][1]["content"][0]["type"], "tool_use");
-    let expected = "`provider`: `anthropic` failed (OVERLOADED): `anthropic/claude-sonnet-4-5` answers, without thoughts of another \
+    let expected = "`provider`: `anthropic` failed (OVERLOADED): `anthropic/claude-haiku-4-5` answers, without thoughts of another \
                     model's; it was changed";
     assert_eq!(warnings[0], expected);
     // The one who thought gets its thought back, and thinks on.
@@ -398,6 +398,22 @@ async fn a_model_that_is_not_there_and_a_conflict_move_on() {
         let answer = ask(&app, &["custom/a", "groq/b"], hi()).await.unwrap();
         assert_eq!(attempts(&answer), [("custom", Some(code)), ("groq", None)]);
     }
+}
+
+#[tokio::test]
+async fn a_retired_model_that_stands_in_is_said_and_one_with_an_alias_is_not_asked() {
+    let first = Mock::new(vec![busy(503, "")]).await;
+    let second = Mock::new(vec![answer("second")]).await;
+    let answered = ask(&app(&[("custom", &first), ("openai", &second)]), &["custom/a", "openai/gpt-4"], hi()).await.unwrap();
+    let said = "`gpt-4`: `openai` ended it on 2026-10-23 and may refuse it; choose another model";
+    assert!(answered.warnings.iter().any(|warning| warning == said), "{:?}", answered.warnings);
+    let mock = Mock::new(vec![answer("new")]).await;
+    let aliases = [("gpt-4".to_owned(), "gpt-5.4".to_owned())].into();
+    let endpoint = Endpoint { base_url: Some(mock.url.clone()), aliases, ..Endpoint::default() };
+    let config = Config { providers: [("openai".to_owned(), endpoint)].into(), ..Config::default() };
+    let answered = ask(&Arc::new(App::open(config).unwrap()), &["openai/gpt-4"], hi()).await.unwrap();
+    assert_eq!(answered.warnings[0], "`gpt-4`: the operator has `openai/gpt-5.4` asked in its place");
+    assert!(mock.seen.lock().unwrap()[0].contains("\"model\":\"gpt-5.4\"") && answered.warnings.len() == 1);
 }
 
 #[tokio::test]
