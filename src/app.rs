@@ -241,7 +241,9 @@ impl App {
         deadline: Instant,
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let busy = |_| Error::new(Code::Overloaded, "the service is busy; try again in a moment").retry_after(Some(1));
+        let busy = |_| {
+            Error::new(Code::Overloaded, "the service is busy; try again in a moment").retry_after(Some(Duration::from_secs(1)))
+        };
         let turn = tokio::time::timeout_at(deadline, Arc::clone(&self.computing).acquire_owned()).await.map_err(busy)?;
         let app = Arc::clone(self);
         // The turn ends with the work, not with whoever waits for it: a caller who leaves frees no core.

@@ -8,12 +8,14 @@
 mod event;
 mod place;
 mod request;
+mod trace;
 mod warning;
 
 pub(crate) use event::push_base64;
 pub use event::{ChatEvent, Fold, fold, unfold};
 pub use place::{holds, place, untold};
 pub use request::{ChatRequest, Effort, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice};
+pub use trace::{Failed, Progress, Trace};
 pub use warning::{Action, Warning, Warnings};
 
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,7 @@
 //! [`Error::message`]; the log line carries the whole cause chain.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -112,10 +113,11 @@ struct Inner {
     message: String,
     provider: Option<String>,
     model: Option<String>,
-    retry_after_seconds: Option<u64>,
+    retry_after: Option<Duration>,
     refusal: Refusal,
     reached: bool,
-    is_final: bool,
+    /// Whether asking again is of use, where the provider or our clock says so.
+    again: Option<bool>,
     was_repeated: bool,
     details: Option<serde_json::Value>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -129,10 +131,10 @@ impl Error {
             message: message.into(),
             provider: None,
             model: None,
-            retry_after_seconds: None,
+            retry_after: None,
             refusal: Refusal::default(),
             reached: true,
-            is_final: false,
+            again: None,
             was_repeated: false,
             details: None,
             cause: None,
@@ -189,8 +191,8 @@ impl Error {
 
     /// Says when trying again can help.
     #[must_use]
-    pub fn retry_after(mut self, seconds: Option<u64>) -> Self {
-        self.0.retry_after_seconds = seconds;
+    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
         self
     }
 
@@ -222,14 +224,21 @@ impl Error {
     /// Says that asking again is of no use: the provider does not want it, or had all the time that there is.
     #[must_use]
     pub fn final_word(mut self) -> Self {
-        self.0.is_final = true;
+        self.0.again = Some(false);
+        self
+    }
+
+    /// Says that the same request may succeed at once, whatever its code says.
+    #[must_use]
+    pub fn worth_repeating(mut self) -> Self {
+        self.0.again = Some(true);
         self
     }
 
     /// Says that asking again may be of use after all: somebody else might have answered with more time.
     #[must_use]
     pub fn passing(mut self) -> Self {
-        self.0.is_final = false;
+        self.0.again = self.0.again.filter(|again| *again);
         self
     }
 
@@ -245,6 +254,7 @@ impl Error {
     pub fn is_settled(&self) -> bool {
         match self.code() {
             _ if self.is_final() => true,
+            _ if self.is_worth_repeating() => self.0.was_repeated,
             Code::ProviderError => self.0.was_repeated || self.refusal().status.is_some_and(|status| status < 500),
             Code::Internal => false,
             code => !code.is_retryable(),
@@ -253,7 +263,12 @@ impl Error {
 
     /// Whether asking again is of no use.
     pub fn is_final(&self) -> bool {
-        self.0.is_final
+        self.0.again == Some(false)
+    }
+
+    /// Whether the same request may succeed at once.
+    pub fn is_worth_repeating(&self) -> bool {
+        self.0.again == Some(true)
     }
 
     /// What the provider said beside its message.
@@ -261,9 +276,32 @@ impl Error {
         &self.0.refusal
     }
 
-    /// Whether the request may have reached the provider, and so may have cost something.
+    /// Whether it may have to be paid for all the same: it failed or broke off, who knows where, ran out of time, or gave what is of no
+    /// use.
+    pub fn may_have_cost(&self) -> bool {
+        let is_refused = self.refusal().status.is_some_and(|status| status < 500);
+        self.may_have_reached()
+            && match self.code() {
+                Code::ProviderError => !is_refused,
+                Code::ModelOutput | Code::Timeout => true,
+                _ => false,
+            }
+    }
+
+    /// Whether the request may have reached the provider.
     pub fn may_have_reached(&self) -> bool {
         self.0.reached
+    }
+
+    /// The chain of causes, without the public message at its head.
+    pub fn causes(&self) -> Option<String> {
+        let mut texts = Vec::new();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            texts.push(cause.to_string());
+            next = cause.source();
+        }
+        (!texts.is_empty()).then(|| texts.join(": "))
     }
 
     /// What kind of failure it was.
@@ -291,9 +329,14 @@ impl Error {
         self.0.model.as_deref()
     }
 
-    /// Seconds after which trying again can help, where the provider said so.
+    /// How long to wait before trying again can help, where the provider said so.
+    pub fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The same in seconds, rounded up.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.0.retry_after_seconds
+        self.wait().map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
     }
 }
 

@@ -113,6 +113,9 @@ pub struct Attempt {
     /// How it failed, as in `error.code`; none where it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
+    /// The provider's HTTP status where it refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 /// Why an exchange with a provider was made.
@@ -157,7 +160,7 @@ pub struct Structured {
 }
 
 /// Why quotes stand in for a model's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fallback {
     /// Who failed.
     pub provider: String,
@@ -315,10 +318,16 @@ async fn prepare(
         None => app.preferred(),
     };
     let (model, fallbacks) = (question.model.as_deref(), question.fallbacks.as_deref());
-    let links = name.as_deref().map(|name| app.links(name, model, fallbacks)).transpose()?;
+    let mut links = name.as_deref().map(|name| app.links(name, model, fallbacks)).transpose()?;
     let mut request = ChatRequest::default();
     let json = !question.request.response_format.is_text() || question.format == Format::Json;
     let mut answer = Answer { warnings: std::mem::take(&mut question.warnings), ..Answer::default() };
+    for (provider, model) in links.iter_mut().flatten() {
+        let Some(alias) = provider.alias(model) else { continue };
+        let warning = format!("`{model}`: the operator has `{}/{alias}` asked in its place", provider.name());
+        answer.warnings.push(warning);
+        *model = alias.to_owned();
+    }
     match links.as_ref().and_then(|links| links.first()) {
         Some((provider, model)) => {
             provider.name().clone_into(&mut answer.provider);
@@ -388,6 +397,7 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: Purpose
         usage: response.usage,
         cost_usd,
         code: None,
+        status: None,
     });
     answer.usage = answer.answers().map(|attempt| attempt.usage).reduce(|before, now| Some(added(before?, now?))).flatten();
     answer.cost_usd = answer.cost();

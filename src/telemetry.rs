@@ -11,7 +11,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::chat::Usage;
+use crate::chat::{Trace, Usage};
 use crate::config::{Level, Log, LogFormat};
 use crate::error::Error;
 
@@ -58,7 +58,7 @@ where
 
 /// The one line of a request. It is written when the last owner lets go: behind the last byte of a stream, or when the caller left.
 pub struct Line {
-    id: String,
+    trace: Trace,
     method: String,
     path: String,
     started: Instant,
@@ -86,7 +86,12 @@ impl Line {
     /// Begins a line.
     pub fn new(id: &str, method: &str, path: &str) -> Self {
         let path = path.chars().take(200).collect();
-        Self { id: id.to_owned(), method: method.to_owned(), path, started: Instant::now(), facts: Mutex::default() }
+        Self { trace: Trace::new(id), method: method.to_owned(), path, started: Instant::now(), facts: Mutex::default() }
+    }
+
+    /// What befalls the request, for those who serve it.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Seconds since the request came.
@@ -130,7 +135,7 @@ impl Line {
         self.note(|facts| {
             facts.code = Some(error.code().as_str());
             facts.is_fault = error.code().status() >= 500;
-            facts.cause = causes(error);
+            facts.cause = error.causes();
             facts.usage = told(error, "usage").and_then(|usage| serde_json::from_value(usage).ok()).or(facts.usage);
             facts.cost_usd = told(error, "cost_usd").and_then(|dollars| dollars.as_f64()).or(facts.cost_usd);
             facts.provider = error.provider().map(str::to_owned);
@@ -146,17 +151,27 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let facts = std::mem::take(self.facts.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut facts = std::mem::take(self.facts.get_mut().unwrap_or_else(PoisonError::into_inner));
         let gone = facts.status.is_none() || facts.streaming;
         let status = facts.status.unwrap_or(499);
         let code = if gone { Some(CLIENT_GONE) } else { facts.code };
+        let mut completion_tokens = facts.usage.map(|usage| usage.completion_tokens);
+        let mut partial = None;
+        if gone && facts.usage.is_none() {
+            // Nobody was left to be told the rest.
+            let progress = self.trace.progress();
+            partial = progress.provider.is_some().then_some(true);
+            completion_tokens = progress.completion_tokens();
+            (facts.provider, facts.model) = (progress.provider, progress.model);
+            (facts.usage, facts.cost_usd) = (progress.usage, progress.cost_usd);
+        }
         let duration_ms = self.started.elapsed().as_millis() as u64;
         macro_rules! write_line {
             ($level:expr) => {
                 tracing::event!(
                     target: "omni_llm::request",
                     $level,
-                    request_id = self.id,
+                    request_id = self.trace.request_id(),
                     invocation = facts.invocation,
                     method = self.method,
                     path = self.path,
@@ -167,8 +182,9 @@ impl Drop for Line {
                     model = facts.model,
                     hits = facts.hits,
                     prompt_tokens = facts.usage.map(|usage| usage.prompt_tokens),
-                    completion_tokens = facts.usage.map(|usage| usage.completion_tokens),
+                    completion_tokens,
                     cost_usd = facts.cost_usd,
+                    partial,
                     cause = facts.cause,
                     "request"
                 )
@@ -190,20 +206,9 @@ fn told(error: &Error, key: &str) -> Option<serde_json::Value> {
     error.details()?.get(key).cloned()
 }
 
-/// The chain of causes, without the public message at its head.
-fn causes(error: &Error) -> Option<String> {
-    let mut texts = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        texts.push(cause.to_string());
-        next = cause.source();
-    }
-    (!texts.is_empty()).then(|| texts.join(": "))
-}
-
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Line").field("id", &self.trace.request_id()).finish_non_exhaustive()
     }
 }
 

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_call_is_repeated_with_patience_but_bought_twice_at_most() {
         let fresh = || Patience { left: ATTEMPTS, ..Patience::default() };
-        let busy = |seconds| Error::new(Code::RateLimit, "busy").retry_after(seconds);
+        let busy = |seconds: Option<u64>| Error::new(Code::RateLimit, "busy").retry_after(seconds.map(Duration::from_secs));
         let mut patience = fresh();
         let waits: Vec<u64> = (0..7).map(|_| patience.wait(&busy(Some(0))).unwrap().as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60], "no value is no wait of none");

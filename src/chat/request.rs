@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CacheTtl, Message, Raw};
+use super::{CacheTtl, Message, Raw, Trace};
 
 /// One question to a model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct ChatRequest {
     /// caller named the provider's own fields.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub extra_dialect: String,
+    /// What befalls it.
+    #[serde(skip)]
+    pub trace: Trace,
 }
 
 /// How the answer is to be sampled; `None` leaves it to the provider.

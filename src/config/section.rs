@@ -233,6 +233,8 @@ pub struct Endpoint {
     pub base_url: Option<String>,
     /// The model asked when the request names none.
     pub model: Option<String>,
+    /// Models that another of its stands in for, as in `"gpt-4" = "gpt-5.4"`.
+    pub aliases: BTreeMap<String, String>,
     /// The provider of ours that it is like; needed where its name is none of ours.
     pub like: Option<String>,
     /// How it wants its key: `bearer`, `none`, or the name of a header.

@@ -9,35 +9,42 @@ mod cached;
 pub mod event_stream;
 pub mod google;
 pub mod guard;
+mod incoming;
 pub mod key;
 mod names;
 mod public;
 mod roots;
+mod secrets;
 mod sigv4;
 pub mod sse;
 #[cfg(test)]
 pub(crate) mod testing;
+mod wait;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-pub use auth::{Auth, MAX_TOLD_CHARS, Secrets};
+pub use self::auth::Auth;
+pub use self::incoming::Incoming;
+pub use self::secrets::Secrets;
+pub(crate) use self::secrets::clean;
+pub(crate) use self::wait::duration;
+pub use self::wait::{MAX_RETRY_WAIT, backoff};
 
+use self::incoming::{timed_out, unreachable};
 use crate::config::Config;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
+use crate::hex::hex;
 
-/// Bytes of one answer; a provider that sends more is broken.
-const MAX_REPLY_BYTES: usize = 32 << 20;
-/// The longest wait that a provider may ask of us before we pass its refusal on.
-pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
+/// The header that names the client of a request, so that a service knows those of its own.
+pub(crate) const INSTANCE: &str = "x-omni-llm-instance";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const FIRST_BACKOFF_MS: u64 = 250;
 
 /// Built when it is first needed.
 type Built = Arc<OnceLock<std::result::Result<reqwest::Client, String>>>;
@@ -56,6 +63,7 @@ pub struct Client {
     idle: Duration,
     stream: Duration,
     end: Option<Instant>,
+    instance: Arc<str>,
 }
 
 /// What is sent.
@@ -82,20 +90,6 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// An answer whose body is still coming.
-pub struct Incoming {
-    /// HTTP status.
-    pub status: u16,
-    /// Headers.
-    pub headers: HeaderMap,
-    response: reqwest::Response,
-    idle: Duration,
-    end: Instant,
-    seen: usize,
-    /// What was looked at and not taken yet.
-    ahead: Option<Bytes>,
-}
-
 impl Request {
     /// A POST of JSON to `url`.
     pub fn new(url: Url, body: impl Into<Bytes>) -> Self {
@@ -120,10 +114,10 @@ impl Request {
 }
 
 impl Reply {
-    /// Seconds after which the other side wants to be asked again, rounded up: `retry-after-ms`, `retry-after` (seconds or a date), in
-    /// that order.
-    pub fn retry_after_seconds(&self) -> Option<u64> {
-        retry_after(&self.headers).map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    /// After how long the other side wants to be asked again: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` (seconds or a
+    /// date), in that order; with a 429 that has none of these, when the limit is reset.
+    pub fn retry_after(&self) -> Option<Duration> {
+        wait::retry_after(self.status, &self.headers)
     }
 }
 
@@ -142,6 +136,7 @@ impl Client {
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
             stream: Duration::from_secs(config.limits.stream_timeout_s),
             end: None,
+            instance: hex(&random_bytes::<8>()).into(),
         }
     }
 
@@ -169,7 +164,7 @@ impl Client {
     /// No connection, nothing by `deadline`, or more than 32 MiB. An HTTP status is not an error here.
     pub async fn send(&self, request: &Request, deadline: Instant) -> Result<Reply> {
         self.check(request)?;
-        let response = dispatch(self.http()?, request, deadline).await?;
+        let response = self.dispatch(self.http()?, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -179,7 +174,7 @@ impl Client {
     /// As [`Self::send`].
     pub async fn stream(&self, request: &Request, deadline: Instant) -> Result<Incoming> {
         self.check(request)?;
-        let response = dispatch(self.http()?, request, deadline).await?;
+        let response = self.dispatch(self.http()?, request, deadline).await?;
         let end = Instant::now() + self.stream;
         Ok(Incoming::new(response, self.idle, self.end.map_or(end, |sooner| end.min(sooner))))
     }
@@ -190,7 +185,7 @@ impl Client {
     /// As [`Self::send`].
     pub(crate) async fn send_inside(&self, request: &Request, deadline: Instant) -> Result<Reply> {
         let inside = built(&self.inside, self.system_certificates, reqwest::ClientBuilder::no_proxy)?;
-        let response = dispatch(inside, request, deadline).await?;
+        let response = self.dispatch(inside, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -209,6 +204,11 @@ impl Client {
         self
     }
 
+    /// What this client calls itself in every request.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// Further attempts that the operator allows.
     pub fn retries(&self) -> u32 {
         self.retries
@@ -217,6 +217,12 @@ impl Client {
     /// How long a streamed answer may take to begin.
     pub fn first_token(&self) -> Duration {
         self.first_token
+    }
+
+    async fn dispatch(&self, http: &reqwest::Client, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
+        let sending = http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let sending = sending.header(INSTANCE, &*self.instance).body(request.body.clone());
+        timeout_at(deadline, sending.send()).await.map_err(|_| timed_out())?.map_err(unreachable)
     }
 
     /// Whether the operator lets us call this host. What hands out keys on the machine itself needs no permission.
@@ -231,12 +237,6 @@ impl Client {
             _ => Ok(()),
         }
     }
-}
-
-async fn dispatch(http: &reqwest::Client, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
-    let sending =
-        http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone()).body(request.body.clone());
-    timeout_at(deadline, sending.send()).await.map_err(|_| timed_out())?.map_err(unreachable)
 }
 
 fn built(
@@ -271,128 +271,6 @@ pub(crate) fn is_allowed(hosts: &[String], host: &str) -> bool {
     })
 }
 
-impl Incoming {
-    fn new(mut response: reqwest::Response, idle: Duration, end: Instant) -> Self {
-        let headers = std::mem::take(response.headers_mut());
-        Self { status: response.status().as_u16(), headers, response, idle, end, seen: 0, ahead: None }
-    }
-
-    /// Whether the status is 2xx.
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// Waits for the rest of the body until `deadline`.
-    ///
-    /// # Errors
-    /// The connection broke, time ran out, or the body is over 32 MiB.
-    pub async fn whole(mut self, deadline: Instant) -> Result<Reply> {
-        let mut body = self.chunk(Some(deadline)).await?.unwrap_or_default();
-        // Most answers come in one piece, which is not copied.
-        if let Some(second) = self.chunk(Some(deadline)).await? {
-            let mut joined = [body, second].concat();
-            while let Some(bytes) = self.chunk(Some(deadline)).await? {
-                joined.extend_from_slice(&bytes);
-            }
-            body = joined.into();
-        }
-        Ok(Reply { status: self.status, headers: self.headers, body })
-    }
-
-    /// Whether it was given all the time that there is.
-    pub fn is_out_of_time(&self) -> bool {
-        Instant::now() >= self.end
-    }
-
-    /// Looks at the first piece of the body, which is still to come.
-    ///
-    /// # Errors
-    /// As [`Self::whole`].
-    pub async fn peek(&mut self, until: Instant) -> Result<&[u8]> {
-        self.ahead = self.chunk(Some(until)).await?;
-        Ok(self.ahead.as_deref().unwrap_or_default())
-    }
-
-    /// The next piece of the body: by `until`, else within the time that a stream may be silent, and in any case before its end.
-    ///
-    /// # Errors
-    /// As [`Self::whole`].
-    pub async fn chunk(&mut self, until: Option<Instant>) -> Result<Option<Bytes>> {
-        if self.ahead.is_some() {
-            return Ok(self.ahead.take());
-        }
-        let by = until.unwrap_or_else(|| Instant::now() + self.idle).min(self.end);
-        let late = || match until {
-            Some(_) => timed_out(),
-            None if by == self.end => unfinished(),
-            None => silent(),
-        };
-        // Of a provider that never pauses the next piece is always there before any clock is asked.
-        if self.is_out_of_time() {
-            return Err(late());
-        }
-        let chunk = timeout_at(by, self.response.chunk()).await.map_err(|_| late())?;
-        let chunk =
-            chunk.map_err(|cause| Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause))?;
-        self.seen += chunk.as_ref().map_or(0, Bytes::len);
-        if self.seen > MAX_REPLY_BYTES {
-            return Err(too_large());
-        }
-        Ok(chunk)
-    }
-}
-
-fn timed_out() -> Error {
-    // It had its time, and may be paid for it: the same request would need as much again.
-    let limits = "`REQUEST_TIMEOUT`, `limits.first_token_timeout_s` where it is streamed or, on Lambda, the function's timeout";
-    let message = format!("the provider did not answer in time; ask for less, or raise the shortest of {limits}");
-    Error::new(Code::Timeout, message).final_word()
-}
-
-fn silent() -> Error {
-    let remedy = "ask again, or raise `limits.stream_idle_timeout_s`";
-    Error::new(Code::Timeout, format!("the provider fell silent within its answer; {remedy}")).final_word()
-}
-
-fn unfinished() -> Error {
-    let remedy = "ask for less, or raise `limits.stream_timeout_s` and, on Lambda, the function's timeout";
-    Error::new(Code::Timeout, format!("the streamed answer did not end in time; {remedy}"))
-}
-
-fn too_large() -> Error {
-    Error::new(Code::ProviderError, "the provider's answer is larger than 32 MiB")
-}
-
-/// The URL is left out of the public text: it is the operator's.
-fn unreachable(cause: reqwest::Error) -> Error {
-    if cause.is_connect() {
-        let error = Error::new(Code::ProviderError, "the provider cannot be reached");
-        return error.caused_by(cause.without_url()).before_dispatch();
-    }
-    Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause.without_url())
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let ms = number(HeaderName::from_static("retry-after-ms"));
-    let seconds = ms.map(|ms| ms / 1000.0).or_else(|| number(reqwest::header::RETRY_AFTER));
-    seconds.map_or_else(|| until_date(headers), |seconds| Duration::try_from_secs_f64(seconds).ok())
-}
-
-/// `retry-after` as a date of HTTP's. One that has passed says nothing: clocks differ.
-fn until_date(headers: &HeaderMap) -> Option<Duration> {
-    let date = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
-    let date = jiff::fmt::rfc2822::parse(date.trim()).ok()?.timestamp();
-    Duration::try_from(date.duration_since(jiff::Timestamp::now())).ok().filter(|wait| !wait.is_zero())
-}
-
-/// Doubles from a quarter of a second; up to half of it is random, so that clients do not come back together.
-pub fn backoff(attempt: u32) -> Duration {
-    let full = FIRST_BACKOFF_MS << attempt.min(5);
-    let random = u64::from(random_bytes::<1>()[0]);
-    Duration::from_millis(full / 2 + full * random / 512)
-}
-
 /// Bytes from the operating system: a process restored from a snapshot must not repeat another's.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -410,24 +288,6 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_wait_that_a_provider_asks_for_is_read() {
-        let wait = |name: &'static str, value: &'static str| {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
-            Reply { status: 429, headers, body: Bytes::new() }.retry_after_seconds()
-        };
-        assert_eq!(wait("retry-after", "2"), Some(2));
-        assert_eq!(wait("retry-after", "1.2"), Some(2));
-        assert_eq!(wait("retry-after-ms", "1500"), Some(2));
-        assert_eq!(wait("retry-after", "-1"), None);
-        assert_eq!(wait("retry-after", "1e400"), None);
-        assert_eq!(wait("retry-after", "soon"), None);
-        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None, "long ago");
-        let in_an_hour = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
-        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&in_an_hour).unwrap();
-        assert!(matches!(wait("retry-after", date.leak()), Some(3598..=3600)));
-    }
-
     #[tokio::test]
     async fn nothing_is_built_before_the_first_call() {
         let client = Client::new(&Config::default());
@@ -436,14 +296,5 @@ mod tests {
         let nobody = Request::get(Url::parse("http://127.0.0.1:9/").unwrap());
         client.send(&nobody, Instant::now() + Duration::from_secs(5)).await.unwrap_err();
         assert!(shared.http.get().is_some_and(std::result::Result::is_ok), "clones share it");
-    }
-
-    #[test]
-    fn the_wait_between_attempts_grows_and_stays_bounded() {
-        for attempt in 0..40 {
-            let full = Duration::from_millis(FIRST_BACKOFF_MS << attempt.min(5));
-            let wait = backoff(attempt);
-            assert!(wait >= full / 2 && wait <= full, "{attempt}: {wait:?}");
-        }
     }
 }

@@ -9,40 +9,29 @@ use std::borrow::Cow;
 use tokio::time::Instant;
 
 use super::Provider;
-use crate::chat::{ChatRequest, Part, Warning};
+use crate::chat::{ChatRequest, Part, Trace, Warning};
 use crate::error::{Code, Error, Result};
-
-/// One provider that failed.
-#[derive(Debug)]
-pub(crate) struct Attempt {
-    /// Who.
-    pub(crate) provider: String,
-    /// Which model.
-    pub(crate) model: String,
-    /// How, as in `error.code`.
-    pub(crate) code: &'static str,
-}
 
 /// Of the time that is left, the part that one who has others behind him may use.
 const SHARE: f64 = 0.6;
 /// Fields of the caller's that one warning names.
 const MOST_NAMED: usize = 20;
 
-/// A walk along a chain: whose turn it is, and what befell those who had theirs.
+/// A walk along a chain: whose turn it is, and what befell the first who failed.
 #[derive(Debug)]
 pub(crate) struct Walk {
     links: Vec<(Provider, String)>,
     /// The links still to be asked, the next one last.
     left: Vec<usize>,
     at: usize,
-    attempts: Vec<Attempt>,
+    trace: Trace,
     /// The first failure that the request was not to blame for.
     failure: Option<Error>,
 }
 
 impl Walk {
     /// Each is asked once. Those who cool down are asked last, not never: a late answer is better than none.
-    pub(crate) fn new(links: Vec<(Provider, String)>) -> Self {
+    pub(crate) fn new(links: Vec<(Provider, String)>, trace: &Trace) -> Self {
         let is_first = |at: usize| {
             let (named, asked) = &links[at];
             !links[..at].iter().any(|(provider, model)| provider.name() == named.name() && model == asked)
@@ -50,7 +39,7 @@ impl Walk {
         let (warm, cooling): (Vec<usize>, Vec<usize>) =
             (0..links.len()).filter(|at| is_first(*at)).partition(|at| !links[*at].0.is_cooling(&links[*at].1));
         let left = warm.into_iter().chain(cooling).rev().collect();
-        Self { links, left, at: 0, attempts: Vec::new(), failure: None }
+        Self { links, left, at: 0, trace: trace.clone(), failure: None }
     }
 
     /// Turns to the next; false where nobody is left.
@@ -93,23 +82,23 @@ impl Walk {
     /// # Errors
     /// Nobody else would do better: the failure.
     pub(crate) fn failed(&mut self, error: Error) -> Result<()> {
-        let (provider, model) = (self.provider().name().to_owned(), self.model().to_owned());
-        self.attempts.push(Attempt { provider, model, code: error.code().as_str() });
         if ends(error.code(), self.at > 0) {
             return Err(error);
         }
         if !self.left.is_empty() {
-            tracing::warn!(provider = self.provider().name(), code = error.code().as_str(), "asking the next provider");
+            tracing::warn!(
+                request_id = self.trace.request_id(),
+                provider = self.provider().name(),
+                code = error.code().as_str(),
+                status = error.refusal().status,
+                cause = error.causes(),
+                "asking the next provider"
+            );
         }
         if !is_mistake(error.code()) {
             self.failure.get_or_insert(if self.left.is_empty() { error } else { error.passing() });
         }
         Ok(())
-    }
-
-    /// Those who failed since this was called last.
-    pub(crate) fn attempts(&mut self) -> Vec<Attempt> {
-        std::mem::take(&mut self.attempts)
     }
 
     /// Why another answers than whoever was named, and what was left out for it.

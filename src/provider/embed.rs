@@ -17,6 +17,7 @@ pub use self::model::Model;
 use super::Provider;
 use super::dialect::{failed, parse};
 use super::retry::Retry;
+use crate::chat::Trace;
 use crate::error::{Error, Result};
 use crate::net::{Client, Request};
 
@@ -96,7 +97,7 @@ impl Provider {
 
     /// One call, repeated where that can help.
     async fn post(&self, client: &Client, request: &Request, deadline: Instant) -> Result<Value> {
-        let mut retry = Retry::new(client.retries(), deadline);
+        let mut retry = Retry::new(client.retries(), deadline, &self.name, &Trace::default());
         loop {
             match self.attempt(client, request, deadline, parse).await {
                 Ok(reply) => return Ok(reply),

@@ -4,10 +4,12 @@
 //! things to different providers (498), so the rows are by provider where they have to be. Message texts decide only where vendors give
 //! nothing else: context length, and money.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::error::{Code, Error, Refusal};
-use crate::net::MAX_TOLD_CHARS;
+use crate::net::{clean, duration};
 
 /// A refusal as it came.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,7 +21,7 @@ pub(super) struct Refused<'a> {
     /// AWS's header `x-amzn-errortype`, or the type of an exception in a stream.
     pub(super) kind: Option<&'a str>,
     /// From the headers.
-    pub(super) retry_after_seconds: Option<u64>,
+    pub(super) retry_after: Option<Duration>,
     /// From the headers.
     pub(super) request_id: Option<&'a str>,
 }
@@ -61,7 +63,10 @@ const KINDS: &[(&[&str], Code)] = &[
     ),
     (&["timeout_error", "deadline_exceeded", "modeltimeoutexception"], Code::Timeout),
     (&["tool_use_failed", "json_validate_failed", "malformed_function_call", "modelerrorexception"], Code::ModelOutput),
-    (&["model_not_found", "not_found_error", "model_decommissioned", "resourcenotfoundexception"], Code::InvalidModel),
+    (
+        &["model_not_found", "invalid_model", "not_found_error", "model_decommissioned", "resourcenotfoundexception"],
+        Code::InvalidModel,
+    ),
     (
         &[
             "authentication_error",
@@ -101,6 +106,16 @@ const OVERFLOW: &[&str] = &[
     "input token count",
     "too large for model",
 ];
+/// Of a model that there is not, where vendors call it a wrong request like any other.
+const NO_MODEL: &[&str] = &[
+    "model identifier is invalid",
+    "with on-demand throughput isn",
+    "is not a valid model id",
+    "model not found",
+    "supported api model names are",
+];
+/// Likewise of a key.
+const NO_KEY: &[&str] = &["incorrect api key provided"];
 const MONEY: &[&str] = &[
     "credit balance is too low",
     "usage limits",
@@ -139,7 +154,7 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let lower = message.to_ascii_lowercase();
     let names = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
     let code = code(refused.provider, status, &kinds, &names);
-    let wait = refused.retry_after_seconds.or_else(|| delay(error)).or_else(|| wait_in(&lower));
+    let wait = refused.retry_after.or_else(|| delay(error)).or_else(|| wait_in(&lower));
     let refusal = Refusal {
         status: (refused.status != 200).then_some(refused.status),
         kind: kinds.into_iter().find(|kind| !kind.is_empty()).map(clean),
@@ -150,7 +165,9 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
         Code::Authentication => format!("the provider refused the key (status {status})"),
         _ => format!("the provider refused (status {status}): {}", clean(message)),
     };
-    Error::new(code, public).retry_after(wait).refused(refusal)
+    let error = Error::new(code, public).retry_after(wait).refused(refusal);
+    // A conflict with another request, or one that came too early: neither is the caller's, and both pass at once.
+    if matches!(status, 409 | 425) { error.worth_repeating() } else { error }
 }
 
 fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> bool) -> Code {
@@ -167,71 +184,30 @@ fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> 
         403 if names(FLAGGED) => Code::ContentFilter,
         _ if by_kind.is_some() => by_kind.unwrap_or(Code::ProviderError),
         _ if by_provider.is_some() => by_provider.unwrap_or(Code::ProviderError),
+        400 if names(NO_MODEL) || (names(&["model "]) && names(&["does not exist"])) => Code::InvalidModel,
+        400 if names(NO_KEY) => Code::Authentication,
         401 | 403 => Code::Authentication,
         402 => Code::Budget,
         404 => Code::InvalidModel,
         408 | 504 => Code::Timeout,
         413 => Code::BodyTooLarge,
         429 => Code::RateLimit,
-        400 | 409 | 422 => Code::InvalidRequest,
+        400 | 422 => Code::InvalidRequest,
         503 | 529 => Code::Overloaded,
         _ => Code::ProviderError,
     }
 }
 
-/// At most [`MAX_TOLD_CHARS`] visible characters, without anything that looks like a key.
-fn clean(text: &str) -> String {
-    const BEARER: &str = "Bearer ";
-    const KEYS: [&str; 9] = ["sk-", "gsk_", "AIza", "AKIA", "ASIA", "xai-", "ya29.", "eyJ", BEARER];
-    // More than is shown, so that a key at the end is not cut to something that does not look like one.
-    let visible: String = text.chars().filter(|letter| !letter.is_control()).take(1000).collect();
-    let (mut clean, mut rest) = (String::new(), visible.as_str());
-    while let Some((at, key)) = KEYS.iter().filter_map(|key| Some((rest.find(key)?, *key))).min() {
-        let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_.+/=*".contains(letter);
-        let behind = &rest[at + key.len()..];
-        let length = key.len() + behind.find(|letter| !is_part(letter)).unwrap_or(behind.len());
-        let (before, word) = (&rest[..at], &rest[at..at + length]);
-        // In the middle of a word, and behind `Bearer`, only what has a digit is a key: `task-based-approach` is none, nor `token`.
-        let begins = key != BEARER && !before.ends_with(|letter: char| letter.is_ascii_alphanumeric());
-        clean.push_str(before);
-        if word.len() >= 12 && (begins || word.contains(|letter: char| letter.is_ascii_digit() || letter == '*')) {
-            clean.push_str("(key)");
-            rest = &rest[at + length..];
-        } else {
-            clean.push_str(key);
-            rest = &rest[at + key.len()..];
-        }
-    }
-    clean.push_str(rest);
-    clean.chars().take(MAX_TOLD_CHARS).collect()
-}
-
-/// Google's `RetryInfo`: `{"retryDelay": "34s"}` among the details; rounded up.
-fn delay(error: &Value) -> Option<u64> {
+/// Google's `RetryInfo`: `{"retryDelay": "34s"}` among the details.
+fn delay(error: &Value) -> Option<Duration> {
     let details = error.get("details")?.as_array()?;
-    let text = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?;
-    seconds(text.strip_suffix('s')?.parse().ok()?)
+    duration(details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?)
 }
 
-/// "please try again in 1.574s", which is all that some give; rounded up.
-fn wait_in(message: &str) -> Option<u64> {
+/// "please try again in 1.574s", which is all that some give.
+fn wait_in(message: &str) -> Option<Duration> {
     let (_, rest) = message.split_once("try again in ")?;
-    let number: String = rest.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
-    let unit = &rest[number.len()..];
-    let number: f64 = number.trim_end_matches('.').parse().ok()?;
-    match unit {
-        _ if unit.starts_with("ms") => seconds(number / 1000.0),
-        _ if unit.starts_with('s') => seconds(number),
-        _ if unit.starts_with('m') => {
-            let rest = unit[1..].split('s').next().and_then(|rest| rest.parse::<f64>().ok()).unwrap_or(0.0);
-            seconds(number * 60.0 + rest)
-        }
-        _ => None,
-    }
-}
-
-fn seconds(value: f64) -> Option<u64> {
-    std::time::Duration::try_from_secs_f64(value.ceil()).ok().map(|wait| wait.as_secs())
+    duration(rest.split_whitespace().next()?.trim_end_matches(['.', ',']))
 }
 
 #[cfg(test)]
@@ -268,6 +244,11 @@ mod tests {
             ),
             ("custom", 422, None, json!({"detail": "x"}), Code::InvalidRequest),
             ("custom", 504, None, json!("gateway"), Code::Timeout),
+            ("custom", 409, None, json!({"error": {"message": "x"}}), Code::ProviderError),
+            ("custom", 425, None, json!({"error": {"message": "x"}}), Code::ProviderError),
+            ("bedrock", 400, None, json!({"message": "The provided model identifier is invalid."}), Code::InvalidModel),
+            ("custom", 400, None, json!({"error": {"message": "Model a/b does not exist"}}), Code::InvalidModel),
+            ("mistral", 400, None, json!({"message": "x", "type": "invalid_model"}), Code::InvalidModel),
             ("custom", 500, None, json!({}), Code::ProviderError),
             (
                 "anthropic",
@@ -383,20 +364,6 @@ mod tests {
         assert_eq!(error.message(), "the provider refused the key (status 401)");
         let error = read("custom", 400, None, json!({"error": {"message": "bad header `sk-0123456789abcdef`\u{7} seen"}}));
         assert_eq!(error.message(), "the provider refused (status 400): bad header `(key)` seen");
-        for (text, shown) in [
-            ("apikey=sk-0123456789abcdef&x=1", "apikey=(key)&x=1"),
-            ("{\"key\":\"gsk_0123456789abcdef\"}", "{\"key\":\"(key)\"}"),
-            ("%3Dsk-0123456789abcdef,AKIA0123456789ABCDEF", "%3D(key),(key)"),
-            ("Bearer:eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "Bearer:(key)"),
-            (
-                "Authorization: Bearer hidden-word-12, or the Bearer authentication",
-                "Authorization: (key), or the Bearer authentication",
-            ),
-            ("a task-based-approach, risk-averse-models, sk-", "a task-based-approach, risk-averse-models, sk-"),
-        ] {
-            let error = read("custom", 400, None, json!({"error": {"message": text}}));
-            assert_eq!(error.message(), format!("the provider refused (status 400): {shown}"));
-        }
         assert_eq!(read("custom", 502, None, Value::Null).message(), "the provider refused (status 502): no reason given");
     }
 
@@ -409,7 +376,7 @@ mod tests {
         assert_eq!(wait("try again in a while"), None);
         let google = json!({"error": {"code": 429, "details": [{"@type": "x"}, {"@type": "RetryInfo", "retryDelay": "34.07s"}]}});
         assert_eq!(read("gemini", 429, None, google).retry_after_seconds(), Some(35));
-        let refused = Refused { status: 429, retry_after_seconds: Some(7), ..Refused::default() };
+        let refused = Refused { status: 429, retry_after: Some(Duration::from_secs(7)), ..Refused::default() };
         assert_eq!(failure(&refused, &json!({"message": "try again in 12ms"})).retry_after_seconds(), Some(7));
     }
 

@@ -23,6 +23,7 @@ mod setup;
 mod stream;
 mod turn;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -55,6 +56,7 @@ pub struct Provider {
     fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
     model: Option<String>,
+    aliases: Arc<BTreeMap<String, String>>,
     headers: Arc<[(HeaderName, HeaderValue)]>,
     rules: Arc<Rules>,
     health: Arc<Health>,
@@ -119,6 +121,11 @@ impl Provider {
         })
     }
 
+    /// The model that the operator has asked in the place of this one.
+    pub(crate) fn alias(&self, model: &str) -> Option<&str> {
+        self.aliases.get(model).map(String::as_str)
+    }
+
     /// What one of its models accepts.
     ///
     /// # Errors
@@ -134,7 +141,8 @@ impl Provider {
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<ChatResponse> {
         let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
-        let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
+        request.trace.asking(&self.name, &request.model);
+        let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
         loop {
             match self.attempt(client, &written.request, deadline, |body| self.preset.dialect.decode(body)).await {
                 Ok(mut answer) => {
@@ -157,7 +165,8 @@ impl Provider {
     pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Events> {
         let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
-        let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
+        request.trace.asking(&self.name, &request.model);
+        let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
         loop {
             match stream::open(self, client, request, &written, deadline).await {
                 Ok(events) => {
@@ -233,7 +242,10 @@ impl Provider {
 
     /// Signs, where the key or token may have to be fetched first.
     async fn sign(&self, client: &Client, request: &mut Request, deadline: Instant) -> Result<()> {
-        let late = |_| Error::new(Code::Timeout, "the provider's key did not come in time; the log says more where it failed");
+        let late = |_| {
+            Error::new(Code::Timeout, "the provider's key did not come in time; the log says more where it failed")
+                .before_dispatch()
+        };
         timeout_at(deadline, self.auth.sign(client, request)).await.map_err(late)?
     }
 
@@ -291,13 +303,14 @@ impl Preset {
             provider: self.name,
             status: reply.status,
             kind: header("x-amzn-errortype"),
-            retry_after_seconds: reply.retry_after_seconds(),
+            retry_after: reply.retry_after(),
             request_id: ids.into_iter().find_map(header),
         };
         let body = serde_json::from_slice(&reply.body).unwrap_or_default();
         let error = failure(&refused, &body);
         match header("x-should-retry") {
             Some("false") => error.final_word(),
+            Some("true") => error.worth_repeating(),
             _ => error,
         }
     }

@@ -5,11 +5,12 @@
 //! this file do not come here then.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::chat::{Failed, Trace};
 use crate::error::{Code, Error, Result};
 use crate::net::{MAX_RETRY_WAIT, backoff};
 
@@ -30,25 +31,34 @@ const LATEST: f64 = 0.2;
 pub(super) struct Retry {
     left: u32,
     attempt: u32,
-    /// Attempts that may have cost something and were of no use.
+    /// Attempts that may have cost something and were of no use, or that are of use if repeated once.
     broken: u32,
     deadline: Instant,
+    /// Who is asked.
+    provider: Arc<str>,
+    trace: Trace,
 }
 
 impl Retry {
     /// `retries` further attempts, all of them before `deadline`.
-    pub(super) fn new(retries: u32, deadline: Instant) -> Self {
-        Self { left: retries, attempt: 0, broken: 0, deadline }
+    pub(super) fn new(retries: u32, deadline: Instant, provider: &Arc<str>, trace: &Trace) -> Self {
+        Self { left: retries, attempt: 0, broken: 0, deadline, provider: Arc::clone(provider), trace: trace.clone() }
     }
 
-    /// Waits until it makes sense to try again.
+    /// Writes the failed attempt down and waits until it makes sense to try again.
     ///
     /// # Errors
     /// It never will: the error as it came.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
+        let (code, status) = (error.code().as_str(), error.refusal().status);
+        self.trace.failed(Failed { code, status, may_have_cost: error.may_have_cost() });
         let Some(wait) = self.wait(&error) else { return Err(if self.attempt > 0 { error.repeated() } else { error }) };
         tracing::info!(
-            code = error.code().as_str(),
+            request_id = self.trace.request_id(),
+            provider = &*self.provider,
+            code,
+            status,
+            cause = error.causes(),
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "asking again"
         );
@@ -68,17 +78,15 @@ impl Retry {
             Code::RateLimit | Code::Overloaded => true,
             // Our own clock does not run again.
             Code::Timeout if status.is_none() => false,
-            // It failed or broke off, who knows where, or wrote what is of no use: that may cost twice, so once at most.
-            Code::ProviderError if status.is_some_and(|status| status < 500) => false,
-            Code::ProviderError | Code::ModelOutput | Code::Timeout => {
+            // That may cost twice, so once at most; and once is enough where the provider says that it can help.
+            _ if error.may_have_cost() || error.is_worth_repeating() => {
                 self.broken += 1;
                 self.broken == 1
             }
             _ => false,
         };
         // Whoever says 0 is as busy as one who says nothing.
-        let asked = error.retry_after_seconds().map(Duration::from_secs).unwrap_or_default();
-        let wait = asked.max(backoff(self.attempt));
+        let wait = error.wait().unwrap_or_default().max(backoff(self.attempt));
         (again && wait <= MAX_RETRY_WAIT && Instant::now() + wait < self.deadline).then_some(wait)
     }
 }
@@ -156,8 +164,7 @@ impl Health {
         if !may_pass {
             return;
         }
-        let asked = error.retry_after_seconds().filter(|seconds| *seconds > 0);
-        let asked = asked.map(|seconds| Duration::from_secs(seconds).min(MAX_COOLDOWN));
+        let asked = error.wait().filter(|wait| !wait.is_zero()).map(|wait| wait.min(MAX_COOLDOWN));
         if !is_busy {
             return state.all.add(asked);
         }
@@ -187,9 +194,13 @@ mod tests {
         error(code).refused(Refusal { status: Some(status), ..Refusal::default() })
     }
 
+    fn within(retries: u32, seconds: u64) -> Retry {
+        Retry::new(retries, Instant::now() + Duration::from_secs(seconds), &"p".into(), &Trace::default())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn only_what_can_help_is_repeated_and_within_the_budget() {
-        let again = |error: Error| Retry::new(1, Instant::now() + Duration::from_secs(60)).wait(&error).is_some();
+        let again = |error: Error| within(1, 60).wait(&error).is_some();
         assert!(again(error(Code::ProviderError).before_dispatch()));
         assert!(
             again(refused(Code::RateLimit, 429))
@@ -209,27 +220,30 @@ mod tests {
             assert!(!again(refused(code, 400)), "{}", code.as_str());
         }
         assert!(!again(refused(Code::RateLimit, 429).final_word()));
-        assert!(!again(refused(Code::RateLimit, 429).retry_after(Some(11))), "nobody waits so long");
-        let wait = |seconds| {
-            Retry::new(1, Instant::now() + Duration::from_secs(60))
-                .wait(&refused(Code::Overloaded, 503).retry_after(Some(seconds)))
-        };
+        assert!(!again(refused(Code::RateLimit, 429).retry_after(Some(Duration::from_secs(11)))), "nobody waits so long");
+        let wait = |seconds| within(1, 60).wait(&refused(Code::Overloaded, 503).retry_after(Some(Duration::from_secs(seconds))));
         assert!(wait(0).unwrap() >= Duration::from_millis(125), "at once is no wait");
         assert_eq!(wait(2), Some(Duration::from_secs(2)));
-        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        let mut retry = within(5, 60);
         assert!(retry.wait(&error(Code::ProviderError)).is_some());
         assert!(retry.wait(&error(Code::ProviderError)).is_none(), "what may have cost something is repeated once");
         assert!(retry.wait(&refused(Code::ModelOutput, 400)).is_none(), "of whatever kind it is");
-        let mut retry = Retry::new(5, Instant::now() + Duration::from_secs(60));
+        let mut retry = within(5, 60);
         assert!(retry.wait(&refused(Code::Timeout, 504)).is_some());
         assert!(retry.wait(&refused(Code::Timeout, 408)).is_none(), "whose time ran out may have written all of it");
-        let mut retry = Retry::new(2, Instant::now() + Duration::from_secs(60));
+        let conflict = || refused(Code::ProviderError, 409).worth_repeating();
+        let mut retry = within(5, 60);
+        assert!(retry.wait(&conflict()).is_some() && retry.wait(&conflict()).is_none());
+        let mut retry = within(2, 60);
         for _ in 0..2 {
             retry.after(refused(Code::Overloaded, 503)).await.unwrap();
         }
         assert!(retry.after(refused(Code::Overloaded, 503)).await.is_err());
-        let mut late = Retry::new(2, Instant::now() + Duration::from_secs(2));
-        assert!(late.after(refused(Code::RateLimit, 429).retry_after(Some(3))).await.is_err(), "not past the deadline");
+        let mut late = within(2, 2);
+        assert!(
+            late.after(refused(Code::RateLimit, 429).retry_after(Some(Duration::from_secs(3)))).await.is_err(),
+            "not past the deadline"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,11 +258,11 @@ mod tests {
         assert!(health.is_cooling("m") && health.is_cooling("another"));
         tokio::time::advance(COOLDOWN).await;
         assert!(!health.is_cooling("m"));
-        health.bad("m", &error(Code::RateLimit).retry_after(Some(3600)));
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(Duration::from_secs(3600))));
         assert!(health.is_cooling("m"));
         tokio::time::advance(MAX_COOLDOWN).await;
         assert!(!health.is_cooling("m"), "no provider decides for an hour");
-        health.bad("m", &error(Code::RateLimit).retry_after(Some(5)));
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(Duration::from_secs(5))));
         health.good("m");
         assert!(!health.is_cooling("m"));
     }
@@ -256,12 +270,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_busy_model_says_nothing_of_the_others() {
         let health = Health::default();
-        health.bad("m", &error(Code::RateLimit).retry_after(Some(5)));
+        health.bad("m", &error(Code::RateLimit).retry_after(Some(Duration::from_secs(5))));
         health.bad("n", &error(Code::Overloaded));
         health.good("o");
         assert_eq!(["m", "n", "o"].map(|model| health.is_cooling(model)), [true, false, false]);
         for _ in 0..2 {
-            health.bad("n", &error(Code::Overloaded).retry_after(Some(0)));
+            health.bad("n", &error(Code::Overloaded).retry_after(Some(Duration::from_secs(0))));
         }
         assert!(health.is_cooling("n") && !health.is_cooling("o"));
         for at in 0..2 * MOST_MODELS {

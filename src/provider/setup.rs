@@ -54,6 +54,7 @@ impl Provider {
             is_own: endpoint.base_url.is_some(),
             auth: auth(place, preset, endpoint, config)?,
             model: endpoint.model.clone(),
+            aliases: Arc::new(endpoint.aliases.clone()),
             headers,
             rules: Arc::clone(rules),
             health: Arc::default(),

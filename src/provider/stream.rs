@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::retry::Health;
 use super::{Decoder, Provider, Written};
-use crate::chat::{ChatEvent, ChatRequest, Usage, unfold};
+use crate::chat::{ChatEvent, ChatRequest, Trace, unfold};
 use crate::error::{Code, Error, Result};
 use crate::net::{Client, Incoming, Request, Secrets};
 
@@ -78,7 +78,8 @@ async fn begin(
         provider: Arc::clone(&provider.name),
         model: request.model.clone(),
         health: Arc::clone(&provider.health),
-        usage: None,
+        trace: request.trace.clone(),
+        has_begun: false,
         over: false,
         code: None,
     });
@@ -114,7 +115,9 @@ struct Live {
     provider: Arc<str>,
     model: String,
     health: Arc<Health>,
-    usage: Option<Usage>,
+    trace: Trace,
+    /// Whether there was content.
+    has_begun: bool,
     over: bool,
     /// How it failed, as in `error.code`.
     code: Option<&'static str>,
@@ -126,8 +129,9 @@ impl Live {
         loop {
             if let Some(mut event) = self.ready.pop_front() {
                 self.written.fitted.restore(&mut event);
+                self.has_begun |= is_content(&event);
                 match &event {
-                    ChatEvent::Usage(usage) => self.usage = Some(*usage),
+                    ChatEvent::Usage(usage) => self.trace.used(*usage, self.has_begun),
                     ChatEvent::Finish(_) => {
                         self.over = true;
                         self.health.good(&self.model);
@@ -167,14 +171,16 @@ impl Drop for Live {
         if self.over && self.code.is_none() {
             return;
         }
+        let progress = self.trace.progress();
         macro_rules! write_line {
             ($level:expr, $message:literal) => {
                 tracing::event!(
                     $level,
+                    request_id = self.trace.request_id(),
                     provider = &*self.provider,
                     model = self.model,
-                    prompt_tokens = self.usage.map(|usage| usage.prompt_tokens),
-                    completion_tokens = self.usage.map(|usage| usage.completion_tokens),
+                    prompt_tokens = progress.usage.map(|usage| usage.prompt_tokens),
+                    completion_tokens = progress.completion_tokens(),
                     code = self.code,
                     partial = true,
                     $message

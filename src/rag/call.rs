@@ -65,6 +65,8 @@ pub(super) struct Call {
     pub(super) is_told: bool,
     shape: Option<Shape>,
     is_stream: bool,
+    /// Why it is made now.
+    pub(super) purpose: Purpose,
     pub(super) plan: Option<Plan>,
     /// What was left out of it for the one who is asked, where there is a shape.
     without: String,
@@ -84,13 +86,14 @@ impl Call {
         is_stream: bool,
     ) -> Result<Self> {
         let mut call = Self {
-            walk: Walk::new(links),
+            walk: Walk::new(links, &request.trace),
             plain: shape.map(|_| request.clone()).unwrap_or_default(),
             request,
             said: Arc::default(),
             is_told: false,
             shape: shape.cloned(),
             is_stream,
+            purpose: Purpose::Answer,
             plan: None,
             without: String::new(),
             refused: Vec::new(),
@@ -104,7 +107,10 @@ impl Call {
     pub(super) async fn chat(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<ChatResponse> {
         loop {
             let (request, without) = self.sent();
+            let mut left = Left(Some(app));
             let outcome = self.walk.provider().chat(app.client(), &request, self.walk.until(deadline)).await;
+            left.0 = None;
+            self.note(app, answer);
             match outcome {
                 Ok(mut response) => {
                     response.warnings.splice(0..0, self.walk.warning(&without));
@@ -126,7 +132,10 @@ impl Call {
         let client = app.client().ending(end);
         loop {
             let (request, without) = self.sent();
+            let mut left = Left(Some(app));
             let outcome = self.walk.provider().stream(&client, &request, self.walk.until(deadline)).await;
+            left.0 = None;
+            self.note(app, answer);
             match outcome {
                 Ok(events) => {
                     answer.warnings.extend(self.walk.warning(&without).map(|warning| warning.to_string()));
@@ -151,6 +160,11 @@ impl Call {
         self.learn(app);
         self.walk.provider().name().clone_into(&mut answer.provider);
         self.walk.model().clone_into(&mut answer.model);
+        // Of whoever was named it is said already.
+        let retired = app.prices().retirement(&answer.provider, &answer.model, &crate::cost::today());
+        if let Some(warning) = retired.filter(|warning| !answer.warnings.contains(warning)) {
+            answer.warnings.push(warning);
+        }
     }
 
     /// The text in which the model gave its answer.
@@ -177,16 +191,25 @@ impl Call {
             }
             return self.choose(app).or_else(|error| self.walk.failed(error).and_then(|()| self.turn(app)));
         }
-        let passed = self.walk.failed(error);
-        answer.attempts.extend(self.walk.attempts().into_iter().map(|attempt| Attempt {
-            provider: attempt.provider,
-            model: attempt.model,
-            purpose: Purpose::Answer,
-            usage: None,
-            cost_usd: None,
-            code: Some(attempt.code),
-        }));
-        passed.and_then(|()| self.turn(app))
+        self.walk.failed(error).and_then(|()| self.turn(app))
+    }
+
+    /// Writes down the exchanges with the one who is asked that failed.
+    fn note(&self, app: &App, answer: &mut Answer) {
+        for failed in self.request.trace.take_failed() {
+            if failed.may_have_cost {
+                app.prices().count_unknown();
+            }
+            answer.attempts.push(Attempt {
+                provider: self.walk.provider().name().to_owned(),
+                model: self.walk.model().to_owned(),
+                purpose: self.purpose,
+                usage: None,
+                cost_usd: None,
+                code: Some(failed.code),
+                status: failed.status,
+            });
+        }
     }
 
     /// Turns to the next provider that can be asked for the shape.
@@ -245,6 +268,17 @@ impl Call {
         }
         self.plan = Some(plan);
         Ok(())
+    }
+}
+
+/// An exchange while somebody waits for it. What is left before its end may have to be paid for.
+struct Left<'a>(Option<&'a App>);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if let Some(app) = self.0 {
+            app.prices().count_unknown();
+        }
     }
 }
 

@@ -127,6 +127,7 @@ async fn settle(
         call.request.messages.push(Message::text(Role::Assistant, if text.trim().is_empty() { "{}" } else { &text }));
         call.request.messages.push(Message::text(Role::User, schema::repair_prompt(&reading.violations)));
         call.request.sampling.temperature = call.request.sampling.temperature.map(|_| 0.0);
+        call.purpose = Purpose::Repair;
         let repaired = call.chat(app, answer, deadline).await;
         // What was paid for and written until then is not lost with it.
         response =
@@ -226,6 +227,7 @@ async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &m
     let told = citation::repair_prompt(&answer.citations);
     call.request.messages.push(Message::text(Role::Assistant, answer.content.clone()));
     call.request.messages.push(Message::text(Role::User, told));
+    call.purpose = Purpose::CitationRepair;
     let response = call.chat(app, answer, deadline).await?;
     match &question.shape {
         Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,

@@ -102,6 +102,19 @@ pub(super) fn pieces(
     })
 }
 
+impl Drop for Outgoing {
+    /// Whoever left has to pay for what was written until then: what is not known of it is counted.
+    fn drop(&mut self) {
+        if self.events.take().is_none() {
+            return;
+        }
+        let trace = &self.call.request.trace;
+        let mut seen = self.seen.answer().clone();
+        seen.usage = seen.usage.filter(|_| trace.progress().is_counted);
+        trace.left(charge(&self.app, &self.answer.provider, &self.answer.model, &seen));
+    }
+}
+
 impl Outgoing {
     /// Tells once who answers, as soon as the provider has had its chance to say which model it is.
     fn begin(&mut self, next: Option<&ChatEvent>) {

@@ -103,7 +103,14 @@ pub(super) async fn fall_back(
     if !app.config().generation.fallback_extractive || question.retrieval.is_none() || is_mistake(error.code()) || shaped {
         return Err(error);
     }
-    tracing::warn!(code = error.code().as_str(), provider = answer.provider, "the provider failed; quoting instead");
+    tracing::warn!(
+        request_id = question.request.trace.request_id(),
+        provider = answer.provider,
+        code = error.code().as_str(),
+        status = error.refusal().status,
+        cause = error.causes(),
+        "the provider failed; quoting instead"
+    );
     let provider = std::mem::replace(&mut answer.provider, EXTRACTIVE.to_owned());
     EXTRACTIVE.clone_into(&mut answer.model);
     answer.warnings.push(format!("`{provider}` failed: the answer is quoted from the sources instead"));

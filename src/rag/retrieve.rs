@@ -297,6 +297,7 @@ async fn embed(
         usage: None,
         cost_usd: None,
         code: None,
+        status: None,
     };
     let response = match model.embed(app.client(), texts, Purpose::Query, until).await {
         Ok(response) => response,

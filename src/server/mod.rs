@@ -46,7 +46,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
-use crate::net::random_bytes;
+use crate::net::{INSTANCE, random_bytes};
 use crate::rag::Answer;
 use crate::telemetry::Line;
 use door::Door;
@@ -182,7 +182,11 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let (stop, most) = (request.extensions().get().cloned(), request.extensions().get().copied());
     let context = Context { id, line, deadline, end, stop, door: Door::of(request.uri().path(), request.headers()) };
     request.extensions_mut().insert(context.clone());
-    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let is_own = request.headers().get(INSTANCE).is_some_and(|name| name == app.client().instance());
+    let outcome = match is_own {
+        true => Ok(returned(&context, request)),
+        false => AssertUnwindSafe(next.run(request)).catch_unwind().await,
+    };
     let mut response = outcome.unwrap_or_else(|_| {
         failed(&context, &Error::internal("the service failed; the log has more under this request id"), None)
     });
@@ -197,6 +201,14 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
         response.headers_mut().insert("x-request-id", id);
     }
     response
+}
+
+/// Refuses a request of our own: answering it would ask for the next, until no socket is left.
+fn returned(context: &Context, request: Request) -> Response {
+    drain(request.into_body());
+    let message = "the request comes from this service itself, which the address of a provider leads back to; set the provider's \
+                   `..._BASE_URL` (`providers.NAME.base_url`) where the service runs to the provider's own address, or unset it";
+    failed(context, &Error::new(Code::ProviderError, message).final_word(), Some(StatusCode::LOOP_DETECTED))
 }
 
 /// Writes an error down, for the caller and for the log. `status` is for HTTP's own errors, which have codes of their own.

@@ -27,7 +27,8 @@ pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Exten
         let (body, labels) = (parse::<QueryRequest>(&bytes)?, labels?);
         let is_shaped = body.is_shaped();
         let work = move |app: &App| body.understand(app, &labels);
-        let Asked { question, stream, shown } = understand(&app, &context, is_shaped, work).await?;
+        let Asked { mut question, stream, shown } = understand(&app, &context, is_shaped, work).await?;
+        question.request.trace = context.line.trace().clone();
         if stream { streamed(&app, &context, question, shown).await } else { whole(&app, &context, question, shown).await }
     })
     .await

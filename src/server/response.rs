@@ -11,7 +11,7 @@ use crate::chat::{FinishReason, Usage};
 use crate::citation::{Citation, Status};
 use crate::error::Error;
 use crate::passage::Passage;
-use crate::rag::{Answer, Attempt, Found, Structured};
+use crate::rag::{Answer, Attempt, Fallback, Found, Structured};
 
 /// A whole answer.
 #[derive(Debug, Serialize)]
@@ -121,13 +121,6 @@ struct Cost {
     cost_usd: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Fallback {
-    provider: String,
-    code: &'static str,
-    message: String,
-}
-
 /// A passage that the answer was made from.
 #[derive(Debug, Serialize)]
 pub(super) struct Source {
@@ -197,11 +190,7 @@ impl QueryResponse {
                 index_digest: answer.index_digest,
                 attempts: if answer.attempts.len() > 1 { answer.attempts } else { Vec::new() },
                 warnings: answer.warnings,
-                fallback: answer.fallback.map(|fallback| Fallback {
-                    provider: fallback.provider,
-                    code: fallback.code,
-                    message: fallback.message,
-                }),
+                fallback: answer.fallback,
             },
             rag_context: if shown.sources { sources(answer.passages, shown) } else { Vec::new() },
             error: None,

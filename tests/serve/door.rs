@@ -346,6 +346,9 @@ async fn one_who_stands_in_and_cannot_be_held_to_the_shape_is_passed_over() {
     let ask = |model: &str, fallbacks: &[&str]| json!({"prompt": QUESTION, "model_name": model, "fallbacks": fallbacks, "structured_output": {"schema": schema, "strict_mode": "require"}});
     let (status, answer) = service.query(ask("broken", &["loose/good", "spare/shaped"])).await;
     assert_eq!((status, &answer["metadata"]["provider"], mock.calls()), (200, &json!("spare"), 2), "{answer}");
+    let asked: Vec<&Value> =
+        answer["metadata"]["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["provider"]).collect();
+    assert_eq!(asked, ["custom", "spare"], "only those who were asked");
     let (status, answer) = service.query(ask("broken", &["loose/good"])).await;
     assert_eq!((status, &answer["error"]["code"]), (502, &json!("PROVIDER_ERROR")), "{answer}");
 }

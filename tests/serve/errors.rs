@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request};
+use omni_llm::config::Endpoint;
 use serde_json::{Value, json};
 
 use crate::support::{Service, read};
@@ -24,6 +25,23 @@ async fn failure(service: &Service, request: Request<Body>) -> (u16, String, Str
 
 fn expected(status: u16, code: &str, message: &str) -> (u16, String, String) {
     (status, code.to_owned(), message.to_owned())
+}
+
+#[tokio::test]
+async fn a_service_that_is_its_own_provider_says_so() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = Some(format!("http://{}/v1", listener.local_addr().unwrap()));
+    let service = Service::new(|config| {
+        config.providers.insert("custom".into(), Endpoint { base_url, ..Endpoint::default() });
+    });
+    let router = omni_llm::server::router(std::sync::Arc::clone(&service.app));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let body = json!({"model": "custom/custom/m", "messages": [{"role": "user", "content": "hi"}]});
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    let said = "the provider refused (status 508): the request comes from this service itself, which the address of a provider leads \
+                back to; set the provider's `..._BASE_URL`";
+    assert!(status == 502 && message.starts_with(said), "{answer}");
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use omni_llm::config::Level;
+use futures_util::StreamExt as _;
+use omni_llm::config::{Endpoint, Level};
 use omni_llm::telemetry;
 use serde_json::{Value, json};
 
@@ -19,6 +21,27 @@ impl Write for Lines {
     }
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// Has one who cannot be reached be stood in for; says the name of the request.
+async fn stand_in(mock: &Mock) -> String {
+    let service = Service::with(mock, |config| {
+        config.generation.retries = 1;
+        let base_url = Some("http://127.0.0.1:9/v1".into());
+        config.providers.insert("dead".into(), Endpoint { like: Some("custom".into()), base_url, ..mock.endpoint() });
+    });
+    let (_, answer) =
+        service.query(json!({"prompt": "PROMPTWORD", "model_provider": "dead", "fallbacks": ["custom/good"]})).await;
+    answer["metadata"]["request_id"].as_str().unwrap().to_owned()
+}
+
+/// Asks, and leaves before the answer is whole.
+async fn leave(service: &Service, model: &str) {
+    let body = json!({"prompt": "PROMPTWORD", "model_name": model, "model_config": {"stream": model == "endless"}}).to_string();
+    let request = axum::http::Request::post("/v1/query").body(axum::body::Body::from(body)).unwrap();
+    if let Ok(response) = tokio::time::timeout(Duration::from_millis(300), service.send(request)).await {
+        assert!(response.into_body().into_data_stream().next().await.unwrap().unwrap().starts_with(b"event: delta"));
     }
 }
 
@@ -51,6 +74,9 @@ async fn a_line_has_names_and_numbers_and_no_content() {
     let body = json!({"model": "local", "input": "PROMPTWORD"}).to_string();
     let response = embeds.send(axum::http::Request::post("/v1/embeddings").body(axum::body::Body::from(body)).unwrap()).await;
     let embedded = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let moved = stand_in(&mock).await;
+    leave(&service, "endless").await;
+    leave(&service, "slow").await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     for hidden in [
         KEY,
@@ -81,6 +107,25 @@ async fn a_line_has_names_and_numbers_and_no_content() {
         }
         if line["message"] == "request" && ids.iter().any(|id| line["request_id"] == **id) {
             codes.push((line["model"].as_str().unwrap_or("-").to_owned(), line["code"].as_str().unwrap_or("-").to_owned()));
+        }
+    }
+    let all: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let find = |message: &str, name: &str, value: &Value| {
+        let found = all.iter().find(|line| line["message"] == message && line[name] == *value);
+        found.unwrap_or_else(|| panic!("{message}: no {name} is {value}: {text}"))
+    };
+    for message in ["asking again", "asking the next provider"] {
+        let line = find(message, "request_id", &json!(moved));
+        assert_eq!((&line["provider"], &line["code"]), (&json!("dead"), &json!("PROVIDER_ERROR")));
+        assert!(line["cause"].as_str().is_some_and(|cause| cause.contains("refused")), "{line}");
+    }
+    // What is told before the first word counts nothing of the answer.
+    for (model, prompt_tokens) in [("endless", Some(11)), ("slow", None)] {
+        let line = find("request", "model", &json!(model));
+        assert_eq!((&line["code"], &line["provider"], &line["partial"]), (&json!("CLIENT_GONE"), &json!("custom"), &json!(true)));
+        assert_eq!((line["prompt_tokens"].as_u64(), line.get("completion_tokens")), (prompt_tokens, None), "{line}");
+        if prompt_tokens.is_some() {
+            assert_eq!(find("the answer was left before its end", "request_id", &line["request_id"])["prompt_tokens"], 11);
         }
     }
     let count = |model: &str, code: &str| codes.iter().filter(|(m, c)| m == model && c == code).count();

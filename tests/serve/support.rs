@@ -337,7 +337,8 @@ fn invalid(message: &str) -> Response {
 fn endless(seen: Arc<Seen>) -> Response {
     let ticks = futures_util::stream::unfold((Leaving(seen), 0), |(leaving, at)| async move {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        Some((Ok::<_, std::io::Error>(frame(&text(&format!("tick {at} ")))), (leaving, at + 1)))
+        let told = if at == 0 { frame(&usage()) } else { Bytes::new() };
+        Some((Ok::<_, std::io::Error>([told, frame(&text(&format!("tick {at} ")))].concat()), (leaving, at + 1)))
     });
     Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(ticks)).unwrap()
 }

@@ -39,6 +39,7 @@ pub(in crate::server) async fn messages(
         let (is_stream, is_shaped) = (body.is_stream(), body.is_shaped());
         let labels = labels?;
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
+        asked.0.request.trace = context.line.trace().clone();
         asked.0.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
         if is_stream { streamed(&app, &context, asked).await } else { whole(&app, &context, asked).await }
     })
