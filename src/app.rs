@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::net::{Client, is_allowed};
 use crate::provider::capability::Rules;
 use crate::provider::embed::Model;
-use crate::provider::{PRESETS, Provider, preset};
+use crate::provider::{PRESETS, Provider, no_such, preset};
 use crate::rerank::Reranking;
 use crate::schema::Rung;
 
@@ -58,15 +58,15 @@ impl App {
             let own = config.providers.get(name);
             let like = own.and_then(|endpoint| endpoint.like.as_deref());
             if preset(like.unwrap_or(name)).is_none() {
-                let known = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect::<Vec<_>>().join(", ");
                 return Err(Error::bad_request(match (own, like) {
-                    (Some(_), None) => format!(
-                        "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {known}"
-                    ),
-                    (_, Some(like)) => {
-                        format!("configuration: `providers.{name}.like`: `{like}`: no such provider; there are {known}")
+                    (Some(_), None) => {
+                        let known = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect::<Vec<_>>().join(", ");
+                        format!(
+                            "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {known}"
+                        )
                     }
-                    (None, None) => format!("configuration: `{name}`: no such provider; there are {known}"),
+                    (_, Some(like)) => format!("configuration: `providers.{name}.like`: {}", no_such(like)),
+                    (None, None) => format!("configuration: {}", no_such(name)),
                 }));
             }
         }
