@@ -101,7 +101,9 @@ impl App {
                     .map_or_else(|| Provider::open(provider, &config, &rules), Ok)
                     .and_then(|provider| allowed(&config, provider))
                     .map_err(why)?;
-                opened.remote = Some(Model::new(provider, model, manifest.dimensions, manifest.shortened));
+                let model = Model::new(provider, model, manifest.dimensions, manifest.shortened);
+                opened.index.require_model(&model.fingerprint())?;
+                opened.remote = Some(model);
             } else if let Some(embedder) = &embedder {
                 opened.index.require_model(embedder.fingerprint())?;
             }

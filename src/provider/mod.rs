@@ -139,7 +139,7 @@ impl Provider {
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         let (mut retry, began) = (Retry::new(client.retries(), deadline), Instant::now());
         loop {
-            match self.attempt(client, &written.request, deadline, |body| self.preset.dialect.decode(body)).await {
+            match self.attempt(client, &written.request, deadline, |reply| self.preset.dialect.decode(&reply.body)).await {
                 Ok(mut answer) => {
                     written.fitted.restore_all(&mut answer);
                     self.health.good(&request.model);
@@ -246,7 +246,7 @@ impl Provider {
         client: &Client,
         request: &Request,
         deadline: Instant,
-        read: impl FnOnce(&[u8]) -> Result<T>,
+        read: impl FnOnce(&Reply) -> Result<T>,
     ) -> Result<T> {
         let mut signed = request.clone();
         self.sign(client, &mut signed, deadline).await?;

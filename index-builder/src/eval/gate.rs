@@ -86,10 +86,9 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let measure = |named: &PathBuf| -> Result<(Scores, BTreeSet<&str>)> {
         let opened = Opened::open(&index_path(named)?)?;
         let remote = Remote::of(opened.index.manifest())?;
-        if remote.is_none() {
-            opened.index.require_model(embedder.fingerprint())?;
-        }
-        let vectors = embed(&questions, Embedding { embedder: &embedder, remote: remote.as_ref() })?;
+        let embedding = Embedding { embedder: &embedder, remote: remote.as_ref() };
+        opened.index.require_model(&embedding.manifest().model_fingerprint)?;
+        let vectors = embed(&questions, embedding)?;
         let fusion = Fusion::weighed(gate.alpha, opened.index.manifest().alpha);
         let scores = ask(&opened.index, &questions, &vectors, Manner { fusion, access: &gate.access, reranking })?;
         Ok((scores, unknown(&opened.index, &questions)?))
