@@ -28,6 +28,9 @@ class Caller(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path.endswith("/embeddings"):
+            data = [{"index": at, "embedding": [float(len(it)), 1.0]} for at, it in enumerate(body["input"])]
+            return self.send(json.dumps({"data": data, "usage": {"prompt_tokens": 3}}), "application/json")
         answered = body["messages"][-1]["role"] != "user" or any(it["role"] == "tool" for it in body["messages"])
         name = body["tools"][0]["function"]["name"]
         call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": '{"hour": 7}'}}
@@ -43,6 +46,9 @@ class Caller(http.server.BaseHTTPRequestHandler):
             kind = "text/event-stream"
         else:
             text, kind = json.dumps({"id": "c", "model": "caller", "choices": [{"index": 0, "message": said, "finish_reason": reason}], "usage": usage}), "application/json"
+        self.send(text, kind)
+
+    def send(self, text, kind):
         self.send_response(200)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(text)))
@@ -198,4 +204,12 @@ index = ChatOpenAI(model="rag/extractive", base_url=f"{BASE}/v1", api_key=KEY)
 assert "rebuild the index" in index.invoke(QUESTION).content
 vectors = OpenAIEmbeddings(model="local", base_url=f"{BASE}/v1", api_key=KEY, check_embedding_ctx_length=False).embed_documents(["a", "b"])
 assert len(vectors) == 2 and len(vectors[0]) == 384
+# What it sends by default, in the place of texts; the numbers themselves it would have to fetch.
+answer = client.embeddings.create(model="openai/text-embedding-3-small", input=[[9906, 1917], [82]], encoding_format="float")
+assert [it.embedding for it in answer.data] == [[2.0, 1.0], [1.0, 1.0]] and answer.usage.prompt_tokens == 3 and answer.omni["cost_usd"] > 0, answer
+try:
+    client.embeddings.create(model="local", input=[[9906, 1917]])
+    raise SystemExit("token numbers were taken for texts")
+except openai.BadRequestError as error:
+    assert "check_embedding_ctx_length=False" in error.message and error.param == "input", error
 passed("langchain: the index and the embeddings")

@@ -19,6 +19,7 @@ use crate::chunk;
 use crate::embedding::Embedding;
 use crate::eval;
 use crate::extract::{self, Limits, Sandbox};
+use crate::forget;
 use crate::metadata::{self, Rules};
 use crate::place;
 use crate::progress::Progress;

@@ -163,7 +163,7 @@ fn a_build_that_is_given_up_goes_on_without_paying_again() {
     let text = failed(&place.build(&model, &server, &[]));
     assert!(
         text.contains("embedding by `custom/some-model` failed; what was done is kept, build again to go on")
-            && text.contains("the provider refused the key (status 401)"),
+            && text.contains("`custom` refused the key (status 401); check `CUSTOM_API_KEY`"),
         "{text}"
     );
     assert!(!place.index().exists());

@@ -14,7 +14,7 @@ use crate::index::index_path;
 use crate::net::is_allowed;
 use crate::provider::capability::Rules;
 use crate::provider::embed::Model;
-use crate::provider::{PRESETS, Provider, preset};
+use crate::provider::{PRESETS, Provider, known, no_such, preset};
 
 /// Whether there is a provider of each name that the operator gives.
 pub(super) fn check_known(config: &Config) -> Result<()> {
@@ -24,15 +24,13 @@ pub(super) fn check_known(config: &Config) -> Result<()> {
         let own = config.providers.get(name);
         let like = own.and_then(|endpoint| endpoint.like.as_deref());
         if preset(like.unwrap_or(name)).is_none() {
-            let known = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect::<Vec<_>>().join(", ");
             return Err(Error::bad_request(match (own, like) {
                 (Some(_), None) => format!(
-                    "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {known}"
+                    "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {}",
+                    known()
                 ),
-                (_, Some(like)) => {
-                    format!("configuration: `providers.{name}.like`: `{like}`: no such provider; there are {known}")
-                }
-                (None, None) => format!("configuration: `{name}`: no such provider; there are {known}"),
+                (_, Some(like)) => format!("configuration: `providers.{name}.like`: {}", no_such(like)),
+                (None, None) => format!("configuration: {}", no_such(name)),
             }));
         }
     }
@@ -105,7 +103,9 @@ fn remote(
         .map_or_else(|| Provider::open(provider, config, rules), Ok)
         .and_then(|provider| allowed(config, provider))
         .map_err(why)?;
-    Ok(Some(Model::new(provider, model, manifest.dimensions, manifest.shortened)))
+    let model = Model::new(provider, model, manifest.dimensions, manifest.shortened);
+    opened.index.require_model(&model.fingerprint())?;
+    Ok(Some(model))
 }
 
 /// The operator's own rules about what models accept.

@@ -9,25 +9,66 @@ mod model;
 
 use std::ops::Range;
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub use self::dialect::EmbedDialect;
 pub use self::model::Model;
 use super::Provider;
-use super::dialect::{failed, parse};
+use super::dialect::failed;
 use super::retry::Retry;
 use crate::chat::Trace;
 use crate::error::{Error, Result};
 use crate::net::{Client, Request};
 
 /// What a text is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// It asks.
     Query,
     /// It answers.
     Document,
+}
+
+/// One thing to be embedded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Input {
+    /// A text.
+    Text(String),
+    /// A text as token numbers of the model that is asked, which providers of OpenAI's dialect take.
+    Tokens(Vec<u32>),
+}
+
+impl Input {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.size() == 0
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// It is token numbers.
+    pub fn text(&self) -> Result<&str> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Tokens(_) => {
+                let remedy =
+                    "token numbers belong to one model's vocabulary; send texts (LangChain: `check_embedding_ctx_length=False`)";
+                Err(Error::not_supported("input", remedy))
+            }
+        }
+    }
+
+    /// Bytes of a text, or tokens.
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Tokens(tokens) => tokens.len(),
+        }
+    }
 }
 
 /// What is to be embedded.
@@ -36,7 +77,7 @@ pub struct EmbedRequest {
     /// The provider's name of the model.
     pub model: String,
     /// The texts; none of them empty.
-    pub texts: Vec<String>,
+    pub inputs: Vec<Input>,
     /// What they are for.
     pub purpose: Purpose,
     /// The length of a vector, where the model leaves a choice.
@@ -48,7 +89,7 @@ pub struct EmbedRequest {
 pub struct EmbedResponse {
     /// One a text, as the provider gave them: not all are of length 1.
     pub vectors: Vec<Vec<f32>>,
-    /// Tokens, where the provider said so.
+    /// Tokens, where the provider told them of all calls.
     pub prompt_tokens: Option<u64>,
 }
 
@@ -69,25 +110,26 @@ impl Provider {
 
     async fn embed_all(&self, client: &Client, request: &EmbedRequest, deadline: Instant) -> Result<EmbedResponse> {
         let dialect = self.embed_dialect()?;
-        if let Some(at) = request.texts.iter().position(|text| text.trim().is_empty()) {
+        let is_blank = |input: &Input| matches!(input, Input::Text(text) if text.trim().is_empty());
+        if let Some(at) = request.inputs.iter().position(is_blank) {
             return Err(Error::bad_request(format!("`input[{at}]`: empty; send texts that say something")));
         }
-        let mut answer = EmbedResponse::default();
-        for range in dialect.batches(&request.model, &request.texts) {
-            let texts = &request.texts[range];
-            let written = dialect.encode(request, texts)?;
+        let mut answer = EmbedResponse { vectors: Vec::new(), prompt_tokens: Some(0) };
+        for range in dialect.batches(&request.model, request.inputs.iter().map(Input::size)) {
+            let inputs = &request.inputs[range];
+            let call = dialect.encode(request, inputs)?;
             let url =
-                self.base_url.join(&written.path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))?;
-            let mut out = Request::new(url, written.body.to_string());
+                self.base_url.join(&call.path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))?;
+            let mut out = Request::new(url, call.body.to_string());
             for (name, value) in self.headers.iter() {
                 out.headers.insert(name.clone(), value.clone());
             }
-            let (vectors, count) = dialect.decode(&self.post(client, &out, deadline).await?)?;
-            if vectors.len() != texts.len() {
-                return Err(failed(format!("the provider gave {} vectors for {} texts", vectors.len(), texts.len())));
+            let EmbedResponse { vectors, prompt_tokens } = self.post(client, &out, dialect, deadline).await?;
+            if vectors.len() != inputs.len() {
+                return Err(failed(format!("the provider gave {} vectors for {} texts", vectors.len(), inputs.len())));
             }
             answer.vectors.extend(vectors);
-            answer.prompt_tokens = count.map(|count| answer.prompt_tokens.unwrap_or(0) + count).or(answer.prompt_tokens);
+            answer.prompt_tokens = answer.prompt_tokens.zip(prompt_tokens).map(|(sum, count)| sum + count);
         }
         if answer.vectors.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
             return Err(failed("the provider's vectors differ in length"));
@@ -96,11 +138,11 @@ impl Provider {
     }
 
     /// One call, repeated where that can help.
-    async fn post(&self, client: &Client, request: &Request, deadline: Instant) -> Result<Value> {
+    async fn post(&self, client: &Client, request: &Request, dialect: EmbedDialect, deadline: Instant) -> Result<EmbedResponse> {
         let mut retry = Retry::new(client.retries(), deadline, &self.name, &Trace::default());
         loop {
-            match self.attempt(client, request, deadline, parse).await {
-                Ok(reply) => return Ok(reply),
+            match self.attempt(client, request, deadline, |reply| dialect.decode(reply)).await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => retry.after(error).await?,
             }
         }
@@ -108,19 +150,20 @@ impl Provider {
 }
 
 impl EmbedDialect {
-    /// The texts of each call.
-    fn batches(self, model: &str, texts: &[String]) -> Vec<Range<usize>> {
+    /// The texts of each call, by their sizes.
+    fn batches(self, model: &str, sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
         let (most_texts, most_bytes) = (self.most_texts(model), self.most_bytes());
-        let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0);
-        for (at, text) in texts.iter().enumerate() {
-            if at > start && (at - start >= most_texts || bytes + text.len() > most_bytes) {
-                batches.push(start..at);
-                (start, bytes) = (at, 0);
+        let (mut batches, mut batch, mut bytes) = (Vec::new(), 0..0, 0);
+        for size in sizes {
+            if !batch.is_empty() && (batch.len() >= most_texts || bytes + size > most_bytes) {
+                batches.push(batch.clone());
+                (batch.start, bytes) = (batch.end, 0);
             }
-            bytes += text.len();
+            batch.end += 1;
+            bytes += size;
         }
-        if start < texts.len() {
-            batches.push(start..texts.len());
+        if !batch.is_empty() {
+            batches.push(batch);
         }
         batches
     }
@@ -132,9 +175,9 @@ mod tests {
 
     #[test]
     fn a_call_has_no_more_than_the_provider_takes() {
-        let texts = |count: usize, bytes: usize| vec!["x".repeat(bytes); count];
-        let sizes = |dialect: EmbedDialect, model: &str, texts: &[String]| -> Vec<usize> {
-            let batches = dialect.batches(model, texts);
+        let texts = |count: usize, bytes: usize| vec![bytes; count];
+        let sizes = |dialect: EmbedDialect, model: &str, texts: &[usize]| -> Vec<usize> {
+            let batches = dialect.batches(model, texts.iter().copied());
             assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start));
             batches.into_iter().map(|range| range.len()).collect()
         };

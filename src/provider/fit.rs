@@ -82,8 +82,9 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
     let addresses = Addresses::new(&caps.stores, is_own);
     let (names, parameters, ids) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
     let mut fit = Fit { caps, who, warnings: Warnings::default(), names, parameters, ids, addresses };
-    let checked = request.extra.values().try_for_each(|value| fit.addresses.fields(value));
-    checked.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
+    for (name, value) in &request.extra {
+        fit.addresses.fields(value).map_err(|why| Error::bad_request(format!("`{name}`: an address: {why}")))?;
+    }
     let mut request = request.clone();
     fit.reasoning(&mut request);
     fit.sampling(&mut request)?;

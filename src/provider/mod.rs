@@ -38,6 +38,7 @@ pub use self::dialect::{Decoder, Dialect};
 use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};
 use self::retry::{Health, Retry};
+pub(crate) use self::row::{known, no_such};
 pub use self::row::{AuthKind, PRESETS, Preset, preset};
 pub use self::stream::Events;
 use crate::chat::{ChatRequest, ChatResponse, Warning};
@@ -55,6 +56,8 @@ pub struct Provider {
     /// Paths that name no model, and where they lead.
     fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
+    /// What the operator gives it for that, as he knows it.
+    credential: Arc<str>,
     model: Option<String>,
     aliases: Arc<BTreeMap<String, String>>,
     headers: Arc<[(HeaderName, HeaderValue)]>,
@@ -144,7 +147,7 @@ impl Provider {
         request.trace.asking(&self.name, &request.model);
         let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
         loop {
-            match self.attempt(client, &written.request, deadline, |body| self.preset.dialect.decode(body)).await {
+            match self.attempt(client, &written.request, deadline, |reply| self.preset.dialect.decode(&reply.body)).await {
                 Ok(mut answer) => {
                     written.fitted.restore_all(&mut answer);
                     self.health.good(&request.model);
@@ -255,13 +258,13 @@ impl Provider {
         client: &Client,
         request: &Request,
         deadline: Instant,
-        read: impl FnOnce(&[u8]) -> Result<T>,
+        read: impl FnOnce(&Reply) -> Result<T>,
     ) -> Result<T> {
         let mut signed = request.clone();
         self.sign(client, &mut signed, deadline).await?;
         let answered = client.send(&signed, deadline).await.and_then(|reply| match reply.status {
-            200..300 => read(&reply.body),
-            _ => Err(self.preset.refusal(&reply)),
+            200..300 => read(&reply),
+            _ => Err(self.refusal(&reply)),
         });
         answered.map_err(|error| Secrets::of(&signed).hidden_in(error))
     }
@@ -276,6 +279,14 @@ impl Provider {
         }
         let path = path.replace("{model}", &utf8_percent_encode(model, SEGMENT).to_string());
         self.base_url.join(&path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))
+    }
+
+    /// What a reply of another status than 2xx means. Whose key it is, and where it is set, is known only here.
+    fn refusal(&self, reply: &Reply) -> Error {
+        self.preset.refusal(reply).retold(|text| match text.strip_prefix("the provider refused the key") {
+            Some(rest) => format!("`{}` refused the key{rest}; check {}", self.name, self.credential),
+            None => text.to_owned(),
+        })
     }
 
     fn fail(&self, error: Error, request: &ChatRequest) -> Error {

@@ -230,3 +230,18 @@ pub const PRESETS: &[Preset] = &[
 pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
+
+/// The names of our own rows, as a text.
+pub(crate) fn known() -> String {
+    PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// That no provider is called so; which there are, and which of them may be meant.
+pub(crate) fn no_such(name: &str) -> String {
+    let letters = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let hint = match PRESETS.iter().find(|preset| letters(preset.name) == letters(name)) {
+        Some(meant) => format!("`{}` may be meant", meant.name),
+        None => "a server that speaks OpenAI's dialect is `custom`".to_owned(),
+    };
+    format!("`{name}`: no such provider; there are {}; {hint}", known())
+}

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::capability::Rules;
-use super::{AuthKind, PRESETS, Preset, Provider, preset};
+use super::{AuthKind, Preset, Provider, no_such, preset};
 use crate::config::{Config, Endpoint};
 use crate::error::{Code, Error, Result};
 use crate::net::aws::Signer;
@@ -45,6 +45,12 @@ impl Provider {
             return Ok(Err(missing));
         }
         let base_url = address(name, preset, endpoint, config)?;
+        let auth = auth(place, preset, endpoint, config)?;
+        let credential = match auth {
+            Auth::Aws(_) => "the AWS credentials and their rights".into(),
+            Auth::Google(_) => "the Google credentials and their rights".into(),
+            _ => format!("`{}`", key_setting(name, preset, endpoint)).into(),
+        };
         let fixed = [preset.path, preset.stream_path].into_iter().filter(|path| !path.contains("{model}"));
         Ok(Ok(Self {
             name: name.into(),
@@ -52,7 +58,8 @@ impl Provider {
             fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
             base_url,
             is_own: endpoint.base_url.is_some(),
-            auth: auth(place, preset, endpoint, config)?,
+            auth,
+            credential,
             model: endpoint.model.clone(),
             aliases: Arc::new(endpoint.aliases.clone()),
             headers,
@@ -66,9 +73,8 @@ impl Provider {
 fn row(name: &str, endpoint: &Endpoint) -> Result<&'static Preset> {
     let known = endpoint.like.as_deref().unwrap_or(name);
     preset(known).ok_or_else(|| {
-        let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
         let field = if endpoint.like.is_some() { format!("`providers.{name}.like`: ") } else { String::new() };
-        Error::bad_request(format!("{field}`{known}`: no such provider; there are {}", names.join(", ")))
+        Error::bad_request(format!("{field}{}", no_such(known)))
     })
 }
 
@@ -86,9 +92,13 @@ fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
     if endpoint.api_key.is_some() || endpoint.auth.as_deref() == Some("none") || !wants_key {
         return None;
     }
-    let variable = endpoint.key_variable.clone().unwrap_or_else(|| setting(name, preset, preset.key_variable, "key_variable"));
-    let message = format!("`{name}` needs a key; set `{variable}`");
+    let message = format!("`{name}` needs a key; set `{}`", key_setting(name, preset, endpoint));
     Some(Error::new(Code::Authentication, message).from_provider(name, ""))
+}
+
+/// Where the operator gives a key.
+fn key_setting(name: &str, preset: &Preset, endpoint: &Endpoint) -> String {
+    endpoint.key_variable.clone().unwrap_or_else(|| setting(name, preset, preset.key_variable, "key_variable"))
 }
 
 /// Where the operator says it of this provider: in the row's variable, or, for a row of his own, in his file.

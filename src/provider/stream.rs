@@ -59,7 +59,7 @@ async fn begin(
     let is_stream = dialect.is_stream(content_type);
     let warnings = written.warnings.iter().cloned().map(ChatEvent::Warning);
     if !incoming.is_success() {
-        return Err(provider.preset.refusal(&incoming.whole(first).await?));
+        return Err(provider.refusal(&incoming.whole(first).await?));
     }
     if !is_stream && !dialect.begins_stream(incoming.peek(deadline).await?) {
         // A server that does not stream answers whole.

@@ -161,6 +161,26 @@ fn what_is_wrong_about_a_provider_is_named() {
 }
 
 #[test]
+fn whose_key_was_refused_and_where_it_is_set_is_named() {
+    let refused = |name: &str, endpoint: Endpoint, status: u16| {
+        let reply = Reply { status, headers: reqwest::header::HeaderMap::new(), body: "{}".into() };
+        open(name, &config(name, endpoint)).unwrap().refusal(&reply).message().to_owned()
+    };
+    assert_eq!(refused("openai", keyed(), 401), "`openai` refused the key (status 401); check `OPENAI_API_KEY`");
+    let ours = Endpoint {
+        like: Some("custom".into()),
+        base_url: Some("http://llm.corp/v1".into()),
+        key_variable: Some("OURS_API_KEY".into()),
+        ..keyed()
+    };
+    assert_eq!(refused("ours", ours, 401), "`ours` refused the key (status 401); check `OURS_API_KEY`");
+    let signed = Endpoint { region: Some("eu-west-1".into()), ..Endpoint::default() };
+    let expected = "`bedrock` refused the key (status 403); check the AWS credentials and their rights";
+    assert_eq!(refused("bedrock", signed, 403), expected);
+    assert_eq!(refused("openai", keyed(), 500), "the provider refused (status 500): no reason given");
+}
+
+#[test]
 fn an_operators_row_has_the_rules_of_both_its_names() {
     let endpoint = Endpoint { like: Some("groq".into()), ..keyed() };
     let rules = Rules::new(Some("[[rule]]\nprovider = [\"ours\"]\nset = { temperature = false }")).unwrap();

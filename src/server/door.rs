@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use self::provided::Left;
-use self::target::{Target, is_provider, model_of, named};
+use self::target::{Target, is_provider, model_of, named, no_provider};
 use super::Context;
 use super::field::fallbacks;
 use super::rag_config::RagConfig;

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use omni_llm::chat::{ChatEvent, ChatResponse, FinishReason, Part, fold, unfold};
 use omni_llm::error::Code;
 use omni_llm::net::Reply;
-use omni_llm::provider::{Dialect, preset};
+use omni_llm::provider::embed::EmbedDialect;
+use omni_llm::provider::{Dialect, Preset, preset};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::random::Random;
@@ -59,6 +61,7 @@ struct Row {
     buffered: usize,
     streamed: usize,
     refused: usize,
+    embedded: usize,
     others: usize,
 }
 
@@ -73,25 +76,23 @@ fn every_recorded_exchange_is_read_whole() {
         let provider = recording["provider"].as_str().unwrap_or_default().to_owned();
         for (number, exchange) in recording["interactions"].as_array().into_iter().flatten().enumerate() {
             let row = table.entry(provider.clone()).or_default();
-            let Some(dialect) = dialect(&provider, exchange) else {
-                row.others += 1;
-                continue;
-            };
             let name = format!("{} #{number}", path.strip_prefix(&folder).unwrap().display());
-            match std::panic::catch_unwind(|| check(&provider, dialect, &exchange["response"])) {
+            match std::panic::catch_unwind(|| check(&provider, exchange)) {
                 Ok(Kind::Buffered) => row.buffered += 1,
                 Ok(Kind::Streamed) => row.streamed += 1,
                 Ok(Kind::Refused) => row.refused += 1,
+                Ok(Kind::Embedded) => row.embedded += 1,
                 Ok(Kind::Nothing) => row.others += 1,
                 Err(_) => wrong.push(name),
             }
         }
     }
-    eprintln!("{:<20} {:>9} {:>9} {:>8} {:>14}", "provider", "buffered", "streamed", "refused", "other endpoint");
-    for (provider, row) in &table {
-        eprintln!("{provider:<20} {:>9} {:>9} {:>8} {:>14}", row.buffered, row.streamed, row.refused, row.others);
+    let heads = ["provider", "buffered", "streamed", "refused", "embedded", "other endpoint"];
+    eprintln!("{:<20} {:>9} {:>9} {:>8} {:>9} {:>14}", heads[0], heads[1], heads[2], heads[3], heads[4], heads[5]);
+    for (provider, Row { buffered, streamed, refused, embedded, others }) in &table {
+        eprintln!("{provider:<20} {buffered:>9} {streamed:>9} {refused:>8} {embedded:>9} {others:>14}");
     }
-    let passed: usize = table.values().map(|row| row.buffered + row.streamed + row.refused).sum();
+    let passed: usize = table.values().map(|row| row.buffered + row.streamed + row.refused + row.embedded).sum();
     eprintln!("exchanges of our dialects: {}, passed: {passed}", passed + wrong.len());
     assert!(wrong.is_empty(), "{} exchanges are wrong: {wrong:#?}", wrong.len());
     assert!(passed > 0, "nothing was read");
@@ -168,15 +169,21 @@ enum Kind {
     Buffered,
     Streamed,
     Refused,
+    Embedded,
     Nothing,
 }
 
-fn check(provider: &str, dialect: Dialect, response: &Value) -> Kind {
+fn check(provider: &str, exchange: &Value) -> Kind {
+    let (response, chat, embeds) = (&exchange["response"], dialect(provider, exchange), embeds(provider, exchange));
     let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
-    if status >= 300 {
+    if status >= 300 && (chat.is_some() || embeds.is_some() || exchange["request"]["path"].is_null()) {
         refused(provider, status, response);
         return Kind::Refused;
     }
+    if let Some(embeds) = embeds {
+        return embedded(embeds, response);
+    }
+    let Some(dialect) = chat else { return Kind::Nothing };
     let stream = bytes(dialect, response);
     if let Some(stream) = stream {
         return streamed(dialect, &stream, response);
@@ -194,6 +201,65 @@ fn check(provider: &str, dialect: Dialect, response: &Value) -> Kind {
     compare(dialect, &expected, &answer);
     assert_eq!(fold(&unfold(answer.clone())), answer, "the answer as events is another");
     Kind::Buffered
+}
+
+/// How an exchange about vectors is read, by its path; by the look of its body where the recording has no request.
+fn embeds(provider: &str, exchange: &Value) -> Option<EmbedDialect> {
+    let path = exchange["request"]["path"].as_str().unwrap_or_default();
+    let body = body(&exchange["response"]);
+    let is_vectors = body["embeddings"].is_object() || !body["predictions"].is_null() || !body["data"][0]["embedding"].is_null();
+    let is_about = if path.is_empty() { is_vectors } else { path.contains("embed") && !path.ends_with(":countTokens") };
+    row(provider).embeds.filter(|_| is_about)
+}
+
+fn embedded(dialect: EmbedDialect, response: &Value) -> Kind {
+    let body = body(response);
+    let mut headers = HeaderMap::new();
+    for (name, value) in response["headers"].as_object().into_iter().flatten() {
+        if let (Ok(name), Some(Ok(value))) = (HeaderName::try_from(name), value.as_str().map(HeaderValue::try_from)) {
+            headers.insert(name, value);
+        }
+    }
+    let answer = dialect.decode(&Reply { status: 200, headers, body: Bytes::from(body.to_string()) }).unwrap();
+    let mut expected = Vec::new();
+    vectors(&body, &mut expected);
+    assert!(!expected.is_empty() && answer.vectors == expected, "vectors");
+    let pointers = [
+        "/usage/total_tokens",
+        "/meta/billed_units/input_tokens",
+        "/inputTextTokenCount",
+        "/usageMetadata/totalTokenCount",
+        "/predictions/0/embeddings/statistics/token_count",
+    ];
+    let mut counts = pointers.into_iter().filter_map(|pointer| number(body.pointer(pointer)?));
+    let in_headers = || response["headers"]["x-amzn-bedrock-input-token-count"].as_str()?.parse().ok();
+    let expected = counts.next().or_else(in_headers).map(|first| {
+        let more = body["predictions"].as_array().into_iter().flatten().skip(1);
+        first + more.filter_map(|row| number(&row["embeddings"]["statistics"]["token_count"])).sum::<u64>()
+    });
+    assert_eq!(answer.prompt_tokens, expected, "tokens");
+    Kind::Embedded
+}
+
+/// Every list of numbers in a body, and every vector in base64.
+fn vectors(value: &Value, found: &mut Vec<Vec<f32>>) {
+    match value {
+        Value::Array(items) if items.first().is_some_and(Value::is_number) => {
+            found.push(serde_json::from_value(value.clone()).unwrap());
+        }
+        Value::Array(items) => items.iter().for_each(|item| vectors(item, found)),
+        // Titan says the same twice.
+        Value::Object(fields) => fields.iter().filter(|(name, _)| *name != "embeddingsByType").for_each(|(name, value)| {
+            match value.as_str().filter(|_| name == "embedding") {
+                Some(text) => {
+                    let bytes = STANDARD.decode(text).unwrap();
+                    found.push(bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect());
+                }
+                None => vectors(value, found),
+            }
+        }),
+        _ => {}
+    }
 }
 
 /// The bytes of a stream, where the exchange is one.
@@ -305,14 +371,19 @@ fn failed_inside(chunks: &[Value]) -> bool {
     })
 }
 
-fn refused(provider: &str, status: u16, response: &Value) {
-    let raw = response["body_text"].as_str().map_or_else(|| response["body_json"].to_string(), str::to_owned);
+/// Our row for whom the recordings call so.
+fn row(provider: &str) -> &'static Preset {
     let name = match provider {
         "google-gemini" => "gemini",
         "google-vertex" => "vertexai",
         other => other,
     };
-    let row = preset(name).unwrap_or_else(|| preset("custom").unwrap());
+    preset(name).unwrap_or_else(|| preset("custom").unwrap())
+}
+
+fn refused(provider: &str, status: u16, response: &Value) {
+    let raw = response["body_text"].as_str().map_or_else(|| response["body_json"].to_string(), str::to_owned);
+    let row = row(provider);
     let reply = Reply { status, headers: Default::default(), body: Bytes::from(raw.clone()) };
     let error = row.refusal(&reply);
     assert_eq!(error.refusal().status, Some(status));

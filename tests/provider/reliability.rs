@@ -11,7 +11,7 @@ use omni_llm::config::{Config, Endpoint, Secret};
 use omni_llm::error::{Code, Result};
 use omni_llm::net::Client;
 use omni_llm::provider::Provider;
-use omni_llm::provider::embed::{EmbedRequest, Purpose};
+use omni_llm::provider::embed::{EmbedRequest, Input, Purpose};
 use omni_llm::rag::{self, Answer, Piece, Question};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -635,7 +635,8 @@ async fn no_key_is_in_any_text() {
         let provider = mock.provider();
         hides(&provider.chat(&client, &hi(), soon()).await.unwrap_err());
         hides(&provider.stream(&client, &hi(), soon()).await.err().unwrap());
-        let request = EmbedRequest { model: "m".into(), texts: vec!["x".into()], purpose: Purpose::Query, dimensions: None };
+        let request =
+            EmbedRequest { model: "m".into(), inputs: vec![Input::Text("x".into())], purpose: Purpose::Query, dimensions: None };
         hides(&provider.embed(&client, &request, soon()).await.unwrap_err());
         assert!(mock.seen.lock().unwrap()[0].contains("authorization: Bearer test-key"));
         assert!(!format!("{provider:?}").contains("test-key"));
@@ -668,13 +669,17 @@ async fn vectors_keep_the_order_of_their_texts() {
     };
     let mock = Mock::new(vec![rows(0, 96), busy(429, "retry-after-ms: 1\r\n"), rows(96, 4)]).await;
     let provider = provider("cohere", Some(&mock.url));
-    let texts = (0..100).map(|at| format!("text {at}")).collect();
-    let request = EmbedRequest { model: "embed-v4.0".into(), texts, purpose: Purpose::Query, dimensions: None };
+    let inputs = (0..100).map(|at| Input::Text(format!("text {at}"))).collect();
+    let request = EmbedRequest { model: "embed-v4.0".into(), inputs, purpose: Purpose::Query, dimensions: None };
     let said = provider.embed(&client(|_| {}), &request, soon()).await.unwrap();
     assert_eq!((said.vectors.len(), said.vectors[99][0], said.prompt_tokens), (100, 99.5, Some(100)));
     assert!(mock.seen.lock().unwrap().iter().all(|request| request.contains("\"input_type\":\"search_query\"")));
+    let uncounted = Part::Whole(200, "", json!({"embeddings": {"float": vec![[1.0]; 4]}}).to_string());
+    let half = Mock::new(vec![rows(0, 96), uncounted]).await;
+    let said = super::support::provider("cohere", Some(&half.url)).embed(&client(|_| {}), &request, soon()).await.unwrap();
+    assert_eq!(said.prompt_tokens, None, "a part of the tokens is not their number");
     let short = Mock::new(vec![rows(0, 1)]).await;
-    let request = EmbedRequest { texts: vec!["a".into(), "b".into()], ..request };
+    let request = EmbedRequest { inputs: ["a", "b"].map(|text| Input::Text(text.into())).to_vec(), ..request };
     let error = super::support::provider("cohere", Some(&short.url)).embed(&client(|_| {}), &request, soon()).await.unwrap_err();
     assert_eq!(error.message(), "the provider gave 1 vectors for 2 texts");
 }

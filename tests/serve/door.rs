@@ -456,12 +456,9 @@ async fn embeddings_need_a_model_that_is_loaded() {
     let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": "x"})).await;
     assert_eq!(status, 404);
     assert!(answer["error"]["message"].as_str().unwrap().contains("no embedding model is loaded"), "{answer}");
-    for (input, expected) in [
-        (json!([]), "`input`: send 1 to 2048 texts"),
-        (json!([""]), "`input`: send 1"),
-        (json!([1, 2]), "`input`: not supported yet"),
-        (json!({}), "`input`: neither"),
-    ] {
+    for (input, expected) in
+        [(json!([]), "`input`: send 1 to 2048 texts"), (json!([""]), "`input`: send 1"), (json!({}), "`input`: neither")]
+    {
         let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": input})).await;
         assert_eq!(status, 400, "{answer}");
         assert!(answer["error"]["message"].as_str().unwrap().starts_with(expected), "{answer}");

@@ -5,6 +5,8 @@ use omni_llm::index::{Document, Manifest};
 use serde_json::{Value, json};
 
 use crate::embed_support::small_model;
+use crate::openapi::require;
+use crate::remote::Vectors;
 use crate::support::{Service, write_index};
 
 /// A small model whose questions have this prefix.
@@ -79,8 +81,10 @@ async fn a_provider_that_has_no_key_is_said_to_have_none() {
     let (status, answer) = service.post("/v1/embeddings", &ask("openai/text-embedding-3-small")).await;
     let expected = "`model`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs";
     assert_eq!((status, &answer["error"]["message"]), (400, &json!(expected)), "{answer}");
-    let (status, answer) = service.post("/v1/embeddings", &ask("nobody/x")).await;
-    assert_eq!(status, 404, "{answer}");
+    let (status, answer) = service.post("/v1/embeddings", &ask("vertex_ai/x")).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("`model`: `vertex_ai/x` is not loaded; `local/"), "{message}");
+    assert!(status == 404 && message.ends_with("`vertexai` may be meant"), "{message}");
     let none = Service::new(|config| {
         config.providers.insert(
             "custom".into(),
@@ -93,6 +97,63 @@ async fn a_provider_that_has_no_key_is_said_to_have_none() {
     });
     let (status, answer) = none.post("/v1/embeddings", &ask("groq/x")).await;
     assert_eq!((status, &answer["error"]["message"]), (400, &json!("`model`: `groq` does not embed texts")), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_providers_vectors_cost_is_told_and_what_is_not_known_is_not() {
+    let provider = Vectors::start().await;
+    let service = Service::new(|config| {
+        let endpoint = omni_llm::config::Endpoint { base_url: Some(provider.base_url.clone()), ..Default::default() };
+        config.providers.insert("openai".into(), endpoint);
+    });
+    let ask = async |input: Value| {
+        let (status, answer) =
+            service.post("/v1/embeddings", &json!({"model": "openai/text-embedding-3-small", "input": input})).await;
+        assert_eq!(status, 200, "{answer}");
+        require("Embeddings", &answer);
+        answer
+    };
+    let answer = ask(json!("ship")).await;
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 1000, "total_tokens": 1000}));
+    assert_eq!((&answer["omni"]["provider"], &answer["omni"]["cost_usd"]), (&json!("openai"), &json!(0.000_02)));
+    let answer = ask(json!("uncounted")).await;
+    assert_eq!((answer.get("usage"), &answer["omni"]["cost_usd"]), (None, &Value::Null));
+}
+
+#[tokio::test]
+async fn token_numbers_go_to_whom_they_belong() {
+    let provider = Vectors::start().await;
+    let (folder, _) = service();
+    let service = Service::new(|config| {
+        config.index = None;
+        config.model = Some(folder.path().to_owned());
+        let endpoint = || omni_llm::config::Endpoint { base_url: Some(provider.base_url.clone()), ..Default::default() };
+        config.providers.extend(["openai", "mistral"].map(|name| (name.to_owned(), endpoint())));
+    });
+    let ask = async |model: &str, input: Value| service.post("/v1/embeddings", &json!({"model": model, "input": input})).await;
+    for (input, sent) in
+        [(json!([[9906, 1917], [82]]), json!([[9906, 1917], [82]])), (json!([9906, 1917]), json!([[9906, 1917]]))]
+    {
+        let (status, answer) = ask("openai/text-embedding-3-small", input).await;
+        assert_eq!((status, &provider.last()["input"]), (200, &sent), "{answer}");
+    }
+    let refused = "`input`: not supported yet; token numbers belong to one model's vocabulary; send texts (LangChain: `check_embedding_ctx_length=False`)";
+    for model in ["local", "mistral/mistral-embed"] {
+        let (status, answer) = ask(model, json!([[9906, 1917]])).await;
+        assert_eq!((status, &answer["error"]["message"]), (400, &json!(refused)), "{answer}");
+        assert_eq!(answer["error"]["param"], "input");
+    }
+    for wrong in [json!(7), json!([-1]), json!([[1], 2]), json!([{"text": "a"}]), json!([1, "a"])] {
+        let (status, answer) = ask("openai/m", wrong).await;
+        assert_eq!(
+            (status, &answer["error"]["message"]),
+            (400, &json!("`input`: neither a text nor a list of texts")),
+            "{answer}"
+        );
+    }
+    for empty in [json!([]), json!([[]]), json!([""])] {
+        assert_eq!(ask("openai/m", empty).await.1["error"]["message"], "`input`: send 1 to 2048 texts, none of them empty");
+    }
 }
 
 /// The quotes that answer a question, chosen by a model whose questions have this prefix.

@@ -72,6 +72,8 @@ async fn bodies_that_are_no_question() {
         ("7", "the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"),
         ("{\"prompt\": \"x\", \"rag_config\": 1}", "`rag_config`: invalid type: integer `1`, expected an object"),
         ("{}", "`prompt`: missing"),
+        // As older shells begin UTF-8.
+        ("\u{feff}{}", "`prompt`: missing"),
         ("{\"prompt\": \"x\", \"prompt\": \"y\"}", "`prompt`: given twice"),
         (&deep, "the body is nested deeper than 128 levels"),
     ];

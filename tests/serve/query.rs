@@ -212,7 +212,8 @@ async fn a_providers_refusal_keeps_its_code_and_its_wait() {
     assert_eq!(answer["error"]["details"], json!({"provider": "custom", "model": "busy", "retry_after": 60}));
     assert!(answer["metadata"]["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     let (status, answer) = fail("refused").await;
-    assert_eq!((status, &answer["error"]["message"]), (502, &json!("the provider refused the key (status 401)")));
+    let expected = "`custom` refused the key (status 401); check `CUSTOM_API_KEY`";
+    assert_eq!((status, &answer["error"]["message"]), (502, &json!(expected)));
     assert!(!answer.to_string().contains(KEY));
     let (status, answer) = fail("wrong").await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID_REQUEST")));

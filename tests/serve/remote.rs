@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use crate::support::{Mock, Service};
 
 /// A provider of vectors: it knows two matters.
-struct Vectors {
-    base_url: String,
+pub(crate) struct Vectors {
+    pub(crate) base_url: String,
     bodies: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Vectors {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let bodies = Arc::new(Mutex::new(Vec::new()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -30,7 +30,7 @@ impl Vectors {
         Self { base_url, bodies }
     }
 
-    fn last(&self) -> Value {
+    pub(crate) fn last(&self) -> Value {
         self.bodies.lock().unwrap().last().unwrap().clone()
     }
 }
@@ -38,7 +38,7 @@ impl Vectors {
 async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
     bodies.lock().unwrap().push(body.clone());
     let mut data = Vec::new();
-    for (index, text) in body["input"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).enumerate() {
+    for (index, text) in body["input"].as_array().unwrap().iter().map(|text| text.as_str().unwrap_or("(tokens)")).enumerate() {
         let vector = match text {
             _ if text.contains("short") => json!([1.0, 0.0]),
             _ if text.contains("broken") => return (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "no"}}))),
@@ -55,13 +55,21 @@ async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Va
         };
         data.push(json!({"index": index, "embedding": vector}));
     }
-    (StatusCode::OK, Json(json!({"data": data, "usage": {"prompt_tokens": 1000}})))
+    let is_counted = !body.to_string().contains("uncounted");
+    (StatusCode::OK, Json(json!({"data": data, "usage": is_counted.then(|| json!({"prompt_tokens": 1000}))})))
 }
 
+/// What indexes have said of this model since the first that a provider embedded.
+const FINGERPRINT: &str = "6d1e939e2206c4d5";
+
 fn write(path: &Path, provider: &str, shortened: bool) {
+    write_by(path, (provider, "text-embedding-3-small", FINGERPRINT), shortened);
+}
+
+fn write_by(path: &Path, (provider, model, fingerprint): (&str, &str, &str), shortened: bool) {
     let mut writer = Writer::new(Manifest {
-        model: "text-embedding-3-small".into(),
-        model_fingerprint: "f".into(),
+        model: model.into(),
+        model_fingerprint: fingerprint.into(),
         dimensions: 3,
         provider: Some(provider.into()),
         shortened,
@@ -108,7 +116,7 @@ async fn questions_are_embedded_by_whoever_embedded_the_index() {
     let index = service.get("/v1/index").await.1;
     assert_eq!(
         index["embedding"],
-        json!({"provider": "openai", "model": "text-embedding-3-small", "fingerprint": "f", "dimensions": 3, "loaded": true})
+        json!({"provider": "openai", "model": "text-embedding-3-small", "fingerprint": FINGERPRINT, "dimensions": 3, "loaded": true})
     );
     // Where the model had no choice, none is asked for.
     let service = self::service(folder.path(), &vectors, false, |_| {});
@@ -277,4 +285,24 @@ fn an_index_of_a_provider_that_is_not_configured_stops_the_start() {
     assert!(refusal("nobody").starts_with(
         "D/sea.omni: embedded by `nobody/text-embedding-3-small`: `nobody`: no such provider; there are `openai`, "
     ));
+}
+
+#[test]
+fn an_index_whose_texts_were_embedded_in_another_way_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sea.omni");
+    let open = |model: &str, fingerprint: &str| {
+        write_by(&path, ("gemini", model, fingerprint), false);
+        let key = Endpoint { api_key: Some(omni_llm::config::Secret::new("k")), ..Endpoint::default() };
+        let error =
+            App::open(Config { index: Some(path.clone()), providers: [("gemini".into(), key)].into(), ..Config::default() });
+        error.err().map(|error| error.message().replace(&*folder.path().to_string_lossy(), "D"))
+    };
+    // Both as they were before `gemini-embedding-2` was told in the text what the text is for.
+    assert_eq!(open("gemini-embedding-001", "c11cb9dbabe82e5b"), None);
+    assert_eq!(
+        open("gemini-embedding-2", "335cf43d0ba4e3b4").unwrap(),
+        "D/sea.omni: built with model \"gemini-embedding-2\" (335cf43d0ba4e3b4), this service has a329e40479b805f8; rebuild it with index-builder"
+    );
+    assert_eq!(open("gemini-embedding-2", "a329e40479b805f8"), None);
 }

@@ -89,7 +89,8 @@ async fn an_unknown_field_is_named_at_every_depth() {
 async fn a_value_out_of_range_is_named() {
     let (_mock, service) = service().await;
     let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
-    let no_such = format!("`gpt`: no such provider; there are {}", names.join(", "));
+    let no_such =
+        format!("`gpt`: no such provider; there are {}; a server that speaks OpenAI's dialect is `custom`", names.join(", "));
     let table = [
         ("prompt", json!(" \n"), "`prompt`: empty; write the question"),
         ("model_name", json!(""), "`model_name`: 0 bytes; send 1 to 256, or leave it out"),

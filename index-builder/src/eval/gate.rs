@@ -86,10 +86,9 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
         let index = Index::open(&path)?;
         index.bury_beside(&path)?;
         let remote = Remote::of(index.manifest())?;
-        if remote.is_none() {
-            index.require_model(embedder.fingerprint())?;
-        }
-        let vectors = embed(&questions, Embedding { embedder: &embedder, remote: remote.as_ref() })?;
+        let embedding = Embedding { embedder: &embedder, remote: remote.as_ref() };
+        index.require_model(&embedding.manifest().model_fingerprint)?;
+        let vectors = embed(&questions, embedding)?;
         let fusion = Fusion::weighed(gate.alpha, index.manifest().alpha);
         // What the older index does not know is what the new one is better at.
         let manner = Manner { fusion, access: &gate.access, reranking, may_lack_fields: is_older };

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::{EmbedRequest, EmbedResponse, Purpose};
+use super::{EmbedRequest, EmbedResponse, Input, Purpose};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::net::Client;
@@ -42,8 +42,8 @@ impl Model {
         client: &Client,
         deadline: Instant,
     ) -> Result<Self> {
-        let texts = vec!["How long is a vector?".to_owned()];
-        let request = EmbedRequest { model: name.to_owned(), texts, purpose: Purpose::Document, dimensions };
+        let inputs = vec![Input::Text("How long is a vector?".to_owned())];
+        let request = EmbedRequest { model: name.to_owned(), inputs, purpose: Purpose::Document, dimensions };
         let response = provider.embed(client, &request, deadline).await?;
         let found = response.vectors.first().map_or(0, Vec::len);
         let model = Self::new(provider, name, dimensions.map_or(found, |asked| asked as usize), dimensions.is_some());
@@ -76,9 +76,11 @@ impl Model {
         self.shortened
     }
 
-    /// Tells it from every other model, as far as names can: 16 hex digits.
+    /// Tells it from every other model, as far as names can, and from itself where other texts made its vectors: 16 hex digits.
     pub fn fingerprint(&self) -> String {
-        let whole = format!("{}\0{}\0{}", self.provider(), self.name, self.dimensions);
+        let prefix = self.provider.preset.embeds.and_then(|dialect| dialect.prefix(&self.name, Purpose::Document));
+        let prefix = prefix.map(|prefix| format!("\0{prefix}")).unwrap_or_default();
+        let whole = format!("{}\0{}\0{}{prefix}", self.provider(), self.name, self.dimensions);
         hex(&Sha256::digest(whole)[..8])
     }
 
@@ -92,7 +94,7 @@ impl Model {
     /// # Errors
     /// The provider does not embed.
     pub fn batches(&self, texts: &[String]) -> Result<Vec<Range<usize>>> {
-        Ok(self.provider.embed_dialect()?.batches(&self.name, texts))
+        Ok(self.provider.embed_dialect()?.batches(&self.name, texts.iter().map(String::len)))
     }
 
     /// One unit vector a text.
@@ -101,7 +103,8 @@ impl Model {
     /// As [`Provider::embed`], or the vectors are not as long as the index's.
     pub async fn embed(&self, client: &Client, texts: Vec<String>, purpose: Purpose, deadline: Instant) -> Result<EmbedResponse> {
         let dimensions = u32::try_from(self.dimensions).ok().filter(|_| self.shortened);
-        let request = EmbedRequest { model: self.name.clone(), texts, purpose, dimensions };
+        let inputs = texts.into_iter().map(Input::Text).collect();
+        let request = EmbedRequest { model: self.name.clone(), inputs, purpose, dimensions };
         let answered = self.provider.embed(client, &request, deadline).await;
         match &answered {
             Ok(_) => self.health.good(&self.name),

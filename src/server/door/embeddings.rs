@@ -8,14 +8,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::is_provider;
+use super::{is_provider, no_provider};
 use crate::app::App;
 use crate::chat::Usage;
 use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
-use crate::provider::embed::{EmbedRequest, Purpose};
+use crate::provider::embed::{EmbedRequest, EmbedResponse, Input, Purpose};
 use crate::rag::cost;
 use crate::server::body::parse;
 use crate::server::rag_config::LOCAL;
@@ -35,18 +35,9 @@ struct EmbeddingsBody {
     input: Value,
     encoding_format: Option<Encoding>,
     dimensions: Option<u32>,
-    input_type: Option<InputType>,
+    input_type: Option<Purpose>,
     #[serde(rename = "user")]
     _user: Option<String>,
-}
-
-/// What the texts are for: most providers give a question another vector than a document.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum InputType {
-    Query,
-    #[default]
-    Document,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -63,7 +54,24 @@ struct EmbeddingsResponse<'a> {
     object: &'static str,
     data: Vec<Embedding>,
     model: &'a str,
-    usage: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<EmbeddingsUsage>,
+    omni: Omni<'a>,
+}
+
+/// Left out where the provider told no tokens.
+#[derive(Debug, Serialize)]
+struct EmbeddingsUsage {
+    prompt_tokens: u64,
+    total_tokens: u64,
+}
+
+/// What we say beyond the dialect.
+#[derive(Debug, Serialize)]
+struct Omni<'a> {
+    request_id: &'a str,
+    provider: &'a str,
+    cost_usd: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,33 +98,31 @@ pub(in crate::server) async fn embeddings(
 }
 
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
-    let texts = texts(body.input)?;
-    if texts.is_empty() || texts.len() > MAX_TEXTS || texts.iter().any(String::is_empty) {
+    let inputs = inputs(body.input)?;
+    if inputs.is_empty() || inputs.len() > MAX_TEXTS || inputs.iter().any(Input::is_empty) {
         return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts, none of them empty")));
     }
     let (encoding, dimensions) = (body.encoding_format.unwrap_or_default(), body.dimensions);
-    let purpose = match body.input_type.unwrap_or_default() {
-        InputType::Query => Purpose::Query,
-        InputType::Document => Purpose::Document,
-    };
+    // Most providers give a question another vector than a document.
+    let purpose = body.input_type.unwrap_or(Purpose::Document);
     if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| is_provider(app, name)) {
         let provider = app.provider(provider)?;
-        let request = EmbedRequest { model: model.to_owned(), texts, purpose, dimensions };
+        let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions };
         let response = provider.embed(app.client(), &request, context.deadline).await?;
-        let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
-        context.line.answer(provider.name(), model, usage, cost(app, provider.name(), model, usage));
-        let name = format!("{}/{model}", provider.name());
-        return Ok(reply(response.vectors, encoding, &name, response.prompt_tokens.unwrap_or(0)));
+        return Ok(reply(app, context, (provider.name(), model), encoding, response));
     }
+    let unknown = || no_provider(&body.model).map_or_else(String::new, |why| format!("; {why}"));
     let Some(name) = app.embedder().map(|embedder| embedder.name().to_owned()) else {
         let message = "`model`: no embedding model is loaded; get one with `index-builder model`, and start with `--model`";
-        return Err(Error::new(Code::InvalidModel, message));
+        return Err(Error::new(Code::InvalidModel, format!("{message}{}", unknown())));
     };
     let asked = body.model.strip_prefix("local/").unwrap_or(&body.model);
     if asked != LOCAL && asked.rsplit('/').next() != Some(name.as_str()) {
         let shown: String = body.model.chars().take(100).collect();
-        return Err(Error::new(Code::InvalidModel, format!("`model`: `{shown}` is not loaded; `local/{name}` is")));
+        let message = format!("`model`: `{shown}` is not loaded; `local/{name}` is{}", unknown());
+        return Err(Error::new(Code::InvalidModel, message));
     }
+    let texts: Vec<String> = inputs.iter().map(|input| input.text().map(str::to_owned)).collect::<Result<_>>()?;
     let count = move |app: &App| counted(app, &texts, purpose, dimensions).map(|tokens| (tokens, texts));
     let (prompt_tokens, texts) = app.compute(context.deadline, count).await?;
     let mut vectors = Vec::with_capacity(texts.len());
@@ -126,8 +132,8 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         let piece: Vec<String> = texts.by_ref().take(PIECE_TEXTS).collect();
         vectors.extend(app.compute(context.deadline, move |app| embedded(app, &piece, purpose)).await?);
     }
-    context.line.answer(LOCAL, &name, Some(Usage { prompt_tokens, ..Usage::default() }), Some(0.0));
-    Ok(reply(vectors, encoding, &format!("{LOCAL}/{name}"), prompt_tokens))
+    let response = EmbedResponse { vectors, prompt_tokens: Some(prompt_tokens) };
+    Ok(reply(app, context, (LOCAL, &name), encoding, response))
 }
 
 /// Tokens of the texts, each of which the model that is loaded here reads to its end.
@@ -162,28 +168,29 @@ fn embedder(app: &App) -> Result<&Embedder> {
     app.embedder().ok_or_else(|| Error::internal("the embedding model is gone"))
 }
 
-fn reply(vectors: Vec<Vec<f32>>, encoding: Encoding, model: &str, tokens: u64) -> Response {
+/// The answer of a provider's model, which the log line tells, too.
+fn reply(app: &App, context: &Context, who: (&str, &str), encoding: Encoding, response: EmbedResponse) -> Response {
+    let (provider, model) = who;
+    let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
+    let cost_usd = if provider == LOCAL { Some(0.0) } else { cost(app, provider, model, usage) };
+    context.line.answer(provider, model, usage, cost_usd);
     let embedding =
         |(index, vector): (usize, Vec<f32>)| Embedding { object: "embedding", index, embedding: written(vector, encoding) };
-    let data = vectors.into_iter().enumerate().map(embedding).collect();
-    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-    json(StatusCode::OK, &EmbeddingsResponse { object: "list", data, model, usage })
+    let answer = EmbeddingsResponse {
+        object: "list",
+        data: response.vectors.into_iter().enumerate().map(embedding).collect(),
+        model: &format!("{provider}/{model}"),
+        usage: response.prompt_tokens.map(|tokens| EmbeddingsUsage { prompt_tokens: tokens, total_tokens: tokens }),
+        omni: Omni { request_id: &context.id, provider, cost_usd },
+    };
+    json(StatusCode::OK, &answer)
 }
 
-fn texts(input: Value) -> Result<Vec<String>> {
-    let items = match input {
-        Value::String(text) => return Ok(vec![text]),
-        Value::Array(items) => items,
-        _ => return Err(Error::bad_request("`input`: neither a text nor a list of texts")),
-    };
-    let text = |item: Value| match item {
-        Value::String(text) => Ok(text),
-        Value::Number(_) | Value::Array(_) => {
-            Err(Error::not_supported("input", "token numbers belong to one model's vocabulary; send texts"))
-        }
-        _ => Err(Error::bad_request("`input`: neither a text nor a list of texts")),
-    };
-    items.into_iter().map(text).collect()
+/// A text or token numbers, or a list of these.
+fn inputs(input: Value) -> Result<Vec<Input>> {
+    let is_list = input.as_array().is_some_and(|items| !items.first().is_some_and(Value::is_number));
+    let inputs = if is_list { serde_json::from_value(input) } else { serde_json::from_value(input).map(|one| vec![one]) };
+    inputs.map_err(|_| Error::bad_request("`input`: neither a text nor a list of texts"))
 }
 
 fn written(vector: Vec<f32>, encoding: Encoding) -> Vector {

@@ -294,7 +294,9 @@ pub(super) fn error(error: &Error) -> Value {
         code => code.as_str(),
     };
     let message = Door::OpenAi.renamed(error.message());
-    let mut body = json!({"error": {"message": message, "type": kind, "param": field(&message), "code": code}});
+    // What befell a provider begins with its name.
+    let param = field(&message).filter(|_| Door::OpenAi.status(error) < 500);
+    let mut body = json!({"error": {"message": message, "type": kind, "param": param, "code": code}});
     if let (Some(details), Some(error)) = (error.details(), body["error"].as_object_mut()) {
         error.insert("details".into(), details.clone());
     }
@@ -326,5 +328,14 @@ mod tests {
         ] {
             assert_eq!(field(message), told, "{message}");
         }
+    }
+
+    #[test]
+    fn a_providers_name_is_no_field() {
+        let param = |code, message| error(&Error::new(code, message))["error"]["param"].clone();
+        assert_eq!(param(Code::ProviderError, "`openai` cannot be reached"), Value::Null);
+        assert_eq!(param(Code::Overloaded, "`openai` keeps failing"), Value::Null);
+        assert_eq!(param(Code::InvalidModel, "`model`: `m` is not loaded"), "model");
+        assert_eq!(param(Code::Authentication, "`model_provider`: `openai` needs a key"), "model");
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::provider::PRESETS;
+use crate::provider::{PRESETS, no_such};
 use crate::rag::{Answer, EXTRACTIVE};
 
 /// What stands in front of a model that answers from the index.
@@ -45,10 +45,11 @@ impl Target {
             _ => {}
         }
         if app.config().generation.provider.is_none() && app.preferred().is_none() && (!rest.is_empty() || !is_rag) {
-            let shown: String = name.chars().take(100).collect();
-            let message = format!(
-                "`model`: `{shown}` names no provider; write `provider/model` or `rag/extractive`; `GET /v1/models` lists what is ready"
-            );
+            let wrong = no_provider(rest).unwrap_or_else(|| {
+                let shown: String = name.chars().take(100).collect();
+                format!("`{shown}` names no provider; write `provider/model` or `rag/extractive`")
+            });
+            let message = format!("`model`: {wrong}; `GET /v1/models` lists what is ready");
             return Err(Error::new(Code::InvalidModel, message));
         }
         Ok(target(None, rest))
@@ -58,6 +59,12 @@ impl Target {
 /// Whether a provider is called so, ready or not.
 pub(super) fn is_provider(app: &App, name: &str) -> bool {
     PRESETS.iter().any(|preset| preset.name == name) || app.config().providers.contains_key(name)
+}
+
+/// That nobody is called as what stands before a model's name, where anything does.
+pub(super) fn no_provider(name: &str) -> Option<String> {
+    let (provider, _) = name.split_once('/')?;
+    Some(no_such(&provider.chars().take(100).collect::<String>()))
 }
 
 /// Who answers, as a model's name.
@@ -95,7 +102,17 @@ mod tests {
         assert_eq!(read("meta/llama-3"), is("", "meta/llama-3", false));
         assert_eq!(read("custom/meta/llama-3"), is("custom", "meta/llama-3", false));
         let bare = App::open(Config::default()).unwrap();
-        let message = Target::read(&bare, "gpt-5.4").unwrap_err().message().to_owned();
-        assert!(message.starts_with("`model`: `gpt-5.4` names no provider; write `provider/model`"), "{message}");
+        let message = |name: &str| Target::read(&bare, name).unwrap_err().message().to_owned();
+        let bare_name = message("gpt-5.4");
+        assert!(bare_name.starts_with("`model`: `gpt-5.4` names no provider; write `provider/model`"), "{bare_name}");
+        for (name, hint) in [
+            ("vertex_ai/gemini-3-pro", "`vertexai` may be meant"),
+            ("rag/azure/gpt-5.4", "a server that speaks OpenAI's dialect is `custom`"),
+            ("ollama/llama3.2", "a server that speaks OpenAI's dialect is `custom`"),
+        ] {
+            let message = message(name);
+            assert!(message.contains("`: no such provider; there are `openai`, `anthropic`, "), "{message}");
+            assert!(message.ends_with(&format!("; {hint}; `GET /v1/models` lists what is ready")), "{message}");
+        }
     }
 }
