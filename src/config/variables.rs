@@ -112,7 +112,7 @@ const SERVICE: &[Variable] = &[
         name: "MAX_TOKENS_DEFAULT",
         key: "generation.max_tokens",
         example: "4096",
-        apply: |c, v| put(&mut c.generation.max_tokens, number(v, &TOKENS)),
+        apply: |c, v| put(&mut c.generation.max_tokens, number(v, &TOKENS).map(Some)),
     },
     Variable {
         name: "TEMPERATURE_DEFAULT",

@@ -4,6 +4,7 @@
 //! an error. Names and ids that a provider would refuse get an alias that depends on nothing but themselves, so that the same
 //! conversation gives the same bytes and a prompt cache can hit; the answer's names are turned back.
 
+mod history;
 mod parameters;
 mod reasoning;
 mod strict;
@@ -85,6 +86,8 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
     let checked = request.extra.values().try_for_each(|value| fit.addresses.fields(value));
     checked.map_err(|why| Error::bad_request(format!("`extra`: an address: {why}")))?;
     let mut request = request.clone();
+    fit.proofs(&mut request);
+    fit.system(&mut request);
     fit.reasoning(&mut request);
     fit.sampling(&mut request)?;
     fit.tools(&mut request)?;

@@ -33,7 +33,7 @@ async fn the_proof_of_a_text_is_not_told_as_that_of_the_thought_before_it() {
     let chat = json!({"model": MODEL, "messages": [{"role": "user", "content": "Why?"}]});
     let (_, answer) = service.post("/v1/chat/completions", &chat).await;
     let whole = &answer["choices"][0]["message"]["reasoning_details"];
-    assert_eq!((&whole[0]["text"], &whole[0]["signature"], &whole[1]["signature"]), (&json!("Hm."), &Value::Null, &json!("s")));
+    assert_eq!((&whole[0]["text"], &whole[0]["signature"], &whole[1]["signature"]), (&json!("Hm."), &Value::Null, &json!("gemini:s")));
     let events = service.events_of("/v1/chat/completions", &streamed(chat)).await;
     let details: Vec<&Value> =
         events.iter().filter_map(|(_, chunk)| chunk["choices"][0]["delta"]["reasoning_details"].get(0)).collect();
@@ -47,7 +47,7 @@ async fn the_proof_of_a_call_goes_out_and_comes_back_in_anthropics_dialect() {
     let service = replay.service();
     let (status, answer) = service.post("/v1/messages", &ask()).await;
     let block = &answer["content"][0];
-    assert_eq!((status, &block["extra_content"]), (200, &json!({"signature": "s"})), "{answer}");
+    assert_eq!((status, &block["extra_content"]), (200, &json!({"google": {"thought_signature": "s"}})), "{answer}");
     let events = service.events_of("/v1/messages", &streamed(ask())).await;
     let begun = events.iter().find(|(name, _)| name == "content_block_start").unwrap();
     assert_eq!(begun.1["content_block"]["extra_content"], block["extra_content"]);
