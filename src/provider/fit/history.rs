@@ -47,7 +47,8 @@ impl Fit<'_> {
             return;
         }
         let (mut placed, mut front, mut held) = (Vec::new(), Vec::new(), Vec::new());
-        let is_users = |placed: &[Message]| placed.last().is_some_and(|last: &Message| matches!(last.role, Role::User | Role::Tool));
+        let is_users =
+            |placed: &[Message]| placed.last().is_some_and(|last: &Message| matches!(last.role, Role::User | Role::Tool));
         let mut is_late = false;
         let mut settle = |placed: &mut Vec<Message>, held: &mut Vec<Part>| {
             if held.is_empty() {
@@ -74,7 +75,10 @@ impl Fit<'_> {
         if !front.is_empty() {
             self.changed("messages", format!("`{who}` takes no instructions there: they stand in front of the conversation"));
         } else if is_late {
-            self.changed("messages", format!("`{who}` takes instructions behind what the user says: they stand behind the next of it"));
+            self.changed(
+                "messages",
+                format!("`{who}` takes instructions behind what the user says: they stand behind the next of it"),
+            );
         }
         request.messages.extend(front);
         request.messages.extend(placed);

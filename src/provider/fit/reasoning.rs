@@ -31,7 +31,9 @@ impl Fit<'_> {
         let in_words = matches!(self.caps.reasoning, ReasoningMode::Effort | ReasoningMode::Level);
         match wish {
             None if in_words => *wish = Some(Reasoning { effort: Some(effort), ..Reasoning::default() }),
-            Some(Reasoning { effort: said @ None, budget_tokens: None, .. }) if self.caps.reasoning != ReasoningMode::None => {
+            Some(Reasoning { effort: said @ None, budget_tokens, .. })
+                if in_words || (budget_tokens.is_none() && self.caps.reasoning != ReasoningMode::None) =>
+            {
                 *said = Some(effort);
             }
             _ => self.dropped("effort"),
@@ -60,7 +62,10 @@ impl Fit<'_> {
                 let effort = wish.effort.or(request.effort.filter(|_| is_adaptive)).or(is_adaptive.then_some(Effort::High));
                 let budget = wish.budget_tokens.or_else(|| effort.map(budget_of));
                 if let Some(budget) = budget.filter(|_| is_adaptive) {
-                    self.changed("reasoning", format!("`{}` takes a budget in the place of adaptive thinking: {budget} tokens", self.who));
+                    self.changed(
+                        "reasoning",
+                        format!("`{}` takes a budget in the place of adaptive thinking: {budget} tokens", self.who),
+                    );
                 }
                 let most = Some(self.caps.most_tokens).filter(|most| *most > 0);
                 let budget = budget.map(|budget| self.budget(budget, request.sampling.max_tokens.or(most)));

@@ -34,7 +34,8 @@ impl Thoughts {
                 state_text(words, events, ChatEvent::Reasoning);
             }
             // Servers of this dialect serve any vendor's models and take no proof back.
-            let proof = |name: &str| detail[name].as_str().filter(|text| !text.is_empty()).map(|text| proof::named("openai", text));
+            let proof =
+                |name: &str| detail[name].as_str().filter(|text| !text.is_empty()).map(|text| proof::named("openai", text));
             events.extend(proof("signature").map(ChatEvent::Signature));
             events.extend(proof("data").map(ChatEvent::Redacted));
         }
