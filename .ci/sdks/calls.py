@@ -256,7 +256,8 @@ def system_parts(request, inside=False):
 
 
 def ask_anthropic(url, request, model, stream=False):
-    client = anthropic.Anthropic(base_url=url, api_key="test-key", max_retries=0)
+    # Without a timeout of the caller's the SDK refuses a bound that long.
+    client = anthropic.Anthropic(base_url=url, api_key="test-key", max_retries=0, timeout=600)
     sampling, reasoning = request.get("sampling", {}), request.get("reasoning", {})
     inside = takes_system_inside(model)
     system = claude_blocks(system_parts(request, inside))

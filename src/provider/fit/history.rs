@@ -47,16 +47,15 @@ impl Fit<'_> {
             return;
         }
         let (mut placed, mut front, mut held) = (Vec::new(), Vec::new(), Vec::new());
-        let is_users =
-            |placed: &[Message]| placed.last().is_some_and(|last: &Message| matches!(last.role, Role::User | Role::Tool));
         let mut is_late = false;
+        // They stand behind what was placed, where that is a user's turn, or in front.
         let mut settle = |placed: &mut Vec<Message>, held: &mut Vec<Part>| {
             if held.is_empty() {
-            } else if place == SystemPlace::BehindUser && is_users(placed) {
-                placed.push(Message { role: Role::System, parts: std::mem::take(held) });
-            } else {
-                front.push(Message { role: Role::System, parts: std::mem::take(held) });
+                return;
             }
+            let is_users = placed.last().is_some_and(|last| matches!(last.role, Role::User | Role::Tool));
+            let to = if place == SystemPlace::BehindUser && is_users { placed } else { &mut front };
+            to.push(Message { role: Role::System, parts: std::mem::take(held) });
         };
         for message in request.messages.drain(leading..) {
             match message.role {

@@ -10,9 +10,10 @@ impl Fit<'_> {
     /// Brings the wish for reasoning into the form of the model's mode; `Effort::None` means off.
     pub(super) fn reasoning(&mut self, request: &mut ChatRequest) {
         if request.extra_dialect == "openai" && request.extra.contains_key("thinking") {
-            match self.caps.thinking_field {
-                true => request.reasoning = None,
-                false => drop(request.extra.shift_remove("thinking")),
+            if self.caps.thinking_field {
+                request.reasoning = None;
+            } else {
+                request.extra.shift_remove("thinking");
             }
         }
         let effort = request.effort.take();

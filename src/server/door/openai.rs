@@ -131,7 +131,10 @@ impl ReasoningDetail {
             format if format.starts_with("anthropic-claude") || format.is_empty() => None,
             _ => Some("openai"),
         };
-        let named = |proof: String| vendor.map_or_else(|| proof.clone(), |vendor| proof::named(vendor, &proof));
+        let named = |proof: String| match vendor {
+            Some(vendor) => proof::named(vendor, &proof),
+            None => proof,
+        };
         let text = self.text.or(self.summary).unwrap_or_default();
         Thought { text, signature: self.signature.map(named), redacted: self.data.map(named) }
     }
