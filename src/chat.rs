@@ -7,6 +7,7 @@
 
 mod event;
 mod place;
+pub(crate) mod proof;
 mod request;
 mod trace;
 mod warning;
@@ -14,7 +15,7 @@ mod warning;
 pub(crate) use event::push_base64;
 pub use event::{ChatEvent, Fold, fold, unfold};
 pub use place::{holds, place, untold};
-pub use request::{ChatRequest, Effort, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice};
+pub use request::{ChatRequest, Effort, Reasoning, ResponseFormat, Sampling, Think, Tool, ToolChoice};
 pub use trace::{Failed, Progress, Trace};
 pub use warning::{Action, Warning, Warnings};
 
@@ -122,10 +123,11 @@ pub struct Thought {
     /// What may be shown; empty where the provider hides it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// The provider's proof that the text is its own. It must come back unaltered.
+    /// The provider's proof that the text is its own. It must come back unaltered. The vendor's name and a colon stand in front of it,
+    /// unless it is Claude's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
-    /// Encrypted thought without a text. It must come back unaltered.
+    /// Encrypted thought without a text. It must come back unaltered; whose it is stands in front as in a signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<String>,
 }

@@ -178,7 +178,7 @@ impl Config {
         within("retrieval.rerank_depth", self.retrieval.rerank_depth, &TOP_K)?;
         within("retrieval.rerank_weight", self.retrieval.rerank_weight, &UNIT)?;
         within("retrieval.score_threshold", self.retrieval.score_threshold.unwrap_or(0.0), &COSINE)?;
-        within("generation.max_tokens", self.generation.max_tokens, &TOKENS)?;
+        within("generation.max_tokens", self.generation.max_tokens.unwrap_or(1), &TOKENS)?;
         within("generation.temperature", self.generation.temperature.unwrap_or(0.0), &TEMPERATURE)?;
         within("generation.context_chars", self.generation.context_chars, &CONTEXT_CHARS)?;
         within("generation.retries", self.generation.retries, &RETRIES)?;
@@ -275,7 +275,7 @@ mod tests {
         let config = load(Some(file), &[("REQUEST_TIMEOUT", "9"), ("MAX_TOKENS_DEFAULT", ""), ("LOG_LEVEL", "WARN")]).unwrap();
         assert_eq!(config.limits.request_timeout_s, 9);
         assert_eq!(config.limits.body_timeout_s, 7);
-        assert_eq!(config.generation.max_tokens, 4096);
+        assert_eq!(config.generation.max_tokens, None);
         assert_eq!(config.log.level, Level::Warn);
     }
 

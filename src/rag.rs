@@ -31,6 +31,9 @@ use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
 /// What an answer made of quotes calls its provider and model.
 pub const EXTRACTIVE: &str = "extractive";
 
+/// Upper bound of an answer to a question of our own API, where neither the request nor the operator has one.
+pub const ANSWER_TOKENS: u32 = 4096;
+
 /// A valid question.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
@@ -44,6 +47,8 @@ pub struct Question {
     pub model: Option<String>,
     /// Who is asked when they fail, as `provider` or `provider/model`; none is the operator's choice.
     pub fallbacks: Option<Vec<String>>,
+    /// Upper bound of the answer where neither the request nor the operator has one, in the model's tokens; none leaves it to the provider.
+    pub answer_tokens: Option<u32>,
     /// The whole conversation, and how it is to be answered. Its model is left to the two above.
     pub request: ChatRequest,
     /// How to retrieve; none answers without the index.
@@ -196,7 +201,8 @@ impl Question {
     /// A question of one message.
     pub fn new(prompt: String) -> Self {
         let messages = vec![Message::text(Role::User, prompt.clone())];
-        Self { prompt, request: ChatRequest { messages, ..ChatRequest::default() }, ..Self::default() }
+        let request = ChatRequest { messages, ..ChatRequest::default() };
+        Self { prompt, answer_tokens: Some(ANSWER_TOKENS), request, ..Self::default() }
     }
 }
 
@@ -335,7 +341,7 @@ async fn prepare(
             answer.warnings.extend(app.prices().retirement(provider.name(), model, &crate::cost::today()));
             let messages = std::mem::take(&mut question.request.messages);
             request = ChatRequest { messages, ..question.request.clone() };
-            request.sampling.max_tokens = request.sampling.max_tokens.or(Some(generation.max_tokens));
+            request.sampling.answer_tokens = generation.max_tokens.or(question.answer_tokens);
             request.sampling.temperature = request.sampling.temperature.or(generation.temperature);
             model.clone_into(&mut request.model);
             // What has no way to hold a model to JSON needs to be read, and mended, like any shape. A stream would be held back for it.

@@ -3,6 +3,7 @@
 What an SDK has no word for is left out where the request still means the same, and `Unsaid` otherwise.
 """
 import base64
+import itertools
 import json
 
 import anthropic
@@ -173,6 +174,8 @@ def ask_mistral(url, request, model, stream=False):
 def claude_blocks(parts):
     blocks = []
     for part in parts:
+        if not own(part, "claude"):
+            continue
         match part:
             case {"cache_point": ttl}:
                 blocks[-1]["cache_control"] = {"type": "ephemeral"} | ({"ttl": ttl} if ttl != "5m" else {})
@@ -208,23 +211,32 @@ def claude_blocks(parts):
     return blocks
 
 
-def claude_thinking(reasoning):
+def claude_thinking(request):
     """How Claude is told to think, and the effort."""
+    reasoning, output = request.get("reasoning", {}), {"effort": request["effort"]} if "effort" in request else {}
     if "budget_tokens" in reasoning:
-        return {"type": "enabled", "budget_tokens": reasoning["budget_tokens"]}, {}
+        return {"type": "enabled", "budget_tokens": reasoning["budget_tokens"]}, output
     if reasoning.get("effort") == "none":
-        return {"type": "disabled"}, {}
+        return {"type": reasoning.get("think", "disabled")}, output
     display = {"display": "summarized"} if reasoning.get("show") else {}
-    return ({"type": "adaptive"} | display, {"effort": reasoning["effort"]}) if reasoning else (None, {})
+    if "effort" in reasoning:
+        output = {"effort": reasoning["effort"]}
+    return ({"type": "adaptive"} | display, output) if reasoning else (None, output)
 
 
-def turns(request, blocks, assistant="assistant"):
+def own(part, vendor):
+    """Whether the part is no thought of another vendor's."""
+    proof = part.get("reasoning", {}).get("signature", part.get("reasoning", {}).get("redacted", ""))
+    return not proof or (proof.split(":")[0] if ":" in proof else "claude") == vendor
+
+
+def turns(request, blocks, assistant="assistant", inside=False):
     """Turns of two sides: results of tools are the user's, and neighbours of one side are one turn."""
     found = []
     for message in request["messages"]:
-        if message["role"] == "system":
+        if message["role"] == "system" and (not inside or not found):
             continue
-        role = assistant if message["role"] == "assistant" else "user"
+        role = {"assistant": assistant, "system": "system"}.get(message["role"], "user")
         if found and found[-1][0] == role:
             found[-1][1].extend(blocks(message["parts"]))
         else:
@@ -232,14 +244,23 @@ def turns(request, blocks, assistant="assistant"):
     return found
 
 
-def system_parts(request):
-    return [part for message in request["messages"] if message["role"] == "system" for part in message["parts"]]
+def takes_system_inside(model):
+    return any(name in model for name in ("opus-4-8", "opus-5", "sonnet-5", "haiku-5", "fable-5"))
+
+
+def system_parts(request, inside=False):
+    messages = request["messages"]
+    if inside:
+        messages = itertools.takewhile(lambda message: message["role"] == "system", messages)
+    return [part for message in messages if message["role"] == "system" for part in message["parts"]]
 
 
 def ask_anthropic(url, request, model, stream=False):
-    client = anthropic.Anthropic(base_url=url, api_key="test-key", max_retries=0)
+    # Without a timeout of the caller's the SDK refuses a bound that long.
+    client = anthropic.Anthropic(base_url=url, api_key="test-key", max_retries=0, timeout=600)
     sampling, reasoning = request.get("sampling", {}), request.get("reasoning", {})
-    system = claude_blocks(system_parts(request))
+    inside = takes_system_inside(model)
+    system = claude_blocks(system_parts(request, inside))
     if len(system) == 1 and system[0].keys() == {"type", "text"}:
         system = system[0]["text"]
     tools = sorted_tools(request)
@@ -249,14 +270,14 @@ def ask_anthropic(url, request, model, stream=False):
     choice = {"type": "tool", "name": choice["tool"]} if isinstance(choice, dict) else choice and {"type": words[choice]}
     if request.get("parallel_tool_calls") is False:
         choice = (choice or {"type": "auto"}) | {"disable_parallel_tool_use": True}
-    thinking, output = claude_thinking(reasoning)
+    thinking, output = claude_thinking(request)
     if isinstance(format := request.get("response_format"), dict):
         output["format"] = {"type": "json_schema", "schema": format["json_schema"]["schema"]}
     elif format:
         raise Unsaid("no JSON without a schema")
     fields = without(
-        model=model, max_tokens=sampling.get("max_tokens", 4096), system=system or None,
-        messages=[{"role": role, "content": blocks} for role, blocks in turns(request, claude_blocks)],
+        model=model, max_tokens=sampling.get("max_tokens", 64000 if "-4-5" in model else 128000), system=system or None,
+        messages=[{"role": role, "content": blocks} for role, blocks in turns(request, claude_blocks, inside=inside)],
         stop_sequences=sampling.get("stop_sequences"), thinking=thinking,
         output_config=output or None, tools=tools, tool_choice=choice, service_tier=request.get("service_tier"),
         metadata={"user_id": request["user"]} if "user" in request else None, extra_headers=request.get("headers"),
@@ -271,6 +292,8 @@ def ask_anthropic(url, request, model, stream=False):
 def converse_blocks(parts):
     blocks = []
     for part in own_words(parts):
+        if not own(part, "claude"):
+            continue
         match part:
             case {"cache_point": ttl}:
                 blocks.append({"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl != "5m" else {})})
@@ -315,7 +338,7 @@ def ask_bedrock(url, request, model, stream=False):
     if choice == "none":
         raise Unsaid("no word for no tool")
     choice = {"tool": {"name": choice["tool"]}} if isinstance(choice, dict) else words.get(choice)
-    thinking, output = claude_thinking(reasoning)
+    thinking, output = claude_thinking(request)
     if thinking:
         more["thinking"] = thinking
     if "top_k" in sampling:
@@ -328,10 +351,10 @@ def ask_bedrock(url, request, model, stream=False):
         raise Unsaid("no JSON without a schema")
     inference = without(maxTokens=sampling.get("max_tokens"), temperature=sampling.get("temperature"), topP=sampling.get("top_p"),
                         stopSequences=sampling.get("stop_sequences"))
-    tier = request.get("service_tier")
+    tier, inside = request.get("service_tier"), takes_system_inside(model)
     fields = without(
-        modelId=model, messages=[{"role": role, "content": blocks} for role, blocks in turns(request, converse_blocks)],
-        system=converse_blocks(system_parts(request)) or None, inferenceConfig=inference or None,
+        modelId=model, messages=[{"role": role, "content": blocks} for role, blocks in turns(request, converse_blocks, inside=inside)],
+        system=converse_blocks(system_parts(request, inside)) or None, inferenceConfig=inference or None,
         toolConfig=without(tools=tools, toolChoice=choice) if tools else None, outputConfig=output or None,
         additionalModelRequestFields=more or None, serviceTier={"type": tier} if tier else None, **request.get("extra", {}))
     client = converse(url)
@@ -345,6 +368,8 @@ def gemini_parts(names):
     def parts_of(parts):
         found = []
         for part in own_words(parts):
+            if not own(part, "gemini"):
+                continue
             match part:
                 case {"text": text}:
                     found.append(types.Part(text=text))
@@ -355,9 +380,9 @@ def gemini_parts(names):
                 case {"document": {"source": {"url": address}}}:
                     found.append(types.Part(file_data=types.FileData(file_uri=address["url"], mime_type=address.get("media_type"))))
                 case {"reasoning": {"signature": signature, **more}} if "text" in more:
-                    found.append(types.Part(text=more["text"], thought=True, thought_signature=base64.b64decode(signature)))
+                    found.append(types.Part(text=more["text"], thought=True, thought_signature=base64.b64decode(signature.split(":")[1])))
                 case {"reasoning": {"signature": signature}}:
-                    found[-1].thought_signature = base64.b64decode(signature)
+                    found[-1].thought_signature = base64.b64decode(signature.split(":")[1])
                 case {"reasoning": _}:
                     pass
                 case {"tool_call": it}:
@@ -402,9 +427,10 @@ def ask_gemini(url, request, model, stream=False):
     if "budget_tokens" in reasoning:
         thinking = types.ThinkingConfig(thinking_budget=reasoning["budget_tokens"])
     elif reasoning:
-        if reasoning["effort"] in ("none", "max"):
-            raise Unsaid(f"no level `{reasoning['effort']}`")
-        thinking = types.ThinkingConfig(thinking_level=reasoning["effort"].upper(), include_thoughts=reasoning.get("show"))
+        effort = reasoning.get("effort", "high")
+        if effort in ("none", "max"):
+            raise Unsaid(f"no level `{effort}`")
+        thinking = types.ThinkingConfig(thinking_level=effort.upper(), include_thoughts=reasoning.get("show"))
     format = request.get("response_format")
     system = system_parts(request)
     config = types.GenerateContentConfig(**without(

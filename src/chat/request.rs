@@ -22,6 +22,10 @@ pub struct ChatRequest {
     /// How hard to think; none leaves it to the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
+    /// How much an answer may take, whether it thinks or not (Claude's `output_config.effort`). Unlike [`Reasoning::effort`] it is no wish
+    /// to think.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// The tools that may be called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
@@ -65,6 +69,9 @@ pub struct Sampling {
     /// Upper bound of the answer, reasoning included, in the model's tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
+    /// Upper bound of the answer where there is no `max_tokens`: what it takes to reason comes on top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_tokens: Option<u32>,
     /// 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
@@ -89,6 +96,9 @@ pub struct Sampling {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reasoning {
+    /// A manner of thinking that is neither an effort nor a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think: Option<Think>,
     /// In words; [`Effort::None`] switches it off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
@@ -98,6 +108,16 @@ pub struct Reasoning {
     /// Whether thoughts are wanted in the answer; none leaves it to the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub show: Option<bool>,
+}
+
+/// Manners of thinking that are neither an effort nor a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Think {
+    /// As much as the model sees fit.
+    Adaptive,
+    /// Not before the first call of a tool; together with [`Effort::None`], which it is to those who do not know it.
+    BetweenTools,
 }
 
 /// Steps of effort, lowest first.

@@ -171,8 +171,9 @@ pub struct Generation {
     pub fallback_providers: Vec<String>,
     /// Who is preferred where neither the request nor `provider` names anybody.
     pub preferred: Preferred,
-    /// Upper bound of an answer, in the model's tokens.
-    pub max_tokens: u32,
+    /// Upper bound of an answer where the request gives none, in the model's tokens, what it takes to reason on top; none is 4096 for
+    /// questions of our own API, and no bound behind the front doors.
+    pub max_tokens: Option<u32>,
     /// 0 to 2; none leaves it to the provider, because some models refuse it.
     pub temperature: Option<f64>,
     /// Whether the extractive answer stands in for a provider that fails.
@@ -341,7 +342,7 @@ impl Default for Generation {
             provider: None,
             fallback_providers: Vec::new(),
             preferred: Preferred::default(),
-            max_tokens: 4096,
+            max_tokens: None,
             temperature: None,
             fallback_extractive: false,
             context_chars: 24_000,

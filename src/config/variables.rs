@@ -76,7 +76,9 @@ const SERVICE: &[Variable] = &[
         put(&mut c.generation.context_chars, number(v, &CONTEXT_CHARS))
     }),
     row("OMNI_RETRIES", "generation.retries", "2", |c, v| put(&mut c.generation.retries, number(v, &RETRIES))),
-    row("MAX_TOKENS_DEFAULT", "generation.max_tokens", "4096", |c, v| put(&mut c.generation.max_tokens, number(v, &TOKENS))),
+    row("MAX_TOKENS_DEFAULT", "generation.max_tokens", "4096", |c, v| {
+        put(&mut c.generation.max_tokens, number(v, &TOKENS).map(Some))
+    }),
     row("TEMPERATURE_DEFAULT", "generation.temperature", "0.7", |c, v| {
         put(&mut c.generation.temperature, number(v, &TEMPERATURE).map(Some))
     }),

@@ -13,8 +13,8 @@ use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
-use super::turn::{arguments, object_schema, turns};
-use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
+use super::turn::{arguments, object_schema, system, turns};
+use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::Result;
 
 /// Arguments of calls in a whole answer.
@@ -28,8 +28,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
     let mut body = Body::default();
     body.set("model", request.model.as_str());
     body.set_some("max_tokens", request.sampling.max_tokens);
-    let system = request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts);
-    let system = blocks(system, warnings)?;
+    let system = blocks(system(request), warnings)?;
     match system.as_slice() {
         [] => {}
         [only] if only.get("cache_control").is_none() => body.set("system", only["text"].clone()),
@@ -37,7 +36,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
     }
     let mut messages = Vec::new();
     for turn in turns(request) {
-        let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
+        let role = turn.role();
         let content = blocks(turn.parts, warnings)?;
         if !content.is_empty() {
             messages.push(json!({"role": role, "content": content}));
@@ -73,6 +72,7 @@ pub(super) fn thinking(
     (body, output): (&mut Body, &mut Body),
     warnings: &mut Warnings,
 ) {
+    output.set_some("effort", request.effort.map(Effort::as_str));
     let Some(reasoning) = request.reasoning else { return };
     let mut thinking = Body::default();
     let off = reasoning.effort == Some(Effort::None);
@@ -89,10 +89,7 @@ pub(super) fn thinking(
             thinking.set("type", "enabled");
             thinking.set("budget_tokens", budget);
         }
-        ReasoningMode::Adaptive | ReasoningMode::Always | ReasoningMode::BetweenTools => {
-            thinking.set("type", "adaptive");
-            output.set_some("effort", reasoning.effort.map(Effort::as_str));
-        }
+        ReasoningMode::Adaptive | ReasoningMode::Always | ReasoningMode::BetweenTools => thinking.set("type", "adaptive"),
         ReasoningMode::None | ReasoningMode::Effort | ReasoningMode::Level => return,
     }
     if !off {

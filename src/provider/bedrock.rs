@@ -15,8 +15,8 @@ use super::anthropic;
 use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::turn::{arguments, inner_text, object_schema, turns};
-use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings};
+use super::turn::{arguments, inner_text, object_schema, system, turns};
+use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Source, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
 
 /// Arguments of calls in a whole answer.
@@ -35,7 +35,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut 
     let mut documents = 0;
     let mut messages = Vec::new();
     for turn in turns(request) {
-        let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
+        let role = turn.role();
         let mut content = blocks(turn.parts, &mut documents, warnings)?;
         let has = |kind: &str| content.iter().any(|block| block.get(kind).is_some());
         if has("document") && !has("text") {
@@ -51,8 +51,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut 
         }
     }
     body.set("messages", messages);
-    let system = request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts);
-    body.set_list("system", blocks(system, &mut documents, warnings)?);
+    body.set_list("system", blocks(system(request), &mut documents, warnings)?);
     let sampling = &request.sampling;
     let mut inference = Body::default();
     inference.set_some("maxTokens", sampling.max_tokens);

@@ -35,7 +35,7 @@ pub struct Capabilities {
     pub seed: String,
     /// What it calls `max_tokens`.
     pub max_tokens: String,
-    /// Sent where the caller gives no `max_tokens` and the provider needs one; 0 sends none.
+    /// Sent where nobody gives a bound, the provider needs one and `most_tokens` is not known; 0 sends none.
     pub default_max_tokens: u32,
     /// The most tokens of an answer; 0 is not known.
     pub most_tokens: u32,
@@ -78,6 +78,8 @@ pub struct Capabilities {
     pub reasoning: ReasoningMode,
     /// The efforts that it takes, lowest first.
     pub efforts: Vec<Effort>,
+    /// Those that it takes while it is told not to reason; empty is all of them.
+    pub efforts_off: Vec<Effort>,
     /// The least budget that it takes, in tokens.
     pub least_budget: u32,
     /// Can be told not to reason.
@@ -88,13 +90,19 @@ pub struct Capabilities {
     pub reasons_by_default: bool,
     /// Reasons about what tools answered only where it is given the thoughts that led to the calls.
     pub needs_thoughts: bool,
+    /// Whose proofs of thoughts it takes back: `claude`, `gemini`; empty where it takes none.
+    pub proofs: String,
     /// What stands in for a signature that a call from elsewhere has not; empty where none is needed.
     pub missing_signature: String,
-    /// Takes Google's signature back beside a call, in OpenAI's dialect.
+    /// Takes Google's signature back beside a call.
     pub call_signatures: bool,
+    /// Takes `thinking` as a caller of OpenAI's dialect wrote it.
+    pub thinking_field: bool,
     /// Takes its thoughts back in this field of an assistant's message; empty where it does not.
     pub reasoning_field: String,
 
+    /// Where it takes instructions.
+    pub system: SystemPlace,
     /// Takes texts of white space alone.
     pub blank_text: bool,
     /// Takes pictures by address.
@@ -174,6 +182,15 @@ pub enum IdRule {
 }
 
 impl Capabilities {
+    /// Whether it takes an effort beside its thinking: how much an answer may take in all.
+    pub fn takes_effort(&self) -> bool {
+        match self.reasoning {
+            ReasoningMode::Adaptive | ReasoningMode::Always | ReasoningMode::BetweenTools => true,
+            ReasoningMode::Budget => !self.efforts.is_empty(),
+            ReasoningMode::None | ReasoningMode::Effort | ReasoningMode::Level => false,
+        }
+    }
+
     /// Whether it will reason where this is wished.
     pub fn reasons(&self, wish: Option<Reasoning>) -> bool {
         match wish {
@@ -182,6 +199,18 @@ impl Capabilities {
             Some(_) => self.reasoning != ReasoningMode::None,
         }
     }
+}
+
+/// Where a model takes instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemPlace {
+    /// Wherever they stand.
+    Anywhere,
+    /// In front of the conversation.
+    First,
+    /// There, and behind what the user says, where the assistant's turn or nothing follows.
+    BehindUser,
 }
 
 /// How a model is told to reason.

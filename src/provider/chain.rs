@@ -138,7 +138,9 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
 fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
     let mut taken = Vec::new();
     if is_stranger {
-        let extra = std::mem::take(&mut request.extra);
+        let mut extra = std::mem::take(&mut request.extra);
+        // The wish itself stays.
+        extra.shift_remove("thinking");
         taken.extend(extra.keys().take(MOST_NAMED).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())));
         taken.extend((extra.len() > MOST_NAMED).then(|| format!("{} more fields", extra.len() - MOST_NAMED)));
         let headers = !std::mem::take(&mut request.headers).is_empty();

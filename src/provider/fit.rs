@@ -4,6 +4,7 @@
 //! an error. Names and ids that a provider would refuse get an alias that depends on nothing but themselves, so that the same
 //! conversation gives the same bytes and a prompt cache can hit; the answer's names are turned back.
 
+mod history;
 mod parameters;
 mod reasoning;
 mod strict;
@@ -86,6 +87,8 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
         fit.addresses.fields(value).map_err(|why| Error::bad_request(format!("`{name}`: an address: {why}")))?;
     }
     let mut request = request.clone();
+    fit.proofs(&mut request);
+    fit.system(&mut request);
     fit.reasoning(&mut request);
     fit.sampling(&mut request)?;
     fit.tools(&mut request)?;

@@ -15,7 +15,7 @@ use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::openai::titled;
-use super::turn::{answered, arguments, turns};
+use super::turn::{answered, arguments, system, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::{Error, Result};
 
@@ -63,8 +63,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut 
         }
     }
     body.set("contents", contents);
-    let system = request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts);
-    let system = parts(system, &names, caps, warnings)?;
+    let system = parts(system(request), &names, caps, warnings)?;
     if !system.is_empty() {
         body.set("systemInstruction", json!({"parts": system}));
     }

@@ -118,13 +118,9 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
             Part::ToolCall(call) => {
                 let mut value =
                     json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
-                match &call.signature {
-                    // Where Google's own server speaks this dialect, it wants its signature here.
-                    Some(signature) if caps.call_signatures => {
-                        value["extra_content"] = json!({"google": {"thought_signature": signature}});
-                    }
-                    Some(_) => warnings.push(Warning::dropped("tool_call.signature", "the provider does not take it back")),
-                    None => {}
+                // Where Google's own server speaks this dialect, it wants its signature here.
+                if let Some(signature) = &call.signature {
+                    value["extra_content"] = json!({"google": {"thought_signature": signature}});
                 }
                 calls.push(value);
             }

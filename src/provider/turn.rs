@@ -7,19 +7,35 @@ use crate::chat::{ChatRequest, Part, Raw, Role, ToolResult, Warning, Warnings};
 /// One side's turn.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
-    /// [`Role::User`] or [`Role::Assistant`].
+    /// [`Role::User`], [`Role::Assistant`], or [`Role::System`] where instructions stand in mid-conversation.
     pub(super) role: Role,
     /// Everything that it says; what tools answered comes first.
     pub(super) parts: Vec<&'a Part>,
 }
 
-/// The conversation without its system messages, in turns. All answers to parallel tool calls are in one turn, because providers
+impl Turn<'_> {
+    /// Its side, as Claude's dialects name it.
+    pub(super) fn role(&self) -> &'static str {
+        match self.role {
+            Role::System => "system",
+            Role::Assistant => "assistant",
+            Role::User | Role::Tool => "user",
+        }
+    }
+}
+
+/// The instructions that stand in front of a conversation.
+pub(super) fn system(request: &ChatRequest) -> impl Iterator<Item = &Part> {
+    request.messages.iter().take_while(|message| message.role == Role::System).flat_map(|message| &message.parts)
+}
+
+/// The conversation without the instructions in front of it, in turns. All answers to parallel tool calls are in one turn, because providers
 /// refuse them in several.
 pub(super) fn turns(request: &ChatRequest) -> Vec<Turn<'_>> {
     let mut turns: Vec<Turn<'_>> = Vec::new();
-    for message in &request.messages {
+    for message in request.messages.iter().skip_while(|message| message.role == Role::System) {
         let role = match message.role {
-            Role::System => continue,
+            Role::System => Role::System,
             Role::Assistant => Role::Assistant,
             Role::User | Role::Tool => Role::User,
         };

@@ -7,6 +7,7 @@ pub(super) mod models;
 pub(super) mod openai;
 mod provided;
 mod target;
+mod thinking;
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::chat::{self, ChatRequest, Message, Role, Sampling};
 use crate::error::{Error, Result};
 use crate::prompt::Format;
-use crate::rag::{Question, Retrieval, no_index};
+use crate::rag::{ANSWER_TOKENS, Question, Retrieval, no_index};
 use crate::schema::Ask;
 
 /// `POST /v1/query`.
@@ -95,17 +95,17 @@ impl QueryRequest {
             ));
         }
         let system = self.system_prompt.filter(|text| !text.trim().is_empty()).map(|text| Message::text(Role::System, text));
-        let (told, said): (Vec<Message>, Vec<Message>) = context.into_iter().partition(|message| message.role == Role::System);
         let asked = Message::text(Role::User, self.prompt.clone());
         Ok(Asked {
             question: Question {
                 prompt: self.prompt,
                 query: None,
+                answer_tokens: Some(ANSWER_TOKENS),
                 provider: self.model_provider,
                 model: self.model_name,
                 fallbacks: fallbacks(self.fallbacks)?,
                 request: ChatRequest {
-                    messages: system.into_iter().chain(told).chain(said).chain([asked]).collect(),
+                    messages: system.into_iter().chain(context).chain([asked]).collect(),
                     sampling,
                     response_format: model_config.response_format(),
                     ..ChatRequest::default()
@@ -219,6 +219,7 @@ impl ModelConfig {
             presence_penalty: between("model_config.presence_penalty", self.presence_penalty, -2.0, 2.0)?,
             stop_sequences,
             seed: self.seed,
+            answer_tokens: None,
         })
     }
 

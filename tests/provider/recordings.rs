@@ -437,6 +437,8 @@ fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) {
             Part::ToolCall(call) => call.signature.clone(),
             _ => None,
         })
+        // Whose they are stands in front.
+        .map(|proof| proof.trim_start_matches("gemini:").trim_start_matches("openai:").to_owned())
         .collect();
     assert_eq!(signatures, expected.signatures, "signatures");
     let citations = answer.parts.iter().filter_map(|part| match part {

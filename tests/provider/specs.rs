@@ -81,6 +81,8 @@ fn openai_bodies_fit_openais_specification() {
 fn anthropic_bodies_fit_anthropics_specification() {
     let allowed = [
         ("reasoning_always", "the specification is of May 2026 and older than models that always think"),
+        ("think_between_tools", "likewise"),
+        ("system_inside", "and than models that take instructions in mid-conversation"),
         ("extra ", "a made-up field of metadata"),
         ("raw", "a block as a server sent it, with a short id"),
     ];

@@ -123,7 +123,7 @@ async fn what_no_door_knows_is_said() {
     let (status, answer) = service.post("/v1/messages", &wrong).await;
     assert_eq!(status, 400, "{answer}");
 
-    let body = json!({"model": "anthropic/claude-x", "tools": [{"type": "function", "function": {"name": "look"}}],
+    let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "tools": [{"type": "function", "function": {"name": "look"}}],
     "tool_choice": {"type": "function", "zeal": 1, "function": {"name": "look", "why": 2}}, "stream_options": {"include_obfuscation": false, "chunk_bytes": 9},
     "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "description": "d"}},
     "messages": [
@@ -132,7 +132,7 @@ async fn what_no_door_knows_is_said() {
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "fps": 2}},
         ]},
         {"role": "assistant", "content": "So.", "refusal": null, "annotations": [1], "function_call": null,
-            "reasoning_details": [{"type": "reasoning.text", "text": "t", "signature": "s", "format": "f"}],
+            "reasoning_details": [{"type": "reasoning.text", "text": "t", "signature": "s", "format": "f"}, {"type": "reasoning.text", "text": "u", "why": 1}],
             "tool_calls": [{"id": "c", "type": "function", "caller": "x", "function": {"name": "look", "arguments": "{}", "lang": "en"},
                 "extra_content": {"mark": 1, "google": {"thought_signature": "g", "more": 2}}}]},
         {"role": "tool", "tool_call_id": "c", "content": "it"},
@@ -144,7 +144,7 @@ async fn what_no_door_knows_is_said() {
         "messages[0].content[0].cache_control.scope",
         "messages[0].content[0].colour",
         "messages[0].content[1].image_url.fps",
-        "messages[1].reasoning_details[0].format",
+        "messages[1].reasoning_details[1].why",
         "messages[1].tool_calls[0].caller",
         "messages[1].tool_calls[0].extra_content.google.more",
         "messages[1].tool_calls[0].extra_content.mark",
@@ -155,6 +155,14 @@ async fn what_no_door_knows_is_said() {
         "stream_options.chunk_bytes",
     ];
     let mut expected: Vec<String> = expected.map(unknown).to_vec();
+    expected.extend(
+        [
+            "`reasoning`: `anthropic/claude-x` takes back no thoughts of other models; it was left out",
+            "`reasoning`: a thought without a signature is refused; it was left out",
+            "`tool_call.signature`: `anthropic/claude-x` does not take it back; it was left out",
+        ]
+        .map(str::to_owned),
+    );
     expected.push("`messages[0].name`: not every provider tells speakers of one role apart; it was left out".into());
     let mut told: Vec<String> = warnings(&answer).into_iter().map(str::to_owned).collect();
     expected.sort_unstable();
@@ -232,7 +240,7 @@ async fn thoughts_that_come_back_in_two_places_are_told_once() {
         ),
     ] {
         let said = json!({"role": "assistant", "content": "So.", "reasoning_content": content, "reasoning_details": details});
-        let body = json!({"model": "anthropic/claude-x", "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
+        let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
         let (status, answer) = service.post("/v1/chat/completions", &body).await;
         assert_eq!(status, 200, "{answer}");
         let sent = replay.asked()["messages"][1]["content"].as_array().unwrap().clone();
@@ -240,12 +248,12 @@ async fn thoughts_that_come_back_in_two_places_are_told_once() {
     }
     // What only the text has is not lost: here the provider does not take it, which is said.
     let said = json!({"role": "assistant", "content": "So.", "reasoning_content": "First. Then.", "reasoning_details": [detail("Then.")]});
-    let body = json!({"model": "anthropic/claude-x", "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
+    let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
     let (_, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(warnings(&answer), ["`reasoning`: a thought without a signature is refused; it was left out"]);
     assert_eq!(replay.asked()["messages"][1]["content"][0]["thinking"], "Then.");
     let said = json!({"role": "assistant", "content": "So.", "reasoning_content": "A", "reasoning": "B", "reasoning_details": [detail("A")]});
-    let body = json!({"model": "anthropic/claude-x", "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
+    let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
     let (_, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(warnings(&answer).len(), 1, "`reasoning` is not lost without a word: {answer}");
 }

@@ -1,4 +1,4 @@
-//! Proofs of Google's, which must come back with what they prove, through both doors.
+//! Thoughts and their proofs, which must come back with what they prove, and the wish for them, through both doors.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,10 @@ async fn the_proof_of_a_text_is_not_told_as_that_of_the_thought_before_it() {
     let chat = json!({"model": MODEL, "messages": [{"role": "user", "content": "Why?"}]});
     let (_, answer) = service.post("/v1/chat/completions", &chat).await;
     let whole = &answer["choices"][0]["message"]["reasoning_details"];
-    assert_eq!((&whole[0]["text"], &whole[0]["signature"], &whole[1]["signature"]), (&json!("Hm."), &Value::Null, &json!("s")));
+    assert_eq!(
+        (&whole[0]["text"], &whole[0]["signature"], &whole[1]["signature"]),
+        (&json!("Hm."), &Value::Null, &json!("gemini:s"))
+    );
     let events = service.events_of("/v1/chat/completions", &streamed(chat)).await;
     let details: Vec<&Value> =
         events.iter().filter_map(|(_, chunk)| chunk["choices"][0]["delta"]["reasoning_details"].get(0)).collect();
@@ -47,7 +50,7 @@ async fn the_proof_of_a_call_goes_out_and_comes_back_in_anthropics_dialect() {
     let service = replay.service();
     let (status, answer) = service.post("/v1/messages", &ask()).await;
     let block = &answer["content"][0];
-    assert_eq!((status, &block["extra_content"]), (200, &json!({"signature": "s"})), "{answer}");
+    assert_eq!((status, &block["extra_content"]), (200, &json!({"google": {"thought_signature": "s"}})), "{answer}");
     let events = service.events_of("/v1/messages", &streamed(ask())).await;
     let begun = events.iter().find(|(name, _)| name == "content_block_start").unwrap();
     assert_eq!(begun.1["content_block"]["extra_content"], block["extra_content"]);
@@ -63,4 +66,91 @@ async fn the_proof_of_a_call_goes_out_and_comes_back_in_anthropics_dialect() {
     let (_, answer) = service.post("/v1/messages", &again).await;
     let warning = answer["omni"]["warnings"][0].to_string();
     assert!(warning.contains("tool_call.signature") && warning.contains("`search`"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_proof_goes_back_to_its_own_vendor_alone() {
+    let whole = json!({"id": "m", "type": "message", "model": "m", "content": [{"type": "text", "text": "So."}], "stop_reason": "end_turn",
+        "candidates": [{"content": {"role": "model", "parts": [{"text": "So."}]}, "finishReason": "STOP"}]});
+    let replay = Replay::start(whole, Vec::new()).await;
+    let service = replay.service();
+    let (claude, gemini) = ("anthropic/claude-sonnet-5", MODEL);
+    let left_out =
+        |model: &str| json!([format!("`reasoning`: `{model}` takes back no thoughts of other models; it was left out")]);
+    let thought = |proof: &str| json!({"type": "thinking", "thinking": "Hm.", "signature": proof});
+    let messages = |model: &str, proof: &str| {
+        let said = json!({"role": "assistant", "content": [thought(proof), {"type": "text", "text": "So."}]});
+        json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]})
+    };
+    let details = |proof: &str, format: Value| json!({"reasoning_details": [{"type": "reasoning.text", "text": "Hm.", "signature": proof, "format": format}]});
+    let blocks = |proof: &str| json!({"reasoning_content": "Hm.", "thinking_blocks": [thought(proof)]});
+    let chat = |model: &str, mut said: Value| {
+        (said["role"], said["content"]) = (json!("assistant"), json!("So."));
+        json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]})
+    };
+    for (path, body, is_kept) in [
+        ("/v1/messages", messages(claude, "s"), true),
+        ("/v1/messages", messages(gemini, "s"), false),
+        ("/v1/messages", messages(claude, "gemini:s"), false),
+        ("/v1/messages", messages(gemini, "gemini:s"), true),
+        ("/v1/chat/completions", chat(claude, details("s", Value::Null)), true),
+        ("/v1/chat/completions", chat(gemini, details("s", Value::Null)), false),
+        ("/v1/chat/completions", chat(gemini, details("s", json!("google-gemini-v1"))), true),
+        ("/v1/chat/completions", chat(claude, details("s", json!("google-gemini-v1"))), false),
+        ("/v1/chat/completions", chat(claude, details("openai:s", Value::Null)), false),
+        ("/v1/chat/completions", chat(claude, blocks("s")), true),
+        ("/v1/chat/completions", chat(gemini, blocks("s")), false),
+    ] {
+        let (status, answer) = service.post(path, &body).await;
+        let model = body["model"].as_str().unwrap();
+        let (sent, is_claude) = (replay.asked(), model == claude);
+        let said = if is_claude { &sent["messages"][1]["content"] } else { &sent["contents"][1]["parts"] };
+        let proof = if is_claude { thought("s") } else { json!({"text": "Hm.", "thought": true, "thoughtSignature": "s"}) };
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(said.as_array().unwrap().contains(&proof), is_kept, "{body} {said}");
+        let told = if is_kept { Value::Null } else { left_out(model) };
+        assert_eq!((said.as_array().unwrap().len(), &answer["omni"]["warnings"]), (1 + usize::from(is_kept), &told), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn thinking_and_effort_reach_claude_as_they_were_said() {
+    let whole = json!({"id": "m", "type": "message", "model": "m", "content": [{"type": "text", "text": "So."}], "stop_reason": "end_turn",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "So."}, "finish_reason": "stop"}]});
+    let replay = Replay::start(whole, Vec::new()).await;
+    let service = replay.service();
+    let ask = |model: &str, more: Value| {
+        let mut body = json!({"model": model, "max_tokens": 9000, "messages": [{"role": "user", "content": "Why?"}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let low = json!({"effort": "low"});
+    let (enabled, adaptive) = (json!({"type": "enabled", "budget_tokens": 2000}), json!({"type": "adaptive"}));
+    for (model, thinking, effort) in [
+        ("claude-opus-4-8", None, Some(&low)),
+        ("claude-opus-4-5", None, Some(&low)),
+        ("claude-opus-4-5", Some(&enabled), Some(&low)),
+        ("claude-opus-5-5", Some(&adaptive), None),
+        ("claude-opus-4-6", Some(&json!({"type": "disabled"})), Some(&low)),
+        ("claude-sonnet-5-5", Some(&json!({"type": "between_tools"})), Some(&low)),
+    ] {
+        let body = ask(&format!("anthropic/{model}"), json!({"thinking": thinking, "output_config": effort}));
+        let (_, answer) = service.post("/v1/messages", &body).await;
+        let sent = replay.asked();
+        let expected = [thinking, effort].map(|said| said.cloned().unwrap_or_default());
+        assert_eq!([sent["thinking"].clone(), sent["output_config"].clone()], expected, "{model}");
+        assert_eq!(answer["omni"]["warnings"], Value::Null, "{model}");
+    }
+    // In OpenAI's dialect it is the same word; a server that may have it itself gets it as it came.
+    service.post("/v1/chat/completions", &ask("anthropic/claude-sonnet-4-5", json!({"thinking": enabled}))).await;
+    assert_eq!(replay.asked()["thinking"], enabled);
+    service.post("/v1/chat/completions", &ask("custom/m", json!({"thinking": {"type": "disabled"}}))).await;
+    let sent = replay.asked();
+    assert_eq!((&sent["thinking"], &sent["reasoning_effort"]), (&json!({"type": "disabled"}), &Value::Null));
+    // Nothing is bounded that nobody bounded, but where the provider wants it: at the most that the model writes.
+    let open = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "Why?"}]});
+    for (model, bound) in [("custom/m", Value::Null), ("anthropic/claude-opus-4-5", json!(64_000))] {
+        let (_, answer) = service.post("/v1/chat/completions", &open(model)).await;
+        assert_eq!((&replay.asked()["max_tokens"], &answer["omni"]["warnings"]), (&bound, &Value::Null));
+    }
 }

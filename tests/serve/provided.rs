@@ -400,10 +400,13 @@ async fn a_thought_with_details_is_told_once_and_keeps_its_proof() {
     let (_, answer) = service.post("/v1/chat/completions", &ask("custom/m")).await;
     let message = &answer["choices"][0]["message"];
     assert_eq!(message["reasoning_content"], "Two and two.");
-    assert_eq!(message["reasoning_details"], json!([{"type": "reasoning.text", "text": "Two and two.", "signature": "sig"}]));
+    assert_eq!(
+        message["reasoning_details"],
+        json!([{"type": "reasoning.text", "text": "Two and two.", "signature": "openai:sig"}])
+    );
     let events = service.events_of("/v1/chat/completions", &streamed(ask("custom/m"))).await;
     assert_eq!(joined(&events, "reasoning_content"), "Two and two.");
     assert_eq!(Value::from(listed(&events, "/choices/0/delta/reasoning_details")), message["reasoning_details"]);
     let (_, answer) = service.post("/v1/messages", &ask("custom/m")).await;
-    assert_eq!(answer["content"][0], json!({"type": "thinking", "thinking": "Two and two.", "signature": "sig"}));
+    assert_eq!(answer["content"][0], json!({"type": "thinking", "thinking": "Two and two.", "signature": "openai:sig"}));
 }

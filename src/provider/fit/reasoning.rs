@@ -1,7 +1,7 @@
 //! How much a model is to think, and how it is to be sampled, as far as it can be told.
 
 use super::Fit;
-use crate::chat::{ChatRequest, Effort, Part, Reasoning, Role, Thought, Warning};
+use crate::chat::{ChatRequest, Effort, Part, Reasoning, Role, Think, Thought, Warning};
 use crate::error::{Error, Result};
 use crate::provider::capability::ReasoningMode;
 use crate::provider::turn::{Turn, turns};
@@ -9,6 +9,39 @@ use crate::provider::turn::{Turn, turns};
 impl Fit<'_> {
     /// Brings the wish for reasoning into the form of the model's mode; `Effort::None` means off.
     pub(super) fn reasoning(&mut self, request: &mut ChatRequest) {
+        if request.extra_dialect == "openai" && request.extra.contains_key("thinking") {
+            if self.caps.thinking_field {
+                request.reasoning = None;
+            } else {
+                request.extra.shift_remove("thinking");
+            }
+        }
+        let effort = request.effort.take();
+        if let Some(effort) = effort.filter(|_| !self.caps.takes_effort()) {
+            self.instead_of_thinking(effort, &mut request.reasoning);
+        }
+        request.effort = effort.filter(|_| self.caps.takes_effort());
+        self.thinking(request);
+        let is_off = request.reasoning.is_some_and(|wish| wish.effort == Some(Effort::None));
+        let known = if is_off && !self.caps.efforts_off.is_empty() { &self.caps.efforts_off } else { &self.caps.efforts };
+        request.effort = request.effort.and_then(|effort| self.nearest(effort, known));
+    }
+
+    /// What becomes of an effort that is no wish to think, where the model knows none.
+    fn instead_of_thinking(&mut self, effort: Effort, wish: &mut Option<Reasoning>) {
+        let in_words = matches!(self.caps.reasoning, ReasoningMode::Effort | ReasoningMode::Level);
+        match wish {
+            None if in_words => *wish = Some(Reasoning { effort: Some(effort), ..Reasoning::default() }),
+            Some(Reasoning { effort: said @ None, budget_tokens, .. })
+                if in_words || (budget_tokens.is_none() && self.caps.reasoning != ReasoningMode::None) =>
+            {
+                *said = Some(effort);
+            }
+            _ => self.dropped("effort"),
+        }
+    }
+
+    fn thinking(&mut self, request: &mut ChatRequest) {
         let mode = self.caps.reasoning;
         if let Some(why) = self.reasons_not(request) {
             self.warnings.push(Warning::dropped("reasoning", why));
@@ -26,18 +59,32 @@ impl Fit<'_> {
             }
             _ if off => self.off(wish),
             ReasoningMode::Budget => {
-                let budget = wish.budget_tokens.or_else(|| wish.effort.map(budget_of));
-                let budget = budget.map(|budget| self.budget(budget, request.sampling.max_tokens));
-                budget
-                    .unwrap_or(Some(wish))
-                    .map(|wish| Reasoning { show: request.reasoning.and_then(|asked| asked.show), ..wish })
+                let is_adaptive = wish.think == Some(Think::Adaptive);
+                let effort = wish.effort.or(request.effort.filter(|_| is_adaptive)).or(is_adaptive.then_some(Effort::High));
+                let budget = wish.budget_tokens.or_else(|| effort.map(budget_of));
+                if let Some(budget) = budget.filter(|_| is_adaptive) {
+                    self.changed(
+                        "reasoning",
+                        format!("`{}` takes a budget in the place of adaptive thinking: {budget} tokens", self.who),
+                    );
+                }
+                let most = Some(self.caps.most_tokens).filter(|most| *most > 0);
+                let budget = budget.map(|budget| self.budget(budget, request.sampling.max_tokens.or(most)));
+                budget.unwrap_or(Some(wish)).map(|fitted| Reasoning { show: wish.show, ..fitted })
             }
             ReasoningMode::Effort
             | ReasoningMode::Level
             | ReasoningMode::Adaptive
             | ReasoningMode::Always
             | ReasoningMode::BetweenTools => {
-                let effort = match (wish.effort, wish.budget_tokens) {
+                // What is beside its thinking says how hard it thinks, too.
+                let apart = request.effort;
+                let effort = match (wish.effort.or(apart), wish.budget_tokens) {
+                    (Some(effort), Some(_)) => {
+                        let detail = format!("`{}` takes an effort in the place of a budget: `{}`", self.who, effort.as_str());
+                        self.warnings.push(Warning::dropped("reasoning.budget_tokens", detail));
+                        Some(effort)
+                    }
                     (None, Some(budget)) => {
                         let effort = effort_of(budget);
                         let detail = format!("`{}` takes an effort in the place of a budget: `{}`", self.who, effort.as_str());
@@ -46,7 +93,14 @@ impl Fit<'_> {
                     }
                     (effort, _) => effort,
                 };
-                Some(Reasoning { effort: effort.and_then(|effort| self.nearest(effort)), budget_tokens: None, show: wish.show })
+                if self.caps.takes_effort() {
+                    request.effort = effort;
+                    Some(Reasoning { effort: None, budget_tokens: None, ..wish })
+                } else {
+                    let effort = effort.or((wish.think == Some(Think::Adaptive)).then_some(Effort::High));
+                    let effort = effort.and_then(|effort| self.nearest(effort, &self.caps.efforts));
+                    Some(Reasoning { think: None, effort, budget_tokens: None, show: wish.show })
+                }
             }
         };
         if !self.caps.shows_reasoning
@@ -79,6 +133,19 @@ impl Fit<'_> {
     fn off(&mut self, wish: Reasoning) -> Option<Reasoning> {
         let mode = self.caps.reasoning;
         let needs_word = matches!(mode, ReasoningMode::Effort | ReasoningMode::Level);
+        let is_between = wish.think == Some(Think::BetweenTools);
+        match mode {
+            ReasoningMode::BetweenTools => {
+                if !is_between {
+                    self.changed("reasoning.effort", format!("`{}` cannot be told not to think: `between_tools`", self.who));
+                }
+                return Some(Reasoning { think: Some(Think::BetweenTools), effort: Some(Effort::None), ..Reasoning::default() });
+            }
+            _ if is_between => {
+                self.changed("reasoning", format!("`{}` does not know `between_tools`: it is told not to think", self.who));
+            }
+            _ => {}
+        }
         match mode {
             ReasoningMode::Always => {
                 self.changed("reasoning.effort", format!("`{}` always reasons", self.who));
@@ -88,14 +155,14 @@ impl Fit<'_> {
                 if !self.caps.reasons_by_default {
                     return None;
                 }
-                Some(Reasoning { effort: self.nearest(Effort::None), ..wish })
+                Some(Reasoning { think: None, effort: self.nearest(Effort::None, &self.caps.efforts), ..wish })
             }
             ReasoningMode::Budget if !self.caps.reasoning_off => {
                 let least = self.caps.least_budget;
                 self.changed("reasoning.effort", format!("`{}` always reasons: {least} tokens", self.who));
-                Some(Reasoning { effort: None, budget_tokens: Some(least), show: wish.show })
+                Some(Reasoning { budget_tokens: Some(least), show: wish.show, ..Reasoning::default() })
             }
-            _ => Some(Reasoning { effort: Some(Effort::None), budget_tokens: None, show: None }),
+            _ => Some(Reasoning { effort: Some(Effort::None), ..Reasoning::default() }),
         }
     }
 
@@ -116,13 +183,12 @@ impl Fit<'_> {
         if fitted != budget {
             self.changed("reasoning.budget_tokens", format!("{fitted} tokens in the place of {budget}"));
         }
-        Some(Reasoning { effort: None, budget_tokens: Some(fitted), show: None })
+        Some(Reasoning { budget_tokens: Some(fitted), ..Reasoning::default() })
     }
 
     /// The closest effort that the model knows; between two, the higher one. No wish to reason becomes `none`: where the model knows
     /// no other word, it is told nothing.
-    fn nearest(&mut self, effort: Effort) -> Option<Effort> {
-        let known = &self.caps.efforts;
+    fn nearest(&mut self, effort: Effort, known: &[Effort]) -> Option<Effort> {
         if known.is_empty() || known.contains(&effort) {
             return Some(effort);
         }
@@ -174,9 +240,19 @@ impl Fit<'_> {
             let (count, most) = (sampling.stop_sequences.len(), caps.stop_sequences);
             return Err(Error::bad_request(format!("`stop_sequences`: {count} texts, but `{}` takes at most {most}", self.who)));
         }
-        if sampling.max_tokens.is_none() && caps.default_max_tokens > 0 {
-            let budget = request.reasoning.and_then(|reasoning| reasoning.budget_tokens).unwrap_or(0);
-            sampling.max_tokens = Some(caps.default_max_tokens.saturating_add(budget));
+        if sampling.max_tokens.is_none() {
+            let thinking = if reasons { thinking_tokens(request.reasoning, request.effort) } else { 0 };
+            let most = if caps.most_tokens > 0 { caps.most_tokens } else { u32::MAX };
+            sampling.max_tokens = match sampling.answer_tokens.take() {
+                Some(answer) => Some(answer.saturating_add(thinking).min(most)),
+                None if caps.default_max_tokens == 0 => None,
+                None if caps.most_tokens > 0 => Some(most),
+                None => {
+                    let bound = caps.default_max_tokens.saturating_add(thinking);
+                    self.changed("max_tokens", format!("`{}` needs a bound: {bound} tokens", self.who));
+                    Some(bound)
+                }
+            };
         }
         if let Some(wanted) = sampling.max_tokens.filter(|wanted| caps.most_tokens > 0 && *wanted > caps.most_tokens) {
             sampling.max_tokens = Some(caps.most_tokens);
@@ -210,6 +286,12 @@ fn budget_of(effort: Effort) -> u32 {
         Effort::Xhigh => 24_576,
         Effort::Max => 32_768,
     }
+}
+
+/// Tokens that an answer is given for thinking, on top of what was asked for.
+fn thinking_tokens(wish: Option<Reasoning>, effort: Option<Effort>) -> u32 {
+    let wish = wish.unwrap_or_default();
+    wish.budget_tokens.unwrap_or_else(|| budget_of(wish.effort.or(effort).unwrap_or(Effort::Medium)))
 }
 
 fn effort_of(budget: u32) -> Effort {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
+use crate::chat::{ChatEvent, FinishReason, Raw, Usage, proof};
 use crate::error::{Code, Error, Result};
 use crate::provider::arguments::keep_digits;
 use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
@@ -145,7 +145,7 @@ impl Decoder {
             None => events.push(ChatEvent::Raw(Raw { dialect: "gemini".to_owned(), value: part.clone() })),
         }
         if part["text"].is_string() {
-            events.extend(signature.map(|signature| ChatEvent::Signature(signature.to_owned())));
+            events.extend(signature.map(|signature| ChatEvent::Signature(proof::named("gemini", signature))));
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::answer::state_text;
-use crate::chat::{ChatEvent, holds, untold};
+use crate::chat::{ChatEvent, holds, proof, untold};
 
 /// Reads the thoughts of a message, or of its pieces.
 #[derive(Debug, Default)]
@@ -33,8 +33,11 @@ impl Thoughts {
             if !self.is_told(words) && !is_known {
                 state_text(words, events, ChatEvent::Reasoning);
             }
-            state_text(detail["signature"].as_str().unwrap_or_default(), events, ChatEvent::Signature);
-            state_text(detail["data"].as_str().unwrap_or_default(), events, ChatEvent::Redacted);
+            // Servers of this dialect serve any vendor's models and take no proof back.
+            let proof =
+                |name: &str| detail[name].as_str().filter(|text| !text.is_empty()).map(|text| proof::named("openai", text));
+            events.extend(proof("signature").map(ChatEvent::Signature));
+            events.extend(proof("data").map(ChatEvent::Redacted));
         }
     }
 
@@ -73,7 +76,10 @@ mod tests {
         pieces.iter().for_each(|piece| thoughts.read(piece, &mut events));
         let parts = fold(&events).parts.into_iter();
         let thoughts = parts.filter_map(|part| match part {
-            Part::Reasoning(thought) => Some((thought.text, thought.signature.or(thought.redacted))),
+            Part::Reasoning(thought) => {
+                let proof = thought.signature.or(thought.redacted);
+                Some((thought.text, proof.map(|proof| proof.strip_prefix("openai:").unwrap().to_owned())))
+            }
             _ => None,
         });
         thoughts.collect()

@@ -3,7 +3,7 @@
 //! Blocks that only this dialect knows (server tools, for example) are carried raw. `message_delta` carries the whole usage, input
 //! included: at `message_start` nothing is known yet.
 
-mod block;
+pub(super) mod block;
 mod reply;
 mod request;
 mod stream;

@@ -22,7 +22,7 @@ use self::stream::streamed;
 use super::provided::{Provided, provided};
 use super::{Door, Omni, unknown};
 use crate::app::App;
-use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warnings};
+use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warnings, proof};
 use crate::error::{Code, Error, Result};
 use crate::rag::Answer;
 use crate::server::body::parse;
@@ -74,18 +74,15 @@ struct WireFunction {
     rest: Map<String, Value>,
 }
 
-/// What must come back with a tool call.
+/// What must come back with a tool call, as Google's own server writes it in this dialect.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ExtraContent {
-    signature: Option<String>,
-    /// The same, as Google's own server writes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     google: Option<Google>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Google {
     thought_signature: Option<String>,
     #[serde(flatten)]
@@ -94,18 +91,16 @@ struct Google {
 
 impl ExtraContent {
     pub(super) fn of(signature: String) -> Self {
-        Self { signature: Some(signature), ..Self::default() }
+        Self { google: Some(Google { thought_signature: Some(signature), ..Google::default() }), ..Self::default() }
     }
 
     /// What came back; what else stands there is said in `warnings`.
     pub(super) fn signature(self, field: &str, warnings: &mut Warnings) -> Option<String> {
         let field = format!("{field}.extra_content");
         unknown(self.rest, &field, warnings);
-        let google = self.google.and_then(|google| {
-            unknown(google.rest, &format!("{field}.google"), warnings);
-            google.thought_signature
-        });
-        self.signature.or(google)
+        let google = self.google?;
+        unknown(google.rest, &format!("{field}.google"), warnings);
+        google.thought_signature
     }
 }
 
@@ -122,13 +117,26 @@ struct ReasoningDetail {
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
+    /// Whose it is, as OpenRouter says it.
+    #[serde(skip_serializing)]
+    format: Option<String>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
 
 impl ReasoningDetail {
-    fn words(&self) -> Option<&str> {
-        self.text.as_deref().or(self.summary.as_deref())
+    fn thought(self) -> Thought {
+        let vendor = match self.format.as_deref().unwrap_or_default() {
+            format if format.starts_with("google-gemini") => Some("gemini"),
+            format if format.starts_with("anthropic-claude") || format.is_empty() => None,
+            _ => Some("openai"),
+        };
+        let named = |proof: String| match vendor {
+            Some(vendor) => proof::named(vendor, &proof),
+            None => proof,
+        };
+        let text = self.text.or(self.summary).unwrap_or_default();
+        Thought { text, signature: self.signature.map(named), redacted: self.data.map(named) }
     }
 }
 
@@ -246,6 +254,7 @@ fn detail(thought: Thought) -> ReasoningDetail {
         summary: None,
         signature: thought.signature,
         data: thought.redacted,
+        format: None,
         rest: Map::new(),
     }
 }

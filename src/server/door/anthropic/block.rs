@@ -10,10 +10,10 @@ use crate::server::door::openai::{CacheControl, ExtraContent};
 use crate::server::door::unknown;
 
 /// What somebody says.
-pub(super) type Content = TextOr<Value>;
+pub(in crate::server::door) type Content = TextOr<Value>;
 
 /// Reads what somebody says; what of it is not known is said in `warnings`.
-pub(super) fn parts(content: Content, field: &str, warnings: &mut Warnings) -> Result<Vec<Part>> {
+pub(in crate::server::door) fn parts(content: Content, field: &str, warnings: &mut Warnings) -> Result<Vec<Part>> {
     let blocks = match content {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),
         Content::List(blocks) => blocks,

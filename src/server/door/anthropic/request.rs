@@ -5,11 +5,12 @@ use serde_json::{Map, Value};
 
 use super::block::{Content, parts};
 use crate::app::App;
-use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Reasoning, Role, Sampling, Tool, ToolChoice, Warnings};
+use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Role, Sampling, Tool, ToolChoice, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::{Shape, check_length};
 use crate::server::door::openai::CacheControl;
+use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
 use crate::server::request::Shown;
@@ -83,25 +84,6 @@ enum ChoiceKind {
     Any,
     Tool,
     None,
-}
-
-#[derive(Debug, Deserialize)]
-struct Thinking {
-    #[serde(rename = "type")]
-    kind: ThinkingKind,
-    budget_tokens: Option<u32>,
-    display: Option<String>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ThinkingKind {
-    Adaptive,
-    Enabled,
-    Disabled,
-    BetweenTools,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -191,10 +173,6 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
     };
     let metadata = body.metadata.unwrap_or_default();
     extra.insert("metadata".into(), own(metadata.rest));
-    let thinking = body.thinking.map(|mut thinking| {
-        unknown(std::mem::take(&mut thinking.rest), "thinking", &mut warnings);
-        thinking
-    });
     let choice = body.tool_choice.map(|mut choice| {
         unknown(std::mem::take(&mut choice.rest), "tool_choice", &mut warnings);
         choice
@@ -211,7 +189,8 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
             stop_sequences: body.stop_sequences.unwrap_or_default(),
             ..Sampling::default()
         },
-        reasoning: reasoning(thinking.as_ref(), output.effort),
+        reasoning: body.thinking.map(|thinking| thinking.neutral(&mut warnings)),
+        effort: output.effort,
         tools,
         parallel_tool_calls: choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use).map(|off| !off),
         tool_choice: choice.map(WireToolChoice::neutral).transpose()?,
@@ -245,20 +224,6 @@ fn leave_out_ours(messages: &mut [Message]) {
 fn own(fields: Map<String, Value>) -> Value {
     let fields: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
     if fields.is_empty() { Value::Null } else { fields.into() }
-}
-
-fn reasoning(thinking: Option<&Thinking>, effort: Option<Effort>) -> Option<Reasoning> {
-    let show = thinking.and_then(|thinking| thinking.display.as_deref()).map(|display| display != "omitted");
-    match thinking.map(|thinking| thinking.kind) {
-        None => effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
-        Some(ThinkingKind::Disabled | ThinkingKind::BetweenTools) => {
-            Some(Reasoning { effort: Some(Effort::None), budget_tokens: None, show })
-        }
-        Some(ThinkingKind::Enabled) => {
-            Some(Reasoning { effort, budget_tokens: thinking.and_then(|thinking| thinking.budget_tokens), show })
-        }
-        Some(ThinkingKind::Adaptive) => Some(Reasoning { effort: effort.or(Some(Effort::High)), budget_tokens: None, show }),
-    }
 }
 
 fn neutral_tool(tool: Value, number: usize, warnings: &mut Warnings) -> Result<Tool> {

@@ -9,6 +9,7 @@ use crate::chat::{
 };
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
+use crate::server::door::anthropic::block;
 use crate::server::door::unknown;
 
 #[derive(Debug, Deserialize)]
@@ -23,6 +24,9 @@ pub(super) struct WireMessage {
     reasoning: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     reasoning_details: Vec<ReasoningDetail>,
+    /// The same, as LiteLLM hands on what Anthropic says.
+    #[serde(default, deserialize_with = "nullable")]
+    thinking_blocks: Vec<Value>,
     refusal: Option<String>,
     name: Option<String>,
     #[serde(flatten)]
@@ -102,6 +106,14 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
         unknown(std::mem::take(&mut detail.rest), &format!("{field}.reasoning_details[{at}]"), warnings);
     }
     let texts = [message.reasoning_content, message.reasoning].map(Option::unwrap_or_default);
+    let mut details: Vec<Thought> = details.into_iter().map(ReasoningDetail::thought).collect();
+    if details.is_empty() {
+        let blocks = block::parts(TextOr::List(message.thinking_blocks), &format!("{field}.thinking_blocks"), warnings)?;
+        details.extend(blocks.into_iter().filter_map(|part| match part {
+            Part::Reasoning(thought) => Some(thought),
+            _ => None,
+        }));
+    }
     let mut parts = thoughts(&texts, details);
     match message.content {
         None => {}
@@ -136,19 +148,14 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
 }
 
 /// Thoughts by their details, which have the proofs, and what of the texts is not among them.
-fn thoughts(texts: &[String; 2], details: Vec<ReasoningDetail>) -> Vec<Part> {
-    let detailed: String = details.iter().filter_map(ReasoningDetail::words).collect();
+fn thoughts(texts: &[String; 2], details: Vec<Thought>) -> Vec<Part> {
+    let detailed: String = details.iter().map(|thought| thought.text.as_str()).collect();
     let rest = untold(texts.each_ref().map(String::as_str), &detailed).map(|text| {
         let mut text = text.to_owned();
         text.replace_range(place(&text, &detailed).unwrap_or_default(), "");
         Thought { text, ..Thought::default() }
     });
     let rest: Vec<Thought> = rest.collect();
-    let details = details.into_iter().map(|detail| Thought {
-        text: detail.words().unwrap_or_default().to_owned(),
-        signature: detail.signature,
-        redacted: detail.data,
-    });
     rest.into_iter().chain(details).map(Part::Reasoning).collect()
 }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::{Shape, check_length};
 use crate::server::body::TextOr;
+use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
 use crate::server::request::Shown;
@@ -38,6 +39,7 @@ pub(super) struct ChatBody {
     parallel_tool_calls: Option<bool>,
     response_format: Option<WireFormat>,
     reasoning_effort: Option<Effort>,
+    thinking: Option<Value>,
     service_tier: Option<String>,
     user: Option<String>,
     rag: Option<Rag>,
@@ -149,6 +151,13 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let target = Target::read(app, &body.model)?;
+    // It goes along as it came, too: to servers that have a `thinking` of their own.
+    let (thinking, mut rest) = (body.thinking, body.rest);
+    let thinking = thinking.filter(|it| !it.is_null()).map(|value| {
+        rest.insert("thinking".into(), value.clone());
+        serde_json::from_value::<Thinking>(value).map_err(|cause| Error::bad_request(format!("`thinking`: {cause}")))
+    });
+    let thinking = thinking.transpose()?;
     let mut warnings = Warnings::default();
     if let Some(mut options) = body.stream_options {
         // Nothing is padded here.
@@ -185,6 +194,11 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         .enumerate()
         .map(|(number, tool)| tool.neutral(number, &mut warnings))
         .collect::<Result<_>>()?;
+    // Beside `thinking` an effort is as in Anthropic's dialect; alone it is the wish to think.
+    let (reasoning, effort) = match thinking {
+        Some(thinking) => (Some(thinking.neutral(&mut warnings)), body.reasoning_effort),
+        None => (body.reasoning_effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }), None),
+    };
     let request = ChatRequest {
         messages,
         sampling: Sampling {
@@ -200,15 +214,17 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
                 Some(TextOr::List(texts)) => texts,
             },
             seed: body.seed,
+            answer_tokens: None,
         },
-        reasoning: body.reasoning_effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+        reasoning,
+        effort,
         tools,
         tool_choice: body.tool_choice.map(|choice| choice.neutral(&mut warnings)),
         parallel_tool_calls: body.parallel_tool_calls,
         response_format,
         service_tier: body.service_tier,
         user: body.user,
-        extra: body.rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        extra: rest.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         extra_dialect: "openai".into(),
         ..ChatRequest::default()
     };
