@@ -29,6 +29,9 @@ pub struct ChatRequest {
     /// The tools that may be called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
+    /// Tools that only one dialect has and its provider runs or explains to the model itself, as it writes them: refused elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native_tools: Vec<Raw>,
     /// Whether they may or must be called; none leaves it to the provider, which means `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
@@ -192,6 +195,13 @@ pub enum ResponseFormat {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         strict: Option<bool>,
     },
+}
+
+impl ChatRequest {
+    /// Whether the model has something to call.
+    pub fn has_tools(&self) -> bool {
+        !self.tools.is_empty() || !self.native_tools.is_empty()
+    }
 }
 
 impl Sampling {

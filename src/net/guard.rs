@@ -32,7 +32,7 @@ const SCHEMES: [&str; 14] =
 const MOST_NAMES: usize = 64;
 
 /// Fields of blocks that hold what somebody wrote or a tool printed: it may begin with any address, and nobody fetches that.
-const TEXTS: [&str; 4] = ["text", "stdout", "stderr", "cited_text"];
+const TEXTS: [&str; 6] = ["text", "title", "content", "stdout", "stderr", "cited_text"];
 
 /// The addresses of one request, checked as they are met.
 #[derive(Debug, Default)]
@@ -122,24 +122,42 @@ impl<'a> Addresses<'a> {
         }
     }
 
-    /// Checks the references of a schema that a caller wants a provider to read.
+    /// Checks the references of a schema that a caller wants a provider to read. What names the schema itself (`$schema`, `$id`) is
+    /// fetched by nobody, unless references begin there.
     ///
     /// # Errors
     /// As [`Self::address`], for the first one that is wrong.
     pub fn references(&mut self, schema: &Value) -> Result<(), String> {
+        let names: &[&str] = if is_relative(schema) { &["$ref", "$dynamicRef", "$id", "id"] } else { &["$ref", "$dynamicRef"] };
+        self.named(schema, names)
+    }
+
+    /// Checks the addresses in keywords of these names.
+    fn named(&mut self, schema: &Value, names: &[&str]) -> Result<(), String> {
         match schema {
-            Value::Array(items) => items.iter().try_for_each(|item| self.references(item)),
+            Value::Array(items) => items.iter().try_for_each(|item| self.named(item, names)),
             Value::Object(fields) => fields.iter().try_for_each(|(name, value)| match value {
-                Value::String(text) if name == "$ref" || name == "$dynamicRef" => {
+                Value::String(text) if names.contains(&name.as_str()) => {
                     // Without a scheme it takes that of the schema.
                     let text = text.trim_start();
                     if text.starts_with("//") { self.address(&format!("https:{text}")) } else { self.fields(value) }
                 }
-                Value::String(_) if name == "$id" || name == "id" || name == "$schema" => self.fields(value),
-                _ => self.references(value),
+                _ => self.named(value, names),
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether a schema refers to something by the rest of an address, which begins where the schema says that it lies.
+fn is_relative(schema: &Value) -> bool {
+    match schema {
+        Value::Array(items) => items.iter().any(is_relative),
+        Value::Object(fields) => fields.iter().any(|(name, value)| match value {
+            Value::String(text) if name == "$ref" || name == "$dynamicRef" => !text.trim_start().starts_with('#'),
+            _ => is_relative(value),
+        }),
+        _ => false,
     }
 }
 
@@ -320,8 +338,14 @@ mod tests {
             assert_eq!(Addresses::default().block(&block), Ok(()), "{block}");
             assert!(Addresses::new(&[], true).block(&block).is_err(), "{block}");
         }
+        let found = json!({"type": "web_search_result", "title": "http: a short history", "url": "https://example.com/"});
+        let viewed = json!({"type": "text_editor_code_execution_view_result", "content": "http://localhost:8080 is up"});
+        for block in [found, viewed] {
+            assert_eq!(Addresses::default().block(&block), Ok(()), "{block}");
+        }
         for block in [
             json!({"type": "image", "source": "http://10.0.0.1/"}),
+            json!({"type": "web_search_result", "title": "t", "url": "http://10.0.0.1/"}),
             json!({"type": "search_result", "source": {"url": "http://10.0.0.1/"}}),
             json!({"type": "x", "content": [{"text": {"url": "http://10.0.0.1/"}}]}),
         ] {
@@ -336,6 +360,23 @@ mod tests {
         assert_eq!(Addresses::new(&[Store::Gs], false).fields(&both), Err("`s3` is neither `https` nor `http`".to_owned()));
         assert_eq!(Addresses::new(&[Store::Gs, Store::S3], false).fields(&both), Ok(()));
         assert!(Addresses::new(&[Store::Gs, Store::S3], false).address("file:///etc/passwd").is_err());
+    }
+
+    #[test]
+    fn what_names_a_schema_is_an_address_only_where_references_begin_there() {
+        let schema = |id: &str, to: &str| json!({"$schema": "http://json-schema.org/draft-07/schema#", "$id": id, "properties": {"a": {"$ref": to}}});
+        let names = |schema: &Value| {
+            let mut addresses = Addresses::new(&[], true);
+            addresses.references(schema).map(|()| addresses.names.into_iter().collect::<Vec<_>>())
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(names(&schema("https://a.example/x", "#/$defs/b")).unwrap(), none);
+        assert_eq!(names(&schema("http://10.0.0.1/x", "#/$defs/b")).unwrap(), none);
+        assert_eq!(names(&schema("https://a.example/x", "y")).unwrap(), ["a.example"]);
+        assert_eq!(names(&schema("https://a.example/x", "https://b.example/y")).unwrap(), ["a.example", "b.example"]);
+        for (id, to) in [("http://10.0.0.1/x", "y"), ("//10.0.0.1/x", "y"), ("x", "//10.0.0.1/y"), ("x", "http://10.0.0.1/y")] {
+            assert!(names(&schema(id, to)).unwrap_err().contains("not a public address"), "{id} {to}");
+        }
     }
 
     #[test]

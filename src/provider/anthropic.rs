@@ -48,7 +48,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
     body.set_some("top_p", sampling.top_p);
     body.set_some("top_k", sampling.top_k);
     body.set_list("stop_sequences", sampling.stop_sequences.iter().map(|text| text.as_str().into()).collect());
-    body.set_list("tools", request.tools.iter().map(tool).collect());
+    body.set_list("tools", own::tools(request, "anthropic").chain(request.tools.iter().map(tool)).collect());
     body.set_some("tool_choice", tool_choice(request));
     let mut output = Body::default();
     thinking(request, caps.reasoning, (&mut body, &mut output), warnings);

@@ -3,12 +3,15 @@
 //! A rule names providers and models by pattern and sets fields; a later rule overrides an earlier one. So a new model, or a
 //! vendor's change of mind, is a row and not a branch in the code.
 
+mod strict_schema;
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::Deserialize;
 use toml::Table;
 
+use self::strict_schema::StrictSchema;
 use crate::chat::{Effort, Reasoning};
 use crate::error::{Error, Result};
 use crate::net::guard::Store;
@@ -64,6 +67,8 @@ pub struct Capabilities {
     pub strict_tools: bool,
     /// The most that all strict tools of a request may hold together, with its schema.
     pub strict_limits: StrictLimits,
+    /// What the schema of a strict tool may say.
+    pub strict_schema: StrictSchema,
     /// Longest name of a tool.
     pub tool_name_chars: usize,
     /// Whether a tool's name may hold a point or a colon, and must begin with a letter or `_`.
@@ -139,6 +144,10 @@ pub struct Capabilities {
     pub stream_obfuscation: bool,
     /// Values of `anthropic-beta` that it takes; `*` is any.
     pub betas: Vec<String>,
+    /// Which of the fields that OpenAI's specification alone names it takes from callers of that dialect; `*` is all.
+    pub openai_fields: Vec<String>,
+    /// The same of Anthropic's.
+    pub anthropic_fields: Vec<String>,
 }
 
 /// How much strict tools may hold; what is not published has no limit.

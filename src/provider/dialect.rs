@@ -49,7 +49,7 @@ impl Dialect {
         stream: bool,
         warnings: &mut Warnings,
     ) -> Result<Body> {
-        own::left_out(request, self, warnings);
+        own::left_out(request, self, warnings)?;
         match self {
             Self::OpenAi => openai::encode(request, caps, stream, warnings),
             Self::Anthropic => anthropic::encode(request, caps, stream, warnings),

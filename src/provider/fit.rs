@@ -230,6 +230,8 @@ impl Fit<'_> {
         }
         match request.messages.last() {
             None => Err(Error::bad_request("`messages`: all are empty; say something")),
+            // An answer that paused while the provider's own tools ran goes on where it was.
+            Some(last) if last.parts.iter().any(|part| matches!(part, Part::Raw(_))) => Ok(()),
             Some(Message { role: Role::Assistant, .. }) if !self.caps.prefill => Err(Error::bad_request(format!(
                 "`messages`: `{}` does not go on with an assistant's message; end with a user's",
                 self.who
@@ -258,7 +260,7 @@ impl Fit<'_> {
 
     fn format(&mut self, request: &mut ChatRequest, stream: bool) {
         let caps = self.caps;
-        let (wish, tools) = (std::mem::take(&mut request.response_format), !request.tools.is_empty());
+        let (wish, tools) = (std::mem::take(&mut request.response_format), request.has_tools());
         request.response_format = match wish {
             ResponseFormat::JsonSchema { .. } if caps.schema < SchemaMode::Native && caps.json_object => {
                 self.changed("response_format", format!("`{}` takes no schema: some JSON object is asked for", self.who));

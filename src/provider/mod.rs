@@ -190,7 +190,7 @@ impl Provider {
         let who = format!("{}/{}", self.name, request.model);
         let mut fitted = fit(request, &caps, (&who, self.is_own), stream)?;
         let mut warnings = std::mem::take(&mut fitted.warnings);
-        own::take_out(&mut fitted.request, self.preset.dialect, &mut warnings);
+        own::take_out(&mut fitted.request, &caps, &who, &mut warnings);
         let mut body = self.preset.dialect.encode(&fitted.request, &caps, stream, &mut warnings)?;
         if !self.preset.model_in_body {
             body.0.shift_remove("model");
@@ -207,29 +207,32 @@ impl Provider {
             out.headers.insert(name.clone(), value.clone());
         }
         for (name, value) in &request.headers {
-            match self.forwarded(name, value, &caps) {
-                Some((name, value)) => {
-                    out.headers.insert(name, value);
-                }
-                None => warnings.push(Warning::dropped(format!("headers.{name}"), format!("`{}` does not take it", self.name))),
+            let (forwarded, left) = self.forwarded(name, value, &caps);
+            out.headers.extend(forwarded);
+            if !left.is_empty() {
+                let detail = format!("`{}` does not take {left}", self.name);
+                warnings.push(Warning::dropped(format!("headers.{name}"), detail));
             }
         }
         Ok(Written { request: out, body, warnings: warnings.into_vec(), fitted })
     }
 
-    /// A header of the caller's, as far as the row lets it through.
-    fn forwarded(&self, name: &str, value: &str, caps: &Capabilities) -> Option<(HeaderName, HeaderValue)> {
+    /// A header of the caller's, as far as the row lets it through, and in words what it does not.
+    fn forwarded(&self, name: &str, value: &str, caps: &Capabilities) -> (Option<(HeaderName, HeaderValue)>, String) {
         if !self.preset.forwards.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return None;
+            return (None, "it".to_owned());
         }
-        let taken = |flag: &&str| caps.betas.iter().any(|known| known == "*" || known == flag);
-        let value = if name.eq_ignore_ascii_case("anthropic-beta") {
-            value.split(',').map(str::trim).filter(taken).collect::<Vec<_>>().join(",")
-        } else {
-            value.to_owned()
-        };
-        let pair = (HeaderName::try_from(name).ok()?, HeaderValue::try_from(value.as_str()).ok()?);
-        (!value.is_empty()).then_some(pair)
+        let pair = |value: &str| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
+        if !name.eq_ignore_ascii_case("anthropic-beta") {
+            let pair = pair(value);
+            let left = if pair.is_some() { "" } else { "it" };
+            return (pair, left.to_owned());
+        }
+        let is_taken = |flag: &&str| caps.betas.iter().any(|known| known == "*" || known == flag);
+        let flags = value.split(',').map(str::trim).filter(|flag| !flag.is_empty());
+        let (taken, left): (Vec<&str>, Vec<&str>) = flags.partition(is_taken);
+        let left: Vec<String> = left.iter().map(|flag| format!("`{flag}`")).collect();
+        (pair(&taken.join(",")).filter(|_| !taken.is_empty()), left.join(", "))
     }
 
     /// Looks up the names in addresses that a server of the operator's own is to fetch: they must not lead it to its neighbours.

@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::body::merge;
+use super::capability::Capabilities;
 use super::dialect::Dialect;
-use crate::chat::{ChatRequest, Part, Tool, Warning, Warnings};
+use crate::chat::{ChatRequest, Part, Raw, Tool, Warning, Warnings};
+use crate::error::{Error, Result};
 
 /// Fields of a request that the vendor's specification names and we have no word for (OpenAI's openapi 2.3.0, Anthropic's of May 2026
 /// with its betas and SDK 2.12.0). A field that none of them names is the provider's own and goes along.
@@ -46,25 +48,24 @@ const FIELDS: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Such fields that another dialect takes in the same sense.
-const SHARED: [(&str, &str); 1] = [("cohere", "logprobs")];
-
-/// Takes out of `extra` what the caller's dialect has a word for and the provider's has not.
-pub(super) fn take_out(request: &mut ChatRequest, dialect: Dialect, warnings: &mut Warnings) {
-    let who = dialect.as_str();
-    let theirs = FIELDS.iter().find(|(theirs, _)| *theirs == request.extra_dialect && *theirs != who);
-    let Some((_, fields)) = theirs else { return };
+/// Takes out of `extra` what the caller's dialect has a word for and the model has not.
+pub(super) fn take_out(request: &mut ChatRequest, caps: &Capabilities, who: &str, warnings: &mut Warnings) {
+    let Some((dialect, fields)) = FIELDS.iter().find(|(dialect, _)| *dialect == request.extra_dialect) else { return };
+    let taken = if *dialect == "openai" { &caps.openai_fields } else { &caps.anthropic_fields };
     request.extra.retain(|name, _| {
-        let is_theirs = fields.contains(&name.as_str()) && !SHARED.contains(&(who, name.as_str()));
-        if is_theirs {
-            warnings.push(Warning::dropped(name, format!("the dialect of `{who}` has no place for it")));
+        let is_left = fields.contains(&name.as_str()) && !taken.iter().any(|known| known == "*" || known == name);
+        if is_left {
+            warnings.push(Warning::dropped(name, format!("`{who}` does not take it")));
         }
-        !is_theirs
+        !is_left
     });
 }
 
 /// Says what of `request` has no place in `dialect`.
-pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut Warnings) {
+///
+/// # Errors
+/// It cannot be left out: a tool, or a file that lies at another provider.
+pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut Warnings) -> Result<()> {
     let who = dialect.as_str();
     let mut left_out =
         |field: String| warnings.push(Warning::dropped(field, format!("the dialect of `{who}` has no place for it")));
@@ -82,6 +83,26 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
     if parts.any(|part| matches!(part, Part::Citation(raw) if raw.dialect != who)) {
         left_out("text.citations".to_owned());
     }
+    let is_strange = |raw: &&Raw| raw.dialect != who;
+    if let Some(raw) = request.native_tools.iter().find(is_strange) {
+        let kind: String = raw.value["type"].as_str().unwrap_or_default().chars().take(40).collect();
+        let remedy = format!("only the dialect of `{}` has such tools, and this one speaks `{who}`; send functions", raw.dialect);
+        return Err(Error::not_supported(&format!("tools: {kind}"), remedy));
+    }
+    let files = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
+    let is_file = |part: &Part| matches!(part, Part::Raw(raw) if is_strange(&raw) && raw.value["file"]["file_id"].is_string());
+    if files.into_iter().any(is_file) {
+        return Err(Error::not_supported(
+            "file.file_id",
+            "the file does not lie at this provider; send its bytes as `file_data`",
+        ));
+    }
+    Ok(())
+}
+
+/// The tools of `dialect`'s own, as it has them: before the functions, so that a mark of the cache on those holds for all.
+pub(super) fn tools<'a>(request: &'a ChatRequest, dialect: &'a str) -> impl Iterator<Item = Value> + 'a {
+    request.native_tools.iter().filter(move |raw| raw.dialect == dialect).map(|raw| raw.value.clone())
 }
 
 /// A part, or the parts of a tool's answer.

@@ -224,14 +224,23 @@ fn only_headers_of_the_row_and_flags_of_the_model_go_along() {
     let endpoint = Endpoint { project: Some("p".into()), ..keyed() };
     let provider = open("anthropic-vertex", &config("anthropic-vertex", endpoint)).unwrap();
     let mut request = hi("claude-sonnet-4-6");
-    request.headers = [("Anthropic-Beta", "made-up, context-1m-2025-08-07"), ("authorization", "x")]
+    request.headers = [("Anthropic-Beta", "made-up, context-1m-2025-08-07,,older"), ("authorization", "x")]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let written = provider.write(&request, false).unwrap();
     assert_eq!(written.request.headers["anthropic-beta"], "context-1m-2025-08-07");
     assert!(!written.request.headers.contains_key("authorization"));
-    assert_eq!(written.warnings[0].to_string(), "`headers.authorization`: `anthropic-vertex` does not take it; it was left out");
+    let told: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
+    let expected = [
+        "`headers.Anthropic-Beta`: `anthropic-vertex` does not take `made-up`, `older`; it was left out",
+        "`headers.authorization`: `anthropic-vertex` does not take it; it was left out",
+    ];
+    assert_eq!(told, expected);
+    request.headers = [("anthropic-beta".to_owned(), "made-up".to_owned())].into();
+    let written = provider.write(&request, false).unwrap();
+    assert!(!written.request.headers.contains_key("anthropic-beta"));
+    assert!(written.warnings[0].to_string().contains("does not take `made-up`"), "{:?}", written.warnings);
 }
 
 /// A picture at an address, asked of a provider like `like` at an address of the operator's that nobody serves.

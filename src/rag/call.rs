@@ -290,7 +290,7 @@ fn is_of_the_field(text: &str) -> bool {
 /// What the model can be asked by.
 pub(super) fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: bool) -> Result<Means> {
     let capabilities = provider.capabilities(model)?;
-    let fits = (request.tools.is_empty() || capabilities.schema_with_tools) && (!is_stream || capabilities.schema_with_stream);
+    let fits = (!request.has_tools() || capabilities.schema_with_tools) && (!is_stream || capabilities.schema_with_stream);
     let known = schema::subset(provider.name(), model).or_else(|| schema::subset(provider.like(), model));
     let subset = known.or_else(|| match provider.dialect() {
         Dialect::OpenAi => None,
@@ -302,8 +302,8 @@ pub(super) fn means(provider: &Provider, model: &str, request: &ChatRequest, is_
             && capabilities.tool_choice_tool
             && (!capabilities.reasons(request.reasoning)
                 || (capabilities.tool_choice_while_reasoning && capabilities.tools_while_reasoning))
-            && request.tools.is_empty(),
-        json_object: capabilities.json_object && (request.tools.is_empty() || capabilities.schema_with_tools),
+            && !request.has_tools(),
+        json_object: capabilities.json_object && (!request.has_tools() || capabilities.schema_with_tools),
         subset,
         may_ignore: subset.is_none(),
     })
@@ -318,11 +318,15 @@ mod tests {
     use crate::config::{Config, Endpoint, Secret};
     use crate::provider::capability::Rules;
 
-    fn rung(name: &str, model: &str, effort: Effort) -> Rung {
+    fn open(name: &str) -> Provider {
         let mut config = Config::default();
         config.aws.region = Some("us-east-1".into());
         config.providers.insert(name.into(), Endpoint { api_key: Some(Secret::new("k")), ..Endpoint::default() });
-        let provider = Provider::open(name, &config, &Arc::new(Rules::new(None).unwrap())).unwrap();
+        Provider::open(name, &config, &Arc::new(Rules::new(None).unwrap())).unwrap()
+    }
+
+    fn rung(name: &str, model: &str, effort: Effort) -> Rung {
+        let provider = open(name);
         let request = ChatRequest {
             messages: vec![Message::text(Role::User, "hi")],
             reasoning: Some(Reasoning { effort: Some(effort), ..Reasoning::default() }),
@@ -356,6 +360,61 @@ mod tests {
             let text = text.to_lowercase();
             assert!(REFUSALS.iter().any(|word| text.contains(word)), "{text}");
             assert_eq!(is_of_the_field(&text), is_learnt, "{text}");
+        }
+    }
+
+    /// What providers take in strict tools is data of theirs, what they take in schemas is ours: both describe the same grammars.
+    #[test]
+    fn a_tool_stays_strict_where_its_schema_could_be_told_whole() {
+        let object = |property: serde_json::Value| json!({"type": "object", "properties": {"a": property}, "required": ["a"], "additionalProperties": false});
+        let schemas = [
+            object(json!({"type": "string", "description": "d", "title": "t"})),
+            object(json!({"type": "integer", "minimum": 1})),
+            object(json!({"type": "number", "multipleOf": 2})),
+            object(json!({"type": "string", "minLength": 1})),
+            object(json!({"type": "string", "pattern": "a(?!b)"})),
+            object(json!({"type": "string", "pattern": "a+"})),
+            object(json!({"type": "string", "format": "uri"})),
+            object(json!({"type": "string", "format": "ipv6"})),
+            object(json!({"type": "string", "enum": ["a", "b"]})),
+            object(json!({"type": "string", "const": "a"})),
+            object(json!({"type": ["string", "null"]})),
+            object(json!({"anyOf": [{"type": "string"}, {"type": "integer"}]})),
+            object(json!({"oneOf": [{"type": "string"}, {"type": "integer"}]})),
+            object(json!({"type": "array", "items": {"type": "string"}, "minItems": 1})),
+            object(json!({"type": "array", "items": {"type": "string"}, "minItems": 2})),
+            object(json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true})),
+            object(json!({"type": "array"})),
+            object(json!({"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]})),
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": [], "additionalProperties": false}),
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"], "additionalProperties": false,
+                "$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}}}}),
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"], "additionalProperties": false,
+                "$defs": {"a": {"type": "string"}}}),
+        ];
+        for (name, model) in [
+            ("openai", "gpt-5.4"),
+            ("groq", "openai/gpt-oss-120b"),
+            ("mistral", "mistral-large-latest"),
+            ("anthropic", "claude-sonnet-4-6"),
+            ("bedrock", "us.anthropic.claude-sonnet-4-6"),
+        ] {
+            let provider = open(name);
+            let means = means(&provider, model, &ChatRequest::default(), false).unwrap();
+            for schema in &schemas {
+                let shape = Shape::from_response_format("answer", schema.clone(), true, "schema").unwrap();
+                let is_whole = schema::plan(&shape, &means, &[]).is_ok_and(|plan| plan.holds_to(Some(schema)));
+                let tool = Tool { name: "t".into(), parameters: schema.clone(), strict: Some(true), ..Tool::default() };
+                let messages = vec![Message::text(Role::User, "hi")];
+                let request = ChatRequest { model: model.into(), messages, tools: vec![tool], ..ChatRequest::default() };
+                let written = provider.write(&request, false).unwrap();
+                assert_eq!(
+                    written.body.to_string().contains("\"strict\":true"),
+                    is_whole,
+                    "{name}: {schema} {:?}",
+                    written.warnings
+                );
+            }
         }
     }
 

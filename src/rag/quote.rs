@@ -55,7 +55,7 @@ pub(super) fn refuse(question: &Question) -> Result<()> {
         let message = "`structured_output`: no provider is asked, and quotes have a shape of their own; name a `model_provider`";
         return Err(Error::bad_request(message));
     }
-    if !question.request.tools.is_empty() {
+    if question.request.has_tools() {
         return Err(Error::bad_request("`tools`: no provider is asked, and quotes call none; name a model"));
     }
     Ok(())
@@ -99,7 +99,7 @@ pub(super) async fn fall_back(
     error: Error,
     deadline: Instant,
 ) -> Result<Answer> {
-    let shaped = question.shape.as_ref().is_some_and(|shape| shape.schema.is_some()) || !question.request.tools.is_empty();
+    let shaped = question.shape.as_ref().is_some_and(|shape| shape.schema.is_some()) || question.request.has_tools();
     if !app.config().generation.fallback_extractive || question.retrieval.is_none() || is_mistake(error.code()) || shaped {
         return Err(error);
     }

@@ -4,11 +4,12 @@
 //! not do: an answer that quietly lacks what was asked for is worse than none.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::field::{between, count, fallbacks, refuse_if, text};
 use super::rag_config::RagConfig;
 use crate::app::App;
-use crate::chat::{self, ChatRequest, Message, Role, Sampling};
+use crate::chat::{self, ChatRequest, Effort, Message, Reasoning, Role, Sampling};
 use crate::error::{Error, Result};
 use crate::prompt::Format;
 use crate::rag::{ANSWER_TOKENS, Question, Retrieval, no_index};
@@ -81,6 +82,7 @@ impl QueryRequest {
         }
         text("model_provider", self.model_provider.as_deref(), 64)?;
         text("model_name", self.model_name.as_deref(), 256)?;
+        text("model_config.service_tier", model_config.service_tier.as_deref(), 64)?;
         let context: Vec<Message> = self.context.unwrap_or_default().into_iter().map(ContextMessage::neutral).collect();
         if context.len() > 256 {
             return Err(Error::bad_request(format!("`context`: {} messages; send at most 256", context.len())));
@@ -108,6 +110,11 @@ impl QueryRequest {
                     messages: system.into_iter().chain(context).chain([asked]).collect(),
                     sampling,
                     response_format: model_config.response_format(),
+                    reasoning: model_config
+                        .reasoning_effort
+                        .map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+                    service_tier: model_config.service_tier,
+                    extra: model_config.extra.unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()).collect(),
                     ..ChatRequest::default()
                 },
                 retrieval: rag_config.retrieval(app, labels)?,
@@ -193,7 +200,12 @@ struct ModelConfig {
     stop_sequences: Option<Vec<String>>,
     stream: Option<bool>,
     seed: Option<i64>,
+    reasoning_effort: Option<Effort>,
+    service_tier: Option<String>,
     response_format: Option<ResponseFormat>,
+    /// Fields of the provider's own.
+    #[serde(default)]
+    extra: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

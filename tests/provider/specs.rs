@@ -6,6 +6,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use super::golden::{ASKED, files};
 use super::shared::shared;
+use super::support::provider;
 
 fn document(path: &str) -> Option<Value> {
     let text = std::fs::read_to_string(shared(path)?).unwrap();
@@ -101,6 +102,34 @@ fn groq_bodies_fit_groqs_specification() {
         "the field is missing there; recorded exchanges have it, and are answered",
     )];
     check_schema("groq", "contracts/groq/openapi.yaml", "/components/schemas/CreateChatCompletionRequest", &allowed);
+}
+
+/// Fields that OpenAI's specification alone has, and what they may hold.
+fn openai_fields() -> Map<String, Value> {
+    let fields = json!({"logit_bias": {"1": 2}, "logprobs": true, "top_logprobs": 1, "metadata": {"a": "b"}, "store": true,
+        "prompt_cache_key": "k", "prompt_cache_retention": "24h", "safety_identifier": "u", "verbosity": "low", "modalities": ["text"],
+        "prediction": {"type": "content", "content": "x"}, "web_search_options": {}});
+    fields.as_object().unwrap().clone()
+}
+
+#[test]
+fn fields_of_openais_own_reach_those_whose_specification_names_them() {
+    for (name, model, spec, schema) in [
+        ("mistral", "mistral-large-latest", "contracts/mistral/openapi-public-doc.yaml", "ChatCompletionRequest"),
+        ("groq", "openai/gpt-oss-120b", "contracts/groq/openapi.yaml", "CreateChatCompletionRequest"),
+    ] {
+        let Some(spec) = document(spec) else { return };
+        let known = &spec["components"]["schemas"][schema]["properties"];
+        let request = json!({"model": model, "messages": [{"role": "user", "parts": [{"text": "Why?"}]}], "extra": openai_fields(),
+            "extra_dialect": "openai"});
+        let written = provider(name, None).write(&serde_json::from_value(request).unwrap(), false).unwrap();
+        for field in openai_fields().keys() {
+            let warning = format!("`{field}`: `{name}/{model}` does not take it; it was left out");
+            let is_told = written.warnings.iter().any(|told| told.to_string() == warning);
+            let is_known = !known[field].is_null();
+            assert_eq!((written.body.get(field).is_some(), is_told), (is_known, !is_known), "{name} {field}");
+        }
+    }
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn with(mut body: Value, name: &str, value: Value) -> Value {
     body
 }
 
+/// Fields whose address would reach a provider.
 const FIELDS: &[Field] = &[
     (CHAT, "image_url.url", |at| chat(MODEL, json!([{"type": "image_url", "image_url": {"url": at}}]))),
     (CHAT, "image_url", |at| chat(MODEL, json!([{"type": "image_url", "image_url": at}]))),
@@ -91,7 +92,6 @@ const FIELDS: &[Field] = &[
         chat("rag/openai/gpt-4.1", json!([{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": at}}]))
     }),
     (CHAT, "file.file_data", |at| chat(MODEL, json!([{"type": "file", "file": {"file_data": at}}]))),
-    (CHAT, "video_url", |at| chat(MODEL, json!([{"type": "video_url", "video_url": {"url": at}}]))),
     (CHAT, "a tool's picture", |at| {
         json!({"model": MODEL, "messages": [
             {"role": "user", "content": "x"},
@@ -102,21 +102,11 @@ const FIELDS: &[Field] = &[
     (CHAT, "base_url", |at| with(chat(MODEL, json!("x")), "base_url", at.into())),
     (CHAT, "a field of the provider's", |at| with(chat(MODEL, json!("x")), "web", json!({"a": [{"b": at}]}))),
     (CHAT, "mcp_servers", |at| with(chat(MODEL, json!("x")), "mcp_servers", json!([{"type": "url", "url": at}]))),
-    (CHAT, "a tool of MCP", |at| {
-        with(chat(MODEL, json!("x")), "tools", json!([{"type": "mcp", "server_label": "s", "server_url": at}]))
-    }),
     (CHAT, "a tool's $ref", |at| {
         with(
             chat(MODEL, json!("x")),
             "tools",
             json!([{"type": "function", "function": {"name": "t", "parameters": {"type": "object", "properties": {"a": {"$ref": at}}}}}]),
-        )
-    }),
-    (CHAT, "a schema's $ref", |at| {
-        with(
-            chat(MODEL, json!("x")),
-            "response_format",
-            json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object", "properties": {"a": {"$ref": at}}}}}),
         )
     }),
     (MESSAGES, "image.source.url", |at| claude(json!([{"type": "image", "source": {"type": "url", "url": at}}]))),
@@ -150,6 +140,68 @@ const FIELDS: &[Field] = &[
             json!([{"name": "t", "input_schema": {"type": "object", "properties": {"a": {"$ref": at}}}}]),
         )
     }),
+    (CHAT, "image_url.url, Bedrock", |at| {
+        chat("bedrock/us.anthropic.claude-sonnet-4-6", json!([{"type": "image_url", "image_url": {"url": at}}]))
+    }),
+    (CHAT, "image_url.url, Cohere", |at| {
+        chat("cohere/command-a-vision-07-2025", json!([{"type": "image_url", "image_url": {"url": at}}]))
+    }),
+    (CHAT, "a picture in `system`", |at| {
+        json!({"model": MODEL, "messages": [
+            {"role": "system", "content": [{"type": "image_url", "image_url": {"url": at}}]}, {"role": "user", "content": "x"}]})
+    }),
+    (CHAT, "file.file_id", |at| chat(MODEL, json!([{"type": "file", "file": {"file_id": at}}]))),
+    (CHAT, "metadata", |at| with(chat(MODEL, json!("x")), "metadata", json!({"a": at}))),
+    (CHAT, "documents, Cohere", |at| {
+        with(chat("cohere/command-a-03-2025", json!("x")), "documents", json!([{"id": "d", "data": {"url": at}}]))
+    }),
+    (CHAT, "a tool's own field", |at| {
+        with(chat(MODEL, json!("x")), "tools", json!([{"type": "function", "function": {"name": "t", "hook": {"url": at}}}]))
+    }),
+    (CHAT, "a tool's $id, from which a reference begins", |at| {
+        let parameters = json!({"$id": at, "type": "object", "properties": {"a": {"$ref": "x.json"}}});
+        with(chat(MODEL, json!("x")), "tools", json!([{"type": "function", "function": {"name": "t", "parameters": parameters}}]))
+    }),
+    (MESSAGES, "a picture in `system`", |at| {
+        with(claude(json!("x")), "system", json!([{"type": "image", "source": {"type": "url", "url": at}}]))
+    }),
+    (MESSAGES, "a picture in a document", |at| {
+        let picture = json!([{"type": "image", "source": {"type": "url", "url": at}}]);
+        claude(json!([{"type": "document", "source": {"type": "content", "content": picture}}]))
+    }),
+    (MESSAGES, "search_result.source", |at| {
+        claude(json!([{"type": "search_result", "source": at, "title": "t", "content": [{"type": "text", "text": "x"}]}]))
+    }),
+    (MESSAGES, "a block of a server's tool", |at| {
+        let found = json!([{"type": "web_search_result", "url": at, "title": "t", "encrypted_content": "e"}]);
+        json!({"model": CLAUDE, "max_tokens": 9, "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": [{"type": "web_search_tool_result", "tool_use_id": "s", "content": found}]},
+            {"role": "user", "content": "z"}]})
+    }),
+    (MESSAGES, "container", |at| with(claude(json!("x")), "container", json!({"skills": [{"from": at}]}))),
+    (MESSAGES, "a tool's own field", |at| {
+        with(claude(json!("x")), "tools", json!([{"name": "t", "input_schema": {"type": "object"}, "hook": {"url": at}}]))
+    }),
+    (QUERY, "model_config.extra", |at| {
+        json!({"prompt": "x", "model_provider": "openai", "model_name": "gpt-4.1", "rag_config": {"enabled": false},
+            "model_config": {"extra": {"web": {"url": at}}}})
+    }),
+];
+
+/// Fields that are not there, or are refused whatever stands in them.
+const NOWHERE: &[Field] = &[
+    (CHAT, "video_url", |at| chat(MODEL, json!([{"type": "video_url", "video_url": {"url": at}}]))),
+    (CHAT, "a tool of MCP", |at| {
+        with(chat(MODEL, json!("x")), "tools", json!([{"type": "mcp", "server_label": "s", "server_url": at}]))
+    }),
+    (CHAT, "a schema's $ref", |at| {
+        with(
+            chat(MODEL, json!("x")),
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object", "properties": {"a": {"$ref": at}}}}}),
+        )
+    }),
     (MESSAGES, "a schema's $ref", |at| {
         let schema = json!({"type": "object", "properties": {"a": {"$ref": at}}});
         with(claude(json!("x")), "output_config", json!({"format": {"type": "json_schema", "schema": schema}}))
@@ -166,12 +218,34 @@ const FIELDS: &[Field] = &[
         json!({"prompt": "x", "model_provider": "openai", "model_name": "gpt-4.1", "structured_output": {"method": "json_schema", "schema": schema}})
     }),
     ("/v1/embeddings", "base_url", |at| json!({"model": "openai/text-embedding-3-small", "input": "x", "base_url": at})),
+    (CHAT, "document_url, Mistral", |at| {
+        chat("mistral/mistral-large-latest", json!([{"type": "document_url", "document_url": at}]))
+    }),
 ];
+
+/// What the guard says of an address; nobody else does.
+const REFUSALS: [&str; 7] = [
+    "is not a public address",
+    "is not a public name",
+    "is neither `https` nor `http`",
+    "it carries credentials",
+    "readers may disagree about its host",
+    "not an address",
+    "it has no host",
+];
+
+/// Who leads nowhere inside.
+const PUBLIC: &str = "https://8.8.8.8/x";
+
+/// Whether an answer is a refusal of the guard's.
+fn is_guarded(answer: &Value) -> bool {
+    answer["error"]["message"].as_str().is_some_and(|message| REFUSALS.iter().any(|words| message.contains(words)))
+}
 
 /// A service whose providers all stand at the mock: whatever is sent is seen there.
 fn service(mock: &Mock) -> Service {
     Service::with(mock, |config| {
-        for name in ["openai", "anthropic", "gemini", "mistral"] {
+        for name in ["openai", "anthropic", "bedrock", "cohere", "gemini", "mistral"] {
             let endpoint =
                 Endpoint { base_url: Some(mock.base_url.clone()), api_key: Some(Secret::new(KEY)), ..Endpoint::default() };
             config.providers.insert(name.into(), endpoint);
@@ -187,13 +261,43 @@ async fn no_field_of_any_door_takes_an_address_that_leads_inside() {
     for (path, field, body) in FIELDS {
         for address in INSIDE {
             let (status, answer) = service.post(path, &body(address)).await;
-            if status != 400 {
+            if status != 400 || !is_guarded(&answer) {
+                taken.push(format!("{path} {field} {address}: {status} {answer}"));
+            }
+        }
+    }
+    for (path, field, body) in NOWHERE {
+        for address in INSIDE.into_iter().chain([PUBLIC]) {
+            let (status, answer) = service.post(path, &body(address)).await;
+            if status != 400 || is_guarded(&answer) {
                 taken.push(format!("{path} {field} {address}: {status} {answer}"));
             }
         }
     }
     assert!(taken.is_empty(), "{} taken:\n{}", taken.len(), taken.join("\n"));
     assert_eq!(mock.calls(), 0, "nobody is asked");
+    // What is refused is the address, and not the field.
+    for (path, field, body) in FIELDS {
+        let (status, answer) = service.post(path, &body(PUBLIC)).await;
+        assert!(!is_guarded(&answer), "{path} {field}: {status} {answer}");
+    }
+    assert!(mock.calls() > 0);
+}
+
+#[tokio::test]
+async fn what_names_a_schema_is_looked_up_by_nobody() {
+    let mock = Mock::start().await;
+    let service = service(&mock);
+    for id in ["https://schemas.invalid/tool.json", "http://10.0.0.1/tool.json"] {
+        let schema = json!({"$schema": "https://json-schema.invalid/draft-07/schema#", "$id": id, "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}});
+        let tools = json!([{"type": "function", "function": {"name": "t", "parameters": schema}}]);
+        for model in [MODEL, "custom/good"] {
+            let (status, answer) = service.post(CHAT, &with(chat(model, json!("x")), "tools", tools.clone())).await;
+            assert_eq!(status, 200, "{answer}");
+            assert_eq!(mock.body()["tools"][0]["function"]["parameters"]["$id"], id);
+        }
+    }
 }
 
 #[tokio::test]

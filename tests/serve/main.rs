@@ -16,6 +16,7 @@ mod lambda;
 mod left_out;
 mod logs;
 mod narrow;
+mod native;
 mod openapi;
 mod port;
 mod proofs;

@@ -9,7 +9,8 @@ use crate::support::{Mock, Service};
 fn everything() -> Value {
     json!({"prompt": "How large may a request body be?", "model_provider": "custom", "model_name": "good",
         "model_config": {"temperature": 0.7, "max_tokens": 4096, "top_p": 1.0, "top_k": 40, "frequency_penalty": 0, "presence_penalty": 0,
-            "stop_sequences": [], "stream": false, "seed": 1, "response_format": "text"},
+            "stop_sequences": [], "stream": false, "seed": 1, "reasoning_effort": "low", "service_tier": "flex", "extra": {"mirostat": 2},
+            "response_format": "text"},
         "system_prompt": "...", "context": [{"role": "system", "content": "..."}, {"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}],
         "rag_config": {"enabled": true, "s3_bucket": "handbook", "s3_prefix": "docs/",
             "vector_store": {"type": "faiss", "index_name": "kb", "namespace": "default"},
@@ -50,6 +51,27 @@ async fn the_whole_request_is_understood() {
 }
 
 #[tokio::test]
+async fn fields_of_the_providers_own_reach_it() {
+    let (mock, service) = service().await;
+    let mut body = everything();
+    body["model_config"]["extra"] = json!({"mirostat": 2, "store": true, "nothing": null, "chat_template_kwargs": {"a": 1}});
+    let (status, answer) = service.query(body.clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    let sent = mock.body();
+    let of = |name: &str| sent.get(name).cloned();
+    assert_eq!((of("reasoning_effort"), of("service_tier")), (Some(json!("low")), Some(json!("flex"))), "{sent}");
+    assert_eq!((of("mirostat"), of("store"), of("nothing")), (Some(json!(2)), Some(json!(true)), None), "{sent}");
+    assert_eq!(of("chat_template_kwargs"), Some(json!({"a": 1})));
+    for (extra, expected) in [
+        (json!({"model": "x"}), "`extra.model`: has a field of its own in the request; use that"),
+        (json!({"a": "http://10.0.0.1/"}), "`extra`: an address: `10.0.0.1` is not a public address"),
+    ] {
+        body["model_config"]["extra"] = extra;
+        assert_eq!(service.refusal(body.clone()).await, expected);
+    }
+}
+
+#[tokio::test]
 async fn null_is_the_same_as_left_out() {
     let service = Service::new(|_| {});
     let mut body = json!({"prompt": "port"});
@@ -81,7 +103,7 @@ async fn an_unknown_field_is_named_at_every_depth() {
     let message = service.refusal(with("context", json!([{"role": "user", "content": "x", "name": "y"}]))).await;
     assert_eq!(message, "`context[0].name`: unknown field; expected `role` or `content`");
     let message = service.refusal(with("model_config.temperatur", json!(1))).await;
-    let fields = "`temperature`, `max_tokens`, `top_p`, `top_k`, `frequency_penalty`, `presence_penalty`, `stop_sequences`, `stream`, `seed`, `response_format`";
+    let fields = "`temperature`, `max_tokens`, `top_p`, `top_k`, `frequency_penalty`, `presence_penalty`, `stop_sequences`, `stream`, `seed`, `reasoning_effort`, `service_tier`, `response_format`, `extra`";
     assert_eq!(message, format!("`model_config.temperatur`: unknown field; expected one of {fields}"));
 }
 

@@ -118,7 +118,7 @@ impl Fit<'_> {
         if !caps.reasons(request.reasoning) {
             return None;
         }
-        if !caps.tools_while_reasoning && !request.tools.is_empty() {
+        if !caps.tools_while_reasoning && request.has_tools() {
             return Some(format!("`{who}` takes no tools while it reasons"));
         }
         if !caps.tool_choice_while_reasoning && self.forces(request) {

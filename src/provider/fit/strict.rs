@@ -1,4 +1,4 @@
-//! How much the strict tools of one request may hold: more is refused by the provider, and told here before.
+//! What the strict tools of one request may say, and how much they may hold: the rest is refused by the provider, and told here before.
 
 use std::collections::HashSet;
 use std::ops::Add;
@@ -13,7 +13,11 @@ impl Fit<'_> {
     /// Holds the model to as many tools as fit, in their order; the others are tools all the same.
     pub(super) fn strict(&mut self, request: &mut ChatRequest) {
         let (caps, who) = (self.caps, self.who);
-        if !caps.strict_tools || caps.strict_limits == StrictLimits::default() {
+        if !caps.strict_tools {
+            return;
+        }
+        self.strict_words(request);
+        if caps.strict_limits == StrictLimits::default() {
             return;
         }
         let mut held = match &request.response_format {
@@ -42,6 +46,24 @@ impl Fit<'_> {
                     self.warnings.push(Warning::dropped(format!("tools.{}.strict", tool.name), detail(what)));
                 }
             }
+        }
+    }
+}
+
+impl Fit<'_> {
+    /// Leaves tools whose schema says what strict ones may not as they are, and not strict.
+    fn strict_words(&mut self, request: &mut ChatRequest) {
+        let mut refused = false;
+        for tool in request.tools.iter_mut().filter(|tool| tool.strict == Some(true)) {
+            if let Some(what) = self.caps.strict_schema.refused(&tool.parameters) {
+                refused = true;
+                tool.strict = None;
+                let detail = format!("`{}` does not take {what} in a strict tool", self.who);
+                self.warnings.push(Warning::dropped(format!("tools.{}.strict", tool.name), detail));
+            }
+        }
+        if refused && self.caps.strict_limits.together {
+            request.tools.iter_mut().for_each(|tool| tool.strict = None);
         }
     }
 }
@@ -136,7 +158,7 @@ mod tests {
     fn object(properties: usize, kind: &Value, is_required: bool) -> Value {
         let named: serde_json::Map<String, Value> = (0..properties).map(|at| (format!("p{at}"), json!({"type": kind}))).collect();
         let required: Vec<&String> = named.keys().filter(|_| is_required).collect();
-        json!({"type": "object", "required": required, "properties": named})
+        json!({"type": "object", "required": required, "properties": named, "additionalProperties": false})
     }
 
     #[test]
@@ -157,6 +179,20 @@ mod tests {
         assert_eq!(cohere(50), (vec![true, true], vec![]));
         let (strict, said) = cohere(51);
         assert_eq!((strict, said.len()), (vec![false, false], 1));
-        assert_eq!(kept("openai", "gpt-4.1", vec![object(30, &nullable, false); 30]).1, [""; 0]);
+        assert_eq!(kept("openai", "gpt-4.1", vec![object(30, &nullable, true); 30]).1, [""; 0]);
+    }
+
+    #[test]
+    fn what_a_strict_tool_may_not_say_costs_it_its_strictness() {
+        let (good, mut bounded) = (object(1, &json!("integer"), true), object(1, &json!("integer"), true));
+        bounded["properties"]["p0"]["minimum"] = json!(1);
+        let asked = || vec![good.clone(), bounded.clone()];
+        let left_out =
+            |who: &str, tool: &str| format!("`tools.{tool}.strict`: `p/m` does not take {who} in a strict tool; it was left out");
+        assert_eq!(kept("openai", "gpt-4.1", asked()), (vec![true, true], vec![]));
+        assert_eq!(kept("anthropic", "claude-sonnet-4-5", asked()), (vec![true, false], vec![left_out("`minimum`", "t01")]));
+        assert_eq!(kept("cohere", "command-a-03-2025", asked()), (vec![false, false], vec![left_out("`minimum`", "t01")]));
+        let optional = vec![object(1, &json!("string"), false)];
+        assert_eq!(kept("openai", "gpt-4.1", optional), (vec![false], vec![left_out("`p0` that is not required", "t00")]));
     }
 }

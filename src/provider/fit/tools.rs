@@ -8,7 +8,7 @@ use crate::provider::capability::{IdRule, NameRule};
 impl Fit<'_> {
     pub(super) fn tools(&mut self, request: &mut ChatRequest) -> Result<()> {
         let caps = self.caps;
-        if !request.tools.is_empty() && !caps.tools {
+        if request.has_tools() && !caps.tools {
             return Err(Error::bad_request(format!("`tools`: `{}` does not take any", self.who)));
         }
         // The order has no meaning, and a provider's prompt cache hits only where the bytes are equal.
@@ -18,6 +18,7 @@ impl Fit<'_> {
         }
         if let Some(ToolChoice::Tool(name)) = &request.tool_choice
             && !request.tools.iter().any(|tool| tool.name == *name)
+            && !request.native_tools.iter().any(|raw| raw.value["name"] == name.as_str())
         {
             return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
         }
@@ -27,6 +28,8 @@ impl Fit<'_> {
             let checked = tool.own.iter().try_for_each(|own| self.addresses.fields(&own.value));
             checked.map_err(|why| Error::bad_request(format!("`tools`: an address of `{}`: {why}", tool.name)))?;
         }
+        let checked = request.native_tools.iter().try_for_each(|raw| self.addresses.fields(&raw.value));
+        checked.map_err(|why| Error::bad_request(format!("`tools`: an address: {why}")))?;
         let cache = request.tools.iter_mut().filter_map(|tool| tool.cache.take()).max();
         self.choice(request);
         match request.tools.last_mut() {
@@ -49,7 +52,7 @@ impl Fit<'_> {
         if !caps.parallel_tool_calls && request.parallel_tool_calls.take() == Some(false) {
             self.dropped("parallel_tool_calls");
         }
-        if request.tools.is_empty() {
+        if !request.has_tools() {
             request.parallel_tool_calls = None;
         }
         Ok(())
@@ -58,7 +61,7 @@ impl Fit<'_> {
     /// Whether the model will be made to call a tool.
     pub(super) fn forces(&self, request: &ChatRequest) -> bool {
         let caps = self.caps;
-        !request.tools.is_empty()
+        request.has_tools()
             && match request.tool_choice {
                 Some(ToolChoice::Required) => !caps.tool_choice_required.is_empty(),
                 Some(ToolChoice::Tool(_)) => caps.tool_choice_tool || !caps.tool_choice_required.is_empty(),
@@ -68,7 +71,7 @@ impl Fit<'_> {
 
     fn choice(&mut self, request: &mut ChatRequest) {
         let caps = self.caps;
-        if request.tools.is_empty() {
+        if !request.has_tools() {
             request.tool_choice = None;
         }
         let Some(choice) = request.tool_choice.take() else { return };

@@ -22,8 +22,9 @@ use self::stream::streamed;
 use super::openai::ExtraContent;
 use super::{Door, header};
 use crate::app::App;
-use crate::chat::{FinishReason, Thought, Usage};
+use crate::chat::{FinishReason, Thought};
 use crate::error::{Code, Error};
+use crate::rag::Answer;
 use crate::server::body::parse;
 use crate::server::{Context, answer, understand};
 
@@ -47,21 +48,26 @@ pub(in crate::server) async fn messages(
 }
 
 /// Tokens; cached ones are not part of `input_tokens`.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 struct WireUsage {
     input_tokens: u64,
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
     output_tokens: u64,
+    /// How often Anthropic's own tools ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_tool_use: Option<Value>,
 }
 
-impl From<Usage> for WireUsage {
-    fn from(usage: Usage) -> Self {
+impl WireUsage {
+    fn of(answer: &Answer) -> Self {
+        let usage = answer.usage.unwrap_or_default();
         Self {
             input_tokens: usage.uncached_tokens(),
             cache_creation_input_tokens: usage.cache_write_tokens,
             cache_read_input_tokens: usage.cache_read_tokens,
             output_tokens: usage.completion_tokens,
+            server_tool_use: answer.extra.get("server_tool_use").cloned(),
         }
     }
 }

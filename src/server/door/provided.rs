@@ -11,7 +11,7 @@ use crate::rag::Answer;
 /// Fields of a provider's own that stand in an answer of OpenAI's dialect.
 const OPENAI: [&str; 6] = ["annotations", "audio", "logprobs", "logprobs.refusal", "service_tier", "system_fingerprint"];
 /// The same in Anthropic's.
-const ANTHROPIC: [&str; 3] = ["container", "stop_details", "stop_sequence"];
+const ANTHROPIC: [&str; 4] = ["container", "server_tool_use", "stop_details", "stop_sequence"];
 
 /// A citation of the provider's, and the text that rests on it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -77,7 +77,7 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
         stop_sequence: answer.extra.shift_remove("stop_sequence"),
         stop_details: answer.extra.shift_remove("stop_details"),
         container: answer.extra.shift_remove("container"),
-        usage: answer.usage.map(WireUsage::from).unwrap_or_default(),
+        usage: WireUsage::of(&answer),
         omni,
     };
     Ok(json(StatusCode::OK, &reply))

@@ -177,8 +177,15 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         unknown(std::mem::take(&mut choice.rest), "tool_choice", &mut warnings);
         choice
     });
-    let tools = body.tools.unwrap_or_default().into_iter().enumerate();
-    let tools = tools.map(|(number, tool)| neutral_tool(tool, number, &mut warnings)).collect::<Result<_>>()?;
+    let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
+    for (number, tool) in body.tools.unwrap_or_default().into_iter().enumerate() {
+        if is_native(&tool) {
+            check_length(&tool, &format!("tools[{number}]"))?;
+            native_tools.push(Raw { dialect: "anthropic".into(), value: tool });
+        } else {
+            tools.push(neutral_tool(tool, number, &mut warnings)?);
+        }
+    }
     let request = ChatRequest {
         messages,
         sampling: Sampling {
@@ -192,6 +199,7 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         reasoning: body.thinking.map(|thinking| thinking.neutral(&mut warnings)),
         effort: output.effort,
         tools,
+        native_tools,
         parallel_tool_calls: choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use).map(|off| !off),
         tool_choice: choice.map(WireToolChoice::neutral).transpose()?,
         service_tier: body.service_tier,
@@ -226,12 +234,12 @@ fn own(fields: Map<String, Value>) -> Value {
     if fields.is_empty() { Value::Null } else { fields.into() }
 }
 
+/// Whether a tool is one that Anthropic runs, or that its models know without a schema.
+fn is_native(tool: &Value) -> bool {
+    tool["type"].as_str().is_some_and(|kind| kind != "custom")
+}
+
 fn neutral_tool(tool: Value, number: usize, warnings: &mut Warnings) -> Result<Tool> {
-    let kind = tool.get("type").and_then(Value::as_str).unwrap_or("custom").to_owned();
-    if kind != "custom" {
-        let shown: String = kind.chars().take(40).collect();
-        return Err(Error::not_supported(&format!("tools[{number}].type: {shown}"), "send tools with an `input_schema`"));
-    }
     let mut tool: WireTool =
         serde_json::from_value(tool).map_err(|cause| Error::bad_request(format!("`tools[{number}]`: {cause}")))?;
     tool.rest.shift_remove("type");

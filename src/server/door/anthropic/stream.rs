@@ -111,7 +111,7 @@ impl Writer {
             }
         }
         self.close(out);
-        let usage = answer.usage.map(WireUsage::from).unwrap_or_default();
+        let usage = WireUsage::of(answer);
         let mut delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence"),
             "stop_details": answer.extra.get("stop_details")});
         if let Some(container) = answer.extra.get("container") {

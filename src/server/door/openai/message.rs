@@ -1,11 +1,11 @@
 //! Messages of OpenAI's dialect as neutral ones.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{CacheControl, ReasoningDetail, WireCall};
 use crate::chat::{
-    CacheTtl, Media, Message, Part, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
+    CacheTtl, Media, Message, Part, Raw, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
 };
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
@@ -73,6 +73,7 @@ enum ImageUrl {
 #[derive(Debug, Deserialize)]
 struct WireFile {
     file_data: Option<String>,
+    file_id: Option<String>,
     filename: Option<String>,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -187,9 +188,18 @@ impl WirePart {
             }
             "file" => {
                 let file = self.file.ok_or_else(|| missing("file"))?;
-                let data = file.file_data.ok_or_else(|| missing("file.file_data"))?;
                 unknown(file.rest, &format!("{field}.file"), warnings);
-                parts.push(Part::Document(Media { name: file.filename, ..Media::of(source(data, "application/pdf")) }));
+                parts.push(match (file.file_data, file.file_id) {
+                    (Some(data), _) => {
+                        Part::Document(Media { name: file.filename, ..Media::of(source(data, "application/pdf")) })
+                    }
+                    // It lies at the provider.
+                    (None, Some(id)) => {
+                        let value = json!({"type": "file", "file": {"file_id": id}});
+                        Part::Raw(Raw { dialect: "openai".into(), value })
+                    }
+                    (None, None) => return Err(missing("file.file_data")),
+                });
             }
             other => {
                 let shown: String = other.chars().take(40).collect();
