@@ -386,7 +386,7 @@ mod tests {
             object(json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true})),
             object(json!({"type": "array"})),
             object(json!({"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]})),
-            json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": [], "additionalProperties": false}),
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false}),
             json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"], "additionalProperties": false,
                 "$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}}}}),
             json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"], "additionalProperties": false,

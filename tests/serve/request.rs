@@ -64,7 +64,7 @@ async fn fields_of_the_providers_own_reach_it() {
     assert_eq!(of("chat_template_kwargs"), Some(json!({"a": 1})));
     for (extra, expected) in [
         (json!({"model": "x"}), "`extra.model`: has a field of its own in the request; use that"),
-        (json!({"a": "http://10.0.0.1/"}), "`extra`: an address: `10.0.0.1` is not a public address"),
+        (json!({"a": "http://10.0.0.1/"}), "`a`: an address: `10.0.0.1` is not a public address"),
     ] {
         body["model_config"]["extra"] = extra;
         assert_eq!(service.refusal(body.clone()).await, expected);
