@@ -1,5 +1,5 @@
 //! A packed model is what was packed, byte for byte, or an error: never a panic, never a read outside the file.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod embed_support;
 

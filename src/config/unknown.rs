@@ -6,15 +6,17 @@ use super::{Config, variables};
 const PREFIX: &str = "OMNI_";
 
 /// What is read elsewhere: by the kernels, by tests, by measurements and by the scripts around them.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 10] = [
     "OMNI_BLESS",
     "OMNI_EXAMPLES",
     "OMNI_GOLDEN",
     "OMNI_KERNEL",
     "OMNI_LLM",
+    "OMNI_QUESTION",
     "OMNI_RECORDINGS",
     "OMNI_REFERENCE_TEXTS",
     "OMNI_SHARED",
+    "OMNI_TOOLS",
 ];
 const BENCHES: &str = "OMNI_BENCH_";
 

@@ -51,7 +51,6 @@ impl Drop for AtWork<'_> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test code")]
 mod tests {
     use super::*;
 

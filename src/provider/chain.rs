@@ -140,7 +140,9 @@ fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
     if is_stranger {
         let mut extra = std::mem::take(&mut request.extra);
         // The wish itself stays.
-        extra.shift_remove("thinking");
+        if request.reasoning.is_some() {
+            extra.shift_remove("thinking");
+        }
         taken.extend(extra.keys().take(MOST_NAMED).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())));
         taken.extend((extra.len() > MOST_NAMED).then(|| format!("{} more fields", extra.len() - MOST_NAMED)));
         let headers = !std::mem::take(&mut request.headers).is_empty();

@@ -115,9 +115,9 @@ async fn told_to_end() {
     };
     let hangup = async {
         if is_hangup_ignored() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
-        next(SignalKind::hangup()).await
+        next(SignalKind::hangup()).await;
     };
     tokio::select! {
         () = next(SignalKind::terminate()) => {}

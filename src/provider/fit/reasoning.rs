@@ -12,8 +12,9 @@ impl Fit<'_> {
         if request.extra_dialect == "openai" && request.extra.contains_key("thinking") {
             if self.caps.thinking_field {
                 request.reasoning = None;
-            } else {
-                request.extra.shift_remove("thinking");
+            } else if request.extra.shift_remove("thinking").is_some() && request.reasoning.is_none() {
+                // In words that are no wish of ours.
+                self.dropped("thinking");
             }
         }
         let effort = request.effort.take();

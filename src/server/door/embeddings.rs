@@ -111,7 +111,8 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         let response = provider.embed(app.client(), &request, context.deadline).await?;
         return Ok(reply(app, context, (provider.name(), model), encoding, response));
     }
-    let unknown = || no_provider(&body.model).map_or_else(String::new, |why| format!("; {why}"));
+    let named = Some(&body.model).filter(|model| !model.starts_with("local/"));
+    let unknown = || named.and_then(|model| no_provider(model)).map_or_else(String::new, |why| format!("; {why}"));
     let Some(name) = app.embedder().map(|embedder| embedder.name().to_owned()) else {
         let message = "`model`: no embedding model is loaded; get one with `index-builder model`, and start with `--model`";
         return Err(Error::new(Code::InvalidModel, format!("{message}{}", unknown())));

@@ -151,13 +151,12 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let target = Target::read(app, &body.model)?;
-    // It goes along as it came, too: to servers that have a `thinking` of their own.
+    // It goes along as it came, too: to servers that have a `thinking` of their own, in words that only they may know.
     let (thinking, mut rest) = (body.thinking, body.rest);
-    let thinking = thinking.filter(|it| !it.is_null()).map(|value| {
+    let thinking = thinking.filter(|it| !it.is_null()).and_then(|value| {
         rest.insert("thinking".into(), value.clone());
-        serde_json::from_value::<Thinking>(value).map_err(|cause| Error::bad_request(format!("`thinking`: {cause}")))
+        serde_json::from_value::<Thinking>(value).ok()
     });
-    let thinking = thinking.transpose()?;
     let mut warnings = Warnings::default();
     if let Some(mut options) = body.stream_options {
         // Nothing is padded here.
