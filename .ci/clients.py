@@ -156,9 +156,9 @@ with claude.messages.stream(model="rag/extractive", max_tokens=200, **ask(QUESTI
 assert text == answer.content[0].text
 passed("anthropic: extractive answer, whole and streamed")
 
-answer = claude.messages.create(model=MODEL, max_tokens=24, temperature=0, system="Be brief.", **ask("Say hello."))
+answer = claude.messages.create(model=MODEL, max_tokens=24, extra_body={"temperature": 0}, system="Be brief.", **ask("Say hello."))
 assert answer.content[0].text and answer.usage.output_tokens > 0 and answer.usage.input_tokens > 0
-with claude.messages.stream(model=MODEL, max_tokens=24, temperature=0, **ask("Say hello.")) as stream:
+with claude.messages.stream(model=MODEL, max_tokens=24, extra_body={"temperature": 0}, **ask("Say hello.")) as stream:
     final = stream.get_final_message()
 assert final.content[0].text and final.stop_reason in ("end_turn", "max_tokens") and final.usage.output_tokens > 0, final
 passed("anthropic: chat, whole and streamed", final.usage)
@@ -176,7 +176,7 @@ assert claude.messages.create(model=CALLER, max_tokens=16, tools=[tool], message
 passed("anthropic: tools, whole, streamed and back", use.input)
 
 schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"], "additionalProperties": False}
-answer = claude.messages.create(model=MODEL, max_tokens=200, temperature=0, output_config={"format": {"type": "json_schema", "schema": schema}},
+answer = claude.messages.create(model=MODEL, max_tokens=200, extra_body={"temperature": 0}, output_config={"format": {"type": "json_schema", "schema": schema}},
                                 **ask("Ada Lovelace is 36 years old. Give her name and age."))
 assert set(json.loads(answer.content[0].text)) == {"name", "age"}
 passed("anthropic: structured output", answer.content[0].text)

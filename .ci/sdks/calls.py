@@ -266,6 +266,7 @@ def ask_anthropic(url, request, model, stream=False):
     tools = sorted_tools(request)
     tools = tools and [without(name=tool["name"], description=tool.get("description"), input_schema=tool["parameters"], strict=tool.get("strict"),
                                cache_control={"type": "ephemeral"} if "cache" in tool else None, **tool.get("own", {}).get("value", {})) for tool in tools]
+    tools = [tool["value"] for tool in request.get("native_tools", []) if tool["dialect"] == "anthropic"] + (tools or []) or None
     choice, words = request.get("tool_choice"), {"auto": "auto", "none": "none", "required": "any"}
     choice = {"type": "tool", "name": choice["tool"]} if isinstance(choice, dict) else choice and {"type": words[choice]}
     if request.get("parallel_tool_calls") is False:
