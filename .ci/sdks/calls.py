@@ -488,7 +488,7 @@ def ask_cohere(url, request, model, stream=False):
     if "budget_tokens" in reasoning:
         thinking = {"type": "enabled", "token_budget": reasoning["budget_tokens"]}
     elif reasoning:
-        thinking = {"type": "disabled" if reasoning["effort"] == "none" else "enabled"}
+        thinking = {"type": "disabled" if reasoning.get("effort") == "none" else "enabled"}
     tools = compatible_tools(request)
     strict = True if any([tool["function"].pop("strict", False) for tool in tools or []]) else None
     fields = without(
