@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use index_support::{DIMENSIONS, Random, manifest, query};
-use omni_llm::index::{Chunk, Document, Filter, Hit, Index, Kind, Manifest, Tombstones, Writer};
+use omni_llm::index::{Chunk, Document, Filter, Hit, Index, Kind, Manifest, Query, Tombstones, Writer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -498,4 +498,27 @@ fn a_value_is_found_however_its_letters_are_composed() {
     }
     assert!(index.has_document(whole).unwrap());
     assert_eq!(index.document(0).unwrap().uri, apart, "what is shown and opened is what is there");
+}
+
+/// An index from before texts were composed, with names in two parts a letter, as HFS+ writes them: what is asked so is found so.
+#[test]
+fn names_of_an_index_from_before_are_found_as_they_stand_there() {
+    let index = Index::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/index_v1_names.omni")).unwrap();
+    index.verify().unwrap();
+    let sources = |text: &str, filter: Option<&str>, access: &[String]| -> Vec<String> {
+        let filter = filter.map(|text| Filter::parse(text).unwrap());
+        let query = Query { filter: filter.as_ref(), access, ..query(None, Some(text)) };
+        let found = index.search(&query).unwrap();
+        found.iter().map(|hit| index.document(index.chunk(hit.chunk).unwrap().document).unwrap().source).collect()
+    };
+    let (overview, label) = ("U\u{308}bersicht.md", "gro\u{308}\u{df}e");
+    assert_eq!(sources("overview", Some(&format!("source={overview}")), &[]), [overview]);
+    assert_eq!(sources("overview", Some(r#"{"field": "source", "prefix": "U\u0308"}"#), &[]), [overview]);
+    assert!(sources("measure", None, &[]).is_empty(), "it is not for everybody");
+    assert_eq!(sources("measure", None, &[label.to_owned()]), ["gro\u{308}\u{df}e.md"]);
+    assert_eq!(sources("plan", Some("date>=2026"), &[]), ["plan.md"]);
+    let documents: BTreeSet<String> = [overview.to_owned()].into();
+    assert!(index.has_document(overview).unwrap());
+    index.bury(&Tombstones { index: index.digest().to_owned(), documents, ..Tombstones::default() }).unwrap();
+    assert!(sources("overview", None, &[]).is_empty());
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use self::value::{Kind, Scalar};
-use self::value::{composed, date_key, number_key};
+use self::value::{date_key, number_key, spellings};
 pub(super) use self::write::Facets;
 use super::allowed::Bits;
 use super::filter::{Filter, Test};
@@ -125,11 +125,9 @@ impl Reader {
     pub(super) fn visible(&self, view: &View, labels: &[String]) -> Result<Bits> {
         let Some(column) = self.column(ACCESS) else { return Err(view.inconsistent(Section::Facets)) };
         let mut set = self.empty(view, column);
-        for label in std::iter::once(String::new()).chain(labels.iter().cloned().map(composed)) {
-            let at = self.first_text(view, column, |text| text < label.as_bytes())?;
-            if at < column.values && self.text(view, column, at)? == label.as_bytes() {
-                self.add(view, column, at..at + 1, &mut set)?;
-            }
+        for label in std::iter::once("").chain(labels.iter().map(String::as_str)) {
+            let run = self.named(view, column, label)?;
+            self.add(view, column, run, &mut set)?;
         }
         self.chunks(view, set)
     }
@@ -225,11 +223,11 @@ impl Reader {
                     let message = format!("`filter`: `{}` holds {kind}s; `prefix` is for text, use `range`", column.name);
                     return Err(Error::bad_request(message));
                 }
-                let prefix = composed(prefix.clone());
-                let prefix = prefix.as_bytes();
-                let first = self.first_text(view, column, |text| text < prefix)?;
-                let after = self.first_text(view, column, |text| text < prefix || text.starts_with(prefix))?;
-                Ok(std::iter::once(first..after).collect())
+                let run = |prefix: &[u8]| {
+                    let first = self.first_text(view, column, |text| text < prefix)?;
+                    Ok(first..self.first_text(view, column, |text| text < prefix || text.starts_with(prefix))?)
+                };
+                spellings(prefix).map(|prefix| run(prefix.as_bytes())).collect()
             }
             Test::Range { low, high } => {
                 let bound = |value: &Scalar| self.keys_of(column, value).ok_or_else(|| wrong_kind(column, value));
@@ -258,10 +256,18 @@ impl Reader {
             let keys = self.keys_of(column, value).ok_or_else(|| wrong_kind(column, value))?;
             return Ok(self.first_key(view, column, keys.start)?..self.first_key(view, column, keys.end)?);
         }
-        let text = composed(value.text());
-        let at = self.first_text(view, column, |other| other < text.as_bytes())?;
-        let is_there = at < column.values && self.text(view, column, at)? == text.as_bytes();
-        Ok(at..at + u32::from(is_there))
+        self.named(view, column, &value.text())
+    }
+
+    /// The value that is this text, if there is one.
+    fn named(&self, view: &View, column: &Column, text: &str) -> Result<Range<u32>> {
+        for text in spellings(text) {
+            let at = self.first_text(view, column, |other| other < text.as_bytes())?;
+            if at < column.values && self.text(view, column, at)? == text.as_bytes() {
+                return Ok(at..at + 1);
+            }
+        }
+        Ok(0..0)
     }
 
     /// The keys that a value stands for: one number, or the moments of a period.

@@ -4,6 +4,7 @@
 //! blank for the `T` and before the offset, too; in UTC without one). It means the whole period, in UTC, from its first second to before the
 //! first second after it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time};
@@ -101,9 +102,15 @@ impl Scalar {
     }
 }
 
-/// A text as it is stored and looked for: `ü` is one letter or two by the system that a name was written on, and looks the same.
-pub(super) fn composed(text: String) -> String {
-    if is_nfc(&text) { text } else { text.nfc().collect() }
+/// A text as it is stored: `ü` is one letter or two by the system that a name was written on, and looks the same.
+pub(super) fn composed(text: &str) -> Cow<'_, str> {
+    if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+}
+
+/// A text as it may stand in an index: as it is given, for files from before texts were composed, and composed.
+pub(super) fn spellings(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let other = Some(composed(text)).filter(|other| matches!(other, Cow::Owned(_)));
+    std::iter::once(Cow::Borrowed(text)).chain(other)
 }
 
 fn is_beyond_floats(number: &serde_json::Number) -> bool {

@@ -82,7 +82,7 @@ impl Facets {
         }
         let Some(field) = self.fields.get_mut(field) else { return };
         let list = match value {
-            Scalar::Text(text) => field.texts.entry(composed(text)).or_default(),
+            Scalar::Text(text) => field.texts.entry(composed(&text).into_owned()).or_default(),
             Scalar::Number(value) => &mut field.numbers.entry(number_key(value)).or_insert((value, Vec::new())).1,
         };
         if list.last() != Some(&number) {
