@@ -32,7 +32,9 @@ pub(crate) type Fields = BTreeMap<String, Value>;
 
 /// The document that a file speaks of, if it is a file beside one.
 pub(crate) fn sidecar_of(source: &str) -> Option<&str> {
-    source.strip_suffix(SIDECAR).filter(|document| !document.is_empty() && !document.ends_with('/'))
+    let (document, end) = source.split_at_checked(source.len().checked_sub(SIDECAR.len())?)?;
+    // In any letters: what it says may close the document, and as a document it would be open itself.
+    (end.eq_ignore_ascii_case(SIDECAR) && !document.is_empty() && !document.ends_with('/')).then_some(document)
 }
 
 /// Reads a file beside a document: an object of fields, or one with `metadataAttributes`.
@@ -89,7 +91,7 @@ impl Rules {
             if let Some(warning) = warnings.into_iter().chain(labels).next() {
                 bail!("{}: `{prefix}`: {warning}", path.display());
             }
-            prefixes.push((prefix, fields));
+            prefixes.push((composed(&prefix), fields));
         }
         prefixes.sort_by_key(|(prefix, _)| prefix.len());
         Ok(Self { file: path.to_owned(), prefixes, by_folder })
@@ -100,15 +102,16 @@ impl Rules {
     ///
     /// # Errors
     /// One of them has labels: what they should close would be open.
-    pub(crate) fn unused<'a>(&self, paths: impl Iterator<Item = &'a str> + Clone) -> Result<Vec<Remark>> {
-        if paths.clone().next().is_none() {
+    pub(crate) fn unused<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<Vec<Remark>> {
+        let paths: Vec<String> = paths.map(composed).collect();
+        if paths.is_empty() {
             return Ok(Vec::new());
         }
         let mut remarks = Vec::new();
         for (prefix, fields) in &self.prefixes {
             let file = self.file.display();
-            if paths.clone().any(|path| covers(prefix, path) || covers(path, prefix)) {
-                let passed_by = paths.clone().find(|path| path.starts_with(prefix) && !covers(prefix, path));
+            if paths.iter().any(|path| covers(prefix, path) || covers(path, prefix)) {
+                let passed_by = paths.iter().find(|path| path.starts_with(prefix) && !covers(prefix, path));
                 remarks.extend(passed_by.filter(|_| fields.contains_key("access")).map(|path| Remark {
                     source: file.to_string(),
                     reason: format!("rule `{prefix}` is for what is called so and what lies below it, not for `{path}`"),
@@ -136,7 +139,8 @@ impl Rules {
         sidecar: Option<Fields>,
         warnings: &mut Vec<String>,
     ) -> Result<(), String> {
-        let rules = self.prefixes.iter().filter(|(prefix, _)| covers(prefix, &document.source));
+        let path = composed(&document.source);
+        let rules = self.prefixes.iter().filter(|(prefix, _)| covers(prefix, &path));
         let rules: Fields = rules.flat_map(|(_, fields)| fields.clone()).collect();
         let places = [rules, front_matter, sidecar.unwrap_or_default()];
         // The labels of rules win over those of the file beside, those over the document's own.
@@ -171,9 +175,13 @@ impl Rules {
 /// Whether a rule for `prefix` holds for `path`: a file, or all below a folder, with or without the slash at its end. `public` is not
 /// `public-relations/`.
 pub(crate) fn covers(prefix: &str, path: &str) -> bool {
-    let (prefix, path): (String, String) = (prefix.nfc().collect(), path.nfc().collect());
     let ends_a_name = |rest: &str| rest.is_empty() || rest.starts_with('/') || prefix.is_empty() || prefix.ends_with('/');
-    path.strip_prefix(&prefix).is_some_and(ends_a_name)
+    path.strip_prefix(prefix).is_some_and(ends_a_name)
+}
+
+/// A path as rules compare it: file systems write `ü` as one letter or as two.
+fn composed(path: &str) -> String {
+    path.nfc().collect()
 }
 
 /// Whether a place says who may see a document, or tries to.
@@ -371,6 +379,8 @@ mod tests {
         );
         assert_eq!(typed.unwrap(), plain);
         assert_eq!(sidecar_of("a/guide.pdf.metadata.json"), Some("a/guide.pdf"));
+        assert_eq!(sidecar_of("a/guide.pdf.Metadata.JSON"), Some("a/guide.pdf"));
+        assert_eq!(sidecar_of("é"), None);
         assert_eq!(sidecar_of(".metadata.json"), None);
         assert_eq!(sidecar_of("a/metadata.json"), None);
     }

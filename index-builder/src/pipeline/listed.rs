@@ -44,13 +44,13 @@ impl Listed {
     }
 
     /// What the source holds besides the documents, and another build may read: what cannot be read, and what globs leave out.
-    fn absent(&self) -> impl Iterator<Item = &str> + Clone {
+    fn absent(&self) -> impl Iterator<Item = &str> {
         let unselected = self.ignored.iter().filter(|(_, why)| why.by_selection()).map(|(path, _)| path.as_str());
         self.unreadable.iter().map(|(path, _)| path.as_str()).chain(unselected)
     }
 
     /// The documents and what is absent, as the source names them.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &str> + Clone {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.source.as_str()).chain(self.absent())
     }
 

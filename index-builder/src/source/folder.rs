@@ -15,6 +15,7 @@ use omni_llm::error::{Code, Error, Result};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Content, Entry, Ignored, Listing, Reason, is_ours_by_name};
+use crate::metadata;
 use crate::place::is_index;
 
 /// A folder or a single file.
@@ -163,7 +164,9 @@ impl Folder {
         match std::fs::metadata(&target) {
             Ok(metadata) if metadata.is_dir() => skip("a link to a folder; links to folders are not followed"),
             Ok(metadata) if metadata.is_file() => {
-                if target_below.iter().any(|name| Ignored::by_name(name.as_bytes()).is_some()) {
+                // What is said of a document is said of one, whoever else it is said of, too.
+                let is_sidecar = metadata::sidecar_of(&slashed(below)).is_some();
+                if is_sidecar || target_below.iter().any(|name| Ignored::by_name(name.as_bytes()).is_some()) {
                     self.push(listing, below, &metadata);
                 } else {
                     listing.ignored.push((slashed(below), Ignored::Linked));

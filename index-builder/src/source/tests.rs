@@ -118,10 +118,13 @@ fn links_never_lead_out_of_the_folder_and_never_loop() {
     link(Path::new("self.txt"), "self.txt");
     link(Path::new("a.txt"), "same.txt");
     link(Path::new("..data/mounted.txt"), "mounted.txt");
+    // What is known of one file and of another may be the same.
+    write(root.path(), "a.txt.metadata.json", "{}");
+    link(Path::new("a.txt.metadata.json"), "mounted.txt.metadata.json");
     let source = open(root.path());
     let listing = source.list().unwrap();
-    assert_eq!(names(&listing), ["a.txt", "mounted.txt"]);
-    assert_eq!(source.read(&listing.entries[1]).unwrap().unwrap().bytes, b"mounted");
+    assert_eq!(names(&listing), ["a.txt", "a.txt.metadata.json", "mounted.txt", "mounted.txt.metadata.json"]);
+    assert_eq!(source.read(&listing.entries[2]).unwrap().unwrap().bytes, b"mounted");
     let ignored = [("..data", Ignored::Hidden), ("same.txt", Ignored::Linked)];
     assert_eq!(listing.ignored, ignored.map(|(path, why)| (path.to_owned(), why)));
     let skipped: Vec<_> = listing.skipped.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
