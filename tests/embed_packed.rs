@@ -323,14 +323,12 @@ fn errors_say_what_to_do() {
     assert_eq!(message(Embedder::open(folder.path())), "X/config.json: no such file; get the model with `index-builder model`");
     let path = folder.path().join("packed");
     std::fs::write(&path, "this is no model, but it is longer than a preamble").unwrap();
-    assert_eq!(message(Embedder::open(&path)), "X/packed: not a packed model; pack the model again with `index-builder model`");
+    let remedy = "pack the model again with `index-builder model --to X`, another than ours with `--from`, too";
+    assert_eq!(message(Embedder::open(&path)), format!("X/packed: not a packed model; {remedy}"));
     let mut bytes = packed(Precision::Int8);
     bytes[8] = 1;
     std::fs::write(&path, &bytes).unwrap();
-    assert_eq!(
-        message(Embedder::open(&path)),
-        "X/packed: version 1: this program reads version 2; pack the model again with `index-builder model`"
-    );
+    assert_eq!(message(Embedder::open(&path)), format!("X/packed: version 1: this program reads version 2; {remedy}"));
 }
 
 #[test]

@@ -175,9 +175,16 @@ fn the_place_of_another_model_is_left_alone() {
     model(root.path(), "odd");
     let pack = |name: &str| run(root.path(), &["model", "--from", "odd", "--name", name, "--to", "here"]);
     assert!(pack("one").1);
-    let (said, is_well) = pack("other");
-    assert!(!is_well);
-    assert_eq!(said.trim_end(), "error: `here`: the place of `one`; choose another folder with `--to`");
+    // So is the place of one that an older version packed.
+    for version in [2, 1] {
+        let packed = root.path().join("here/model-int8.bin");
+        let mut bytes = std::fs::read(&packed).unwrap();
+        bytes[8] = version;
+        std::fs::write(&packed, bytes).unwrap();
+        let (said, is_well) = pack("other");
+        assert!(!is_well);
+        assert_eq!(said.trim_end(), "error: `here`: the place of `one`; choose another folder with `--to`");
+    }
     assert!(pack("one").1);
 }
 

@@ -9,6 +9,7 @@
 //! [`Packed::verify`] finds it. A file that somebody writes into while it is in use is refused (`mapped/mod.rs`). All numbers are
 //! little-endian. `docs/model-format.md` has the details.
 
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -76,8 +77,22 @@ impl Packed {
         let fail = |cause| Error::io(path, cause);
         let file = std::fs::File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
-        Self::view(Bytes::File(Mapped::of(&file, &metadata, path)?))
-            .map_err(|what| Error::corrupt(path, format_args!("{what}; pack the model again with `index-builder model`")))
+        Self::view(Bytes::File(Mapped::of(&file, &metadata, path)?)).map_err(|what| {
+            let folder = path.parent().unwrap_or(path).display();
+            let remedy = format_args!(
+                "{what}; pack the model again with `index-builder model --to {folder}`, another than ours with `--from`, too"
+            );
+            Error::corrupt(path, remedy)
+        })
+    }
+
+    /// What a packed model of any version says of itself, as far as that can be made out.
+    pub fn described(path: &Path) -> Option<Manifest> {
+        let mut file = std::fs::File::open(path).ok()?;
+        let mut preamble = [0; PREAMBLE];
+        file.read_exact(&mut preamble).ok().filter(|()| preamble[..8] == MAGIC)?;
+        let length = u64::from(u32::from_le_bytes([preamble[12], preamble[13], preamble[14], preamble[15]]));
+        serde_json::from_reader(std::io::BufReader::new(file.take(length))).ok()
     }
 
     /// A packed model in memory, as [`super::pack()`] makes it.

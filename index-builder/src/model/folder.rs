@@ -99,7 +99,7 @@ pub(super) fn pack_in(folder: &Path, said: &Said, to: Option<&Path>, precision: 
         (None, None) => return Err(Error::bad_request("the model has no name; give it one with `--name`")),
     };
     for packed in packing::PACKED_FILES.map(|name| to.join(name)) {
-        let there = Packed::open(&packed).ok().map(|packed| packed.manifest().name.clone());
+        let there = Packed::described(&packed).map(|manifest| manifest.name);
         if let Some(other) = there.filter(|there| *there != description.name) {
             let what = format!("the place of `{other}`; choose another folder with `--to`");
             return Err(Error::bad_request(format!("`{}`: {what}", to.display())));
@@ -118,7 +118,7 @@ pub(super) fn pack_in(folder: &Path, said: &Said, to: Option<&Path>, precision: 
     }
     std::fs::create_dir_all(&to).map_err(|cause| Error::io(&to, cause))?;
     let path = to.join(packing::file_of(precision));
-    let there = Packed::open(&path).ok().map(|packed| packed.manifest().fingerprint.clone());
+    let there = Packed::described(&path).map(|manifest| manifest.fingerprint);
     if let Some(other) = there.filter(|there| !chosen && *there != manifest.fingerprint) {
         let what = format!("holds this model packed otherwise ({other}), and indexes built with that would be refused");
         return Err(Error::bad_request(format!("`{}`: {what}; choose a folder with `--to`", path.display())));
