@@ -149,8 +149,12 @@ fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
         taken.extend(headers.then(|| "its headers".to_owned()));
         taken.extend(request.service_tier.take().map(|_| "`service_tier`".to_owned()));
         taken.extend(
-            drop_parts(request, |part| matches!(part, Part::Raw(_) | Part::Citation(_)))
-                .then(|| "blocks of another provider's".to_owned()),
+            // A file that lies at another provider stays, so that it is refused: without it the question is another one.
+            drop_parts(request, |part| match part {
+                Part::Raw(raw) => raw.value["file"]["file_id"].is_null(),
+                part => matches!(part, Part::Citation(_)),
+            })
+            .then(|| "blocks of another provider's".to_owned()),
         );
     }
     taken
@@ -173,4 +177,22 @@ fn drop_parts(request: &mut ChatRequest, is_such: fn(&Part) -> bool) -> bool {
     }
     request.messages.retain(|message| !message.parts.is_empty());
     any
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_lies_elsewhere_is_not_left_out_in_silence() {
+        let raw = |value| json!({"raw": {"dialect": "openai", "value": value}});
+        let parts =
+            json!([{"text": "Sum it up."}, raw(json!({"type": "file", "file": {"file_id": "f"}})), raw(json!({"type": "x"}))]);
+        let mut request: ChatRequest =
+            serde_json::from_value(json!({"model": "m", "messages": [{"role": "user", "parts": parts}]})).unwrap();
+        assert_eq!(hand_over(&mut request, true), ", without blocks of another provider's");
+        assert!(matches!(&request.messages[0].parts[..], [Part::Text(_), Part::Raw(_)]));
+    }
 }

@@ -82,8 +82,9 @@ async fn settle(
                 answer.content = text.clone();
             }
         }
-        if calls_tools || is_withheld {
-            // An intermediate turn: the caller's tools come first. Or no whole answer: clients of the doors read so from its reason.
+        if calls_tools || is_withheld || (is_shown && answer.finish_reason == FinishReason::Pause) {
+            // An intermediate turn: the caller's or the provider's tools come first. Or no whole answer: clients of the doors read so from
+            // its reason.
             return Ok(());
         }
         stopped_short(answer, &text)?;

@@ -311,7 +311,10 @@ async fn embed(
                 cause = error.message(),
                 "the question was not embedded; words only are searched"
             );
-            attempt.code = Some(code);
+            (attempt.code, attempt.status) = (Some(code), error.refusal().status);
+            if error.may_have_cost() {
+                app.prices().count_unknown();
+            }
             return Ok((Err(format!("{name} did not embed the question ({code})")), Some(attempt)));
         }
     };

@@ -204,7 +204,6 @@ struct ModelConfig {
     service_tier: Option<String>,
     response_format: Option<ResponseFormat>,
     /// Fields of the provider's own.
-    #[serde(default)]
     extra: Option<Map<String, Value>>,
 }
 

@@ -108,7 +108,8 @@ fn groq_bodies_fit_groqs_specification() {
 fn openai_fields() -> Map<String, Value> {
     let fields = json!({"logit_bias": {"1": 2}, "logprobs": true, "top_logprobs": 1, "metadata": {"a": "b"}, "store": true,
         "prompt_cache_key": "k", "prompt_cache_retention": "24h", "safety_identifier": "u", "verbosity": "low", "modalities": ["text"],
-        "prediction": {"type": "content", "content": "x"}, "web_search_options": {}});
+        "prediction": {"type": "content", "content": "x"}, "web_search_options": {}, "audio": {}, "moderation": {},
+        "prompt_cache_options": {}});
     fields.as_object().unwrap().clone()
 }
 

@@ -126,6 +126,12 @@ async fn an_answer_that_paused_goes_on_where_no_other_could() {
     assert_eq!(replay.asked()["messages"][1]["content"], searched());
     body["messages"] = prefilled;
     assert_eq!(service.post("/v1/messages", &body).await.0, 400);
+    // Nor is it held to a shape before it is whole.
+    let mut shaped = ask("anthropic/claude-opus-4-8");
+    shaped["tool_choice"] = Value::Null;
+    shaped["output_config"] = json!({"format": {"type": "json_schema", "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false}}});
+    let (status, answer) = service.post("/v1/messages", &shaped).await;
+    assert_eq!((status, &answer["stop_reason"]), (200, &json!("pause_turn")), "{answer}");
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ impl StrictSchema {
     }
 
     fn inside(&self, map: &Map<String, Value>) -> Option<String> {
-        let named = ["properties", "$defs"].into_iter().filter_map(|keyword| map.get(keyword)?.as_object());
+        let named = ["properties", "$defs", "definitions"].into_iter().filter_map(|keyword| map.get(keyword)?.as_object());
         let listed = map.get("anyOf").and_then(Value::as_array).into_iter().flatten().chain(map.get("items"));
         named.flat_map(Map::values).chain(listed).find_map(|schema| self.level(schema))
     }
@@ -169,6 +169,7 @@ mod tests {
         let tree = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/n"}}, "required": ["a"], "additionalProperties": false,
             "$defs": {"n": {"type": "object", "properties": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}}},
                 "required": ["n"], "additionalProperties": false}}});
+        let older = serde_json::from_str(&tree.to_string().replace("$defs", "definitions")).unwrap();
         let mut named = of(json!({"type": "string", "format": "date", "description": "d", "title": "t"}));
         named["$schema"] = json!("http://json-schema.org/draft-07/schema#");
         let none = "";
@@ -210,6 +211,7 @@ mod tests {
             (optional, "`a` that is not required", none, "an object that requires nothing"),
             (open, "an object without `additionalProperties: false`", "an object without `additionalProperties: false`", none),
             (tree, none, "a definition that refers to itself", "`$defs`"),
+            (older, none, "`definitions`", "`definitions`"),
             (
                 of(json!({"$ref": "https://example.com/x"})),
                 "a reference that leads out of the schema",

@@ -48,9 +48,7 @@ impl Fit<'_> {
             }
         }
     }
-}
 
-impl Fit<'_> {
     /// Leaves tools whose schema says what strict ones may not as they are, and not strict.
     fn strict_words(&mut self, request: &mut ChatRequest) {
         let mut refused = false;

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use self::reply::whole;
 use self::request::{MessagesBody, understood};
 use self::stream::streamed;
+use super::Door;
 use super::openai::ExtraContent;
-use super::{Door, header};
 use crate::app::App;
 use crate::chat::{FinishReason, Thought};
 use crate::error::{Code, Error};
@@ -34,7 +34,8 @@ pub(in crate::server) async fn messages(
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Response {
-    let betas = header(request.headers(), "anthropic-beta").map(str::to_owned);
+    let betas = request.headers().get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
+    let betas = Some(betas.collect::<Vec<_>>().join(",")).filter(|betas| !betas.is_empty());
     answer(&app, &context, request, async |bytes, labels| {
         let body: MessagesBody = parse(&bytes)?;
         let (is_stream, is_shaped) = (body.is_stream(), body.is_shaped());
