@@ -110,6 +110,10 @@ fn labels_that_close_nothing_are_refused() {
     );
     assert!(!root.path().join("kb.omni").exists());
     std::fs::rename(root.path().join("docs/d8.metadata.json"), root.path().join("docs/d8.md.metadata.json")).unwrap();
+    std::fs::write(root.path().join("docs/d8.md.Metadata.json"), "{}").unwrap();
+    let said = refused(root.path(), &build);
+    assert!(said.contains("d8.md: has several files `.metadata.json`, in other letters each; keep one"), "{said}");
+    std::fs::remove_file(root.path().join("docs/d8.md.Metadata.json")).unwrap();
     let (is_well, printed, said) = run(root.path(), &build);
     assert!(
         is_well && printed.contains("skipped   d9.metadata.json: says what is known of `d9`, which is not there"),

@@ -32,7 +32,10 @@ impl Listed {
             let Some(document) = metadata::sidecar_of(&beside[place].source) else { return };
             let fields = content.map_err(|reason| format!("its `.metadata.json`: {reason}"));
             let fields = fields.and_then(|content| metadata::read_sidecar(&content.bytes));
-            sidecars.lock().unwrap_or_else(PoisonError::into_inner).insert(document.to_owned(), fields);
+            // Nobody knows which of two is meant.
+            let several = Err("has several files `.metadata.json`, in other letters each; keep one".to_owned());
+            let mut sidecars = sidecars.lock().unwrap_or_else(PoisonError::into_inner);
+            sidecars.entry(document.to_owned()).and_modify(|known| *known = several).or_insert(fields);
         })?;
         let mut sidecars = sidecars.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (source, reason) in &unreadable {
