@@ -21,8 +21,8 @@ pub use self::section::{
 };
 pub use self::value::address;
 use self::value::{
-    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, WARMEST_MB, header_name, host, secret,
-    url, within,
+    CONTEXT_CHARS, COSINE, HEDGE_MS, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, WARMEST_MB, header_name,
+    host, secret, url, within,
 };
 pub use self::variables::{Variable, variables};
 
@@ -182,6 +182,7 @@ impl Config {
         within("generation.temperature", self.generation.temperature.unwrap_or(0.0), &TEMPERATURE)?;
         within("generation.context_chars", self.generation.context_chars, &CONTEXT_CHARS)?;
         within("generation.retries", self.generation.retries, &RETRIES)?;
+        within("generation.hedge_after_ms", self.generation.hedge_after_ms.unwrap_or(1), &HEDGE_MS)?;
         for allowed in &self.net.allowed_hosts {
             host(allowed).map_err(|why| format!("`net.allowed_hosts`: {why}"))?;
         }

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Usage;
+use crate::error::Error;
 
 /// The trace of one request. Cloning shares it, and it is no part of what is asked: all are equal.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +41,13 @@ pub struct Failed {
     pub status: Option<u16>,
     /// Whether it may have to be paid for all the same.
     pub may_have_cost: bool,
+}
+
+impl Failed {
+    /// How it ended.
+    pub fn new(error: &Error) -> Self {
+        Self { code: error.code().as_str(), status: error.refusal().status, may_have_cost: error.may_have_cost() }
+    }
 }
 
 impl Progress {

@@ -182,6 +182,8 @@ pub struct Generation {
     pub context_chars: usize,
     /// Further attempts when a provider is busy or cannot be reached.
     pub retries: u32,
+    /// Milliseconds after which a request that has no answer yet is sent a second time; none is never.
+    pub hedge_after_ms: Option<u64>,
 }
 
 /// Who is preferred, among providers that have a key and a model by default.
@@ -347,6 +349,7 @@ impl Default for Generation {
             fallback_extractive: false,
             context_chars: 24_000,
             retries: 2,
+            hedge_after_ms: None,
         }
     }
 }

@@ -19,6 +19,7 @@ pub(super) const CONTEXT_CHARS: RangeInclusive<usize> = 500..=4_000_000;
 /// No function of Lambda's has more memory.
 pub(super) const WARMEST_MB: u64 = 32_768;
 pub(super) const RETRIES: RangeInclusive<u32> = 0..=10;
+pub(super) const HEDGE_MS: RangeInclusive<u64> = 1..=600_000;
 
 pub(super) fn within<T: PartialOrd + fmt::Display>(key: &str, value: T, range: &RangeInclusive<T>) -> Result<(), String> {
     if range.contains(&value) {

@@ -3,8 +3,8 @@
 mod providers;
 
 use super::value::{
-    CONTEXT_CHARS, COSINE, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, WARMEST_MB, address, boolean, format,
-    header_name, host, invoke_mode, level, number, preferred, set_list,
+    CONTEXT_CHARS, COSINE, HEDGE_MS, MEBIBYTES, RETRIES, SECONDS, TEMPERATURE, TOKENS, TOP_K, UNIT, WARMEST_MB, address, boolean,
+    format, header_name, host, invoke_mode, level, number, preferred, set_list,
 };
 use super::{CONFIG_FILE, CONFIG_VARIABLE, Config, Endpoint, RUNTIME_VARIABLE};
 
@@ -76,6 +76,9 @@ const SERVICE: &[Variable] = &[
         put(&mut c.generation.context_chars, number(v, &CONTEXT_CHARS))
     }),
     row("OMNI_RETRIES", "generation.retries", "2", |c, v| put(&mut c.generation.retries, number(v, &RETRIES))),
+    row("OMNI_HEDGE_AFTER_MS", "generation.hedge_after_ms", "2000", |c, v| {
+        put(&mut c.generation.hedge_after_ms, number(v, &HEDGE_MS).map(Some))
+    }),
     row("MAX_TOKENS_DEFAULT", "generation.max_tokens", "4096", |c, v| {
         put(&mut c.generation.max_tokens, number(v, &TOKENS).map(Some))
     }),

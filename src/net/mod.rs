@@ -59,6 +59,7 @@ pub struct Client {
     egress: Option<Arc<[String]>>,
     lookup: names::Lookup,
     retries: u32,
+    hedge_after: Option<Duration>,
     first_token: Duration,
     idle: Duration,
     stream: Duration,
@@ -133,6 +134,7 @@ impl Client {
             lookup: names::system,
             first_token: Duration::from_secs(config.limits.first_token_timeout_s),
             retries: config.generation.retries,
+            hedge_after: config.generation.hedge_after_ms.map(Duration::from_millis),
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
             stream: Duration::from_secs(config.limits.stream_timeout_s),
             end: None,
@@ -212,6 +214,11 @@ impl Client {
     /// Further attempts that the operator allows.
     pub fn retries(&self) -> u32 {
         self.retries
+    }
+
+    /// After how long without an answer the operator wants a second request sent.
+    pub fn hedge_after(&self) -> Option<Duration> {
+        self.hedge_after
     }
 
     /// How long a streamed answer may take to begin.

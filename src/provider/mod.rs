@@ -146,8 +146,10 @@ impl Provider {
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         request.trace.asking(&self.name, &request.model);
         let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
+        let ask = || self.attempt(client, &written.request, deadline, |reply| self.preset.dialect.decode(&reply.body));
+        let mut hedge_after = client.hedge_after().filter(|_| retry::is_repeatable(request));
         loop {
-            match self.attempt(client, &written.request, deadline, |reply| self.preset.dialect.decode(&reply.body)).await {
+            match retry.hedged(hedge_after.take(), ask).await {
                 Ok(mut answer) => {
                     written.fitted.restore_all(&mut answer);
                     self.health.good(&request.model);
@@ -170,8 +172,10 @@ impl Provider {
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         request.trace.asking(&self.name, &request.model);
         let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
+        let ask = || stream::open(self, client, request, &written, deadline);
+        let mut hedge_after = client.hedge_after().filter(|_| retry::is_repeatable(request));
         loop {
-            match stream::open(self, client, request, &written, deadline).await {
+            match retry.hedged(hedge_after.take(), ask).await {
                 Ok(events) => {
                     self.health.took(began.elapsed());
                     return Ok(events);

@@ -4,12 +4,15 @@
 //! only where the provider says that it is busy, and once where it failed, broke off or gave an answer of no use. Nothing is repeated after content was handed out: the callers of
 //! this file do not come here then.
 
+mod hedge;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(super) use self::hedge::is_repeatable;
 use crate::chat::{Failed, Trace};
 use crate::error::{Code, Error, Result};
 use crate::net::{MAX_RETRY_WAIT, backoff};
@@ -45,19 +48,24 @@ impl Retry {
         Self { left: retries, attempt: 0, broken: 0, deadline, provider: Arc::clone(provider), trace: trace.clone() }
     }
 
+    /// Writes down an attempt beside which there is another.
+    fn failed(&mut self, error: &Error) {
+        self.trace.failed(Failed::new(error));
+        self.broken += u32::from(error.may_have_cost());
+    }
+
     /// Writes the failed attempt down and waits until it makes sense to try again.
     ///
     /// # Errors
     /// It never will: the error as it came.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
-        let (code, status) = (error.code().as_str(), error.refusal().status);
-        self.trace.failed(Failed { code, status, may_have_cost: error.may_have_cost() });
+        self.trace.failed(Failed::new(&error));
         let Some(wait) = self.wait(&error) else { return Err(if self.attempt > 0 { error.repeated() } else { error }) };
         tracing::info!(
             request_id = self.trace.request_id(),
             provider = &*self.provider,
-            code,
-            status,
+            code = error.code().as_str(),
+            status = error.refusal().status,
             cause = error.causes(),
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "asking again"

@@ -29,6 +29,8 @@ enum Part {
     Untold(&'static str, String),
     /// Never a byte.
     Silence,
+    /// Another part, so many milliseconds later.
+    Slow(u64, Box<Self>),
     /// The connection ends before the answer.
     Reset,
 }
@@ -79,7 +81,11 @@ impl Mock {
 async fn play(mut socket: TcpStream, parts: &Mutex<VecDeque<Part>>, seen: &Mutex<Vec<String>>, left: &Mutex<Option<Instant>>) {
     let Some(request) = read(&mut socket).await else { return };
     seen.lock().unwrap().push(request);
-    let part = parts.lock().unwrap().pop_front().expect("one request too many");
+    let mut part = parts.lock().unwrap().pop_front().expect("one request too many");
+    if let Part::Slow(wait_ms, later) = part {
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        part = *later;
+    }
     match part {
         Part::Whole(status, headers, body) => {
             let length = body.len();
@@ -107,7 +113,7 @@ async fn play(mut socket: TcpStream, parts: &Mutex<VecDeque<Part>>, seen: &Mutex
             let _ = socket.write_all(format!("HTTP/1.1 200 OK\r\n{head}connection: close\r\n\r\n{body}").as_bytes()).await;
         }
         Part::Silence => wait(&mut socket, left).await,
-        Part::Reset => {}
+        Part::Slow(..) | Part::Reset => {}
     }
 }
 
@@ -463,6 +469,48 @@ async fn an_answer_of_no_use_is_paid_for_twice_at_most() {
     let client = client(|config| config.generation.retries = 5);
     assert_eq!(mock.provider().chat(&client, &hi(), soon()).await.unwrap_err().code(), Code::ModelOutput);
     assert_eq!(mock.count(), 2);
+}
+
+#[tokio::test]
+async fn where_the_operator_wants_it_a_slow_request_is_sent_once_more() {
+    let hedging = |mock: &Mock| {
+        let mut config = Config::default();
+        (config.generation.retries, config.generation.hedge_after_ms) = (0, Some(50));
+        let endpoint = Endpoint { base_url: Some(mock.url.clone()), ..Endpoint::default() };
+        config.providers.insert("custom".into(), endpoint);
+        Arc::new(App::open(config).unwrap())
+    };
+    let cases = [
+        (vec![Part::Silence, answer("b")], Ok("b"), vec![Some("OVERTAKEN"), None]),
+        (vec![answer("a")], Ok("a"), vec![None]),
+        (vec![busy(503, "")], Err(Code::Overloaded), vec![]),
+        // Both are out, and a failure of one leaves the other.
+        (vec![Part::Slow(200, Box::new(answer("a"))), busy(503, "")], Ok("a"), vec![Some("OVERLOADED"), None]),
+        (
+            vec![Part::Slow(200, Box::new(busy(503, ""))), Part::Slow(300, Box::new(answer("b")))],
+            Ok("b"),
+            vec![Some("OVERLOADED"), None],
+        ),
+        (vec![Part::Slow(200, Box::new(busy(503, ""))), busy(429, "")], Err(Code::Overloaded), vec![]),
+    ];
+    for (parts, expected, codes) in cases {
+        let count = parts.len();
+        let mock = Mock::new(parts).await;
+        let told = ask(&hedging(&mock), &["custom/m"], hi()).await;
+        assert_eq!(told.as_ref().map(|answer| answer.content.as_str()).map_err(omni_llm::error::Error::code), expected);
+        let told: Vec<_> = told.iter().flat_map(attempts).map(|(_, code)| code).collect();
+        assert_eq!(told, codes);
+        assert_eq!(mock.count(), count);
+    }
+    let mock = Mock::new(vec![Part::Stream(vec![], Then::Silence), Part::Stream(vec![TEXT, END], Then::End)]).await;
+    let events = rag::stream(&hedging(&mock), question(&["custom/m"], hi()), soon(), None).await.unwrap();
+    let pieces: Vec<_> = events.collect().await;
+    let Some(Ok(Piece::Done(done))) = pieces.last() else { panic!("{pieces:?}") };
+    assert_eq!((done.content.as_str(), attempts(done)), ("Hello", vec![("custom", Some("OVERTAKEN")), ("custom", None)]));
+    // Who was overtaken is left.
+    while mock.left.lock().unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
