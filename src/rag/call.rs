@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, Attempt, Purpose};
+use super::answer::{Answer, Attempt, Purpose};
 use crate::app::App;
 use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
 use crate::error::{Code, Error, Result};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, EXTRACTIVE, Fallback, Question, check, cut};
+use super::answer::{Answer, EXTRACTIVE, Fallback};
+use super::check;
+use super::question::Question;
 use crate::app::App;
 use crate::chat::{Role, Sampling, Usage};
 use crate::citation::Sources;
@@ -77,12 +79,12 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
             extractive::rescore(&mut found, &cosines);
         }
         let is_measured = app.embedder().is_none_or(|embedder| embedder.name() == extractive::MEASURED);
-        let json = !question.request.response_format.is_text() || question.shape.is_some();
+        let json = question.wants_json() || question.shape.is_some();
         let format = if json { Format::Json } else { question.format };
         answer.content = extractive::compose(&found, &answer.passages, format, is_measured);
         answer.usage = Some(Usage::default());
         answer.cost_usd = answer.cost();
-        cut(&mut answer, question.max_chars);
+        answer.cut(question.max_chars);
         let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();
         let said = check::said(&question.request.messages);
         answer.citations = Sources::new(&answer.passages, &said).check_answer(&answer.content, value.as_ref());

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answer::{self, Attempt};
+use super::charge::cost;
 use super::reading::readings;
-use super::{Attempt, cost};
 use crate::app::{App, Opened};
 use crate::chat::{Message, Usage};
 use crate::config::Config;
@@ -293,7 +294,7 @@ async fn embed(
     let mut attempt = Attempt {
         provider: model.provider().to_owned(),
         model: model.name().to_owned(),
-        purpose: super::Purpose::Embedding,
+        purpose: answer::Purpose::Embedding,
         usage: None,
         cost_usd: None,
         code: None,
