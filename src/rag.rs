@@ -5,6 +5,7 @@ mod answer;
 mod call;
 mod charge;
 mod check;
+mod means;
 mod pieces;
 mod question;
 mod quote;
@@ -17,9 +18,9 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 
 pub use self::answer::{Answer, Attempt, EXTRACTIVE, Fallback, Piece, Purpose, Structured};
-use self::call::{Call, means};
+use self::call::Call;
 pub(crate) use self::charge::cost;
-
+use self::means::means;
 pub use self::question::{ANSWER_TOKENS, Question};
 pub(crate) use self::retrieve::no_index;
 pub use self::retrieve::{Found, Retrieval, retrieve};
