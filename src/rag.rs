@@ -69,8 +69,8 @@ pub async fn stream(
     let Some(mut call) = call else {
         return Ok(pieces::whole(Box::pin(quote::answer(app, &question, answer, deadline)).await?).left_stream());
     };
-    match call.stream(app, &mut answer, (deadline, end)).await {
-        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, (events, end)).right_stream()),
+    match call.stream(app, &mut answer, deadline, end).await {
+        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events, end).right_stream()),
         Err(error) => Ok(pieces::whole(Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await?).left_stream()),
     }
 }
@@ -148,7 +148,7 @@ fn ground(app: &App, question: &Question, answer: &mut Answer, request: &mut Cha
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());
     let format = if wants_json && question.shape.is_none() { Format::Json } else { question.format };
     let is_checked = question.citations != Policy::Annotate;
-    let used = prompt::ground(request, passages, (format, is_checked), app.config().generation.context_chars);
+    let used = prompt::ground(request, passages, format, is_checked, app.config().generation.context_chars);
     if wants_json && request.response_format.is_text() {
         request.response_format = ResponseFormat::JsonObject;
     }

@@ -92,7 +92,8 @@ impl Call {
         &mut self,
         app: &Arc<App>,
         answer: &mut Answer,
-        (deadline, end): (Instant, Option<Instant>),
+        deadline: Instant,
+        end: Option<Instant>,
     ) -> Result<Events> {
         let client = app.client().ending(end);
         loop {

@@ -56,7 +56,8 @@ pub(super) fn pieces(
     question: &Arc<Question>,
     call: Box<Call>,
     answer: Answer,
-    (events, end): (Events, Option<Instant>),
+    events: Events,
+    end: Option<Instant>,
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
     // What may be cut out or replaced later is not told before it was checked.
     let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
