@@ -25,8 +25,8 @@ use crate::rerank::{self, Reranking};
 /// As long as a question may take to be embedded where words can stand in.
 const EMBEDDING_WAIT: Duration = Duration::from_secs(5);
 
-/// The vectors of a question's readings, or why there are none.
-type Vectors = std::result::Result<Vec<Vec<f32>>, String>;
+/// The vectors of a question's readings, or why there are none; and what it cost to have them made by a provider.
+type Embedded = (std::result::Result<Vec<Vec<f32>>, String>, Option<Attempt>);
 
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,60 +156,62 @@ pub(super) async fn find(
         Some(model) => Some(embed(app, model, texts.clone(), must_embed, deadline).await?),
         None => None,
     };
-    app.compute(deadline, move |app| {
-        let opened = meant(app, &retrieval)?;
-        opened.refresh();
-        let mut warnings = Vec::new();
-        let (vectors, attempt) = match remote {
-            Some(embedded) => embedded,
-            None => {
-                warnings.extend(unread(app, &texts));
-                let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
-                (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
-            }
-        };
-        let found_by_words = |why: &String| warnings.push(format!("{why}: the sources were found by words only"));
-        let vectors = vectors.inspect_err(found_by_words).ok();
-        let filter = retrieval.filter();
-        let query = |at: usize| Query {
-            vector: vectors.as_ref().and_then(|vectors| vectors.get(at)).map(Vec::as_slice),
-            text: Some(&texts[at]),
-            top_k: retrieval.top_k,
-            fusion: retrieval.fusion,
-            score_threshold: retrieval.score_threshold,
-            recall: retrieval.recall,
-            filter: filter.as_ref(),
-            access: &retrieval.access,
-            distinct: retrieval.distinct,
-        };
-        let mut search = |at: usize| {
-            let Some(reranking) = app.reranking().filter(|_| retrieval.rerank) else { return opened.index.search(&query(at)) };
-            // Somebody still has to answer.
-            let until = Some(shared(Instant::now(), deadline).into_std());
-            let (hits, is_done) = rerank::search(&opened.index, &query(at), &Reranking { until, ..reranking })?;
-            if !is_done && !warnings.iter().any(|warning| warning == LATE) {
-                warnings.push(LATE.to_owned());
-            }
-            Ok(hits)
-        };
-        let chosen = nearest(opened, (0..texts.len()).map(&query))?;
-        let mut hits = search(chosen)?;
-        if chosen > 0 {
-            hits = alternately(hits, search(0)?);
-            if retrieval.distinct {
-                hits = opened.index.spread(hits, retrieval.top_k)?;
-            }
-            hits.truncate(retrieval.top_k);
+    app.compute(deadline, move |app| look_up(app, &retrieval, &texts, remote, deadline)).await
+}
+
+/// Searches for the readings of a question, which are embedded here where no provider has. Work for a core.
+fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Embedded>, deadline: Instant) -> Result<Found> {
+    let opened = meant(app, retrieval)?;
+    opened.refresh();
+    let mut warnings = Vec::new();
+    let (vectors, attempt) = match remote {
+        Some(embedded) => embedded,
+        None => {
+            warnings.extend(unread(app, texts));
+            let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
+            (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
         }
-        if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
-            require_source(opened, prefix, &retrieval.access)?;
+    };
+    let found_by_words = |why: &String| warnings.push(format!("{why}: the sources were found by words only"));
+    let vectors = vectors.inspect_err(found_by_words).ok();
+    let filter = retrieval.filter();
+    let query = |at: usize| Query {
+        vector: vectors.as_ref().and_then(|vectors| vectors.get(at)).map(Vec::as_slice),
+        text: Some(&texts[at]),
+        top_k: retrieval.top_k,
+        fusion: retrieval.fusion,
+        score_threshold: retrieval.score_threshold,
+        recall: retrieval.recall,
+        filter: filter.as_ref(),
+        access: &retrieval.access,
+        distinct: retrieval.distinct,
+    };
+    let mut search = |at: usize| {
+        let Some(reranking) = app.reranking().filter(|_| retrieval.rerank) else { return opened.index.search(&query(at)) };
+        // Somebody still has to answer.
+        let until = Some(shared(Instant::now(), deadline).into_std());
+        let (hits, is_done) = rerank::search(&opened.index, &query(at), &Reranking { until, ..reranking })?;
+        if !is_done && !warnings.iter().any(|warning| warning == LATE) {
+            warnings.push(LATE.to_owned());
         }
-        let is_hybrid = vectors.is_some();
-        let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
-        let index_digest = opened.index.digest().to_owned();
-        Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), warnings })
-    })
-    .await
+        Ok(hits)
+    };
+    let chosen = nearest(opened, (0..texts.len()).map(&query))?;
+    let mut hits = search(chosen)?;
+    if chosen > 0 {
+        hits = alternately(hits, search(0)?);
+        if retrieval.distinct {
+            hits = opened.index.spread(hits, retrieval.top_k)?;
+        }
+        hits.truncate(retrieval.top_k);
+    }
+    if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
+        require_source(opened, prefix, &retrieval.access)?;
+    }
+    let is_hybrid = vectors.is_some();
+    let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
+    let index_digest = opened.index.digest().to_owned();
+    Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), warnings })
 }
 
 /// Which of several readings comes nearest to a passage; of equals the first. Words alone do not tell: the last one, which has most of them.
@@ -258,7 +260,7 @@ fn unread(app: &App, texts: &[String]) -> Option<String> {
 fn tokens_beyond(app: &App, text: &str) -> Option<(usize, usize)> {
     let embedder = app.embedder()?;
     let most = embedder.tokenizer().max_tokens();
-    let count = Some(text).filter(|text| text.len() > most).map(|text| embedder.count(text, true))?;
+    let count = Some(text).filter(|text| text.len() > most).map(|text| embedder.count_query(text))?;
     (count > most).then_some((count, most))
 }
 
@@ -278,13 +280,7 @@ pub(crate) fn no_index() -> Error {
 
 /// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a
 /// must, whoever fails to give one is no failure, may take a part of the time, and is not asked while he keeps failing.
-async fn embed(
-    app: &App,
-    model: &Model,
-    texts: Vec<String>,
-    is_must: bool,
-    deadline: Instant,
-) -> Result<(Vectors, Option<Attempt>)> {
+async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, deadline: Instant) -> Result<Embedded> {
     let name = format!("`{}/{}`", model.provider(), model.name());
     if !is_must && model.is_cooling() {
         return Ok((Err(format!("{name} keeps failing to embed questions and is left alone for a while")), None));
