@@ -190,7 +190,7 @@ fn sections(manifest: &Manifest, pieces: &[String], weights: &Weights<'_>) -> Re
     Ok(sections)
 }
 
-/// A linear layer as the kernels read it; see [`super::packed::MatrixI8`]. `weight` has one row of `inputs` per output.
+/// A linear layer as the kernels read it; see [`super::kernels::MatrixI8`]. `weight` has one row of `inputs` per output.
 fn matrix(weight: &[f32], bias: &[f32], inputs: usize, precision: Precision) -> Vec<u8> {
     let panels = bias.len() / PANEL;
     let columns = || (0..panels).flat_map(|panel| (0..inputs).map(move |input| (panel * PANEL, input)));

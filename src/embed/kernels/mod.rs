@@ -8,6 +8,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod ops;
@@ -17,8 +18,8 @@ mod scalar;
 
 use std::ops::Range;
 
-use super::packed::{MatrixF32, MatrixI8, Norm};
 use crate::cpu::{Kernel, Set};
+pub(super) use matrix::{MatrixF32, MatrixI8, Norm};
 pub(super) use order::Order;
 use order::PanelOrder;
 
