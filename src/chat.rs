@@ -122,7 +122,7 @@ pub struct Thought {
     /// The provider's proof that the text is its own. It must come back unaltered. The vendor's name and a colon stand in front of it,
     /// unless it is Claude's.
     pub signature: Option<String>,
-    /// Encrypted thought without a text. It must come back unaltered; whose it is stands in front as in a signature.
+    /// Encrypted thought without a text. It must come back unaltered; the vendor's name stands in front, as in a signature.
     pub redacted: Option<String>,
 }
 

@@ -51,7 +51,7 @@ pub struct ChatRequest {
     /// caller named the provider's own fields.
     #[serde(default)]
     pub extra_dialect: String,
-    /// What befalls it.
+    /// What happens to it on its way.
     #[serde(skip)]
     pub trace: Trace,
 }
@@ -100,7 +100,7 @@ pub struct Reasoning {
 pub enum Think {
     /// As much as the model sees fit.
     Adaptive,
-    /// Not before the first call of a tool; together with [`Effort::None`], which it is to those who do not know it.
+    /// Think only between tool calls. Comes with [`Effort::None`], which is how models without this mode take it.
     BetweenTools,
 }
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::hex::hex;
 use crate::mapped::replace;
 
-/// Writes a packed model in one step: whoever has mapped an older one keeps that.
+/// Writes a packed model in one step: a process that has mapped an older one keeps that.
 ///
 /// # Errors
 /// Its folder cannot be written.

@@ -1,7 +1,7 @@
-//! The providers of one request, each asked in the best way that it has for the shape; a way that one refuses and another
-//! gets round is not tried again in this process.
+//! The providers of one request, each asked in the best way that it has for the shape. A way that a provider refused where another way
+//! then worked is not tried again in this process.
 //!
-//! With a shape, what is sent is written for each of them alone.
+//! With a shape, the request is written anew for each provider.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Call {
     walk: Walk,
     /// As it was before the shape was added; of no use without one.
     plain: ChatRequest,
-    /// As it is sent, where there is no shape to whoever was named.
+    /// What is sent: with a shape, to the provider that is asked now; without one, to the first, and made to fit the others.
     pub(super) request: ChatRequest,
     /// What was said before the sources were added: it may be quoted without a source.
     pub(super) said: Arc<str>,
@@ -33,16 +33,16 @@ pub(super) struct Call {
     /// Why it is made now.
     pub(super) purpose: Purpose,
     pub(super) plan: Option<Plan>,
-    /// What was left out of it for the one who is asked, where there is a shape.
+    /// With a shape: what was left out of the request for the provider that is asked now.
     without: String,
-    /// What the one who is asked refused of this request.
+    /// The ways of asking that this provider refused for this request.
     refused: Vec<Rung>,
-    /// Of these, what he may refuse of every request: learnt once another way has led to an answer.
+    /// Of these, the ways that it may refuse for every request: learnt once another way has led to an answer.
     learnt: Vec<Rung>,
 }
 
 impl Call {
-    /// Turns to the first who can be asked.
+    /// Turns to the first provider that can be asked.
     pub(super) fn new(
         app: &App,
         links: Vec<(Provider, String)>,
@@ -113,7 +113,7 @@ impl Call {
         }
     }
 
-    /// What is sent to the one who is asked, and what was left out of it.
+    /// What is sent to the provider that is asked now, and what was left out of it.
     fn sent(&self) -> (Cow<'_, ChatRequest>, String) {
         match &self.shape {
             Some(_) => (Cow::Borrowed(&self.request), self.without.clone()),
@@ -126,7 +126,7 @@ impl Call {
         self.learn(app);
         self.walk.provider().name().clone_into(&mut answer.provider);
         self.walk.model().clone_into(&mut answer.model);
-        // Of whoever was named it is said already.
+        // Of the provider that was named first it is said already.
         let retired = app.prices().retirement(&answer.provider, &answer.model, &crate::cost::today());
         if let Some(warning) = retired.filter(|warning| !answer.warnings.contains(warning)) {
             answer.warnings.push(warning);
@@ -143,7 +143,7 @@ impl Call {
     /// Takes the next way where the provider refused this one, else turns to the next provider.
     ///
     /// # Errors
-    /// Nobody else would do better, or nobody is left: the first failure that the request was not to blame for.
+    /// No other provider would do better, or none is left: the first failure that was not the request's fault.
     fn descend(&mut self, app: &App, answer: &mut Answer, error: Error) -> Result<()> {
         let text = error.message().to_lowercase();
         let rung = self.plan.as_ref().map_or(Rung::Prompt, |plan| plan.rung);
@@ -160,7 +160,7 @@ impl Call {
         self.walk.failed(error).and_then(|()| self.turn(app))
     }
 
-    /// Writes down the exchanges with the one who is asked that failed.
+    /// Writes down the failed exchanges with the provider that is asked now.
     fn note(&self, app: &App, answer: &mut Answer) {
         for failed in self.request.trace.take_failed() {
             if failed.may_have_cost {
@@ -194,7 +194,7 @@ impl Call {
         Err(self.walk.error())
     }
 
-    /// A refusal that another way did not get round was not about the way: it is not held against the model.
+    /// Remembers which ways the model refuses, once another way has led to an answer. Where none has, the refusal was not about the way.
     fn learn(&mut self, app: &App) {
         for rung in self.learnt.drain(..) {
             app.refuse(self.walk.provider().name(), self.walk.model(), rung);
@@ -237,7 +237,7 @@ impl Call {
     }
 }
 
-/// An exchange while somebody waits for it. What is left before its end may have to be paid for.
+/// An exchange while the caller waits for it. One whose caller leaves before its end may have to be paid for all the same.
 struct Left<'a>(Option<&'a App>);
 
 impl Drop for Left<'_> {

@@ -1,4 +1,4 @@
-//! By what a model can be asked for a shape, as is known of it and as its refusals say.
+//! The ways in which a model can be asked for a shape: those that it is known to have, and what its refusals say of them.
 
 use crate::chat::ChatRequest;
 use crate::error::Result;
@@ -22,8 +22,8 @@ const REFUSALS: [&str; 12] = [
     "tool_choice",
 ];
 
-/// Words of one that is about the field itself, whatever stands in it: only these hold for every request. Most refusals name the field and
-/// are about one schema.
+/// Words of a refusal of the field itself, whatever its value: only such a refusal holds for every request. Most refusals name the field
+/// and are about one schema.
 const OF_THE_FIELD: [&str; 14] = [
     "cannot find field",
     "does not support",
@@ -41,7 +41,7 @@ const OF_THE_FIELD: [&str; 14] = [
     "unrecognized request argument",
 ];
 
-/// What the model can be asked by.
+/// The ways in which the model can be asked.
 pub(super) fn means(provider: &Provider, model: &str, request: &ChatRequest, is_stream: bool) -> Result<Means> {
     let capabilities = provider.capabilities(model)?;
     let fits = (!request.has_tools() || capabilities.schema_with_tools) && (!is_stream || capabilities.schema_with_stream);

@@ -1,4 +1,4 @@
-//! What is asked, in the words of no front door.
+//! What is asked. Every front door translates its requests into a [`Question`].
 
 use super::Retrieval;
 use crate::chat::{ChatRequest, Message, Role};

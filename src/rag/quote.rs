@@ -19,7 +19,7 @@ use crate::provider::is_mistake;
 /// Sentences whose meaning is compared with the question's; each costs a forward pass.
 const RESCORED_SENTENCES: usize = 12;
 
-/// What was asked for and means nothing to quotes.
+/// The warning that names what was asked for and has no effect on quotes.
 pub(super) fn without_effect(question: &Question) -> Option<String> {
     let request = &question.request;
     let has_system = request.messages.iter().any(|message| message.role == Role::System);
@@ -44,7 +44,7 @@ pub(super) fn without_effect(question: &Question) -> Option<String> {
     Some(format!("no provider is asked: the answer is quoted from the sources, {named} no effect"))
 }
 
-/// Refuses what quotes cannot do.
+/// Refuses what an answer made of quotes cannot do.
 pub(super) fn refuse(question: &Question) -> Result<()> {
     if question.model.as_deref().is_some_and(|model| model != EXTRACTIVE) {
         return Err(Error::bad_request("`model_name`: no provider is asked; name one in `model_provider`"));

@@ -1,8 +1,8 @@
-//! Finding passages: the question embedded by whoever embedded the index, then searched for.
+//! Finding passages: the question is embedded by the model that embedded the index, then searched for.
 //!
-//! A message that can be read in several ways ([`super::reading`]) is looked up in the way that comes nearest to a passage, and what it finds by
-//! itself stands between: of 60 questions that lean on what was said before, or do not, the first five held what was meant for 58, and for 31
-//! where the last message was looked up alone.
+//! A message that can be read in several ways ([`super::reading`]) is looked up by the reading that comes nearest to a passage; what the
+//! message finds by itself stands between, one of each in turns. Of 60 questions, some of which lean on what was said before, the first
+//! five held what was meant for 58, and for 31 where the last message was looked up alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::provider::embed::{Model, Purpose};
 use crate::provider::shared;
 use crate::rerank::{self, Reranking};
 
-/// As long as a question may take to be embedded where words can stand in.
+/// How long embedding a question may take where a search by words can stand in.
 const EMBEDDING_WAIT: Duration = Duration::from_secs(5);
 
 /// The vectors of a question's readings, or why there are none; and what it cost to have them made by a provider.
@@ -45,11 +45,11 @@ pub struct Retrieval {
     pub score_threshold: Option<f32>,
     /// Only documents whose address starts so.
     pub uri_prefix: Option<String>,
-    /// How much of what is nearest is to be found.
+    /// How thoroughly the nearest vectors are looked for.
     pub recall: Recall,
-    /// Only what passes.
+    /// Only chunks that pass it.
     pub filter: Option<Filter>,
-    /// The labels of whoever asks.
+    /// The caller's labels.
     pub access: Vec<String>,
     /// Whether passages that repeat a better one stand behind all others.
     pub distinct: bool,
@@ -111,7 +111,7 @@ pub struct Found {
     pub is_hybrid: bool,
     /// What it cost to have the question embedded, where a provider was asked.
     pub attempt: Option<Attempt>,
-    /// What led to them.
+    /// The text that found them.
     pub query: String,
     /// Why words only were searched, or what was found was not reranked; and what of the question was not embedded.
     pub warnings: Vec<String>,
@@ -188,7 +188,7 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
     };
     let mut search = |at: usize| {
         let Some(reranking) = app.reranking().filter(|_| retrieval.rerank) else { return opened.index.search(&query(at)) };
-        // Somebody still has to answer.
+        // Some of the time is left for the answer.
         let until = Some(shared(Instant::now(), deadline).into_std());
         let (hits, is_done) = rerank::search(&opened.index, &query(at), &Reranking { until, ..reranking })?;
         if !is_done && !warnings.iter().any(|warning| warning == LATE) {
@@ -278,8 +278,9 @@ pub(crate) fn no_index() -> Error {
     Error::bad_request("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false")
 }
 
-/// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a
-/// must, whoever fails to give one is no failure, may take a part of the time, and is not asked while he keeps failing.
+/// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too. So where a
+/// vector is not a must, to have none is no failure, the provider may take a part of the time only, and one that keeps failing is left
+/// alone for a while.
 async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, deadline: Instant) -> Result<Embedded> {
     let name = format!("`{}/{}`", model.provider(), model.name());
     if !is_must && model.is_cooling() {
@@ -320,7 +321,7 @@ async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, dead
     Ok((Ok(response.vectors), Some(attempt)))
 }
 
-/// Whether it says nothing of the question or the index.
+/// Whether a failure is the provider's alone, and says nothing of the question or the index.
 fn is_outage(code: Code) -> bool {
     matches!(code, Code::Timeout | Code::RateLimit | Code::Overloaded | Code::ProviderError | Code::Authentication | Code::Budget)
 }

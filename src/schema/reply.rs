@@ -61,7 +61,7 @@ pub(crate) fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
     }
 }
 
-/// What a model is told that wrote an invalid answer.
+/// What a model that wrote an invalid answer is told.
 pub(crate) fn repair_prompt(violations: &[Violation]) -> String {
     let mut text = "The JSON above is not valid:\n".to_owned();
     for violation in violations {

@@ -35,7 +35,7 @@ pub(super) fn run(kernel: Kernel, op: Op<'_>) {
     match kernel.set() {
         Set::Scalar => ops::run::<scalar::Scalar>(op),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: whoever has a `Kernel` of this set runs on a CPU that has the instructions; so in all of these.
+        // SAFETY: there is a `Kernel` of this set only on a CPU that has the instructions; so in all of these.
         Set::Avx2 => unsafe { avx2::run(op) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

@@ -281,7 +281,7 @@ pub(super) fn nullable(schema: Value) -> Value {
     both
 }
 
-/// The type that keywords speak of where none is written.
+/// The type that the keywords imply where none is written.
 fn inferred(map: &Map<String, Value>) -> Option<Value> {
     let has = |keywords: &[&str]| keywords.iter().any(|keyword| map.contains_key(*keyword));
     let kind = if has(&["anyOf", "oneOf", "enum", "const"]) {
