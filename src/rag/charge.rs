@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::app::App;
 use crate::chat::{ChatResponse, Usage};
 
-/// Dollars of an answer, by the name that its provider gives the model, else by that which it was asked by: servers have names of their own.
+/// Dollars of an answer. The price is that of the model by its name in the answer, else by the name that was asked for: servers have names
+/// of their own.
 pub(super) fn charge(app: &App, provider: &str, asked: &str, response: &ChatResponse) -> Option<f64> {
     let today = crate::cost::today();
     let is_priced = app.prices().price(provider, &response.model, 0, &today).is_some();

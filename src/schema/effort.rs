@@ -18,15 +18,15 @@ const MAX_DEPTH: usize = 1_000;
 /// Whether it can be said in time that `value` is valid. The validator remembers what it found of a definition that refers to itself, and
 /// skips branches that a constant rules out.
 pub(super) fn is_checkable(value: &Value, root: &Value) -> bool {
-    is_tellable(value, root) || Looks::new(root, MAX_CHECKED, true).within(root, value, 0)
+    is_tellable(value, root) || Steps::new(root, MAX_CHECKED, true).within(root, value, 0)
 }
 
 /// Whether all that is wrong with `value` can be told in time.
 pub(super) fn is_tellable(value: &Value, root: &Value) -> bool {
-    Looks::new(root, MAX_TOLD, false).within(root, value, 0)
+    Steps::new(root, MAX_TOLD, false).within(root, value, 0)
 }
 
-struct Looks<'a> {
+struct Steps<'a> {
     root: &'a Value,
     names: Names<'a>,
     /// Where the references met so far lead: each item of a list follows the same ones.
@@ -41,7 +41,7 @@ struct Looks<'a> {
     seen: HashSet<(usize, usize)>,
 }
 
-impl<'a> Looks<'a> {
+impl<'a> Steps<'a> {
     fn new(root: &'a Value, left: usize, remembers: bool) -> Self {
         let (open, recursive, seen) = (HashMap::new(), HashSet::new(), HashSet::new());
         Self { root, names: Names::new(root), targets: HashMap::new(), left, remembers, open, recursive, seen }
