@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Who says a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Instructions. OpenAI's `developer` is the same.
@@ -37,7 +37,7 @@ pub enum Role {
 }
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
     /// Who says it.
@@ -47,7 +47,7 @@ pub struct Message {
 }
 
 /// The smallest unit that keeps its identity through translation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Text.
@@ -74,27 +74,24 @@ pub enum Part {
 }
 
 /// A file shown to the model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Media {
     /// Where its bytes are.
     pub source: Source,
     /// Its name or title.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// How closely to look at a picture: `auto`, `low`, `high`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// What the model should know about a document and not cite.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
     /// Whether a document is to be cited from.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub cited: bool,
 }
 
 /// Where the bytes of a file are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
     /// An address that the provider fetches. We never do.
@@ -102,7 +99,6 @@ pub enum Source {
         /// The address.
         url: String,
         /// Its media type, where it is known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         media_type: Option<String>,
     },
     /// The bytes.
@@ -117,23 +113,21 @@ pub enum Source {
 }
 
 /// What a model thought before or between its answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thought {
     /// What may be shown; empty where the provider hides it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub text: String,
     /// The provider's proof that the text is its own. It must come back unaltered. The vendor's name and a colon stand in front of it,
     /// unless it is Claude's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
-    /// Encrypted thought without a text. It must come back unaltered; whose it is stands in front as in a signature.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Encrypted thought without a text. It must come back unaltered; the vendor's name stands in front, as in a signature.
     pub redacted: Option<String>,
 }
 
 /// The model wants a tool called.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolCall {
     /// Unique in the conversation.
@@ -143,12 +137,11 @@ pub struct ToolCall {
     /// A JSON object as text; whatever the model wrote where it is none.
     pub arguments: String,
     /// An opaque value that must come back with the call (Gemini's `thoughtSignature`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
 }
 
 /// What a tool answered.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolResult {
     /// The [`ToolCall::id`] that is answered.
@@ -156,12 +149,12 @@ pub struct ToolResult {
     /// Text, images and documents.
     pub content: Vec<Part>,
     /// Whether the tool failed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub is_error: bool,
 }
 
 /// How long a provider may keep a cached prompt, shortest first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum CacheTtl {
     /// Five minutes.
     #[default]
@@ -321,6 +314,19 @@ impl Usage {
     /// Prompt and answer together.
     pub fn total_tokens(&self) -> u64 {
         self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+
+    /// Those of two exchanges.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_add(other.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+            cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_add(other.cache_write_1h_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+        }
     }
 
     /// Prompt tokens at the full price.

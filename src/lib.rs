@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server::query -> rag::answer - embed -> index::search -> prompt::ground -> provider::chat -> schema, citation -> reply
-//!                                   \-> extractive::answer (no provider, no network)
+//!                                   \-> extractive::compose (no provider, no network)
 //! ```
 
 pub mod app;
@@ -28,3 +28,9 @@ pub mod sentence;
 pub mod server;
 pub mod telemetry;
 pub(crate) mod words;
+
+#[cfg(test)]
+#[path = "../tests/support"]
+mod testing {
+    pub(crate) mod shared;
+}

@@ -38,7 +38,8 @@ const QUOTING: &str = "Put words in quotation marks or behind `>` only where the
 pub fn ground(
     request: &mut ChatRequest,
     passages: Option<&[Passage]>,
-    (format, is_checked): (Format, bool),
+    format: Format,
+    is_checked: bool,
     budget_chars: usize,
 ) -> usize {
     let format = match format {
@@ -126,7 +127,7 @@ mod tests {
     fn grounded(passages: Option<&[Passage]>, budget_chars: usize) -> (ChatRequest, usize) {
         let messages = vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "How?")];
         let mut request = ChatRequest { messages, ..ChatRequest::default() };
-        let used = ground(&mut request, passages, (Format::Any, false), budget_chars);
+        let used = ground(&mut request, passages, Format::Any, false, budget_chars);
         (request, used)
     }
 
@@ -176,7 +177,7 @@ mod tests {
             Message { role: Role::Tool, parts: vec![] },
         ];
         let mut request = ChatRequest { messages, ..ChatRequest::default() };
-        assert_eq!(ground(&mut request, Some(&[passage("a", "Alpha.", 1.0)]), (Format::Json, true), 100), 1);
+        assert_eq!(ground(&mut request, Some(&[passage("a", "Alpha.", 1.0)]), Format::Json, true, 100), 1);
         let roles: Vec<Role> = request.messages.iter().map(|message| message.role).collect();
         assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::Tool]);
         assert_eq!(request.messages[1].parts.len(), 3);
@@ -184,7 +185,7 @@ mod tests {
         assert!(request.messages[0].plain().contains(QUOTING));
         assert!(request.messages[0].plain().ends_with("Answer with exactly one JSON object and nothing else."));
         let mut empty = ChatRequest::default();
-        assert_eq!(ground(&mut empty, None, (Format::Any, true), 0), 0);
+        assert_eq!(ground(&mut empty, None, Format::Any, true, 0), 0);
         assert_eq!(empty, ChatRequest::default());
     }
 }

@@ -20,15 +20,15 @@ pub enum ChatEvent {
     Warning(Warning),
     /// The next piece of text.
     Text(String),
-    /// The text so far is one; what follows is another.
+    /// The text so far is whole; what follows is another text.
     Break,
-    /// What the text just told rests on; it ends it.
+    /// What the text just told rests on; ends that text.
     Citation(Raw),
     /// The next piece of a refusal.
     Refusal(String),
     /// The next piece of a thought. What follows a thought of another kind, or a signature, begins a new one.
     Reasoning(String),
-    /// The signature of the thought just told, or of a hidden one; it ends it.
+    /// The signature of the thought just told, or of a hidden one; ends that thought.
     Signature(String),
     /// A whole encrypted thought.
     Redacted(String),
@@ -45,7 +45,7 @@ pub enum ChatEvent {
     },
     /// The next piece of a call's arguments. Calls may be told in turns.
     Arguments {
-        /// Whose.
+        /// Of which call.
         index: usize,
         /// JSON text.
         json: String,
@@ -68,7 +68,7 @@ pub struct Fold {
     calls: Vec<usize>,
     /// The last part is a thought that more text belongs to.
     open_thought: bool,
-    /// The next text is another than the last one.
+    /// The next text begins a new part.
     apart: bool,
 }
 
@@ -210,7 +210,7 @@ fn merge(extra: &mut Map<String, Value>, name: &str, value: &Value) {
     }
 }
 
-/// A piece of an answer that is spoken: its sound and its words go on.
+/// Adds the next piece of a spoken answer: its sound and its transcript go on.
 fn heard(before: &mut Map<String, Value>, more: &Map<String, Value>) {
     for (name, value) in more {
         match (name.as_str(), before.get_mut(name), value) {
@@ -223,7 +223,7 @@ fn heard(before: &mut Map<String, Value>, more: &Map<String, Value>) {
     }
 }
 
-/// Adds base64 to base64. Each piece is padded for itself: the padded end alone is written anew, for sounds and pictures are long.
+/// Adds base64 to base64. Each piece is padded for itself; only the padded end is written anew, because sounds and pictures are long.
 pub(crate) fn push_base64(before: &mut String, more: &str) {
     let end = before.len().saturating_sub(4);
     let padded = before.get(end..).filter(|end| end.ends_with('='));

@@ -1,4 +1,4 @@
-//! Where a text stands in another, however the two are spaced: thoughts are told in several places at once, joined with blanks or without.
+//! Finds a text in another, whatever blanks stand in either: providers tell one thought in several fields, joined with blanks or without.
 
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ pub fn holds(whole: &str, part: &str) -> bool {
     place(whole, part).is_some()
 }
 
-/// Of two texts, those that stand neither in the other nor in `detailed`.
+/// Which of two texts add something: contained neither in the other nor in `detailed`.
 pub fn untold<'a>([first, second]: [&'a str; 2], detailed: &str) -> impl Iterator<Item = &'a str> {
     let texts = match () {
         () if holds(first, second) => [first, ""],

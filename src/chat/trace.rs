@@ -1,12 +1,10 @@
-//! What befalls a request on its way, for those who are told nothing of it by the answer: the log, and whoever counts what may have to be
-//! paid.
+//! Facts about a request that its answer does not carry: for the log and for counting costs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Usage;
-use crate::error::Error;
 
-/// The trace of one request. Cloning shares it, and it is no part of what is asked: all are equal.
+/// The trace of one request. Clones share it. It is no part of what is asked, so any two compare equal.
 #[derive(Debug, Clone, Default)]
 pub struct Trace(Arc<Inner>);
 
@@ -16,16 +14,16 @@ struct Inner {
     progress: Mutex<Progress>,
 }
 
-/// Who was asked last, and how far that is.
+/// Who was asked last, and how far that exchange has come.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     /// The provider; none where nobody was asked.
     pub provider: Option<String>,
     /// Its model.
     pub model: Option<String>,
-    /// Tokens, as far as it told.
+    /// Tokens, as far as the provider has told them.
     pub usage: Option<Usage>,
-    /// Whether they count what was answered: what is told at the beginning does not.
+    /// Whether they include those of the answer: what is told at its beginning does not.
     pub is_counted: bool,
     /// Dollars of an answer that was left before its end, where they are known.
     pub cost_usd: Option<f64>,
@@ -43,13 +41,6 @@ pub struct Failed {
     pub may_have_cost: bool,
 }
 
-impl Failed {
-    /// How it ended.
-    pub fn new(error: &Error) -> Self {
-        Self { code: error.code().as_str(), status: error.refusal().status, may_have_cost: error.may_have_cost() }
-    }
-}
-
 impl Progress {
     /// Tokens of the answer so far.
     pub fn completion_tokens(&self) -> Option<u64> {
@@ -58,7 +49,7 @@ impl Progress {
 }
 
 impl Trace {
-    /// Of the request that the log calls so.
+    /// The trace of the request that the log calls `request_id`.
     pub fn new(request_id: &str) -> Self {
         Self(Arc::new(Inner { request_id: Some(request_id.to_owned()), progress: Mutex::default() }))
     }
@@ -76,7 +67,7 @@ impl Trace {
             Progress { provider: Some(provider.to_owned()), model: Some(model.to_owned()), failed, ..Progress::default() };
     }
 
-    /// Tokens were told; `is_behind` content, and not before it.
+    /// Tokens were told; `is_behind` says that content came before them.
     pub fn used(&self, usage: Usage, is_behind: bool) {
         let mut progress = self.now();
         progress.usage = Some(usage);

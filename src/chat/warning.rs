@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// Warnings that are told of one request by one room.
 const MOST: usize = 50;
 /// Where their words are cut, in characters: they hold names of the caller's.
@@ -11,7 +9,7 @@ const FIELD_CHARS: usize = 150;
 const DETAIL_CHARS: usize = 400;
 
 /// What became of a parameter that the provider does not take as it was given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// What was done.
     pub action: Action,
@@ -22,8 +20,7 @@ pub struct Warning {
 }
 
 /// What was done about a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// It was left out.
     Dropped,

@@ -117,10 +117,18 @@ impl Embedder {
         &self.0.tokenizer
     }
 
-    /// Tokens that the model reads of a text, or would if it were not cut at [`Tokenizer::max_tokens`]: with the prefix of a question
-    /// or of a document, and special tokens.
-    pub fn count(&self, text: &str, is_query: bool) -> usize {
-        let prefix = if is_query { &self.manifest().query_prefix } else { &self.manifest().document_prefix };
+    /// Tokens that the model reads of a document, or would if it were not cut at [`Tokenizer::max_tokens`]: with its prefix and special
+    /// tokens.
+    pub fn count(&self, text: &str) -> usize {
+        self.count_after(&self.manifest().document_prefix, text)
+    }
+
+    /// Tokens of a question, as [`Self::count`] counts those of a document.
+    pub fn count_query(&self, text: &str) -> usize {
+        self.count_after(&self.manifest().query_prefix, text)
+    }
+
+    fn count_after(&self, prefix: &str, text: &str) -> usize {
         Tokenizer::SPECIAL_TOKENS + self.tokenizer().count(&format!("{prefix}{text}"))
     }
 

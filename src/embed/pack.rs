@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::hex::hex;
 use crate::mapped::replace;
 
-/// Writes a packed model in one step: whoever has mapped an older one keeps that.
+/// Writes a packed model in one step: a process that has mapped an older one keeps that.
 ///
 /// # Errors
 /// Its folder cannot be written.
@@ -190,7 +190,7 @@ fn sections(manifest: &Manifest, pieces: &[String], weights: &Weights<'_>) -> Re
     Ok(sections)
 }
 
-/// A linear layer as the kernels read it; see [`super::packed::MatrixI8`]. `weight` has one row of `inputs` per output.
+/// A linear layer as the kernels read it; see [`super::kernels::MatrixI8`]. `weight` has one row of `inputs` per output.
 fn matrix(weight: &[f32], bias: &[f32], inputs: usize, precision: Precision) -> Vec<u8> {
     let panels = bias.len() / PANEL;
     let columns = || (0..panels).flat_map(|panel| (0..inputs).map(move |input| (panel * PANEL, input)));

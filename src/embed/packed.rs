@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 use memmap2::Mmap;
 
-use super::kernels::Order;
+use super::kernels::{MatrixF32, MatrixI8, Norm, Order};
 use super::manifest::{Manifest, POSITIONS, Precision, WORDS};
 use super::vocabulary::Vocabulary;
 use crate::error::{Code, Error, Result};
@@ -301,39 +301,9 @@ pub(super) struct Head<'a> {
     pub(super) bias: &'a [f32],
 }
 
-/// Scale and shift of a LayerNorm.
-#[derive(Clone, Copy)]
-pub(super) struct Norm<'a> {
-    pub(super) gamma: &'a [f32],
-    pub(super) beta: &'a [f32],
-}
-
 /// A linear layer.
 #[derive(Clone, Copy)]
 pub(super) enum Matrix<'a> {
     Int8(MatrixI8<'a>),
     F32(MatrixF32<'a>),
-}
-
-/// int8 weights: strips of 16 columns; in a strip, groups of four rows; in a group, the four weights of a column side by side.
-#[derive(Clone, Copy)]
-pub(super) struct MatrixI8<'a> {
-    /// Inputs, a multiple of 64.
-    pub(super) rows: usize,
-    pub(super) weights: &'a [i8],
-    /// What one unit of a column is worth.
-    pub(super) scales: &'a [f32],
-    /// Sum of a column's weights: what the zero point of the activations has to be taken from.
-    pub(super) sums: &'a [i32],
-    pub(super) bias: &'a [f32],
-    /// How AVX2 takes the weights, once that was worth finding out.
-    pub(super) order: &'a OnceLock<Order>,
-}
-
-/// f32 weights: panels of 64 columns, row after row.
-#[derive(Clone, Copy)]
-pub(super) struct MatrixF32<'a> {
-    pub(super) rows: usize,
-    pub(super) weights: &'a [f32],
-    pub(super) bias: &'a [f32],
 }

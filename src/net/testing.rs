@@ -5,10 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-#[path = "../../tests/support/shared.rs"]
-mod shared_folder;
-
-pub(crate) use shared_folder::shared as shared_path;
+pub(crate) use crate::testing::shared::shared as shared_path;
 
 /// The text of a file of the shared folder, where there is one.
 pub(crate) fn shared(path: &str) -> Option<String> {

@@ -50,7 +50,7 @@ impl Retry {
 
     /// Writes down an attempt beside which there is another.
     fn failed(&mut self, error: &Error) {
-        self.trace.failed(Failed::new(error));
+        self.trace.failed(noted(error));
         self.broken += u32::from(error.may_have_cost());
     }
 
@@ -59,7 +59,7 @@ impl Retry {
     /// # Errors
     /// It never will: the error as it came.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
-        self.trace.failed(Failed::new(&error));
+        self.trace.failed(noted(&error));
         let Some(wait) = self.wait(&error) else { return Err(if self.attempt > 0 { error.repeated() } else { error }) };
         tracing::info!(
             request_id = self.trace.request_id(),
@@ -187,6 +187,11 @@ impl Health {
         let state = self.state();
         state.all.is_cooling() || state.models.get(model).is_some_and(Failures::is_cooling)
     }
+}
+
+/// How an attempt ended that failed.
+fn noted(error: &Error) -> Failed {
+    Failed { code: error.code().as_str(), status: error.refusal().status, may_have_cost: error.may_have_cost() }
 }
 
 #[cfg(test)]

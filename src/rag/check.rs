@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::answer::{Answer, Purpose, Structured};
 use super::call::Call;
-use super::{Answer, Purpose, Question, Structured, cut, take};
+use super::question::Question;
 use crate::app::App;
 use crate::chat::{ChatResponse, FinishReason, Media, Message, Part, Role, Source};
 use crate::citation::{self, Citation, Policy, Sources};
@@ -35,10 +36,10 @@ pub(super) async fn finish(
     // What not every answer goes through is boxed: its state would make every request's future larger, which is moved and allocated.
     match &question.shape {
         Some(shape) => Box::pin(settle(app, (shape, question.show_text), call, &mut answer, response, deadline)).await?,
-        None => take(app, &mut answer, response, Purpose::Answer),
+        None => answer.take(app, response, Purpose::Answer),
     }
     // What is cut off is not cited.
-    cut(&mut answer, question.max_chars);
+    answer.cut(question.max_chars);
     // Nor is half a shape, and where citations count it is not told.
     let is_half = question.shape.is_some() && answer.structured.is_none();
     if is_half && question.citations != Policy::Annotate && answer.finish_reason == FinishReason::Length {
@@ -48,7 +49,7 @@ pub(super) async fn finish(
     }
     if question.retrieval.is_some() && is_answer(&answer) && !is_half {
         Box::pin(cite(app, question, call, &mut answer, deadline)).await?;
-        cut(&mut answer, question.max_chars);
+        answer.cut(question.max_chars);
     }
     Ok(answer)
 }
@@ -73,7 +74,7 @@ async fn settle(
         let text = call.text(&response);
         let is_tool = call.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool);
         let calls_tools = response.tool_calls().any(|it| !(is_tool && it.name == schema::TOOL));
-        take(app, answer, response, if repairs == 0 { Purpose::Answer } else { Purpose::Repair });
+        answer.take(app, response, if repairs == 0 { Purpose::Answer } else { Purpose::Repair });
         let is_cut = answer.finish_reason == FinishReason::Length;
         let is_withheld = is_shown && (is_cut || answer.finish_reason == FinishReason::ContentFilter);
         if is_withheld && is_tool {
@@ -232,7 +233,7 @@ async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &m
     let response = call.chat(app, answer, deadline).await?;
     match &question.shape {
         Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,
-        None => take(app, answer, response, Purpose::CitationRepair),
+        None => answer.take(app, response, Purpose::CitationRepair),
     }
     let is_cut = question.shape.is_some() && answer.finish_reason == FinishReason::Length;
     if is_cut || !is_answer(answer) {

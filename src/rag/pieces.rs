@@ -7,8 +7,11 @@ use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::answer::{Answer, Piece, Purpose};
 use super::call::Call;
-use super::{Answer, Piece, Purpose, Question, charge, check, take};
+use super::charge::charge;
+use super::check;
+use super::question::Question;
 use crate::app::App;
 use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
@@ -53,7 +56,8 @@ pub(super) fn pieces(
     question: &Arc<Question>,
     call: Box<Call>,
     answer: Answer,
-    (events, end): (Events, Option<Instant>),
+    events: Events,
+    end: Option<Instant>,
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
     // What may be cut out or replaced later is not told before it was checked.
     let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
@@ -225,7 +229,7 @@ impl Outgoing {
         let mut answer = std::mem::take(&mut self.answer);
         if self.question.shape.is_none() && (self.question.retrieval.is_none() || response.parts.is_empty()) {
             // Nothing is to be checked.
-            take(&self.app, &mut answer, response, Purpose::Answer);
+            answer.take(&self.app, response, Purpose::Answer);
             self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
             return;
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, EXTRACTIVE, Fallback, Question, check, cut};
+use super::answer::{Answer, EXTRACTIVE, Fallback};
+use super::check;
+use super::question::Question;
 use crate::app::App;
 use crate::chat::{Role, Sampling, Usage};
 use crate::citation::Sources;
@@ -17,7 +19,7 @@ use crate::provider::is_mistake;
 /// Sentences whose meaning is compared with the question's; each costs a forward pass.
 const RESCORED_SENTENCES: usize = 12;
 
-/// What was asked for and means nothing to quotes.
+/// The warning that names what was asked for and has no effect on quotes.
 pub(super) fn without_effect(question: &Question) -> Option<String> {
     let request = &question.request;
     let has_system = request.messages.iter().any(|message| message.role == Role::System);
@@ -42,7 +44,7 @@ pub(super) fn without_effect(question: &Question) -> Option<String> {
     Some(format!("no provider is asked: the answer is quoted from the sources, {named} no effect"))
 }
 
-/// Refuses what quotes cannot do.
+/// Refuses what an answer made of quotes cannot do.
 pub(super) fn refuse(question: &Question) -> Result<()> {
     if question.model.as_deref().is_some_and(|model| model != EXTRACTIVE) {
         return Err(Error::bad_request("`model_name`: no provider is asked; name one in `model_provider`"));
@@ -77,12 +79,12 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
             extractive::rescore(&mut found, &cosines);
         }
         let is_measured = app.embedder().is_none_or(|embedder| embedder.name() == extractive::MEASURED);
-        let json = !question.request.response_format.is_text() || question.shape.is_some();
+        let json = question.wants_json() || question.shape.is_some();
         let format = if json { Format::Json } else { question.format };
         answer.content = extractive::compose(&found, &answer.passages, format, is_measured);
         answer.usage = Some(Usage::default());
         answer.cost_usd = answer.cost();
-        cut(&mut answer, question.max_chars);
+        answer.cut(question.max_chars);
         let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();
         let said = check::said(&question.request.messages);
         answer.citations = Sources::new(&answer.passages, &said).check_answer(&answer.content, value.as_ref());

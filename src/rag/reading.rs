@@ -5,11 +5,11 @@
 
 use crate::chat::{Message, Role};
 
-/// A message that is longer is read by its ends, too: an embedding model of 256 tokens reads about as much.
+/// A longer message is read by its ends, too: an embedding model of 256 tokens reads about as much as this.
 const LONG_BYTES: usize = 1_000;
 
-/// As much of each end. More drowns the question in what stands around it: of 30 pasted logs and the like, 150 found what 24 ask for among the
-/// first five, 200 that of 21, and the whole message that of 8.
+/// How much of each end is read. More drowns the question in what stands around it: of 30 messages with pasted logs and the like, ends of
+/// 150 bytes found what was asked for among the first five for 24, ends of 200 for 21, and the whole message for 8.
 const END_BYTES: usize = 150;
 
 /// So many messages before the last one are read with it, one more at a time.

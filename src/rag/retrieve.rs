@@ -1,16 +1,17 @@
-//! Finding passages: the question embedded by whoever embedded the index, then searched for.
+//! Finding passages: the question is embedded by the model that embedded the index, then searched for.
 //!
-//! A message that can be read in several ways ([`super::reading`]) is looked up in the way that comes nearest to a passage, and what it finds by
-//! itself stands between: of 60 questions that lean on what was said before, or do not, the first five held what was meant for 58, and for 31
-//! where the last message was looked up alone.
+//! A message that can be read in several ways ([`super::reading`]) is looked up by the reading that comes nearest to a passage; what the
+//! message finds by itself stands between, one of each in turns. Of 60 questions, some of which lean on what was said before, the first
+//! five held what was meant for 58, and for 31 where the last message was looked up alone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answer::{self, Attempt};
+use super::charge::cost;
 use super::reading::readings;
-use super::{Attempt, cost};
 use crate::app::{App, Opened};
 use crate::chat::{Message, Usage};
 use crate::config::Config;
@@ -21,11 +22,11 @@ use crate::provider::embed::{Model, Purpose};
 use crate::provider::shared;
 use crate::rerank::{self, Reranking};
 
-/// As long as a question may take to be embedded where words can stand in.
+/// How long embedding a question may take where a search by words can stand in.
 const EMBEDDING_WAIT: Duration = Duration::from_secs(5);
 
-/// The vectors of a question's readings, or why there are none.
-type Vectors = std::result::Result<Vec<Vec<f32>>, String>;
+/// The vectors of a question's readings, or why there are none; and what it cost to have them made by a provider.
+type Embedded = (std::result::Result<Vec<Vec<f32>>, String>, Option<Attempt>);
 
 /// How passages are found.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,11 +45,11 @@ pub struct Retrieval {
     pub score_threshold: Option<f32>,
     /// Only documents whose address starts so.
     pub uri_prefix: Option<String>,
-    /// How much of what is nearest is to be found.
+    /// How thoroughly the nearest vectors are looked for.
     pub recall: Recall,
-    /// Only what passes.
+    /// Only chunks that pass it.
     pub filter: Option<Filter>,
-    /// The labels of whoever asks.
+    /// The caller's labels.
     pub access: Vec<String>,
     /// Whether passages that repeat a better one stand behind all others.
     pub distinct: bool,
@@ -110,7 +111,7 @@ pub struct Found {
     pub is_hybrid: bool,
     /// What it cost to have the question embedded, where a provider was asked.
     pub attempt: Option<Attempt>,
-    /// What led to them.
+    /// The text that found them.
     pub query: String,
     /// Why words only were searched, or what was found was not reranked; and what of the question was not embedded.
     pub warnings: Vec<String>,
@@ -155,63 +156,66 @@ pub(super) async fn find(
         Some(model) => Some(embed(app, model, texts.clone(), must_embed, deadline).await?),
         None => None,
     };
-    app.compute(deadline, move |app| {
-        let opened = meant(app, &retrieval)?;
-        opened.refresh();
-        let mut warnings = Vec::new();
-        let (vectors, attempt) = match remote {
-            Some(embedded) => embedded,
-            None => {
-                warnings.extend(unread(app, &texts));
-                let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
-                (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
-            }
-        };
-        let found_by_words = |why: &String| warnings.push(format!("{why}: the sources were found by words only"));
-        let vectors = vectors.inspect_err(found_by_words).ok();
-        let filter = retrieval.filter();
-        let query = |at: usize| Query {
-            vector: vectors.as_ref().and_then(|vectors| vectors.get(at)).map(Vec::as_slice),
-            text: Some(&texts[at]),
-            top_k: retrieval.top_k,
-            fusion: retrieval.fusion,
-            score_threshold: retrieval.score_threshold,
-            recall: retrieval.recall,
-            filter: filter.as_ref(),
-            access: &retrieval.access,
-            distinct: retrieval.distinct,
-        };
-        let mut search = |at: usize| {
-            let Some(reranking) = app.reranking().filter(|_| retrieval.rerank) else { return opened.index.search(&query(at)) };
-            // Somebody still has to answer.
-            let until = Some(shared(Instant::now(), deadline).into_std());
-            let (hits, is_done) = rerank::search(&opened.index, &query(at), &Reranking { until, ..reranking })?;
-            if !is_done && !warnings.iter().any(|warning| warning == LATE) {
-                warnings.push(LATE.to_owned());
-            }
-            Ok(hits)
-        };
-        let chosen = nearest(opened, (0..texts.len()).map(&query))?;
-        let mut hits = search(chosen)?;
-        if chosen > 0 {
-            hits = alternately(hits, search(0)?);
-            if retrieval.distinct {
-                hits = opened.index.spread(hits, retrieval.top_k)?;
-            }
-            hits.truncate(retrieval.top_k);
-        }
-        if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
-            require_source(opened, prefix, &retrieval.access)?;
-        }
-        let is_hybrid = vectors.is_some();
-        let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
-        let index_digest = opened.index.digest().to_owned();
-        Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), warnings })
-    })
-    .await
+    app.compute(deadline, move |app| look_up(app, &retrieval, &texts, remote, deadline)).await
 }
 
-/// Which of several readings comes nearest to a passage; of equals the first. Words alone do not tell: the last one, which has most of them.
+/// Searches for the readings of a question, which are embedded here where no provider has. Work for a core.
+fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Embedded>, deadline: Instant) -> Result<Found> {
+    let opened = meant(app, retrieval)?;
+    opened.refresh();
+    let mut warnings = Vec::new();
+    let (vectors, attempt) = match remote {
+        Some(embedded) => embedded,
+        None => {
+            warnings.extend(unread(app, texts));
+            let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
+            (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
+        }
+    };
+    let found_by_words = |why: &String| warnings.push(format!("{why}: the sources were found by words only"));
+    let vectors = vectors.inspect_err(found_by_words).ok();
+    let filter = retrieval.filter();
+    let query = |at: usize| Query {
+        vector: vectors.as_ref().and_then(|vectors| vectors.get(at)).map(Vec::as_slice),
+        text: Some(&texts[at]),
+        top_k: retrieval.top_k,
+        fusion: retrieval.fusion,
+        score_threshold: retrieval.score_threshold,
+        recall: retrieval.recall,
+        filter: filter.as_ref(),
+        access: &retrieval.access,
+        distinct: retrieval.distinct,
+    };
+    let mut search = |at: usize| {
+        let Some(reranking) = app.reranking().filter(|_| retrieval.rerank) else { return opened.index.search(&query(at)) };
+        // Some of the time is left for the answer.
+        let until = Some(shared(Instant::now(), deadline).into_std());
+        let (hits, is_done) = rerank::search(&opened.index, &query(at), &Reranking { until, ..reranking })?;
+        if !is_done && !warnings.iter().any(|warning| warning == LATE) {
+            warnings.push(LATE.to_owned());
+        }
+        Ok(hits)
+    };
+    let chosen = nearest(opened, (0..texts.len()).map(&query))?;
+    let mut hits = search(chosen)?;
+    if chosen > 0 {
+        hits = alternately(hits, search(0)?);
+        if retrieval.distinct {
+            hits = opened.index.spread(hits, retrieval.top_k)?;
+        }
+        hits.truncate(retrieval.top_k);
+    }
+    if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
+        require_source(opened, prefix, &retrieval.access)?;
+    }
+    let is_hybrid = vectors.is_some();
+    let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
+    let index_digest = opened.index.digest().to_owned();
+    Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), warnings })
+}
+
+/// Which of several readings comes nearest to a passage; of equals the first. Words alone cannot tell: without vectors it is the last one,
+/// which has the most words.
 fn nearest<'a>(opened: &Opened, readings: impl ExactSizeIterator<Item = Query<'a>>) -> Result<usize> {
     let last = readings.len() - 1;
     let (mut chosen, mut best) = (0, f32::NEG_INFINITY);
@@ -257,7 +261,7 @@ fn unread(app: &App, texts: &[String]) -> Option<String> {
 fn tokens_beyond(app: &App, text: &str) -> Option<(usize, usize)> {
     let embedder = app.embedder()?;
     let most = embedder.tokenizer().max_tokens();
-    let count = Some(text).filter(|text| text.len() > most).map(|text| embedder.count(text, true))?;
+    let count = Some(text).filter(|text| text.len() > most).map(|text| embedder.count_query(text))?;
     (count > most).then_some((count, most))
 }
 
@@ -275,15 +279,10 @@ pub(crate) fn no_index() -> Error {
     Error::bad_request("`rag_config`: no index is loaded; start the service with `--index`, or set `enabled` to false")
 }
 
-/// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too: where the vector is not a
-/// must, whoever fails to give one is no failure, may take a part of the time, and is not asked while he keeps failing.
-async fn embed(
-    app: &App,
-    model: &Model,
-    texts: Vec<String>,
-    is_must: bool,
-    deadline: Instant,
-) -> Result<(Vectors, Option<Attempt>)> {
+/// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too. So where a
+/// vector is not a must, to have none is no failure, the provider may take a part of the time only, and one that keeps failing is left
+/// alone for a while.
+async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, deadline: Instant) -> Result<Embedded> {
     let name = format!("`{}/{}`", model.provider(), model.name());
     if !is_must && model.is_cooling() {
         return Ok((Err(format!("{name} keeps failing to embed questions and is left alone for a while")), None));
@@ -293,7 +292,7 @@ async fn embed(
     let mut attempt = Attempt {
         provider: model.provider().to_owned(),
         model: model.name().to_owned(),
-        purpose: super::Purpose::Embedding,
+        purpose: answer::Purpose::Embedding,
         usage: None,
         cost_usd: None,
         code: None,
@@ -323,7 +322,7 @@ async fn embed(
     Ok((Ok(response.vectors), Some(attempt)))
 }
 
-/// Whether it says nothing of the question or the index.
+/// Whether a failure is the provider's alone, and says nothing of the question or the index.
 fn is_outage(code: Code) -> bool {
     matches!(code, Code::Timeout | Code::RateLimit | Code::Overloaded | Code::ProviderError | Code::Authentication | Code::Budget)
 }

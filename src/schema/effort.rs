@@ -1,5 +1,5 @@
-//! How often schemas look at values where one is held against the other. Branches that come together again multiply the looks at each
-//! level of a value, and an answer chooses its levels: so they are counted before they are taken.
+//! How many steps a validation takes: each look of a schema at a value is one. Branches that lead to the same schema multiply the steps at
+//! each level of a value, and the answer decides how many levels there are. So steps are counted before they are taken.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,46 +8,46 @@ use serde_json::Value;
 use super::name::Names;
 use super::walk::is_ruled_out;
 
-/// Looks that checking one value may take; some tenths of a second.
+/// Steps for checking one value; some tenths of a second.
 const MAX_CHECKED: usize = 500_000;
-/// Looks that telling what is wrong may take: that goes into all branches, each time anew, and a look can leave a kilobyte behind.
+/// Steps for collecting all errors; fewer, because every branch is walked anew and a step may keep a kilobyte.
 const MAX_TOLD: usize = 50_000;
 /// Schemas that may lead to one another, one inside the other.
 const MAX_DEPTH: usize = 1_000;
 
-/// Whether it can be said in time that `value` is valid. The validator knows again what it saw of a definition that refers to itself, and leaves
-/// branches that a constant rules out.
+/// Whether it can be said in time that `value` is valid. The validator remembers what it found of a definition that refers to itself, and
+/// skips branches that a constant rules out.
 pub(super) fn is_checkable(value: &Value, root: &Value) -> bool {
-    is_tellable(value, root) || Looks::new(root, MAX_CHECKED, true).within(root, value, 0)
+    is_tellable(value, root) || Steps::new(root, MAX_CHECKED, true).within(root, value, 0)
 }
 
 /// Whether all that is wrong with `value` can be told in time.
 pub(super) fn is_tellable(value: &Value, root: &Value) -> bool {
-    Looks::new(root, MAX_TOLD, false).within(root, value, 0)
+    Steps::new(root, MAX_TOLD, false).within(root, value, 0)
 }
 
-struct Looks<'a> {
+struct Steps<'a> {
     root: &'a Value,
     names: Names<'a>,
-    /// Where references lead that were met before: each item of a list follows the same.
+    /// Where the references met so far lead: each item of a list follows the same ones.
     targets: HashMap<&'a str, Vec<&'a Value>>,
     left: usize,
     remembers: bool,
-    /// The definitions being looked through, and the values that each looks at; by address.
+    /// The definitions being walked, and the values that each is held against; by address.
     open: HashMap<usize, Vec<usize>>,
     /// Definitions that were found to refer to themselves.
     recursive: HashSet<usize>,
-    /// What definitions have looked at.
+    /// Definitions and the values that they were held against.
     seen: HashSet<(usize, usize)>,
 }
 
-impl<'a> Looks<'a> {
+impl<'a> Steps<'a> {
     fn new(root: &'a Value, left: usize, remembers: bool) -> Self {
         let (open, recursive, seen) = (HashMap::new(), HashSet::new(), HashSet::new());
         Self { root, names: Names::new(root), targets: HashMap::new(), left, remembers, open, recursive, seen }
     }
 
-    /// Takes all looks of `schema` at `value`; false where they are too many.
+    /// Counts all steps of `schema` on `value`; false where they are too many.
     fn within(&mut self, schema: &'a Value, value: &Value, depth: usize) -> bool {
         let Value::Object(map) = schema else { return true };
         if self.left == 0 || depth == MAX_DEPTH {
@@ -55,7 +55,7 @@ impl<'a> Looks<'a> {
         }
         self.left -= 1;
         let depth = depth + 1;
-        // What the others have left over is found by looking once more.
+        // What the other keywords have left over is found by a second walk.
         let times = if ["unevaluatedItems", "unevaluatedProperties"].iter().any(|it| map.contains_key(*it)) { 2 } else { 1 };
         map.iter().all(|(keyword, inner)| match (keyword.as_str(), inner, value) {
             ("allOf", Value::Array(list), _) => {
@@ -85,7 +85,7 @@ impl<'a> Looks<'a> {
                 items.iter().all(|item| self.within(inner, item, depth))
             }
             ("$ref" | "$dynamicRef", Value::String(to), _) => {
-                // `true` and `false` look at nothing.
+                // `true` and `false` take no step.
                 let find = || self.names.targets(to).into_iter().filter(|target| target.is_object()).collect();
                 let targets = self.targets.entry(to).or_insert_with(find).clone();
                 targets.into_iter().all(|target| self.referred(target, value, depth))

@@ -9,6 +9,7 @@
 mod closed;
 mod containers;
 mod keywords;
+mod merge;
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Where references lead in a schema whose parts have names of their own (`$id`, `$anchor`). Which part a reference is relative to is the
-//! validator's to know; here it leads wherever it may.
+//! Where references lead in a schema whose parts have names of their own (`$id`, `$anchor`). Only the validator works
+//! out which part a reference is relative to; here it leads to every part that it may mean.
 
 use serde_json::Value;
 

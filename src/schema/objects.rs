@@ -15,7 +15,7 @@ const THOUGHTS: &str = "<think>";
 const THOUGHTS_END: &str = "</think>";
 /// Values of a text that may be the answer; of more, the last ones.
 const MAX_CANDIDATES: usize = 64;
-/// How often as many bytes as a text has are read in it in vain.
+/// Bytes that may be read in vain, as a multiple of those of the text.
 const MAX_READS: usize = 8;
 
 /// A value, and what reading it took.

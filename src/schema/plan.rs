@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 /// The tool whose call is the answer, where the shape is asked for as a tool.
 pub(crate) const TOOL: &str = "answer";
 
-/// Why a way is not taken that a model lacks.
+/// Why a way that the model lacks is not taken.
 const NOT_THERE: &str = "the model does not have it, or not for this request";
 
 /// A way of asking, best first.
@@ -51,7 +51,7 @@ pub(crate) struct Means {
     pub json_object: bool,
     /// What of JSON Schema it takes; none takes all, or ignores what it does not know.
     pub subset: Option<&'static Subset>,
-    /// It may take no notice of the schema parameter without saying so, and so is told in the prompt too.
+    /// It may ignore the schema parameter without a word, so the prompt tells the schema, too.
     pub may_ignore: bool,
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
 }
 
 impl Plan {
-    /// Whether the provider itself sees to it that the answer fits what was asked for: nothing of that was lost or added on the way.
+    /// Whether the provider itself guarantees that the answer fits what was asked for: nothing was lost or added on the way to it.
     pub(crate) fn holds_to(&self, asked: Option<&Value>) -> bool {
         self.strict && !self.is_wrapped && self.losses.is_empty() && self.instructions.is_none() && self.schema.as_ref() == asked
     }

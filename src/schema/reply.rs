@@ -45,7 +45,7 @@ impl Reading {
 pub(crate) fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
     let (mut last, mut looks) = (None, MAX_LOOKS);
     for (value, changes) in candidates(text, is_wrapped).into_iter().rev() {
-        let (value, changes, is_valid) = mended(value, changes, (shape, is_wrapped), &mut looks);
+        let (value, changes, is_valid) = mended(value, changes, shape, is_wrapped, &mut looks);
         if is_valid {
             return Reading { value: Some(value), violations: Vec::new(), changes };
         }
@@ -61,7 +61,7 @@ pub(crate) fn read(text: &str, shape: &Shape, is_wrapped: bool) -> Reading {
     }
 }
 
-/// What a model is told that wrote an invalid answer.
+/// What a model that wrote an invalid answer is told.
 pub(crate) fn repair_prompt(violations: &[Violation]) -> String {
     let mut text = "The JSON above is not valid:\n".to_owned();
     for violation in violations {
@@ -77,7 +77,8 @@ pub(crate) fn repair_prompt(violations: &[Violation]) -> String {
 fn mended(
     mut value: Value,
     mut changes: Vec<Change>,
-    (shape, is_wrapped): (&Shape, bool),
+    shape: &Shape,
+    is_wrapped: bool,
     looks: &mut usize,
 ) -> (Value, Vec<Change>, bool) {
     if is_wrapped

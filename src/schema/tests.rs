@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::net::testing::shared_path;
+use crate::testing::shared::shared;
 
 /// (file, passed, failed) of the official suite, and the names of the failures.
 fn suite(folder: &str, is_valid: impl Fn(&Value, &Value) -> Option<bool>) -> Option<(usize, usize, Vec<String>)> {
-    let entries = std::fs::read_dir(shared_path(folder)?).unwrap();
+    let entries = std::fs::read_dir(shared(folder)?).unwrap();
     let (mut passed, mut failed, mut names) = (0, 0, Vec::new());
     for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "json")) {
         let groups: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

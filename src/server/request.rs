@@ -91,10 +91,15 @@ impl QueryRequest {
         let output = self.output_config.unwrap_or_default();
         let shown = shown(&output, &rag_config);
         let max_chars = output.max_chars()?;
-        if max_chars.is_some() && shape.is_some() {
-            return Err(Error::bad_request(
-                "`output_config.max_response_length`: cutting would break the JSON of `structured_output`; leave it out",
-            ));
+        let json = [
+            ("structured_output", shape.is_some()),
+            ("output_config.format", output.format == Some(Format::Json)),
+            ("model_config.response_format", model_config.response_format == Some(ResponseFormat::Json)),
+        ];
+        if let (Some(_), Some((field, _))) = (max_chars, json.iter().find(|(_, is_asked)| *is_asked)) {
+            return Err(Error::bad_request(format!(
+                "`output_config.max_response_length`: cutting would break the JSON of `{field}`; leave it out"
+            )));
         }
         let system = self.system_prompt.filter(|text| !text.trim().is_empty()).map(|text| Message::text(Role::System, text));
         let asked = Message::text(Role::User, self.prompt.clone());

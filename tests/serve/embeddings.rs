@@ -44,7 +44,7 @@ async fn a_question_has_the_vector_of_a_question() {
     assert_eq!(vectors(&queries), texts.map(|text| embedder.embed_query(text).unwrap()));
     assert_eq!(vectors(&documents), texts.map(|text| embedder.embed_one(text).unwrap()));
     assert_ne!(vectors(&queries), vectors(&documents));
-    let counted: usize = texts.iter().map(|text| embedder.count(text, true)).sum();
+    let counted: usize = texts.iter().map(|text| embedder.count_query(text)).sum();
     assert_eq!(queries["usage"]["prompt_tokens"], counted);
 }
 
@@ -65,7 +65,7 @@ async fn a_text_that_the_model_would_cut_is_refused() {
     let embedder = Embedder::open(folder.path()).unwrap();
     let most = embedder.tokenizer().max_tokens();
     let text = |words: usize| "the ".repeat(words);
-    let fits = (1..most).rev().find(|words| embedder.count(&text(*words), false) <= most).unwrap();
+    let fits = (1..most).rev().find(|words| embedder.count(&text(*words)) <= most).unwrap();
     let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": text(fits)})).await;
     assert_eq!((status, &answer["usage"]["prompt_tokens"]), (200, &json!(most)), "{answer}");
     let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": ["the", text(fits + 1)]})).await;

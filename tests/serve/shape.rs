@@ -219,6 +219,17 @@ async fn what_contradicts_a_shape_is_refused() {
             .await
             .starts_with("`output_config.max_response_length`: cutting would break")
     );
+    for (field, mut more) in [
+        ("output_config.format", json!({"output_config": {"format": "json", "max_response_length": 5}})),
+        (
+            "model_config.response_format",
+            json!({"model_config": {"response_format": "json"}, "output_config": {"max_response_length": 5}}),
+        ),
+    ] {
+        more["structured_output"] = Value::Null;
+        let expected = format!("`output_config.max_response_length`: cutting would break the JSON of `{field}`; leave it out");
+        assert_eq!(refusal(more).await, expected);
+    }
     assert!(
         refusal(json!({"structured_output": {"format": {"a": "strng"}}}))
             .await

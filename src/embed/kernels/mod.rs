@@ -8,6 +8,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod ops;
@@ -17,8 +18,8 @@ mod scalar;
 
 use std::ops::Range;
 
-use super::packed::{MatrixF32, MatrixI8, Norm};
 use crate::cpu::{Kernel, Set};
+pub(super) use matrix::{MatrixF32, MatrixI8, Norm};
 pub(super) use order::Order;
 use order::PanelOrder;
 
@@ -34,7 +35,7 @@ pub(super) fn run(kernel: Kernel, op: Op<'_>) {
     match kernel.set() {
         Set::Scalar => ops::run::<scalar::Scalar>(op),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: whoever has a `Kernel` of this set runs on a CPU that has the instructions; so in all of these.
+        // SAFETY: there is a `Kernel` of this set only on a CPU that has the instructions; so in all of these.
         Set::Avx2 => unsafe { avx2::run(op) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::super::manifest::PANEL;
-use super::super::packed::{MatrixF32, MatrixI8, Norm};
+use super::matrix::{MatrixF32, MatrixI8, Norm};
 use super::product::{Left, Right, Sink, product};
 use super::{Function, LANES, Lanes, Op, Order, PanelOrder, Rows, RowsMut};
 

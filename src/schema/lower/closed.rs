@@ -1,5 +1,5 @@
-//! Closed objects, and what they would shut out: a choice or a condition that is told in words only speaks of properties, too, and where
-//! an object may hold none but its own, they could not be written.
+//! Closed objects, and what they would shut out: a choice or a condition that is only told in words may speak of further properties, which
+//! could not be written into an object that holds none but its own.
 
 use serde_json::{Map, Value};
 

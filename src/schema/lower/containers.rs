@@ -52,7 +52,7 @@ impl Lowering<'_> {
                 must.push(name.as_str().into());
             }
         }
-        // A name that `required` alone tells.
+        // A name that stands in `required` alone.
         for name in required.iter().filter(|name| !properties.contains_key(**name)) {
             if self.closes() {
                 return Err(unfit(at, &format!("`required` names `{name}`, which is no property")));

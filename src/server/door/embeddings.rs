@@ -146,7 +146,10 @@ fn counted(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32
     }
     let mut tokens = 0;
     for (at, text) in texts.iter().enumerate() {
-        let count = embedder.count(text, purpose == Purpose::Query);
+        let count = match purpose {
+            Purpose::Query => embedder.count_query(text),
+            Purpose::Document => embedder.count(text),
+        };
         let most = embedder.tokenizer().max_tokens();
         if count > most {
             let message = format!("`input[{at}]`: {count} tokens, but the model reads {most} at most; send it in pieces");
