@@ -26,6 +26,7 @@ use crate::citation::{Citation, Policy};
 use crate::error::Result;
 use crate::passage::Passage;
 use crate::prompt::{self, Format};
+use crate::provider;
 use crate::schema::{Change, Loss, Method, Patch, Rung, Shape, Skip};
 
 /// What an answer made of quotes calls its provider and model.
@@ -278,26 +279,12 @@ pub async fn stream(
     }
 }
 
-/// Whether the answer came at the prices of the table, which has those of tokens in the standard tier, at the usual speed, anywhere.
-fn is_standard(response: &ChatResponse) -> bool {
-    let extra = &response.extra;
-    let is_one =
-        |said: Option<&Value>, standard: &[&str]| said.and_then(Value::as_str).is_none_or(|said| standard.contains(&said));
-    let tier = extra.get("service_tier").or_else(|| extra.get("serviceTier")?.get("type"));
-    // What Anthropic fetches is paid for as tokens; every search, and what else it does there, has a price of its own.
-    let mut tools = extra.get("server_tool_use").and_then(Value::as_object).into_iter().flatten();
-    is_one(tier, &["auto", "default", "on_demand", "standard", "standard_only"])
-        && is_one(extra.get("speed"), &["standard"])
-        && is_one(extra.get("inference_geo"), &["global", "not_available"])
-        && tools.all(|(name, count)| name == "web_fetch_requests" || count.as_u64().unwrap_or(0) == 0)
-}
-
 /// Dollars of an answer, by the name that its provider gives the model, else by that which it was asked by: servers have names of their own.
 fn charge(app: &App, provider: &str, asked: &str, response: &ChatResponse) -> Option<f64> {
     let today = crate::cost::today();
     let is_priced = app.prices().price(provider, &response.model, 0, &today).is_some();
     let model = if is_priced { &response.model } else { asked };
-    cost(app, provider, model, response.usage.filter(|_| is_standard(response)))
+    cost(app, provider, model, response.usage.filter(|_| provider::is_standard(response)))
 }
 
 /// Dollars of one exchange; what is not known is counted.
