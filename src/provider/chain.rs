@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::Provider;
+use super::{Provider, own};
 use crate::chat::{ChatRequest, Part, Trace, Warning};
 use crate::error::{Code, Error, Result};
 
@@ -151,7 +151,7 @@ fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
         taken.extend(
             // A file that lies at another provider stays, so that it is refused: without it the question is another one.
             drop_parts(request, |part| match part {
-                Part::Raw(raw) => raw.value["file"]["file_id"].is_null(),
+                Part::Raw(raw) => !own::is_file(raw),
                 part => matches!(part, Part::Citation(_)),
             })
             .then(|| "blocks of another provider's".to_owned()),

@@ -4,6 +4,8 @@
 //! from counted ones, and the billed ones are what we tell. Before it calls tools the model writes a plan, which is a thought here.
 //! Documents stand beside the messages, not in them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::body::Body;
@@ -54,6 +56,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
         if !request.response_format.is_text() {
             warnings.push(Warning::dropped("response_format", "Cohere takes it or documents, not both"));
         }
+        keep_apart(&mut documents);
         body.set("documents", documents);
     }
     if let (ReasoningMode::Budget, Some(reasoning)) = (caps.reasoning, request.reasoning) {
@@ -132,6 +135,18 @@ fn document(media: &Media) -> Result<Value> {
         Some(name) => json!({"id": name, "data": {"title": name, "snippet": text}}),
         None => json!({"data": {"snippet": text}}),
     })
+}
+
+/// Puts its number behind an id that an earlier document has: citations name their documents by these.
+fn keep_apart(documents: &mut [Value]) {
+    let mut seen = BTreeSet::new();
+    for (document, number) in documents.iter_mut().zip(1..) {
+        let Some(mut id) = document.get("id").and_then(Value::as_str).map(str::to_owned) else { continue };
+        while !seen.insert(id.clone()) {
+            id = format!("{id} {number}");
+        }
+        document["id"] = id.into();
+    }
 }
 
 fn tool(tool: &crate::chat::Tool) -> Value {
