@@ -12,7 +12,7 @@ use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::dialect::{State, cut, failed, parse, tokens};
 use super::failure::{Refused, failure};
-use super::openai::address;
+use super::media::image_url;
 use super::turn::answered;
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
@@ -75,13 +75,7 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Warnin
     for part in &message.parts {
         match part {
             Part::Text(text) | Part::Refusal(text) => content.push(json!({"type": "text", "text": text})),
-            Part::Image(media) => {
-                let mut image = json!({"url": address(media)});
-                if let Some(detail) = &media.detail {
-                    image["detail"] = detail.as_str().into();
-                }
-                content.push(json!({"type": "image_url", "image_url": image}));
-            }
+            Part::Image(media) => content.push(image_url(media)),
             Part::Document(media) => documents.push(document(media)?),
             Part::Reasoning(thought) => thoughts.push_str(&thought.text),
             Part::ToolCall(call) => calls

@@ -15,6 +15,8 @@ pub mod embed;
 mod failure;
 mod fit;
 mod gemini;
+mod id;
+mod media;
 mod openai;
 mod own;
 mod retry;
