@@ -323,9 +323,9 @@ impl Provider {
 
     fn blame(&self, error: Error, request: &ChatRequest) -> Error {
         // The client does not know whom it asks for. What a provider said of itself stays as it is.
-        let is_unrefused = *error.refusal() == Refusal::default();
+        let has_no_refusal = *error.refusal() == Refusal::default();
         let named = |text: &str| match text.strip_prefix("the provider ") {
-            Some(rest) if is_unrefused => format!("`{}` {rest}", self.name),
+            Some(rest) if has_no_refusal => format!("`{}` {rest}", self.name),
             _ => text.to_owned(),
         };
         error.retold(named).from_provider(&self.name, &request.model)
