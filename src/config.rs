@@ -412,6 +412,10 @@ mod tests {
             ),
             (load(None, &[("CUSTOM_BASE_URL", "ftp://x")]), "`CUSTOM_BASE_URL`: `ftp` is not an `http` or `https` URL; write"),
             (
+                load(None, &[("CUSTOM_BASE_URL", "https://x.example/v1?api-version=1")]),
+                "`CUSTOM_BASE_URL`: the URL has a `?` or a `#`, and nothing behind these would be sent; end it with the path; write",
+            ),
+            (
                 load(None, &[("TEMPERATURE_DEFAULT", "NaN")]),
                 "`TEMPERATURE_DEFAULT`: `NaN` is not a number between 0 and 2; write",
             ),

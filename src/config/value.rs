@@ -128,7 +128,7 @@ pub(super) fn invoke_mode(value: &str) -> Result<bool, String> {
     }
 }
 
-/// A base URL without credentials in it. Plain `http` is the operator's choice: a model on the same machine has no certificate.
+/// A base URL, below which paths lie, without credentials in it. Plain `http` is the operator's choice: a model on the same machine has no certificate.
 pub(super) fn url(value: &str) -> Result<Option<String>, String> {
     let parsed = url::Url::parse(value).map_err(|cause| format!("not a URL: {cause}"))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
@@ -136,6 +136,9 @@ pub(super) fn url(value: &str) -> Result<Option<String>, String> {
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err("the URL carries credentials, which would be logged; put the key in its own variable".to_owned());
+    }
+    if parsed.query().or(parsed.fragment()).is_some() {
+        return Err("the URL has a `?` or a `#`, and nothing behind these would be sent; end it with the path".to_owned());
     }
     Ok(Some(value.to_owned()))
 }

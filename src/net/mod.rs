@@ -12,7 +12,7 @@ pub mod guard;
 mod incoming;
 pub mod key;
 mod names;
-mod public;
+pub(crate) mod public;
 mod roots;
 mod secrets;
 mod sigv4;

@@ -11,7 +11,7 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// Whether the address belongs to the open internet.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match unmapped(address) {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
@@ -67,7 +67,7 @@ fn unmapped(address: IpAddr) -> IpAddr {
 }
 
 /// Whether the name could be one of the open internet.
-pub(super) fn is_public_name(name: &str) -> bool {
+pub(crate) fn is_public_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let inside = ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "localdomain", "home.arpa"];
     name.contains('.') && !inside.iter().any(|end| name == *end || name.ends_with(&format!(".{end}")))

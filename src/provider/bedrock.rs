@@ -148,7 +148,7 @@ fn block(part: &Part, documents: &mut usize, warnings: &mut Warnings) -> Result<
         Part::Image(media) => image(media)?,
         Part::Document(media) => {
             *documents += 1;
-            document(media, *documents)?
+            document(media, *documents, warnings)?
         }
         Part::Reasoning(thought) => match (&thought.redacted, &thought.signature) {
             (Some(data), _) => json!({"reasoningContent": {"redactedContent": data}}),
@@ -202,13 +202,16 @@ fn image(media: &Media) -> Result<Value> {
     Ok(json!({"image": {"format": format, "source": {"bytes": data}}}))
 }
 
-fn document(media: &Media, number: usize) -> Result<Value> {
+fn document(media: &Media, number: usize, warnings: &mut Warnings) -> Result<Value> {
     let (format, bytes) = match &media.source {
         Source::Base64 { media_type, data } => (extension(media_type)?, data.clone()),
         Source::Text(text) => ("txt", STANDARD.encode(text)),
         Source::Url { .. } => return Err(Error::bad_request("`messages`: Bedrock takes documents as bytes only; send base64")),
     };
     let name = document_name(media.name.as_deref(), number);
+    if let Some(given) = media.name.as_ref().filter(|given| **given != name) {
+        warnings.push(Warning::renamed("document.name", format!("Converse is told `{name}` for `{given}`")));
+    }
     let mut document = json!({"format": format, "name": name, "source": {"bytes": bytes}});
     if let Some(context) = &media.context {
         document["context"] = context.as_str().into();

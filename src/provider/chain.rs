@@ -8,11 +8,11 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::Provider;
+use super::{Provider, own};
 use crate::chat::{ChatRequest, Part, Trace, Warning};
 use crate::error::{Code, Error, Result};
 
-/// Of the time that is left, the part that one who has others behind him may use.
+/// Share of the remaining time a provider gets while others are left.
 const SHARE: f64 = 0.6;
 /// Fields of the caller's that one warning names.
 const MOST_NAMED: usize = 20;
@@ -117,8 +117,8 @@ impl Walk {
     }
 }
 
-/// Whether nobody else is asked after such a failure. What the one who was named does not take is the caller's mistake; what one who stands
-/// in does not take is no news of the request. What one withholds is not asked of others until somebody says it.
+/// Whether the chain ends here. First provider: any mistake of the request. Stand-in: a content filter only; what else it rejects, the
+/// next may take.
 fn ends(code: Code, stands_in: bool) -> bool {
     if stands_in { code == Code::ContentFilter } else { is_mistake(code) }
 }
@@ -133,8 +133,8 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
     now + deadline.saturating_duration_since(now).mul_f64(SHARE)
 }
 
-/// Takes out what nobody but the one for whom the request was written accepts, and says for a warning what that was. A model takes back
-/// its own thoughts only; another provider (`is_stranger`) none of the first one's fields and blocks either.
+/// Removes what only the first provider accepts; returns words for the warning. Always thoughts and signatures; for another provider
+/// (`is_stranger`) also its fields, headers, tier and blocks.
 fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
     let mut taken = Vec::new();
     if is_stranger {
@@ -151,7 +151,7 @@ fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
         taken.extend(
             // A file that lies at another provider stays, so that it is refused: without it the question is another one.
             drop_parts(request, |part| match part {
-                Part::Raw(raw) => raw.value["file"]["file_id"].is_null(),
+                Part::Raw(raw) => !own::is_file(raw),
                 part => matches!(part, Part::Citation(_)),
             })
             .then(|| "blocks of another provider's".to_owned()),

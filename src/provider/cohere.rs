@@ -4,13 +4,15 @@
 //! from counted ones, and the billed ones are what we tell. Before it calls tools the model writes a plan, which is a thought here.
 //! Documents stand beside the messages, not in them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::dialect::{State, cut, failed, parse, tokens};
 use super::failure::{Refused, failure};
-use super::openai::address;
+use super::media::image_url;
 use super::turn::answered;
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
@@ -54,6 +56,7 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
         if !request.response_format.is_text() {
             warnings.push(Warning::dropped("response_format", "Cohere takes it or documents, not both"));
         }
+        keep_apart(&mut documents);
         body.set("documents", documents);
     }
     if let (ReasoningMode::Budget, Some(reasoning)) = (caps.reasoning, request.reasoning) {
@@ -72,13 +75,7 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Warnin
     for part in &message.parts {
         match part {
             Part::Text(text) | Part::Refusal(text) => content.push(json!({"type": "text", "text": text})),
-            Part::Image(media) => {
-                let mut image = json!({"url": address(media)});
-                if let Some(detail) = &media.detail {
-                    image["detail"] = detail.as_str().into();
-                }
-                content.push(json!({"type": "image_url", "image_url": image}));
-            }
+            Part::Image(media) => content.push(image_url(media)),
             Part::Document(media) => documents.push(document(media)?),
             Part::Reasoning(thought) => thoughts.push_str(&thought.text),
             Part::ToolCall(call) => calls
@@ -132,6 +129,18 @@ fn document(media: &Media) -> Result<Value> {
         Some(name) => json!({"id": name, "data": {"title": name, "snippet": text}}),
         None => json!({"data": {"snippet": text}}),
     })
+}
+
+/// Puts its number behind an id that an earlier document has: citations name their documents by these.
+fn keep_apart(documents: &mut [Value]) {
+    let mut seen = BTreeSet::new();
+    for (document, number) in documents.iter_mut().zip(1..) {
+        let Some(mut id) = document.get("id").and_then(Value::as_str).map(str::to_owned) else { continue };
+        while !seen.insert(id.clone()) {
+            id = format!("{id} {number}");
+        }
+        document["id"] = id.into();
+    }
 }
 
 fn tool(tool: &crate::chat::Tool) -> Value {

@@ -4,6 +4,7 @@
 //! an error. Names and ids that a provider would refuse get an alias that depends on nothing but themselves, so that the same
 //! conversation gives the same bytes and a prompt cache can hit; the answer's names are turned back.
 
+mod addresses;
 mod history;
 mod parameters;
 mod reasoning;
@@ -12,16 +13,11 @@ mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
+use self::addresses::Addresses;
 use super::capability::{Capabilities, SchemaMode};
-use super::openai::made_up_id;
+use super::id::{made_up, tool_id};
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings};
 use crate::error::{Error, Result};
-use crate::hex::hex;
-use crate::net::guard::Addresses;
-
-pub(super) use self::tools::tool_id;
 
 /// A request that the model accepts.
 #[derive(Debug)]
@@ -67,20 +63,26 @@ impl Fitted {
         }
         // Some servers count from 0 in each answer, and answers without a name lead to the same made-up ids.
         while self.ids.contains(id) {
-            *id = made_up_id(id, self.ids.len());
+            *id = made_up(id, self.ids.len());
         }
     }
 }
 
-/// Fits `request` to `caps`. `who` names provider and model in texts; `is_own` says that it may stand inside the operator's network.
+/// Fits `request` to `caps`. `who` names provider and model in texts; `has_operator_address` says that it may
+/// stand inside the operator's network.
 ///
 /// # Errors
 /// Something that the model does not take cannot be left out.
-pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&str, bool), stream: bool) -> Result<Fitted> {
+pub(super) fn fit(
+    request: &ChatRequest,
+    caps: &Capabilities,
+    (who, has_operator_address): (&str, bool),
+    stream: bool,
+) -> Result<Fitted> {
     if request.messages.is_empty() {
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
-    let addresses = Addresses::new(&caps.stores, is_own);
+    let addresses = Addresses::new(&caps.stores, has_operator_address);
     let (names, parameters, ids) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
     let mut fit = Fit { caps, who, warnings: Warnings::default(), names, parameters, ids, addresses };
     for (name, value) in &request.extra {
@@ -295,9 +297,4 @@ const STANDARD_TIERS: [&str; 3] = ["default", "standard_only", "on_demand"];
 
 fn quoted(words: &[String]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The SHA-256 sum of `text`, in hexadecimal.
-pub(super) fn hash(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
 }

@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::openai::titled;
+use super::id::is_made_up;
+use super::media::titled;
 use super::turn::{answered, arguments, system, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::{Error, Result};
@@ -261,11 +262,6 @@ fn parts<'a>(
         }
     }
     Ok(out)
-}
-
-/// Whether the id is one of ours, which Google has never seen.
-fn is_made_up(id: &str) -> bool {
-    id.strip_prefix("call_").is_some_and(|rest| rest.len() == 24 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// An object, as Google wants it: the tool's own, where its text is one.

@@ -15,12 +15,15 @@ pub mod embed;
 mod failure;
 mod fit;
 mod gemini;
+mod id;
+mod media;
 mod openai;
 mod own;
 mod retry;
 mod row;
 mod setup;
 mod stream;
+mod terms;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -41,6 +44,7 @@ use self::retry::{Health, Retry};
 pub use self::row::{AuthKind, PRESETS, Preset, preset};
 pub(crate) use self::row::{known, no_such};
 pub use self::stream::Events;
+pub(crate) use self::terms::is_standard;
 use crate::chat::{ChatRequest, ChatResponse, Warning};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::net::{Auth, Client, Reply, Request, Secrets};
@@ -52,7 +56,7 @@ pub struct Provider {
     preset: &'static Preset,
     base_url: Url,
     /// Whether the operator said where it is, so that it may stand inside his network.
-    is_own: bool,
+    has_operator_address: bool,
     /// Paths that name no model, and where they lead.
     fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
@@ -79,6 +83,8 @@ pub struct Written {
 
 /// A model is one segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Longest name of a model; those of AWS's resources are the longest that there are.
+const MAX_NAME_BYTES: usize = 2048;
 
 impl Provider {
     /// Its name in requests.
@@ -132,8 +138,13 @@ impl Provider {
     /// What one of its models accepts.
     ///
     /// # Errors
-    /// A rule of the operator's is wrong.
+    /// No model can be called so, or a rule of the operator's is wrong.
     pub fn capabilities(&self, model: &str) -> Result<Arc<Capabilities>> {
+        // What is found is kept by the name, so that is bounded first.
+        let name = self.bare(model);
+        if name.is_empty() || name.bytes().all(|byte| byte == b'.') || name.len() > MAX_NAME_BYTES {
+            return Err(Error::new(Code::InvalidModel, "`model`: no model is called so"));
+        }
         self.rules.find([self.like(), &self.name], self.preset.dialect.as_str(), model)
     }
 
@@ -192,7 +203,7 @@ impl Provider {
     pub fn write(&self, request: &ChatRequest, stream: bool) -> Result<Written> {
         let caps = self.capabilities(&request.model)?;
         let who = format!("{}/{}", self.name, request.model);
-        let mut fitted = fit(request, &caps, (&who, self.is_own), stream)?;
+        let mut fitted = fit(request, &caps, (&who, self.has_operator_address), stream)?;
         let mut warnings = std::mem::take(&mut fitted.warnings);
         own::take_out(&mut fitted.request, &caps, &who, &mut warnings);
         let mut body = self.preset.dialect.encode(&fitted.request, &caps, stream, &mut warnings)?;
@@ -241,7 +252,7 @@ impl Provider {
 
     /// Looks up the names in addresses that a server of the operator's own is to fetch: they must not lead it to its neighbours.
     async fn check_names(&self, client: &Client, written: &Written, deadline: Instant) -> Result<()> {
-        if !self.is_own || written.fitted.hosts.is_empty() {
+        if !self.has_operator_address || written.fitted.hosts.is_empty() {
             return Ok(());
         }
         // Boxed, because few requests come here.
@@ -276,22 +287,31 @@ impl Provider {
         answered.map_err(|error| Secrets::of(&signed).hidden_in(error))
     }
 
+    /// A model's name as it stands in a path.
+    fn bare<'a>(&self, model: &'a str) -> &'a str {
+        model.strip_prefix("models/").filter(|_| self.preset.dialect == Dialect::Gemini).unwrap_or(model)
+    }
+
     fn url(&self, path: &str, model: &str) -> Result<Url> {
-        let model = model.strip_prefix("models/").filter(|_| self.preset.dialect == Dialect::Gemini).unwrap_or(model);
-        if model.is_empty() || model.bytes().all(|byte| byte == b'.') || model.len() > 2048 {
-            return Err(Error::new(Code::InvalidModel, "`model`: no model is called so"));
-        }
         if let Some((_, known)) = self.fixed.iter().find(|(fixed, _)| *fixed == path) {
             return Ok(known.clone());
         }
-        let path = path.replace("{model}", &utf8_percent_encode(model, SEGMENT).to_string());
+        let path = path.replace("{model}", &utf8_percent_encode(self.bare(model), SEGMENT).to_string());
         self.base_url.join(&path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))
     }
 
-    /// What a reply of another status than 2xx means. Whose key it is, and where it is set, is known only here.
+    /// What a reply of another status than 2xx means. Whose key it is, and where key and address are set, is known only here.
     fn refusal(&self, reply: &Reply) -> Error {
-        self.preset.refusal(reply).retold(|text| match text.strip_prefix("the provider refused the key") {
+        let error = self.preset.refusal(reply);
+        // Who names no kind may be a server that has no such path.
+        let is_lost = reply.status == 404 && self.has_operator_address && error.refusal().kind.is_none();
+        error.retold(|text| match text.strip_prefix("the provider refused the key") {
             Some(rest) => format!("`{}` refused the key{rest}; check {}", self.name, self.credential),
+            None if is_lost => {
+                let setting = setup::setting(&self.name, self.preset, self.preset.url_variable, "base_url");
+                let said = text.trim_end_matches(": no reason given");
+                format!("{said}: no such path or model; does `{setting}` end as it must, often `/v1`?")
+            }
             None => text.to_owned(),
         })
     }
@@ -303,9 +323,9 @@ impl Provider {
 
     fn blame(&self, error: Error, request: &ChatRequest) -> Error {
         // The client does not know whom it asks for. What a provider said of itself stays as it is.
-        let is_own = *error.refusal() == Refusal::default();
+        let has_no_refusal = *error.refusal() == Refusal::default();
         let named = |text: &str| match text.strip_prefix("the provider ") {
-            Some(rest) if is_own => format!("`{}` {rest}", self.name),
+            Some(rest) if has_no_refusal => format!("`{}` {rest}", self.name),
             _ => text.to_owned(),
         };
         error.retold(named).from_provider(&self.name, &request.model)

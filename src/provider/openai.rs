@@ -7,11 +7,12 @@
 mod answer;
 mod thought;
 
-pub(super) use self::answer::{Decoder, decode, made_up_id};
+pub(super) use self::answer::{Decoder, decode};
 use serde_json::{Value, json};
 
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
+use super::media::{address, image_url, titled};
 use super::own;
 use super::turn::answered;
 use crate::chat::{
@@ -205,13 +206,7 @@ fn break_after(block: Option<&mut Value>, ttl: CacheTtl, warnings: &mut Warnings
 fn block(part: &Part, caps: &Capabilities, warnings: &mut Warnings) -> Result<Option<Value>> {
     Ok(Some(match part {
         Part::Text(text) | Part::Refusal(text) => json!({"type": "text", "text": text}),
-        Part::Image(media) => {
-            let mut image = json!({"url": address(media)});
-            if let Some(detail) = &media.detail {
-                image["detail"] = detail.as_str().into();
-            }
-            json!({"type": "image_url", "image_url": image})
-        }
+        Part::Image(media) => image_url(media),
         Part::Document(media) => return document(media, caps).map(Some),
         Part::Raw(raw) if raw.dialect == "openai" => raw.value.clone(),
         Part::Raw(raw) => {
@@ -240,23 +235,6 @@ fn document(media: &Media, caps: &Capabilities) -> Result<Value> {
         }
         Source::Url { .. } => return Err(Error::bad_request("`messages`: the provider takes no address of a document")),
     })
-}
-
-/// A document of plain text as a part of the prompt.
-pub(super) fn titled(name: Option<&str>, text: &str) -> String {
-    match name {
-        Some(name) => format!("{name}\n\n{text}"),
-        None => text.to_owned(),
-    }
-}
-
-/// The address of a file; bytes become a `data:` one.
-pub(super) fn address(media: &Media) -> String {
-    match &media.source {
-        Source::Url { url, .. } => url.clone(),
-        Source::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
-        Source::Text(text) => text.clone(),
-    }
 }
 
 fn tool(tool: &crate::chat::Tool) -> Value {

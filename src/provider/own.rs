@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::body::merge;
 use super::capability::Capabilities;
 use super::dialect::Dialect;
-use crate::chat::{ChatRequest, Part, Raw, Tool, Warning, Warnings};
+use crate::chat::{ChatRequest, Media, Part, Raw, Source, Tool, Warning, Warnings};
 use crate::error::{Error, Result};
 
 /// Fields of a request that the vendor's specification names and we have no word for (OpenAI's openapi 2.3.0, Anthropic's of May 2026
@@ -48,6 +48,9 @@ const FIELDS: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// The dialects that can be told how closely to look at a picture.
+const TAKE_DETAIL: [Dialect; 2] = [Dialect::OpenAi, Dialect::Cohere];
+
 /// Takes out of `extra` what the caller's dialect has a word for and the model has not.
 pub(super) fn take_out(request: &mut ChatRequest, caps: &Capabilities, who: &str, warnings: &mut Warnings) {
     let Some((dialect, fields)) = FIELDS.iter().find(|(dialect, _)| *dialect == request.extra_dialect) else { return };
@@ -79,9 +82,21 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
             }
         }
     }
-    let mut parts = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
-    if parts.any(|part| matches!(part, Part::Citation(raw) if raw.dialect != who)) {
-        left_out("text.citations".to_owned());
+    let parts = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
+    for part in parts {
+        match part {
+            Part::Citation(raw) if raw.dialect != who => left_out("text.citations".to_owned()),
+            // What nobody asked for more closely is what everybody does.
+            Part::Image(media) if !TAKE_DETAIL.contains(&dialect) && media.detail.as_deref().is_some_and(|it| it != "auto") => {
+                left_out("image.detail".to_owned());
+            }
+            Part::Document(Media { name: Some(_), source: Source::Base64 { .. } | Source::Url { .. }, .. })
+                if dialect == Dialect::Gemini =>
+            {
+                left_out("document.name".to_owned());
+            }
+            _ => {}
+        }
     }
     let is_strange = |raw: &&Raw| raw.dialect != who;
     if let Some(raw) = request.native_tools.iter().find(is_strange) {
@@ -89,15 +104,19 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
         let remedy = format!("only the dialect of `{}` has such tools, and this one speaks `{who}`; send functions", raw.dialect);
         return Err(Error::not_supported(&format!("tools: {kind}"), remedy));
     }
-    let files = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
-    let is_file = |part: &Part| matches!(part, Part::Raw(raw) if is_strange(&raw) && raw.value["file"]["file_id"].is_string());
-    if files.into_iter().any(is_file) {
+    let mut parts = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
+    if parts.any(|part| matches!(part, Part::Raw(raw) if is_strange(&raw) && is_file(raw))) {
         return Err(Error::not_supported(
             "file.file_id",
             "the file does not lie at this provider; send its bytes as `file_data`",
         ));
     }
     Ok(())
+}
+
+/// Whether a block points to a file that lies at the provider for whom it was written.
+pub(super) fn is_file(raw: &Raw) -> bool {
+    raw.value["file"]["file_id"].is_string()
 }
 
 /// The tools of `dialect`'s own, as it has them: before the functions, so that a mark of the cache on those holds for all.

@@ -57,7 +57,7 @@ impl Provider {
             preset,
             fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
             base_url,
-            is_own: endpoint.base_url.is_some(),
+            has_operator_address: endpoint.base_url.is_some(),
             auth,
             credential,
             model: endpoint.model.clone(),

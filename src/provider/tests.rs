@@ -388,3 +388,113 @@ fn calls_without_ids_of_their_own_are_told_apart_in_a_conversation() {
     let expected = ["first", "second", "third"].map(|name| json!({"name": name, "response": {"output": "x"}}));
     assert_eq!(named, expected);
 }
+
+#[test]
+fn a_path_that_a_server_of_the_operators_does_not_know_names_his_setting() {
+    let refused = |name: &str, address: Option<&str>, body: &'static str| {
+        let endpoint =
+            Endpoint { base_url: address.map(str::to_owned), like: (name == "ours").then(|| "custom".into()), ..keyed() };
+        let reply = Reply { status: 404, headers: reqwest::header::HeaderMap::new(), body: body.into() };
+        let error = open(name, &config(name, endpoint)).unwrap().refusal(&reply);
+        assert_eq!(error.code(), Code::InvalidModel);
+        error.message().to_owned()
+    };
+    let inside = Some("http://llm.corp:11434");
+    assert_eq!(
+        refused("custom", inside, "404 page not found"),
+        "the provider refused (status 404): no such path or model; does `CUSTOM_BASE_URL` end as it must, often `/v1`?"
+    );
+    assert_eq!(
+        refused("ours", inside, r#"{"detail": "Not Found"}"#),
+        "the provider refused (status 404): Not Found: no such path or model; does `providers.ours.base_url` end as it must, often `/v1`?"
+    );
+    let named = r#"{"error": {"message": "no model `m`", "code": "model_not_found"}}"#;
+    assert_eq!(refused("custom", inside, named), "the provider refused (status 404): no model `m`");
+    assert_eq!(refused("openai", None, "{}"), "the provider refused (status 404): no reason given");
+}
+
+#[test]
+fn nothing_is_kept_of_a_name_that_no_model_has() {
+    let provider = open("gemini", &config("gemini", keyed())).unwrap();
+    for name in ["", "..", "models/", &"x".repeat(2049)] {
+        assert_eq!(provider.capabilities(name).unwrap_err().code(), Code::InvalidModel);
+        assert_eq!(provider.write(&hi(name), false).unwrap_err().code(), Code::InvalidModel);
+    }
+    assert!(provider.capabilities(&"x".repeat(2048)).is_ok());
+}
+
+#[test]
+fn texts_that_a_tool_answers_with_stay_apart() {
+    let content = ["one", "two"].map(|text| Part::Text(text.into())).to_vec();
+    let result = ToolResult { call_id: "a".into(), content, ..ToolResult::default() };
+    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
+    let messages = vec![
+        Message::text(Role::User, "hi"),
+        Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] },
+        Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] },
+    ];
+    let request = ChatRequest {
+        model: "m".into(),
+        messages,
+        tools: vec![Tool { name: "f".into(), ..Tool::default() }],
+        ..ChatRequest::default()
+    };
+    for name in ["openai", "mistral", "cohere", "gemini"] {
+        let body = open(name, &config(name, keyed())).unwrap().write(&request, false).unwrap().body.to_string();
+        assert!(body.contains(r#"one\ntwo"#), "{name}: {body}");
+    }
+}
+
+#[test]
+fn what_a_dialect_has_no_place_for_about_a_file_is_said() {
+    let source = |media_type: &str| Source::Base64 { media_type: media_type.into(), data: "AAAA".into() };
+    let file = |source: Source, name: Option<&str>, detail: Option<&str>| Media {
+        source,
+        name: name.map(str::to_owned),
+        detail: detail.map(str::to_owned),
+        context: None,
+        cited: false,
+    };
+    let warnings = |name: &str, model: &str, part: Part| {
+        let endpoint = Endpoint { region: Some("eu-west-1".into()), ..keyed() };
+        let messages = vec![Message { role: Role::User, parts: vec![Part::Text("hi".into()), part] }];
+        let request = ChatRequest { model: model.into(), messages, ..ChatRequest::default() };
+        let written = open(name, &config(name, endpoint)).unwrap().write(&request, false).unwrap();
+        written.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let models =
+        [("anthropic", "claude-sonnet-4-6"), ("gemini", "gemini-3-flash"), ("bedrock", "us.anthropic.claude-sonnet-4-6")];
+    for (name, model) in models {
+        let image = |detail| Part::Image(file(source("image/png"), None, Some(detail)));
+        let expected = format!("`image.detail`: the dialect of `{name}` has no place for it; it was left out");
+        assert_eq!(warnings(name, model, image("low")), expected);
+        assert_eq!(warnings(name, model, image("auto")), "");
+    }
+    let pdf = |name| Part::Document(file(source("application/pdf"), Some(name), None));
+    let expected = "`document.name`: the dialect of `gemini` has no place for it; it was left out";
+    assert_eq!(warnings("gemini", "gemini-3-flash", pdf("a.pdf")), expected);
+    let (name, model) = models[2];
+    let expected = "`document.name`: Converse is told `contract v2 (final) pdf` for `contract_v2 (final).pdf`; it was renamed";
+    assert_eq!(warnings(name, model, pdf("contract_v2 (final).pdf")), expected);
+    assert_eq!(warnings(name, model, pdf("contract (final)")), "");
+}
+
+#[test]
+fn documents_of_one_name_have_ids_of_their_own() {
+    let document = |name: &str| {
+        Part::Document(Media {
+            source: Source::Text("x".into()),
+            name: Some(name.into()),
+            detail: None,
+            context: None,
+            cited: false,
+        })
+    };
+    let parts = ["a", "a", "a 3", "a"].map(document).into_iter().chain([Part::Text("hi".into())]).collect();
+    let request =
+        ChatRequest { model: "m".into(), messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() };
+    let body = open("cohere", &config("cohere", keyed())).unwrap().write(&request, false).unwrap().body;
+    let ids: Vec<&str> = body["documents"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["a", "a 2", "a 3", "a 4"]);
+    assert_eq!(body["documents"][1]["data"]["title"], "a");
+}

@@ -1,5 +1,7 @@
 //! What dialects with strict turns share: neighbouring messages of one side become one turn.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::chat::{ChatRequest, Part, Raw, Role, ToolResult, Warning, Warnings};
@@ -69,27 +71,22 @@ pub(super) fn object_schema(schema: &Value) -> Value {
     Value::Object(schema)
 }
 
-/// What a tool answered, for dialects whose tools answer in text: of a block that only another one knows, the texts inside it.
+/// What a tool answered, for dialects whose tools answer in text, a line or more for each text: of a block that only another one knows, the
+/// texts inside it.
 /// Pictures, documents and marks of the cache are the dialect's own matter.
 pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
-    let mut answer = String::new();
+    let mut texts: Vec<Cow<'_, str>> = Vec::new();
     for part in &result.content {
         match part {
-            Part::Text(text) | Part::Refusal(text) => answer.push_str(text),
-            Part::Raw(raw) => {
-                let Some(inner) = inner_text(raw, warnings) else { continue };
-                if !answer.is_empty() {
-                    answer.push('\n');
-                }
-                answer.push_str(&inner);
-            }
+            Part::Text(text) | Part::Refusal(text) => texts.push(text.into()),
+            Part::Raw(raw) => texts.extend(inner_text(raw, warnings).map(Cow::from)),
             Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
                 warnings.push(Warning::dropped("tool_result.content", "thoughts and calls are no answer of a tool"));
             }
             Part::Image(_) | Part::Document(_) | Part::CachePoint(_) | Part::Citation(_) => {}
         }
     }
-    answer
+    texts.join("\n")
 }
 
 /// The texts inside a block that a tool answered with and the dialect does not know.

@@ -56,7 +56,7 @@ impl EmbedDialect {
         }
     }
 
-    /// Bytes of text that one call takes: what it says of tokens, as if each byte were one.
+    /// Most bytes a call takes: the provider's token limit, with a byte counted as a token.
     pub(super) fn most_bytes(self) -> usize {
         match self {
             Self::OpenAi => 300_000,

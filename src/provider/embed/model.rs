@@ -21,7 +21,7 @@ pub struct Model {
     name: String,
     dimensions: usize,
     shortened: bool,
-    /// Apart from how the provider answers: vectors and answers are not made by the same.
+    /// Apart from the chat health: a provider can fail at one and work at the other.
     health: Arc<Health>,
 }
 
@@ -76,7 +76,7 @@ impl Model {
         self.shortened
     }
 
-    /// Tells it from every other model, as far as names can, and from itself where other texts made its vectors: 16 hex digits.
+    /// Names the model by provider, name, dimensions and document prefix; 16 hex digits.
     pub fn fingerprint(&self) -> String {
         let prefix = self.provider.preset.embeds.and_then(|dialect| dialect.prefix(&self.name, Purpose::Document));
         let prefix = prefix.map(|prefix| format!("\0{prefix}")).unwrap_or_default();

@@ -1,9 +1,10 @@
 //! Tools, which of them is called, and names and ids that a provider takes.
 
-use super::{Fit, hash};
+use super::Fit;
 use crate::chat::{ChatRequest, Part, ToolChoice, Warning};
 use crate::error::{Error, Result};
-use crate::provider::capability::{IdRule, NameRule};
+use crate::provider::capability::NameRule;
+use crate::provider::id::hash;
 
 impl Fit<'_> {
     pub(super) fn tools(&mut self, request: &mut ChatRequest) -> Result<()> {
@@ -137,23 +138,4 @@ pub(super) fn alias_of(name: &str, most_chars: usize, any_first: bool, good: imp
     // The sum is of the whole name: two names that look alike when cut stay two.
     alias.truncate(most_chars.saturating_sub(9));
     Some(format!("{alias}_{}", &hash(name)[..8]))
-}
-
-/// The id as the provider takes it: itself, where it fits, else one that depends on nothing but itself.
-pub(in crate::provider) fn tool_id(id: &str, rule: IdRule) -> String {
-    let word = |id: &str, more: &[char]| {
-        !id.is_empty()
-            && id.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter) || more.contains(&letter))
-    };
-    let fits = match rule {
-        IdRule::Any => !id.is_empty(),
-        IdRule::Word => word(id, &[]),
-        IdRule::Bedrock => id.len() <= 64 && word(id, &['.', ':']),
-        IdRule::Nine => id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
-    };
-    match rule {
-        _ if fits => id.to_owned(),
-        IdRule::Nine => hash(id)[..9].to_owned(),
-        _ => format!("call_{}", &hash(id)[..24]),
-    }
 }

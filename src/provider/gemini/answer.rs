@@ -7,7 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::provider::arguments::keep_digits;
 use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
-use crate::provider::openai::made_up_id;
+use crate::provider::id::made_up;
 
 /// Reads a buffered answer of status 2xx; a list is a stream that came whole.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -103,7 +103,7 @@ impl Decoder {
             self.close(events);
             let index = self.calls;
             self.calls += 1;
-            let id = call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| made_up_id(&self.id, index), str::to_owned);
+            let id = call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| made_up(&self.id, index), str::to_owned);
             events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature: signature.map(str::to_owned) });
             match &call["args"] {
                 Value::String(text) if !text.is_empty() => events.push(ChatEvent::Arguments { index, json: text.clone() }),

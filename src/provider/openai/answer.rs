@@ -7,7 +7,7 @@ use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::error::Result;
 use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
-use crate::provider::fit::hash;
+use crate::provider::id::made_up;
 
 /// Tool calls of one answer; each piece of one is looked for among all of them.
 const MAX_CALLS: usize = 1024;
@@ -215,7 +215,7 @@ impl Decoder {
             value => value.to_string(),
         };
         let signature = piece.pointer("/extra_content/google/thought_signature").and_then(Value::as_str);
-        let made_up = made_up_id(&self.id, at);
+        let made_up = made_up(&self.id, at);
         let call = &mut self.calls[at];
         call.is_custom |= custom.is_object();
         call.arguments.push_str(&arguments);
@@ -254,11 +254,6 @@ impl Decoder {
             Some(other) => FinishReason::Other(other.to_owned()),
         })
     }
-}
-
-/// An id for a call that came without one: the same for the same answer, another for another.
-pub(in crate::provider) fn made_up_id(answer: &str, number: usize) -> String {
-    format!("call_{}", &hash(&format!("{answer}/{number}"))[..24])
 }
 
 pub(super) fn state_text(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
