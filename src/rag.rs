@@ -405,7 +405,7 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: Purpose
         code: None,
         status: None,
     });
-    answer.usage = answer.answers().map(|attempt| attempt.usage).reduce(|before, now| Some(added(before?, now?))).flatten();
+    answer.usage = answer.answers().map(|attempt| attempt.usage).reduce(|before, now| Some(before?.plus(now?))).flatten();
     answer.cost_usd = answer.cost();
     answer.content = response.text();
     answer.finish_reason = response.finish_reason;
@@ -416,17 +416,6 @@ fn take(app: &App, answer: &mut Answer, response: ChatResponse, purpose: Purpose
         if !answer.warnings.contains(&warning) {
             answer.warnings.push(warning);
         }
-    }
-}
-
-fn added(a: Usage, b: Usage) -> Usage {
-    Usage {
-        prompt_tokens: a.prompt_tokens.saturating_add(b.prompt_tokens),
-        completion_tokens: a.completion_tokens.saturating_add(b.completion_tokens),
-        cache_read_tokens: a.cache_read_tokens.saturating_add(b.cache_read_tokens),
-        cache_write_tokens: a.cache_write_tokens.saturating_add(b.cache_write_tokens),
-        cache_write_1h_tokens: a.cache_write_1h_tokens.saturating_add(b.cache_write_1h_tokens),
-        reasoning_tokens: a.reasoning_tokens.saturating_add(b.reasoning_tokens),
     }
 }
 
