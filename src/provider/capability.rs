@@ -95,7 +95,7 @@ pub struct Capabilities {
     pub reasons_by_default: bool,
     /// Reasons about what tools answered only where it is given the thoughts that led to the calls.
     pub needs_thoughts: bool,
-    /// Whose proofs of thoughts it takes back: `claude`, `gemini`; empty where it takes none.
+    /// Whose proofs of thoughts it takes back: `claude`, `gemini`, `mistral`; empty where it takes none.
     pub proofs: String,
     /// What stands in for a signature that a call from elsewhere has not; empty where none is needed.
     pub missing_signature: String,

@@ -20,6 +20,7 @@ mod own;
 mod retry;
 mod row;
 mod setup;
+mod state;
 mod stream;
 mod turn;
 
