@@ -54,7 +54,8 @@ pub enum ChatEvent {
     Raw(Raw),
     /// The usage so far: a snapshot, which replaces an earlier one.
     Usage(Usage),
-    /// What only this provider says. A list is continued by a later list, `audio` by its next piece; anything else is replaced.
+    /// What only this provider says. A list is continued by a later list, `audio` by its next piece, what is in `executed_tools`
+    /// by what comes under its number; anything else is replaced.
     Extra(String, Value),
     /// The answer is complete: always the last event. A stream without it was cut.
     Finish(FinishReason),
@@ -202,11 +203,23 @@ pub fn unfold(answer: ChatResponse) -> Vec<ChatEvent> {
 
 fn merge(extra: &mut Map<String, Value>, name: &str, value: &Value) {
     match (extra.get_mut(name), value) {
+        (Some(Value::Array(before)), Value::Array(more)) if name == "executed_tools" => {
+            more.iter().for_each(|tool| ran(before, tool));
+        }
         (Some(Value::Array(before)), Value::Array(more)) => before.extend(more.iter().cloned()),
         (Some(Value::Object(before)), Value::Object(more)) if name == "audio" => heard(before, more),
         _ => {
             extra.insert(name.to_owned(), value.clone());
         }
+    }
+}
+
+/// A tool that the provider ran itself, told as it begins and again as it has ended.
+fn ran(before: &mut Vec<Value>, tool: &Value) {
+    let known = before.iter_mut().find(|known| tool["index"].is_u64() && known["index"] == tool["index"]);
+    match (known.and_then(Value::as_object_mut), tool.as_object()) {
+        (Some(known), Some(tool)) => known.extend(tool.clone()),
+        _ => before.push(tool.clone()),
     }
 }
 
@@ -317,6 +330,17 @@ mod tests {
         ]);
         let expected = serde_json::json!({"id": "a", "transcript": "Hello", "data": "AQID", "expires_at": 7});
         assert_eq!(answer.extra["audio"], expected);
+    }
+
+    #[test]
+    fn a_tool_that_is_told_twice_under_its_number_is_one() {
+        let told = |json: &str| ChatEvent::Extra("executed_tools".into(), serde_json::from_str(json).unwrap());
+        let answer = fold(&[
+            told(r#"[{"index": 0, "type": "search", "search_results": {"results": []}}]"#),
+            told(r#"[{"index": 0, "output": "x", "search_results": {"results": [1]}}, {"index": 1, "type": "python"}]"#),
+        ]);
+        let first = serde_json::json!({"index": 0, "type": "search", "search_results": {"results": [1]}, "output": "x"});
+        assert_eq!(answer.extra["executed_tools"], serde_json::json!([first, {"index": 1, "type": "python"}]));
     }
 
     #[test]

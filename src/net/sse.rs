@@ -34,6 +34,8 @@ pub struct Parser {
     line: Vec<u8>,
     event: String,
     data: String,
+    /// Lines of JSON that stand in no field, which the standard ignores.
+    unframed: String,
     after_return: bool,
     started: bool,
 }
@@ -55,11 +57,20 @@ impl Parser {
                 }
                 _ => self.line.push(byte),
             }
-            if self.line.len() + self.data.len() > MAX_EVENT_BYTES {
+            if self.line.len() + self.data.len() + self.unframed.len() > MAX_EVENT_BYTES {
                 return Err(Error::new(Code::ProviderError, "the provider's stream holds an event of more than 16 MiB"));
             }
         }
         Ok(frames)
+    }
+
+    /// What was sent as JSON without a field, as some servers tell of a failure in the middle of a stream.
+    pub fn unframed(&mut self) -> &str {
+        // Its last line may lack its end.
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+        &self.unframed
     }
 
     fn end_line(&mut self) -> Option<Frame> {
@@ -82,6 +93,11 @@ impl Parser {
             }
             "event" => value.clone_into(&mut self.event),
             // The id is for going on after a break, which no provider offers.
+            "" | "id" | "retry" => {}
+            _ if !self.unframed.is_empty() || line.starts_with(['{', '[']) => {
+                self.unframed.push_str(&line);
+                self.unframed.push('\n');
+            }
             _ => {}
         }
         None
@@ -122,6 +138,19 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(parse(&bytes), whole);
+    }
+
+    #[test]
+    fn json_that_stands_in_no_field_is_kept_apart() {
+        for (stream, kept) in [
+            ("data: a\n\n{\n  \"b\": 1\n}", "{\n  \"b\": 1\n}\n"),
+            ("[1]\n\ndata: a\n\n: comment\nid: 2\n", "[1]\n"),
+            ("data: {\"a\": 1}\n\nfield: [1]\n", ""),
+        ] {
+            let mut parser = Parser::default();
+            assert_eq!(parser.push(stream.as_bytes()).unwrap().len(), 1, "{stream}");
+            assert_eq!(parser.unframed(), kept, "{stream}");
+        }
     }
 
     #[test]

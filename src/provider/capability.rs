@@ -88,7 +88,7 @@ pub struct Capabilities {
     pub reasons_by_default: bool,
     /// Reasons about what tools answered only where it is given the thoughts that led to the calls.
     pub needs_thoughts: bool,
-    /// Whose proofs of thoughts it takes back: `claude`, `gemini`; empty where it takes none.
+    /// Whose proofs of thoughts it takes back: `claude`, `gemini`, `mistral`; empty where it takes none.
     pub proofs: String,
     /// Placeholder signature for a tool call that another model made; empty if none is needed.
     pub missing_signature: String,

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::dialect::{State, cut, failed, parse, tokens};
+use super::dialect::{cut, failed, parse, tokens};
 use super::failure::{Refused, failure};
 use super::media::image_url;
+use super::state::State;
 use super::turn::answered;
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
@@ -209,7 +210,10 @@ impl Decoder {
         let message = &frame["delta"]["message"];
         match frame["type"].as_str().unwrap_or_default() {
             "message-start" => self.state.start(frame["id"].as_str().unwrap_or_default(), "", &mut events),
-            "content-start" | "content-delta" => content(&message["content"], &mut events),
+            "content-start" | "content-delta" => {
+                content(&message["content"], &mut events);
+                likelihoods(&frame["logprobs"], &mut events);
+            }
             "tool-plan-delta" => told(&message["tool_plan"], &mut events, ChatEvent::Reasoning),
             "tool-call-start" => self.call(&message["tool_calls"], &mut events),
             "tool-call-delta" => {
@@ -273,9 +277,7 @@ impl Decoder {
             events.push(ChatEvent::Usage(usage(counts)));
             self.state.extra("cached_tokens", &counts["cached_tokens"], events);
         }
-        if ending["logprobs"].is_array() {
-            events.push(ChatEvent::Extra("logprobs".to_owned(), ending["logprobs"].clone()));
-        }
+        likelihoods(&ending["logprobs"], events);
         if let Some(error) = ending["error"].as_str() {
             return Err(failure(&Refused { provider: "cohere", status: 200, ..Refused::default() }, &json!({"message": error})));
         }
@@ -291,6 +293,16 @@ impl Decoder {
         };
         Ok(())
     }
+}
+
+/// Those of a piece, or those of all pieces.
+fn likelihoods(logprobs: &Value, events: &mut Vec<ChatEvent>) {
+    let list = match logprobs {
+        Value::Array(list) => list.clone(),
+        Value::Object(_) => vec![logprobs.clone()],
+        _ => return,
+    };
+    events.push(ChatEvent::Extra("logprobs".to_owned(), list.into()));
 }
 
 fn content(block: &Value, events: &mut Vec<ChatEvent>) {

@@ -8,6 +8,7 @@ use super::arguments::keep_digits;
 use super::body::Body;
 use super::capability::Capabilities;
 use super::failure::{Refused, failure};
+use super::state::is_empty;
 use super::{anthropic, bedrock, cohere, gemini, openai, own};
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Warnings, fold};
 use crate::error::{Code, Error, Result};
@@ -199,16 +200,33 @@ impl Decoder {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(Vec::new());
         }
-        if let Framing::EventStream(parser) = &self.framing
-            && !parser.is_between()
-        {
-            return Err(cut());
+        match &mut self.framing {
+            Framing::Sse(parser) => {
+                // Google and others tell a failure so, behind a finish, too.
+                let told: Value = serde_json::from_str(parser.unframed()).unwrap_or_default();
+                if told_error(told.get(0).unwrap_or(&told)).is_some() {
+                    return Err(failure(&Refused { provider: self.reader.name(), status: 200, ..Refused::default() }, &told));
+                }
+            }
+            Framing::EventStream(parser) if !parser.is_between() => return Err(cut()),
+            Framing::EventStream(_) => {}
         }
         self.reader.end()
     }
 }
 
 impl Reader {
+    /// Who speaks so, where that is one provider.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::OpenAi(_) => "",
+            Self::Anthropic(_) => "anthropic",
+            Self::Bedrock(_) => "bedrock",
+            Self::Gemini(_) => "gemini",
+            Self::Cohere(_) => "cohere",
+        }
+    }
+
     /// Whether the dialect's last event was seen.
     fn is_done(&self) -> bool {
         match self {
@@ -243,29 +261,9 @@ impl Reader {
     }
 }
 
-/// What decoders of several dialects keep.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    started: bool,
-    told: Vec<String>,
-}
-
-impl State {
-    /// Tells the beginning once, as soon as there is anything to tell.
-    pub(super) fn start(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
-        if !self.started && (!id.is_empty() || !model.is_empty()) {
-            self.started = true;
-            events.push(ChatEvent::Start { id: id.to_owned(), model: model.to_owned() });
-        }
-    }
-
-    /// Tells a fact of the provider's own once; a null is none.
-    pub(super) fn extra(&mut self, name: &str, value: &Value, events: &mut Vec<ChatEvent>) {
-        if !value.is_null() && !self.told.iter().any(|told| told == name) {
-            self.told.push(name.to_owned());
-            events.push(ChatEvent::Extra(name.to_owned(), value.clone()));
-        }
-    }
+/// The failure that stands in the place of an answer, or beside one; an empty one is none.
+pub(super) fn told_error(reply: &Value) -> Option<&Value> {
+    reply.get("error").filter(|error| !is_empty(error) && **error != Value::Bool(false))
 }
 
 /// A count of tokens; what is none counts as 0.
@@ -282,10 +280,32 @@ pub(super) fn first(answers: &Value) -> &Value {
 
 /// Reads JSON of a provider's.
 pub(super) fn parse(body: &[u8]) -> Result<Value> {
-    serde_json::from_slice(body).map_err(|cause| {
+    serde_json::from_slice(body).or_else(|cause| serde_json::from_slice(&paired(body)).map_err(|_| cause)).map_err(|cause| {
         // Serde's text can quote what it read; only the place may go out.
         failed(format!("the provider's answer cannot be read: line {} column {}", cause.line(), cause.column()))
     })
+}
+
+/// JSON in whose texts no half of a character is without the other, as where an answer was cut between the two.
+fn paired(body: &[u8]) -> Vec<u8> {
+    let half = |at: usize| {
+        let digits = body.get(at..)?.strip_prefix(br"\u")?.get(..4)?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok().filter(|unit| (0xD800..0xE000).contains(unit))
+    };
+    let (mut out, mut at) = (Vec::with_capacity(body.len()), 0);
+    while at < body.len() {
+        let (taken, text): (usize, Option<&[u8]>) = match (half(at), half(at + 6)) {
+            (Some(..0xDC00), Some(0xDC00..)) => (12, None),
+            (Some(_), _) => (6, Some(br"\ufffd")),
+            // What is escaped begins nothing.
+            _ if body[at] == b'\\' => (2, None),
+            _ => (1, None),
+        };
+        let end = body.len().min(at + taken);
+        out.extend_from_slice(text.unwrap_or(&body[at..end]));
+        at = end;
+    }
+    out
 }
 
 /// The provider did something that no provider should.

@@ -22,6 +22,7 @@ mod own;
 mod retry;
 mod row;
 mod setup;
+mod state;
 mod stream;
 mod terms;
 mod turn;

@@ -6,6 +6,7 @@
 
 mod answer;
 mod thought;
+mod usage;
 
 pub(super) use self::answer::{Decoder, decode};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use super::media::{address, image_url, titled};
 use super::own;
 use super::turn::answered;
 use crate::chat::{
-    CacheTtl, ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings,
+    CacheTtl, ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, Thought, ToolChoice, Warning, Warnings,
 };
 use crate::error::{Error, Result};
 
@@ -112,10 +113,13 @@ fn messages(request: &ChatRequest, caps: &Capabilities, warnings: &mut Warnings)
 fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &mut Warnings) -> Result<Value> {
     let mut out = Body::default();
     out.set("role", "assistant");
-    let (mut spoken, mut thoughts, mut calls) = (Vec::new(), String::new(), Vec::new());
+    let (mut spoken, mut thoughts, mut thinking, mut calls) = (Vec::new(), String::new(), Vec::new(), Vec::new());
     for part in &message.parts {
         match part {
-            Part::Reasoning(thought) => thoughts.push_str(&thought.text),
+            Part::Reasoning(thought) => {
+                thoughts.push_str(&thought.text);
+                thinking.extend(self::thinking(thought));
+            }
             Part::ToolCall(call) => {
                 let mut value =
                     json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
@@ -129,21 +133,18 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
         }
     }
     let mut spoken = content(spoken, caps, warnings)?;
-    if !thoughts.is_empty() {
-        match caps.reasoning_field.as_str() {
-            "" => warnings.push(Warning::dropped("reasoning", "the provider does not take thoughts back")),
-            "content" => {
-                let thinking = json!({"type": "thinking", "thinking": [{"type": "text", "text": thoughts}]});
-                let mut chunks = vec![thinking];
-                match spoken {
-                    Value::String(text) if !text.is_empty() => chunks.push(json!({"type": "text", "text": text})),
-                    Value::Array(more) => chunks.extend(more),
-                    _ => {}
-                }
-                spoken = chunks.into();
+    match caps.reasoning_field.as_str() {
+        "content" if !thinking.is_empty() => {
+            match spoken {
+                Value::String(text) if !text.is_empty() => thinking.push(json!({"type": "text", "text": text})),
+                Value::Array(more) => thinking.extend(more),
+                _ => {}
             }
-            field => out.set(field, thoughts),
+            spoken = thinking.into();
         }
+        _ if thoughts.is_empty() => {}
+        "" => warnings.push(Warning::dropped("reasoning", "the provider does not take thoughts back")),
+        field => out.set(field, thoughts),
     }
     let silent = spoken.as_str().is_some_and(str::is_empty);
     out.set("content", if silent && !calls.is_empty() { Value::Null } else { spoken });
@@ -153,6 +154,15 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
     }
     out.set_list("tool_calls", calls);
     Ok(Value::Object(out.0))
+}
+
+/// A thought as Mistral has it, if there is anything of it to tell.
+fn thinking(thought: &Thought) -> Option<Value> {
+    let mut chunk = json!({"type": "thinking", "thinking": [{"type": "text", "text": thought.text}]});
+    if let Some(signature) = &thought.signature {
+        chunk["signature"] = signature.as_str().into();
+    }
+    (!thought.text.is_empty() || thought.signature.is_some()).then_some(chunk)
 }
 
 /// One text as a string, which every server takes; anything more as a list.
@@ -208,7 +218,8 @@ fn block(part: &Part, caps: &Capabilities, warnings: &mut Warnings) -> Result<Op
         Part::Text(text) | Part::Refusal(text) => json!({"type": "text", "text": text}),
         Part::Image(media) => image_url(media),
         Part::Document(media) => return document(media, caps).map(Some),
-        Part::Raw(raw) if raw.dialect == "openai" => raw.value.clone(),
+        // What a tool of the provider's answered is a message there, which no block can hold.
+        Part::Raw(raw) if raw.dialect == "openai" && raw.value.get("role").is_none() => raw.value.clone(),
         Part::Raw(raw) => {
             warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
             return Ok(None);

@@ -1,19 +1,11 @@
 //! Answers that the vendors' documents allow and no recording has.
 
-use omni_llm::chat::{ChatEvent, ChatResponse, FinishReason, Part, Raw, fold};
+use omni_llm::chat::{ChatEvent, ChatResponse, FinishReason, Part, Raw, Thought, fold};
+use omni_llm::error::Code;
 use omni_llm::provider::Dialect;
 use serde_json::{Value, json};
 
-use super::support::{bedrock_event, events};
-
-fn whole(dialect: Dialect, body: &Value) -> ChatResponse {
-    dialect.decode(body.to_string().as_bytes()).unwrap()
-}
-
-fn streamed(dialect: Dialect, chunks: &[Value]) -> ChatResponse {
-    let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
-    fold(&events(dialect, &[stream.as_bytes()]).unwrap())
-}
+use super::support::{bedrock_event, events, streamed, whole};
 
 /// Names and arguments.
 fn calls(answer: &ChatResponse) -> Vec<(&str, &str)> {
@@ -33,6 +25,8 @@ fn of_several_answers_the_first_by_number_counts() {
     assert_eq!(whole(Dialect::Gemini, &body).text(), "first");
     let chunks = [0, 1, 1, 0].map(|index| json!({"candidates": [candidate(index, &format!("{index}"))]}));
     assert_eq!(streamed(Dialect::Gemini, &chunks).text(), "00");
+    let only = json!({"choices": [{"index": 1, "delta": {"content": "only"}, "finish_reason": "stop"}]});
+    assert_eq!(streamed(Dialect::OpenAi, &[only]).text(), "only");
 }
 
 #[test]
@@ -230,14 +224,18 @@ fn arguments_in_pieces_may_be_of_any_kind_and_depth() {
             {"jsonPath": "$.inner.text", "stringValue": "going"},
             {"jsonPath": "$.list[0]", "boolValue": true},
             {"jsonPath": "$.list[1]", "boolValue": false},
-            {"jsonPath": "$.nothing", "nullValue": "NULL_VALUE"}
+            {"jsonPath": "$.nothing", "nullValue": "NULL_VALUE"},
+            {"jsonPath": "$.years['2024']", "numberValue": 5},
+            {"jsonPath": "$.years.2025", "numberValue": 6},
+            {"jsonPath": "$['a.b'][\"c[0]'\"][0].d", "stringValue": "e"}
         ]})),
         json!({"candidates": [{"content": {"parts": [{"functionCall": {}}]}, "finishReason": "STOP"}]}),
     ];
     let answer = streamed(Dialect::Gemini, &chunks);
     let arguments: Vec<Value> =
         calls(&answer).into_iter().map(|(_, arguments)| serde_json::from_str(arguments).unwrap()).collect();
-    let expected = json!({"number": 1.5, "inner": {"text": "ongoing"}, "list": [true, false], "nothing": null});
+    let expected = json!({"number": 1.5, "inner": {"text": "ongoing"}, "list": [true, false], "nothing": null,
+        "years": {"2024": 5, "2025": 6}, "a.b": {"c[0]'": [{"d": "e"}]}});
     assert_eq!(arguments, [expected]);
     assert_eq!(answer.finish_reason, FinishReason::ToolCalls);
 }
@@ -264,4 +262,144 @@ fn bedrocks_citations_stand_behind_the_text_that_rests_on_them() {
     tell("messageStop", json!({"stopReason": "end_turn"}));
     tell("metadata", json!({"usage": {"inputTokens": 1, "outputTokens": 1}}));
     assert_eq!(fold(&events(Dialect::Bedrock, &[&stream]).unwrap()).parts, expected);
+}
+
+/// A failure as Google tells it in the middle of a stream: without a field of the event stream in front.
+#[test]
+fn a_failure_outside_the_events_is_one_wherever_it_stands() {
+    let failure = |code: u32, status: &str| {
+        serde_json::to_string_pretty(&json!({"error": {"code": code, "message": "Too much.", "status": status}})).unwrap()
+    };
+    let piece = |finish: &str| match finish {
+        "" => json!({"candidates": [{"content": {"parts": [{"text": "Okay"}]}}]}),
+        finish => json!({"candidates": [{"content": {"parts": [{"text": "Okay"}]}, "finishReason": finish}]}),
+    };
+    let told = |before: &str, failure: &str| {
+        let stream = format!("{before}{failure}");
+        let error = events(Dialect::Gemini, &[stream.as_bytes()]).unwrap_err();
+        for at in 0..stream.len() {
+            let split = events(Dialect::Gemini, &[&stream.as_bytes()[..at], &stream.as_bytes()[at..]]);
+            assert_eq!(split.unwrap_err().message(), error.message(), "split at byte {at}");
+        }
+        (error.code(), error.message().to_owned())
+    };
+    let overloaded = (Code::Overloaded, "the provider refused (status 503): Too much.".to_owned());
+    for before in [piece(""), piece("STOP")].map(|piece| format!("data: {piece}\r\n\r\n")) {
+        assert_eq!(told(&before, &format!("{}\n", failure(503, "UNAVAILABLE"))), overloaded);
+        assert_eq!(told(&before, &format!("[{}\n]", failure(503, "UNAVAILABLE"))), overloaded);
+    }
+    assert_eq!(told("", &failure(429, "RESOURCE_EXHAUSTED")).0, Code::RateLimit);
+
+    let piece = json!({"choices": [{"delta": {"content": "a"}}]});
+    let stream = format!("data: {piece}\n\n{}", json!({"error": {"message": "Slow down.", "code": 429}}));
+    let error = events(Dialect::OpenAi, &[stream.as_bytes()]).unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::RateLimit, "the provider refused (status 429): Slow down."));
+    let noise = format!("data: {piece}\n\n{{\"ping\": 1}}\n\ndata: [DONE]\n\n");
+    assert_eq!(fold(&events(Dialect::OpenAi, &[noise.as_bytes()]).unwrap()).text(), "a");
+}
+
+#[test]
+fn an_empty_failure_beside_an_answer_is_none() {
+    for error in [json!(""), json!({}), json!(false), Value::Null] {
+        let choice = json!({"index": 0, "message": {"content": "a"}, "error": error, "finish_reason": "stop"});
+        assert_eq!(whole(Dialect::OpenAi, &json!({"error": error, "choices": [choice]})).text(), "a", "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_answer_of_claudes_is_a_failure() {
+    let error = Dialect::Anthropic.decode(br#"{"message": "Hello from proxy"}"#).unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::ProviderError, "the provider's answer has no `content`"));
+}
+
+#[test]
+fn reasons_in_other_vendors_words_are_understood() {
+    for (said, expected) in [
+        ("tool_use", FinishReason::ToolCalls),
+        ("tool_call", FinishReason::ToolCalls),
+        ("MAX_TOKENS", FinishReason::Length),
+        ("STOP", FinishReason::Stop),
+        ("Odd", FinishReason::Other("Odd".into())),
+    ] {
+        let body = json!({"choices": [{"message": {"content": "a"}, "finish_reason": said}]});
+        assert_eq!(whole(Dialect::OpenAi, &body).finish_reason, expected);
+    }
+    let silent = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}]});
+    assert_eq!(whole(Dialect::Gemini, &silent).finish_reason, FinishReason::Stop);
+}
+
+#[test]
+fn half_a_character_does_not_cost_the_answer() {
+    let body = |text: &str| format!(r#"{{"choices": [{{"message": {{"content": "{text}"}}, "finish_reason": "length"}}]}}"#);
+    for (written, read) in [
+        (r"a\ud83d", "a\u{fffd}"),
+        (r"\ude00b", "\u{fffd}b"),
+        (r"\ud83d\n\ud83d\ude00\uD83D", "\u{fffd}\n\u{1f600}\u{fffd}"),
+        (r"\\ud83d\ud83d", "\\ud83d\u{fffd}"),
+    ] {
+        assert_eq!(Dialect::OpenAi.decode(body(written).as_bytes()).unwrap().text(), read, "{written}");
+    }
+    let error = Dialect::OpenAi.decode(body("\\ud83d").replace('}', "").as_bytes()).unwrap_err();
+    assert!(error.message().starts_with("the provider's answer cannot be read"), "{error}");
+}
+
+#[test]
+fn calls_that_share_an_id_are_several() {
+    let call = |index: Option<u32>, city: &str| {
+        let mut call = json!({"id": "call_0", "function": {"name": "look", "arguments": format!("{{\"city\":\"{city}\"}}")}});
+        if let Some(index) = index {
+            call["index"] = index.into();
+        }
+        call
+    };
+    let expected = [("look", r#"{"city":"Paris"}"#), ("look", r#"{"city":"Rome"}"#)];
+    let body = |index| json!({"id": "c", "choices": [{"message": {"tool_calls": [call(index, "Paris"), call(index, "Rome")]}, "finish_reason": "tool_calls"}]});
+    let chunk = |call: Value| json!({"id": "c", "choices": [{"delta": {"tool_calls": [call]}, "finish_reason": null}]});
+    let rest = json!({"id": "call_0", "index": 1, "function": {"arguments": "\"Rome\"}"}});
+    let mut begun = call(Some(1), "");
+    begun["function"]["arguments"] = "{\"city\":".into();
+    let end = json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]});
+    for answer in [
+        whole(Dialect::OpenAi, &body(None)),
+        whole(Dialect::OpenAi, &body(Some(0))),
+        streamed(Dialect::OpenAi, &[chunk(call(Some(0), "Paris")), chunk(call(Some(1), "Rome")), end.clone()]),
+        streamed(Dialect::OpenAi, &[chunk(call(Some(0), "Paris")), chunk(begun), chunk(rest), end]),
+    ] {
+        assert_eq!(calls(&answer), expected);
+        let ids: Vec<&str> = answer.tool_calls().map(|call| call.id.as_str()).collect();
+        assert!(ids[0] == "call_0" && ids[1].starts_with("call_") && ids[1] != ids[0], "{ids:?}");
+    }
+}
+
+#[test]
+fn what_mistrals_own_tools_answer_is_not_the_answer() {
+    let call = json!({"id": "abcdefghi", "function": {"name": "web_search", "arguments": "{\"q\":1}"}, "index": 0});
+    let messages = json!([
+        {"role": "assistant", "content": "", "index": 0, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "index": 1, "content": "<html>"},
+        {"role": "assistant", "index": 2, "content": "It is so."}
+    ]);
+    let whole = whole(Dialect::OpenAi, &json!({"choices": [{"messages": messages, "finish_reason": "stop"}]}));
+    assert_eq!((whole.text().as_str(), &whole.finish_reason), ("It is so.", &FinishReason::Stop));
+    let raw = Part::Raw(Raw { dialect: "openai".into(), value: messages[1].clone() });
+    assert_eq!(whole.parts[1..], [raw, Part::Text("It is so.".into())]);
+    let piece = |delta: &Value| json!({"choices": [{"delta": delta, "finish_reason": null}]});
+    let mut chunks: Vec<Value> = messages.as_array().unwrap().iter().map(piece).collect();
+    chunks.push(json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}));
+    assert_eq!(streamed(Dialect::OpenAi, &chunks), whole);
+}
+
+#[test]
+fn mistrals_thoughts_keep_their_proofs_and_references() {
+    let reference = json!({"type": "tool_reference", "tool": "web_search", "title": "T"});
+    let thinking = json!({"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}, reference], "signature": "s"});
+    let content = json!([thinking, {"type": "text", "text": "Yes."}]);
+    let answer = whole(Dialect::OpenAi, &json!({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}));
+    let value = json!({"type": "thinking", "thinking": [reference]});
+    let expected = [
+        Part::Reasoning(Thought { text: "Hm.".into(), signature: Some("mistral:s".into()), redacted: None }),
+        Part::Raw(Raw { dialect: "openai".into(), value }),
+        Part::Text("Yes.".into()),
+    ];
+    assert_eq!(answer.parts, expected);
 }

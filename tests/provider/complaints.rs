@@ -575,17 +575,31 @@ fn signatures_survive_a_round_trip() {
             "parts",
             json!([{"text": "hm", "thought": true, "thoughtSignature": "dA=="}, {"text": "I look.", "thoughtSignature": "c2ln"}, {"functionCall": {"name": "f", "args": {"b": 1}, "id": "c"}, "thoughtSignature": "Zg=="}, {"functionCall": {"name": "f", "args": {}, "id": "d"}}]),
         ),
+        (
+            "mistral",
+            "magistral-medium-latest",
+            Dialect::OpenAi,
+            "content",
+            json!([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "signature": "c2ln"},
+                {"type": "thinking", "thinking": [{"type": "tool_reference", "tool": "web_search", "title": "T"}]},
+                {"type": "text", "text": "I look."}]),
+        ),
     ];
     for (name, model, dialect, field, content) in said {
         let reply = match dialect {
             Dialect::Anthropic => json!({"content": content, "stop_reason": "tool_use"}),
             Dialect::Bedrock => json!({"output": {"message": {"content": content}}, "stopReason": "tool_use"}),
+            Dialect::OpenAi => {
+                let call = json!({"id": "abcdefghi", "function": {"name": "f", "arguments": "{}"}});
+                json!({"choices": [{"message": {"content": content, "tool_calls": [call]}, "finish_reason": "tool_calls"}]})
+            }
             _ => json!({"candidates": [{"content": {"parts": content}, "finishReason": "STOP"}]}),
         };
         let answer = dialect.decode(reply.to_string().as_bytes()).unwrap();
+        let id = answer.tool_calls().next().unwrap().id.clone();
         let request = ChatRequest {
             model: model.into(),
-            messages: vec![Message::text(Role::User, "hi"), Message { role: Role::Assistant, parts: answer.parts }, result("c")],
+            messages: vec![Message::text(Role::User, "hi"), Message { role: Role::Assistant, parts: answer.parts }, result(&id)],
             tools: vec![tool("f")],
             ..ChatRequest::default()
         };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail where they stand")]
 
 mod answers;
+mod beside;
 mod complaints;
 mod golden;
 mod models;

@@ -15,7 +15,7 @@ use omni_llm::net::Reply;
 use omni_llm::provider::embed::EmbedDialect;
 use omni_llm::provider::{Dialect, Preset, preset};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::random::Random;
 use super::shared::shared;
@@ -45,6 +45,8 @@ struct Expected {
     /// Whether some of the text is a refusal of the model's.
     refused: bool,
     model: Option<String>,
+    /// What only this provider says.
+    extra: Map<String, Value>,
 }
 
 /// What of the tokens was cached, and how, and what was thought.
@@ -472,6 +474,9 @@ fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) {
     assert_eq!(parts, expected.parts, "cached and reasoning tokens");
     assert!(usage.cache_read_tokens + usage.cache_write_tokens <= usage.prompt_tokens, "more is cached than was sent: {usage:?}");
     assert!(usage.reasoning_tokens <= usage.completion_tokens, "more is thought than was answered: {usage:?}");
+    for (name, value) in &expected.extra {
+        assert_eq!(answer.extra.get(name), Some(value), "{name}");
+    }
     if let Some(model) = &expected.model {
         assert_eq!(&answer.model, model, "model");
     }
@@ -553,6 +558,13 @@ struct Draft {
     arguments: String,
 }
 
+/// Notes a fact; of several in a stream the last that says anything counts.
+fn note(out: &mut Expected, name: &str, value: &Value) {
+    if ![Value::Null, serde_json::json!({}), serde_json::json!([])].contains(value) {
+        out.extra.insert(name.to_owned(), value.clone());
+    }
+}
+
 fn json_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -584,7 +596,17 @@ fn openai(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         Value::Null if body["choices"][0]["message"].is_object() => &body["choices"][0],
         choice => choice,
     };
+    for name in ["prompt_filter_results", "citations", "search_results", "usage_breakdown", "mcp_list_tools"] {
+        note(out, name, &body[name]);
+    }
+    note(out, "content_filter_results", &choice["content_filter_results"]);
     let message = if choice["message"].is_object() { &choice["message"] } else { &choice["delta"] };
+    // Told as it begins and as it ends.
+    for tool in message["executed_tools"].as_array().into_iter().flatten() {
+        let tools = out.extra.entry("executed_tools").or_insert_with(|| Value::Array(Vec::new())).as_array_mut().unwrap();
+        tools.retain(|known| known["index"] != tool["index"]);
+        tools.push(tool.clone());
+    }
     match &message["content"] {
         Value::String(text) => out.text.push_str(text),
         Value::Array(parts) => {
@@ -668,6 +690,8 @@ fn anthropic(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
             reasoning: number(&usage["output_tokens_details"]["thinking_tokens"]).unwrap_or(before.reasoning),
         };
     }
+    note(out, "context_management", &body["context_management"]);
+    note(out, "iterations", &usage["iterations"]);
     let reason = body["stop_reason"].as_str().or(body["delta"]["stop_reason"].as_str());
     out.finish = reason.map(str::to_owned).or(out.finish.take());
     let single = body["content_block"].is_object().then(|| body["content_block"].clone());
@@ -782,7 +806,9 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         out.model.get_or_insert(model.to_owned());
     }
     let usage = &body["usageMetadata"];
-    if usage.is_object() {
+    note(out, "service_tier", &usage["serviceTier"]);
+    note(out, "trafficType", &usage["trafficType"]);
+    if usage["totalTokenCount"].is_number() {
         let count = |name: &str| number(&usage[name]).unwrap_or(0);
         out.prompt_tokens = Some(count("promptTokenCount") + count("toolUsePromptTokenCount"));
         out.completion_tokens = Some(count("candidatesTokenCount") + count("thoughtsTokenCount"));
@@ -793,6 +819,9 @@ fn gemini(body: &Value, out: &mut Expected, calls: &mut Vec<Draft>) {
         out.finish = Some("blocked".into());
     }
     let candidate = first(&body["candidates"]);
+    for name in ["groundingMetadata", "safetyRatings", "urlContextMetadata", "logprobsResult", "avgLogprobs", "finishMessage"] {
+        note(out, name, &candidate[name]);
+    }
     for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
         let text = part["text"].as_str().unwrap_or_default();
         if part["thought"] == true {

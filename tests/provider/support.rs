@@ -5,11 +5,12 @@ mod event_stream;
 
 use std::sync::Arc;
 
-use omni_llm::chat::ChatEvent;
+use omni_llm::chat::{ChatEvent, ChatResponse, fold};
 use omni_llm::config::{Config, Endpoint, Secret};
 use omni_llm::error::Result;
 use omni_llm::provider::capability::Rules;
 use omni_llm::provider::{Dialect, Provider};
+use serde_json::Value;
 
 pub(crate) use event_stream::{event as bedrock_event, message as frame};
 
@@ -40,4 +41,15 @@ pub(crate) fn events(dialect: Dialect, pieces: &[&[u8]]) -> Result<Vec<ChatEvent
     }
     events.extend(decoder.finish()?);
     Ok(events)
+}
+
+/// An answer that comes at once.
+pub(crate) fn whole(dialect: Dialect, body: &Value) -> ChatResponse {
+    dialect.decode(body.to_string().as_bytes()).unwrap()
+}
+
+/// An answer that comes in these server-sent events.
+pub(crate) fn streamed(dialect: Dialect, chunks: &[Value]) -> ChatResponse {
+    let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    fold(&events(dialect, &[stream.as_bytes()]).unwrap())
 }

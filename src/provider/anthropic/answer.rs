@@ -4,13 +4,17 @@ use serde_json::{Map, Value};
 
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::Result;
-use crate::provider::dialect::{State, cut, parse, tokens};
+use crate::provider::dialect::{cut, failed, parse, tokens, told_error};
 use crate::provider::failure::{Refused, failure};
+use crate::provider::state::State;
 
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
-    if reply["type"] == "error" || reply["error"].is_object() {
+    if reply["type"] == "error" || told_error(reply).is_some() {
         return Err(failure(&Refused { provider: "anthropic", status: 200, ..Refused::default() }, reply));
+    }
+    if !reply["content"].is_array() {
+        return Err(failed("the provider's answer has no `content`"));
     }
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
@@ -20,6 +24,7 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
         decoder.close(&mut events);
     }
     decoder.ending(reply, &reply["usage"], &mut events);
+    decoder.facts(reply);
     decoder.done = true;
     events.extend(decoder.end()?);
     Ok(events)
@@ -74,6 +79,7 @@ impl Decoder {
             "message_start" => {
                 let message = &frame["message"];
                 self.message(message, &mut events);
+                self.facts(message);
                 self.snapshot(&message["usage"], &mut events);
             }
             "content_block_start" => {
@@ -85,6 +91,7 @@ impl Decoder {
             "message_delta" => {
                 self.close(&mut events);
                 self.ending(&frame["delta"], &frame["usage"], &mut events);
+                self.facts(&frame);
             }
             "message_stop" => self.done = true,
             "error" => {
@@ -104,7 +111,19 @@ impl Decoder {
     pub(in crate::provider) fn end(&mut self) -> Result<Vec<ChatEvent>> {
         match self.finish.take() {
             _ if !self.done => Err(cut()),
-            reason => Ok(vec![ChatEvent::Finish(reason.unwrap_or_default())]),
+            reason => {
+                let mut events = Vec::new();
+                self.state.tell(&mut events);
+                events.push(ChatEvent::Finish(reason.unwrap_or_default()));
+                Ok(events)
+            }
+        }
+    }
+
+    /// What stands beside what a message says.
+    fn facts(&mut self, beside: &Value) {
+        for name in ["context_management", "diagnostics"] {
+            self.state.keep(name, &beside[name]);
         }
     }
 
@@ -129,6 +148,7 @@ impl Decoder {
         for name in ["service_tier", "speed", "inference_geo"] {
             self.state.extra(name, &usage[name], events);
         }
+        self.state.keep("iterations", &usage["iterations"]);
         let server = &usage["server_tool_use"];
         if server.is_object() {
             events.push(ChatEvent::Extra("server_tool_use".to_owned(), server.clone()));
@@ -239,7 +259,14 @@ pub(in crate::provider) fn finish(reason: &str) -> FinishReason {
     }
 }
 
+/// What is counted, with what it took to make the conversation shorter: the sums leave that out.
 fn neutral(usage: &Map<String, Value>) -> Usage {
+    let iterations = usage.get("iterations").and_then(Value::as_array).into_iter().flatten();
+    let compactions = iterations.filter(|iteration| iteration["type"] == "compaction").filter_map(Value::as_object);
+    compactions.map(counts).fold(counts(usage), Usage::plus)
+}
+
+fn counts(usage: &Map<String, Value>) -> Usage {
     let count = |name: &str| usage.get(name).map_or(0, tokens);
     let (read, written) = (count("cache_read_input_tokens"), count("cache_creation_input_tokens"));
     let inner = |name: &str, field: &str| usage.get(name).map_or(0, |inner| tokens(&inner[field]));

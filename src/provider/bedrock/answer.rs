@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage, push_base64};
 use crate::error::{Code, Error, Result};
 use crate::provider::anthropic;
-use crate::provider::dialect::{State, cut, failed, parse, tokens};
+use crate::provider::dialect::{cut, failed, parse, tokens};
+use crate::provider::state::State;
 
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {

@@ -27,8 +27,9 @@ impl Fit<'_> {
                     is_strange |= vendor != caps.proofs;
                     *proof = (vendor == caps.proofs).then(|| bare.to_owned());
                 }
-                // Who takes no proofs at all may take the text.
-                let is_kept = !is_strange || (caps.proofs.is_empty() && !thought.text.is_empty());
+                // Who needs no proof may take the text.
+                let needs_none = caps.proofs.is_empty() || !caps.reasoning_field.is_empty();
+                let is_kept = !is_strange || (needs_none && !thought.text.is_empty());
                 if !is_kept {
                     self.warnings.push(Warning::dropped("reasoning", format!("`{who}` takes back no thoughts of other models")));
                 }

@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage, proof};
 use crate::error::{Code, Error, Result};
 use crate::provider::arguments::keep_digits;
-use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
+use crate::provider::dialect::{cut, failed, first, parse, tokens, told_error};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::id::made_up;
+use crate::provider::state::State;
 
 /// Reads a buffered answer of status 2xx; a list is a stream that came whole.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -22,7 +23,7 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
         reply => {
             let candidate = first(&reply["candidates"]);
             if candidate.is_object() && candidate["finishReason"].is_null() {
-                decoder.finish = Some(FinishReason::Other(String::new()));
+                decoder.finish = Some(FinishReason::Stop);
             }
             events.extend(decoder.chunk(reply)?);
         }
@@ -62,13 +63,14 @@ impl Decoder {
         let calls = self.calls > 0 && reason == FinishReason::Stop;
         let mut events = Vec::new();
         self.close(&mut events);
+        self.state.tell(&mut events);
         events.push(ChatEvent::Finish(if calls { FinishReason::ToolCalls } else { reason }));
         Ok(events)
     }
 
     fn chunk(&mut self, chunk: &Value) -> Result<Vec<ChatEvent>> {
         let body = chunk.as_array().and_then(|items| items.first()).unwrap_or(chunk);
-        if body["error"].is_object() {
+        if told_error(body).is_some() {
             return Err(failure(&Refused { provider: "gemini", status: 200, ..Refused::default() }, body));
         }
         let mut events = Vec::new();
@@ -81,12 +83,15 @@ impl Decoder {
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
             self.part(part, &mut events);
         }
-        for name in
-            ["groundingMetadata", "citationMetadata", "safetyRatings", "urlContextMetadata", "logprobsResult", "finishMessage"]
-        {
-            self.state.extra(name, &candidate[name], &mut events);
+        for name in ["groundingMetadata", "safetyRatings", "avgLogprobs", "finishMessage"] {
+            self.state.keep(name, &candidate[name]);
         }
-        self.state.extra("promptFeedback", &chunk["promptFeedback"], &mut events);
+        for name in ["citationMetadata", "urlContextMetadata", "logprobsResult"] {
+            self.state.join(name, &candidate[name]);
+        }
+        self.state.keep("promptFeedback", &chunk["promptFeedback"]);
+        self.state.keep("service_tier", &chunk["usageMetadata"]["serviceTier"]);
+        self.state.keep("trafficType", &chunk["usageMetadata"]["trafficType"]);
         if let Some(reason) = candidate["finishReason"].as_str() {
             self.finish = Some(finish(reason, candidate["finishMessage"].as_str().unwrap_or_default())?);
         } else if chunk["promptFeedback"]["blockReason"].is_string() {
@@ -150,15 +155,42 @@ impl Decoder {
     }
 }
 
-/// Puts a piece of an argument where its path says (`$.a.b[0]`); a text goes on from the text before it. What would grow without
-/// bound is left out.
+/// The steps of a path (`$.a['b.c'][0]`), and whether each is a place in a list.
+fn steps(path: &str) -> Vec<(&str, bool)> {
+    let (mut steps, mut rest) = (Vec::new(), path.trim_start_matches('$'));
+    while let Some(first) = rest.chars().next() {
+        let inner = &rest[first.len_utf8()..];
+        let (step, after, is_place) = match (first, inner.chars().next()) {
+            ('[', Some(quote @ ('\'' | '"'))) => {
+                let (name, after) = inner[1..].split_once(&format!("{quote}]")).unwrap_or((&inner[1..], ""));
+                (name, after, false)
+            }
+            ('[', _) => {
+                let (place, after) = inner.split_once(']').unwrap_or((inner, ""));
+                (place, after, true)
+            }
+            _ => {
+                let name = if first == '.' { inner } else { rest };
+                let (name, after) = name.split_at(name.find(['.', '[']).unwrap_or(name.len()));
+                (name, after, false)
+            }
+        };
+        if !step.is_empty() {
+            steps.push((step, is_place));
+        }
+        rest = after;
+    }
+    steps
+}
+
+/// Puts a piece of an argument where its path says; a text goes on from the text before it. What would grow without bound is left
+/// out.
 fn put(root: &mut Value, piece: &Value) {
     const MOST_ITEMS: usize = 4096;
     let mut place = root;
-    let path = piece["jsonPath"].as_str().unwrap_or_default().trim_start_matches('$');
-    for step in path.split(['.', '[', ']']).map(|step| step.trim_matches(['\'', '"'])).filter(|step| !step.is_empty()) {
+    for (step, is_place) in steps(piece["jsonPath"].as_str().unwrap_or_default()) {
         place = match step.parse::<usize>() {
-            Ok(number) if number < MOST_ITEMS && !place.is_object() => {
+            Ok(number) if is_place && number < MOST_ITEMS && !place.is_object() => {
                 if !place.is_array() {
                     *place = Value::Array(Vec::new());
                 }
@@ -210,7 +242,9 @@ fn finish(reason: &str, message: &str) -> Result<FinishReason> {
 }
 
 fn usage(usage: &Value) -> Option<Usage> {
-    usage.is_object().then(|| {
+    // Vertex AI's pieces tell how they are billed before they count.
+    let is_counted = usage.as_object().is_some_and(|usage| usage.keys().any(|name| name.ends_with("TokenCount")));
+    is_counted.then(|| {
         let count = |name: &str| tokens(&usage[name]);
         Usage {
             prompt_tokens: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),

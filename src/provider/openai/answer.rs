@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::thought::Thoughts;
-use crate::chat::{ChatEvent, FinishReason, Usage};
+use super::thought::{Thoughts, thinking};
+use super::usage::usage;
+use crate::chat::{ChatEvent, FinishReason, Raw};
 use crate::error::Result;
-use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
+use crate::provider::dialect::{cut, failed, parse, told_error};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::id::made_up;
+use crate::provider::state::{State, is_empty};
 
 /// Tool calls of one answer; each piece of one is looked for among all of them.
 const MAX_CALLS: usize = 1024;
@@ -15,20 +17,22 @@ const MAX_CALLS: usize = 1024;
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     told_failure(reply, reply["object"] == "error")?;
-    let choice = match first(&reply["choices"]) {
-        // Who gives one answer may give it any number.
-        Value::Null => &reply["choices"][0],
-        choice => choice,
-    };
+    let mut decoder = Decoder { is_whole: true, ..Decoder::default() };
+    let choice = decoder.choice(&reply["choices"]);
     if choice.is_null() {
         return Err(failed("the provider's answer has no `choices`"));
     }
     choice_error(choice)?;
-    let mut decoder = Decoder::default();
     let mut events = Vec::new();
     decoder.start(reply, &mut events);
     decoder.extras(reply, choice, &mut events);
-    decoder.delta(&choice["message"], &mut events)?;
+    // Mistral tells those of its own tools, too.
+    match choice["messages"].as_array() {
+        Some(messages) if choice["message"].is_null() => {
+            messages.iter().try_for_each(|message| decoder.delta(message, &mut events))?;
+        }
+        _ => decoder.delta(&choice["message"], &mut events)?,
+    }
     decoder.finish = Some(decoder.reason(choice["finish_reason"].as_str())?);
     events.extend(usage(reply, choice).map(ChatEvent::Usage));
     events.extend(decoder.end()?);
@@ -43,8 +47,12 @@ pub(in crate::provider) struct Decoder {
     id: String,
     finish: Option<FinishReason>,
     refused: bool,
-    /// There was a choice.
-    chosen: bool,
+    /// What is read is no stream.
+    is_whole: bool,
+    /// The number of the choice that is told, once there was one.
+    chosen: Option<u64>,
+    /// The pieces are of what a tool answered that the provider ran itself.
+    is_served: bool,
     done: bool,
     calls: Vec<Call>,
     begun: usize,
@@ -62,6 +70,8 @@ struct Call {
     is_custom: bool,
     arguments: String,
     signature: Option<String>,
+    /// The provider ran its tool itself.
+    is_answered: bool,
 }
 
 impl Decoder {
@@ -79,8 +89,7 @@ impl Decoder {
         told_failure(&chunk, is_error || chunk["object"] == "error")?;
         let mut events = Vec::new();
         self.start(&chunk, &mut events);
-        let choice = first(&chunk["choices"]);
-        self.chosen |= !choice.is_null();
+        let choice = self.choice(&chunk["choices"]);
         choice_error(choice)?;
         self.extras(&chunk, choice, &mut events);
         // Some servers answer with `message` where `delta` belongs.
@@ -103,17 +112,27 @@ impl Decoder {
         if let Some(call) = self.calls.iter().find(|call| call.index.is_none()) {
             return Err(failed(format!("the provider's tool call `{}` has no name", call.id)));
         }
-        let reason = match self.finish.take().or_else(|| (self.done && self.chosen).then_some(FinishReason::Stop)) {
+        let reason = match self.finish.take().or_else(|| (self.done && self.chosen.is_some()).then_some(FinishReason::Stop)) {
             // Some servers say `stop` where tools are to be called.
-            Some(FinishReason::Stop) if self.begun > 0 => FinishReason::ToolCalls,
+            Some(FinishReason::Stop) if self.calls.iter().any(|call| !call.is_answered) => FinishReason::ToolCalls,
             Some(reason) => reason,
             None if self.done => return Err(failed("the provider's stream has no `choices`")),
             None => return Err(cut()),
         };
         // Clients read the arguments of every call, also of one that was told none.
         let silent = self.calls.iter().filter(|call| call.arguments.is_empty() && !call.is_custom).filter_map(|call| call.index);
-        let nothing = silent.map(|index| ChatEvent::Arguments { index, json: "{}".to_owned() });
-        Ok(nothing.chain([ChatEvent::Finish(reason)]).collect())
+        let mut events: Vec<ChatEvent> = silent.map(|index| ChatEvent::Arguments { index, json: "{}".to_owned() }).collect();
+        self.state.tell(&mut events);
+        events.push(ChatEvent::Finish(reason));
+        Ok(events)
+    }
+
+    /// The first of several answers, by their numbers. Who gives one answer may give it any.
+    fn choice<'a>(&mut self, choices: &'a Value) -> &'a Value {
+        let choices = choices.as_array().map(Vec::as_slice).unwrap_or_default();
+        let number = |choice: &Value| choice["index"].as_u64().unwrap_or(0);
+        self.chosen = self.chosen.or_else(|| choices.iter().map(number).min());
+        choices.iter().find(|choice| Some(number(choice)) == self.chosen).unwrap_or(&Value::Null)
     }
 
     fn start(&mut self, reply: &Value, events: &mut Vec<ChatEvent>) {
@@ -124,28 +143,42 @@ impl Decoder {
         self.state.start(id, model, events);
     }
 
-    /// What only this provider says. Texts repeat in every chunk, so each is told once.
+    /// What only this provider says. Texts repeat in every chunk, so each is told once; what may change is told at the end.
     fn extras(&mut self, reply: &Value, choice: &Value, events: &mut Vec<ChatEvent>) {
-        for name in ["service_tier", "system_fingerprint", "citations", "search_results"] {
+        for name in ["service_tier", "system_fingerprint"] {
             self.state.extra(name, &reply[name], events);
         }
-        for name in ["logprobs", "content_filter_results", "native_finish_reason"] {
-            match &choice[name] {
-                // Lists go on from chunk to chunk.
-                Value::Object(lists) if name == "logprobs" => {
-                    for (list, items) in lists.iter().filter(|(_, items)| items.as_array().is_some_and(|items| !items.is_empty()))
-                    {
-                        let name = if list == "content" { "logprobs".to_owned() } else { format!("logprobs.{list}") };
-                        events.push(ChatEvent::Extra(name, items.clone()));
-                    }
+        self.state.extra("service_tier", &reply["usage"]["service_tier"], events);
+        for name in ["citations", "search_results", "moderation", "prompt_filter_results", "usage_breakdown", "mcp_list_tools"] {
+            self.state.keep(name, &reply[name]);
+        }
+        for name in ["content_filter_results", "native_finish_reason"] {
+            self.state.keep(name, &choice[name]);
+        }
+        match &choice["logprobs"] {
+            // Lists go on from chunk to chunk.
+            Value::Object(lists) => {
+                for (list, items) in lists.iter().filter(|(_, items)| items.as_array().is_some_and(|items| !items.is_empty())) {
+                    let name = if list == "content" { "logprobs".to_owned() } else { format!("logprobs.{list}") };
+                    events.push(ChatEvent::Extra(name, items.clone()));
                 }
-                value => self.state.extra(name, value, events),
             }
+            value => self.state.extra("logprobs", value, events),
         }
     }
 
     /// Reads a message, or a piece of one.
     fn delta(&mut self, message: &Value, events: &mut Vec<ChatEvent>) -> Result<()> {
+        if let Some(role) = message["role"].as_str().filter(|role| !role.is_empty()) {
+            self.is_served = role == "tool";
+        }
+        if self.is_served {
+            let id = message["tool_call_id"].as_str().unwrap_or_default();
+            self.calls.iter_mut().filter(|call| call.id == id).for_each(|call| call.is_answered = true);
+            let is_told = ["content", "tool_calls"].into_iter().any(|name| message.get(name).is_some_and(|told| !is_empty(told)));
+            events.extend(is_told.then(|| raw(message)));
+            return Ok(());
+        }
         self.thoughts.read(message, events);
         match &message["content"] {
             Value::String(text) => state_text(text, events, ChatEvent::Text),
@@ -170,7 +203,8 @@ impl Decoder {
         for (place, call) in (0..).zip(calls) {
             // Told together, they are several, whatever is missing.
             let place = (calls.len() > 1).then_some(place);
-            self.call(call, call["index"].as_u64().or(place), events)?;
+            let wire = if self.is_whole { place } else { call["index"].as_u64().or(place) };
+            self.call(call, wire, events)?;
         }
         // What there was before there could be several; who still fills it beside them says the same twice.
         if calls.is_empty() && message["function_call"].is_object() {
@@ -180,14 +214,18 @@ impl Decoder {
     }
 
     /// Finds the call that a piece belongs to: by an id seen before, else by its number, else the current one. A new id, or a new
-    /// name after whole arguments, begins a new call even on a number in use.
+    /// name after whole arguments, begins a new call even on a number in use, and so does a name on another number with an id in use.
     fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) -> Result<()> {
         // A custom tool takes a text in place of arguments.
         let custom = &piece["custom"];
         let function = if custom.is_object() { custom } else { &piece["function"] };
         let id = piece["id"].as_str().unwrap_or_default();
         let name = function["name"].as_str().unwrap_or_default();
-        let same_id = self.calls.iter().rposition(|call| !id.is_empty() && call.id == id);
+        let named = !name.is_empty();
+        let is_same = |call: &Call| !id.is_empty() && call.id == id;
+        let is_apart = |call: &Call| named && wire.is_some() && call.wire.is_some() && call.wire != wire;
+        let same_id = self.calls.iter().rposition(|call| is_same(call) && call.wire == wire);
+        let same_id = same_id.or_else(|| self.calls.iter().rposition(|call| is_same(call) && !is_apart(call)));
         let same_number = match wire {
             Some(wire) => self.calls.iter().rposition(|call| call.wire == Some(wire)),
             None => self.calls.len().checked_sub(1),
@@ -196,7 +234,6 @@ impl Decoder {
             let call = &self.calls[at];
             call.index.is_some() && serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok()
         };
-        let named = !name.is_empty();
         let at = same_id.or_else(|| {
             let at = same_number?;
             let another = if id.is_empty() { is_whole(at) } else { !self.calls[at].id.is_empty() };
@@ -216,6 +253,8 @@ impl Decoder {
         };
         let signature = piece.pointer("/extra_content/google/thought_signature").and_then(Value::as_str);
         let made_up = made_up(&self.id, at);
+        let own = if self.calls[at].id.is_empty() { id } else { &self.calls[at].id };
+        let is_taken = !own.is_empty() && self.calls[..at].iter().any(|call| call.id == own);
         let call = &mut self.calls[at];
         call.is_custom |= custom.is_object();
         call.arguments.push_str(&arguments);
@@ -223,7 +262,7 @@ impl Decoder {
             call.signature = Some(signature.to_owned());
         }
         if call.id.is_empty() {
-            call.id = if id.is_empty() { made_up } else { id.to_owned() };
+            call.id = if id.is_empty() { made_up.clone() } else { id.to_owned() };
         }
         match call.index {
             Some(index) if !arguments.is_empty() => events.push(ChatEvent::Arguments { index, json: arguments }),
@@ -231,7 +270,8 @@ impl Decoder {
                 let index = self.begun;
                 call.index = Some(index);
                 self.begun += 1;
-                let (id, signature) = (call.id.clone(), call.signature.clone());
+                let id = if is_taken { made_up } else { call.id.clone() };
+                let signature = call.signature.clone();
                 events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature });
                 if !call.arguments.is_empty() {
                     events.push(ChatEvent::Arguments { index, json: call.arguments.clone() });
@@ -243,15 +283,17 @@ impl Decoder {
     }
 
     fn reason(&self, reason: Option<&str>) -> Result<FinishReason> {
-        Ok(match reason {
+        let reason = reason.unwrap_or_default();
+        // Who passes on other vendors' answers may pass on their words for it.
+        Ok(match reason.to_ascii_lowercase().as_str() {
             _ if self.refused => FinishReason::ContentFilter,
-            None | Some("" | "stop" | "eos" | "end_turn" | "eos_token") => FinishReason::Stop,
-            Some("stop_sequence") => FinishReason::StopSequence,
-            Some("length" | "model_length" | "max_tokens") => FinishReason::Length,
-            Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
-            Some("content_filter") => FinishReason::ContentFilter,
-            Some("error") => return Err(failed("the provider ended its answer with an error")),
-            Some(other) => FinishReason::Other(other.to_owned()),
+            "" | "stop" | "eos" | "end_turn" | "eos_token" => FinishReason::Stop,
+            "stop_sequence" => FinishReason::StopSequence,
+            "length" | "model_length" | "max_tokens" => FinishReason::Length,
+            "tool_calls" | "tool_call" | "tool_use" | "function_call" => FinishReason::ToolCalls,
+            "content_filter" => FinishReason::ContentFilter,
+            "error" => return Err(failed("the provider ended its answer with an error")),
+            _ => FinishReason::Other(reason.to_owned()),
         })
     }
 }
@@ -264,24 +306,23 @@ pub(super) fn state_text(text: &str, events: &mut Vec<ChatEvent>, event: fn(Stri
 
 /// A part of a content that is a list: Mistral's thoughts, texts, and what else there is.
 fn chunk(part: &Value, events: &mut Vec<ChatEvent>) {
-    match &part["thinking"] {
-        Value::String(text) => return state_text(text, events, ChatEvent::Reasoning),
-        Value::Array(texts) => {
-            let text: String = texts.iter().filter_map(|text| text["text"].as_str()).collect();
-            return state_text(&text, events, ChatEvent::Reasoning);
-        }
-        _ => {}
+    if !part["thinking"].is_null() {
+        return thinking(part, events);
     }
     match part["text"].as_str().or(part.as_str()) {
         Some(text) => state_text(text, events, ChatEvent::Text),
-        None => events.push(ChatEvent::Raw(crate::chat::Raw { dialect: "openai".to_owned(), value: part.clone() })),
+        None => events.push(raw(part)),
     }
+}
+
+pub(super) fn raw(value: &Value) -> ChatEvent {
+    ChatEvent::Raw(Raw { dialect: "openai".to_owned(), value: value.clone() })
 }
 
 /// A failure in the place of an answer or of a piece of one. vLLM, Mistral and others tell it without an `error` around it, which
 /// `is_bare` says.
 fn told_failure(reply: &Value, is_bare: bool) -> Result<()> {
-    let inner = [reply.get("error"), reply.pointer("/x_groq/error")].into_iter().flatten().find(|error| !error.is_null());
+    let inner = told_error(reply).or_else(|| told_error(&reply["x_groq"]));
     let refused = Refused { status: 200, ..Refused::default() };
     match inner {
         Some(error) => Err(failure(&refused, &json!({ "error": error }))),
@@ -292,34 +333,8 @@ fn told_failure(reply: &Value, is_bare: bool) -> Result<()> {
 
 /// OpenRouter puts the failure of whoever it asked into the choice.
 fn choice_error(choice: &Value) -> Result<()> {
-    match choice.get("error").filter(|error| !error.is_null()) {
+    match told_error(choice) {
         Some(error) => Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error }))),
         None => Ok(()),
     }
-}
-
-/// Usage, wherever it is: beside the choices, inside one, or in Groq's own field.
-fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
-    let places = [&reply["usage"], &choice["usage"], &reply["x_groq"]["usage"]];
-    let usage = places.into_iter().find(|usage| usage.is_object())?;
-    let prompt = tokens(&usage["prompt_tokens"]);
-    let prompt_details = &usage["prompt_tokens_details"];
-    let read = [
-        &prompt_details["cached_tokens"],
-        &usage["prompt_cache_hit_tokens"],
-        &usage["num_cached_tokens"],
-        &usage["cached_tokens"],
-    ];
-    let (answered, reasoning) =
-        (tokens(&usage["completion_tokens"]), tokens(&usage["completion_tokens_details"]["reasoning_tokens"]));
-    // Some count thoughts beside the answer, as their sum shows.
-    let is_beside = tokens(&usage["total_tokens"]) == prompt.saturating_add(answered).saturating_add(reasoning);
-    Some(Usage {
-        prompt_tokens: prompt,
-        completion_tokens: if is_beside { answered.saturating_add(reasoning) } else { answered },
-        cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
-        cache_write_tokens: tokens(&prompt_details["cache_write_tokens"]),
-        cache_write_1h_tokens: 0,
-        reasoning_tokens: reasoning,
-    })
 }

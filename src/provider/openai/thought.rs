@@ -1,9 +1,9 @@
 //! Thoughts, which copies of the dialect tell in up to three places at once: as text in `reasoning_content` or `reasoning`, and with
 //! their proofs in `reasoning_details`. What stands in several is told once, and nothing is lost that stands in one.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::answer::state_text;
+use super::answer::{raw, state_text};
 use crate::chat::{ChatEvent, holds, proof, untold};
 
 /// Reads the thoughts of a message, or of its pieces.
@@ -57,6 +57,21 @@ impl Thoughts {
         self.proved += end;
         end > 0
     }
+}
+
+/// Reads a thought of Mistral's, which is a part of the content.
+pub(super) fn thinking(part: &Value, events: &mut Vec<ChatEvent>) {
+    let pieces = match &part["thinking"] {
+        Value::String(text) => return state_text(text, events, ChatEvent::Reasoning),
+        pieces => pieces.as_array().map(Vec::as_slice).unwrap_or_default(),
+    };
+    let text: String = pieces.iter().filter_map(|piece| piece["text"].as_str()).collect();
+    state_text(&text, events, ChatEvent::Reasoning);
+    let signature = part["signature"].as_str().filter(|signature| !signature.is_empty());
+    events.extend(signature.map(|signature| ChatEvent::Signature(proof::named("mistral", signature))));
+    // What it thought about goes back as it came, in a thought.
+    let references = pieces.iter().filter(|piece| !piece["text"].is_string());
+    events.extend(references.map(|piece| raw(&json!({"type": "thinking", "thinking": [piece]}))));
 }
 
 /// The text of a detail; a summary is one, too.
