@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use self::call::Call;
+pub(crate) use self::call::Left;
 pub(crate) use self::retrieve::no_index;
 pub use self::retrieve::{Found, Retrieval, retrieve};
 use crate::app::App;

@@ -108,7 +108,7 @@ impl Call {
         loop {
             let (request, without) = self.sent();
             let mut left = Left(Some(app));
-            let outcome = self.walk.provider().chat(app.client(), &request, self.walk.until(deadline)).await;
+            let outcome = self.walk.provider().chat(&self.walk.client(app.client()), &request, self.walk.until(deadline)).await;
             left.0 = None;
             self.note(app, answer);
             match outcome {
@@ -133,7 +133,7 @@ impl Call {
         loop {
             let (request, without) = self.sent();
             let mut left = Left(Some(app));
-            let outcome = self.walk.provider().stream(&client, &request, self.walk.until(deadline)).await;
+            let outcome = self.walk.provider().stream(&self.walk.client(&client), &request, self.walk.until(deadline)).await;
             left.0 = None;
             self.note(app, answer);
             match outcome {
@@ -272,7 +272,7 @@ impl Call {
 }
 
 /// An exchange while somebody waits for it. What is left before its end may have to be paid for.
-struct Left<'a>(Option<&'a App>);
+pub(crate) struct Left<'a>(pub(crate) Option<&'a App>);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::reading::readings;
-use super::{Attempt, cost};
+use super::{Attempt, Left, cost};
 use crate::app::{App, Opened};
 use crate::chat::{Message, Usage};
 use crate::config::Config;
@@ -299,7 +299,10 @@ async fn embed(
         code: None,
         status: None,
     };
-    let response = match model.embed(app.client(), texts, Purpose::Query, until).await {
+    let mut left = Left(Some(app));
+    let outcome = model.embed(app.client(), texts, Purpose::Query, until).await;
+    left.0 = None;
+    let response = match outcome {
         Ok(response) => response,
         Err(error) if is_must || !is_outage(error.code()) => return Err(error),
         Err(error) => {
