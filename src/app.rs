@@ -182,7 +182,7 @@ impl App {
     }
 
     /// Who answers where nobody is named: the operator's preference among providers that are ready and have a model by default.
-    /// Whoever was never asked comes before whoever was, and whoever keeps failing behind all others.
+    /// Whoever was not asked of late comes before whoever was, and whoever keeps failing behind all others.
     pub fn preferred(&self) -> Option<String> {
         let Preferred { by, providers } = &self.config.generation.preferred;
         if providers.is_empty() && *by == PreferredBy::Listed {

@@ -4,19 +4,20 @@
 mod health;
 #[path = "main/inspect.rs"]
 mod inspect;
-#[path = "main/said.rs"]
-mod said;
+#[path = "main/message.rs"]
+mod message;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use health::health;
 use inspect::inspect;
+use message::message;
 use omni_llm::app::{App, find_files};
 use omni_llm::config::{Config, Log, address, is_lambda};
 use omni_llm::error::{Error, Result};
@@ -26,7 +27,6 @@ use omni_llm::provider::PRESETS;
 use omni_llm::rag::{self, Answer, Question, Retrieval};
 use omni_llm::server::{QueryResponse, SearchResponse, Shown, lambda, listen, request_id};
 use omni_llm::telemetry;
-use said::said;
 use serde::Serialize;
 
 /// Answers questions from one index file, on a port, on AWS Lambda, or right here.
@@ -159,9 +159,9 @@ fn main() -> ExitCode {
     if serves {
         // Where the configuration itself is wrong, nothing was started yet.
         telemetry::start(Log::default());
-        tracing::error!("{}", said(&error));
+        tracing::error!("{}", message(&error));
     } else {
-        eprintln!("omni-llm: {}", said(&error));
+        eprintln!("omni-llm: {}", message(&error));
     }
     ExitCode::FAILURE
 }
@@ -177,15 +177,17 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve { addr, files } => {
             config.addr = addr.unwrap_or(config.addr);
             start_log(&config);
+            Config::check_proxies()?;
             let app = open(config, files)?;
             ready(&app);
-            runtime(&app)?.block_on(serve(app))
+            run_to_end(&app, serve(Arc::clone(&app)))
         }
         Command::Lambda { files } => {
             start_log(&config);
+            Config::check_proxies()?;
             let app = open(config, files)?;
             ready(&app);
-            runtime(&app)?.block_on(lambda::run(app))
+            run_to_end(&app, lambda::run(Arc::clone(&app)))
         }
         Command::Health { addr } => print(&health(addr.unwrap_or(config.addr))?),
         Command::Search { question, json, narrowed, files } => {
@@ -193,7 +195,7 @@ fn run(cli: Cli) -> Result<()> {
             // Nobody is asked for an answer, so nobody needs a key.
             (config.generation.provider, config.generation.fallback_providers) = (None, Vec::new());
             let app = open(config, files)?;
-            runtime(&app)?.block_on(async {
+            run_to_end(&app, async {
                 let found = rag::retrieve(&app, &question.join(" "), &retrieval(&app, narrowed)?, app.deadline()).await?;
                 if json {
                     return print_json(&SearchResponse::new(found, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
@@ -205,10 +207,11 @@ fn run(cli: Cli) -> Result<()> {
             let started = Instant::now();
             // Whoever is named here is asked, whatever the configuration says of others.
             config.generation.provider = config.generation.provider.filter(|_| provider.is_none());
+            Config::check_proxies()?;
             let app = open(config, files)?;
             let retrieval = app.index().map(|_| retrieval(&app, narrowed)).transpose()?;
             let question = Question { provider, model: model_name, retrieval, ..Question::new(question.join(" ")) };
-            let answer = runtime(&app)?.block_on(rag::answer(&app, question, app.deadline()))?;
+            let answer = run_to_end(&app, rag::answer(&app, question, app.deadline()))?;
             if json {
                 return print_json(&QueryResponse::new(answer, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
             }
@@ -231,13 +234,21 @@ fn open(mut config: Config, files: Files) -> Result<Arc<App>> {
     App::open(config).map(Arc::new)
 }
 
-fn runtime(app: &App) -> Result<tokio::runtime::Runtime> {
+/// How long what was left behind may take to end.
+const LEFTOVERS: Duration = Duration::from_millis(500);
+
+/// Works until it is done. What it leaves behind may be at work for long, as a name server that does not answer: nobody waits for that.
+fn run_to_end<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> {
     // On one core a second thread only passes work to and fro.
     let mut builder = match app.config().threads() {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    builder.enable_all().build().map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))
+    let runtime = builder.enable_all().build();
+    let runtime = runtime.map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFTOVERS);
+    outcome
 }
 
 /// Writes lines from now on, the first of them about variables that nobody reads.
@@ -263,6 +274,7 @@ fn ready(app: &Arc<App>) {
 }
 
 async fn serve(app: Arc<App>) -> Result<()> {
+    listen::raise_open_files();
     let listener = listen::bind(app.config().addr).await?;
     let addr = listener.local_addr().map_or(app.config().addr, |addr| addr);
     tracing::info!(%addr, "listening");
@@ -342,6 +354,17 @@ fn print(text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_waits_for_what_was_left_behind() {
+        let (app, began) = (App::open(Config::default()).unwrap(), Instant::now());
+        let left = async {
+            tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(20)));
+            Ok(7)
+        };
+        assert_eq!(run_to_end(&app, left).unwrap(), 7);
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
 
     #[test]
     fn control_characters_are_escaped_in_json() {

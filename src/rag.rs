@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 pub use self::answer::{Answer, Attempt, EXTRACTIVE, Fallback, Piece, Purpose, Structured};
 use self::call::Call;
+pub(crate) use self::call::Left;
 pub(crate) use self::charge::cost;
 use self::means::means;
 pub use self::question::{ANSWER_TOKENS, Question};

@@ -129,7 +129,7 @@ pub(super) fn invoke_mode(value: &str) -> Result<bool, String> {
 }
 
 /// A base URL, below which paths lie, without credentials in it. Plain `http` is the operator's choice: a model on the same machine has no certificate.
-pub(super) fn url(value: &str) -> Result<Option<String>, String> {
+pub(super) fn url(value: &str) -> Result<String, String> {
     let parsed = url::Url::parse(value).map_err(|cause| format!("not a URL: {cause}"))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
         return Err(format!("`{}` is not an `http` or `https` URL", parsed.scheme()));
@@ -140,7 +140,17 @@ pub(super) fn url(value: &str) -> Result<Option<String>, String> {
     if parsed.query().or(parsed.fragment()).is_some() {
         return Err("the URL has a `?` or a `#`, and nothing behind these would be sent; end it with the path".to_owned());
     }
-    Ok(Some(value.to_owned()))
+    Ok(value.to_owned())
+}
+
+/// A proxy as the HTTP client takes it. The value is never echoed: it may hold a password.
+pub(super) fn proxy(value: &str) -> Result<(), String> {
+    let whole = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    match url::Url::parse(&whole) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
+        Ok(url) if url.scheme().starts_with("socks") => Err(format!("`{}` is not spoken here, a proxy of HTTP is", url.scheme())),
+        _ => Err("no address of a proxy".to_owned()),
+    }
 }
 
 /// A host as an address names it, with `*.` before it where any below is meant. With more than that it would never match.
@@ -157,13 +167,13 @@ pub(super) fn host(value: &str) -> Result<(), String> {
 }
 
 /// A key fit for a header. The value is never echoed.
-pub(super) fn secret(value: &str) -> Result<Option<Secret>, String> {
+pub(super) fn secret(value: &str) -> Result<Secret, String> {
     let is_nameless = |named: &str| named.is_empty() || named.starts_with('#') || named.ends_with('#');
     if value.strip_prefix(SECRET_PREFIX).is_some_and(is_nameless) {
         return Err(format!("`{SECRET_PREFIX}NAME` or `{SECRET_PREFIX}NAME#FIELD` names a secret"));
     }
     if value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Some(Secret::new(value)));
+        return Ok(Secret::new(value));
     }
     Err("the key holds spaces or characters that no key has".to_owned())
 }

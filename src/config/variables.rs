@@ -62,6 +62,10 @@ const SERVICE: &[Variable] = &[
         set_list(&mut c.net.allowed_hosts, v)?;
         c.net.allowed_hosts.iter().try_for_each(|allowed| host(allowed))
     }),
+    row("OMNI_ALLOWED_ORIGINS", "allowed_origins", "app.example.com,*.example.org", |c, v| {
+        set_list(&mut c.allowed_origins, v)?;
+        c.allowed_origins.iter().try_for_each(|allowed| host(allowed))
+    }),
     // What is in them is read where certificates are.
     row("SSL_CERT_FILE", "net.system_certificates", "/etc/ssl/company.pem", |c, _| put(&mut c.net.system_certificates, Ok(true))),
     row("SSL_CERT_DIR", "net.system_certificates", "/etc/ssl/company", |c, _| put(&mut c.net.system_certificates, Ok(true))),

@@ -12,11 +12,10 @@ use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use tokio::time::Instant;
-use url::Url;
 
 use super::cached::{Cached, Fresh};
 use super::sigv4::{Credentials, Scope, Signed, authorization, sum};
-use super::{Client, Request};
+use super::{Client, Request, fixed_url};
 use crate::config::{Aws, Secret};
 use crate::error::{Code, Error, Result};
 
@@ -121,7 +120,7 @@ impl Signer {
             (None, Some(address)) => address.clone(),
             (None, None) => return Ok(None),
         };
-        let mut request = Request::get(parse(&address)?);
+        let mut request = Request::get(fixed_url("AWS's keys", &address)?);
         let from_file = self.aws.container_token_file.as_ref().map(|path| {
             let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
             Ok::<_, Error>(Secret::new(text.trim()))
@@ -174,13 +173,13 @@ async fn fetch(client: &Client, request: &Request) -> Result<Fetched> {
 
 /// An instance's keys, by version 2 of its metadata service: a session first.
 async fn instance(client: &Client) -> Result<Fetched> {
-    let mut session = Request::get(parse(&format!("{INSTANCE}api/token"))?);
+    let mut session = Request::get(fixed_url("AWS's keys", &format!("{INSTANCE}api/token"))?);
     session.method = Method::PUT;
     let ttl = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
     session.headers.insert(ttl, HeaderValue::from_static("21600"));
     let token = value_of(&text(client, &session).await?)?;
     let ask = |path: String| {
-        let mut request = Request::get(parse(&format!("{INSTANCE}meta-data/iam/security-credentials/{path}"))?);
+        let mut request = Request::get(fixed_url("AWS's keys", &format!("{INSTANCE}meta-data/iam/security-credentials/{path}"))?);
         request.headers.insert(HeaderName::from_static("x-aws-ec2-metadata-token"), token.clone());
         Ok::<_, Error>(request)
     };
@@ -196,10 +195,6 @@ async fn text(client: &Client, request: &Request) -> Result<String> {
     Ok(String::from_utf8_lossy(&reply.body).into_owned())
 }
 
-fn parse(address: &str) -> Result<Url> {
-    Url::parse(address).map_err(|cause| Error::internal(format!("the address of AWS's keys: {cause}")))
-}
-
 pub(super) fn value_of(text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| Error::new(Code::Authentication, "AWS's keys have characters that no header may have"))?;
@@ -209,6 +204,8 @@ pub(super) fn value_of(text: &str) -> Result<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use url::Url;
+
     use super::*;
     use crate::config::Config;
     use crate::net::testing::Listener;

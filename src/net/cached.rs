@@ -1,21 +1,27 @@
-//! What is fetched with a time to live: keys and tokens. One asks, the others wait for its answer. An older value outlives a fetch that
-//! fails, as long as it is valid itself.
+//! What is fetched with a time to live: keys and tokens. One asks, the others wait for its answer, or go on with an older value that is
+//! still valid. Such a value outlives a fetch that fails.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// How long an older value is used before it is fetched again after that failed.
 const SECOND_CHANCE: Duration = Duration::from_secs(30);
 /// How long nobody asks again where there is none: those who waited for an attempt that failed do not wait for one more each.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How long a fetch may take while there is an older value that is still valid.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A value, if it could be fetched.
 #[derive(Debug)]
-pub(super) struct Cached<T>(Mutex<State<T>>);
+pub(super) struct Cached<T> {
+    state: Mutex<State<T>>,
+    /// Held by whoever fetches.
+    turn: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug)]
 struct State<T> {
@@ -43,7 +49,15 @@ impl<T> Fresh<T> {
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Self(Mutex::new(State { value: None, until: None }))
+        Self { state: Mutex::new(State { value: None, until: None }), turn: tokio::sync::Mutex::default() }
+    }
+}
+
+impl<T: Clone> State<T> {
+    /// What is still valid.
+    fn valid(&self) -> Option<T> {
+        let now = Instant::now();
+        self.value.as_ref().filter(|(_, end)| end.is_none_or(|end| now < end)).map(|(value, _)| value.clone())
     }
 }
 
@@ -53,18 +67,34 @@ impl<T: Clone> Cached<T> {
     /// # Errors
     /// Fetching it failed, or did so a moment ago (`failed`), and there is no older one.
     pub(super) async fn value(&self, fetch: impl Future<Output = Result<Fresh<T>>>, failed: impl FnOnce() -> Error) -> Result<T> {
-        let mut state = self.0.lock().await;
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let older = self.state().valid();
+                if let Some(older) = older {
+                    return Ok(older);
+                }
+                self.turn.lock().await
+            }
+        };
+        let older = {
+            let mut state = self.state();
+            let (now, older) = (Instant::now(), state.valid());
+            if state.until.is_some_and(|until| now < until) && (older.is_some() || state.value.is_none()) {
+                return older.ok_or_else(failed);
+            }
+            if older.is_some() {
+                // Whoever asks may stop waiting: a fetch that nobody sees the end of has failed, too.
+                state.until = Some(now + SECOND_CHANCE);
+            }
+            older
+        };
+        let fetched = match &older {
+            Some(_) => timeout(PATIENCE, fetch).await.unwrap_or_else(|_| Err(late())),
+            None => fetch.await,
+        };
         let now = Instant::now();
-        let older = state.value.as_ref().filter(|(_, end)| end.is_none_or(|end| now < end)).map(|(value, _)| value.clone());
-        if state.until.is_some_and(|until| now < until) && (older.is_some() || state.value.is_none()) {
-            return older.ok_or_else(failed);
-        }
-        if older.is_some() {
-            // Whoever asks may stop waiting: a fetch that nobody sees the end of has failed, too.
-            state.until = Some(now + SECOND_CHANCE);
-        }
-        let fetched = fetch.await;
-        let now = Instant::now();
+        let mut state = self.state();
         match (fetched, older) {
             (Ok(Fresh { value, renewal, life }), _) => {
                 *state = State { value: Some((value.clone(), life.map(|life| now + life))), until: Some(now + renewal) };
@@ -82,6 +112,14 @@ impl<T: Clone> Cached<T> {
             }
         }
     }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn late() -> Error {
+    Error::new(Code::Authentication, "a key or token did not come in time to take the place of the last one")
 }
 
 #[cfg(test)]
@@ -89,7 +127,6 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::error::Code;
 
     const HOUR: Duration = Duration::from_secs(3600);
     const EARLY: Duration = Duration::from_secs(300);
@@ -126,11 +163,26 @@ mod tests {
         cached.value(one, || error("a moment ago")).await.unwrap();
         tokio::time::advance(HOUR - EARLY).await;
         let endless = || cached.value(std::future::pending(), || error("a moment ago"));
-        let second = Duration::from_secs(1);
-        assert!(tokio::time::timeout(second, endless()).await.is_err());
-        assert_eq!(tokio::time::timeout(second, endless()).await.unwrap().unwrap(), 1);
+        let moment = PATIENCE / 2;
+        assert!(timeout(moment, endless()).await.is_err());
+        assert_eq!(timeout(moment, endless()).await.unwrap().unwrap(), 1);
         tokio::time::advance(SECOND_CHANCE).await;
-        assert!(tokio::time::timeout(second, endless()).await.is_err(), "it is fetched again");
+        assert!(timeout(moment, endless()).await.is_err(), "it is fetched again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_long_for_what_takes_the_place_of_a_valid_value() {
+        let cached = Cached::default();
+        let one = async { Ok(Fresh::ending(1, HOUR, EARLY)) };
+        cached.value(one, || error("a moment ago")).await.unwrap();
+        tokio::time::advance(HOUR - EARLY).await;
+        let endless = || cached.value(std::future::pending(), || error("a moment ago"));
+        let (began, mut first) = (Instant::now(), std::pin::pin!(endless()));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert_eq!((endless().await.unwrap(), began.elapsed()), (1, Duration::ZERO), "the others do not wait at all");
+        assert_eq!((first.await.unwrap(), began.elapsed()), (1, PATIENCE));
+        tokio::time::advance(EARLY).await;
+        assert!(timeout(2 * PATIENCE, endless()).await.is_err(), "without one, everybody does");
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,12 +12,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
-use url::Url;
 
 use self::account::Account;
 use self::external::External;
 use super::cached::{Cached, Fresh};
-use super::{Client, Reply, Request};
+use super::{Client, Reply, Request, fixed_url};
 use crate::config::{Aws, Secret};
 use crate::error::{Code, Error, Result};
 
@@ -82,7 +81,7 @@ impl Tokens {
             }
             Origin::External(external) => external.fetch(client, until).await,
             Origin::Machine => {
-                let mut request = Request::get(parse(METADATA)?);
+                let mut request = Request::get(fixed_url("Google's tokens", METADATA)?);
                 request.headers.insert(HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
                 let reply = client.send_inside(&request, until).await.map_err(|cause| {
                     let remedy = "set `GOOGLE_APPLICATION_CREDENTIALS`, or run where Google gives tokens";
@@ -130,11 +129,7 @@ impl Fetched {
 
 /// A POST of a form.
 fn form(address: &str, fields: &[(&str, &str)]) -> Result<Request> {
-    Ok(Request::form(parse(address)?, fields))
-}
-
-fn parse(address: &str) -> Result<Url> {
-    Url::parse(address).map_err(|cause| Error::internal(format!("the address of Google's tokens: {cause}")))
+    Ok(Request::form(fixed_url("Google's tokens", address)?, fields))
 }
 
 #[cfg(test)]

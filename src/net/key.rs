@@ -15,7 +15,7 @@ use url::Url;
 
 use super::aws::{Signer, value_of};
 use super::cached::{Cached, Fresh};
-use super::{Client, Reply, Request};
+use super::{Client, Reply, Request, fixed_url};
 use crate::config::{Aws, SECRET_PREFIX, Secret};
 use crate::error::{Code, Error, Result};
 
@@ -57,9 +57,10 @@ impl Key {
         let Some(named) = text.expose().strip_prefix(SECRET_PREFIX) else { return Ok(Self::Given(text.clone())) };
         let (id, field) = named.split_once('#').map_or((named, None), |(id, field)| (id, Some(field.to_owned())));
         let place = match aws.secrets_extension_port {
-            Some(port) => {
-                Place::Extension(parse(&format!("http://127.0.0.1:{port}/secretsmanager/get"))?, aws.session_token.clone())
-            }
+            Some(port) => Place::Extension(
+                fixed_url("AWS's secrets", &format!("http://127.0.0.1:{port}/secretsmanager/get"))?,
+                aws.session_token.clone(),
+            ),
             None => {
                 // arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME
                 let of_arn = id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
@@ -68,10 +69,10 @@ impl Key {
                     Error::new(Code::Authentication, format!("`{SECRET_PREFIX}`: no region to read the secret in; {remedy}"))
                 })?;
                 let address = match &aws.secrets_url {
-                    Some(address) => parse(address)?,
+                    Some(address) => fixed_url("AWS's secrets", address)?,
                     None => {
                         let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-                        parse(&format!("https://secretsmanager.{region}.{end}/"))?
+                        fixed_url("AWS's secrets", &format!("https://secretsmanager.{region}.{end}/"))?
                     }
                 };
                 Place::Service(address, Box::new(Signer::new(aws.clone(), region.to_owned(), "secretsmanager")))
@@ -158,10 +159,6 @@ impl Kept {
 
 fn cause(error: &Error) -> Option<String> {
     std::error::Error::source(error).map(ToString::to_string)
-}
-
-fn parse(address: &str) -> Result<Url> {
-    Url::parse(address).map_err(|cause| Error::internal(format!("the address of AWS's secrets: {cause}")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The one HTTP client: timeouts, size limits, signing. Nothing else opens sockets outward.
+//! The one HTTP client: timeouts, size limits, signing. Nothing else in the service opens sockets outward.
 //!
 //! Redirects are off: a key must not follow one to another host. Whether a request is repeated is for the provider room to say, which
 //! knows what a refusal means; here each call is one attempt.
@@ -28,7 +28,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout_at};
-use url::Url;
+use url::{Host, Url};
 
 pub use self::auth::Auth;
 pub use self::incoming::Incoming;
@@ -59,6 +59,7 @@ pub struct Client {
     egress: Option<Arc<[String]>>,
     lookup: names::Lookup,
     retries: u32,
+    max_wait: Duration,
     hedge_after: Option<Duration>,
     first_token: Duration,
     idle: Duration,
@@ -134,6 +135,7 @@ impl Client {
             lookup: names::system,
             first_token: Duration::from_secs(config.limits.first_token_timeout_s),
             retries: config.generation.retries,
+            max_wait: MAX_RETRY_WAIT,
             hedge_after: config.generation.hedge_after_ms.map(Duration::from_millis),
             idle: Duration::from_secs(config.limits.stream_idle_timeout_s),
             stream: Duration::from_secs(config.limits.stream_timeout_s),
@@ -148,16 +150,31 @@ impl Client {
         Self { end, ..self.clone() }
     }
 
+    /// The same client, which does not wait longer than this to ask again.
+    #[must_use]
+    pub(crate) fn waiting(&self, max_wait: Duration) -> Self {
+        Self { max_wait, ..self.clone() }
+    }
+
     /// Does now what the first call would have to do.
     ///
     /// # Errors
     /// The operator wants the system's certificates, and there are none.
     pub fn prepare(&self) -> Result<()> {
-        self.http().map(|_| ())
+        self.outside().map(|_| ())
     }
 
-    fn http(&self) -> Result<&reqwest::Client> {
+    /// The way to whoever is asked: a proxy knows none of the services of this machine.
+    fn http(&self, request: &Request) -> Result<&reqwest::Client> {
+        if request.url.host_str().is_some_and(is_loopback) { self.inside() } else { self.outside() }
+    }
+
+    fn outside(&self) -> Result<&reqwest::Client> {
         built(&self.http, self.system_certificates, |builder| builder)
+    }
+
+    fn inside(&self) -> Result<&reqwest::Client> {
+        built(&self.inside, self.system_certificates, reqwest::ClientBuilder::no_proxy)
     }
 
     /// Sends and waits for the whole answer.
@@ -166,7 +183,7 @@ impl Client {
     /// No connection, nothing by `deadline`, or more than 32 MiB. An HTTP status is not an error here.
     pub async fn send(&self, request: &Request, deadline: Instant) -> Result<Reply> {
         self.check(request)?;
-        let response = self.dispatch(self.http()?, request, deadline).await?;
+        let response = self.dispatch(self.http(request)?, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -176,7 +193,7 @@ impl Client {
     /// As [`Self::send`].
     pub async fn stream(&self, request: &Request, deadline: Instant) -> Result<Incoming> {
         self.check(request)?;
-        let response = self.dispatch(self.http()?, request, deadline).await?;
+        let response = self.dispatch(self.http(request)?, request, deadline).await?;
         let end = Instant::now() + self.stream;
         Ok(Incoming::new(response, self.idle, self.end.map_or(end, |sooner| end.min(sooner))))
     }
@@ -186,8 +203,7 @@ impl Client {
     /// # Errors
     /// As [`Self::send`].
     pub(crate) async fn send_inside(&self, request: &Request, deadline: Instant) -> Result<Reply> {
-        let inside = built(&self.inside, self.system_certificates, reqwest::ClientBuilder::no_proxy)?;
-        let response = self.dispatch(inside, request, deadline).await?;
+        let response = self.dispatch(self.inside()?, request, deadline).await?;
         Incoming::new(response, self.idle, deadline).whole(deadline).await
     }
 
@@ -214,6 +230,11 @@ impl Client {
     /// Further attempts that the operator allows.
     pub fn retries(&self) -> u32 {
         self.retries
+    }
+
+    /// The longest that it waits to ask again; a provider that asks for more is not asked again.
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.max_wait
     }
 
     /// After how long without an answer the operator wants a second request sent.
@@ -270,6 +291,21 @@ fn built(
     })
 }
 
+/// Whether a host, as an address names it, is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Ipv4(address)) => address.is_loopback(),
+        Ok(Host::Ipv6(address)) => address.is_loopback(),
+        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Err(_) => false,
+    }
+}
+
+/// An address that we make ourselves or the platform tells us; `what` is found there.
+fn fixed_url(what: &str, address: &str) -> Result<Url> {
+    Url::parse(address).map_err(|cause| Error::internal(format!("the address of {what}: {cause}")))
+}
+
 /// Whether a host is one of those allowed, or below one that begins with `*.`.
 pub(crate) fn is_allowed(hosts: &[String], host: &str) -> bool {
     hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
@@ -299,9 +335,12 @@ mod tests {
     async fn nothing_is_built_before_the_first_call() {
         let client = Client::new(&Config::default());
         let shared = client.clone();
-        assert!(client.http.get().is_none());
-        let nobody = Request::get(Url::parse("http://127.0.0.1:9/").unwrap());
-        client.send(&nobody, Instant::now() + Duration::from_secs(5)).await.unwrap_err();
-        assert!(shared.http.get().is_some_and(std::result::Result::is_ok), "clones share it");
+        assert!(client.http.get().is_none() && client.inside.get().is_none());
+        for nobody in ["http://127.0.0.1:9/", "http://[::1]:9/", "http://localhost:9/"] {
+            let nobody = Request::get(Url::parse(nobody).unwrap());
+            client.send(&nobody, Instant::now() + Duration::from_secs(5)).await.unwrap_err();
+        }
+        assert!(shared.inside.get().is_some_and(std::result::Result::is_ok), "clones share it");
+        assert!(shared.http.get().is_none(), "no proxy is asked for what is here");
     }
 }

@@ -3,7 +3,7 @@
 use super::Request;
 use crate::error::Error;
 
-/// The keys, tokens and signatures that a request was sent with: whoever got them may repeat them in what he refuses it with.
+/// Keys, tokens and signatures a request carried. The other side may echo them in an error; they are masked there.
 #[derive(Clone, Default)]
 pub struct Secrets(Vec<String>);
 

@@ -5,15 +5,19 @@
 //! model are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Provider, own};
 use crate::chat::{ChatRequest, Part, Trace, Warning};
 use crate::error::{Code, Error, Result};
+use crate::net::Client;
 
 /// Share of the remaining time a provider gets while others are left.
 const SHARE: f64 = 0.6;
+/// The longest that he waits to ask again: those behind him may answer at once.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 /// Fields of the caller's that one warning names.
 const MOST_NAMED: usize = 20;
 
@@ -62,6 +66,11 @@ impl Walk {
     /// Until when it may take.
     pub(crate) fn until(&self, deadline: Instant) -> Instant {
         if self.left.is_empty() { deadline } else { shared(Instant::now(), deadline) }
+    }
+
+    /// With what it is asked.
+    pub(crate) fn client<'a>(&self, client: &'a Client) -> Cow<'a, Client> {
+        if self.left.is_empty() { Cow::Borrowed(client) } else { Cow::Owned(client.waiting(MAX_WAIT)) }
     }
 
     /// What it is asked, and what was left out for it.

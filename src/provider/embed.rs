@@ -17,7 +17,7 @@ pub use self::model::Model;
 use super::Provider;
 use super::dialect::failed;
 use super::retry::Retry;
-use crate::chat::Trace;
+use crate::chat::{Failed, Trace};
 use crate::error::{Error, Result};
 use crate::net::{Client, Request};
 
@@ -82,6 +82,8 @@ pub struct EmbedRequest {
     pub purpose: Purpose,
     /// The length of a vector, where the model leaves a choice.
     pub dimensions: Option<u32>,
+    /// What befalls it.
+    pub trace: Trace,
 }
 
 /// The vectors, in the order of the texts.
@@ -114,6 +116,12 @@ impl Provider {
         if let Some(at) = request.inputs.iter().position(is_blank) {
             return Err(Error::bad_request(format!("`input[{at}]`: empty; send texts that say something")));
         }
+        request.trace.asking(&self.name, &request.model);
+        // Vectors that came have to be paid for, and nobody is told how much.
+        let lost = |error: Error| {
+            request.trace.failed(Failed { may_have_cost: true, ..Failed::new(&error) });
+            error
+        };
         let mut answer = EmbedResponse { vectors: Vec::new(), prompt_tokens: Some(0) };
         for range in dialect.batches(&request.model, request.inputs.iter().map(Input::size)) {
             let inputs = &request.inputs[range];
@@ -124,22 +132,31 @@ impl Provider {
             for (name, value) in self.headers.iter() {
                 out.headers.insert(name.clone(), value.clone());
             }
-            let EmbedResponse { vectors, prompt_tokens } = self.post(client, &out, dialect, deadline).await?;
+            let posted = self.post(client, &out, dialect, deadline, &request.trace).await;
+            let EmbedResponse { vectors, prompt_tokens } =
+                posted.map_err(|error| if answer.vectors.is_empty() { error } else { lost(error) })?;
             if vectors.len() != inputs.len() {
-                return Err(failed(format!("the provider gave {} vectors for {} texts", vectors.len(), inputs.len())));
+                return Err(lost(failed(format!("the provider gave {} vectors for {} texts", vectors.len(), inputs.len()))));
             }
             answer.vectors.extend(vectors);
             answer.prompt_tokens = answer.prompt_tokens.zip(prompt_tokens).map(|(sum, count)| sum + count);
         }
         if answer.vectors.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
-            return Err(failed("the provider's vectors differ in length"));
+            return Err(lost(failed("the provider's vectors differ in length")));
         }
         Ok(answer)
     }
 
     /// One call, repeated where that can help.
-    async fn post(&self, client: &Client, request: &Request, dialect: EmbedDialect, deadline: Instant) -> Result<EmbedResponse> {
-        let mut retry = Retry::new(client.retries(), deadline, &self.name, &Trace::default());
+    async fn post(
+        &self,
+        client: &Client,
+        request: &Request,
+        dialect: EmbedDialect,
+        deadline: Instant,
+        trace: &Trace,
+    ) -> Result<EmbedResponse> {
+        let mut retry = Retry::new(client, deadline, &self.name, trace);
         loop {
             match self.attempt(client, request, deadline, |reply| dialect.decode(reply)).await {
                 Ok(answer) => return Ok(answer),

@@ -103,7 +103,7 @@ impl Provider {
         self.base_url.host_str().unwrap_or_default()
     }
 
-    /// Milliseconds until it answers, failures included as slow answers; none where it was never asked.
+    /// Milliseconds until it answers, failures included as slow answers; none where it was not asked of late.
     pub(crate) fn answer_ms(&self) -> Option<f64> {
         self.health.answer_ms()
     }
@@ -157,7 +157,7 @@ impl Provider {
         let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         request.trace.asking(&self.name, &request.model);
-        let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
+        let (mut retry, began) = (Retry::new(client, deadline, &self.name, &request.trace), Instant::now());
         let ask = || self.attempt(client, &written.request, deadline, |reply| self.preset.dialect.decode(&reply.body));
         let mut hedge_after = client.hedge_after().filter(|_| retry::is_repeatable(request));
         loop {
@@ -183,7 +183,7 @@ impl Provider {
         let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
         request.trace.asking(&self.name, &request.model);
-        let (mut retry, began) = (Retry::new(client.retries(), deadline, &self.name, &request.trace), Instant::now());
+        let (mut retry, began) = (Retry::new(client, deadline, &self.name, &request.trace), Instant::now());
         let ask = || stream::open(self, client, request, &written, deadline);
         let mut hedge_after = client.hedge_after().filter(|_| retry::is_repeatable(request));
         loop {
@@ -268,7 +268,7 @@ impl Provider {
             Error::new(Code::Timeout, "the provider's key did not come in time; the log says more where it failed")
                 .before_dispatch()
         };
-        timeout_at(deadline, self.auth.sign(client, request)).await.map_err(late)?
+        timeout_at(deadline, self.auth.sign(client, request)).await.map_err(late)?.map_err(Error::before_dispatch)
     }
 
     /// One attempt at a whole answer, which `read` reads. No failure tells what the request was signed with.

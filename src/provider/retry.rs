@@ -15,7 +15,7 @@ use tokio::time::Instant;
 pub(super) use self::hedge::is_repeatable;
 use crate::chat::{Failed, Trace};
 use crate::error::{Code, Error, Result};
-use crate::net::{MAX_RETRY_WAIT, backoff};
+use crate::net::{Client, backoff};
 
 /// Failures within [`WINDOW`] after which a provider, or a model of its, is left alone.
 const MOST_FAILURES: usize = 3;
@@ -28,11 +28,14 @@ const MOST_MODELS: usize = 1024;
 const FAILURE: Duration = Duration::from_secs(60);
 /// How much the latest time weighs against those before it.
 const LATEST: f64 = 0.2;
+/// For how long it counts: whoever is asked no more because he was slow, or failed, may do better by now.
+const MEMORY: Duration = Duration::from_secs(120);
 
 /// The budget of one call.
 #[derive(Debug)]
 pub(super) struct Retry {
     left: u32,
+    max_wait: Duration,
     attempt: u32,
     /// Attempts that may have cost something and were of no use, or that are of use if repeated once.
     broken: u32,
@@ -43,9 +46,10 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// `retries` further attempts, all of them before `deadline`.
-    pub(super) fn new(retries: u32, deadline: Instant, provider: &Arc<str>, trace: &Trace) -> Self {
-        Self { left: retries, attempt: 0, broken: 0, deadline, provider: Arc::clone(provider), trace: trace.clone() }
+    /// As many further attempts as the client has, all of them before `deadline`.
+    pub(super) fn new(client: &Client, deadline: Instant, provider: &Arc<str>, trace: &Trace) -> Self {
+        let (left, max_wait) = (client.retries(), client.max_wait());
+        Self { left, max_wait, attempt: 0, broken: 0, deadline, provider: Arc::clone(provider), trace: trace.clone() }
     }
 
     /// Writes down an attempt beside which there is another.
@@ -95,7 +99,7 @@ impl Retry {
         };
         // Whoever says 0 is as busy as one who says nothing.
         let wait = error.wait().unwrap_or_default().max(backoff(self.attempt));
-        (again && wait <= MAX_RETRY_WAIT && Instant::now() + wait < self.deadline).then_some(wait)
+        (again && wait <= self.max_wait && Instant::now() + wait < self.deadline).then_some(wait)
     }
 }
 
@@ -107,8 +111,8 @@ pub(super) struct Health(Mutex<State>);
 struct State {
     all: Failures,
     models: HashMap<String, Failures>,
-    /// Milliseconds until it answers, newer ones weighing more; none where it was never asked.
-    answer_ms: Option<f64>,
+    /// Milliseconds until it answers, newer ones weighing more, and when it was last asked; none where it never was.
+    answer_ms: Option<(f64, Instant)>,
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +139,12 @@ impl Failures {
 impl State {
     fn took(&mut self, took: Duration) {
         let took_ms = took.as_secs_f64() * 1e3;
-        self.answer_ms = Some(self.answer_ms.map_or(took_ms, |known| known + LATEST * (took_ms - known)));
+        let took_ms = self.answer_ms().map_or(took_ms, |known| known + LATEST * (took_ms - known));
+        self.answer_ms = Some((took_ms, Instant::now()));
+    }
+
+    fn answer_ms(&self) -> Option<f64> {
+        self.answer_ms.filter(|(_, asked)| asked.elapsed() < MEMORY).map(|(took_ms, _)| took_ms)
     }
 }
 
@@ -152,9 +161,9 @@ impl Health {
         self.state().took(took);
     }
 
-    /// Milliseconds until it answers; none where it was never asked.
+    /// Milliseconds until it answers; none where it was not asked of late.
     pub(super) fn answer_ms(&self) -> Option<f64> {
-        self.state().answer_ms
+        self.state().answer_ms()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -163,17 +172,18 @@ impl Health {
 
     /// The model failed.
     pub(super) fn bad(&self, model: &str, error: &Error) {
-        let is_busy = matches!(error.code(), Code::RateLimit | Code::Overloaded);
-        let may_pass = is_busy || matches!(error.code(), Code::Timeout | Code::ProviderError);
+        let is_of_all = match error.code() {
+            Code::Timeout | Code::ProviderError => true,
+            Code::RateLimit | Code::Overloaded => false,
+            // A key that there is may open other models.
+            Code::Authentication | Code::Budget => !error.may_have_reached(),
+            // The request was to blame.
+            _ => return,
+        };
         let mut state = self.state();
-        if may_pass || matches!(error.code(), Code::Authentication | Code::Budget) {
-            state.took(FAILURE);
-        }
-        if !may_pass {
-            return;
-        }
+        state.took(FAILURE);
         let asked = error.wait().filter(|wait| !wait.is_zero()).map(|wait| wait.min(MAX_COOLDOWN));
-        if !is_busy {
+        if is_of_all {
             return state.all.add(asked);
         }
         if state.models.len() >= MOST_MODELS && !state.models.contains_key(model) {
@@ -197,6 +207,7 @@ fn noted(error: &Error) -> Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::error::Refusal;
 
     fn error(code: Code) -> Error {
@@ -208,7 +219,10 @@ mod tests {
     }
 
     fn within(retries: u32, seconds: u64) -> Retry {
-        Retry::new(retries, Instant::now() + Duration::from_secs(seconds), &"p".into(), &Trace::default())
+        let mut config = Config::default();
+        config.generation.retries = retries;
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        Retry::new(&Client::new(&config), deadline, &"p".into(), &Trace::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -295,6 +309,31 @@ mod tests {
             health.bad(&at.to_string(), &error(Code::Overloaded));
         }
         assert!(health.state().models.len() <= MOST_MODELS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_refused_or_missing_is_a_failure_too() {
+        for code in [Code::Authentication, Code::Budget] {
+            let (refused, missing) = (Health::default(), Health::default());
+            for _ in 0..MOST_FAILURES {
+                refused.bad("m", &error(code));
+                missing.bad("m", &error(code).before_dispatch());
+            }
+            assert_eq!(["m", "n"].map(|model| refused.is_cooling(model)), [true, false], "a key may open other models");
+            assert_eq!(["m", "n"].map(|model| missing.is_cooling(model)), [true, true]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_that_is_long_ago_is_none() {
+        let health = Health::default();
+        health.bad("m", &error(Code::ProviderError));
+        tokio::time::advance(MEMORY - Duration::from_secs(1)).await;
+        assert_eq!(health.answer_ms(), Some(60_000.0));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(health.answer_ms(), None);
+        health.took(Duration::from_secs(1));
+        assert_eq!(health.answer_ms(), Some(1_000.0));
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Call {
         loop {
             let (request, without) = self.sent();
             let mut left = Left(Some(app));
-            let outcome = self.walk.provider().chat(app.client(), &request, self.walk.until(deadline)).await;
+            let outcome = self.walk.provider().chat(&self.walk.client(app.client()), &request, self.walk.until(deadline)).await;
             left.0 = None;
             self.note(app, answer);
             match outcome {
@@ -99,7 +99,7 @@ impl Call {
         loop {
             let (request, without) = self.sent();
             let mut left = Left(Some(app));
-            let outcome = self.walk.provider().stream(&client, &request, self.walk.until(deadline)).await;
+            let outcome = self.walk.provider().stream(&self.walk.client(&client), &request, self.walk.until(deadline)).await;
             left.0 = None;
             self.note(app, answer);
             match outcome {
@@ -238,7 +238,7 @@ impl Call {
 }
 
 /// An exchange while the caller waits for it. One whose caller leaves before its end may have to be paid for all the same.
-struct Left<'a>(Option<&'a App>);
+pub(crate) struct Left<'a>(pub(crate) Option<&'a App>);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::answer::{self, Attempt};
+use super::call::Left;
 use super::charge::cost;
 use super::reading::readings;
 use crate::app::{App, Opened};
@@ -298,7 +299,10 @@ async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, dead
         code: None,
         status: None,
     };
-    let response = match model.embed(app.client(), texts, Purpose::Query, until).await {
+    let mut left = Left(Some(app));
+    let outcome = model.embed(app.client(), texts, Purpose::Query, until).await;
+    left.0 = None;
+    let response = match outcome {
         Ok(response) => response,
         Err(error) if is_must || !is_outage(error.code()) => return Err(error),
         Err(error) => {

@@ -4,6 +4,7 @@
 //! sends just as we close one is lost, while a header that has begun comes at once or never. And hyper knows no limit before it knows
 //! which HTTP is spoken, none for HTTP/2 between two requests, where answers to pings count as life, and none for a client that does not read.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -40,8 +41,10 @@ struct Seen {
 
 /// What is going on.
 struct Now {
-    /// Requests whose answers are not over.
-    open: usize,
+    /// When the requests began whose answers are not over, by their numbers.
+    open: BTreeMap<u64, Instant>,
+    /// The number of the next one.
+    next: u64,
     /// When the last request began or ended.
     since: Instant,
     /// Since when the client takes none of what is written.
@@ -60,7 +63,7 @@ impl Clock {
             seen: Arc::new(Seen {
                 bytes: AtomicUsize::new(0),
                 is_http1: AtomicBool::new(false),
-                now: Mutex::new(Now { open: 0, since: Instant::now(), stuck: None }),
+                now: Mutex::new(Now { open: BTreeMap::new(), next: 0, since: Instant::now(), stuck: None }),
             }),
         }
     }
@@ -72,8 +75,12 @@ impl Clock {
 
     /// A request begins; it is over when the result is dropped.
     pub(super) fn begin(&self) -> Open {
-        self.seen.count(1);
-        Open(Arc::clone(&self.seen))
+        let (mut now, begun) = (self.seen.now(), Instant::now());
+        let number = now.next;
+        now.next += 1;
+        now.since = begun;
+        now.open.insert(number, begun);
+        Open { number, seen: Arc::clone(&self.seen) }
     }
 
     /// Ends where the client has not even said which HTTP it speaks, and where it has kept a place for nothing.
@@ -94,11 +101,11 @@ impl Clock {
     /// Whether nothing has moved for as long as it may.
     fn is_still(&self) -> bool {
         let now = self.seen.now();
-        match (now.stuck, now.open) {
+        match (now.stuck, now.open.values().next()) {
             (Some(since), _) => since.elapsed() >= self.idle,
-            (None, 0) => !self.is_http1() && now.since.elapsed() >= self.idle,
-            // A client of HTTP/2 can keep an answer waiting without anything being written.
-            (None, _) => now.since.elapsed() >= self.open,
+            (None, None) => !self.is_http1() && now.since.elapsed() >= self.idle,
+            // A client of HTTP/2 can keep an answer waiting without anything being written, and ask for others meanwhile.
+            (None, Some(oldest)) => oldest.elapsed() >= self.open,
         }
     }
 }
@@ -107,20 +114,19 @@ impl Seen {
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn count(&self, change: isize) {
-        let mut now = self.now();
-        now.open = now.open.saturating_add_signed(change);
-        now.since = Instant::now();
-    }
 }
 
 /// A request that is not over.
-pub(super) struct Open(Arc<Seen>);
+pub(super) struct Open {
+    number: u64,
+    seen: Arc<Seen>,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.count(-1);
+        let mut now = self.seen.now();
+        now.open.remove(&self.number);
+        now.since = Instant::now();
     }
 }
 
@@ -219,3 +225,38 @@ impl Future for Wait {
 }
 
 impl hyper::rt::Sleep for Wait {}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_kept_open_is_not_forgotten_for_others() {
+        let seconds = 1;
+        let limits = Limits {
+            header_timeout_s: seconds,
+            idle_timeout_s: seconds,
+            body_timeout_s: seconds,
+            request_timeout_s: seconds,
+            stream_timeout_s: seconds,
+            ..Limits::default()
+        };
+        let clock = Clock::new(&limits);
+        clock.seen.bytes.store(PREFACE_BYTES, Ordering::Relaxed);
+        let began = Instant::now();
+        let _kept = clock.begin();
+        let others = async {
+            loop {
+                drop(clock.begin());
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        };
+        tokio::select! {
+            () = clock.clone().silence() => {}
+            () = tokio::time::timeout(Duration::from_secs(60), others).map(|_| ()) => {}
+        }
+        assert!((4..=6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    }
+}

@@ -187,8 +187,7 @@ fn is_foreign(event: &lambda_http::Request) -> bool {
     matches!(event.request_context_ref(), Some(RequestContext::PassThrough) | None)
 }
 
-/// What is said to an event that is no HTTP request, or one that cannot be understood: that of a front door has a caller who must not take
-/// silence for an answer.
+/// Reply to an event that is not HTTP or not readable. From a front door it is an HTTP error, because a caller waits.
 fn foreign(event: &[u8]) -> Response<Body> {
     let event: Value = serde_json::from_slice(event).unwrap_or_default();
     let context = &event["requestContext"];

@@ -20,13 +20,14 @@ use tower::ServiceExt as _;
 
 use super::Stop;
 use super::clock::Clock;
+use super::origin::Loopback;
 use crate::app::App;
 use crate::error::{Error, Result};
 
 /// Time that streams get to say that they are cut.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Answers on `listener` until `stop` is done, then lets open requests end, within the operator's limit.
+/// Answers on `listener` until `stop` is done, then lets open requests end, within the operator's limit, or until a second signal.
 ///
 /// # Errors
 /// None today; a listener that fails for a moment is tried again.
@@ -40,6 +41,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let mut stop = pin!(stop);
     let (stopping, stopped) = watch::channel(None);
+    let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()).then_some(Loopback);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -60,6 +62,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
         let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             let (open, router) = (requests.begin(), router.clone());
             request.extensions_mut().insert(Stop(stopped.clone()));
+            if let Some(loopback) = loopback {
+                request.extensions_mut().insert(loopback);
+            }
             async move {
                 let Ok(response) = router.oneshot(request.map(axum::body::Body::new)).await;
                 // The request is open until the last of its answer is taken.
@@ -87,7 +92,12 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     drop(listener);
     let patience = Duration::from_secs(limits.shutdown_timeout_s);
     let _ = stopping.send(Some(Instant::now() + patience.saturating_sub(LAST_WORDS)));
-    if tokio::time::timeout(patience, open.shutdown()).await.is_err() {
+    let is_done = tokio::select! {
+        () = open.shutdown() => true,
+        () = tokio::time::sleep(patience) => false,
+        () = stop_signal() => false,
+    };
+    if !is_done {
         tracing::warn!(seconds = limits.shutdown_timeout_s, "stopped with requests still open");
     }
     Ok(())
@@ -136,6 +146,17 @@ fn is_hangup_ignored() -> bool {
 #[cfg(not(unix))]
 async fn told_to_end() {
     std::future::pending().await
+}
+
+/// Lets the process open as many files as it may: each connection is one, and the usual limit of 1,024 is lower than that of connections.
+pub fn raise_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // Where it is refused, the limit is as it was.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
 }
 
 /// Opens the port.

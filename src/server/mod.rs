@@ -17,9 +17,11 @@ mod body;
 mod clock;
 mod door;
 mod field;
+mod intake;
 pub mod lambda;
 pub mod listen;
 mod loaded;
+mod origin;
 mod query;
 mod rag_config;
 mod request;
@@ -28,10 +30,9 @@ mod sse;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
@@ -39,7 +40,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -50,6 +50,8 @@ use crate::net::{INSTANCE, random_bytes};
 use crate::rag::Answer;
 use crate::telemetry::Line;
 use door::Door;
+use intake::{body, drain};
+use origin::Loopback;
 
 pub use request::Shown;
 pub use response::{QueryResponse, SearchResponse};
@@ -70,9 +72,6 @@ const PATHS: [&str; 10] = [
 
 /// The description of every path and field, kept by hand; `tests/serve/openapi.rs` holds it against the code.
 const OPENAPI: &str = include_str!("../../docs/openapi.json");
-
-/// How long a body that is refused goes on being read.
-const DRAINING: Duration = Duration::from_secs(2);
 
 /// What travels with a request.
 #[derive(Debug, Clone)]
@@ -182,10 +181,14 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let (stop, most) = (request.extensions().get().cloned(), request.extensions().get().copied());
     let context = Context { id, line, deadline, end, stop, door: Door::of(request.uri().path(), request.headers()) };
     request.extensions_mut().insert(context.clone());
-    let is_own = request.headers().get(INSTANCE).is_some_and(|name| name == app.client().instance());
-    let outcome = match is_own {
-        true => Ok(returned(&context, request)),
-        false => AssertUnwindSafe(next.run(request)).catch_unwind().await,
+    let is_loop = request.headers().get(INSTANCE).is_some_and(|name| name == app.client().instance());
+    let outcome = match foreign(&app, &request) {
+        _ if is_loop => Ok(returned(&context, request)),
+        Err(error) => {
+            drain(request.into_body());
+            Ok(failed(&context, &error, Some(StatusCode::FORBIDDEN)))
+        }
+        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await,
     };
     let mut response = outcome.unwrap_or_else(|_| {
         failed(&context, &Error::internal("the service failed; the log has more under this request id"), None)
@@ -201,6 +204,14 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
         response.headers_mut().insert("x-request-id", id);
     }
     response
+}
+
+/// Refuses a request that a page from elsewhere had a browser send to a port on the loopback.
+fn foreign(app: &App, request: &Request) -> Result<()> {
+    match request.extensions().get::<Loopback>() {
+        Some(Loopback) => origin::check(request.uri(), request.headers(), &app.config().allowed_origins),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a request of our own: answering it would ask for the next, until no socket is left.
@@ -294,53 +305,4 @@ async fn understand<T: Send + 'static>(
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     if is_shaped { app.compute(context.deadline, work).await } else { work(app) }
-}
-
-/// Reads a body within the operator's size and time.
-async fn body(app: &App, context: &Context, request: Request) -> Result<Bytes, Response> {
-    let limits = &app.config().limits;
-    let most = limits.max_request_size_mb << 20;
-    let too_large = || {
-        let message = format!(
-            "the body is larger than {} MiB; send less, or raise `MAX_REQUEST_SIZE_MB` where the service runs",
-            most >> 20
-        );
-        failed(context, &Error::new(Code::BodyTooLarge, message), None)
-    };
-    let encoding = door::header(request.headers(), "content-encoding");
-    if let Some(encoding) = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        let shown: String = encoding.chars().take(100).collect();
-        let error =
-            Error::bad_request(format!("the header `content-encoding`: `{shown}`: send the body as it is, not compressed"));
-        drain(request.into_body());
-        return Err(failed(context, &error, Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
-    }
-    let announced = door::header(request.headers(), "content-length").and_then(|value| value.parse::<u64>().ok());
-    let mut body = request.into_body();
-    if announced.is_some_and(|length| length > most) {
-        drain(body);
-        return Err(too_large());
-    }
-    let reading = Limited::new(&mut body, usize::try_from(most).unwrap_or(usize::MAX)).collect();
-    let outcome = tokio::time::timeout(Duration::from_secs(limits.body_timeout_s), reading).await;
-    match outcome {
-        Ok(Ok(bytes)) => Ok(bytes.to_bytes()),
-        Ok(Err(cause)) if cause.is::<LengthLimitError>() => {
-            drain(body);
-            Err(too_large())
-        }
-        Ok(Err(cause)) => Err(failed(context, &Error::bad_request("the body broke off").caused_by(cause), None)),
-        Err(_) => {
-            drain(body);
-            let error = Error::new(Code::Timeout, format!("the body did not arrive within {} seconds", limits.body_timeout_s));
-            Err(failed(context, &error, Some(StatusCode::REQUEST_TIMEOUT)))
-        }
-    }
-}
-
-/// Takes the rest of a body that is of no use, for a while: a connection that is closed while its client still sends is reset, and the client
-/// reads no answer.
-fn drain(mut body: Body) {
-    let reading = async move { while let Some(Ok(_)) = body.frame().await {} };
-    tokio::spawn(tokio::time::timeout(DRAINING, reading));
 }

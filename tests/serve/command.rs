@@ -3,7 +3,7 @@
 #[path = "../support/command.rs"]
 mod process;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -122,6 +122,81 @@ fn a_provider_that_cannot_be_reached_is_named_with_the_cause() {
     assert!(said.ends_with("; is `CUSTOM_BASE_URL` right?\n"), "{said}");
 }
 
+#[test]
+fn a_provider_on_this_machine_is_asked_past_the_proxy_and_a_proxy_that_cannot_be_is_said() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let _ = socket.read(&mut [0; 65536]).unwrap();
+        let body = r#"{"model":"m","choices":[{"message":{"content":"here"},"finish_reason":"stop"}]}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        socket.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    });
+    let asked = ["ask", "x", "--provider", "custom", "--model-name", "m"];
+    let nobody = ("http_proxy", "http://127.0.0.1:9");
+    let variables = [("CUSTOM_BASE_URL", base_url.as_str()), ("OMNI_RETRIES", "0"), ("NO_PROXY", ""), ("HTTP_PROXY", ""), nobody];
+    let output = run(&asked, &variables);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("here"), "{output:?}");
+    for arguments in [&asked[..], &["serve", "--addr", "127.0.0.1:0"]] {
+        let said = refused(arguments, &[("HTTP_PROXY", "htp://user:hidden@proxy")]);
+        let expected = "`HTTP_PROXY`: no address of a proxy; write for example `HTTP_PROXY=http://proxy:3128`, or unset it";
+        assert!(said.contains(expected) && !said.contains("hidden"), "{said}");
+    }
+}
+
+/// A service of its own that listens, and where.
+#[cfg(unix)]
+fn listening(command: &mut Command) -> (std::process::Child, String, impl Iterator<Item = String> + use<>) {
+    let mut service = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(service.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    let listening: Value = serde_json::from_str(&log.find(|line| line.contains("\"listening\"")).unwrap()).unwrap();
+    (service, listening["addr"].as_str().unwrap().to_owned(), log)
+}
+
+#[cfg(unix)]
+fn told(service: &std::process::Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &service.id().to_string()]).status().unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_service_opens_as_many_files_as_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = process::command("sh");
+    let binary = env!("CARGO_BIN_EXE_omni-llm");
+    command.current_dir(folder.path()).args(["-c", &format!("ulimit -Sn 256; exec {binary} serve --addr 127.0.0.1:0")]);
+    let (mut service, ..) = listening(&mut command);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id())).unwrap();
+    service.kill().unwrap();
+    service.wait().unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[0], words[1], "{line}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_a_service_that_waits_for_open_requests() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}/v1", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [("CUSTOM_BASE_URL", base_url.as_str()), ("CUSTOM_MODEL", "m"), ("OMNI_PROVIDER", "custom")];
+    let (mut service, addr, mut log) = listening(&mut command(folder.path(), &["serve", "--addr", "127.0.0.1:0"], &variables));
+    let mut socket = std::net::TcpStream::connect(addr).unwrap();
+    let body = r#"{"prompt": "x"}"#;
+    write!(socket, "POST /v1/query HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let _asked = silent.accept().unwrap();
+    let began = std::time::Instant::now();
+    told(&service, "-TERM");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(service.try_wait().unwrap().is_none(), "it waits for the open request");
+    told(&service, "-INT");
+    assert!(log.any(|line| line.contains("stopped with requests still open")));
+    assert!(service.wait().unwrap().success());
+    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_service_is_asked_how_it_is_and_ends_in_order() {
@@ -148,7 +223,7 @@ fn a_service_is_asked_how_it_is_and_ends_in_order() {
         std::fs::File::options().write(true).open(folder.path().join("kb.omni")).unwrap().set_len(100).unwrap();
         let said = refused(&["health", "--addr", addr], &[]);
         assert!(said.contains("/healthz: status 503: ") && said.contains("was overwritten while in use"), "{said}");
-        assert!(Command::new("kill").args([signal, &service.id().to_string()]).status().unwrap().success());
+        told(&service, signal);
         assert!(log.any(|line| line.contains("\"stopped\"")), "{signal}");
         assert!(service.wait().unwrap().success(), "{signal}");
         let said = refused(&["health", "--addr", addr], &[]);

@@ -121,6 +121,27 @@ async fn what_a_providers_vectors_cost_is_told_and_what_is_not_known_is_not() {
 }
 
 #[tokio::test]
+async fn vectors_that_are_paid_for_and_not_delivered_are_counted() {
+    let provider = Vectors::start().await;
+    let service = Service::new(|config| {
+        config.generation.retries = 0;
+        let endpoint = omni_llm::config::Endpoint { base_url: Some(provider.base_url.clone()), ..Default::default() };
+        config.providers.insert("openai".into(), endpoint);
+    });
+    let ask = async |input: Value| {
+        service.post("/v1/embeddings", &json!({"model": "openai/text-embedding-3-small", "input": input})).await
+    };
+    let unknown = || service.app.prices().unknown_count();
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(500), ask(json!("silence"))).await.is_err());
+    assert_eq!(unknown(), 1, "the caller left");
+    assert_eq!((ask(json!("broken")).await.0, unknown()), (400, 1), "a refusal costs nothing");
+    // More than one call has room for.
+    let mut texts = vec!["x".repeat(300_000); 2];
+    texts.push("broken".into());
+    assert_eq!((ask(json!(texts)).await.0, unknown()), (400, 2), "but what was embedded before it does");
+}
+
+#[tokio::test]
 async fn token_numbers_go_to_whom_they_belong() {
     let provider = Vectors::start().await;
     let (folder, _) = service();

@@ -35,7 +35,10 @@ async fn open(service: Service) -> Port {
 
 async fn send(addr: std::net::SocketAddr, body: &str) -> TcpStream {
     let mut socket = TcpStream::connect(addr).await.unwrap();
-    let head = format!("POST /v1/query HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let head = format!(
+        "POST /v1/query HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     socket.write_all(head.as_bytes()).await.unwrap();
     socket
 }
@@ -109,7 +112,7 @@ async fn an_idle_connection_is_kept_until_a_header_begins_and_does_not_end() {
 
 /// One request whose answer is read, on a connection that stays.
 async fn asked(socket: &mut TcpStream) {
-    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut text = String::new();
     while !text.ends_with('}') {
         let mut some = [0; 1024];
@@ -137,7 +140,7 @@ async fn whoever_keeps_a_place_for_nothing_is_let_go() {
     let port = open(alone()).await;
     let mut deaf = TcpStream::connect(port.addr).await.unwrap();
     let asking = async {
-        let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+        let request = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1000);
         let _ = deaf.write_all(&request).await;
         std::future::pending::<()>().await;
     };
@@ -180,7 +183,7 @@ async fn whoever_sends_too_much_can_read_that_it_is() {
     ];
     for (length, status) in headers {
         let mut socket = TcpStream::connect(port.addr).await.unwrap();
-        socket.write_all(format!("POST /v1/query HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
+        socket.write_all(format!("POST /v1/query HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
         let piece = [b"10000\r\n".as_slice(), &[b' '; 65536], b"\r\n"].concat();
         for _ in 0..128 {
             // A slow machine may still send when nobody reads any more.
@@ -213,6 +216,48 @@ async fn the_end_waits_for_open_requests_but_not_for_ever() {
     assert!((Duration::from_millis(1400)..Duration::from_secs(10)).contains(&began.elapsed()), "{:?}", began.elapsed());
     let rest = read(socket).await;
     assert!(rest.contains("event: error") && rest.contains("the service is stopping; send the request again"), "{rest}");
+}
+
+#[tokio::test]
+async fn pages_from_elsewhere_use_no_service_on_the_loopback() {
+    let port = open(Service::new(|config| config.allowed_origins = vec!["app.example".into()])).await;
+    let ask = async |headers: String| {
+        let mut socket = TcpStream::connect(port.addr).await.unwrap();
+        let body = json!({"prompt": "How large may a request body be?"}).to_string();
+        let head =
+            format!("POST /v1/query HTTP/1.1\r\n{headers}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        socket.write_all(head.as_bytes()).await.unwrap();
+        read(socket).await
+    };
+    let here = format!("host: {}", port.addr);
+    for ours in [
+        here.clone(),
+        format!("{here}\r\norigin: http://localhost:3000"),
+        "host: app.example\r\norigin: https://app.example".into(),
+    ] {
+        assert!(ask(ours.clone()).await.starts_with("HTTP/1.1 200"), "{ours}");
+    }
+    for (foreign, header) in [
+        ("host: evil.example".to_owned(), "the header `host`: `evil.example` is no name of this machine"),
+        (
+            format!("{here}\r\norigin: http://evil.example\r\ncontent-type: text/plain"),
+            "the header `origin`: `http://evil.example` is no",
+        ),
+        (format!("{here}\r\norigin: null"), "the header `origin`: `null` is no"),
+    ] {
+        let answer = ask(foreign).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && answer.contains(header) && !answer.contains("6 MiB by default"),
+            "{answer}"
+        );
+    }
+    // Whoever listens elsewhere is met by any name.
+    let listener = listen::bind("0.0.0.0:0".parse().unwrap()).await.unwrap();
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+    tokio::spawn(listen::serve(Arc::clone(&port._service.app), listener, std::future::pending()));
+    let mut socket = TcpStream::connect(addr).await.unwrap();
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: llm.example\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(read(socket).await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The variables of providers, and of the clouds that some of them are in.
 
-use super::{Apply, Variable, endpoint, put, row, set};
+use super::{Apply, Variable, endpoint, row, set};
 use crate::config::value::{number, secret, url};
 use crate::config::{Config, Endpoint};
 
@@ -57,31 +57,31 @@ pub(super) const PROVIDERS: &[Variable] = &[
         "https://aiplatform.googleapis.com/v1/projects/p/locations/global",
     ),
     model("ANTHROPIC_VERTEX_MODEL", "anthropic-vertex", "providers.anthropic-vertex.model", "claude-sonnet-5-5"),
-    row("AWS_BEARER_TOKEN_BEDROCK", "", "secret", |c, v| each(c, &BEDROCKS, |endpoint| put(&mut endpoint.api_key, secret(v)))),
+    row("AWS_BEARER_TOKEN_BEDROCK", "", "secret", |c, v| each(c, &BEDROCKS, |endpoint| set(&mut endpoint.api_key, secret(v)?))),
     row("AWS_DEFAULT_REGION", "providers.bedrock.region", "us-east-1", |c, v| set(&mut c.aws.region, v.to_owned())),
     row("AWS_REGION", "providers.bedrock.region", "us-east-1", |c, v| set(&mut c.aws.region, v.to_owned())),
-    row("AWS_ACCESS_KEY_ID", "", "AKIA...", |c, v| put(&mut c.aws.access_key_id, secret(v))),
-    row("AWS_SECRET_ACCESS_KEY", "", "secret", |c, v| put(&mut c.aws.secret_access_key, secret(v))),
-    row("AWS_SESSION_TOKEN", "", "secret", |c, v| put(&mut c.aws.session_token, secret(v))),
+    row("AWS_ACCESS_KEY_ID", "", "AKIA...", |c, v| set(&mut c.aws.access_key_id, secret(v)?)),
+    row("AWS_SECRET_ACCESS_KEY", "", "secret", |c, v| set(&mut c.aws.secret_access_key, secret(v)?)),
+    row("AWS_SESSION_TOKEN", "", "secret", |c, v| set(&mut c.aws.session_token, secret(v)?)),
     row("AWS_PROFILE", "", "default", |c, v| set(&mut c.aws.profile, v.to_owned())),
     row("AWS_SHARED_CREDENTIALS_FILE", "", "/run/secrets/aws", |c, v| set(&mut c.aws.credentials_file, v.into())),
     row("AWS_WEB_IDENTITY_TOKEN_FILE", "", "/var/run/secrets/eks.amazonaws.com/serviceaccount/token", |c, v| {
         set(&mut c.aws.web_identity_token_file, v.into())
     }),
     row("AWS_ROLE_ARN", "", "arn:aws:iam::123456789012:role/omni-llm", |c, v| set(&mut c.aws.role_arn, v.to_owned())),
-    row("AWS_ENDPOINT_URL_STS", "", "https://vpce-1.sts.us-east-1.vpce.amazonaws.com", |c, v| put(&mut c.aws.sts_url, url(v))),
+    row("AWS_ENDPOINT_URL_STS", "", "https://vpce-1.sts.us-east-1.vpce.amazonaws.com", |c, v| set(&mut c.aws.sts_url, url(v)?)),
     row("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "", "/v2/credentials/x", |c, v| {
         set(&mut c.aws.container_relative_uri, v.to_owned())
     }),
     row("AWS_CONTAINER_CREDENTIALS_FULL_URI", "", "http://169.254.170.23/v1/credentials", |c, v| {
         set(&mut c.aws.container_full_uri, v.to_owned())
     }),
-    row("AWS_CONTAINER_AUTHORIZATION_TOKEN", "", "secret", |c, v| put(&mut c.aws.container_token, secret(v))),
+    row("AWS_CONTAINER_AUTHORIZATION_TOKEN", "", "secret", |c, v| set(&mut c.aws.container_token, secret(v)?)),
     row("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "", "/var/run/secrets/token", |c, v| {
         set(&mut c.aws.container_token_file, v.into())
     }),
     row("AWS_ENDPOINT_URL_SECRETS_MANAGER", "", "https://vpce-1.secretsmanager.us-east-1.vpce.amazonaws.com", |c, v| {
-        put(&mut c.aws.secrets_url, url(v))
+        set(&mut c.aws.secrets_url, url(v)?)
     }),
     row("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "", "2773", |c, v| {
         set(&mut c.aws.secrets_extension_port, number(v, &(1..=u16::MAX))?)
@@ -104,11 +104,11 @@ fn each(config: &mut Config, names: &[&str], apply: impl Fn(&mut Endpoint) -> Re
 }
 
 const fn key(name: &'static str, provider: &'static str, example: &'static str) -> Variable {
-    Variable { name, key: "", example, apply: Apply::Endpoint(provider, |endpoint, v| put(&mut endpoint.api_key, secret(v))) }
+    Variable { name, key: "", example, apply: Apply::Endpoint(provider, |endpoint, v| set(&mut endpoint.api_key, secret(v)?)) }
 }
 
 const fn base_url(name: &'static str, provider: &'static str, key: &'static str, example: &'static str) -> Variable {
-    Variable { name, key, example, apply: Apply::Endpoint(provider, |endpoint, v| put(&mut endpoint.base_url, url(v))) }
+    Variable { name, key, example, apply: Apply::Endpoint(provider, |endpoint, v| set(&mut endpoint.base_url, url(v)?)) }
 }
 
 const fn model(name: &'static str, provider: &'static str, key: &'static str, example: &'static str) -> Variable {

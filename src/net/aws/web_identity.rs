@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::time::Instant;
 
-use super::{Fetched, WAIT, parse};
+use super::{Fetched, WAIT, fixed_url};
 use crate::config::Aws;
 use crate::error::{Error, Result};
 use crate::net::{Client, Request};
@@ -21,7 +21,7 @@ pub(super) async fn fetch(client: &Client, aws: &Aws, region: &str, file: &Path,
         ("RoleSessionName", "omni-llm"),
         ("WebIdentityToken", token.trim()),
     ];
-    let reply = client.send(&Request::form(parse(&address)?, &fields), Instant::now() + WAIT).await?;
+    let reply = client.send(&Request::form(fixed_url("AWS's keys", &address)?, &fields), Instant::now() + WAIT).await?;
     let text = String::from_utf8_lossy(&reply.body);
     let fetched = || {
         Some(Fetched {

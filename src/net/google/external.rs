@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Position;
 
-use super::{Fetched, SCOPE, form, parse};
+use super::{Fetched, SCOPE, fixed_url, form};
 use crate::config::{Aws, Secret};
 use crate::error::{Code, Error, Result};
 use crate::net::aws::{GOOGLE_TARGET, Signer, value_of};
@@ -90,7 +90,7 @@ impl External {
         let Some(address) = &self.service_account_impersonation_url else { return Ok(exchanged) };
         let life_s = self.service_account_impersonation.as_ref().and_then(|it| it.token_lifetime_seconds).unwrap_or(LIFE_S);
         let body = json!({"scope": [SCOPE], "lifetime": format!("{life_s}s")});
-        let mut request = Request::new(parse(address)?, body.to_string());
+        let mut request = Request::new(fixed_url("Google's tokens", address)?, body.to_string());
         request.headers.insert(AUTHORIZATION, value_of(&format!("Bearer {}", exchanged.access_token))?);
         impersonated(&client.send(&request, until).await?)
     }
@@ -126,7 +126,7 @@ impl External {
             .ok_or_else(|| Error::new(Code::Authentication, "no region to prove our identity at AWS in; set `AWS_REGION`"))?;
         let template = self.credential_source.regional_cred_verification_url.as_deref().unwrap_or(IDENTITY);
         let address = template.replace("{region}", region);
-        let mut request = Request::new(parse(&address)?, "");
+        let mut request = Request::new(fixed_url("Google's tokens", &address)?, "");
         request.headers.clear();
         let target = HeaderValue::from_str(&self.audience)
             .map_err(|_| Error::new(Code::Authentication, "the `audience` has characters that no header may have"))?;

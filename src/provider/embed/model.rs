@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{EmbedRequest, EmbedResponse, Input, Purpose};
+use crate::chat::Trace;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::net::Client;
@@ -43,7 +44,8 @@ impl Model {
         deadline: Instant,
     ) -> Result<Self> {
         let inputs = vec![Input::Text("How long is a vector?".to_owned())];
-        let request = EmbedRequest { model: name.to_owned(), inputs, purpose: Purpose::Document, dimensions };
+        let trace = Trace::default();
+        let request = EmbedRequest { model: name.to_owned(), inputs, purpose: Purpose::Document, dimensions, trace };
         let response = provider.embed(client, &request, deadline).await?;
         let found = response.vectors.first().map_or(0, Vec::len);
         let model = Self::new(provider, name, dimensions.map_or(found, |asked| asked as usize), dimensions.is_some());
@@ -104,7 +106,8 @@ impl Model {
     pub async fn embed(&self, client: &Client, texts: Vec<String>, purpose: Purpose, deadline: Instant) -> Result<EmbedResponse> {
         let dimensions = u32::try_from(self.dimensions).ok().filter(|_| self.shortened);
         let inputs = texts.into_iter().map(Input::Text).collect();
-        let request = EmbedRequest { model: self.name.clone(), inputs, purpose, dimensions };
+        let trace = Trace::default();
+        let request = EmbedRequest { model: self.name.clone(), inputs, purpose, dimensions, trace };
         let answered = self.provider.embed(client, &request, deadline).await;
         match &answered {
             Ok(_) => self.health.good(&self.name),

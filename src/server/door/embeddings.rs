@@ -16,7 +16,7 @@ use crate::chat::Usage;
 use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
 use crate::provider::embed::{EmbedRequest, EmbedResponse, Input, Purpose};
-use crate::rag::cost;
+use crate::rag::{Left, cost};
 use crate::server::body::parse;
 use crate::server::rag_config::LOCAL;
 use crate::server::response::json;
@@ -107,8 +107,15 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
     let purpose = body.input_type.unwrap_or(Purpose::Document);
     if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| is_provider(app, name)) {
         let provider = app.provider(provider)?;
-        let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions };
-        let response = provider.embed(app.client(), &request, context.deadline).await?;
+        let trace = context.line.trace().clone();
+        let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions, trace };
+        let mut left = Left(Some(app));
+        let outcome = provider.embed(app.client(), &request, context.deadline).await;
+        left.0 = None;
+        for _ in request.trace.take_failed().iter().filter(|failed| failed.may_have_cost) {
+            app.prices().count_unknown();
+        }
+        let response = outcome?;
         return Ok(reply(app, context, (provider.name(), model), encoding, response));
     }
     let named = Some(&body.model).filter(|model| !model.starts_with("local/"));

@@ -1,10 +1,11 @@
 //! Calls as they go out, and answers as they come.
 
 use super::*;
+use crate::chat::Trace;
 
 fn written(dialect: EmbedDialect, model: &str, purpose: Purpose, dimensions: Option<u32>, texts: &[&str]) -> (String, Value) {
     let inputs: Vec<Input> = texts.iter().map(|text| Input::Text((*text).to_owned())).collect();
-    let request = EmbedRequest { model: model.into(), inputs: inputs.clone(), purpose, dimensions };
+    let request = EmbedRequest { model: model.into(), inputs: inputs.clone(), purpose, dimensions, trace: Trace::default() };
     let call = dialect.encode(&request, &inputs).unwrap();
     (call.path, call.body)
 }
@@ -178,7 +179,13 @@ fn bedrock_counts_in_a_header_what_its_models_do_not() {
 #[test]
 fn token_numbers_go_only_where_openais_dialect_is_spoken() {
     let inputs = [Input::Tokens(vec![9906, 1917]), Input::Text("a".into())];
-    let request = EmbedRequest { model: "m".into(), inputs: inputs.to_vec(), purpose: Purpose::Document, dimensions: None };
+    let request = EmbedRequest {
+        model: "m".into(),
+        inputs: inputs.to_vec(),
+        purpose: Purpose::Document,
+        dimensions: None,
+        trace: Trace::default(),
+    };
     let call = EmbedDialect::OpenAi.encode(&request, &inputs).unwrap();
     assert_eq!(call.body["input"], json!([[9906, 1917], "a"]));
     for dialect in

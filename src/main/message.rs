@@ -4,7 +4,7 @@ use omni_llm::error::{Code, Error};
 use omni_llm::provider::preset;
 
 /// The message with the names of options in the place of fields, and with what caused it, which callers over HTTP are not told.
-pub(crate) fn said(error: &Error) -> String {
+pub(crate) fn message(error: &Error) -> String {
     let names = [
         ("`model_provider`", "`--provider`"),
         ("`model_name`", "`--model-name`"),
@@ -48,12 +48,12 @@ mod tests {
     #[test]
     fn a_failure_names_options_and_its_cause() {
         let missing = Error::bad_request("`model_provider`: `openai` needs a key; set `OPENAI_API_KEY` where the service runs");
-        assert_eq!(said(&missing), "`--provider`: `openai` needs a key; set `OPENAI_API_KEY`");
+        assert_eq!(message(&missing), "`--provider`: `openai` needs a key; set `OPENAI_API_KEY`");
         let refused = || Error::new(Code::ProviderError, "it cannot be reached").caused_by(std::io::Error::other("refused"));
-        let unreachable = |provider: &str| said(&refused().before_dispatch().from_provider(provider, "m"));
+        let unreachable = |provider: &str| message(&refused().before_dispatch().from_provider(provider, "m"));
         assert_eq!(unreachable("custom"), "it cannot be reached: refused; is `CUSTOM_BASE_URL` right?");
         assert_eq!(unreachable("mine"), "it cannot be reached: refused; is `providers.mine.base_url` right?");
         assert_eq!(unreachable("openai"), "it cannot be reached: refused");
-        assert_eq!(said(&refused().from_provider("custom", "m")), "it cannot be reached: refused");
+        assert_eq!(message(&refused().from_provider("custom", "m")), "it cannot be reached: refused");
     }
 }
