@@ -16,7 +16,7 @@ pub use self::dialect::EmbedDialect;
 pub use self::model::Model;
 use super::Provider;
 use super::dialect::failed;
-use super::retry::Retry;
+use super::retry::{Retry, noted};
 use crate::chat::{Failed, Trace};
 use crate::error::{Error, Result};
 use crate::net::{Client, Request};
@@ -119,7 +119,7 @@ impl Provider {
         request.trace.asking(&self.name, &request.model);
         // Vectors that came have to be paid for, and nobody is told how much.
         let lost = |error: Error| {
-            request.trace.failed(Failed { may_have_cost: true, ..Failed::new(&error) });
+            request.trace.failed(Failed { may_have_cost: true, ..noted(&error) });
             error
         };
         let mut answer = EmbedResponse { vectors: Vec::new(), prompt_tokens: Some(0) };

@@ -200,7 +200,7 @@ impl Health {
 }
 
 /// How an attempt ended that failed.
-fn noted(error: &Error) -> Failed {
+pub(super) fn noted(error: &Error) -> Failed {
     Failed { code: error.code().as_str(), status: error.refusal().status, may_have_cost: error.may_have_cost() }
 }
 
