@@ -210,7 +210,7 @@ fn merge(extra: &mut Map<String, Value>, name: &str, value: &Value) {
     }
 }
 
-/// Adds the next piece of a spoken answer: its sound and its transcript go on.
+/// A piece of an answer that is spoken: its sound and its words go on.
 fn heard(before: &mut Map<String, Value>, more: &Map<String, Value>) {
     for (name, value) in more {
         match (name.as_str(), before.get_mut(name), value) {

@@ -237,7 +237,7 @@ impl Call {
     }
 }
 
-/// An exchange while the caller waits for it. One whose caller leaves before its end may have to be paid for all the same.
+/// An exchange while somebody waits for it. What is left before its end may have to be paid for.
 struct Left<'a>(Option<&'a App>);
 
 impl Drop for Left<'_> {

@@ -11,7 +11,7 @@ use super::walk::is_ruled_out;
 /// Steps for checking one value; some tenths of a second.
 const MAX_CHECKED: usize = 500_000;
 /// Steps for collecting all errors; fewer, because every branch is walked anew and a step may keep a kilobyte.
-const MAX_TOLD: usize = 50_000;
+const MAX_ERROR_STEPS: usize = 50_000;
 /// Schemas that may lead to one another, one inside the other.
 const MAX_DEPTH: usize = 1_000;
 
@@ -23,7 +23,7 @@ pub(super) fn is_checkable(value: &Value, root: &Value) -> bool {
 
 /// Whether all that is wrong with `value` can be told in time.
 pub(super) fn is_tellable(value: &Value, root: &Value) -> bool {
-    Steps::new(root, MAX_TOLD, false).within(root, value, 0)
+    Steps::new(root, MAX_ERROR_STEPS, false).within(root, value, 0)
 }
 
 struct Steps<'a> {
