@@ -236,6 +236,21 @@ pub struct Usage {
     pub reasoning_tokens: u64,
 }
 
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, more: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(more.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(more.completion_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_add(more.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(more.cache_write_tokens),
+            cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_add(more.cache_write_1h_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(more.reasoning_tokens),
+        }
+    }
+}
+
 impl Media {
     /// A file of which nothing else is known.
     pub fn of(source: Source) -> Self {
@@ -314,19 +329,6 @@ impl Usage {
     /// Prompt and answer together.
     pub fn total_tokens(&self) -> u64 {
         self.prompt_tokens.saturating_add(self.completion_tokens)
-    }
-
-    /// Those of two exchanges.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
-            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
-            cache_read_tokens: self.cache_read_tokens.saturating_add(other.cache_read_tokens),
-            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
-            cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_add(other.cache_write_1h_tokens),
-            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
-        }
     }
 
     /// Prompt tokens at the full price.
