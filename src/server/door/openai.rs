@@ -246,6 +246,16 @@ fn reason(answer: &Answer) -> String {
     }
 }
 
+/// The thoughts, where any has a proof; one without is told by its text.
+fn details(parts: &[Part]) -> Vec<ReasoningDetail> {
+    let thoughts = parts.iter().filter_map(|part| match part {
+        Part::Reasoning(thought) => Some(thought),
+        _ => None,
+    });
+    let is_proved = thoughts.clone().any(|thought| thought.signature.is_some() || thought.redacted.is_some());
+    thoughts.filter(|_| is_proved).cloned().map(detail).collect()
+}
+
 fn detail(thought: Thought) -> ReasoningDetail {
     let kind = if thought.redacted.is_some() { "reasoning.encrypted" } else { "reasoning.text" };
     ReasoningDetail {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    ExtraContent, Logprobs, ReasoningDetail, WireCall, WireFunction, WireUsage, annotations, content, detail, function, name_of,
+    ExtraContent, Logprobs, ReasoningDetail, WireCall, WireFunction, WireUsage, annotations, content, details, function, name_of,
     reason,
 };
 use crate::app::App;
@@ -69,7 +69,7 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
     let omni = Omni::new(context, &mut answer, shown, Door::OpenAi);
     let model = model_of(&answer);
     let (finish_reason, annotations, (content, refusal)) = (reason(&answer), annotations(&answer, &omni), content(&answer));
-    let (mut tool_calls, mut details) = (Vec::new(), Vec::new());
+    let (mut tool_calls, mut reasoning, reasoning_details) = (Vec::new(), String::new(), details(&answer.parts));
     for part in answer.parts {
         match part {
             Part::ToolCall(call) => tool_calls.push(WireCall {
@@ -79,11 +79,10 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
                 extra_content: call.signature.map(ExtraContent::of),
                 rest: Map::new(),
             }),
-            Part::Reasoning(thought) => details.push(detail(thought)),
+            Part::Reasoning(thought) => reasoning.push_str(&thought.text),
             _ => {}
         }
     }
-    let reasoning: String = details.iter().filter_map(|detail| detail.text.as_deref()).collect();
     let audio = answer.extra.shift_remove("audio");
     let is_silent = content.is_empty() && (!tool_calls.is_empty() || refusal.is_some() || audio.is_some());
     let mut logprobs = Logprobs::default();
@@ -105,12 +104,7 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
                 audio,
                 tool_calls,
                 reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
-                // A thought without a proof is told by its text.
-                reasoning_details: if details.iter().any(|it| it.signature.is_some() || it.data.is_some()) {
-                    details
-                } else {
-                    Vec::new()
-                },
+                reasoning_details,
             },
             logprobs: logprobs.some(),
             finish_reason,

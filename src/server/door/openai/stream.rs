@@ -8,9 +8,9 @@ use axum::response::sse::Event;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ExtraContent, Logprobs, ReasoningDetail, WireUsage, annotations, detail, error, name_of, reason};
+use super::{ExtraContent, Logprobs, ReasoningDetail, WireUsage, annotations, details, error, name_of, reason};
 use crate::app::App;
-use crate::chat::{ChatEvent, Thought};
+use crate::chat::ChatEvent;
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
@@ -40,8 +40,6 @@ struct Head {
     begun: bool,
     /// The stream ends with the tokens; until then every chunk says that they are not known.
     with_usage: bool,
-    /// The thought that is being told: its proof comes with all of it, as in a whole answer.
-    thought: String,
     service_tier: Option<Value>,
     system_fingerprint: Option<Value>,
     /// Those of the tokens that are told next.
@@ -91,8 +89,8 @@ struct Delta<'a> {
     audio: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_details: Option<[&'a ReasoningDetail; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<ReasoningDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[DeltaCall<'a>; 1]>,
 }
@@ -161,8 +159,10 @@ impl Head {
             });
         }
         let (annotations, audio) = (annotations(&answer, omni), answer.extra.get("audio").filter(|_| !self.told_audio));
-        if !self.begun || !annotations.is_empty() || audio.is_some() {
-            self.delta(Delta { annotations, audio, ..Delta::default() }, out);
+        // All at once: clients join lists that come in pieces by the `index` of their items, which these lack.
+        let reasoning_details = details(&answer.parts);
+        if !self.begun || !annotations.is_empty() || audio.is_some() || !reasoning_details.is_empty() {
+            self.delta(Delta { annotations, audio, reasoning_details, ..Delta::default() }, out);
         }
         let reason = reason(&answer);
         let choice = self.choice(Delta::default(), Some(&reason));
@@ -174,10 +174,6 @@ impl Head {
     }
 
     fn event(&mut self, event: &ChatEvent, out: &mut VecDeque<Event>) {
-        // A proof behind something else is not that of the thought before it.
-        if matches!(event, ChatEvent::Text(_) | ChatEvent::Refusal(_) | ChatEvent::ToolCall { .. }) {
-            self.thought.clear();
-        }
         match event {
             ChatEvent::Text(text) => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
             ChatEvent::Refusal(text) => self.delta(Delta { refusal: Some(text), ..Delta::default() }, out),
@@ -190,19 +186,7 @@ impl Head {
                 }
                 name => self.told_logprobs |= self.logprobs.take(name, value),
             },
-            ChatEvent::Reasoning(text) => {
-                self.thought.push_str(text);
-                self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out);
-            }
-            ChatEvent::Signature(signature) => {
-                let text = std::mem::take(&mut self.thought);
-                let detail = detail(Thought { text, signature: Some(signature.clone()), redacted: None });
-                self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
-            }
-            ChatEvent::Redacted(redacted) => {
-                let detail = detail(Thought { redacted: Some(redacted.clone()), ..Thought::default() });
-                self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
-            }
+            ChatEvent::Reasoning(text) => self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out),
             ChatEvent::ToolCall { index, id, name, signature } => {
                 let extra = signature.clone().map(ExtraContent::of);
                 let call = DeltaCall {
