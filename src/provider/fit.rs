@@ -12,6 +12,7 @@ mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::capability::{Capabilities, SchemaMode};
@@ -82,9 +83,9 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
     }
     let addresses = Addresses::new(&caps.stores, is_own);
     let (names, parameters, ids) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-    let mut fit = Fit { caps, who, warnings: Warnings::default(), names, parameters, ids, addresses };
+    let mut fit = Fit { caps, who, is_own, warnings: Warnings::default(), names, parameters, ids, addresses };
     for (name, value) in &request.extra {
-        fit.addresses.fields(value).map_err(|why| Error::bad_request(format!("`{name}`: an address: {why}")))?;
+        fit.field(name, value).map_err(|why| Error::bad_request(format!("`{name}`: an address: {why}")))?;
     }
     let mut request = request.clone();
     fit.proofs(&mut request);
@@ -105,6 +106,7 @@ pub(super) fn fit(request: &ChatRequest, caps: &Capabilities, (who, is_own): (&s
 struct Fit<'a> {
     caps: &'a Capabilities,
     who: &'a str,
+    is_own: bool,
     warnings: Warnings,
     names: BTreeMap<String, String>,
     parameters: BTreeMap<String, String>,
@@ -119,6 +121,11 @@ impl Fit<'_> {
 
     fn changed(&mut self, field: &str, detail: impl Into<String>) {
         self.warnings.push(Warning::changed(field, detail));
+    }
+
+    /// Checks the addresses in a field of the caller's own. Where a vendor is asked, what none of them fetches may name any.
+    fn field(&mut self, name: &str, value: &Value) -> Result<(), String> {
+        if !self.is_own && NO_ADDRESSES.contains(&name) { Ok(()) } else { self.addresses.fields(value) }
     }
 
     /// The tier as the provider calls it. Only the standard one has a name everywhere; no other is taken for one that costs more or less.
@@ -289,6 +296,9 @@ impl Fit<'_> {
         };
     }
 }
+
+/// Fields of vendors' own that hold names, texts and examples.
+const NO_ADDRESSES: [&str; 5] = ["input_examples", "metadata", "prediction", "prompt_cache_key", "safety_identifier"];
 
 /// What providers call the tier without haste and without delay.
 const STANDARD_TIERS: [&str; 3] = ["default", "standard_only", "on_demand"];

@@ -25,7 +25,8 @@ impl Fit<'_> {
         for tool in &request.tools {
             let checked = self.addresses.references(&tool.parameters);
             checked.map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
-            let checked = tool.own.iter().try_for_each(|own| self.addresses.fields(&own.value));
+            let mut own = tool.own.iter().filter_map(|own| own.value.as_object()).flatten();
+            let checked = own.try_for_each(|(name, value)| self.field(name, value));
             checked.map_err(|why| Error::bad_request(format!("`tools`: an address of `{}`: {why}", tool.name)))?;
         }
         let checked = request.native_tools.iter().try_for_each(|raw| self.addresses.fields(&raw.value));
