@@ -11,7 +11,7 @@ use super::capability::{Capabilities, ReasoningMode};
 use super::dialect::{State, cut, failed, parse, tokens};
 use super::failure::{Refused, failure};
 use super::openai::address;
-use super::turn::answered;
+use super::turn::{answered, inner_text};
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
     Warning, Warnings,
@@ -93,7 +93,9 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Warnin
                 out.push(json!({"role": "tool", "tool_call_id": result.call_id, "content": answered(result, warnings)}));
             }
             Part::Raw(raw) if raw.dialect == "cohere" => content.push(raw.value.clone()),
-            Part::Raw(raw) => warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect))),
+            Part::Raw(raw) => {
+                content.extend(inner_text(raw, "raw", warnings).map(|text| json!({"type": "text", "text": text})));
+            }
             Part::CachePoint(_) | Part::Citation(_) => {}
         }
     }

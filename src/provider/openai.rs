@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
-use super::turn::answered;
+use super::turn::{answered, inner_text};
 use crate::chat::{
     CacheTtl, ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, ToolChoice, Warning, Warnings,
 };
@@ -214,10 +214,7 @@ fn block(part: &Part, caps: &Capabilities, warnings: &mut Warnings) -> Result<Op
         }
         Part::Document(media) => return document(media, caps).map(Some),
         Part::Raw(raw) if raw.dialect == "openai" => raw.value.clone(),
-        Part::Raw(raw) => {
-            warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
-            return Ok(None);
-        }
+        Part::Raw(raw) => return Ok(inner_text(raw, "raw", warnings).map(|text| json!({"type": "text", "text": text}))),
         Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CachePoint(_) | Part::Citation(_) => {
             return Ok(None);
         }

@@ -90,14 +90,25 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
         return Err(Error::not_supported(&format!("tools: {kind}"), remedy));
     }
     let files = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
-    let is_file = |part: &Part| matches!(part, Part::Raw(raw) if is_strange(&raw) && raw.value["file"]["file_id"].is_string());
-    if files.into_iter().any(is_file) {
-        return Err(Error::not_supported(
-            "file.file_id",
-            "the file does not lie at this provider; send its bytes as `file_data`",
-        ));
+    let mut elsewhere = files.filter_map(|part| match part {
+        Part::Raw(raw) if is_strange(&raw) => bound(&raw.value),
+        _ => None,
+    });
+    match elsewhere.next() {
+        Some((field, remedy)) => Err(Error::not_supported(field, remedy)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// What of a block nobody else can read, and what to do about it: the question would be another one without it.
+fn bound(block: &Value) -> Option<(&'static str, &'static str)> {
+    const LIES: &str = "the file does not lie at this provider; send its bytes";
+    match block {
+        _ if block["file"]["file_id"].is_string() => Some(("file.file_id", LIES)),
+        _ if block["source"]["file_id"].is_string() => Some(("source.file_id", LIES)),
+        _ if block["type"] == "container_upload" => Some(("container_upload", LIES)),
+        _ => None,
+    }
 }
 
 /// The tools of `dialect`'s own, as it has them: before the functions, so that a mark of the cache on those holds for all.

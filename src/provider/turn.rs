@@ -77,7 +77,7 @@ pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
         match part {
             Part::Text(text) | Part::Refusal(text) => answer.push_str(text),
             Part::Raw(raw) => {
-                let Some(inner) = inner_text(raw, warnings) else { continue };
+                let Some(inner) = inner_text(raw, "tool_result.content", warnings) else { continue };
                 if !answer.is_empty() {
                     answer.push('\n');
                 }
@@ -92,16 +92,16 @@ pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
     answer
 }
 
-/// The texts inside a block that a tool answered with and the dialect does not know.
-pub(super) fn inner_text(raw: &Raw, warnings: &mut Warnings) -> Option<String> {
+/// The texts inside a block that the dialect does not know, said under `field`.
+pub(super) fn inner_text(raw: &Raw, field: &str, warnings: &mut Warnings) -> Option<String> {
     let mut found = Vec::new();
     texts(&raw.value, &mut found);
     let what = format!("a block of `{}`", raw.dialect);
     if found.is_empty() {
-        warnings.push(Warning::dropped("tool_result.content", what));
+        warnings.push(Warning::dropped(field, what));
         return None;
     }
-    warnings.push(Warning::changed("tool_result.content", format!("{what}: the text in it")));
+    warnings.push(Warning::changed(field, format!("{what}: the text in it")));
     Some(found.join("\n"))
 }
 
@@ -109,7 +109,7 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
         Value::Object(fields) => {
-            found.extend(fields.get("text").and_then(Value::as_str));
+            found.extend(["text", "content"].into_iter().filter_map(|name| fields.get(name)?.as_str()));
             fields.values().for_each(|value| texts(value, found));
         }
         _ => {}

@@ -190,6 +190,10 @@ impl WirePart {
                 let file = self.file.ok_or_else(|| missing("file"))?;
                 unknown(file.rest, &format!("{field}.file"), warnings);
                 parts.push(match (file.file_data, file.file_id) {
+                    (Some(data), _) if !data.contains(':') => {
+                        let wrong = "no address; write `data:application/pdf;base64,` before the bytes";
+                        return Err(Error::bad_request(format!("`{field}.file.file_data`: {wrong}")));
+                    }
                     (Some(data), _) => {
                         Part::Document(Media { name: file.filename, ..Media::of(source(data, "application/pdf")) })
                     }

@@ -105,9 +105,21 @@ struct ChoiceName {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum WireFormat {
-    Text,
-    JsonObject,
-    JsonSchema { json_schema: WireSchema },
+    Text {
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
+    JsonObject {
+        /// As some servers take it.
+        schema: Option<Value>,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
+    JsonSchema {
+        json_schema: WireSchema,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,7 +140,7 @@ impl ChatBody {
 
     /// Whether it comes with a schema.
     pub(super) fn is_shaped(&self) -> bool {
-        matches!(self.response_format, Some(WireFormat::JsonSchema { .. }))
+        matches!(self.response_format, Some(WireFormat::JsonSchema { .. } | WireFormat::JsonObject { schema: Some(_), .. }))
     }
 
     /// Whether the stream is to end with the tokens.
@@ -168,23 +180,8 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         push(&mut messages, message, number, &mut warnings)?;
     }
     let (response_format, shape) = match body.response_format {
-        None | Some(WireFormat::Text) => (ResponseFormat::Text, None),
-        Some(WireFormat::JsonObject) => (ResponseFormat::JsonObject, None),
-        Some(WireFormat::JsonSchema { json_schema }) => {
-            unknown(json_schema.rest, "response_format.json_schema", &mut warnings);
-            let field = "response_format.json_schema.schema";
-            let mut schema = json_schema.schema.unwrap_or_else(|| json!({}));
-            // In the schema every provider is told of it, in whatever way it is asked.
-            if let (Some(description), Some(fields)) = (json_schema.description, schema.as_object_mut()) {
-                let own = fields.entry("description").or_insert_with(|| description.clone().into());
-                if *own != description {
-                    let field = "response_format.json_schema.description";
-                    warnings.push(Warning::dropped(field, "the schema has a description of its own"));
-                }
-            }
-            let shape = Shape::from_response_format(&json_schema.name, schema, json_schema.strict.unwrap_or(true), field)?;
-            (ResponseFormat::Text, Some(shape))
-        }
+        None => (ResponseFormat::Text, None),
+        Some(format) => format.neutral(&mut warnings)?,
     };
     let tools = body
         .tools
@@ -229,6 +226,39 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
     };
     let added = Added { rag: body.rag, fallbacks: body.fallbacks, warnings };
     question(app, target, added, request, shape, labels)
+}
+
+impl WireFormat {
+    /// How the answer is written, and its shape, if it is to have one.
+    fn neutral(self, warnings: &mut Warnings) -> Result<(ResponseFormat, Option<Shape>)> {
+        match self {
+            Self::Text { rest } => {
+                unknown(rest, "response_format", warnings);
+                Ok((ResponseFormat::Text, None))
+            }
+            Self::JsonObject { schema, rest } => {
+                unknown(rest, "response_format", warnings);
+                let Some(schema) = schema else { return Ok((ResponseFormat::JsonObject, None)) };
+                let shape = Shape::from_response_format("answer", schema, true, "response_format.schema")?;
+                Ok((ResponseFormat::Text, Some(shape)))
+            }
+            Self::JsonSchema { json_schema, rest } => {
+                unknown(rest, "response_format", warnings);
+                unknown(json_schema.rest, "response_format.json_schema", warnings);
+                let mut schema = json_schema.schema.unwrap_or_else(|| json!({}));
+                // In the schema every provider is told of it, in whatever way it is asked.
+                if let (Some(description), Some(fields)) = (json_schema.description, schema.as_object_mut()) {
+                    let own = fields.entry("description").or_insert_with(|| description.clone().into());
+                    if *own != description {
+                        let field = "response_format.json_schema.description";
+                        warnings.push(Warning::dropped(field, "the schema has a description of its own"));
+                    }
+                }
+                let (strict, field) = (json_schema.strict.unwrap_or(true), "response_format.json_schema.schema");
+                Ok((ResponseFormat::Text, Some(Shape::from_response_format(&json_schema.name, schema, strict, field)?)))
+            }
+        }
+    }
 }
 
 impl WireTool {
