@@ -187,7 +187,12 @@ fn block(part: &Part, warnings: &mut Warnings) -> Result<Option<Value>> {
             }
         },
         Part::ToolCall(call) => {
-            json!({"type": "tool_use", "id": call.id, "name": call.name, "input": arguments(&call.arguments, warnings)})
+            let input = arguments(&call.arguments, warnings);
+            let mut block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
+            if let (Some(block), Some(own)) = (block.as_object_mut(), call.own_of("anthropic")) {
+                block.extend(own.clone());
+            }
+            block
         }
         Part::ToolResult(result) => tool_result(result, warnings)?,
         Part::Raw(raw) if raw.dialect == "anthropic" => raw.value.clone(),

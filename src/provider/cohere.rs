@@ -246,7 +246,13 @@ impl Decoder {
         self.calls += 1;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let function = &call["function"];
-        events.push(ChatEvent::ToolCall { index, id: text(&call["id"]), name: text(&function["name"]), signature: None });
+        events.push(ChatEvent::ToolCall {
+            index,
+            id: text(&call["id"]),
+            name: text(&function["name"]),
+            signature: None,
+            own: None,
+        });
         let json = text(&function["arguments"]);
         if json.is_empty() {
             self.silent = Some(index);

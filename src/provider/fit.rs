@@ -209,7 +209,7 @@ impl Fit<'_> {
                         self.alias(&mut call.name);
                         let id = tool_id(&call.id, self.caps.tool_id_rule);
                         self.ids.insert(std::mem::replace(&mut call.id, id));
-                        if call.arguments.trim().is_empty() {
+                        if call.arguments.trim().is_empty() && !call.is_text() {
                             "{}".clone_into(&mut call.arguments);
                         }
                         parameters::rename(&mut call.arguments, &aliases);

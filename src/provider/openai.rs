@@ -43,8 +43,8 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
         warnings
             .push(Warning::dropped("tools.cache", "the dialect has no place for it on a tool; mark the message that follows"));
     }
-    body.set_list("tools", request.tools.iter().map(tool).collect());
-    body.set_some("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, caps)));
+    body.set_list("tools", own::tools(request, "openai").chain(request.tools.iter().map(tool)).collect());
+    body.set_some("tool_choice", tool_choice(request, caps));
     body.set_some("parallel_tool_calls", request.parallel_tool_calls);
     body.set_some("response_format", response_format(&request.response_format));
     body.set_some("service_tier", request.service_tier.as_deref());
@@ -116,8 +116,11 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
         match part {
             Part::Reasoning(thought) => thoughts.push_str(&thought.text),
             Part::ToolCall(call) => {
-                let mut value =
-                    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
+                let mut value = if call.is_text() {
+                    json!({"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}})
+                } else {
+                    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
+                };
                 // Where Google's own server speaks this dialect, it wants its signature here.
                 if let Some(signature) = &call.signature {
                     value["extra_content"] = json!({"google": {"thought_signature": signature}});
@@ -265,13 +268,16 @@ fn tool(tool: &crate::chat::Tool) -> Value {
     own::add(json!({"type": "function", "function": function.0}), tool, "openai")
 }
 
-fn tool_choice(choice: &ToolChoice, caps: &Capabilities) -> Value {
-    match choice {
+fn tool_choice(request: &ChatRequest, caps: &Capabilities) -> Option<Value> {
+    Some(match request.tool_choice.as_ref()? {
         ToolChoice::Auto => "auto".into(),
         ToolChoice::None => "none".into(),
         ToolChoice::Required => caps.tool_choice_required.as_str().into(),
+        ToolChoice::Tool(name) if request.tools.iter().all(|tool| tool.name != *name) => {
+            json!({"type": "custom", "custom": {"name": name}})
+        }
         ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
-    }
+    })
 }
 
 fn response_format(format: &ResponseFormat) -> Option<Value> {

@@ -83,6 +83,12 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
     if parts.any(|part| matches!(part, Part::Citation(raw) if raw.dialect != who)) {
         left_out("text.citations".to_owned());
     }
+    let calls = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+        Part::ToolCall(call) => call.own.as_ref().filter(|own| own.dialect != who),
+        _ => None,
+    });
+    let fields = calls.filter_map(|own| own.value.as_object()).flat_map(serde_json::Map::keys);
+    fields.for_each(|field| left_out(format!("tool_call.{field}")));
     let is_strange = |raw: &&Raw| raw.dialect != who;
     if let Some(raw) = request.native_tools.iter().find(is_strange) {
         let kind: String = raw.value["type"].as_str().unwrap_or_default().chars().take(40).collect();
@@ -107,8 +113,14 @@ fn bound(block: &Value) -> Option<(&'static str, &'static str)> {
         _ if block["file"]["file_id"].is_string() => Some(("file.file_id", LIES)),
         _ if block["source"]["file_id"].is_string() => Some(("source.file_id", LIES)),
         _ if block["type"] == "container_upload" => Some(("container_upload", LIES)),
+        _ if block["type"] == "input_audio" => Some(("input_audio", "this provider takes no sound; send what is said in it")),
         _ => None,
     }
+}
+
+/// The name of a tool of one dialect's own, where it has one.
+pub(super) fn name(tool: &Raw) -> Option<&str> {
+    tool.value["name"].as_str().or_else(|| tool.value["custom"]["name"].as_str())
 }
 
 /// The tools of `dialect`'s own, as it has them: before the functions, so that a mark of the cache on those holds for all.

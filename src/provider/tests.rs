@@ -363,7 +363,7 @@ fn names_of_parameters_that_are_refused_come_back_as_they_were() {
     let mut request = hi("gemini-2.5-flash");
     request.tools.push(Tool { name: "look".into(), parameters: look("$filter"), ..Tool::default() });
     let said = r#"{"$filter":[{"max-age":3,"plain":"max-age"}]}"#;
-    let call = ToolCall { id: "a".into(), name: "look".into(), arguments: said.into(), signature: None };
+    let call = ToolCall { id: "a".into(), name: "look".into(), arguments: said.into(), ..ToolCall::default() };
     request.messages.push(Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] });
     let written = provider.write(&request, false).unwrap();
     let schema = &written.body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"];

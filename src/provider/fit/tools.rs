@@ -4,6 +4,7 @@ use super::{Fit, hash};
 use crate::chat::{ChatRequest, Part, ToolChoice, Warning};
 use crate::error::{Error, Result};
 use crate::provider::capability::{IdRule, NameRule};
+use crate::provider::own;
 
 impl Fit<'_> {
     pub(super) fn tools(&mut self, request: &mut ChatRequest) -> Result<()> {
@@ -18,7 +19,7 @@ impl Fit<'_> {
         }
         if let Some(ToolChoice::Tool(name)) = &request.tool_choice
             && !request.tools.iter().any(|tool| tool.name == *name)
-            && !request.native_tools.iter().any(|raw| raw.value["name"] == name.as_str())
+            && !request.native_tools.iter().any(|raw| own::name(raw) == Some(name))
         {
             return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
         }

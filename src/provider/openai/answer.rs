@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::thought::Thoughts;
-use crate::chat::{ChatEvent, FinishReason, Usage};
+use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::Result;
 use crate::provider::dialect::{State, cut, failed, first, parse, tokens};
 use crate::provider::failure::{Refused, failure};
@@ -126,6 +126,7 @@ impl Decoder {
 
     /// What only this provider says. Texts repeat in every chunk, so each is told once.
     fn extras(&mut self, reply: &Value, choice: &Value, events: &mut Vec<ChatEvent>) {
+        events.extend(told_usage(reply, choice).into_iter().flat_map(details));
         for name in ["service_tier", "system_fingerprint", "citations", "search_results"] {
             self.state.extra(name, &reply[name], events);
         }
@@ -232,7 +233,8 @@ impl Decoder {
                 call.index = Some(index);
                 self.begun += 1;
                 let (id, signature) = (call.id.clone(), call.signature.clone());
-                events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature });
+                let own = call.is_custom.then(|| Raw { dialect: "openai".to_owned(), value: json!({"type": "custom"}) });
+                events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature, own });
                 if !call.arguments.is_empty() {
                     events.push(ChatEvent::Arguments { index, json: call.arguments.clone() });
                 }
@@ -279,7 +281,7 @@ fn chunk(part: &Value, events: &mut Vec<ChatEvent>) {
     }
     match part["text"].as_str().or(part.as_str()) {
         Some(text) => state_text(text, events, ChatEvent::Text),
-        None => events.push(ChatEvent::Raw(crate::chat::Raw { dialect: "openai".to_owned(), value: part.clone() })),
+        None => events.push(ChatEvent::Raw(Raw { dialect: "openai".to_owned(), value: part.clone() })),
     }
 }
 
@@ -304,9 +306,23 @@ fn choice_error(choice: &Value) -> Result<()> {
 }
 
 /// Usage, wherever it is: beside the choices, inside one, or in Groq's own field.
-fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
+fn told_usage<'a>(reply: &'a Value, choice: &'a Value) -> Option<&'a Value> {
     let places = [&reply["usage"], &choice["usage"], &reply["x_groq"]["usage"]];
-    let usage = places.into_iter().find(|usage| usage.is_object())?;
+    places.into_iter().find(|usage| usage.is_object())
+}
+
+/// What only this dialect counts: sound, and what of a prediction was of use.
+fn details(usage: &Value) -> impl Iterator<Item = ChatEvent> {
+    const OURS: [&str; 3] = ["cached_tokens", "cache_write_tokens", "reasoning_tokens"];
+    ["prompt_tokens_details", "completion_tokens_details"].into_iter().filter_map(|name| {
+        let counted = usage[name].as_object()?.iter().filter(|(name, count)| !OURS.contains(&name.as_str()) && tokens(count) > 0);
+        let counted: serde_json::Map<_, _> = counted.map(|(name, count)| (name.clone(), count.clone())).collect();
+        (!counted.is_empty()).then(|| ChatEvent::Extra(name.to_owned(), counted.into()))
+    })
+}
+
+fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
+    let usage = told_usage(reply, choice)?;
     let prompt = tokens(&usage["prompt_tokens"]);
     let prompt_details = &usage["prompt_tokens_details"];
     let read = [

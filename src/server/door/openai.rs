@@ -22,7 +22,7 @@ use self::stream::streamed;
 use super::provided::{Provided, provided};
 use super::{Door, Omni, unknown};
 use crate::app::App;
-use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warnings, proof};
+use crate::chat::{CacheTtl, FinishReason, Part, Thought, ToolCall, Warning, Warnings, proof};
 use crate::error::{Code, Error, Result};
 use crate::rag::Answer;
 use crate::server::body::parse;
@@ -58,7 +58,11 @@ struct WireCall {
     id: String,
     #[serde(rename = "type", default = "function")]
     kind: String,
-    function: WireFunction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<WireFunction>,
+    /// In its place, of a tool that takes a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<WireCustom>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<ExtraContent>,
     #[serde(flatten)]
@@ -70,6 +74,14 @@ struct WireFunction {
     name: String,
     #[serde(default, deserialize_with = "arguments")]
     arguments: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WireCustom {
+    name: String,
+    input: String,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -211,25 +223,35 @@ struct WireUsage {
 struct PromptDetails {
     cached_tokens: u64,
     cache_write_tokens: u64,
+    #[serde(flatten)]
+    own: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 struct CompletionDetails {
     reasoning_tokens: u64,
+    #[serde(flatten)]
+    own: Map<String, Value>,
 }
 
-impl From<Usage> for WireUsage {
-    fn from(usage: Usage) -> Self {
-        Self {
+impl WireUsage {
+    fn of(answer: &Answer) -> Option<Self> {
+        let usage = answer.usage?;
+        let own = |name: &str| answer.extra.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+        Some(Self {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.total_tokens(),
             prompt_tokens_details: PromptDetails {
                 cached_tokens: usage.cache_read_tokens,
                 cache_write_tokens: usage.cache_write_tokens,
+                own: own("prompt_tokens_details"),
             },
-            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning_tokens },
-        }
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: usage.reasoning_tokens,
+                own: own("completion_tokens_details"),
+            },
+        })
     }
 }
 
@@ -237,13 +259,37 @@ fn name_of(context: &Context) -> String {
     format!("chatcmpl-{}", context.id.trim_start_matches("req_"))
 }
 
-/// The dialect's word; one that it does not have stays the provider's, never `stop`. A refusal that is told as one is no filter's doing.
-fn reason(answer: &Answer) -> String {
+/// The dialect's word. A reason that it does not have is told as a cut, never as `stop`; `omni` has the provider's own. A refusal that is
+/// told as one is no filter's doing.
+fn reason(answer: &Answer) -> &'static str {
     match &answer.finish_reason {
-        FinishReason::StopSequence => "stop".to_owned(),
-        FinishReason::ContentFilter if answer.is_refused() => "stop".to_owned(),
-        other => other.as_str().to_owned(),
+        FinishReason::Stop | FinishReason::StopSequence => "stop",
+        FinishReason::ContentFilter if answer.is_refused() => "stop",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::Length | FinishReason::Pause | FinishReason::Other(_) => "length",
     }
+}
+
+/// A call, in the words of the kind of its tool.
+fn call(call: ToolCall) -> WireCall {
+    let (is_text, rest) = (call.is_text(), Map::new());
+    let mut wire = WireCall {
+        id: call.id,
+        kind: function(),
+        function: None,
+        custom: None,
+        extra_content: call.signature.map(ExtraContent::of),
+        rest,
+    };
+    let rest = Map::new();
+    if is_text {
+        "custom".clone_into(&mut wire.kind);
+        wire.custom = Some(WireCustom { name: call.name, input: call.arguments, rest });
+    } else {
+        wire.function = Some(WireFunction { name: call.name, arguments: call.arguments, rest });
+    }
+    wire
 }
 
 /// The thoughts, where any has a proof; one without is told by its text.

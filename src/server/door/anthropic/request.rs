@@ -20,7 +20,7 @@ use crate::server::request::Shown;
 #[serde(expecting = "an object")]
 pub(super) struct MessagesBody {
     model: String,
-    max_tokens: u32,
+    max_tokens: Option<u32>,
     messages: Vec<WireMessage>,
     system: Option<Content>,
     stream: Option<bool>,
@@ -123,6 +123,11 @@ impl MessagesBody {
         self.output_config.as_ref().is_some_and(|output| output.format.is_some())
     }
 
+    /// Refuses a request for an answer that may have any length: the dialect has none.
+    pub(super) fn is_bounded(&self) -> Result<()> {
+        self.max_tokens.map(|_| ()).ok_or_else(|| Error::bad_request("`max_tokens`: missing"))
+    }
+
     /// Whether the answer is to be streamed.
     pub(super) fn is_stream(&self) -> bool {
         self.stream.unwrap_or(false)
@@ -190,7 +195,7 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         messages,
         sampling: Sampling {
             temperature: between("temperature", body.temperature, 0.0, 1.0)?,
-            max_tokens: positive("max_tokens", Some(body.max_tokens))?,
+            max_tokens: positive("max_tokens", body.max_tokens)?,
             top_p: between("top_p", body.top_p, 0.0, 1.0)?,
             top_k: body.top_k,
             stop_sequences: body.stop_sequences.unwrap_or_default(),

@@ -51,6 +51,7 @@ struct WirePart {
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
     file: Option<WireFile>,
+    input_audio: Option<Value>,
     cache_control: Option<CacheControl>,
     /// OpenAI's own mark of the cache.
     prompt_cache_breakpoint: Option<Value>,
@@ -128,7 +129,7 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
     }
     parts.extend(message.refusal.filter(|text| !text.is_empty()).map(Part::Refusal));
     for (at, call) in message.tool_calls.into_iter().enumerate() {
-        parts.push(Part::ToolCall(call.neutral(&format!("{field}.tool_calls[{at}]"), warnings)));
+        parts.push(Part::ToolCall(call.neutral(&format!("{field}.tool_calls[{at}]"), warnings)?));
     }
     if role != Role::Tool {
         if parts.is_empty() && role != Role::Assistant {
@@ -161,11 +162,22 @@ fn thoughts(texts: &[String; 2], details: Vec<Thought>) -> Vec<Part> {
 }
 
 impl WireCall {
-    fn neutral(self, field: &str, warnings: &mut Warnings) -> ToolCall {
+    fn neutral(self, field: &str, warnings: &mut Warnings) -> Result<ToolCall> {
         unknown(self.rest, field, warnings);
-        unknown(self.function.rest, &format!("{field}.function"), warnings);
         let signature = self.extra_content.and_then(|extra| extra.signature(field, warnings));
-        ToolCall { id: self.id, name: self.function.name, arguments: self.function.arguments, signature }
+        let call = ToolCall { id: self.id, signature, ..ToolCall::default() };
+        match (self.function, self.custom) {
+            (Some(function), _) => {
+                unknown(function.rest, &format!("{field}.function"), warnings);
+                Ok(ToolCall { name: function.name, arguments: function.arguments, ..call })
+            }
+            (None, Some(custom)) => {
+                unknown(custom.rest, &format!("{field}.custom"), warnings);
+                let own = Some(Raw { dialect: "openai".into(), value: json!({"type": "custom"}) });
+                Ok(ToolCall { name: custom.name, arguments: custom.input, own, ..call })
+            }
+            (None, None) => Err(Error::bad_request(format!("`{field}.function`: missing"))),
+        }
     }
 }
 
@@ -205,9 +217,15 @@ impl WirePart {
                     (None, None) => return Err(missing("file.file_data")),
                 });
             }
+            "input_audio" => {
+                let audio = self.input_audio.ok_or_else(|| missing("input_audio"))?;
+                let value = json!({"type": "input_audio", "input_audio": audio});
+                parts.push(Part::Raw(Raw { dialect: "openai".into(), value }));
+            }
             other => {
                 let shown: String = other.chars().take(40).collect();
-                return Err(Error::not_supported(&format!("{field}.type: {shown}"), "send `text`, `image_url` or `file`"));
+                let remedy = "send `text`, `image_url`, `file` or `input_audio`";
+                return Err(Error::not_supported(&format!("{field}.type: {shown}"), remedy));
             }
         }
         let ttl = self.cache_control.map(|control| control.ttl(field, warnings));

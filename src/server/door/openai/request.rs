@@ -38,6 +38,7 @@ pub(super) struct ChatBody {
     tool_choice: Option<WireToolChoice>,
     parallel_tool_calls: Option<bool>,
     response_format: Option<WireFormat>,
+    #[serde(default, deserialize_with = "effort")]
     reasoning_effort: Option<Effort>,
     thinking: Option<Value>,
     service_tier: Option<String>,
@@ -60,6 +61,8 @@ struct WireTool {
     #[serde(rename = "type")]
     kind: String,
     function: Option<WireToolFunction>,
+    /// In its place, of a tool that takes a text.
+    custom: Option<Value>,
     cache_control: Option<CacheControl>,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -80,10 +83,31 @@ struct WireToolFunction {
 enum WireToolChoice {
     Word(ChoiceWord),
     Named {
+        #[serde(alias = "custom")]
         function: ChoiceName,
         #[serde(flatten)]
         rest: Map<String, Value>,
     },
+    Among {
+        allowed_tools: Allowed,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
+}
+
+/// The tools that may be called, of all that are told.
+#[derive(Debug, Deserialize)]
+struct Allowed {
+    mode: ChoiceWord,
+    tools: Vec<AllowedTool>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AllowedTool {
+    #[serde(alias = "custom")]
+    function: ChoiceName,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,6 +154,14 @@ struct WireSchema {
     strict: Option<bool>,
     #[serde(flatten)]
     rest: Map<String, Value>,
+}
+
+/// Groq's models have a word for what they do by default.
+fn effort<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Effort>, D::Error> {
+    match Option::<Value>::deserialize(reader)? {
+        Some(word) if word == "default" => Ok(None),
+        word => word.map(Effort::deserialize).transpose().map_err(serde::de::Error::custom),
+    }
 }
 
 impl ChatBody {
@@ -183,13 +215,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         None => (ResponseFormat::Text, None),
         Some(format) => format.neutral(&mut warnings)?,
     };
-    let tools = body
-        .tools
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-        .map(|(number, tool)| tool.neutral(number, &mut warnings))
-        .collect::<Result<_>>()?;
+    let (tools, native_tools, tool_choice) = tools(body.tools.unwrap_or_default(), body.tool_choice, &mut warnings)?;
     // Beside `thinking` an effort is as in Anthropic's dialect; alone it is the wish to think.
     let (reasoning, effort) = match thinking {
         Some(thinking) => (Some(thinking.neutral(&mut warnings)), body.reasoning_effort),
@@ -215,7 +241,8 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         reasoning,
         effort,
         tools,
-        tool_choice: body.tool_choice.map(|choice| choice.neutral(&mut warnings)),
+        native_tools,
+        tool_choice,
         parallel_tool_calls: body.parallel_tool_calls,
         response_format,
         service_tier: body.service_tier,
@@ -261,11 +288,41 @@ impl WireFormat {
     }
 }
 
+/// The tools, those that only this dialect has, and whether they may or must be called.
+fn tools(
+    told: Vec<WireTool>,
+    choice: Option<WireToolChoice>,
+    warnings: &mut Warnings,
+) -> Result<(Vec<Tool>, Vec<Raw>, Option<ToolChoice>)> {
+    let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
+    for (number, mut tool) in told.into_iter().enumerate() {
+        match tool.custom.take().filter(|_| tool.kind == "custom") {
+            Some(custom) => {
+                unknown(tool.rest, &format!("tools[{number}]"), warnings);
+                let value = json!({"type": "custom", "custom": custom});
+                check_length(&value, &format!("tools[{number}]"))?;
+                native_tools.push(Raw { dialect: "openai".into(), value });
+            }
+            None => tools.push(tool.neutral(number, warnings)?),
+        }
+    }
+    let (choice, allowed) = choice.map(|choice| choice.neutral(warnings)).unzip();
+    if let Some(names) = allowed.flatten() {
+        tools.retain(|tool| names.contains(&tool.name));
+        native_tools.retain(|tool| names.iter().any(|name| tool.value["custom"]["name"] == name.as_str()));
+        warnings.push(Warning::changed("tool_choice", "providers are told of the tools that are allowed, and of no others"));
+    }
+    Ok((tools, native_tools, choice))
+}
+
 impl WireTool {
     fn neutral(mut self, number: usize, warnings: &mut Warnings) -> Result<Tool> {
         if self.kind != "function" {
             let shown: String = self.kind.chars().take(40).collect();
-            return Err(Error::not_supported(&format!("tools[{number}].type: {shown}"), "send tools of type `function`"));
+            return Err(Error::not_supported(
+                &format!("tools[{number}].type: {shown}"),
+                "send tools of type `function` or `custom`",
+            ));
         }
         let Some(mut function) = self.function else {
             return Err(Error::bad_request(format!("`tools[{number}].function`: missing")));
@@ -291,18 +348,34 @@ impl WireTool {
 }
 
 impl WireToolChoice {
-    fn neutral(self, warnings: &mut Warnings) -> ToolChoice {
+    /// The choice, and the names of those among which it is where these are not all.
+    fn neutral(self, warnings: &mut Warnings) -> (ToolChoice, Option<Vec<String>>) {
         match self {
-            Self::Word(ChoiceWord::Auto) => ToolChoice::Auto,
-            Self::Word(ChoiceWord::None) => ToolChoice::None,
-            Self::Word(ChoiceWord::Required | ChoiceWord::Any) => ToolChoice::Required,
+            Self::Word(word) => (word.into(), None),
+            Self::Among { allowed_tools, mut rest } => {
+                rest.shift_remove("type");
+                unknown(rest, "tool_choice", warnings);
+                unknown(allowed_tools.rest, "tool_choice.allowed_tools", warnings);
+                let names = allowed_tools.tools.into_iter().map(|tool| tool.function.name).collect();
+                (allowed_tools.mode.into(), Some(names))
+            }
             Self::Named { function, mut rest } => {
-                // There is one kind of tool.
+                // The name says enough.
                 rest.shift_remove("type");
                 unknown(rest, "tool_choice", warnings);
                 unknown(function.rest, "tool_choice.function", warnings);
-                ToolChoice::Tool(function.name)
+                (ToolChoice::Tool(function.name), None)
             }
+        }
+    }
+}
+
+impl From<ChoiceWord> for ToolChoice {
+    fn from(word: ChoiceWord) -> Self {
+        match word {
+            ChoiceWord::Auto => Self::Auto,
+            ChoiceWord::None => Self::None,
+            ChoiceWord::Required | ChoiceWord::Any => Self::Required,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A streamed answer in OpenAI's dialect.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{ExtraContent, Logprobs, ReasoningDetail, WireUsage, annotations, details, error, name_of, reason};
 use crate::app::App;
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, Raw};
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
@@ -46,6 +46,8 @@ struct Head {
     logprobs: Logprobs,
     told_logprobs: bool,
     told_audio: bool,
+    /// The calls whose arguments are texts.
+    texts: BTreeSet<usize>,
 }
 
 /// One chunk.
@@ -102,7 +104,10 @@ struct DeltaCall<'a> {
     id: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    function: DeltaFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<DeltaFunction<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<DeltaCustom<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<&'a ExtraContent>,
 }
@@ -112,6 +117,14 @@ struct DeltaFunction<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     arguments: &'a str,
+}
+
+/// In the place of a function, of a tool that takes a text.
+#[derive(Serialize)]
+struct DeltaCustom<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    input: &'a str,
 }
 
 impl Head {
@@ -130,6 +143,14 @@ impl Head {
                 omni,
             },
         )
+    }
+
+    /// A piece of a call's arguments, in the words of the kind of its tool.
+    fn piece<'a>(&self, index: usize, name: Option<&'a str>, text: &'a str) -> DeltaCall<'a> {
+        let is_text = self.texts.contains(&index);
+        let function = (!is_text).then_some(DeltaFunction { name, arguments: text });
+        let custom = is_text.then_some(DeltaCustom { name, input: text });
+        DeltaCall { index, id: None, kind: None, function, custom, extra_content: None }
     }
 
     fn choice<'a>(&mut self, delta: Delta<'a>, finish_reason: Option<&'a str>) -> [ChunkChoice<'a>; 1] {
@@ -165,10 +186,10 @@ impl Head {
             self.delta(Delta { annotations, audio, reasoning_details, ..Delta::default() }, out);
         }
         let reason = reason(&answer);
-        let choice = self.choice(Delta::default(), Some(&reason));
+        let choice = self.choice(Delta::default(), Some(reason));
         out.push_back(self.chunk(&choice, None, Some(omni)));
         if self.with_usage {
-            out.push_back(self.chunk(&[], answer.usage.map(WireUsage::from), None));
+            out.push_back(self.chunk(&[], WireUsage::of(&answer), None));
         }
         out.push_back(Event::default().data("[DONE]"));
     }
@@ -187,20 +208,20 @@ impl Head {
                 name => self.told_logprobs |= self.logprobs.take(name, value),
             },
             ChatEvent::Reasoning(text) => self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out),
-            ChatEvent::ToolCall { index, id, name, signature } => {
+            ChatEvent::ToolCall { index, id, name, signature, own } => {
                 let extra = signature.clone().map(ExtraContent::of);
-                let call = DeltaCall {
-                    index: *index,
-                    id: Some(id),
-                    kind: Some("function"),
-                    function: DeltaFunction { name: Some(name), arguments: "" },
-                    extra_content: extra.as_ref(),
-                };
+                let is_text = own.as_ref().is_some_and(Raw::is_custom_call);
+                if is_text {
+                    self.texts.insert(*index);
+                }
+                let mut call = self.piece(*index, Some(name), "");
+                call.kind = Some(if is_text { "custom" } else { "function" });
+                call.id = Some(id);
+                call.extra_content = extra.as_ref();
                 self.delta(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
             }
             ChatEvent::Arguments { index, json } => {
-                let function = DeltaFunction { name: None, arguments: json };
-                let call = DeltaCall { index: *index, id: None, kind: None, function, extra_content: None };
+                let call = self.piece(*index, None, json);
                 self.delta(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
             }
             _ => {}
