@@ -127,6 +127,10 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
                 }
                 calls.push(value);
             }
+            // What was spoken stands beside what was written.
+            Part::Raw(raw) if raw.dialect == "openai" && raw.value["type"] == "audio" => {
+                out.set("audio", raw.value["audio"].clone())
+            }
             other => spoken.push(other),
         }
     }
@@ -148,7 +152,7 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
         }
     }
     let silent = spoken.as_str().is_some_and(str::is_empty);
-    out.set("content", if silent && !calls.is_empty() { Value::Null } else { spoken });
+    out.set("content", if silent && (!calls.is_empty() || out.0.contains_key("audio")) { Value::Null } else { spoken });
     // Mistral wants to be told that it is to go on with the text.
     if is_last && calls.is_empty() && caps.reasoning_field == "content" {
         out.set("prefix", true);

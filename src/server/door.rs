@@ -3,6 +3,7 @@
 pub(super) mod anthropic;
 mod cited;
 pub(super) mod embeddings;
+mod extension;
 pub(super) mod models;
 pub(super) mod openai;
 mod provided;

@@ -259,6 +259,12 @@ async fn sound_goes_to_openais_dialect_alone() {
     let ask = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": [sound, {"type": "text", "text": "Who?"}]}]});
     service.post("/v1/chat/completions", &ask("custom/m")).await;
     assert_eq!(replay.asked()["messages"][0]["content"][0], sound);
+    // What the model spoke goes back by its id.
+    let mut again = ask("custom/m");
+    let spoken = json!({"role": "assistant", "content": null, "audio": {"id": "audio_1"}});
+    again["messages"].as_array_mut().unwrap().extend([spoken.clone(), json!({"role": "user", "content": "And?"})]);
+    service.post("/v1/chat/completions", &again).await;
+    assert_eq!(replay.asked()["messages"][1], spoken);
     let (status, answer) = service.post("/v1/chat/completions", &ask("anthropic/claude-x")).await;
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(status == 400 && message.starts_with("`input_audio`: not supported"), "{message}");

@@ -22,7 +22,7 @@ use self::reply::whole;
 use self::request::{MessagesBody, understood};
 use self::stream::streamed;
 use super::Door;
-use super::openai::ExtraContent;
+use super::extension::ExtraContent;
 use crate::app::App;
 use crate::chat::{FinishReason, Thought, ToolCall};
 use crate::error::{Code, Error};
@@ -182,4 +182,25 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
         error.insert("details".into(), details.clone());
     }
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::server::door::provided::Left;
+
+    #[test]
+    fn passes_and_edits_of_anthropics_stand_where_it_has_them() {
+        let iterations = json!([{"type": "compaction", "input_tokens": 3}]);
+        let edits = json!({"applied_edits": []});
+        let own = [("iterations", &iterations), ("context_management", &edits), ("made_up", &json!(1))];
+        let extra: Map<String, Value> = own.map(|(name, value)| (name.to_owned(), value.clone())).into_iter().collect();
+        let mut answer = Answer { extra, ..Answer::default() };
+        let left = json!(Left::new(&mut answer, Door::Anthropic));
+        assert_eq!(left, json!({"extra": {"made_up": 1}}));
+        assert_eq!(json!(WireUsage::of(&answer))["iterations"], iterations);
+        assert_eq!(answer.extra["context_management"], edits);
+    }
 }

@@ -6,7 +6,7 @@ use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warni
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
 use crate::server::door::cited::is_ours;
-use crate::server::door::openai::{CacheControl, ExtraContent};
+use crate::server::door::extension::{CacheControl, ExtraContent};
 use crate::server::door::unknown;
 
 /// What somebody says.

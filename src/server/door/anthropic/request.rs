@@ -9,7 +9,7 @@ use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Role, Sampling, Tool,
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::{Shape, check_length};
-use crate::server::door::openai::CacheControl;
+use crate::server::door::extension::CacheControl;
 use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
@@ -182,15 +182,7 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         unknown(std::mem::take(&mut choice.rest), "tool_choice", &mut warnings);
         choice
     });
-    let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
-    for (number, tool) in body.tools.unwrap_or_default().into_iter().enumerate() {
-        if is_native(&tool) {
-            check_length(&tool, &format!("tools[{number}]"))?;
-            native_tools.push(Raw { dialect: "anthropic".into(), value: tool });
-        } else {
-            tools.push(neutral_tool(tool, number, &mut warnings)?);
-        }
-    }
+    let (tools, native_tools) = tools(body.tools.unwrap_or_default(), &mut warnings)?;
     let request = ChatRequest {
         messages,
         sampling: Sampling {
@@ -237,6 +229,20 @@ fn leave_out_ours(messages: &mut [Message]) {
 fn own(fields: Map<String, Value>) -> Value {
     let fields: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
     if fields.is_empty() { Value::Null } else { fields.into() }
+}
+
+/// The tools, and those that only this dialect has.
+fn tools(told: Vec<Value>, warnings: &mut Warnings) -> Result<(Vec<Tool>, Vec<Raw>)> {
+    let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
+    for (number, tool) in told.into_iter().enumerate() {
+        if is_native(&tool) {
+            check_length(&tool, &format!("tools[{number}]"))?;
+            native_tools.push(Raw { dialect: "anthropic".into(), value: tool });
+        } else {
+            tools.push(neutral_tool(tool, number, warnings)?);
+        }
+    }
+    Ok((tools, native_tools))
 }
 
 /// Whether a tool is one that Anthropic runs, or that its models know without a schema.

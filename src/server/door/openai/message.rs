@@ -3,13 +3,14 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{CacheControl, ReasoningDetail, WireCall};
+use super::{ReasoningDetail, WireCall};
 use crate::chat::{
     CacheTtl, Media, Message, Part, Raw, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
 };
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
 use crate::server::door::anthropic::block;
+use crate::server::door::extension::CacheControl;
 use crate::server::door::unknown;
 
 #[derive(Debug, Deserialize)]
@@ -28,6 +29,8 @@ pub(super) struct WireMessage {
     #[serde(default, deserialize_with = "nullable")]
     thinking_blocks: Vec<Value>,
     refusal: Option<String>,
+    /// What was spoken, by its id.
+    audio: Option<Value>,
     name: Option<String>,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -128,6 +131,8 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
         }
     }
     parts.extend(message.refusal.filter(|text| !text.is_empty()).map(Part::Refusal));
+    let spoken = message.audio.filter(|audio| !audio.is_null()).map(|audio| json!({"type": "audio", "audio": audio}));
+    parts.extend(spoken.map(|value| Part::Raw(Raw { dialect: "openai".into(), value })));
     for (at, call) in message.tool_calls.into_iter().enumerate() {
         parts.push(Part::ToolCall(call.neutral(&format!("{field}.tool_calls[{at}]"), warnings)?));
     }

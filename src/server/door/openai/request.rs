@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::CacheControl;
 use super::message::{WireMessage, push};
+use super::tool::{WireTool, WireToolChoice, tools};
 use crate::app::App;
-use crate::chat::{ChatRequest, Effort, Message, Raw, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice, Warning, Warnings};
+use crate::chat::{ChatRequest, Effort, Message, Reasoning, ResponseFormat, Sampling, Warning, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
-use crate::schema::{Shape, check_length};
+use crate::schema::Shape;
 use crate::server::body::TextOr;
 use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
@@ -52,76 +52,6 @@ pub(super) struct ChatBody {
 #[derive(Debug, Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct WireTool {
-    #[serde(rename = "type")]
-    kind: String,
-    function: Option<WireToolFunction>,
-    /// In its place, of a tool that takes a text.
-    custom: Option<Value>,
-    cache_control: Option<CacheControl>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct WireToolFunction {
-    name: String,
-    description: Option<String>,
-    parameters: Option<Value>,
-    strict: Option<bool>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`auto`, `none`, `required` or an object that names a function")]
-enum WireToolChoice {
-    Word(ChoiceWord),
-    Named {
-        #[serde(alias = "custom")]
-        function: ChoiceName,
-        #[serde(flatten)]
-        rest: Map<String, Value>,
-    },
-    Among {
-        allowed_tools: Allowed,
-        #[serde(flatten)]
-        rest: Map<String, Value>,
-    },
-}
-
-/// The tools that may be called, of all that are told.
-#[derive(Debug, Deserialize)]
-struct Allowed {
-    mode: ChoiceWord,
-    tools: Vec<AllowedTool>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct AllowedTool {
-    #[serde(alias = "custom")]
-    function: ChoiceName,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ChoiceWord {
-    Auto,
-    None,
-    Required,
-    Any,
-}
-
-#[derive(Debug, Deserialize)]
-struct ChoiceName {
-    name: String,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -179,10 +109,29 @@ impl ChatBody {
     pub(super) fn with_usage(&self) -> bool {
         self.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
     }
+
+    /// How the answer is to be sampled.
+    fn sampling(&mut self) -> Result<Sampling> {
+        Ok(Sampling {
+            temperature: between("temperature", self.temperature, 0.0, 2.0)?,
+            max_tokens: positive("max_completion_tokens", self.max_completion_tokens.or(self.max_tokens))?,
+            top_p: between("top_p", self.top_p, 0.0, 1.0)?,
+            top_k: self.top_k,
+            frequency_penalty: between("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?,
+            presence_penalty: between("presence_penalty", self.presence_penalty, -2.0, 2.0)?,
+            stop_sequences: match self.stop.take() {
+                None => Vec::new(),
+                Some(TextOr::Text(text)) => vec![text],
+                Some(TextOr::List(texts)) => texts,
+            },
+            seed: self.seed,
+            answer_tokens: None,
+        })
+    }
 }
 
 /// Checks a request against what this service can do.
-pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result<(Question, Shown)> {
+pub(super) fn understood(app: &App, mut body: ChatBody, labels: &[String]) -> Result<(Question, Shown)> {
     if body.n.is_some_and(|n| n != 1) {
         return Err(Error::not_supported("n", "one answer is given; ask several times"));
     }
@@ -195,6 +144,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let target = Target::read(app, &body.model)?;
+    let sampling = body.sampling()?;
     // It goes along as it came, too: to servers that have a `thinking` of their own, in words that only they may know.
     let (thinking, mut rest) = (body.thinking, body.rest);
     let thinking = thinking.filter(|it| !it.is_null()).and_then(|value| {
@@ -223,21 +173,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
     };
     let request = ChatRequest {
         messages,
-        sampling: Sampling {
-            temperature: between("temperature", body.temperature, 0.0, 2.0)?,
-            max_tokens: positive("max_completion_tokens", body.max_completion_tokens.or(body.max_tokens))?,
-            top_p: between("top_p", body.top_p, 0.0, 1.0)?,
-            top_k: body.top_k,
-            frequency_penalty: between("frequency_penalty", body.frequency_penalty, -2.0, 2.0)?,
-            presence_penalty: between("presence_penalty", body.presence_penalty, -2.0, 2.0)?,
-            stop_sequences: match body.stop {
-                None => Vec::new(),
-                Some(TextOr::Text(text)) => vec![text],
-                Some(TextOr::List(texts)) => texts,
-            },
-            seed: body.seed,
-            answer_tokens: None,
-        },
+        sampling,
         reasoning,
         effort,
         tools,
@@ -284,98 +220,6 @@ impl WireFormat {
                 let (strict, field) = (json_schema.strict.unwrap_or(true), "response_format.json_schema.schema");
                 Ok((ResponseFormat::Text, Some(Shape::from_response_format(&json_schema.name, schema, strict, field)?)))
             }
-        }
-    }
-}
-
-/// The tools, those that only this dialect has, and whether they may or must be called.
-fn tools(
-    told: Vec<WireTool>,
-    choice: Option<WireToolChoice>,
-    warnings: &mut Warnings,
-) -> Result<(Vec<Tool>, Vec<Raw>, Option<ToolChoice>)> {
-    let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
-    for (number, mut tool) in told.into_iter().enumerate() {
-        match tool.custom.take().filter(|_| tool.kind == "custom") {
-            Some(custom) => {
-                unknown(tool.rest, &format!("tools[{number}]"), warnings);
-                let value = json!({"type": "custom", "custom": custom});
-                check_length(&value, &format!("tools[{number}]"))?;
-                native_tools.push(Raw { dialect: "openai".into(), value });
-            }
-            None => tools.push(tool.neutral(number, warnings)?),
-        }
-    }
-    let (choice, allowed) = choice.map(|choice| choice.neutral(warnings)).unzip();
-    if let Some(names) = allowed.flatten() {
-        tools.retain(|tool| names.contains(&tool.name));
-        native_tools.retain(|tool| names.iter().any(|name| tool.value["custom"]["name"] == name.as_str()));
-        warnings.push(Warning::changed("tool_choice", "providers are told of the tools that are allowed, and of no others"));
-    }
-    Ok((tools, native_tools, choice))
-}
-
-impl WireTool {
-    fn neutral(mut self, number: usize, warnings: &mut Warnings) -> Result<Tool> {
-        if self.kind != "function" {
-            let shown: String = self.kind.chars().take(40).collect();
-            return Err(Error::not_supported(
-                &format!("tools[{number}].type: {shown}"),
-                "send tools of type `function` or `custom`",
-            ));
-        }
-        let Some(mut function) = self.function else {
-            return Err(Error::bad_request(format!("`tools[{number}].function`: missing")));
-        };
-        // What is not known goes to the provider where it stood.
-        self.rest.retain(|_, value| !value.is_null());
-        function.rest.retain(|_, value| !value.is_null());
-        let mut own = self.rest;
-        if !function.rest.is_empty() {
-            own.insert("function".into(), function.rest.into());
-        }
-        let parameters = function.parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
-        check_length(&parameters, &format!("tools[{number}].function.parameters"))?;
-        Ok(Tool {
-            name: function.name,
-            description: function.description,
-            parameters,
-            strict: function.strict,
-            cache: self.cache_control.map(|control| control.ttl(&format!("tools[{number}]"), warnings)),
-            own: (!own.is_empty()).then(|| Raw { dialect: "openai".into(), value: own.into() }),
-        })
-    }
-}
-
-impl WireToolChoice {
-    /// The choice, and the names of those among which it is where these are not all.
-    fn neutral(self, warnings: &mut Warnings) -> (ToolChoice, Option<Vec<String>>) {
-        match self {
-            Self::Word(word) => (word.into(), None),
-            Self::Among { allowed_tools, mut rest } => {
-                rest.shift_remove("type");
-                unknown(rest, "tool_choice", warnings);
-                unknown(allowed_tools.rest, "tool_choice.allowed_tools", warnings);
-                let names = allowed_tools.tools.into_iter().map(|tool| tool.function.name).collect();
-                (allowed_tools.mode.into(), Some(names))
-            }
-            Self::Named { function, mut rest } => {
-                // The name says enough.
-                rest.shift_remove("type");
-                unknown(rest, "tool_choice", warnings);
-                unknown(function.rest, "tool_choice.function", warnings);
-                (ToolChoice::Tool(function.name), None)
-            }
-        }
-    }
-}
-
-impl From<ChoiceWord> for ToolChoice {
-    fn from(word: ChoiceWord) -> Self {
-        match word {
-            ChoiceWord::Auto => Self::Auto,
-            ChoiceWord::None => Self::None,
-            ChoiceWord::Required | ChoiceWord::Any => Self::Required,
         }
     }
 }

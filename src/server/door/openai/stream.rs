@@ -8,12 +8,13 @@ use axum::response::sse::Event;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ExtraContent, Logprobs, ReasoningDetail, WireUsage, annotations, details, error, name_of, reason};
+use super::{Logprobs, ReasoningDetail, WireUsage, annotations, details, error, name_of, reason};
 use crate::app::App;
 use crate::chat::{ChatEvent, Raw};
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
+use crate::server::door::extension::ExtraContent;
 use crate::server::door::{self, Door, Omni, Told, model_of, now_s};
 use crate::server::request::Shown;
 use crate::server::sse::event;
