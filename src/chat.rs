@@ -138,6 +138,10 @@ pub struct ToolCall {
     pub arguments: String,
     /// An opaque value that must come back with the call (Gemini's `thoughtSignature`).
     pub signature: Option<String>,
+    /// Fields of one dialect's own, as they stand in its call: who called (Claude's `caller`), or that it is of a `custom` tool of OpenAI's,
+    /// whose arguments are any text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Raw>,
 }
 
 /// What a tool answered.
@@ -166,7 +170,7 @@ pub enum CacheTtl {
 }
 
 /// A block that only one dialect knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
     /// As in `anthropic`.
@@ -255,6 +259,25 @@ impl Media {
     /// A file of which nothing else is known.
     pub fn of(source: Source) -> Self {
         Self { source, name: None, detail: None, context: None, cited: false }
+    }
+}
+
+impl ToolCall {
+    /// The fields of `dialect`'s own.
+    pub fn own_of(&self, dialect: &str) -> Option<&Map<String, Value>> {
+        self.own.as_ref().filter(|own| own.dialect == dialect)?.value.as_object()
+    }
+
+    /// Whether its arguments are a text and no JSON.
+    pub fn is_text(&self) -> bool {
+        self.own.as_ref().is_some_and(Raw::is_custom_call)
+    }
+}
+
+impl Raw {
+    /// Whether it says of a call that it is one of OpenAI's `custom` tools.
+    pub(crate) fn is_custom_call(&self) -> bool {
+        self.dialect == "openai" && self.value["type"] == "custom"
     }
 }
 

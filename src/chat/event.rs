@@ -42,6 +42,8 @@ pub enum ChatEvent {
         name: String,
         /// Must come back with the call.
         signature: Option<String>,
+        /// As [`ToolCall::own`].
+        own: Option<Raw>,
     },
     /// The next piece of a call's arguments. Calls may be told in turns.
     Arguments {
@@ -125,10 +127,10 @@ impl Fold {
             ChatEvent::Redacted(data) => {
                 parts.push(Part::Reasoning(Thought { redacted: Some(data.clone()), ..Thought::default() }));
             }
-            ChatEvent::ToolCall { id, name, signature, .. } => {
+            ChatEvent::ToolCall { id, name, signature, own, .. } => {
                 self.calls.push(parts.len());
-                let (id, name, signature) = (id.clone(), name.clone(), signature.clone());
-                parts.push(Part::ToolCall(ToolCall { id, name, arguments: String::new(), signature }));
+                let (id, name, signature, own) = (id.clone(), name.clone(), signature.clone(), own.clone());
+                parts.push(Part::ToolCall(ToolCall { id, name, arguments: String::new(), signature, own }));
             }
             ChatEvent::Arguments { index, json } => {
                 if let Some(Part::ToolCall(call)) = self.calls.get(*index).and_then(|&at| parts.get_mut(at)) {
@@ -156,7 +158,9 @@ impl Fold {
     /// The whole answer.
     pub fn finish(mut self) -> ChatResponse {
         for part in &mut self.answer.parts {
-            if let Part::ToolCall(call) = part {
+            if let Part::ToolCall(call) = part
+                && !call.is_text()
+            {
                 call.arguments = compact(&call.arguments);
             }
         }
@@ -186,7 +190,8 @@ pub fn unfold(answer: ChatResponse) -> Vec<ChatEvent> {
                 events.extend(thought.redacted.map(ChatEvent::Redacted));
             }
             Part::ToolCall(call) => {
-                events.push(ChatEvent::ToolCall { index: calls, id: call.id, name: call.name, signature: call.signature });
+                let ToolCall { id, name, signature, own, .. } = call;
+                events.push(ChatEvent::ToolCall { index: calls, id, name, signature, own });
                 events.push(ChatEvent::Arguments { index: calls, json: call.arguments });
                 calls += 1;
             }
@@ -286,7 +291,12 @@ mod tests {
                 Part::Citation(Raw { dialect: "d".into(), value: Value::from(2) }),
                 Part::Text("you".into()),
                 Part::Refusal("no".into()),
-                Part::ToolCall(ToolCall { id: "c".into(), name: "f".into(), arguments: r#"{"a":1}"#.into(), signature: None }),
+                Part::ToolCall(ToolCall {
+                    id: "c".into(),
+                    name: "f".into(),
+                    arguments: r#"{"a":1}"#.into(),
+                    ..ToolCall::default()
+                }),
                 Part::Reasoning(Thought { redacted: Some("x".into()), ..Thought::default() }),
                 Part::Raw(Raw { dialect: "d".into(), value: Value::from(1) }),
                 Part::ToolCall(ToolCall {
@@ -294,6 +304,7 @@ mod tests {
                     name: "g".into(),
                     arguments: "{}".into(),
                     signature: Some("t".into()),
+                    own: Some(Raw { dialect: "d".into(), value: Value::from(3) }),
                 }),
             ],
             finish_reason: FinishReason::Other("odd".into()),
@@ -310,7 +321,7 @@ mod tests {
 
     #[test]
     fn calls_told_in_turns_keep_their_arguments() {
-        let call = |index, id: &str| ChatEvent::ToolCall { index, id: id.into(), name: id.into(), signature: None };
+        let call = |index, id: &str| ChatEvent::ToolCall { index, id: id.into(), name: id.into(), signature: None, own: None };
         let arguments = |index, json: &str| ChatEvent::Arguments { index, json: json.into() };
         let events =
             [call(0, "a"), call(1, "b"), arguments(1, "{ \"x\" :"), arguments(0, "{\"y\": \"a \\\" b\"}"), arguments(1, "2}")];

@@ -236,6 +236,8 @@ pub struct Endpoint {
     pub base_url: Option<String>,
     /// The model asked when the request names none.
     pub model: Option<String>,
+    /// Other models of its that `GET /v1/models` is to list.
+    pub models: Vec<String>,
     /// Models that another of its stands in for, as in `"gpt-4" = "gpt-5.4"`.
     pub aliases: BTreeMap<String, String>,
     /// The provider of ours that it is like; needed where its name is none of ours.

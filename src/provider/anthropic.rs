@@ -7,15 +7,17 @@
 mod answer;
 
 pub(super) use self::answer::{Decoder, decode, finish};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::arguments::Place;
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
-use super::turn::{arguments, object_schema, system, turns};
+use super::turn::{arguments, inner_text, object_schema, system, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Source, ToolChoice, ToolResult, Warning, Warnings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Arguments of calls in a whole answer.
 pub(super) const ARGUMENTS: Place = ("/content", "/input");
@@ -164,7 +166,7 @@ fn block(part: &Part, warnings: &mut Warnings) -> Result<Option<Value>> {
         Part::Text(text) | Part::Refusal(text) => json!({"type": "text", "text": text}),
         Part::Image(media) => json!({"type": "image", "source": source(media)}),
         Part::Document(media) => {
-            let mut document = json!({"type": "document", "source": source(media)});
+            let mut document = json!({"type": "document", "source": document_source(media)?});
             if let Some(name) = &media.name {
                 document["title"] = name.as_str().into();
             }
@@ -185,14 +187,16 @@ fn block(part: &Part, warnings: &mut Warnings) -> Result<Option<Value>> {
             }
         },
         Part::ToolCall(call) => {
-            json!({"type": "tool_use", "id": call.id, "name": call.name, "input": arguments(&call.arguments, warnings)})
+            let input = arguments(&call.arguments, warnings);
+            let mut block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
+            if let (Some(block), Some(own)) = (block.as_object_mut(), call.own_of("anthropic")) {
+                block.extend(own.clone());
+            }
+            block
         }
         Part::ToolResult(result) => tool_result(result, warnings)?,
         Part::Raw(raw) if raw.dialect == "anthropic" => raw.value.clone(),
-        Part::Raw(raw) => {
-            warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
-            return Ok(None);
-        }
+        Part::Raw(raw) => return Ok(inner_text(raw, "raw", warnings).map(|text| json!({"type": "text", "text": text}))),
         Part::CachePoint(_) | Part::Citation(_) => return Ok(None),
     }))
 }
@@ -208,6 +212,22 @@ fn tool_result(result: &ToolResult, warnings: &mut Warnings) -> Result<Value> {
         out["is_error"] = true.into();
     }
     Ok(out)
+}
+
+/// As bytes a document is a PDF; a text goes as text.
+fn document_source(media: &Media) -> Result<Value> {
+    let Source::Base64 { media_type, data } = &media.source else { return Ok(source(media)) };
+    match media_type.as_str() {
+        "application/pdf" => Ok(source(media)),
+        kind if kind.starts_with("text/") => {
+            let text = STANDARD.decode(data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let wrong = || Error::bad_request(format!("`messages`: a document of `{kind}`: not UTF-8 in base64"));
+            Ok(source(&Media::of(Source::Text(text.ok_or_else(wrong)?))))
+        }
+        kind => Err(Error::bad_request(format!(
+            "`messages`: Claude reads documents of `application/pdf` and text, not `{kind}`; send its text"
+        ))),
+    }
 }
 
 fn source(media: &Media) -> Value {

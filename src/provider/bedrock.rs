@@ -169,7 +169,7 @@ fn block(part: &Part, documents: &mut usize, warnings: &mut Warnings) -> Result<
                 match part {
                     Part::CachePoint(_) => {}
                     Part::Raw(raw) if raw.dialect != "bedrock" => {
-                        content.extend(inner_text(raw, warnings).map(|text| json!({"text": text})));
+                        content.extend(inner_text(raw, "tool_result.content", warnings).map(|text| json!({"text": text})));
                     }
                     part => content.extend(block(part, documents, warnings)?),
                 }
@@ -186,10 +186,7 @@ fn block(part: &Part, documents: &mut usize, warnings: &mut Warnings) -> Result<
         Part::CachePoint(ttl) => cache_point(*ttl),
         Part::Citation(_) => return Ok(None),
         Part::Raw(raw) if raw.dialect == "bedrock" => raw.value.clone(),
-        Part::Raw(raw) => {
-            warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
-            return Ok(None);
-        }
+        Part::Raw(raw) => return Ok(inner_text(raw, "raw", warnings).map(|text| json!({"text": text}))),
     }))
 }
 

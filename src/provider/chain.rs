@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Provider, own};
-use crate::chat::{ChatRequest, Part, Trace, Warning};
+use super::Provider;
+use crate::chat::{ChatRequest, Part, Role, Trace, Warning};
 use crate::error::{Code, Error, Result};
 use crate::net::Client;
 
@@ -158,16 +158,17 @@ fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
         taken.extend(headers.then(|| "its headers".to_owned()));
         taken.extend(request.service_tier.take().map(|_| "`service_tier`".to_owned()));
         taken.extend(
-            // A file that lies at another provider stays, so that it is refused: without it the question is another one.
-            drop_parts(request, |part| match part {
-                Part::Raw(raw) => !own::is_file(raw),
+            // What is asked stays: the text in it is read, or it is refused. Without it the question is another one.
+            drop_parts(request, |role, part| match part {
+                Part::Raw(_) => role == Role::Assistant,
                 part => matches!(part, Part::Citation(_)),
             })
             .then(|| "blocks of another provider's".to_owned()),
         );
     }
-    taken
-        .extend(drop_parts(request, |part| matches!(part, Part::Reasoning(_))).then(|| "thoughts of another model's".to_owned()));
+    taken.extend(
+        drop_parts(request, |_, part| matches!(part, Part::Reasoning(_))).then(|| "thoughts of another model's".to_owned()),
+    );
     for part in request.messages.iter_mut().flat_map(|message| &mut message.parts) {
         if let Part::ToolCall(call) = part {
             call.signature = None;
@@ -177,11 +178,11 @@ fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
 }
 
 /// Takes such parts out; whether there were any.
-fn drop_parts(request: &mut ChatRequest, is_such: fn(&Part) -> bool) -> bool {
+fn drop_parts(request: &mut ChatRequest, is_such: fn(Role, &Part) -> bool) -> bool {
     let mut any = false;
     for message in &mut request.messages {
         let before = message.parts.len();
-        message.parts.retain(|part| !is_such(part));
+        message.parts.retain(|part| !is_such(message.role, part));
         any |= message.parts.len() < before;
     }
     request.messages.retain(|message| !message.parts.is_empty());
@@ -197,11 +198,11 @@ mod tests {
     #[test]
     fn a_file_that_lies_elsewhere_is_not_left_out_in_silence() {
         let raw = |value| json!({"raw": {"dialect": "openai", "value": value}});
-        let parts =
-            json!([{"text": "Sum it up."}, raw(json!({"type": "file", "file": {"file_id": "f"}})), raw(json!({"type": "x"}))]);
-        let mut request: ChatRequest =
-            serde_json::from_value(json!({"model": "m", "messages": [{"role": "user", "parts": parts}]})).unwrap();
+        let asked = json!([{"text": "Sum it up."}, raw(json!({"type": "file", "file": {"file_id": "f"}}))]);
+        let said = json!([raw(json!({"type": "x"}))]);
+        let messages = json!([{"role": "assistant", "parts": said}, {"role": "user", "parts": asked}]);
+        let mut request: ChatRequest = serde_json::from_value(json!({"model": "m", "messages": messages})).unwrap();
         assert_eq!(hand_over(&mut request, true), ", without blocks of another provider's");
-        assert!(matches!(&request.messages[0].parts[..], [Part::Text(_), Part::Raw(_)]));
+        assert!(matches!(&request.messages[..], [asked] if matches!(&asked.parts[..], [Part::Text(_), Part::Raw(_)])));
     }
 }

@@ -14,7 +14,7 @@ use super::dialect::{cut, failed, parse, tokens};
 use super::failure::{Refused, failure};
 use super::media::image_url;
 use super::state::State;
-use super::turn::answered;
+use super::turn::{answered, inner_text};
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
     Warning, Warnings,
@@ -91,7 +91,9 @@ fn messages(message: &Message, documents: &mut Vec<Value>, warnings: &mut Warnin
                 out.push(json!({"role": "tool", "tool_call_id": result.call_id, "content": answered(result, warnings)}));
             }
             Part::Raw(raw) if raw.dialect == "cohere" => content.push(raw.value.clone()),
-            Part::Raw(raw) => warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect))),
+            Part::Raw(raw) => {
+                content.extend(inner_text(raw, "raw", warnings).map(|text| json!({"type": "text", "text": text})));
+            }
             Part::CachePoint(_) | Part::Citation(_) => {}
         }
     }
@@ -257,7 +259,13 @@ impl Decoder {
         self.calls += 1;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let function = &call["function"];
-        events.push(ChatEvent::ToolCall { index, id: text(&call["id"]), name: text(&function["name"]), signature: None });
+        events.push(ChatEvent::ToolCall {
+            index,
+            id: text(&call["id"]),
+            name: text(&function["name"]),
+            signature: None,
+            own: None,
+        });
         let json = text(&function["arguments"]);
         if json.is_empty() {
             self.silent = Some(index);

@@ -13,6 +13,8 @@ mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use self::addresses::Addresses;
 use super::capability::{Capabilities, SchemaMode};
 use super::id::{made_up, tool_id};
@@ -84,9 +86,9 @@ pub(super) fn fit(
     }
     let addresses = Addresses::new(&caps.stores, has_operator_address);
     let (names, parameters, ids) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-    let mut fit = Fit { caps, who, warnings: Warnings::default(), names, parameters, ids, addresses };
+    let mut fit = Fit { caps, who, has_operator_address, warnings: Warnings::default(), names, parameters, ids, addresses };
     for (name, value) in &request.extra {
-        fit.addresses.fields(value).map_err(|why| Error::bad_request(format!("`{name}`: an address: {why}")))?;
+        fit.field(name, value).map_err(|why| Error::bad_request(format!("`{name}`: an address: {why}")))?;
     }
     let mut request = request.clone();
     fit.proofs(&mut request);
@@ -107,6 +109,7 @@ pub(super) fn fit(
 struct Fit<'a> {
     caps: &'a Capabilities,
     who: &'a str,
+    has_operator_address: bool,
     warnings: Warnings,
     names: BTreeMap<String, String>,
     parameters: BTreeMap<String, String>,
@@ -121,6 +124,11 @@ impl Fit<'_> {
 
     fn changed(&mut self, field: &str, detail: impl Into<String>) {
         self.warnings.push(Warning::changed(field, detail));
+    }
+
+    /// Checks the addresses in a field of the caller's own. Where a vendor is asked, what none of them fetches may name any.
+    fn field(&mut self, name: &str, value: &Value) -> Result<(), String> {
+        if !self.has_operator_address && NO_ADDRESSES.contains(&name) { Ok(()) } else { self.addresses.fields(value) }
     }
 
     /// The tier as the provider calls it. Only the standard one has a name everywhere; no other is taken for one that costs more or less.
@@ -204,7 +212,7 @@ impl Fit<'_> {
                         self.alias(&mut call.name);
                         let id = tool_id(&call.id, self.caps.tool_id_rule);
                         self.ids.insert(std::mem::replace(&mut call.id, id));
-                        if call.arguments.trim().is_empty() {
+                        if call.arguments.trim().is_empty() && !call.is_text() {
                             "{}".clone_into(&mut call.arguments);
                         }
                         parameters::rename(&mut call.arguments, &aliases);
@@ -291,6 +299,9 @@ impl Fit<'_> {
         };
     }
 }
+
+/// Fields of vendors' own that hold names, texts and examples.
+const NO_ADDRESSES: [&str; 5] = ["input_examples", "metadata", "prediction", "prompt_cache_key", "safety_identifier"];
 
 /// What providers call the tier without haste and without delay.
 const STANDARD_TIERS: [&str; 3] = ["default", "standard_only", "on_demand"];

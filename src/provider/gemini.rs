@@ -16,7 +16,7 @@ use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::id::is_made_up;
 use super::media::titled;
-use super::turn::{answered, arguments, system, turns};
+use super::turn::{answered, arguments, inner_text, system, turns};
 use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Role, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::{Error, Result};
 
@@ -257,7 +257,7 @@ fn parts<'a>(
                 }
             }
             Part::Raw(raw) if raw.dialect == "gemini" => out.push(raw.value.clone()),
-            Part::Raw(raw) => warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect))),
+            Part::Raw(raw) => out.extend(inner_text(raw, "raw", warnings).map(|text| json!({"text": text}))),
             Part::CachePoint(_) | Part::Citation(_) => {}
         }
     }

@@ -10,6 +10,7 @@ mod body;
 pub mod capability;
 mod chain;
 mod cohere;
+mod count;
 mod dialect;
 pub mod embed;
 mod failure;

@@ -15,7 +15,7 @@ use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::media::{address, image_url, titled};
 use super::own;
-use super::turn::answered;
+use super::turn::{answered, inner_text};
 use crate::chat::{
     CacheTtl, ChatRequest, Effort, Media, Message, Part, ResponseFormat, Role, Source, Thought, ToolChoice, Warning, Warnings,
 };
@@ -45,8 +45,8 @@ pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, stream: bool, w
         warnings
             .push(Warning::dropped("tools.cache", "the dialect has no place for it on a tool; mark the message that follows"));
     }
-    body.set_list("tools", request.tools.iter().map(tool).collect());
-    body.set_some("tool_choice", request.tool_choice.as_ref().map(|choice| tool_choice(choice, caps)));
+    body.set_list("tools", own::tools(request, "openai").chain(request.tools.iter().map(tool)).collect());
+    body.set_some("tool_choice", tool_choice(request, caps));
     body.set_some("parallel_tool_calls", request.parallel_tool_calls);
     body.set_some("response_format", response_format(&request.response_format));
     body.set_some("service_tier", request.service_tier.as_deref());
@@ -121,13 +121,20 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
                 thinking.extend(self::thinking(thought));
             }
             Part::ToolCall(call) => {
-                let mut value =
-                    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
+                let mut value = if call.is_text() {
+                    json!({"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}})
+                } else {
+                    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
+                };
                 // Where Google's own server speaks this dialect, it wants its signature here.
                 if let Some(signature) = &call.signature {
                     value["extra_content"] = json!({"google": {"thought_signature": signature}});
                 }
                 calls.push(value);
+            }
+            // What was spoken stands beside what was written.
+            Part::Raw(raw) if raw.dialect == "openai" && raw.value["type"] == "audio" => {
+                out.set("audio", raw.value["audio"].clone())
             }
             other => spoken.push(other),
         }
@@ -147,7 +154,7 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
         field => out.set(field, thoughts),
     }
     let silent = spoken.as_str().is_some_and(str::is_empty);
-    out.set("content", if silent && !calls.is_empty() { Value::Null } else { spoken });
+    out.set("content", if silent && (!calls.is_empty() || out.0.contains_key("audio")) { Value::Null } else { spoken });
     // Mistral wants to be told that it is to go on with the text.
     if is_last && calls.is_empty() && caps.reasoning_field == "content" {
         out.set("prefix", true);
@@ -219,11 +226,12 @@ fn block(part: &Part, caps: &Capabilities, warnings: &mut Warnings) -> Result<Op
         Part::Image(media) => image_url(media),
         Part::Document(media) => return document(media, caps).map(Some),
         // What a tool of the provider's answered is a message there, which no block can hold.
-        Part::Raw(raw) if raw.dialect == "openai" && raw.value.get("role").is_none() => raw.value.clone(),
-        Part::Raw(raw) => {
+        Part::Raw(raw) if raw.dialect == "openai" && raw.value.get("role").is_some() => {
             warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
             return Ok(None);
         }
+        Part::Raw(raw) if raw.dialect == "openai" => raw.value.clone(),
+        Part::Raw(raw) => return Ok(inner_text(raw, "raw", warnings).map(|text| json!({"type": "text", "text": text}))),
         Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CachePoint(_) | Part::Citation(_) => {
             return Ok(None);
         }
@@ -257,13 +265,16 @@ fn tool(tool: &crate::chat::Tool) -> Value {
     own::add(json!({"type": "function", "function": function.0}), tool, "openai")
 }
 
-fn tool_choice(choice: &ToolChoice, caps: &Capabilities) -> Value {
-    match choice {
+fn tool_choice(request: &ChatRequest, caps: &Capabilities) -> Option<Value> {
+    Some(match request.tool_choice.as_ref()? {
         ToolChoice::Auto => "auto".into(),
         ToolChoice::None => "none".into(),
         ToolChoice::Required => caps.tool_choice_required.as_str().into(),
+        ToolChoice::Tool(name) if request.tools.iter().all(|tool| tool.name != *name) => {
+            json!({"type": "custom", "custom": {"name": name}})
+        }
         ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
-    }
+    })
 }
 
 fn response_format(format: &ResponseFormat) -> Option<Value> {

@@ -98,25 +98,44 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
             _ => {}
         }
     }
+    let calls = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+        Part::ToolCall(call) => call.own.as_ref().filter(|own| own.dialect != who),
+        _ => None,
+    });
+    let fields = calls.filter_map(|own| own.value.as_object()).flat_map(serde_json::Map::keys);
+    fields.for_each(|field| left_out(format!("tool_call.{field}")));
     let is_strange = |raw: &&Raw| raw.dialect != who;
     if let Some(raw) = request.native_tools.iter().find(is_strange) {
         let kind: String = raw.value["type"].as_str().unwrap_or_default().chars().take(40).collect();
         let remedy = format!("only the dialect of `{}` has such tools, and this one speaks `{who}`; send functions", raw.dialect);
         return Err(Error::not_supported(&format!("tools: {kind}"), remedy));
     }
-    let mut parts = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
-    if parts.any(|part| matches!(part, Part::Raw(raw) if is_strange(&raw) && is_file(raw))) {
-        return Err(Error::not_supported(
-            "file.file_id",
-            "the file does not lie at this provider; send its bytes as `file_data`",
-        ));
+    let files = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
+    let mut elsewhere = files.filter_map(|part| match part {
+        Part::Raw(raw) if is_strange(&raw) => bound(&raw.value),
+        _ => None,
+    });
+    match elsewhere.next() {
+        Some((field, remedy)) => Err(Error::not_supported(field, remedy)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// Whether a block points to a file that lies at the provider for whom it was written.
-pub(super) fn is_file(raw: &Raw) -> bool {
-    raw.value["file"]["file_id"].is_string()
+/// What of a block nobody else can read, and what to do about it: the question would be another one without it.
+fn bound(block: &Value) -> Option<(&'static str, &'static str)> {
+    const LIES: &str = "the file does not lie at this provider; send its bytes";
+    match block {
+        _ if block["file"]["file_id"].is_string() => Some(("file.file_id", LIES)),
+        _ if block["source"]["file_id"].is_string() => Some(("source.file_id", LIES)),
+        _ if block["type"] == "container_upload" => Some(("container_upload", LIES)),
+        _ if block["type"] == "input_audio" => Some(("input_audio", "this provider takes no sound; send what is said in it")),
+        _ => None,
+    }
+}
+
+/// The name of a tool of one dialect's own, where it has one.
+pub(super) fn name(tool: &Raw) -> Option<&str> {
+    tool.value["name"].as_str().or_else(|| tool.value["custom"]["name"].as_str())
 }
 
 /// The tools of `dialect`'s own, as it has them: before the functions, so that a mark of the cache on those holds for all.

@@ -289,6 +289,21 @@ fn names_in_every_field_that_goes_along_are_looked_up() {
 }
 
 #[test]
+fn fields_that_no_vendor_fetches_may_name_any_address() {
+    let mut request = hi("claude-sonnet-5");
+    let inside = json!({"page": "http://localhost:3000/", "file": "file:report.pdf"});
+    request.extra.insert("metadata".into(), inside.clone());
+    let own = Raw { dialect: "anthropic".into(), value: json!({"input_examples": [inside]}) };
+    request.tools.push(Tool { name: "t".into(), parameters: json!({}), own: Some(own), ..Tool::default() });
+    open("anthropic", &config("anthropic", keyed())).unwrap().write(&request, false).unwrap();
+    // A server of one's own may do anything with them.
+    let own = Endpoint { base_url: Some("http://127.0.0.1:9/v1".into()), ..keyed() };
+    open("anthropic", &config("anthropic", own)).unwrap().write(&request, false).unwrap_err();
+    request.extra.insert("webhook".into(), json!("http://localhost:3000/"));
+    open("anthropic", &config("anthropic", keyed())).unwrap().write(&request, false).unwrap_err();
+}
+
+#[test]
 fn texts_of_blocks_are_no_addresses_for_a_vendor() {
     let mut request = hi("claude-sonnet-5");
     let hit = json!({"type": "search_result", "source": "kb://article/7", "content": [{"type": "text", "text": "http://localhost:8080"}]});
@@ -348,7 +363,7 @@ fn names_of_parameters_that_are_refused_come_back_as_they_were() {
     let mut request = hi("gemini-2.5-flash");
     request.tools.push(Tool { name: "look".into(), parameters: look("$filter"), ..Tool::default() });
     let said = r#"{"$filter":[{"max-age":3,"plain":"max-age"}]}"#;
-    let call = ToolCall { id: "a".into(), name: "look".into(), arguments: said.into(), signature: None };
+    let call = ToolCall { id: "a".into(), name: "look".into(), arguments: said.into(), ..ToolCall::default() };
     request.messages.push(Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] });
     let written = provider.write(&request, false).unwrap();
     let schema = &written.body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"];

@@ -79,7 +79,7 @@ pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
     for part in &result.content {
         match part {
             Part::Text(text) | Part::Refusal(text) => texts.push(text.into()),
-            Part::Raw(raw) => texts.extend(inner_text(raw, warnings).map(Cow::from)),
+            Part::Raw(raw) => texts.extend(inner_text(raw, "tool_result.content", warnings).map(Cow::from)),
             Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
                 warnings.push(Warning::dropped("tool_result.content", "thoughts and calls are no answer of a tool"));
             }
@@ -89,16 +89,16 @@ pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
     texts.join("\n")
 }
 
-/// The texts inside a block that a tool answered with and the dialect does not know.
-pub(super) fn inner_text(raw: &Raw, warnings: &mut Warnings) -> Option<String> {
+/// The texts inside a block that the dialect does not know, said under `field`.
+pub(super) fn inner_text(raw: &Raw, field: &str, warnings: &mut Warnings) -> Option<String> {
     let mut found = Vec::new();
     texts(&raw.value, &mut found);
     let what = format!("a block of `{}`", raw.dialect);
     if found.is_empty() {
-        warnings.push(Warning::dropped("tool_result.content", what));
+        warnings.push(Warning::dropped(field, what));
         return None;
     }
-    warnings.push(Warning::changed("tool_result.content", format!("{what}: the text in it")));
+    warnings.push(Warning::changed(field, format!("{what}: the text in it")));
     Some(found.join("\n"))
 }
 
@@ -106,7 +106,7 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
         Value::Object(fields) => {
-            found.extend(fields.get("text").and_then(Value::as_str));
+            found.extend(["text", "content"].into_iter().filter_map(|name| fields.get(name)?.as_str()));
             fields.values().for_each(|value| texts(value, found));
         }
         _ => {}

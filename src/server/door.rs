@@ -3,6 +3,7 @@
 pub(super) mod anthropic;
 mod cited;
 pub(super) mod embeddings;
+mod extension;
 pub(super) mod models;
 pub(super) mod openai;
 mod provided;
@@ -31,7 +32,7 @@ use super::request::Shown;
 use super::response::{self, Cited};
 use super::sse;
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, Role, Warning, Warnings};
+use crate::chat::{ChatEvent, ChatRequest, FinishReason, Role, Warning, Warnings};
 use crate::error::{Code, Error, Result};
 use crate::rag::{self, Answer, Attempt, Piece, Question};
 use crate::schema::Shape;
@@ -211,6 +212,9 @@ pub(super) struct Omni {
     rag_context: Option<Vec<response::Source>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     citations: Option<Vec<Cited>>,
+    /// Why the answer ended, in the provider's word, where the dialect has none for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<String>,
     #[serde(flatten)]
     left: Left,
     /// The citations that hold, as the dialect has them.
@@ -241,6 +245,12 @@ impl Omni {
             index_digest: answer.index_digest.take().filter(|_| is_grounded),
             rag_context: is_grounded.then(|| response::sources(passages, shown)),
             citations: is_grounded.then_some(citations),
+            finish_reason: match &answer.finish_reason {
+                reason @ (FinishReason::Pause | FinishReason::Other(_)) if door == Door::OpenAi => {
+                    Some(reason.as_str().to_owned())
+                }
+                _ => None,
+            },
             left: Left::new(answer, door),
             told,
         }

@@ -49,13 +49,24 @@ pub(super) fn count(field: &str, value: Option<u64>, most: u32) -> Result<Option
 /// Providers that stand in for one another; each costs the caller time.
 const MOST_FALLBACKS: usize = 8;
 
+/// A provider's name and that of its model.
+const MOST_NAME_BYTES: usize = 320;
+
+/// Refuses a name of a model that is longer than any is: it stands in logs, answers and errors.
+pub(super) fn model(name: &str) -> Result<()> {
+    match name.len() {
+        0..=MOST_NAME_BYTES => Ok(()),
+        bytes => Err(Error::bad_request(format!("`model`: {bytes} bytes; send at most {MOST_NAME_BYTES}"))),
+    }
+}
+
 /// Refuses a list of stand-ins that is too long, or has something that is no name.
 pub(super) fn fallbacks(named: Option<Vec<String>>) -> Result<Option<Vec<String>>> {
     let Some(named) = named else { return Ok(None) };
     if named.len() > MOST_FALLBACKS {
         return Err(Error::bad_request(format!("`fallbacks`: {} names; send at most {MOST_FALLBACKS}", named.len())));
     }
-    named.iter().enumerate().try_for_each(|(at, name)| text(&format!("fallbacks[{at}]"), Some(name), 320))?;
+    named.iter().enumerate().try_for_each(|(at, name)| text(&format!("fallbacks[{at}]"), Some(name), MOST_NAME_BYTES))?;
     Ok(Some(named))
 }
 

@@ -7,6 +7,7 @@
 //! | `GET /v1/index` | what is loaded |
 //! | `POST /v1/chat/completions` | OpenAI's dialect, for any provider and for the index |
 //! | `POST /v1/messages` | Anthropic's dialect, likewise |
+//! | `POST /v1/messages/count_tokens` | how many tokens a conversation has, where the provider counts them |
 //! | `POST /v1/embeddings` | vectors of the model that is loaded here |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the names that these doors take |
 //! | `GET /openapi.json` | all of this, for machines |
@@ -57,13 +58,14 @@ pub use request::Shown;
 pub use response::{QueryResponse, SearchResponse};
 
 /// Every path that is answered.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/",
     "/v1/query",
     "/v1/search",
     "/v1/index",
     "/v1/chat/completions",
     "/v1/messages",
+    "/v1/messages/count_tokens",
     "/v1/embeddings",
     "/v1/models",
     "/openapi.json",
@@ -153,6 +155,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/index", get(query::index))
         .route("/v1/chat/completions", post(door::openai::completions))
         .route("/v1/messages", post(door::anthropic::messages))
+        .route("/v1/messages/count_tokens", post(door::anthropic::count_tokens))
         .route("/v1/embeddings", post(door::embeddings::embeddings))
         .route("/v1/models", get(door::models::list))
         .route("/v1/models/{*id}", get(door::models::one))

@@ -413,7 +413,7 @@ fn tool(name: &str) -> Tool {
 }
 
 fn call(id: &str, name: &str) -> Part {
-    Part::ToolCall(ToolCall { id: id.into(), name: name.into(), arguments: "{}".into(), signature: None })
+    Part::ToolCall(ToolCall { id: id.into(), name: name.into(), arguments: "{}".into(), ..ToolCall::default() })
 }
 
 fn result(id: &str) -> Message {

@@ -50,7 +50,7 @@ async fn clients_are_told_not_to_pay_again_for_what_stays_wrong() {
 async fn anthropics_clients_find_their_shape_and_their_header_below_their_paths() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});
-    for (path, status) in [("/v1/messages", 200), ("/v1/messages/count_tokens", 404), ("/v1/messages/batches", 404)] {
+    for (path, status) in [("/v1/messages", 200), ("/v1/messages/count_tokens", 400), ("/v1/messages/batches", 404)] {
         let response = service.send(Request::post(path).body(Body::from(chat("custom/good").to_string())).unwrap()).await;
         assert_eq!(response.headers()["request-id"], response.headers()["x-request-id"]);
         let (told, answer) = read(response).await;

@@ -392,8 +392,8 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
         (json!({"messages": [{"role": "wizard", "content": "x"}]}), "`messages[0].role`: unknown variant `wizard`"),
         (json!({"messages": [{"role": "tool", "content": "x"}]}), "`messages[0].tool_call_id`: missing"),
         (
-            json!({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}),
-            "`messages[0].content[0].type: input_audio`: not supported yet",
+            json!({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}),
+            "`messages[0].content[0].type: video_url`: not supported yet",
         ),
         (json!({"n": 2}), "`n`: not supported yet; one answer is given"),
         (json!({"temperature": 3}), "`temperature`: 3 is not between 0 and 2"),

@@ -48,7 +48,7 @@ async fn a_service_that_is_its_own_provider_says_so() {
 async fn paths_and_methods() {
     let service = Service::new(|_| {});
     let request = |method: Method, path: &str| Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    let paths = "`/v1/nothing`: no such path; there are `/`, `/v1/query`, `/v1/search`, `/v1/index`, `/v1/chat/completions`, `/v1/messages`, `/v1/embeddings`, `/v1/models`, `/openapi.json`, `/healthz`";
+    let paths = "`/v1/nothing`: no such path; there are `/`, `/v1/query`, `/v1/search`, `/v1/index`, `/v1/chat/completions`, `/v1/messages`, `/v1/messages/count_tokens`, `/v1/embeddings`, `/v1/models`, `/openapi.json`, `/healthz`";
     assert_eq!(failure(&service, request(Method::GET, "/v1/nothing")).await, expected(404, "NOT_FOUND", paths));
     let message = "`GET`: not allowed here; use POST";
     assert_eq!(failure(&service, request(Method::GET, "/v1/query")).await, expected(405, "INVALID_REQUEST", message));

@@ -44,12 +44,88 @@ async fn what_anthropics_dialect_knows_reaches_it_and_is_said_to_be_left_out_els
     let left_out = ["tools.look.defer_loading", "tools.look.eager_input_streaming", "tools.look.input_examples"];
     let mut expected: Vec<String> = left_out.map(|field| format!("`{field}`: {place}")).to_vec();
     expected.extend(["citations", "context"].map(|it| format!("`document.{it}`: `custom/m` does not take it; it was left out")));
-    expected.push("`raw`: a block of `anthropic`; it was left out".into());
+    expected.push("`raw`: a block of `anthropic`: the text in it; it was changed".into());
     for expected in expected {
         assert!(warnings(&answer).contains(&expected.as_str()), "{expected}\n{answer}");
     }
     let sent = replay.asked();
     assert_eq!(sent["tools"][0], json!({"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}));
+    assert_eq!(sent["messages"][0]["content"][1], json!({"type": "text", "text": "a"}));
+}
+
+#[tokio::test]
+async fn sources_in_anothers_dialect_go_as_their_text_and_files_that_lie_elsewhere_are_refused() {
+    let replay = replay().await;
+    let service = replay.service();
+    let ask = |model: &str, block: &Value| json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": [block, {"type": "text", "text": "Why?"}]}]});
+    let hit =
+        json!({"type": "search_result", "source": "kb-1", "title": "t", "content": [{"type": "text", "text": "Air scatters."}]});
+    let written = json!({"type": "document", "source": {"type": "content", "content": "Air scatters."}});
+    for model in ["custom/m", "gemini/gemini-3-flash", "bedrock/us.amazon.nova-pro-v1:0", "anthropic/claude-x"] {
+        for block in [&hit, &written] {
+            service.post("/v1/messages", &ask(model, block)).await;
+            assert!(replay.asked().to_string().contains("Air scatters."), "{model} {block}");
+        }
+    }
+    for (block, field) in [
+        (json!({"type": "document", "source": {"type": "file", "file_id": "f"}}), "source.file_id"),
+        (json!({"type": "container_upload", "file_id": "f"}), "container_upload"),
+    ] {
+        let (status, answer) = service.post("/v1/messages", &ask("custom/m", &block)).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && message.starts_with(&format!("`{field}`: not supported")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_file_goes_to_claude_as_text() {
+    let replay = replay().await;
+    let service = replay.service();
+    let ask = |data: &str| {
+        let file = json!({"type": "file", "file": {"filename": "a", "file_data": data}});
+        json!({"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": [file]}]})
+    };
+    for kind in ["text/plain", "text/markdown;charset=utf-8"] {
+        let (status, answer) = service.post("/v1/chat/completions", &ask(&format!("data:{kind};base64,aGVsbG8="))).await;
+        assert_eq!(status, 200, "{answer}");
+        let expected = json!({"type": "text", "media_type": "text/plain", "data": "hello"});
+        assert_eq!(replay.asked()["messages"][0]["content"][0]["source"], expected);
+    }
+    for (data, expected) in [
+        ("data:text/plain;base64,/w==", "`messages`: a document of `text/plain`: not UTF-8 in base64"),
+        (
+            "data:application/msword;base64,aGVsbG8=",
+            "`messages`: Claude reads documents of `application/pdf` and text, not `application/msword`; send its text",
+        ),
+        (
+            "aGVsbG8=",
+            "`messages[0].content[0].file.file_data`: no address; write `data:application/pdf;base64,` before the bytes",
+        ),
+    ] {
+        let (status, answer) = service.post("/v1/chat/completions", &ask(data)).await;
+        assert_eq!((status, answer["error"]["message"].as_str().unwrap()), (400, expected));
+    }
+}
+
+#[tokio::test]
+async fn a_schema_of_a_json_object_is_its_shape() {
+    let replay = replay().await;
+    let service = replay.service();
+    let ask = |format: Value| json!({"model": "custom/m", "response_format": format, "messages": [{"role": "user", "content": "Why?"}]});
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    let (status, answer) =
+        service.post("/v1/chat/completions", &ask(json!({"type": "json_object", "schema": schema, "zeal": 1}))).await;
+    assert_eq!((status, answer["omni"]["structured_output"].is_object()), (200, true), "{answer}");
+    assert!(warnings(&answer).contains(&"`response_format.zeal`: it is not known here; it was left out"), "{answer}");
+    assert!(replay.asked().to_string().contains("properties"));
+    for format in [
+        json!({"type": "json_object", "zeal": 1}),
+        json!({"type": "text", "zeal": 1}),
+        json!({"type": "json_schema", "zeal": 1, "json_schema": {"name": "n"}}),
+    ] {
+        let (_, answer) = service.post("/v1/chat/completions", &ask(format)).await;
+        assert!(warnings(&answer).contains(&"`response_format.zeal`: it is not known here; it was left out"), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -106,7 +182,6 @@ async fn what_no_door_knows_is_said() {
         unknown("messages[0].content[0].colour"),
         unknown("messages[0].content[1].title"),
         unknown("messages[0].name"),
-        unknown("messages[1].content[0].caller"),
         unknown("messages[2].content[0].content[0].y"),
         unknown("output_config.format.title"),
         unknown("thinking.depth"),

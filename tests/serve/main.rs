@@ -7,6 +7,7 @@ mod addresses;
 mod cited;
 mod clients;
 mod command;
+mod counted;
 mod door;
 #[path = "../embed_support/mod.rs"]
 mod embed_support;

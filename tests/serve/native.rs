@@ -154,3 +154,118 @@ async fn what_only_one_dialect_has_is_refused_by_name_elsewhere() {
     assert_eq!((status, &answer["error"]["param"]), (400, &json!("file.file_id")), "{answer}");
     assert_eq!(replay.asked(), sent, "nobody else is asked");
 }
+
+#[tokio::test]
+async fn who_called_a_tool_goes_out_and_comes_back() {
+    let caller = json!({"type": "code_execution_20250825", "tool_id": "srvtoolu_1"});
+    let call = json!({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": 1}, "caller": caller});
+    let whole = json!({"id": "m", "type": "message", "model": "m", "content": [call], "stop_reason": "tool_use"});
+    let mut begun = call.clone();
+    begun["input"] = json!({});
+    let frames = vec![
+        json!({"type": "message_start", "message": {"id": "m", "model": "m"}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": begun}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+        json!({"type": "message_stop"}),
+    ];
+    let replay = Replay::start(whole, frames).await;
+    let service = replay.service();
+    let mut body = ask("anthropic/claude-x");
+    body.as_object_mut().unwrap().shift_remove("tool_choice");
+    let (_, answer) = service.post("/v1/messages", &body).await;
+    assert_eq!(answer["content"], json!([call]));
+    let mut streamed = body.clone();
+    streamed["stream"] = json!(true);
+    let events = service.events_of("/v1/messages", &streamed).await;
+    let (_, first) = events.iter().find(|(name, _)| name == "content_block_start").unwrap();
+    assert_eq!(first["content_block"]["caller"], caller);
+    let result = json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "it"}]});
+    body["messages"].as_array_mut().unwrap().extend([json!({"role": "assistant", "content": [call]}), result]);
+    service.post("/v1/messages", &body).await;
+    assert_eq!(replay.asked()["messages"][1]["content"][0], call);
+    // To others it says nothing.
+    (body["model"], body["tools"]) = (json!("custom/m"), json!([body["tools"][0]]));
+    let (_, answer) = service.post("/v1/messages", &body).await;
+    assert!(answer["error"].is_object() && replay.asked()["messages"][1]["tool_calls"][0].get("caller").is_none(), "{answer}");
+}
+
+#[tokio::test]
+async fn openais_tools_that_take_a_text_go_to_its_dialect_and_come_back() {
+    let call = |input: &str| json!({"id": "c", "type": "custom", "custom": {"name": "run", "input": input}});
+    let chunk = |delta: Value, reason: Value| json!({"id": "a", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let message = json!({"role": "assistant", "content": null, "tool_calls": [call("{ \"a\": 1 }")]});
+    let whole = json!({"id": "a", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]});
+    let piece = |piece: Value| json!({"tool_calls": [piece]});
+    let mut begun = call("");
+    begun["index"] = json!(0);
+    let frames = vec![
+        chunk(piece(begun), Value::Null),
+        chunk(piece(json!({"index": 0, "custom": {"input": "ls "}})), Value::Null),
+        chunk(piece(json!({"index": 0, "custom": {"input": "-l"}})), Value::Null),
+        chunk(json!({}), json!("tool_calls")),
+    ];
+    let replay = Replay::start(whole, frames).await;
+    let service = replay.service();
+    let tool = json!({"type": "custom", "custom": {"name": "run", "format": {"type": "text"}}});
+    let choice = json!({"type": "custom", "custom": {"name": "run"}});
+    let mut body = json!({"model": "custom/m", "tools": [tool], "tool_choice": choice,
+        "messages": [{"role": "user", "content": "List it."}]});
+    let (_, answer) = service.post("/v1/chat/completions", &body).await;
+    // A text stays as it is.
+    assert_eq!(answer["choices"][0]["message"]["tool_calls"], json!([call("{ \"a\": 1 }")]), "{answer}");
+    let sent = replay.asked();
+    assert_eq!((&sent["tools"], &sent["tool_choice"]), (&json!([tool]), &choice));
+    let mut streamed = body.clone();
+    streamed["stream"] = json!(true);
+    let events = service.events_of("/v1/chat/completions", &streamed).await;
+    let pieces: Vec<&Value> = events.iter().map(|(_, chunk)| &chunk["choices"][0]["delta"]["tool_calls"][0]).collect();
+    let text: String = pieces.iter().filter_map(|piece| piece["custom"]["input"].as_str()).collect();
+    let kinds: Vec<&str> = pieces.iter().filter_map(|piece| piece["type"].as_str()).collect();
+    assert_eq!((text.as_str(), kinds), ("ls -l", vec!["custom"]), "{events:?}");
+    let said = json!({"role": "assistant", "tool_calls": [call("ls")]});
+    let result = json!({"role": "tool", "tool_call_id": "c", "content": "it"});
+    body["messages"].as_array_mut().unwrap().extend([said, result]);
+    service.post("/v1/chat/completions", &body).await;
+    assert_eq!(replay.asked()["messages"][1]["tool_calls"], json!([call("ls")]));
+    body["model"] = json!("anthropic/claude-x");
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 400 && message.starts_with("`tools: custom`: not supported"), "{message}");
+}
+
+#[tokio::test]
+async fn of_allowed_tools_no_others_are_told() {
+    let replay = replay("end_turn").await;
+    let service = replay.service();
+    let named = |name: &str| json!({"type": "function", "function": {"name": name}});
+    let allowed = json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named("look")]}});
+    let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "tools": [named("look"), named("jump")], "tool_choice": allowed,
+        "reasoning_effort": "default", "messages": [{"role": "user", "content": "Why?"}]});
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let sent = replay.asked();
+    assert_eq!((sent["tools"].as_array().unwrap().len(), &sent["tools"][0]["name"]), (1, &json!("look")));
+    assert_eq!((&sent["tool_choice"], &sent["thinking"]), (&json!({"type": "any"}), &Value::Null));
+    let told = "`tool_choice`: providers are told of the tools that are allowed, and of no others; it was changed";
+    assert_eq!(answer["omni"]["warnings"], json!([told]));
+}
+
+#[tokio::test]
+async fn sound_goes_to_openais_dialect_alone() {
+    let replay = replay("end_turn").await;
+    let service = replay.service();
+    let sound = json!({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}});
+    let ask = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": [sound, {"type": "text", "text": "Who?"}]}]});
+    service.post("/v1/chat/completions", &ask("custom/m")).await;
+    assert_eq!(replay.asked()["messages"][0]["content"][0], sound);
+    // What the model spoke goes back by its id.
+    let mut again = ask("custom/m");
+    let spoken = json!({"role": "assistant", "content": null, "audio": {"id": "audio_1"}});
+    again["messages"].as_array_mut().unwrap().extend([spoken.clone(), json!({"role": "user", "content": "And?"})]);
+    service.post("/v1/chat/completions", &again).await;
+    assert_eq!(replay.asked()["messages"][1], spoken);
+    let (status, answer) = service.post("/v1/chat/completions", &ask("anthropic/claude-x")).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 400 && message.starts_with("`input_audio`: not supported"), "{message}");
+}

@@ -22,6 +22,34 @@ fn frame(parts: Value, reason: Option<&str>) -> Value {
         "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1}})
 }
 
+/// The lists of thoughts in a stream of OpenAI's dialect.
+fn details(events: &[(String, Value)]) -> Vec<&Value> {
+    events.iter().filter_map(|(_, chunk)| chunk["choices"][0]["delta"].get("reasoning_details")).collect()
+}
+
+#[tokio::test]
+async fn thoughts_are_streamed_as_one_list() {
+    let thought =
+        |number: usize| json!({"type": "thinking", "thinking": format!("Hm {number}."), "signature": format!("s{number}")});
+    let blocks =
+        [thought(1), thought(2), json!({"type": "redacted_thinking", "data": "r"}), json!({"type": "text", "text": "So."})];
+    let whole = json!({"id": "m", "type": "message", "model": "m", "content": blocks, "stop_reason": "end_turn"});
+    let mut frames = vec![json!({"type": "message_start", "message": {"id": "m", "model": "m"}})];
+    for (index, block) in blocks.iter().enumerate() {
+        frames.push(json!({"type": "content_block_start", "index": index, "content_block": block}));
+        frames.push(json!({"type": "content_block_stop", "index": index}));
+    }
+    frames.extend([json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}), json!({"type": "message_stop"})]);
+    let replay = Replay::start(whole, frames).await;
+    let service = replay.service();
+    let chat = json!({"model": "anthropic/claude-sonnet-5", "messages": [{"role": "user", "content": "Why?"}]});
+    let (_, answer) = service.post("/v1/chat/completions", &chat).await;
+    let told = &answer["choices"][0]["message"]["reasoning_details"];
+    assert_eq!(told.as_array().map(Vec::len), Some(3), "{answer}");
+    let events = service.events_of("/v1/chat/completions", &streamed(chat)).await;
+    assert_eq!(details(&events), [told]);
+}
+
 #[tokio::test]
 async fn the_proof_of_a_text_is_not_told_as_that_of_the_thought_before_it() {
     let (thought, text) = (json!({"text": "Hm.", "thought": true}), json!({"text": "So."}));
@@ -38,9 +66,7 @@ async fn the_proof_of_a_text_is_not_told_as_that_of_the_thought_before_it() {
         (&json!("Hm."), &Value::Null, &json!("gemini:s"))
     );
     let events = service.events_of("/v1/chat/completions", &streamed(chat)).await;
-    let details: Vec<&Value> =
-        events.iter().filter_map(|(_, chunk)| chunk["choices"][0]["delta"]["reasoning_details"].get(0)).collect();
-    assert_eq!(details, [&whole[1]]);
+    assert_eq!(details(&events), [whole]);
 }
 
 #[tokio::test]

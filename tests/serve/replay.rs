@@ -31,6 +31,7 @@ impl Replay {
         let router = axum::Router::new()
             .route("/v1/chat/completions", axum::routing::post(answer))
             .route("/v1/messages", axum::routing::post(answer))
+            .route("/v1/messages/count_tokens", axum::routing::post(answer))
             .route("/v1/model/{model}/{way}", axum::routing::post(answer))
             .route("/v1/models/{way}", axum::routing::post(answer))
             .with_state(Arc::clone(&state));

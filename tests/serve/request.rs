@@ -152,6 +152,21 @@ async fn a_value_out_of_range_is_named() {
 }
 
 #[tokio::test]
+async fn a_name_of_a_model_that_is_too_long_is_refused_at_every_door() {
+    let service = Service::new(|_| {});
+    let model = format!("openai/{}", "m".repeat(400));
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/embeddings"] {
+        let messages = json!([{"role": "user", "content": "Why?"}]);
+        let mut body = json!({"model": model, "input": "x"});
+        if path != "/v1/embeddings" {
+            body = json!({"model": model, "max_tokens": 9, "messages": messages});
+        }
+        let (status, answer) = service.post(path, &body).await;
+        assert_eq!((status, &answer["error"]["message"]), (400, &json!("`model`: 407 bytes; send at most 320")), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_built_yet_is_refused_by_name() {
     let (mock, service) = service().await;
     let table = [

@@ -1,6 +1,6 @@
 //! What comes back in Anthropic's dialect: whole answers and streams.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::Result;
@@ -134,7 +134,12 @@ impl Decoder {
     }
 
     fn ending(&mut self, delta: &Value, usage: &Value, events: &mut Vec<ChatEvent>) {
-        self.finish = delta["stop_reason"].as_str().map(finish).or(self.finish.take());
+        let reason = &delta["stop_reason"];
+        // To us it is as any length; Anthropic's own clients know it.
+        if reason == "model_context_window_exceeded" {
+            self.state.extra("stop_reason", reason, events);
+        }
+        self.finish = reason.as_str().map(finish).or(self.finish.take());
         for name in ["stop_sequence", "stop_details", "container"] {
             self.state.extra(name, &delta[name], events);
         }
@@ -177,7 +182,9 @@ impl Decoder {
                 let index = self.calls;
                 self.calls += 1;
                 let (id, name) = (text("id").to_owned(), text("name").to_owned());
-                events.push(ChatEvent::ToolCall { index, id, name, signature: None });
+                let caller = block.get("caller").filter(|caller| !caller.is_null());
+                let own = caller.map(|caller| Raw { dialect: "anthropic".to_owned(), value: json!({"caller": caller}) });
+                events.push(ChatEvent::ToolCall { index, id, name, signature: None, own });
                 Open::Call { index, input: block["input"].clone(), told: false }
             }
             _ => Open::Raw { block: block.as_object().cloned().unwrap_or_default(), json: String::new() },

@@ -168,7 +168,7 @@ impl Decoder {
         let index = self.calls.len();
         self.calls.push(number.unwrap_or(u64::MAX));
         self.silent.extend(number);
-        events.push(ChatEvent::ToolCall { index, id: text("toolUseId"), name: text("name"), signature: None });
+        events.push(ChatEvent::ToolCall { index, id: text("toolUseId"), name: text("name"), signature: None, own: None });
     }
 
     fn close(&mut self, events: &mut Vec<ChatEvent>) {

@@ -5,6 +5,7 @@ use crate::chat::{ChatRequest, Part, ToolChoice, Warning};
 use crate::error::{Error, Result};
 use crate::provider::capability::NameRule;
 use crate::provider::id::hash;
+use crate::provider::own;
 
 impl Fit<'_> {
     pub(super) fn tools(&mut self, request: &mut ChatRequest) -> Result<()> {
@@ -19,14 +20,15 @@ impl Fit<'_> {
         }
         if let Some(ToolChoice::Tool(name)) = &request.tool_choice
             && !request.tools.iter().any(|tool| tool.name == *name)
-            && !request.native_tools.iter().any(|raw| raw.value["name"] == name.as_str())
+            && !request.native_tools.iter().any(|raw| own::name(raw) == Some(name))
         {
             return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
         }
         for tool in &request.tools {
             let checked = self.addresses.references(&tool.parameters);
             checked.map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;
-            let checked = tool.own.iter().try_for_each(|own| self.addresses.fields(&own.value));
+            let mut own = tool.own.iter().filter_map(|own| own.value.as_object()).flatten();
+            let checked = own.try_for_each(|(name, value)| self.field(name, value));
             checked.map_err(|why| Error::bad_request(format!("`tools`: an address of `{}`: {why}", tool.name)))?;
         }
         let checked = request.native_tools.iter().try_for_each(|raw| self.addresses.fields(&raw.value));

@@ -109,7 +109,8 @@ impl Decoder {
             let index = self.calls;
             self.calls += 1;
             let id = call["id"].as_str().filter(|id| !id.is_empty()).map_or_else(|| made_up(&self.id, index), str::to_owned);
-            events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature: signature.map(str::to_owned) });
+            let (name, signature) = (name.to_owned(), signature.map(str::to_owned));
+            events.push(ChatEvent::ToolCall { index, id, name, signature, own: None });
             match &call["args"] {
                 Value::String(text) if !text.is_empty() => events.push(ChatEvent::Arguments { index, json: text.clone() }),
                 arguments if arguments.is_object() => {

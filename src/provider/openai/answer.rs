@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::thought::{Thoughts, thinking};
-use super::usage::usage;
+use super::usage::{details, told_usage, usage};
 use crate::chat::{ChatEvent, FinishReason, Raw};
 use crate::error::Result;
 use crate::provider::dialect::{cut, failed, parse, told_error};
@@ -145,6 +145,9 @@ impl Decoder {
 
     /// What only this provider says. Texts repeat in every chunk, so each is told once; what may change is told at the end.
     fn extras(&mut self, reply: &Value, choice: &Value, events: &mut Vec<ChatEvent>) {
+        for (name, counted) in told_usage(reply, choice).into_iter().flat_map(details) {
+            self.state.keep(name, &counted);
+        }
         for name in ["service_tier", "system_fingerprint"] {
             self.state.extra(name, &reply[name], events);
         }
@@ -272,7 +275,8 @@ impl Decoder {
                 self.begun += 1;
                 let id = if is_taken { made_up } else { call.id.clone() };
                 let signature = call.signature.clone();
-                events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature });
+                let own = call.is_custom.then(|| Raw { dialect: "openai".to_owned(), value: json!({"type": "custom"}) });
+                events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature, own });
                 if !call.arguments.is_empty() {
                     events.push(ChatEvent::Arguments { index, json: call.arguments.clone() });
                 }

@@ -1,14 +1,29 @@
 //! What an answer used, as copies of the dialect count it.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::chat::Usage;
 use crate::provider::dialect::tokens;
 
 /// Usage, wherever it is: beside the choices, inside one, or in Groq's own field.
-pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
+pub(super) fn told_usage<'a>(reply: &'a Value, choice: &'a Value) -> Option<&'a Value> {
     let places = [&reply["usage"], &choice["usage"], &reply["x_groq"]["usage"]];
-    let usage = places.into_iter().find(|usage| usage.is_object())?;
+    places.into_iter().find(|usage| usage.is_object())
+}
+
+/// What only this dialect counts: sound, and what of a prediction was of use.
+pub(super) fn details(usage: &Value) -> impl Iterator<Item = (&'static str, Value)> {
+    const OURS: [&str; 3] = ["cached_tokens", "cache_write_tokens", "reasoning_tokens"];
+    ["prompt_tokens_details", "completion_tokens_details"].into_iter().filter_map(|name| {
+        let counted = usage[name].as_object()?.iter().filter(|(name, count)| !OURS.contains(&name.as_str()) && tokens(count) > 0);
+        let counted: Map<_, _> = counted.map(|(name, count)| (name.clone(), count.clone())).collect();
+        (!counted.is_empty()).then(|| (name, counted.into()))
+    })
+}
+
+/// Tokens of an answer.
+pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
+    let usage = told_usage(reply, choice)?;
     let prompt = tokens(&usage["prompt_tokens"]);
     let prompt_details = &usage["prompt_tokens_details"];
     let read = [

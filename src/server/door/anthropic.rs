@@ -4,6 +4,7 @@
 //! included: at `message_start` nothing is known yet.
 
 pub(super) mod block;
+mod count;
 mod reply;
 mod request;
 mod stream;
@@ -16,13 +17,14 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::count::counted;
 use self::reply::whole;
 use self::request::{MessagesBody, understood};
 use self::stream::streamed;
 use super::Door;
-use super::openai::ExtraContent;
+use super::extension::ExtraContent;
 use crate::app::App;
-use crate::chat::{FinishReason, Thought};
+use crate::chat::{FinishReason, Thought, ToolCall};
 use crate::error::{Code, Error};
 use crate::rag::Answer;
 use crate::server::body::parse;
@@ -34,10 +36,10 @@ pub(in crate::server) async fn messages(
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Response {
-    let betas = request.headers().get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
-    let betas = Some(betas.collect::<Vec<_>>().join(",")).filter(|betas| !betas.is_empty());
+    let betas = betas(&request);
     answer(&app, &context, request, async |bytes, labels| {
         let body: MessagesBody = parse(&bytes)?;
+        body.is_bounded()?;
         let (is_stream, is_shaped) = (body.is_stream(), body.is_shaped());
         let labels = labels?;
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
@@ -48,16 +50,51 @@ pub(in crate::server) async fn messages(
     .await
 }
 
+/// `POST /v1/messages/count_tokens`.
+pub(in crate::server) async fn count_tokens(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    request: Request,
+) -> Response {
+    let betas = betas(&request);
+    answer(&app, &context, request, async |bytes, labels| counted(&app, &context, parse(&bytes)?, &labels?, betas).await).await
+}
+
+/// What a client says that it knows besides.
+fn betas(request: &Request) -> Option<String> {
+    let betas = request.headers().get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
+    Some(betas.collect::<Vec<_>>().join(",")).filter(|betas| !betas.is_empty())
+}
+
 /// Tokens; cached ones are not part of `input_tokens`.
 #[derive(Debug, Clone, Default, Serialize)]
 struct WireUsage {
     input_tokens: u64,
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
+    cache_creation: CacheCreation,
     output_tokens: u64,
+    /// Left out where nobody says that anything was thought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens_details: Option<OutputDetails>,
     /// How often Anthropic's own tools ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     server_tool_use: Option<Value>,
+    /// The passes of one answer, where Anthropic made several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iterations: Option<Value>,
+}
+
+/// Tokens written to the cache, by how long they stay.
+#[derive(Debug, Clone, Default, Serialize)]
+struct CacheCreation {
+    ephemeral_5m_input_tokens: u64,
+    ephemeral_1h_input_tokens: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct OutputDetails {
+    thinking_tokens: u64,
 }
 
 impl WireUsage {
@@ -67,8 +104,15 @@ impl WireUsage {
             input_tokens: usage.uncached_tokens(),
             cache_creation_input_tokens: usage.cache_write_tokens,
             cache_read_input_tokens: usage.cache_read_tokens,
+            cache_creation: CacheCreation {
+                ephemeral_5m_input_tokens: usage.cache_write_tokens.saturating_sub(usage.cache_write_1h_tokens),
+                ephemeral_1h_input_tokens: usage.cache_write_1h_tokens,
+            },
             output_tokens: usage.completion_tokens,
+            output_tokens_details: (usage.reasoning_tokens > 0)
+                .then_some(OutputDetails { thinking_tokens: usage.reasoning_tokens }),
             server_tool_use: answer.extra.get("server_tool_use").cloned(),
+            iterations: answer.extra.get("iterations").cloned(),
         }
     }
 }
@@ -77,11 +121,13 @@ fn name_of(context: &Context) -> String {
     format!("msg_{}", context.id.trim_start_matches("req_"))
 }
 
-fn reason(reason: &FinishReason) -> String {
-    match reason {
+/// Anthropic's own word, where there is one that we have none for.
+fn reason(answer: &Answer) -> String {
+    let own = answer.extra.get("stop_reason").and_then(Value::as_str);
+    match &answer.finish_reason {
         FinishReason::Stop => "end_turn",
         FinishReason::StopSequence => "stop_sequence",
-        FinishReason::Length => "max_tokens",
+        FinishReason::Length => own.unwrap_or("max_tokens"),
         FinishReason::ToolCalls => "tool_use",
         FinishReason::ContentFilter => "refusal",
         FinishReason::Pause => "pause_turn",
@@ -91,12 +137,20 @@ fn reason(reason: &FinishReason) -> String {
 }
 
 /// A call as a block. Its signature, which must come back with it, stands where the other door has it.
-fn tool_use(id: &str, name: &str, input: Value, signature: Option<String>) -> Value {
-    let mut block = json!({"type": "tool_use", "id": id, "name": name, "input": input});
-    if let Some(signature) = signature {
-        block["extra_content"] = json!(ExtraContent::of(signature));
+fn tool_use(call: &ToolCall, input: Value) -> Value {
+    let mut block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
+    if let Some(signature) = &call.signature {
+        block["extra_content"] = json!(ExtraContent::of(signature.clone()));
+    }
+    if let (Some(block), Some(own)) = (block.as_object_mut(), call.own_of("anthropic")) {
+        block.extend(own.clone());
     }
     block
+}
+
+/// The arguments of a call without any: some models write `null`.
+fn some(arguments: &str) -> &str {
+    if arguments.trim() == "null" { "{}" } else { arguments }
 }
 
 /// A thought as a block.
@@ -128,4 +182,25 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
         error.insert("details".into(), details.clone());
     }
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::server::door::provided::Left;
+
+    #[test]
+    fn passes_and_edits_of_anthropics_stand_where_it_has_them() {
+        let iterations = json!([{"type": "compaction", "input_tokens": 3}]);
+        let edits = json!({"applied_edits": []});
+        let own = [("iterations", &iterations), ("context_management", &edits), ("made_up", &json!(1))];
+        let extra: Map<String, Value> = own.map(|(name, value)| (name.to_owned(), value.clone())).into_iter().collect();
+        let mut answer = Answer { extra, ..Answer::default() };
+        let left = json!(Left::new(&mut answer, Door::Anthropic));
+        assert_eq!(left, json!({"extra": {"made_up": 1}}));
+        assert_eq!(json!(WireUsage::of(&answer))["iterations"], iterations);
+        assert_eq!(answer.extra["context_management"], edits);
+    }
 }

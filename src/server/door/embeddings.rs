@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::provider::embed::{EmbedRequest, EmbedResponse, Input, Purpose};
 use crate::rag::{Left, cost};
 use crate::server::body::parse;
+use crate::server::field;
 use crate::server::rag_config::LOCAL;
 use crate::server::response::json;
 use crate::server::{Context, answer};
@@ -98,6 +99,7 @@ pub(in crate::server) async fn embeddings(
 }
 
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
+    field::model(&body.model)?;
     let inputs = inputs(body.input)?;
     if inputs.is_empty() || inputs.len() > MAX_TEXTS || inputs.iter().any(Input::is_empty) {
         return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts, none of them empty")));

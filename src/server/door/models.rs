@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -53,8 +54,11 @@ pub(in crate::server) async fn list(State(app): State<Arc<App>>) -> Response {
 pub(in crate::server) async fn one(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
+    let Ok(Path(id)) = id else {
+        return failed(&context, &Error::bad_request("the path is not UTF-8 behind its `%`; name a model"), None);
+    };
     if let Some(model) = models(&app).into_iter().find(|model| model.id == id) {
         return json(StatusCode::OK, &model);
     }
@@ -76,10 +80,20 @@ fn models(app: &App) -> Vec<Model> {
         models.push(Model::new(format!("rag/{EXTRACTIVE}"), "omni-llm"));
     }
     for provider in app.providers() {
-        let Ok(model) = provider.model(None) else { continue };
-        models.push(Model::new(format!("{}/{model}", provider.name()), provider.name()));
-        if app.index().is_some() {
-            models.push(Model::new(format!("rag/{}/{model}", provider.name()), provider.name()));
+        let name = provider.name();
+        let named = app.config().providers.get(name);
+        let listed = named.into_iter().flat_map(|named| named.models.iter().chain(named.aliases.keys()));
+        let mut ids: Vec<String> = Vec::new();
+        for model in provider.model(None).into_iter().chain(listed.map(String::as_str)) {
+            let id = format!("{name}/{model}");
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        for id in ids {
+            let grounded = app.index().is_some().then(|| Model::new(format!("rag/{id}"), name));
+            models.push(Model::new(id, name));
+            models.extend(grounded);
         }
     }
     models.extend(app.embedder().map(|embedder| Model::new(format!("local/{}", embedder.name()), "omni-llm")));

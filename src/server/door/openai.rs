@@ -7,6 +7,7 @@ mod message;
 mod reply;
 mod request;
 mod stream;
+mod tool;
 
 use std::sync::Arc;
 
@@ -19,46 +20,26 @@ use serde_json::{Map, Value, json};
 use self::reply::whole;
 use self::request::{ChatBody, understood};
 use self::stream::streamed;
+use super::extension::ExtraContent;
 use super::provided::{Provided, provided};
-use super::{Door, Omni, unknown};
+use super::{Door, Omni};
 use crate::app::App;
-use crate::chat::{CacheTtl, FinishReason, Part, Thought, Usage, Warning, Warnings, proof};
+use crate::chat::{FinishReason, Part, Thought, ToolCall, proof};
 use crate::error::{Code, Error, Result};
 use crate::rag::Answer;
 use crate::server::body::parse;
 use crate::server::{Context, answer, understand};
-
-#[derive(Debug, Deserialize)]
-pub(super) struct CacheControl {
-    ttl: Option<String>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-impl CacheControl {
-    /// How long what stands before the mark in `field` is kept; a time that is not known here is the shortest.
-    pub(super) fn ttl(mut self, field: &str, warnings: &mut Warnings) -> CacheTtl {
-        // There is one kind of mark.
-        self.rest.shift_remove("type");
-        unknown(self.rest, &format!("{field}.cache_control"), warnings);
-        match self.ttl.as_deref() {
-            Some("1h") => CacheTtl::OneHour,
-            None | Some("5m") => CacheTtl::FiveMinutes,
-            Some(other) => {
-                let detail = format!("`{other}` is not known here: `5m`");
-                warnings.push(Warning::changed(format!("{field}.cache_control.ttl"), detail));
-                CacheTtl::FiveMinutes
-            }
-        }
-    }
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct WireCall {
     id: String,
     #[serde(rename = "type", default = "function")]
     kind: String,
-    function: WireFunction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<WireFunction>,
+    /// In its place, of a tool that takes a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<WireCustom>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<ExtraContent>,
     #[serde(flatten)]
@@ -74,34 +55,12 @@ struct WireFunction {
     rest: Map<String, Value>,
 }
 
-/// What must come back with a tool call, as Google's own server writes it in this dialect.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct ExtraContent {
-    google: Option<Google>,
+#[derive(Debug, Serialize, Deserialize)]
+struct WireCustom {
+    name: String,
+    input: String,
     #[serde(flatten)]
     rest: Map<String, Value>,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Google {
-    thought_signature: Option<String>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-impl ExtraContent {
-    pub(super) fn of(signature: String) -> Self {
-        Self { google: Some(Google { thought_signature: Some(signature), ..Google::default() }), ..Self::default() }
-    }
-
-    /// What came back; what else stands there is said in `warnings`.
-    pub(super) fn signature(self, field: &str, warnings: &mut Warnings) -> Option<String> {
-        let field = format!("{field}.extra_content");
-        unknown(self.rest, &field, warnings);
-        let google = self.google?;
-        unknown(google.rest, &format!("{field}.google"), warnings);
-        google.thought_signature
-    }
 }
 
 /// A thought as OpenRouter and others write it.
@@ -211,25 +170,35 @@ struct WireUsage {
 struct PromptDetails {
     cached_tokens: u64,
     cache_write_tokens: u64,
+    #[serde(flatten)]
+    own: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 struct CompletionDetails {
     reasoning_tokens: u64,
+    #[serde(flatten)]
+    own: Map<String, Value>,
 }
 
-impl From<Usage> for WireUsage {
-    fn from(usage: Usage) -> Self {
-        Self {
+impl WireUsage {
+    fn of(answer: &Answer) -> Option<Self> {
+        let usage = answer.usage?;
+        let own = |name: &str| answer.extra.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+        Some(Self {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.total_tokens(),
             prompt_tokens_details: PromptDetails {
                 cached_tokens: usage.cache_read_tokens,
                 cache_write_tokens: usage.cache_write_tokens,
+                own: own("prompt_tokens_details"),
             },
-            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning_tokens },
-        }
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: usage.reasoning_tokens,
+                own: own("completion_tokens_details"),
+            },
+        })
     }
 }
 
@@ -237,13 +206,47 @@ fn name_of(context: &Context) -> String {
     format!("chatcmpl-{}", context.id.trim_start_matches("req_"))
 }
 
-/// The dialect's word; one that it does not have stays the provider's, never `stop`. A refusal that is told as one is no filter's doing.
-fn reason(answer: &Answer) -> String {
+/// The dialect's word. A reason that it does not have is told as a cut, never as `stop`; `omni` has the provider's own. A refusal that is
+/// told as one is no filter's doing.
+fn reason(answer: &Answer) -> &'static str {
     match &answer.finish_reason {
-        FinishReason::StopSequence => "stop".to_owned(),
-        FinishReason::ContentFilter if answer.is_refused() => "stop".to_owned(),
-        other => other.as_str().to_owned(),
+        FinishReason::Stop | FinishReason::StopSequence => "stop",
+        FinishReason::ContentFilter if answer.is_refused() => "stop",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::Length | FinishReason::Pause | FinishReason::Other(_) => "length",
     }
+}
+
+/// A call, in the words of the kind of its tool.
+fn call(call: ToolCall) -> WireCall {
+    let (is_text, rest) = (call.is_text(), Map::new());
+    let mut wire = WireCall {
+        id: call.id,
+        kind: function(),
+        function: None,
+        custom: None,
+        extra_content: call.signature.map(ExtraContent::of),
+        rest,
+    };
+    let rest = Map::new();
+    if is_text {
+        "custom".clone_into(&mut wire.kind);
+        wire.custom = Some(WireCustom { name: call.name, input: call.arguments, rest });
+    } else {
+        wire.function = Some(WireFunction { name: call.name, arguments: call.arguments, rest });
+    }
+    wire
+}
+
+/// The thoughts, where any has a proof; one without is told by its text.
+fn details(parts: &[Part]) -> Vec<ReasoningDetail> {
+    let thoughts = parts.iter().filter_map(|part| match part {
+        Part::Reasoning(thought) => Some(thought),
+        _ => None,
+    });
+    let is_proved = thoughts.clone().any(|thought| thought.signature.is_some() || thought.redacted.is_some());
+    thoughts.filter(|_| is_proved).cloned().map(detail).collect()
 }
 
 fn detail(thought: Thought) -> ReasoningDetail {

@@ -9,9 +9,19 @@ use crate::chat::{Part, Raw};
 use crate::rag::Answer;
 
 /// Fields of a provider's own that stand in an answer of OpenAI's dialect.
-const OPENAI: [&str; 6] = ["annotations", "audio", "logprobs", "logprobs.refusal", "service_tier", "system_fingerprint"];
+const OPENAI: [&str; 8] = [
+    "annotations",
+    "audio",
+    "completion_tokens_details",
+    "logprobs",
+    "logprobs.refusal",
+    "prompt_tokens_details",
+    "service_tier",
+    "system_fingerprint",
+];
 /// The same in Anthropic's.
-const ANTHROPIC: [&str; 4] = ["container", "server_tool_use", "stop_details", "stop_sequence"];
+const ANTHROPIC: [&str; 7] =
+    ["container", "context_management", "iterations", "server_tool_use", "stop_details", "stop_reason", "stop_sequence"];
 
 /// A citation of the provider's, and the text that rests on it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

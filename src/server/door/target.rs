@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::provider::{PRESETS, no_such};
 use crate::rag::{Answer, EXTRACTIVE};
+use crate::server::field;
 
 /// What stands in front of a model that answers from the index.
 const RAG: &str = "rag";
@@ -23,8 +24,9 @@ impl Target {
     /// Reads a model's name.
     ///
     /// # Errors
-    /// It names nobody.
+    /// It names nobody, or is too long for a name.
     pub(super) fn read(app: &App, name: &str) -> Result<Self> {
+        field::model(name)?;
         let (is_rag, rest) = match name.split_once('/') {
             Some((RAG, rest)) => (true, rest),
             _ if name == RAG => (true, ""),

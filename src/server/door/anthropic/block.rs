@@ -1,12 +1,12 @@
 //! Blocks of Anthropic's dialect as neutral parts.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings};
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
 use crate::server::door::cited::is_ours;
-use crate::server::door::openai::{CacheControl, ExtraContent};
+use crate::server::door::extension::{CacheControl, ExtraContent};
 use crate::server::door::unknown;
 
 /// What somebody says.
@@ -86,7 +86,9 @@ impl Block<'_> {
                     self.fields.shift_remove("extra_content");
                     extra.signature(self.field, self.warnings)
                 });
-                parts.push(Part::ToolCall(ToolCall { id, name, arguments, signature }));
+                let caller = self.fields.shift_remove("caller").filter(|caller| !caller.is_null());
+                let own = caller.map(|caller| Raw { dialect: "anthropic".into(), value: json!({"caller": caller}) });
+                parts.push(Part::ToolCall(ToolCall { id, name, arguments, signature, own }));
             }
             "tool_result" => parts.push(self.result()?),
             "image" if !self.is_native() => parts.push(Part::Image(Media::of(self.source()?))),

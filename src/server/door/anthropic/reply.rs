@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{WireUsage, name_of, reason, thought, tool_use};
+use super::{WireUsage, name_of, reason, some, thought, tool_use};
 use crate::app::App;
 use crate::chat::Part;
 use crate::error::Result;
@@ -31,6 +31,8 @@ struct Reply {
     stop_details: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_management: Option<Value>,
     usage: WireUsage,
     omni: Omni,
 }
@@ -51,8 +53,8 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
             Part::Text(_) if !std::mem::replace(&mut told, true) => content.push(json!({"type": "text", "text": answer.content})),
             Part::Reasoning(it) => content.push(thought(it)),
             Part::ToolCall(call) => {
-                let input: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({"_raw": call.arguments}));
-                content.push(tool_use(&call.id, &call.name, input, call.signature.clone()));
+                let input = serde_json::from_str(some(&call.arguments)).unwrap_or_else(|_| json!({"_raw": call.arguments}));
+                content.push(tool_use(call, input));
             }
             Part::Raw(raw) if raw.dialect == "anthropic" => content.push(raw.value.clone()),
             _ => {}
@@ -73,10 +75,11 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
         role: "assistant",
         model,
         content,
-        stop_reason: reason(&answer.finish_reason),
+        stop_reason: reason(&answer),
         stop_sequence: answer.extra.shift_remove("stop_sequence"),
         stop_details: answer.extra.shift_remove("stop_details"),
         container: answer.extra.shift_remove("container"),
+        context_management: answer.extra.shift_remove("context_management"),
         usage: WireUsage::of(&answer),
         omni,
     };

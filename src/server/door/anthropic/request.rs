@@ -9,7 +9,7 @@ use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Role, Sampling, Tool,
 use crate::error::{Error, Result};
 use crate::rag::Question;
 use crate::schema::{Shape, check_length};
-use crate::server::door::openai::CacheControl;
+use crate::server::door::extension::CacheControl;
 use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
 use crate::server::field::{between, positive};
@@ -20,7 +20,7 @@ use crate::server::request::Shown;
 #[serde(expecting = "an object")]
 pub(super) struct MessagesBody {
     model: String,
-    max_tokens: u32,
+    max_tokens: Option<u32>,
     messages: Vec<WireMessage>,
     system: Option<Content>,
     stream: Option<bool>,
@@ -123,6 +123,11 @@ impl MessagesBody {
         self.output_config.as_ref().is_some_and(|output| output.format.is_some())
     }
 
+    /// Refuses a request for an answer that may have any length: the dialect has none.
+    pub(super) fn is_bounded(&self) -> Result<()> {
+        self.max_tokens.map(|_| ()).ok_or_else(|| Error::bad_request("`max_tokens`: missing"))
+    }
+
     /// Whether the answer is to be streamed.
     pub(super) fn is_stream(&self) -> bool {
         self.stream.unwrap_or(false)
@@ -177,20 +182,12 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         unknown(std::mem::take(&mut choice.rest), "tool_choice", &mut warnings);
         choice
     });
-    let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
-    for (number, tool) in body.tools.unwrap_or_default().into_iter().enumerate() {
-        if is_native(&tool) {
-            check_length(&tool, &format!("tools[{number}]"))?;
-            native_tools.push(Raw { dialect: "anthropic".into(), value: tool });
-        } else {
-            tools.push(neutral_tool(tool, number, &mut warnings)?);
-        }
-    }
+    let (tools, native_tools) = tools(body.tools.unwrap_or_default(), &mut warnings)?;
     let request = ChatRequest {
         messages,
         sampling: Sampling {
             temperature: between("temperature", body.temperature, 0.0, 1.0)?,
-            max_tokens: positive("max_tokens", Some(body.max_tokens))?,
+            max_tokens: positive("max_tokens", body.max_tokens)?,
             top_p: between("top_p", body.top_p, 0.0, 1.0)?,
             top_k: body.top_k,
             stop_sequences: body.stop_sequences.unwrap_or_default(),
@@ -232,6 +229,20 @@ fn leave_out_ours(messages: &mut [Message]) {
 fn own(fields: Map<String, Value>) -> Value {
     let fields: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
     if fields.is_empty() { Value::Null } else { fields.into() }
+}
+
+/// The tools, and those that only this dialect has.
+fn tools(told: Vec<Value>, warnings: &mut Warnings) -> Result<(Vec<Tool>, Vec<Raw>)> {
+    let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
+    for (number, tool) in told.into_iter().enumerate() {
+        if is_native(&tool) {
+            check_length(&tool, &format!("tools[{number}]"))?;
+            native_tools.push(Raw { dialect: "anthropic".into(), value: tool });
+        } else {
+            tools.push(neutral_tool(tool, number, warnings)?);
+        }
+    }
+    Ok((tools, native_tools))
 }
 
 /// Whether a tool is one that Anthropic runs, or that its models know without a schema.

@@ -7,9 +7,9 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use serde_json::{Value, json};
 
-use super::{WireUsage, error, name_of, reason, tool_use};
+use super::{WireUsage, error, name_of, reason, some, tool_use};
 use crate::app::App;
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, ToolCall};
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
@@ -112,12 +112,15 @@ impl Writer {
         }
         self.close(out);
         let usage = WireUsage::of(answer);
-        let mut delta = json!({"stop_reason": reason(&answer.finish_reason), "stop_sequence": answer.extra.get("stop_sequence"),
+        let mut delta = json!({"stop_reason": reason(answer), "stop_sequence": answer.extra.get("stop_sequence"),
             "stop_details": answer.extra.get("stop_details")});
         if let Some(container) = answer.extra.get("container") {
             delta["container"] = container.clone();
         }
-        let end = json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni});
+        let mut end = json!({"type": "message_delta", "delta": delta, "usage": usage, "omni": omni});
+        if let Some(context) = answer.extra.get("context_management") {
+            end["context_management"] = context.clone();
+        }
         out.push_back(event("message_delta", &end));
         out.push_back(event("message_stop", &json!({"type": "message_stop"})));
     }
@@ -201,13 +204,14 @@ impl Writer {
                 self.close(out);
             }
             ChatEvent::Redacted(data) => self.whole(json!({"type": "redacted_thinking", "data": data}), out),
-            ChatEvent::ToolCall { index, id, name, signature } => {
-                self.open(Block::Tool(index), tool_use(&id, &name, json!({}), signature), out);
+            ChatEvent::ToolCall { index, id, name, signature, own } => {
+                let call = ToolCall { id, name, arguments: String::new(), signature, own };
+                self.open(Block::Tool(index), tool_use(&call, json!({})), out);
                 self.arguments.clear();
             }
             // Behind whole arguments there is nothing but white space.
             ChatEvent::Arguments { index, json } if self.open == Some(Block::Tool(index)) => {
-                self.delta(json!({"type": "input_json_delta", "partial_json": json}), out);
+                self.delta(json!({"type": "input_json_delta", "partial_json": some(&json)}), out);
                 self.arguments.push_str(&json);
             }
             ChatEvent::Raw(raw) if raw.dialect == "anthropic" => self.whole(raw.value, out),

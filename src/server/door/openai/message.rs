@@ -3,13 +3,14 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{CacheControl, ReasoningDetail, WireCall};
+use super::{ReasoningDetail, WireCall};
 use crate::chat::{
     CacheTtl, Media, Message, Part, Raw, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
 };
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
 use crate::server::door::anthropic::block;
+use crate::server::door::extension::CacheControl;
 use crate::server::door::unknown;
 
 #[derive(Debug, Deserialize)]
@@ -28,6 +29,8 @@ pub(super) struct WireMessage {
     #[serde(default, deserialize_with = "nullable")]
     thinking_blocks: Vec<Value>,
     refusal: Option<String>,
+    /// What was spoken, by its id.
+    audio: Option<Value>,
     name: Option<String>,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -51,6 +54,7 @@ struct WirePart {
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
     file: Option<WireFile>,
+    input_audio: Option<Value>,
     cache_control: Option<CacheControl>,
     /// OpenAI's own mark of the cache.
     prompt_cache_breakpoint: Option<Value>,
@@ -127,8 +131,10 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
         }
     }
     parts.extend(message.refusal.filter(|text| !text.is_empty()).map(Part::Refusal));
+    let spoken = message.audio.filter(|audio| !audio.is_null()).map(|audio| json!({"type": "audio", "audio": audio}));
+    parts.extend(spoken.map(|value| Part::Raw(Raw { dialect: "openai".into(), value })));
     for (at, call) in message.tool_calls.into_iter().enumerate() {
-        parts.push(Part::ToolCall(call.neutral(&format!("{field}.tool_calls[{at}]"), warnings)));
+        parts.push(Part::ToolCall(call.neutral(&format!("{field}.tool_calls[{at}]"), warnings)?));
     }
     if role != Role::Tool {
         if parts.is_empty() && role != Role::Assistant {
@@ -161,11 +167,22 @@ fn thoughts(texts: &[String; 2], details: Vec<Thought>) -> Vec<Part> {
 }
 
 impl WireCall {
-    fn neutral(self, field: &str, warnings: &mut Warnings) -> ToolCall {
+    fn neutral(self, field: &str, warnings: &mut Warnings) -> Result<ToolCall> {
         unknown(self.rest, field, warnings);
-        unknown(self.function.rest, &format!("{field}.function"), warnings);
         let signature = self.extra_content.and_then(|extra| extra.signature(field, warnings));
-        ToolCall { id: self.id, name: self.function.name, arguments: self.function.arguments, signature }
+        let call = ToolCall { id: self.id, signature, ..ToolCall::default() };
+        match (self.function, self.custom) {
+            (Some(function), _) => {
+                unknown(function.rest, &format!("{field}.function"), warnings);
+                Ok(ToolCall { name: function.name, arguments: function.arguments, ..call })
+            }
+            (None, Some(custom)) => {
+                unknown(custom.rest, &format!("{field}.custom"), warnings);
+                let own = Some(Raw { dialect: "openai".into(), value: json!({"type": "custom"}) });
+                Ok(ToolCall { name: custom.name, arguments: custom.input, own, ..call })
+            }
+            (None, None) => Err(Error::bad_request(format!("`{field}.function`: missing"))),
+        }
     }
 }
 
@@ -190,6 +207,10 @@ impl WirePart {
                 let file = self.file.ok_or_else(|| missing("file"))?;
                 unknown(file.rest, &format!("{field}.file"), warnings);
                 parts.push(match (file.file_data, file.file_id) {
+                    (Some(data), _) if !data.contains(':') => {
+                        let wrong = "no address; write `data:application/pdf;base64,` before the bytes";
+                        return Err(Error::bad_request(format!("`{field}.file.file_data`: {wrong}")));
+                    }
                     (Some(data), _) => {
                         Part::Document(Media { name: file.filename, ..Media::of(source(data, "application/pdf")) })
                     }
@@ -201,9 +222,15 @@ impl WirePart {
                     (None, None) => return Err(missing("file.file_data")),
                 });
             }
+            "input_audio" => {
+                let audio = self.input_audio.ok_or_else(|| missing("input_audio"))?;
+                let value = json!({"type": "input_audio", "input_audio": audio});
+                parts.push(Part::Raw(Raw { dialect: "openai".into(), value }));
+            }
             other => {
                 let shown: String = other.chars().take(40).collect();
-                return Err(Error::not_supported(&format!("{field}.type: {shown}"), "send `text`, `image_url` or `file`"));
+                let remedy = "send `text`, `image_url`, `file` or `input_audio`";
+                return Err(Error::not_supported(&format!("{field}.type: {shown}"), remedy));
             }
         }
         let ttl = self.cache_control.map(|control| control.ttl(field, warnings));

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{
-    ExtraContent, Logprobs, ReasoningDetail, WireCall, WireFunction, WireUsage, annotations, content, detail, function, name_of,
-    reason,
-};
+use super::{Logprobs, ReasoningDetail, WireCall, WireUsage, annotations, call, content, details, name_of, reason};
 use crate::app::App;
 use crate::chat::Part;
 use crate::error::Result;
@@ -42,7 +39,7 @@ struct Choice {
     index: u32,
     message: Said,
     logprobs: Option<Logprobs>,
-    finish_reason: String,
+    finish_reason: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,21 +66,15 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
     let omni = Omni::new(context, &mut answer, shown, Door::OpenAi);
     let model = model_of(&answer);
     let (finish_reason, annotations, (content, refusal)) = (reason(&answer), annotations(&answer, &omni), content(&answer));
-    let (mut tool_calls, mut details) = (Vec::new(), Vec::new());
+    let usage = WireUsage::of(&answer);
+    let (mut tool_calls, mut reasoning, reasoning_details) = (Vec::new(), String::new(), details(&answer.parts));
     for part in answer.parts {
         match part {
-            Part::ToolCall(call) => tool_calls.push(WireCall {
-                id: call.id,
-                kind: function(),
-                function: WireFunction { name: call.name, arguments: call.arguments, rest: Map::new() },
-                extra_content: call.signature.map(ExtraContent::of),
-                rest: Map::new(),
-            }),
-            Part::Reasoning(thought) => details.push(detail(thought)),
+            Part::ToolCall(it) => tool_calls.push(call(it)),
+            Part::Reasoning(thought) => reasoning.push_str(&thought.text),
             _ => {}
         }
     }
-    let reasoning: String = details.iter().filter_map(|detail| detail.text.as_deref()).collect();
     let audio = answer.extra.shift_remove("audio");
     let is_silent = content.is_empty() && (!tool_calls.is_empty() || refusal.is_some() || audio.is_some());
     let mut logprobs = Logprobs::default();
@@ -105,17 +96,12 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
                 audio,
                 tool_calls,
                 reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
-                // A thought without a proof is told by its text.
-                reasoning_details: if details.iter().any(|it| it.signature.is_some() || it.data.is_some()) {
-                    details
-                } else {
-                    Vec::new()
-                },
+                reasoning_details,
             },
             logprobs: logprobs.some(),
             finish_reason,
         }],
-        usage: answer.usage.map(WireUsage::from),
+        usage,
         service_tier: answer.extra.shift_remove("service_tier"),
         system_fingerprint: answer.extra.shift_remove("system_fingerprint"),
         omni,

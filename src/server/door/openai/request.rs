@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::CacheControl;
 use super::message::{WireMessage, push};
+use super::tool::{WireTool, WireToolChoice, tools};
 use crate::app::App;
-use crate::chat::{ChatRequest, Effort, Message, Raw, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice, Warning, Warnings};
+use crate::chat::{ChatRequest, Effort, Message, Reasoning, ResponseFormat, Sampling, Warning, Warnings};
 use crate::error::{Error, Result};
 use crate::rag::Question;
-use crate::schema::{Shape, check_length};
+use crate::schema::Shape;
 use crate::server::body::TextOr;
 use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
@@ -38,6 +38,7 @@ pub(super) struct ChatBody {
     tool_choice: Option<WireToolChoice>,
     parallel_tool_calls: Option<bool>,
     response_format: Option<WireFormat>,
+    #[serde(default, deserialize_with = "effort")]
     reasoning_effort: Option<Effort>,
     thinking: Option<Value>,
     service_tier: Option<String>,
@@ -56,58 +57,23 @@ struct StreamOptions {
 }
 
 #[derive(Debug, Deserialize)]
-struct WireTool {
-    #[serde(rename = "type")]
-    kind: String,
-    function: Option<WireToolFunction>,
-    cache_control: Option<CacheControl>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct WireToolFunction {
-    name: String,
-    description: Option<String>,
-    parameters: Option<Value>,
-    strict: Option<bool>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`auto`, `none`, `required` or an object that names a function")]
-enum WireToolChoice {
-    Word(ChoiceWord),
-    Named {
-        function: ChoiceName,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireFormat {
+    Text {
         #[serde(flatten)]
         rest: Map<String, Value>,
     },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ChoiceWord {
-    Auto,
-    None,
-    Required,
-    Any,
-}
-
-#[derive(Debug, Deserialize)]
-struct ChoiceName {
-    name: String,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum WireFormat {
-    Text,
-    JsonObject,
-    JsonSchema { json_schema: WireSchema },
+    JsonObject {
+        /// As some servers take it.
+        schema: Option<Value>,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
+    JsonSchema {
+        json_schema: WireSchema,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +86,14 @@ struct WireSchema {
     rest: Map<String, Value>,
 }
 
+/// Groq's models have a word for what they do by default.
+fn effort<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Effort>, D::Error> {
+    match Option::<Value>::deserialize(reader)? {
+        Some(word) if word == "default" => Ok(None),
+        word => word.map(Effort::deserialize).transpose().map_err(serde::de::Error::custom),
+    }
+}
+
 impl ChatBody {
     /// Whether the answer is to be streamed.
     pub(super) fn is_stream(&self) -> bool {
@@ -128,17 +102,36 @@ impl ChatBody {
 
     /// Whether it comes with a schema.
     pub(super) fn is_shaped(&self) -> bool {
-        matches!(self.response_format, Some(WireFormat::JsonSchema { .. }))
+        matches!(self.response_format, Some(WireFormat::JsonSchema { .. } | WireFormat::JsonObject { schema: Some(_), .. }))
     }
 
     /// Whether the stream is to end with the tokens.
     pub(super) fn with_usage(&self) -> bool {
         self.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
     }
+
+    /// How the answer is to be sampled.
+    fn sampling(&mut self) -> Result<Sampling> {
+        Ok(Sampling {
+            temperature: between("temperature", self.temperature, 0.0, 2.0)?,
+            max_tokens: positive("max_completion_tokens", self.max_completion_tokens.or(self.max_tokens))?,
+            top_p: between("top_p", self.top_p, 0.0, 1.0)?,
+            top_k: self.top_k,
+            frequency_penalty: between("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?,
+            presence_penalty: between("presence_penalty", self.presence_penalty, -2.0, 2.0)?,
+            stop_sequences: match self.stop.take() {
+                None => Vec::new(),
+                Some(TextOr::Text(text)) => vec![text],
+                Some(TextOr::List(texts)) => texts,
+            },
+            seed: self.seed,
+            answer_tokens: None,
+        })
+    }
 }
 
 /// Checks a request against what this service can do.
-pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result<(Question, Shown)> {
+pub(super) fn understood(app: &App, mut body: ChatBody, labels: &[String]) -> Result<(Question, Shown)> {
     if body.n.is_some_and(|n| n != 1) {
         return Err(Error::not_supported("n", "one answer is given; ask several times"));
     }
@@ -151,6 +144,7 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let target = Target::read(app, &body.model)?;
+    let sampling = body.sampling()?;
     // It goes along as it came, too: to servers that have a `thinking` of their own, in words that only they may know.
     let (thinking, mut rest) = (body.thinking, body.rest);
     let thinking = thinking.filter(|it| !it.is_null()).and_then(|value| {
@@ -168,31 +162,10 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
         push(&mut messages, message, number, &mut warnings)?;
     }
     let (response_format, shape) = match body.response_format {
-        None | Some(WireFormat::Text) => (ResponseFormat::Text, None),
-        Some(WireFormat::JsonObject) => (ResponseFormat::JsonObject, None),
-        Some(WireFormat::JsonSchema { json_schema }) => {
-            unknown(json_schema.rest, "response_format.json_schema", &mut warnings);
-            let field = "response_format.json_schema.schema";
-            let mut schema = json_schema.schema.unwrap_or_else(|| json!({}));
-            // In the schema every provider is told of it, in whatever way it is asked.
-            if let (Some(description), Some(fields)) = (json_schema.description, schema.as_object_mut()) {
-                let own = fields.entry("description").or_insert_with(|| description.clone().into());
-                if *own != description {
-                    let field = "response_format.json_schema.description";
-                    warnings.push(Warning::dropped(field, "the schema has a description of its own"));
-                }
-            }
-            let shape = Shape::from_response_format(&json_schema.name, schema, json_schema.strict.unwrap_or(true), field)?;
-            (ResponseFormat::Text, Some(shape))
-        }
+        None => (ResponseFormat::Text, None),
+        Some(format) => format.neutral(&mut warnings)?,
     };
-    let tools = body
-        .tools
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-        .map(|(number, tool)| tool.neutral(number, &mut warnings))
-        .collect::<Result<_>>()?;
+    let (tools, native_tools, tool_choice) = tools(body.tools.unwrap_or_default(), body.tool_choice, &mut warnings)?;
     // Beside `thinking` an effort is as in Anthropic's dialect; alone it is the wish to think.
     let (reasoning, effort) = match thinking {
         Some(thinking) => (Some(thinking.neutral(&mut warnings)), body.reasoning_effort),
@@ -200,25 +173,12 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
     };
     let request = ChatRequest {
         messages,
-        sampling: Sampling {
-            temperature: between("temperature", body.temperature, 0.0, 2.0)?,
-            max_tokens: positive("max_completion_tokens", body.max_completion_tokens.or(body.max_tokens))?,
-            top_p: between("top_p", body.top_p, 0.0, 1.0)?,
-            top_k: body.top_k,
-            frequency_penalty: between("frequency_penalty", body.frequency_penalty, -2.0, 2.0)?,
-            presence_penalty: between("presence_penalty", body.presence_penalty, -2.0, 2.0)?,
-            stop_sequences: match body.stop {
-                None => Vec::new(),
-                Some(TextOr::Text(text)) => vec![text],
-                Some(TextOr::List(texts)) => texts,
-            },
-            seed: body.seed,
-            answer_tokens: None,
-        },
+        sampling,
         reasoning,
         effort,
         tools,
-        tool_choice: body.tool_choice.map(|choice| choice.neutral(&mut warnings)),
+        native_tools,
+        tool_choice,
         parallel_tool_calls: body.parallel_tool_calls,
         response_format,
         service_tier: body.service_tier,
@@ -231,47 +191,34 @@ pub(super) fn understood(app: &App, body: ChatBody, labels: &[String]) -> Result
     question(app, target, added, request, shape, labels)
 }
 
-impl WireTool {
-    fn neutral(mut self, number: usize, warnings: &mut Warnings) -> Result<Tool> {
-        if self.kind != "function" {
-            let shown: String = self.kind.chars().take(40).collect();
-            return Err(Error::not_supported(&format!("tools[{number}].type: {shown}"), "send tools of type `function`"));
-        }
-        let Some(mut function) = self.function else {
-            return Err(Error::bad_request(format!("`tools[{number}].function`: missing")));
-        };
-        // What is not known goes to the provider where it stood.
-        self.rest.retain(|_, value| !value.is_null());
-        function.rest.retain(|_, value| !value.is_null());
-        let mut own = self.rest;
-        if !function.rest.is_empty() {
-            own.insert("function".into(), function.rest.into());
-        }
-        let parameters = function.parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
-        check_length(&parameters, &format!("tools[{number}].function.parameters"))?;
-        Ok(Tool {
-            name: function.name,
-            description: function.description,
-            parameters,
-            strict: function.strict,
-            cache: self.cache_control.map(|control| control.ttl(&format!("tools[{number}]"), warnings)),
-            own: (!own.is_empty()).then(|| Raw { dialect: "openai".into(), value: own.into() }),
-        })
-    }
-}
-
-impl WireToolChoice {
-    fn neutral(self, warnings: &mut Warnings) -> ToolChoice {
+impl WireFormat {
+    /// How the answer is written, and its shape, if it is to have one.
+    fn neutral(self, warnings: &mut Warnings) -> Result<(ResponseFormat, Option<Shape>)> {
         match self {
-            Self::Word(ChoiceWord::Auto) => ToolChoice::Auto,
-            Self::Word(ChoiceWord::None) => ToolChoice::None,
-            Self::Word(ChoiceWord::Required | ChoiceWord::Any) => ToolChoice::Required,
-            Self::Named { function, mut rest } => {
-                // There is one kind of tool.
-                rest.shift_remove("type");
-                unknown(rest, "tool_choice", warnings);
-                unknown(function.rest, "tool_choice.function", warnings);
-                ToolChoice::Tool(function.name)
+            Self::Text { rest } => {
+                unknown(rest, "response_format", warnings);
+                Ok((ResponseFormat::Text, None))
+            }
+            Self::JsonObject { schema, rest } => {
+                unknown(rest, "response_format", warnings);
+                let Some(schema) = schema else { return Ok((ResponseFormat::JsonObject, None)) };
+                let shape = Shape::from_response_format("answer", schema, true, "response_format.schema")?;
+                Ok((ResponseFormat::Text, Some(shape)))
+            }
+            Self::JsonSchema { json_schema, rest } => {
+                unknown(rest, "response_format", warnings);
+                unknown(json_schema.rest, "response_format.json_schema", warnings);
+                let mut schema = json_schema.schema.unwrap_or_else(|| json!({}));
+                // In the schema every provider is told of it, in whatever way it is asked.
+                if let (Some(description), Some(fields)) = (json_schema.description, schema.as_object_mut()) {
+                    let own = fields.entry("description").or_insert_with(|| description.clone().into());
+                    if *own != description {
+                        let field = "response_format.json_schema.description";
+                        warnings.push(Warning::dropped(field, "the schema has a description of its own"));
+                    }
+                }
+                let (strict, field) = (json_schema.strict.unwrap_or(true), "response_format.json_schema.schema");
+                Ok((ResponseFormat::Text, Some(Shape::from_response_format(&json_schema.name, schema, strict, field)?)))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A streamed answer in OpenAI's dialect.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -8,12 +8,13 @@ use axum::response::sse::Event;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ExtraContent, Logprobs, ReasoningDetail, WireUsage, annotations, detail, error, name_of, reason};
+use super::{Logprobs, ReasoningDetail, WireUsage, annotations, details, error, name_of, reason};
 use crate::app::App;
-use crate::chat::{ChatEvent, Thought};
+use crate::chat::{ChatEvent, Raw};
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
+use crate::server::door::extension::ExtraContent;
 use crate::server::door::{self, Door, Omni, Told, model_of, now_s};
 use crate::server::request::Shown;
 use crate::server::sse::event;
@@ -40,14 +41,14 @@ struct Head {
     begun: bool,
     /// The stream ends with the tokens; until then every chunk says that they are not known.
     with_usage: bool,
-    /// The thought that is being told: its proof comes with all of it, as in a whole answer.
-    thought: String,
     service_tier: Option<Value>,
     system_fingerprint: Option<Value>,
     /// Those of the tokens that are told next.
     logprobs: Logprobs,
     told_logprobs: bool,
     told_audio: bool,
+    /// The calls whose arguments are texts.
+    texts: BTreeSet<usize>,
 }
 
 /// One chunk.
@@ -91,8 +92,8 @@ struct Delta<'a> {
     audio: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_details: Option<[&'a ReasoningDetail; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<ReasoningDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[DeltaCall<'a>; 1]>,
 }
@@ -104,7 +105,10 @@ struct DeltaCall<'a> {
     id: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    function: DeltaFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<DeltaFunction<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<DeltaCustom<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<&'a ExtraContent>,
 }
@@ -114,6 +118,14 @@ struct DeltaFunction<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     arguments: &'a str,
+}
+
+/// In the place of a function, of a tool that takes a text.
+#[derive(Serialize)]
+struct DeltaCustom<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    input: &'a str,
 }
 
 impl Head {
@@ -132,6 +144,14 @@ impl Head {
                 omni,
             },
         )
+    }
+
+    /// A piece of a call's arguments, in the words of the kind of its tool.
+    fn piece<'a>(&self, index: usize, name: Option<&'a str>, text: &'a str) -> DeltaCall<'a> {
+        let is_text = self.texts.contains(&index);
+        let function = (!is_text).then_some(DeltaFunction { name, arguments: text });
+        let custom = is_text.then_some(DeltaCustom { name, input: text });
+        DeltaCall { index, id: None, kind: None, function, custom, extra_content: None }
     }
 
     fn choice<'a>(&mut self, delta: Delta<'a>, finish_reason: Option<&'a str>) -> [ChunkChoice<'a>; 1] {
@@ -161,23 +181,21 @@ impl Head {
             });
         }
         let (annotations, audio) = (annotations(&answer, omni), answer.extra.get("audio").filter(|_| !self.told_audio));
-        if !self.begun || !annotations.is_empty() || audio.is_some() {
-            self.delta(Delta { annotations, audio, ..Delta::default() }, out);
+        // All at once: clients join lists that come in pieces by the `index` of their items, which these lack.
+        let reasoning_details = details(&answer.parts);
+        if !self.begun || !annotations.is_empty() || audio.is_some() || !reasoning_details.is_empty() {
+            self.delta(Delta { annotations, audio, reasoning_details, ..Delta::default() }, out);
         }
         let reason = reason(&answer);
-        let choice = self.choice(Delta::default(), Some(&reason));
+        let choice = self.choice(Delta::default(), Some(reason));
         out.push_back(self.chunk(&choice, None, Some(omni)));
         if self.with_usage {
-            out.push_back(self.chunk(&[], answer.usage.map(WireUsage::from), None));
+            out.push_back(self.chunk(&[], WireUsage::of(&answer), None));
         }
         out.push_back(Event::default().data("[DONE]"));
     }
 
     fn event(&mut self, event: &ChatEvent, out: &mut VecDeque<Event>) {
-        // A proof behind something else is not that of the thought before it.
-        if matches!(event, ChatEvent::Text(_) | ChatEvent::Refusal(_) | ChatEvent::ToolCall { .. }) {
-            self.thought.clear();
-        }
         match event {
             ChatEvent::Text(text) => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
             ChatEvent::Refusal(text) => self.delta(Delta { refusal: Some(text), ..Delta::default() }, out),
@@ -190,33 +208,21 @@ impl Head {
                 }
                 name => self.told_logprobs |= self.logprobs.take(name, value),
             },
-            ChatEvent::Reasoning(text) => {
-                self.thought.push_str(text);
-                self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out);
-            }
-            ChatEvent::Signature(signature) => {
-                let text = std::mem::take(&mut self.thought);
-                let detail = detail(Thought { text, signature: Some(signature.clone()), redacted: None });
-                self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
-            }
-            ChatEvent::Redacted(redacted) => {
-                let detail = detail(Thought { redacted: Some(redacted.clone()), ..Thought::default() });
-                self.delta(Delta { reasoning_details: Some([&detail]), ..Delta::default() }, out);
-            }
-            ChatEvent::ToolCall { index, id, name, signature } => {
+            ChatEvent::Reasoning(text) => self.delta(Delta { reasoning_content: Some(text), ..Delta::default() }, out),
+            ChatEvent::ToolCall { index, id, name, signature, own } => {
                 let extra = signature.clone().map(ExtraContent::of);
-                let call = DeltaCall {
-                    index: *index,
-                    id: Some(id),
-                    kind: Some("function"),
-                    function: DeltaFunction { name: Some(name), arguments: "" },
-                    extra_content: extra.as_ref(),
-                };
+                let is_text = own.as_ref().is_some_and(Raw::is_custom_call);
+                if is_text {
+                    self.texts.insert(*index);
+                }
+                let mut call = self.piece(*index, Some(name), "");
+                call.kind = Some(if is_text { "custom" } else { "function" });
+                call.id = Some(id);
+                call.extra_content = extra.as_ref();
                 self.delta(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
             }
             ChatEvent::Arguments { index, json } => {
-                let function = DeltaFunction { name: None, arguments: json };
-                let call = DeltaCall { index: *index, id: None, kind: None, function, extra_content: None };
+                let call = self.piece(*index, None, json);
                 self.delta(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
             }
             _ => {}

@@ -1,0 +1,58 @@
+//! What a request would be counted as, asked of a provider that counts: Anthropic's `messages/count_tokens`.
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::retry::Retry;
+use super::{Dialect, Provider};
+use crate::chat::{ChatRequest, Trace};
+use crate::error::{Error, Result};
+use crate::net::{Client, Request};
+
+/// Fields of a message that are counted; any other is refused there (Anthropic's specification of May 2026, with its betas).
+const COUNTED: [&str; 12] = [
+    "cache_control",
+    "context_management",
+    "mcp_servers",
+    "messages",
+    "model",
+    "output_config",
+    "output_format",
+    "speed",
+    "system",
+    "thinking",
+    "tool_choice",
+    "tools",
+];
+
+impl Provider {
+    /// Has the tokens of a request counted, as the provider tells them.
+    ///
+    /// # Errors
+    /// The provider does not count, or as [`Self::chat`].
+    pub async fn count_tokens(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Value> {
+        if self.preset.dialect != Dialect::Anthropic || self.preset.path != "messages" {
+            return Err(Error::not_supported("count_tokens", format!("`{}` does not count the tokens of a message", self.name)));
+        }
+        let counted = self.counted(client, request, deadline).await;
+        counted.map_err(|error| self.blame(error, request))
+    }
+
+    async fn counted(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Value> {
+        let mut written = self.write(request, false)?;
+        self.check_names(client, &written, deadline).await?;
+        if let Some(fields) = written.body.as_object_mut() {
+            fields.retain(|name, _| COUNTED.contains(&name.as_str()));
+        }
+        let mut out = Request::new(self.url("messages/count_tokens", &request.model)?, written.body.to_string());
+        out.headers = written.request.headers;
+        let mut retry = Retry::new(client, deadline, &self.name, &Trace::default());
+        loop {
+            let read = |reply: &crate::net::Reply| super::dialect::parse(&reply.body);
+            match self.attempt(client, &out, deadline, read).await {
+                Ok(counted) => return Ok(counted),
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+}
