@@ -150,6 +150,27 @@ fn a_link_as_the_source_explains_no_label_away() {
 }
 
 #[test]
+fn what_is_written_into_the_source_is_not_read_by_the_next_build() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[("docs/pay.md", "# Pay\n\nText.\n"), ("docs/pay.md.metadata.json", "{\"access\": [\"hr\"]}")]);
+    let build = |out: &str, rest: &[&str]| {
+        let build = ["build", "docs", "--strict", "--model", model.to_str().unwrap(), "--out", out];
+        let (is_well, printed, said) = run(root.path(), &[&build[..], rest].concat());
+        assert!(is_well && printed.contains("documents 1 of 1 files"), "{printed}{said}");
+        printed
+    };
+    build("docs/kb.omni", &["--report", "docs/report.json", "--cache", "docs/cache"]);
+    assert!(run(root.path(), &["export", "docs/kb.omni", "--to", "docs/export"]).0);
+    let printed = build("docs/kb.omni", &[]);
+    assert!(printed.contains("ignored   7: the builder's own\n"), "{printed}");
+    // A link to the index stays one.
+    std::os::unix::fs::symlink("kb.omni", root.path().join("docs/current.omni")).unwrap();
+    let printed = build("docs/current.omni", &[]);
+    assert!(printed.contains("warning   docs/current.omni: a link; the index is where it leads: "), "{printed}");
+}
+
+#[test]
 fn what_is_in_the_way_is_said_before_the_work() {
     let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("README.md", "years of work")]);
     let refused = |arguments: &[&str]| refused(root.path(), arguments);

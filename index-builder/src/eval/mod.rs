@@ -115,6 +115,10 @@ pub(crate) fn questions(path: &Path) -> Result<Vec<Asked>> {
 /// Whether a file of JSON lines holds questions, as far as its first one says.
 pub(crate) fn is_questions(path: &Path) -> bool {
     const LINE_MAX_BYTES: u64 = 64 << 10;
+    // A pipe would be waited for.
+    if !path.is_file() {
+        return false;
+    }
     let mut line = String::new();
     let read = File::open(path).map(|file| BufReader::new(file.take(LINE_MAX_BYTES)).read_line(&mut line));
     let asked = || serde_json::from_str::<Asked>(line.trim_start_matches('\u{feff}'));

@@ -1,4 +1,4 @@
-//! CSV and its relatives. The first row that is as wide as most names the columns; each row below it becomes a record of `column: value` lines, so that
+//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns; each row below it becomes a record of `column: value` lines, so that
 //! a row says what it means wherever a chunk begins, and chunks are cut between rows.
 
 use ::csv::{ReaderBuilder, StringRecord};
@@ -23,7 +23,7 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
         let row = row.map_err(Refusal::damaged)?;
         let cells = row.iter().map(one_line);
         let Some(columns) = &columns else {
-            match layout.columns.is_none_or(|columns| columns == row.len()) {
+            match layout.is_heading(row.len()) {
                 true => columns = Some(cells.collect()),
                 // What stands above the table.
                 false => draft.paragraph(&cells.filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" | ")),
@@ -64,6 +64,12 @@ impl Layout {
         let layouts = DELIMITERS.into_iter().rev().map(|delimiter| Self::with(text, delimiter as u8));
         let best = layouts.max_by_key(|(layout, first)| (layout.columns.unwrap_or(1), *first));
         (text, best.map_or(Self { delimiter: b',', columns: None }, |(layout, _)| layout))
+    }
+
+    /// Whether a row of so many cells may name the columns. A name may be missing, as where rows begin with their numbers or end with a
+    /// delimiter.
+    fn is_heading(&self, width: usize) -> bool {
+        self.columns.is_none_or(|columns| width >= columns.saturating_sub(1).max(columns.min(2)))
     }
 
     /// What a delimiter makes of the first rows: cells that more than half of them have, and those of the first.
@@ -122,6 +128,8 @@ mod tests {
             "id: 1\nnote: x, y, z\n\nid: 2\nnote: x\n\nid: 3\nnote: x, y"
         );
         assert_eq!(text(b"a\tb\n\"5 in\t1\nx\t2\n", "a.tsv"), "a: \"5 in\nb: 1\n\na: x\nb: 2");
+        assert_eq!(text(b"a,b,c\n1,2,3,\n4,5,6,\n", "a.csv"), "a: 1\nb: 2\nc: 3\n\na: 4\nb: 5\nc: 6");
+        assert_eq!(text(b"a,b,c,d\n1,2\n3,4\n", "a.csv"), "a: 1\nb: 2\n\na: 3\nb: 4");
         assert_eq!(text(b"a,b,c\n1\n1,2\n1,2,3,4\n", "a.csv"), "a: 1\n\na: 1\nb: 2\n\na: 1\nb: 2\nc: 3\n4");
     }
 
