@@ -54,11 +54,13 @@ RUN --mount=type=cache,target=/var/cache/models \
 # ---- index: the documents
 FROM model AS index
 ARG KNOWLEDGE=examples/knowledge
+# What else the build is to know: --build-arg "BUILD_OPTIONS=--metadata my-documents/rules.json --strict"
+ARG BUILD_OPTIONS=""
 # A folder as --out gives the file its digest as name. What is in the cache is neither extracted nor embedded again.
 RUN --mount=type=cache,target=/var/cache/omni \
     mkdir -p /app/index /report \
     && target/dist/index-builder build "${KNOWLEDGE}" --out /app/index --model /app/models/all-MiniLM-L6-v2 \
-        --cache /var/cache/omni --report /report/report.json \
+        --cache /var/cache/omni --report /report/report.json ${BUILD_OPTIONS} \
     && chmod -R a+rX /app/index && find /app/index -exec touch --date=@0 {} +
 # Questions whose sources are known, and what is good enough: an index that answers worse fails the build.
 #   --build-arg EVAL_QUESTIONS=questions.jsonl --build-arg "EVAL_GATE=--min-recall@5 0.9 --min-ndcg@10 0.7"

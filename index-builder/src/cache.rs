@@ -4,9 +4,10 @@
 //! record, which the next one drops. One builder at a time holds the folder.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirEntry, File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::hex::hex;
@@ -16,7 +17,16 @@ use crate::extract::Document;
 use crate::place::folder_of;
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 3;
+const EXTRACTION_VERSION: u32 = 4;
+
+/// What marks the folder of a cache: it holds the texts of documents, and no build shall read them as such.
+const MARKER: &str = ".omni-cache";
+
+/// How long a document is kept that no build has used.
+const UNUSED: Duration = Duration::from_hours(30 * 24);
+
+/// Bytes of the SHA-256 before a document, as hexadecimal digits.
+const DIGEST_BYTES: usize = 64;
 
 /// Names a text in the vector store: half a SHA-256.
 pub(crate) type Key = [u8; 16];
@@ -32,6 +42,7 @@ impl Cache {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder.join("documents"))
             .with_context(|| format!("{}: cannot make the cache folder", folder.display()))?;
+        File::create(folder.join(MARKER)).with_context(|| format!("{}: cannot write", folder.display()))?;
         let lock = File::create(folder.join("lock")).with_context(|| format!("{}: cannot write", folder.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -45,20 +56,35 @@ impl Cache {
 
     /// The document that these bytes gave under this name, if it was extracted before.
     pub(crate) fn document(&self, key: &str) -> Option<Document> {
-        let bytes = std::fs::read(self.document_path(key)).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        let path = self.document_path(key);
+        let bytes = std::fs::read(&path).ok()?;
+        let (digest, json) = bytes.split_at_checked(DIGEST_BYTES)?;
+        let document: Document = serde_json::from_slice(json).ok().filter(|_| hex(&Sha256::digest(json)).as_bytes() == digest)?;
+        document.check().ok()?;
+        // What is used stays.
+        drop(File::open(&path).and_then(|file| file.set_modified(SystemTime::now())));
+        Some(document)
     }
 
     /// Remembers a document; a full disk only makes the next build slower.
     pub(crate) fn remember(&self, key: &str, document: &Document) {
         let written = || -> Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(self.folder.join("documents"))?;
-            file.write_all(&serde_json::to_vec(document)?)?;
+            let json = serde_json::to_vec(document)?;
+            file.write_all(hex(&Sha256::digest(&json)).as_bytes())?;
+            file.write_all(&json)?;
             file.persist(self.document_path(key))?;
             Ok(())
         };
         // The cache is a convenience: what could not be written is extracted again next time.
         drop(written());
+    }
+
+    /// Drops documents that no build has used for long.
+    pub(crate) fn tidy(&self) {
+        let age = |file: &DirEntry| file.metadata().and_then(|metadata| metadata.modified()).ok()?.elapsed().ok();
+        let files = std::fs::read_dir(self.folder.join("documents")).into_iter().flatten().filter_map(Result::ok);
+        files.filter(|file| age(file).is_some_and(|age| age > UNUSED)).for_each(|file| drop(std::fs::remove_file(file.path())));
     }
 
     fn document_path(&self, key: &str) -> PathBuf {
@@ -69,6 +95,11 @@ impl Cache {
     pub(crate) fn vectors(&self, maker: &str, dimensions: usize) -> Result<Vectors> {
         Vectors::open(&self.folder.join(format!("vectors-{maker}.bin")), dimensions)
     }
+}
+
+/// Whether a folder is a cache.
+pub(crate) fn is_cache(folder: &Path) -> bool {
+    folder.join(MARKER).is_file()
 }
 
 /// Names a document in the cache: its content, and what its name says of its format.
@@ -215,6 +246,27 @@ mod tests {
         vectors.tidy(&HashMap::from([(keys[7], vec![1.0])])).unwrap();
         let found = cache.vectors("f", 1).unwrap().find(&keys).unwrap();
         assert_eq!(found.into_keys().collect::<Vec<_>>(), [keys[7]]);
+    }
+
+    #[test]
+    fn a_document_comes_back_whole_or_not_and_goes_when_it_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let document = crate::extract::extract(b"# One\n\ntext", "a.md", None).unwrap();
+        cache.remember("a", &document);
+        let path = folder.path().join("documents/a.json");
+        let grow_old = || File::open(&path).unwrap().set_modified(SystemTime::now() - 2 * UNUSED).unwrap();
+        grow_old();
+        assert_eq!(cache.document("a"), Some(document));
+        cache.tidy();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(4).position(|four| four == b"text").unwrap();
+        bytes[at] = b'n';
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(cache.document("a"), None);
+        grow_old();
+        cache.tidy();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -164,7 +164,7 @@ pub(crate) struct BuildArgs {
     pub(crate) file_timeout_s: u64,
 
     /// Memory that reading one file may take, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1536, value_parser = clap::value_parser!(u64).range(64..=65536))]
+    #[arg(long, value_name = "MIB", default_value_t = 1536, value_parser = clap::value_parser!(u64).range(256..=65536))]
     pub(crate) file_memory_mib: u64,
 
     /// Fail, and write nothing, if any file has to be skipped

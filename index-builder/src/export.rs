@@ -18,6 +18,9 @@ use serde_json::json;
 /// Bytes of a chunk's name.
 const ID_BYTES: usize = 22;
 
+/// What marks a folder that was exported into: its files hold the texts of all documents, labelled or not, and no build shall read them.
+const MARKER: &str = ".omni-export";
+
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -29,12 +32,21 @@ pub(crate) enum Format {
     Jsonl,
 }
 
+/// Whether a file was exported.
+pub(crate) fn is_export(path: &Path) -> bool {
+    let is_named = path
+        .file_name()
+        .is_some_and(|name| ["vectors.npy", "ids.npy", "vectors.fbin", "chunks.jsonl"].iter().any(|own| name == *own));
+    is_named && path.with_file_name(MARKER).exists()
+}
+
 /// Writes the files into a folder and says how many chunks they hold.
 pub(crate) fn run(index: &Path, to: &Path, formats: &[Format]) -> Result<usize> {
     let path = index_path(index)?;
     let index = Index::open(&path)?;
     index.bury_beside(&path)?;
     std::fs::create_dir_all(to).with_context(|| format!("{}: cannot make the folder", to.display()))?;
+    file(to, MARKER, |_| Ok(()))?;
     let chunks = chunks(&index)?;
     let (rows, columns) = (chunks.len(), index.manifest().dimensions);
     for format in formats {
@@ -148,6 +160,10 @@ mod tests {
         writer.finish(&path).unwrap();
         crate::forget::run(&path, &["b.md".to_owned()], false).unwrap();
         assert_eq!(run(&path, &to, &[Format::Npy, Format::Fbin, Format::Jsonl]).unwrap(), 2);
+        assert!(std::fs::read_dir(&to).unwrap().all(|file| {
+            let file = file.unwrap().path();
+            is_export(&file) || file.ends_with(MARKER)
+        }));
         let read = |name: &str| std::fs::read(to.join(name)).unwrap();
 
         let index = Index::open(&path).unwrap();

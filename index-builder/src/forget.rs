@@ -136,8 +136,7 @@ fn inherited(index: &Index, lists: impl IntoIterator<Item = Tombstones>, is_ther
     Ok(tombstones)
 }
 
-/// The lists that hold for an index: its own; where each index has its digest for a name, those of all beside it, because the one that it
-/// takes the place of is any of them.
+/// The lists that apply to the index being replaced: its own or, where indexes are named by digest, all in the folder.
 fn lists(list: &Path) -> Result<Vec<PathBuf>> {
     let is_named_by_digest = |path: &Path| {
         let name = path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_suffix(LIST));

@@ -63,12 +63,15 @@ fn refused(source: &Source, entries: &[Entry]) -> Result<Vec<Option<String>>> {
     let sandbox = Sandbox::new(Limits::default())?;
     let refusals = Mutex::new(vec![None; entries.len()]);
     source.read_all(entries, crate::default_threads(), READ_AHEAD_BYTES, |place, content| {
-        let content = content.map_err(|reason| reason.to_string());
-        let extracted = content.and_then(|content| {
-            let extracted = sandbox.extract(&content.bytes, &entries[place].source, content.charset.as_deref());
-            extracted.map_err(|refusal| refusal.to_string())
-        });
-        refusals.lock().unwrap_or_else(PoisonError::into_inner)[place] = extracted.err();
+        let refusal = match content {
+            Ok(content) => {
+                let extracted = sandbox.extract(&content.bytes, &entries[place].source, content.charset.as_deref())?;
+                extracted.err().map(|refusal| refusal.to_string())
+            }
+            Err(reason) => Some(reason.to_string()),
+        };
+        refusals.lock().unwrap_or_else(PoisonError::into_inner)[place] = refusal;
+        Ok(())
     })?;
     Ok(refusals.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

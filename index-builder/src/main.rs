@@ -1,6 +1,7 @@
 //! Builds an Omni-LLM index: documents in, one memory-mapped file out.
 
 mod cache;
+mod cause;
 mod chunk;
 mod cli;
 mod demo;
@@ -22,7 +23,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use omni_llm::index::Tombstones;
 
@@ -60,7 +61,14 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
     place::make_named_folder(&args.out)?;
+    let report_file = args.report.as_deref().filter(|path| *path != Path::new("-"));
+    report_file.map_or(Ok(()), |path| report::require_replaceable(path, &args.out))?;
     let cache = args.cache.clone().unwrap_or_else(|| beside(&args.out));
+    if let (Some(source), Ok(cache)) = (&args.source.source, cache.canonicalize())
+        && source.canonicalize().is_ok_and(|source| source == cache)
+    {
+        bail!("{}: the source cannot be the cache; name another folder with `--cache`", cache.display());
+    }
     let mut own = vec![Tombstones::path(&args.out), cache.clone(), args.model.clone()];
     // A folder that indexes go into may hold documents too.
     own.extend((!args.out.is_dir()).then(|| args.out.clone()));
@@ -81,15 +89,9 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
         strict: args.strict,
     };
     let report = pipeline::run(&build, progress)?;
-    let json = serde_json::to_string_pretty(&report)?;
-    match args.report.as_deref() {
-        Some(path) if path == Path::new("-") => print(&format!("{json}\n"))?,
-        Some(path) => {
-            std::fs::write(path, json).with_context(|| format!("{}: cannot write the report", path.display()))?;
-            print(&report.to_string())?;
-        }
-        None => print(&report.to_string())?,
-    }
+    report_file.map_or(Ok(()), |path| report.write(path))?;
+    let is_printed = args.report.is_some() && report_file.is_none();
+    print(&if is_printed { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -137,7 +139,7 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let sandbox = extract::Sandbox::new(extract::Limits::default())?;
     let mut code = ExitCode::SUCCESS;
     for file in files {
-        match extract::read(&sandbox, file).and_then(|document| extract::shown(&document, json)) {
+        match extract::read(&sandbox, file)?.and_then(|document| extract::shown(&document, json)) {
             Ok(text) => print(&text)?,
             Err(refusal) => {
                 eprintln!("{}: skipped: {refusal}", file.display());

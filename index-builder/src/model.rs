@@ -220,7 +220,9 @@ fn from_folder(folder: &Path, fresh: &Path, progress: Progress) -> Result<String
     let mut copied = 0;
     for part in FILES {
         let file = folder.join(part.name);
-        copied += std::fs::copy(&file, fresh.join(part.name)).map_err(|cause| Failure::io(&file, &cause))?;
+        let copy = fresh.join(part.name);
+        // The file was read whole before: what fails is the place that it is copied to.
+        copied += std::fs::copy(&file, &copy).map_err(|cause| Failure::io(&copy, &cause))?;
         transfer.reach(copied);
     }
     Ok(folder.display().to_string())

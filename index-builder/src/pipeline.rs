@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::{Embedder, MAX_TOKENS};
+use omni_llm::error;
 use omni_llm::hex::hex;
 use omni_llm::index::{self, Lexical, Manifest};
 use sha2::{Digest as _, Sha256};
@@ -148,6 +149,11 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let Put { path, digest, gone } = put(&index(alpha), &out, &listed)?;
     let write = write_started.elapsed().as_secs_f64();
 
+    cache.tidy();
+    warnings.extend((out != build.out).then(|| Remark {
+        source: build.out.display().to_string(),
+        reason: format!("a link; the index is where it leads: {}", out.display()),
+    }));
     warnings.extend(forget::not_carried_over(&path)?);
     warnings.extend(documents.iter().flat_map(Prepared::remarks));
     warnings.extend(metadata::mixed(documents.iter().map(|prepared| &prepared.document)));
@@ -198,32 +204,44 @@ impl Preparation<'_> {
         let outcomes: Vec<OnceLock<Result<Prepared, String>>> = entries.iter().map(|_| OnceLock::new()).collect();
         build.source.read_all(entries, build.parallel, READ_AHEAD_BYTES, |place, content| {
             let content = content.map_err(|reason| reason.to_string());
-            let outcome = content.and_then(|content| self.one(&sandbox, &entries[place], &content));
+            let outcome =
+                content.map_or_else(|reason| Ok(Err(reason)), |content| self.one(&sandbox, &entries[place], &content))?;
             // Each place is visited once.
             drop(outcomes[place].set(outcome));
             done();
+            Ok(())
         })?;
         let whatever = || Err("the builder failed on it".to_owned());
         Ok(outcomes.into_iter().map(|slot| slot.into_inner().unwrap_or_else(whatever)).collect())
     }
 
     /// One entry's way, or the reason why it is not in the index.
-    fn one(&self, sandbox: &Sandbox, entry: &Entry, content: &Content) -> Result<Prepared, String> {
-        let Self { build, embedder, cache, .. } = self;
-        let sidecar = self.listed.sidecars.get(&entry.source).cloned().transpose()?;
+    ///
+    /// # Errors
+    /// No entry can be extracted.
+    fn one(&self, sandbox: &Sandbox, entry: &Entry, content: &Content) -> error::Result<Result<Prepared, String>> {
         let charset = content.charset.as_deref();
         let sha256 = hex(&Sha256::digest(&content.bytes));
         let key = cache::document_key(&sha256, &entry.source, charset);
-        let known = cache.document(&key);
+        let known = self.cache.document(&key);
         let unchanged = known.is_some();
-        let mut document = match known {
+        let document = match known {
             Some(document) => document,
-            None => {
-                let document = sandbox.extract(&content.bytes, &entry.source, charset).map_err(|refusal| refusal.to_string())?;
-                cache.remember(&key, &document);
-                document
-            }
+            None => match sandbox.extract(&content.bytes, &entry.source, charset)? {
+                Ok(document) => {
+                    self.cache.remember(&key, &document);
+                    document
+                }
+                Err(refusal) => return Ok(Err(refusal.to_string())),
+            },
         };
+        Ok(self.prepared(entry, document, sha256).map(|prepared| Prepared { unchanged, ..prepared }))
+    }
+
+    /// What is indexed of a document, with all that is known of it.
+    fn prepared(&self, entry: &Entry, mut document: extract::Document, sha256: String) -> Result<Prepared, String> {
+        let Self { build, embedder, .. } = self;
+        let sidecar = self.listed.sidecars.get(&entry.source).cloned().transpose()?;
         let mut described = describe(entry, &document, sha256);
         let front_matter = std::mem::take(&mut document.metadata);
         build.rules.apply(&mut described, front_matter, sidecar, &mut document.warnings)?;
@@ -234,7 +252,7 @@ impl Preparation<'_> {
             return Err("no text".to_owned());
         }
         let prepared = Prepared::new(described, &document, &chunks);
-        Ok(Prepared { unchanged, warnings: document.warnings, ..prepared })
+        Ok(Prepared { warnings: document.warnings, ..prepared })
     }
 }
 

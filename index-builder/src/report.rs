@@ -3,8 +3,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{File, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::place::{folder_of, followed};
 
 /// The outcome of one build.
 #[derive(Debug, Clone, Serialize)]
@@ -68,6 +76,61 @@ pub(crate) struct Seconds {
     pub(crate) total: f64,
 }
 
+impl Report {
+    /// Writes it as JSON, in place of an earlier one.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self)?;
+        let path = followed(path);
+        let cannot = || format!("{}: cannot write the report", path.display());
+        // A device or a pipe is not replaced.
+        if path.exists() && !path.is_file() {
+            return std::fs::write(&path, json).with_context(cannot);
+        }
+        let mut file = aside(&path)?;
+        file.write_all(json.as_bytes()).with_context(cannot)?;
+        file.persist(&path).map(drop).with_context(cannot)
+    }
+}
+
+/// Refuses a place for a report before the work that is reported: a mistyped name must not cost a document, nor a folder that is not there
+/// the report.
+///
+/// # Errors
+/// It is the place of the index, or there and no report, or its folder cannot be written to.
+pub(crate) fn require_replaceable(path: &Path, out: &Path) -> Result<()> {
+    let path = followed(path);
+    if path == followed(out) {
+        bail!("{}: the index is written there; name another file with `--report`", path.display());
+    }
+    let is_empty = || path.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    if path.is_dir() || (path.is_file() && !is_report(&path) && !is_empty()) {
+        bail!("{}: exists and is no report; name another file with `--report`", path.display());
+    }
+    if path.is_file() || !path.exists() {
+        aside(&path)?;
+    }
+    Ok(())
+}
+
+/// A file beside the report, with which it is replaced.
+fn aside(path: &Path) -> Result<NamedTempFile> {
+    let mut aside = tempfile::Builder::new();
+    let aside = aside.prefix(".omni-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder_of(path));
+    aside.with_context(|| format!("{}: cannot write the report", path.display()))
+}
+
+/// Whether a file is a report, as far as its beginning says.
+pub(crate) fn is_report(path: &Path) -> bool {
+    const START_MAX_BYTES: u64 = 16 << 10;
+    let mut start = Vec::new();
+    let mut read = || File::open(path)?.take(START_MAX_BYTES).read_to_end(&mut start);
+    if !path.is_file() || read().is_err() {
+        return false;
+    }
+    let start = String::from_utf8_lossy(&start);
+    start.starts_with("{\n  \"index\": \"") && start.lines().nth(2).is_some_and(|line| line.starts_with("  \"digest\": \""))
+}
+
 /// Lines of each kind of remark that the text shows; the JSON has them all.
 const SHOWN_REMARKS: usize = 50;
 
@@ -100,8 +163,8 @@ impl fmt::Display for Report {
         if self.gone > 0 {
             writeln!(
                 f,
-                "gone      {} documents, by tombstones; take them out of the source, or run `index-builder forget --undo`",
-                self.gone
+                "gone      {} documents, by tombstones; take them out of the source, or bring them back: `index-builder forget {} --undo DOCUMENT`",
+                self.gone, self.index
             )?;
         }
         write_remarks(f, "warning", &self.warnings)?;
@@ -167,7 +230,28 @@ mod tests {
         assert!(text.contains("skipped   49.pdf: password-protected\n"), "{text}");
         assert!(text.contains("skipped   and 10 more; all of them are in the JSON report (`--report FILE`)\n"), "{text}");
         assert!(text.ends_with("ignored   2: hidden\nignored   1: left out\n"), "{text}");
-        let json = serde_json::to_value(&report).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r");
+        report.write(&path).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(json["skipped"].as_array().unwrap().len(), 60);
+        assert!(is_report(&path));
+        require_replaceable(&path, Path::new("kb.omni")).unwrap();
+    }
+
+    #[test]
+    fn only_a_report_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |name: &str| {
+            let error = require_replaceable(&folder.path().join(name), &folder.path().join("kb.omni")).unwrap_err();
+            format!("{error}").replace(&*folder.path().to_string_lossy(), "D")
+        };
+        std::fs::write(folder.path().join("notes.json"), "{}").unwrap();
+        assert_eq!(refused("notes.json"), "D/notes.json: exists and is no report; name another file with `--report`");
+        assert_eq!(refused("."), "D/.: exists and is no report; name another file with `--report`");
+        assert_eq!(refused("kb.omni"), "D/kb.omni: the index is written there; name another file with `--report`");
+        assert_eq!(refused("none/r.json"), "D/none/r.json: cannot write the report");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        require_replaceable(Path::new("/dev/null"), Path::new("kb.omni")).unwrap();
     }
 }

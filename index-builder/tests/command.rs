@@ -122,6 +122,69 @@ fn labels_that_close_nothing_are_refused() {
 }
 
 #[test]
+fn a_link_as_the_source_explains_no_label_away() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[
+        ("docs/pay.md", "# A\n\nText.\n"),
+        ("docs/pay.metadata.json", "{\"access\": [\"hr\"]}"),
+        ("rules.json", "{\"HR/\": {\"access\": [\"hr\"]}}"),
+        ("other/hr/a.md", "# A\n\nText.\n"),
+        ("asked.json", "[\n{\"question\": \"a\", \"source\": \"a.md\"}\n]\n"),
+    ]);
+    std::os::unix::fs::symlink("docs", root.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("other", root.path().join("link2")).unwrap();
+    let build = |source: &str, rest: &[&str]| {
+        let build = ["build", source, "--model", model.to_str().unwrap(), "--out", "kb.omni"];
+        refused(root.path(), &[&build[..], rest].concat())
+    };
+    let said = build("link", &[]);
+    assert!(said.contains("error: pay.metadata.json: there is no `pay`, and its `access` would close nothing"), "{said}");
+    let said = build("link2", &["--metadata", "rules.json"]);
+    assert!(said.contains("rules.json: rule `HR/` fits no document, and its `access` would close none"), "{said}");
+    let said = build("link2", &["--tune-alpha", "asked.json"]);
+    assert_eq!(said, "error: asked.json: a list; expected one JSON object a line, with `question` and `source`\n");
+    // The labels of a link are no labels of what it leads to.
+    std::os::unix::fs::symlink("pay.md", root.path().join("docs/pay")).unwrap();
+    assert_eq!(build("docs", &[]), "error: pay.metadata.json: `pay` is a link; put the file beside its target\n");
+}
+
+#[test]
+fn what_is_written_into_the_source_is_not_read_by_the_next_build() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[("docs/pay.md", "# Pay\n\nText.\n"), ("docs/pay.md.metadata.json", "{\"access\": [\"hr\"]}")]);
+    let build = |out: &str, rest: &[&str]| {
+        let build = ["build", "docs", "--strict", "--model", model.to_str().unwrap(), "--out", out];
+        let (is_well, printed, said) = run(root.path(), &[&build[..], rest].concat());
+        assert!(is_well && printed.contains("documents 1 of 1 files"), "{printed}{said}");
+        printed
+    };
+    build("docs/kb.omni", &["--report", "docs/report.json", "--cache", "docs/cache"]);
+    assert!(run(root.path(), &["export", "docs/kb.omni", "--to", "docs/export"]).0);
+    let printed = build("docs/kb.omni", &[]);
+    assert!(printed.contains("ignored   7: the builder's own\n"), "{printed}");
+    // A link to the index stays one.
+    std::os::unix::fs::symlink("kb.omni", root.path().join("docs/current.omni")).unwrap();
+    let printed = build("docs/current.omni", &[]);
+    assert!(printed.contains("warning   docs/current.omni: a link; the index is where it leads: "), "{printed}");
+}
+
+#[test]
+fn what_is_in_the_way_is_said_before_the_work() {
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("README.md", "years of work")]);
+    let refused = |arguments: &[&str]| refused(root.path(), arguments);
+    let said = refused(&["build", "docs", "--report", "README.md"]);
+    assert_eq!(said, "error: README.md: exists and is no report; name another file with `--report`\n");
+    let said = refused(&["build", "docs", "--cache", "docs"]);
+    assert!(said.ends_with("/docs: the source cannot be the cache; name another folder with `--cache`\n"), "{said}");
+    let said = refused(&["build", "docs", "--model", "README.md"]);
+    assert!(said.contains("pack the model again with `index-builder model --to .`"), "{said}");
+    let said = refused(&["list", "docs", "--include", "docs/*.md"]);
+    assert!(said.contains("(1 ignored, first `a.md`: not in `--include`); globs of `--include` and `--exclude` are"), "{said}");
+}
+
+#[test]
 fn a_demo_of_nothing_fetches_nothing() {
     let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("notes.txt", "years of work")]);
     let said = refused(root.path(), &["demo", "nope", "--model", "there"]);

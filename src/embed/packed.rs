@@ -78,7 +78,7 @@ impl Packed {
         let file = std::fs::File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
         Self::view(Bytes::File(Mapped::of(&file, &metadata, path)?)).map_err(|what| {
-            let folder = path.parent().unwrap_or(path).display();
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).display();
             let remedy = format_args!(
                 "{what}; pack the model again with `index-builder model --to {folder}`, another than ours with `--from`, too"
             );

@@ -11,6 +11,10 @@ use omni_llm::embed::Tokenizer;
 use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation as _;
 
+/// Characters that a chunk may hold for each of its tokens. English prose and Markdown have 3 to 5, so the cap is met only where the
+/// count of tokens says nothing of the length: a word of over 100 characters is one unknown token, however long.
+pub(super) const CHARS_PER_TOKEN: usize = 8;
+
 /// A word that is longer, in characters, may be broken.
 const WORD_CHARS: usize = 24;
 

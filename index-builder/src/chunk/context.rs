@@ -3,7 +3,7 @@
 
 use omni_llm::embed::Tokenizer;
 
-use super::settings::CHARS_PER_TOKEN;
+use super::atom::CHARS_PER_TOKEN;
 use crate::extract::{BlockKind, Document};
 
 /// Most tokens of a heading path.

@@ -6,15 +6,11 @@ use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
 use omni_llm::error::{Code, Error, Result};
 use serde::Serialize;
 
-use super::atom::{Limit, Unit};
+use super::atom::{CHARS_PER_TOKEN, Limit, Unit};
 use super::context::CONTEXT_TOKENS;
 
 /// Tokens that stand beside a chunk's text in what is embedded: the special ones, and the room kept for the heading path.
 const TOKENS_BESIDE: usize = Tokenizer::SPECIAL_TOKENS + CONTEXT_TOKENS;
-
-/// Characters that a chunk may hold for each of its tokens. English prose and Markdown have 3 to 5, so the cap is met only where the
-/// count of tokens says nothing of the length: a word of over 100 characters is one unknown token, however long.
-pub(super) const CHARS_PER_TOKEN: usize = 8;
 
 /// The least `chunk_size`: two of the largest atoms fit, so that a chunk can always begin with what the one before it ended with.
 const LEAST_SIZE: usize = 64;

@@ -172,7 +172,7 @@ fn read(folder: &Path) -> Result<Vec<(Entry, Document)>> {
     let mut documents = Vec::new();
     for entry in source.list()?.entries {
         let content = source.read(&entry)?.map_err(|reason| anyhow::anyhow!("{}: {reason}", entry.source))?;
-        let document = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref());
+        let document = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref())?;
         let document = document.map_err(|refusal| anyhow::anyhow!("{}: {refusal}", entry.source))?;
         documents.push((entry, document));
     }

@@ -10,7 +10,7 @@ pub(crate) mod testset;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -112,6 +112,19 @@ pub(crate) fn questions(path: &Path) -> Result<Vec<Asked>> {
     Ok(questions)
 }
 
+/// Whether a file of JSON lines holds questions, as far as its first one says.
+pub(crate) fn is_questions(path: &Path) -> bool {
+    const LINE_MAX_BYTES: u64 = 64 << 10;
+    // A pipe would be waited for.
+    if !path.is_file() {
+        return false;
+    }
+    let mut line = String::new();
+    let read = File::open(path).map(|file| BufReader::new(file.take(LINE_MAX_BYTES)).read_line(&mut line));
+    let asked = || serde_json::from_str::<Asked>(line.trim_start_matches('\u{feff}'));
+    matches!(read, Ok(Ok(_))) && asked().is_ok_and(|asked| !asked.expected().is_empty())
+}
+
 /// Reads a file of JSON lines.
 fn lines<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<Vec<T>> {
     let file = File::open(path).with_context(|| format!("{}: cannot open", path.display()))?;
@@ -122,6 +135,9 @@ fn lines<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<Vec<T>> {
         let line = line.trim_start_matches('\u{feff}');
         if line.trim().is_empty() {
             continue;
+        }
+        if rows.is_empty() && line.trim_start().starts_with('[') {
+            bail!("{}: a list; expected one JSON object a line, with {expected}", path.display());
         }
         let row = serde_json::from_str(line);
         rows.push(row.with_context(|| format!("{}: line {}: expected {expected}", path.display(), number + 1))?);

@@ -1,7 +1,7 @@
-//! CSV and its relatives. The first row names the columns; each row below it becomes a record of `column: value` lines, so that
+//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns; each row below it becomes a record of `column: value` lines, so that
 //! a row says what it means wherever a chunk begins, and chunks are cut between rows.
 
-use ::csv::ReaderBuilder;
+use ::csv::{ReaderBuilder, StringRecord};
 
 use super::document::{Document, Format};
 use super::draft::{Draft, one_line};
@@ -15,24 +15,29 @@ const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
     let text = text.trim_start_matches('\u{feff}');
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter(text)).from_reader(text.as_bytes());
+    let (text, layout) = Layout::of(text);
     let mut draft = Draft::default();
     let mut columns: Option<Vec<String>> = None;
-    for row in reader.records() {
+    let mut is_empty = true;
+    for row in records(text, layout.delimiter) {
         let row = row.map_err(Refusal::damaged)?;
         let cells = row.iter().map(one_line);
         let Some(columns) = &columns else {
-            columns = Some(cells.collect());
+            match layout.is_heading(row.len()) {
+                true => columns = Some(cells.collect()),
+                // What stands above the table.
+                false => draft.paragraph(&cells.filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" | ")),
+            }
             continue;
         };
         let lines = cells.enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(place, cell)| match columns.get(place) {
             Some(column) if !column.is_empty() => format!("{column}: {cell}"),
             _ => cell,
         });
+        is_empty = false;
         draft.paragraph(&lines.collect::<Vec<_>>().join("\n"));
     }
-    if draft.is_empty() {
+    if is_empty {
         draft.paragraph(&columns.unwrap_or_default().join(" | "));
     }
     if let Some(warning) = warning {
@@ -41,12 +46,48 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
     Ok(draft.finish(Format::Csv, &title_or_name(None, name)))
 }
 
-/// What parts the most cells of the first line, quoted ones left out.
-fn delimiter(text: &str) -> u8 {
-    let line = text.lines().next().unwrap_or_default();
-    let bare: String = line.split('"').step_by(2).collect();
-    let most = DELIMITERS.into_iter().rev().max_by_key(|delimiter| bare.matches(*delimiter).count());
-    most.unwrap_or(',') as u8
+/// How a table is written.
+struct Layout {
+    delimiter: u8,
+    /// Cells of the heading, where most rows have equally many.
+    columns: Option<usize>,
+}
+
+impl Layout {
+    /// The table without Excel's line that names the delimiter, and how it is written.
+    fn of(text: &str) -> (&str, Self) {
+        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        if let [delimiter] = first.trim_end_matches('\r').strip_prefix("sep=").unwrap_or_default().as_bytes() {
+            return (rest, Self::with(rest, *delimiter).0);
+        }
+        // Of delimiters that part equally well, the first.
+        let layouts = DELIMITERS.into_iter().rev().map(|delimiter| Self::with(text, delimiter as u8));
+        let best = layouts.max_by_key(|(layout, first)| (layout.columns.unwrap_or(1), *first));
+        (text, best.map_or(Self { delimiter: b',', columns: None }, |(layout, _)| layout))
+    }
+
+    /// Whether a row of so many cells may name the columns. A name may be missing, as where rows begin with their numbers or end with a
+    /// delimiter.
+    fn is_heading(&self, width: usize) -> bool {
+        self.columns.is_none_or(|columns| width >= columns.saturating_sub(1).max(columns.min(2)))
+    }
+
+    /// What a delimiter makes of the first rows: cells that more than half of them have, and those of the first.
+    fn with(text: &str, delimiter: u8) -> (Self, usize) {
+        const ROWS: usize = 20;
+        let rows = records(text, delimiter).take(ROWS).filter_map(Result::ok);
+        let widths: Vec<usize> = rows.map(|row| row.len()).collect();
+        let is_usual = |width: &&usize| widths.iter().filter(|other| other == width).count() * 2 > widths.len();
+        (Self { delimiter, columns: widths.iter().find(is_usual).copied() }, widths.first().copied().unwrap_or(0))
+    }
+}
+
+/// The rows of a table. Between tabs a quotation mark may be one of inches, which never ends.
+fn records(text: &str, delimiter: u8) -> impl Iterator<Item = ::csv::Result<StringRecord>> {
+    let is_quoted = delimiter != b'\t' || text.matches('"').count().is_multiple_of(2);
+    let mut reader = ReaderBuilder::new();
+    reader.has_headers(false).flexible(true).quoting(is_quoted).delimiter(delimiter);
+    reader.from_reader(text.as_bytes()).into_records()
 }
 
 #[cfg(test)]
@@ -73,6 +114,23 @@ mod tests {
         assert_eq!(text(b"a;b;c\n1,5;2;3\n", "a.csv"), "a: 1,5\nb: 2\nc: 3");
         assert_eq!(text(b"a\tb\n1\t2\n", "a.tsv"), "a: 1\nb: 2");
         assert_eq!(text(b"caf\xe9,th\xe9\nnoir,vert\n", "a.csv"), "caf\u{e9}: noir\nth\u{e9}: vert");
+    }
+
+    #[test]
+    fn most_rows_say_how_a_table_is_written() {
+        assert_eq!(
+            text(b"Prices, March, EUR\n\nname;price\nBolt;1,5\nNut;2,5\n", "a.csv"),
+            "Prices, March, EUR\n\nname: Bolt\nprice: 1,5\n\nname: Nut\nprice: 2,5"
+        );
+        assert_eq!(text(b"sep=;\r\na;b,c\r\n1;2,3\r\n", "a.csv"), "a: 1\nb,c: 2,3");
+        assert_eq!(
+            text(b"id;note\n1;x, y, z\n2;x\n3;x, y\n", "a.csv"),
+            "id: 1\nnote: x, y, z\n\nid: 2\nnote: x\n\nid: 3\nnote: x, y"
+        );
+        assert_eq!(text(b"a\tb\n\"5 in\t1\nx\t2\n", "a.tsv"), "a: \"5 in\nb: 1\n\na: x\nb: 2");
+        assert_eq!(text(b"a,b,c\n1,2,3,\n4,5,6,\n", "a.csv"), "a: 1\nb: 2\nc: 3\n\na: 4\nb: 5\nc: 6");
+        assert_eq!(text(b"a,b,c,d\n1,2\n3,4\n", "a.csv"), "a: 1\nb: 2\n\na: 3\nb: 4");
+        assert_eq!(text(b"a,b,c\n1\n1,2\n1,2,3,4\n", "a.csv"), "a: 1\n\na: 1\nb: 2\n\na: 1\nb: 2\nc: 3\n4");
     }
 
     #[test]

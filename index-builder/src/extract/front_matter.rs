@@ -48,8 +48,30 @@ pub(super) fn read(front_matter: FrontMatter<'_>) -> Result<BTreeMap<String, Val
 /// Whether a line begins with the name of the field that says who may see the document.
 pub(super) fn names_access(front_matter: FrontMatter<'_>) -> bool {
     let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
-    let is_access = |line: &str| line.trim_start_matches([' ', '"', '\'', '[']).to_ascii_lowercase().starts_with("access");
-    text.lines().any(|line| is_access(line) && line.contains([':', '=', ']']))
+    text.lines().any(line_names_access)
+}
+
+/// Whether the document begins with a fence, or nearly, that encloses no front matter, and a field below it says who may see it.
+pub(super) fn is_spoilt_and_names_access(source: &str) -> bool {
+    let is_fence = |line: &&str| {
+        let line = line.trim();
+        line.len() >= 3 && ["-", "+"].iter().any(|mark| line.trim_start_matches(mark).is_empty())
+    };
+    let mut lines = source.lines().filter(|line| !line.trim().is_empty()).peekable();
+    let is_fenced = lines.next_if(is_fence).is_some();
+    is_fenced && lines.skip_while(is_fence).take_while(|line| !is_fence(line)).any(line_names_access)
+}
+
+/// Whether a line has the name of the field that says who may see the document, wherever YAML and TOML allow one.
+fn line_names_access(line: &str) -> bool {
+    let names_access = |field: &str| {
+        let field = field.trim_start_matches(|char: char| !char.is_alphanumeric());
+        let end = field.find(|char: char| !char.is_alphanumeric() && !matches!(char, '.' | '_' | '-')).unwrap_or(field.len());
+        let (name, rest) = field.split_at(end);
+        let is_named = name.split('.').any(|part| part.eq_ignore_ascii_case("access"));
+        is_named && rest.trim_start_matches([' ', '\t', '"', '\'']).starts_with([':', '=', ']'])
+    };
+    !line.trim_start().starts_with('#') && line.split([',', '{']).any(names_access)
 }
 
 /// Whether all lines look like fields, so that what cannot be read is front matter with a mistake, and no text between two rules.
@@ -124,11 +146,15 @@ pub(super) fn split(source: &str) -> (Option<FrontMatter<'_>>, &str) {
     };
     let start = source.find('\n').map_or(source.len(), |at| at + 1);
     let mut at = start;
+    let mut is_first = true;
     for line in source[start..].split_inclusive('\n') {
         let closes = line.trim_end() == fence || (fence == "---" && line.trim_end() == "...");
-        // A rule on the first line of a document is no front matter: that has keys and no empty first line.
-        if at == start && (closes || !line.contains([':', '=', '#'])) {
-            break;
+        // A rule on the first line of a document is no front matter: that has keys.
+        if is_first && !line.trim().is_empty() {
+            if closes || !line.contains([':', '=', '#']) {
+                break;
+            }
+            is_first = false;
         }
         if closes {
             let inside = &source[start..at];

@@ -34,6 +34,10 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
             }
             Err(_) => (BTreeMap::new(), source.as_str()),
         },
+        (None, body) if front_matter::is_spoilt_and_names_access(body) => {
+            let remedy = "put it between two lines `---` at the very beginning of the file";
+            return Err(Refusal::new(format!("front matter: not well enclosed, and `access` is one of its fields; {remedy}")));
+        }
         (None, body) => (BTreeMap::new(), body),
     };
     let mut outline = Outline::default();
@@ -235,9 +239,13 @@ mod tests {
         assert!(closed.ends_with("its fields are left out, and `access` is one of them"), "{closed}");
         let toml = document("+++\ntitle = 'T'\n+++\nx");
         assert_eq!((toml.title.as_str(), toml.text.as_str()), ("T", "x"));
-        let rule = document("---\n\ntext: 1\n\n---\n");
-        assert_eq!((rule.title.as_str(), rule.text.as_str()), ("page.md", "---\n\ntext: 1\n\n---"));
+        let blank = document("---\n\ntitle: T\n\n---\nx");
+        assert_eq!((blank.title.as_str(), blank.text.as_str()), ("T", "x"));
         for prose in [
+            "---\n\ntext\n\n---",
+            "---\n\n---\n\ntext",
+            "---\nNobody has access: ask.\n# Access: how",
+            "text\n\n---\naccess: hr\n---",
             "---\n# Release notes\n\nVersion 2 drops the old API.\n\n---\n\n# Next",
             "---\nNote: this page is old.\nAsk the help desk on 4711 before you use it: they know.\n---\n\n# Next",
             "---\nNote: this page: old\nAccess it no more.\n---",
@@ -247,6 +255,26 @@ mod tests {
         }
         let mixed = read(b"---\ntext: 1\nwrapped\naccess: hr\n---\nx", "page.md", None).unwrap_err().to_string();
         assert!(mixed.ends_with("`access` is one of them"), "{mixed}");
+        for source in [
+            "---\n\nAccess: [hr\n---\n",
+            "---\naccess: hr\n\ntext",
+            "---\ntitle: T\naccess: hr\n----\ntext",
+            "---\ntitle: T\naccess: hr\n ---\ntext",
+            "\n---\naccess: hr\n---\ntext",
+            " ---\naccess: hr\n---\ntext",
+            "---\n---\naccess: hr\n---\ntext",
+            "---\n- access: hr\n---\ntext",
+            "---\n{title: T, access: hr\n---\ntext",
+            "---\ntitle: T\n\taccess: hr\n---\ntext",
+            "+++\nmetadata.access = ['hr'\n+++\ntext",
+            "+++\n\"access\" = 'hr'\n++++\ntext",
+        ] {
+            let refused = read(source.as_bytes(), "page.md", None).map(|document| document.metadata);
+            assert!(
+                refused.as_ref().is_err_and(|why| why.to_string().contains("and `access` is one of")),
+                "{source}: {refused:?}"
+            );
+        }
         let open = document("---\ntitle: never closed\n");
         assert_eq!(open.text, "---\ntitle: never closed");
     }

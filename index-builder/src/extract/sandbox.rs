@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use omni_llm::error::{self, Error};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ const ANSWER_MAX_BYTES: u64 = 256 << 20;
 
 /// As much of the child's last words as is read for its cause of death.
 const STDERR_MAX_BYTES: u64 = 64 << 10;
+
+/// How a child ends that could not begin (`EX_TEMPFAIL` of `sysexits.h`).
+const NO_THREAD: i32 = 75;
 
 /// What one file may cost.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +58,23 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// A sandbox whose children are the running executable.
     pub(crate) fn new(limits: Limits) -> io::Result<Self> {
-        Ok(Self { executable: std::env::current_exe()?, limits })
+        // On Linux by a name that still leads to it when another has taken its place.
+        let executable = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
+        Ok(Self { executable, limits })
     }
 
     /// Reads a document in a child process: [`extract`] with the limits enforced.
-    pub(crate) fn extract(&self, bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
+    ///
+    /// # Errors
+    /// No child can be started, which is no fault of the document's. Why there is none is the inner error.
+    pub(crate) fn extract(
+        &self,
+        bytes: &[u8],
+        name: &str,
+        declared_charset: Option<&str>,
+    ) -> error::Result<Result<Document, Refusal>> {
         if bytes.len() as u64 > INPUT_MAX_BYTES {
-            return Err(too_large());
+            return Ok(Err(too_large()));
         }
         let order = Order {
             name: name.to_owned(),
@@ -68,13 +82,11 @@ impl Sandbox {
             memory_bytes: self.limits.memory_bytes,
             cpu_seconds: self.limits.wall.as_secs() + 1,
         };
-        let ending = self.run(&order, bytes).map_err(|cause| Refusal::new(format!("no child process: {cause}")))?;
-        let answer = ending.answer(self.limits)?;
-        let document = serde_json::from_slice::<Result<Document, Refusal>>(&answer)
-            .map_err(|cause| Refusal::new(format!("the child process gave no answer: {cause}")))??;
-        // The child read a hostile file: its word on spans is checked before anyone slices by them.
-        document.check().map_err(|broken| Refusal::new(format!("the extractor broke its promise: {broken}")))?;
-        Ok(document)
+        let ending = self.run(&order, bytes).map_err(|cause| {
+            let remedy = "files are read in child processes; allow more processes, or use fewer `--threads`";
+            Error::internal(format!("no child process: {cause}; {remedy}"))
+        })?;
+        Ok(ending.answer(self.limits).and_then(|answer| document(&answer)))
     }
 
     fn run(&self, order: &Order, bytes: &[u8]) -> io::Result<Ending> {
@@ -84,26 +96,31 @@ impl Sandbox {
         let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
         let (sender, answers) = mpsc::channel();
         thread::scope(|scope| {
-            scope.spawn(move || {
+            // Dropped where a thread cannot be started, and before the others are waited for: they end with it.
+            let mut child = child;
+            thread::Builder::new().spawn_scoped(scope, move || {
                 // A child that gave up early closes its end; its answer says why.
                 let mut input = stdin?;
                 serde_json::to_writer(&mut input, order).ok()?;
                 input.write_all(b"\n").ok()?;
                 input.write_all(bytes).ok()
-            });
-            let last_words = scope.spawn(move || {
+            })?;
+            let last_words = thread::Builder::new().spawn_scoped(scope, move || {
                 let mut stderr = stderr?;
                 let words = read_at_most(Some(&mut stderr), STDERR_MAX_BYTES);
                 // A talkative library must not wait for a reader.
                 let _ = io::copy(&mut stderr, &mut io::sink());
                 Some(words)
-            });
-            scope.spawn(move || sender.send(read_at_most(stdout, ANSWER_MAX_BYTES + 1)));
+            })?;
+            thread::Builder::new().spawn_scoped(scope, move || sender.send(read_at_most(stdout, ANSWER_MAX_BYTES + 1)))?;
             let answer = answers.recv_timeout(self.limits.wall).ok();
             if answer.as_ref().is_none_or(|answer| answer.len() as u64 > ANSWER_MAX_BYTES) {
                 child.0.kill()?;
             }
             let status = child.0.wait()?;
+            if status.code() == Some(NO_THREAD) {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "it could not start its thread"));
+            }
             Ok(Ending { answer, status, last_words: last_words.join().ok().flatten().unwrap_or_default() })
         })
     }
@@ -113,6 +130,7 @@ impl Sandbox {
 pub(crate) fn run_child() -> ExitCode {
     match obey(&mut BufReader::new(io::stdin())) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => ExitCode::from(NO_THREAD as u8),
         Err(_) => ExitCode::FAILURE,
     }
 }
@@ -149,6 +167,15 @@ fn read_at_most(source: Option<impl Read>, most_bytes: u64) -> Vec<u8> {
         let _ = source.take(most_bytes).read_to_end(&mut bytes);
     }
     bytes
+}
+
+/// The document of an answer.
+fn document(answer: &[u8]) -> Result<Document, Refusal> {
+    let document = serde_json::from_slice::<Result<Document, Refusal>>(answer)
+        .map_err(|cause| Refusal::new(format!("the child process gave no answer: {cause}")))??;
+    // The child read a hostile file: its word on spans is checked before anyone slices by them.
+    document.check().map_err(|broken| Refusal::new(format!("the extractor broke its promise: {broken}")))?;
+    Ok(document)
 }
 
 /// What the child is told before it gets the file.
@@ -224,7 +251,7 @@ mod tests {
 
     fn reason(script: &str) -> String {
         let limits = Limits { wall: Duration::from_secs(20), ..Limits::default() };
-        sandbox(script, limits).1.extract(b"text", "a.txt", None).unwrap_err().to_string()
+        sandbox(script, limits).1.extract(b"text", "a.txt", None).unwrap().unwrap_err().to_string()
     }
 
     #[test]
@@ -245,7 +272,7 @@ mod tests {
         let started = std::time::Instant::now();
         let (_folder, sandbox) = sandbox("exec sleep 60", limits);
         // More than a pipe holds: the writer hangs too.
-        let reason = sandbox.extract(&vec![b'a'; 1 << 20], "a.txt", None).unwrap_err();
+        let reason = sandbox.extract(&vec![b'a'; 1 << 20], "a.txt", None).unwrap().unwrap_err();
         assert_eq!(reason.to_string(), "killed after 0.25 s");
         assert!(started.elapsed() < Duration::from_secs(30));
     }
@@ -258,9 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_executable_is_a_reason() {
-        let sandbox = Sandbox { executable: "/nonexistent/child".into(), limits: Limits::default() };
-        let reason = sandbox.extract(b"text", "a.txt", None).unwrap_err();
-        assert_eq!(reason.to_string(), "no child process: No such file or directory (os error 2)");
+    fn a_child_that_cannot_begin_is_no_fault_of_the_document() {
+        let limits = Limits::default();
+        let missing = Sandbox { executable: "/nonexistent/child".into(), limits };
+        let error = |sandbox: &Sandbox| sandbox.extract(b"text", "a.txt", None).unwrap_err().to_string();
+        let remedy = "files are read in child processes; allow more processes, or use fewer `--threads`";
+        assert_eq!(error(&missing), format!("no child process: No such file or directory (os error 2); {remedy}"));
+        let (_folder, threadless) = sandbox("exit 75", limits);
+        assert_eq!(error(&threadless), format!("no child process: it could not start its thread; {remedy}"));
     }
 }

@@ -3,13 +3,22 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use omni_llm::error;
+
 use super::{Document, INPUT_MAX_BYTES, Refusal, Sandbox};
 
 /// Extracts the file at `path`.
 ///
 /// # Errors
-/// It cannot be read, or gives no document.
-pub(crate) fn read(sandbox: &Sandbox, path: &Path) -> Result<Document, Refusal> {
+/// No file can be extracted. Why this one cannot is the inner error.
+pub(crate) fn read(sandbox: &Sandbox, path: &Path) -> error::Result<Result<Document, Refusal>> {
+    match bytes(path) {
+        Ok(bytes) => sandbox.extract(&bytes, &path.to_string_lossy(), None),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Refusal> {
     let unreadable = |cause: std::io::Error| {
         Refusal::new(match cause.kind() {
             ErrorKind::NotFound => "no such file".to_owned(),
@@ -20,7 +29,7 @@ pub(crate) fn read(sandbox: &Sandbox, path: &Path) -> Result<Document, Refusal> 
     if std::fs::metadata(path).map_err(unreadable)?.len() > INPUT_MAX_BYTES {
         return Err(super::too_large());
     }
-    sandbox.extract(&std::fs::read(path).map_err(unreadable)?, &path.to_string_lossy(), None)
+    std::fs::read(path).map_err(unreadable)
 }
 
 /// The text of a document and a line end, or with `as_json` the document as one line of JSON.

@@ -68,7 +68,9 @@ pub(super) fn format(bytes: &[u8], name: &str) -> Result<Format, Refusal> {
         // A Markdown file may well start with a tag.
         Some(Markup::Html) if !is_markdown(extension) => return Ok(Format::Html),
         Some(Markup::WordXml) => return Err(Refusal::unsupported("Word XML")),
-        Some(Markup::Xml) if !matches!(extension, "html" | "htm" | "xhtml") => return Err(Refusal::unsupported("xml")),
+        Some(Markup::Xml) if !matches!(extension, "html" | "htm" | "xhtml") && !is_markdown(extension) => {
+            return Err(Refusal::unsupported("xml"));
+        }
         _ => {}
     }
     by_name(extension)
@@ -146,7 +148,7 @@ fn markup(bytes: &[u8]) -> Option<Markup> {
         let end = match rest {
             _ if rest.starts_with("<!--") => rest.find("-->").map(|at| at + 3),
             _ if rest.starts_with("<?") => {
-                is_xml = true;
+                is_xml |= rest.starts_with("<?xml");
                 rest.find('>').map(|at| at + 1)
             }
             _ => break,
@@ -214,6 +216,8 @@ mod tests {
         assert_eq!(outcome(b"<?xml version='1.0'?>\n<!-- a -->\n<!DOCTYPE HTML>", "a.txt"), "Html");
         assert_eq!(outcome(b"\xff\xfe<\0h\0t\0m\0l\0>\0", "page"), "Html");
         assert_eq!(outcome(b"<html>", "a.md"), "Markdown");
+        assert_eq!(outcome(b"<?xml version='1.0'?>\n<a/>\n\nis how XML begins.", "a.md"), "Markdown");
+        assert_eq!(outcome(b"<?php echo 1;", "a.php"), "Text");
         assert_eq!(outcome(b"Hello", "README"), "Text");
         assert_eq!(outcome(b"a;b\n1;2", "a.CSV"), "Csv");
         assert_eq!(outcome(b"{\"a\": 1}", "a.json"), "Text");

@@ -13,7 +13,8 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
     let mut draft = Draft::default();
     draft.page(1);
     match extension(name).as_str() {
-        "jsonl" | "ndjson" => text.lines().for_each(|record| draft.paragraph(record)),
+        "jsonl" | "ndjson" => text.lines().for_each(|record| draft.paragraph(&unescaped(record))),
+        "json" => draft.paragraph(&unescaped(&text)),
         _ => draft.paragraph(&text),
     }
     draft.forget_single_page();
@@ -23,9 +24,50 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
     Ok(draft.finish(Format::Text, &title_or_name(None, name)))
 }
 
+/// JSON with the letters that its `\uXXXX` stand for, and blanks for line ends and tabs, so that words are found and quoted as
+/// they are read. Controls, quotation marks and backslashes stay: without their escapes it would be no JSON.
+fn unescaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let units = [unit(rest), rest.get(6..).and_then(unit)];
+        let letter = char::decode_utf16(units.into_iter().map_while(|unit| unit)).next().and_then(Result::ok);
+        let (words, bytes) = match letter.filter(|letter| !letter.is_control() && !matches!(letter, '"' | '\\')) {
+            Some(letter) => (letter.to_string(), 6 * letter.len_utf16()),
+            None if rest.starts_with(r"\n") || rest.starts_with(r"\r") || rest.starts_with(r"\t") => (" ".to_owned(), 2),
+            None => {
+                let escape: String = rest.chars().take(2).collect();
+                let bytes = escape.len();
+                (escape, bytes)
+            }
+        };
+        text.push_str(&words);
+        rest = &rest[bytes..];
+    }
+    text + rest
+}
+
+/// The unit of UTF-16 of an escape at the beginning.
+fn unit(json: &str) -> Option<u16> {
+    let digits = json.strip_prefix(r"\u")?.get(..4)?;
+    u16::from_str_radix(digits, 16).ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_of_json_are_letters() {
+        let json = r#"{"a": "caf\u00e9 \ud83d\ude00, 10\u00a0km\nnext\ttab \"q\" \\n \\u0041 \u0022 \u005c \u0007 \ud83d x \u+041 \u12"}"#;
+        let expected = "{\"a\": \"caf\u{e9} \u{1f600}, 10\u{a0}km next tab \\\"q\\\" \\\\n \\\\u0041 \\u0022 \\u005c \\u0007 \\ud83d x \\u+041 \\u12\"}";
+        assert_eq!(unescaped(json), expected);
+        assert_eq!(unescaped("\\"), "\\");
+        assert_eq!(read(json.as_bytes(), "a.json", None).unwrap().text, read(json.as_bytes(), "a.jsonl", None).unwrap().text);
+        assert!(read(json.as_bytes(), "a.txt", None).unwrap().text.contains(r"caf\u00e9"));
+    }
 
     #[test]
     fn form_feeds_are_pages() {

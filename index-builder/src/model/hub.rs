@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use hf_hub::api::sync::{ApiBuilder, ApiError};
+use hf_hub::api::sync::ApiBuilder;
 use omni_llm::embed::DEFAULT_MODEL;
 
 use super::check::{FILES, Part, check_file};
 use super::{Failure, Growth, OWNER, SILENCE};
+use crate::cause::innermost;
 use crate::progress::{Progress, Transfer};
 
 /// The hub, where no mirror is named.
@@ -62,13 +63,4 @@ fn download(endpoint: &str, work: &Path, name: &'static str, transfer: &Transfer
 
 fn check(fresh: &Path, part: &Part) -> Result<(), Failure> {
     check_file(&fresh.join(part.name), part).map_err(Failure::new)
-}
-
-/// The innermost cause: what stands above it repeats the address.
-fn innermost(error: &ApiError) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -25,17 +25,18 @@ pub(super) struct Listed {
 
 impl Listed {
     pub(super) fn of(build: &Build) -> Result<Self> {
-        let Listing { entries, skipped: unreadable, ignored } = build.source.list()?;
+        let Listing { entries, skipped: unreadable, ignored, .. } = build.source.list()?;
         let (beside, entries) = apart(entries);
         let sidecars = Mutex::new(HashMap::new());
         build.source.read_all(&beside, 1, READ_AHEAD_BYTES, |place, content| {
-            let Some(document) = metadata::sidecar_of(&beside[place].source) else { return };
+            let Some(document) = metadata::sidecar_of(&beside[place].source) else { return Ok(()) };
             let fields = content.map_err(|reason| format!("its `.metadata.json`: {reason}"));
             let fields = fields.and_then(|content| metadata::read_sidecar(&content.bytes));
             // Nobody knows which of two is meant.
             let several = Err("has several files `.metadata.json`, in other letters each; keep one".to_owned());
             let mut sidecars = sidecars.lock().unwrap_or_else(PoisonError::into_inner);
             sidecars.entry(document.to_owned()).and_modify(|known| *known = several).or_insert(fields);
+            Ok(())
         })?;
         let mut sidecars = sidecars.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (source, reason) in &unreadable {
@@ -49,7 +50,8 @@ impl Listed {
     /// What the source holds besides the documents, and another build may read: what cannot be read, and what globs leave out.
     fn absent(&self) -> impl Iterator<Item = &str> {
         let unselected = self.ignored.iter().filter(|(_, why)| why.by_selection()).map(|(path, _)| path.as_str());
-        self.unreadable.iter().map(|(path, _)| path.as_str()).chain(unselected)
+        // What has no name explains nothing: as a folder it would hold all.
+        self.unreadable.iter().map(|(path, _)| path.as_str()).chain(unselected).filter(|path| !path.is_empty())
     }
 
     /// The documents and what is absent, as the source names them.
@@ -71,11 +73,19 @@ impl Listed {
         let is_absent = |document: &str| self.absent().any(|source| metadata::covers(source, document));
         let labelled = self.orphans().filter(|(_, fields)| fields.as_ref().is_ok_and(metadata::has_access));
         if let Some(document) = labelled.map(|(document, _)| document).filter(|document| !is_absent(document)).min() {
+            if self.is_link(document) {
+                bail!("{document}.metadata.json: `{document}` is a link; put the file beside its target");
+            }
             bail!(
                 "{document}.metadata.json: there is no `{document}`, and its `access` would close nothing; call it as the whole document with `.metadata.json` behind (`guide.pdf.metadata.json`), or remove it"
             );
         }
         Ok(())
+    }
+
+    /// Whether it leads to a document that is read under its own name.
+    fn is_link(&self, document: &str) -> bool {
+        self.ignored.iter().any(|(path, why)| *why == Ignored::Linked && path == document)
     }
 
     /// Whether the source still has the document at `uri`, readable and wanted or not.
@@ -95,7 +105,10 @@ pub(super) fn sort_out(listed: &Listed, prepared: Vec<Result<Prepared, String>>)
         listed.unreadable.iter().map(|(source, reason)| Remark { source: source.clone(), reason: reason.to_string() }).collect();
     skipped.extend(listed.orphans().map(|(document, _)| Remark {
         source: format!("{document}.metadata.json"),
-        reason: format!("says what is known of `{document}`, which is not there"),
+        reason: match listed.is_link(document) {
+            true => format!("`{document}` is a link; put the file beside its target"),
+            false => format!("says what is known of `{document}`, which is not there"),
+        },
     }));
     let mut documents = Vec::new();
     for (entry, outcome) in listed.entries.iter().zip(prepared) {

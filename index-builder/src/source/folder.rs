@@ -1,6 +1,6 @@
 //! Documents of a folder, or one file.
 //!
-//! Hidden files and folders (leading dot), office lock files (`~$..`) and the builder's own files are left out. Links to folders are never followed, so
+//! Hidden files and folders (leading dot), office lock files (`~$..`), backups of editors (`..~`) and the builder's own files are left out. Links to folders are never followed, so
 //! there are no loops and nothing is read twice. A link to a file is read under its own name where its target lies inside of
 //! the folder and is hidden (mounted volumes look like that), never where it leads out of the folder.
 
@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -15,8 +16,11 @@ use omni_llm::error::{Code, Error, Result};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Content, Entry, Ignored, Listing, Reason, is_ours_by_name};
-use crate::metadata;
-use crate::place::is_index;
+use crate::place::{folder_of, is_index};
+use crate::{cache, eval, export, metadata, report};
+
+/// The device and the inode of a folder.
+type Identity = (u64, u64);
 
 /// A folder or a single file.
 pub(crate) struct Folder {
@@ -24,6 +28,8 @@ pub(crate) struct Folder {
     named: PathBuf,
     /// The folder that paths are below of.
     root: PathBuf,
+    /// Which folder that is, whatever lies under its name later.
+    identity: Identity,
     /// The name of the only file, if a file was named.
     only: Option<PathBuf>,
     /// Files and folders of the builder, by their true paths.
@@ -42,13 +48,15 @@ impl Folder {
         })?;
         let named = path.to_owned();
         if metadata.is_dir() {
-            return Ok(Self { root: named.clone(), named, only: None, own: Vec::new(), max_bytes });
+            let identity = (metadata.dev(), metadata.ino());
+            return Ok(Self { root: named.clone(), named, identity, only: None, own: Vec::new(), max_bytes });
         }
         let (Some(name), true) = (path.file_name(), metadata.is_file()) else {
             return Err(refused(Code::InvalidRequest, &"neither a folder nor a regular file; name a folder or a file"));
         };
-        let root = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { named, root, only: Some(name.into()), own: Vec::new(), max_bytes })
+        let root = folder_of(path).to_owned();
+        let identity = identity(&root).map_err(|cause| Error::io(&root, cause))?;
+        Ok(Self { named, root, identity, only: Some(name.into()), own: Vec::new(), max_bytes })
     }
 
     /// What the caller named: the folder or the file.
@@ -68,6 +76,7 @@ impl Folder {
             let path = self.root.join(name);
             let metadata = std::fs::metadata(&path).map_err(|cause| Error::io(&path, cause))?;
             self.push(&mut listing, name, &metadata);
+            self.list_beside(&mut listing, &slashed(name))?;
             return Ok(listing);
         }
         // A root that cannot be read at all is an error; below it, it is a row.
@@ -92,11 +101,46 @@ impl Folder {
             }
         }
         listing.ignored.append(&mut ignored);
+        self.require_there()?;
         Ok(listing)
     }
 
+    /// Lists what is said of the only file in files beside it.
+    fn list_beside(&self, listing: &mut Listing, only: &str) -> Result<()> {
+        let inside = self.root.canonicalize().map_err(|cause| Error::io(&self.root, cause))?;
+        for found in WalkDir::new(&self.root).min_depth(1).max_depth(1) {
+            let found = found.map_err(|cause| {
+                let remedy = "allow the builder to look for what stands beside the file";
+                Error::new(Code::InvalidRequest, format!("`{}`: {cause}; {remedy}", self.root.display()))
+            })?;
+            if metadata::sidecar_of(&slashed(self.below(found.path()))) == Some(only) {
+                self.sort_out(listing, &found, &inside);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads one file, if it is still the one that was listed.
-    pub(super) fn read(&self, entry: &Entry) -> Result<Content, Reason> {
+    ///
+    /// # Errors
+    /// The folder that was listed is gone: what cannot be read then is the source.
+    pub(super) fn read(&self, entry: &Entry) -> Result<Result<Content, Reason>> {
+        let content = self.content(entry);
+        if content.is_err() {
+            self.require_there()?;
+        }
+        Ok(content)
+    }
+
+    fn require_there(&self) -> Result<()> {
+        if identity(&self.root).is_ok_and(|identity| identity == self.identity) {
+            return Ok(());
+        }
+        let why = "went away or was replaced while it was read; build again once it is there";
+        Err(Error::new(Code::NotFound, format!("`{}`: {why}", self.root.display())))
+    }
+
+    fn content(&self, entry: &Entry) -> Result<Content, Reason> {
         let io = |cause: std::io::Error| Reason::io(&cause);
         if entry.size > self.max_bytes {
             return Err(Reason::TooLarge { bytes: entry.size, max_bytes: self.max_bytes });
@@ -125,7 +169,13 @@ impl Folder {
         }
         let name = found.file_name().as_bytes();
         let is_index = || is_ours_by_name(name) && (name.ends_with(b".tombstones") || is_index(found.path()));
-        let is_own = || self.own.contains(&inside.join(self.below(found.path()))) || is_index();
+        let is_written = || match found.file_type().is_dir() {
+            true => cache::is_cache(found.path()),
+            false if name.ends_with(b".json") => report::is_report(found.path()),
+            false if name.ends_with(b".jsonl") => eval::is_questions(found.path()) || export::is_export(found.path()),
+            false => is_index() || export::is_export(found.path()),
+        };
+        let is_own = || self.own.contains(&inside.join(self.below(found.path()))) || is_written();
         Ignored::by_name(name).or_else(|| is_own().then_some(Ignored::Own))
     }
 
@@ -133,7 +183,8 @@ impl Folder {
     fn sort_out(&self, listing: &mut Listing, found: &DirEntry, inside: &Path) {
         let below = self.below(found.path());
         let kind = found.file_type();
-        if kind.is_dir() {
+        // The source itself may be a link.
+        if kind.is_dir() || found.depth() == 0 {
             return;
         }
         if kind.is_symlink() {
@@ -169,7 +220,7 @@ impl Folder {
                 if is_sidecar || target_below.iter().any(|name| Ignored::by_name(name.as_bytes()).is_some()) {
                     self.push(listing, below, &metadata);
                 } else {
-                    listing.ignored.push((slashed(below), Ignored::Linked));
+                    listing.links.push((entry(below, &metadata), slashed(target_below)));
                 }
             }
             Ok(_) => listing.skipped.push((slashed(below), Reason::NotAFile)),
@@ -184,13 +235,21 @@ impl Folder {
             listing.skipped.push((source, Reason::TooLarge { bytes: size, max_bytes }));
             return;
         }
-        let entry = Entry { uri: source.clone(), source, size, stamp: stamp(metadata), key: below.into() };
-        listing.entries.push(entry);
+        listing.entries.push(entry(below, metadata));
     }
 
     fn below<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
+}
+
+fn entry(below: &Path, metadata: &Metadata) -> Entry {
+    let source = slashed(below);
+    Entry { uri: source.clone(), source, size: metadata.len(), stamp: stamp(metadata), key: below.into() }
+}
+
+fn identity(folder: &Path) -> std::io::Result<Identity> {
+    std::fs::metadata(folder).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// What changes when a file is written: its size and modification time in nanoseconds.

@@ -16,6 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
 
 use omni_llm::error::{Code, Error, Result};
 
@@ -136,6 +137,8 @@ pub(crate) struct Listing {
     pub(crate) skipped: Vec<(String, Reason)>,
     /// What is left out on purpose, sorted by path.
     pub(crate) ignored: Vec<(String, Ignored)>,
+    /// Links to other files of the source, with the names of these: they are entries where these are not wanted.
+    links: Vec<(Entry, String)>,
 }
 
 /// A document as it was read.
@@ -203,7 +206,7 @@ impl Source {
     /// If the source as a whole no longer answers. What concerns the document alone is the inner [`Reason`].
     pub(crate) fn read(&self, entry: &Entry) -> Result<Result<Content, Reason>> {
         match &self.place {
-            Place::Folder(folder) => Ok(folder.read(entry)),
+            Place::Folder(folder) => folder.read(entry),
             #[cfg(feature = "s3")]
             Place::S3(bucket) => bucket.read(entry),
         }
@@ -215,26 +218,31 @@ impl Source {
     /// The documents that are read and not yet visited hold at most `budget_bytes` together (or one document, if it is larger).
     ///
     /// # Errors
-    /// If the source as a whole no longer answers; what is under way is finished first.
+    /// If the source as a whole no longer answers, or `visit` fails; what is under way is finished first.
     pub(crate) fn read_all(
         &self,
         entries: &[Entry],
         workers: usize,
         budget_bytes: u64,
-        visit: impl Fn(usize, Result<Content, Reason>) + Sync,
+        visit: impl Fn(usize, Result<Content, Reason>) -> Result<()> + Sync,
     ) -> Result<()> {
         let workers = workers.max(1);
         let readers = self.readers().min(entries.len());
         let budget = Budget::new(budget_bytes);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let failure = Mutex::new(None);
+        let fail = |error| {
+            stop.store(true, Ordering::Relaxed);
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        };
+        let no_thread = |cause| fail(Error::internal(format!("cannot start a thread: {cause}; allow more of them")));
         let (sender, receiver) = mpsc::sync_channel(workers);
         // Owned by the workers alone: if all of them panic it is gone, and no reader waits for them forever.
         let receiver = Arc::new(Mutex::new(receiver));
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..readers {
                 let sender = sender.clone();
-                scope.spawn(|| {
+                let read = || {
                     let sender = sender;
                     while !stop.load(Ordering::Relaxed) {
                         let index = next.fetch_add(1, Ordering::Relaxed);
@@ -246,25 +254,24 @@ impl Source {
                                     return;
                                 }
                             }
-                            Err(error) => {
-                                stop.store(true, Ordering::Relaxed);
-                                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                            }
+                            Err(error) => fail(error),
                         }
                     }
-                });
+                };
+                thread::Builder::new().spawn_scoped(scope, read).map_or_else(no_thread, drop);
             }
             drop(sender);
             for receiver in vec![receiver; workers] {
-                let visit = &visit;
-                scope.spawn(move || {
+                let (visit, fail) = (&visit, &fail);
+                let work = move || {
                     loop {
                         let received = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((index, result, share)) = received else { return };
-                        visit(index, result);
+                        visit(index, result).unwrap_or_else(fail);
                         drop(share);
                     }
-                });
+                };
+                thread::Builder::new().spawn_scoped(scope, work).map_or_else(no_thread, drop);
             }
         });
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
@@ -289,6 +296,9 @@ impl Source {
             text += &format!(" ({} ignored, first `{path}`: {why})", listing.ignored.len());
         }
         text += match &self.place {
+            _ if listing.ignored.iter().any(|(_, why)| why.by_selection()) => {
+                "; globs of `--include` and `--exclude` are compared with paths below the source: `*.md`, and not `docs/*.md`, for the folder `docs`"
+            }
             Place::Folder(_) => "; put PDF, DOCX, HTML, Markdown or text files into it or name another folder",
             #[cfg(feature = "s3")]
             Place::S3(_) => "; check the prefix, it is a folder of keys and case counts",

@@ -65,6 +65,8 @@ impl Reason {
 pub(crate) enum Ignored {
     /// A file or folder whose name begins with a dot.
     Hidden,
+    /// What an editor keeps of a file as it was.
+    Backup,
     /// An office suite has the document beside it open.
     Lock,
     /// An object that stands for a folder of keys.
@@ -86,6 +88,7 @@ impl Ignored {
         match () {
             () if name.starts_with(b".") => Some(Self::Hidden),
             () if name.starts_with(b"~$") => Some(Self::Lock),
+            () if name.ends_with(b"~") => Some(Self::Backup),
             () => None,
         }
     }
@@ -100,6 +103,7 @@ impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hidden => "hidden",
+            Self::Backup => "a backup of an editor",
             Self::Lock => "a lock file",
             Self::Marker => "a folder marker",
             Self::Linked => "a link to what is read under its own name",

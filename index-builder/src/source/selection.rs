@@ -21,7 +21,7 @@ pub(crate) struct Selection {
 impl Selection {
     /// Moves what is not wanted to what is ignored.
     pub(super) fn apply(&self, listing: &mut Listing) {
-        let Listing { entries, skipped, ignored } = listing;
+        let Listing { entries, skipped, ignored, links } = listing;
         let mut keep = |path: &str, why: Option<Ignored>| {
             ignored.extend(why.map(|why| (path.to_owned(), why)));
             why.is_none()
@@ -32,6 +32,10 @@ impl Selection {
             let may_be_folder = matches!(reason, Reason::Denied | Reason::Unreadable(_));
             keep(path, self.refuses(path).filter(|why| *why == Ignored::Excluded || !may_be_folder))
         });
+        entries.extend(links.drain(..).filter_map(|(link, target)| {
+            let is_read = || self.refuses(&target).is_none().then_some(Ignored::Linked);
+            keep(&link.source, self.refuses(&link.source).or_else(is_read)).then_some(link)
+        }));
     }
 
     /// Why a path is not wanted. A file of metadata goes with its document, which would be open to more people without it.
@@ -111,14 +115,23 @@ mod tests {
                 ("old".to_owned(), Reason::Denied),
             ],
             ignored: Vec::new(),
+            links: [("c.md", "b.txt"), ("d.md", "a.md"), ("e.txt", "b.txt")]
+                .map(|(link, target)| (entry(link), target.to_owned()))
+                .to_vec(),
         };
         selection(&["*.md"], &["old"]).apply(&mut listing);
-        assert_eq!(listing.entries, ["a.md"].map(entry));
+        assert_eq!(listing.entries, ["a.md", "c.md"].map(entry));
         assert_eq!(listing.skipped, [("closed".to_owned(), Reason::Denied)]);
         let named = |path: &str, why| (path.to_owned(), why);
         assert_eq!(
             listing.ignored,
-            [named("b.txt", Ignored::NotIncluded), named("film.mp4", Ignored::NotIncluded), named("old", Ignored::Excluded)]
+            [
+                named("b.txt", Ignored::NotIncluded),
+                named("film.mp4", Ignored::NotIncluded),
+                named("old", Ignored::Excluded),
+                named("d.md", Ignored::Linked),
+                named("e.txt", Ignored::NotIncluded)
+            ]
         );
     }
 }

@@ -52,7 +52,7 @@ proptest! {
             // `.` and `..` are no names, and a name may be taken by a folder or file written before.
             if path.iter().any(|name| name == "." || name == "..") { continue }
             if std::fs::create_dir_all(full.parent().unwrap()).is_err() || std::fs::write(&full, text).is_err() { continue }
-            if !path.iter().any(|name| name.starts_with('.') || name.starts_with("~$")) {
+            if !path.iter().any(|name| name.starts_with('.') || name.starts_with("~$") || name.ends_with('~')) {
                 expected.insert(below.into_bytes(), text.clone());
             }
         }
@@ -91,14 +91,17 @@ fn names_that_are_not_utf8_are_escaped_and_read() {
 #[test]
 fn hidden_files_and_lock_files_are_ignored_and_named() {
     let root = folder();
-    for name in ["a.md", ".git/config", ".hidden.md", "sub/.DS_Store", "sub/~$report.docx", "sub/..odd"] {
+    for name in ["a.md", ".git/config", ".hidden.md", "sub/.DS_Store", "sub/~$report.docx", "sub/..odd", "z.md~"] {
         write(root.path(), name, "x");
     }
     let listing = open(root.path()).list().unwrap();
     assert_eq!(names(&listing), ["a.md"]);
     let hidden = [".git", ".hidden.md", "sub/..odd", "sub/.DS_Store"].map(|path| (path.to_owned(), Ignored::Hidden));
     assert_eq!(listing.ignored[..4], hidden);
-    assert_eq!(listing.ignored[4..], [("sub/~$report.docx".to_owned(), Ignored::Lock)]);
+    assert_eq!(
+        listing.ignored[4..],
+        [("sub/~$report.docx", Ignored::Lock), ("z.md~", Ignored::Backup)].map(|(path, why)| (path.to_owned(), why))
+    );
     assert_eq!(listing.skipped, []);
     // A root that is hidden itself was named on purpose.
     assert_eq!(names(&open(&root.path().join(".git")).list().unwrap()), ["config"]);
@@ -141,6 +144,33 @@ fn links_never_lead_out_of_the_folder_and_never_loop() {
 }
 
 #[test]
+fn a_link_may_be_the_source_and_is_no_document_of_it() {
+    let root = folder();
+    write(root.path(), "docs/a.md", "a");
+    symlink("docs", root.path().join("link")).unwrap();
+    let listing = open(&root.path().join("link")).list().unwrap();
+    assert_eq!((names(&listing), &listing.skipped), (vec!["a.md"], &vec![]));
+}
+
+#[test]
+fn a_source_that_goes_away_is_no_reason_of_a_document() {
+    let root = folder();
+    write(root.path(), "docs/a.md", "a");
+    write(root.path(), "docs/b.md", "b");
+    let docs = root.path().join("docs");
+    let (whole, one) = (open(&docs), open(&docs.join("a.md")));
+    let entry = whole.list().unwrap().entries.swap_remove(0);
+    std::fs::rename(&docs, root.path().join("gone")).unwrap();
+    let why = format!("`{}`: went away or was replaced while it was read; build again once it is there", docs.display());
+    assert_eq!(whole.read(&entry).unwrap_err().to_string(), why);
+    assert_eq!(one.read(&entry).unwrap_err().to_string(), why);
+    // Another folder under its name, as a mount that went away uncovers it.
+    std::fs::create_dir(&docs).unwrap();
+    assert_eq!(whole.read(&entry).unwrap_err().to_string(), why);
+    assert_eq!(whole.list().unwrap_err().to_string(), why);
+}
+
+#[test]
 fn what_is_no_file_or_too_large_is_a_reason() {
     let root = folder();
     write(root.path(), "a.txt", "a");
@@ -171,13 +201,25 @@ fn the_builders_own_files_are_no_documents() {
         ("old.omni.tombstones", "{}"),
         ("cache/documents/x.json", "{}"),
         ("sub/report.json", "{}"),
+        ("old/.omni-cache", ""),
+        ("old/documents/x.json", "{}"),
+        ("sub/.omni-export", ""),
+        ("sub/chunks.jsonl", "{}"),
+        ("sub/chunks.md", "chunks"),
+        ("asked.jsonl", "{\"question\": \"a\", \"source\": \"a.md\"}\n"),
+        ("faq.jsonl", "{\"question\": \"a\", \"text\": \"b\"}\n"),
+        ("past.json", "{\n  \"index\": \"kb.omni\",\n  \"digest\": \"aa\",\n"),
     ] {
         write(root.path(), name, text);
     }
     let own = ["cache", "sub/report.json", "not/there"].map(|name| root.path().join(name));
     let listing = open(root.path()).without(&own).list().unwrap();
-    assert_eq!(names(&listing), ["a.md", "notes.omni"]);
-    let ignored = ["cache", "old.omni", "old.omni.tombstones", "sub/report.json"].map(|path| (path.to_owned(), Ignored::Own));
+    assert_eq!(names(&listing), ["a.md", "faq.jsonl", "notes.omni", "sub/chunks.md"]);
+    let own =
+        ["asked.jsonl", "cache", "old", "old.omni", "old.omni.tombstones", "past.json", "sub/chunks.jsonl", "sub/report.json"];
+    let mut ignored = own.map(|path| (path.to_owned(), Ignored::Own)).to_vec();
+    ignored.push(("sub/.omni-export".to_owned(), Ignored::Hidden));
+    ignored.sort();
     assert_eq!(listing.ignored, ignored);
     // Whoever names one gets it.
     assert_eq!(names(&open(&root.path().join("old.omni")).list().unwrap()), ["old.omni"]);
@@ -246,6 +288,14 @@ fn a_single_file_is_a_source() {
     let listing = source.list().unwrap();
     assert_eq!(names(&listing), ["one.md"]);
     assert_eq!(source.read(&listing.entries[0]).unwrap().unwrap().bytes, b"one");
+    // What is said of it may close it.
+    for name in ["one.md.metadata.json", "one.md.METADATA.json", "two.md.metadata.json"] {
+        write(root.path(), &format!("sub/{name}"), "{}");
+    }
+    symlink("nowhere", root.path().join("sub/one.md.Metadata.json")).unwrap();
+    let listing = source.list().unwrap();
+    assert_eq!(names(&listing), ["one.md", "one.md.METADATA.json", "one.md.metadata.json"]);
+    assert_eq!(listing.skipped[0].0, "one.md.Metadata.json");
 }
 
 #[test]
@@ -268,12 +318,15 @@ fn read_all_visits_each_document_once_within_the_budget() {
             std::thread::yield_now();
             visits.lock().unwrap()[index] += 1;
             held.fetch_sub(bytes as u64, Ordering::SeqCst);
+            Ok(())
         };
         source.read_all(&listing.entries, workers, 600, visit).unwrap();
         assert_eq!(visits.into_inner().unwrap(), vec![1; sizes.len()]);
         assert!((1..=600).contains(&most.load(Ordering::SeqCst)));
     }
     source.read_all(&[], 3, 1, |_, _| panic!("nothing to visit")).unwrap();
+    let failed = source.read_all(&listing.entries, 2, 600, |_, _| Err(Error::bad_request("no more"))).unwrap_err();
+    assert_eq!(failed.to_string(), "no more");
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Body {
             }
             "pPr" => self.is_properties = true,
             "r" => self.run.reset(),
-            "vertAlign" | "vanish" => self.run.property(name, element),
+            "vertAlign" | "vanish" | "strike" | "dstrike" => self.run.property(name, element),
             "sym" => self.push(&symbol(element).map(String::from).unwrap_or_default()),
             "t" => self.is_text = true,
             "tab" => self.push("\t"),

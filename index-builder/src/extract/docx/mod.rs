@@ -62,7 +62,7 @@ fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
                 }
                 "t" => is_text = true,
                 "r" => run.reset(),
-                name @ ("vertAlign" | "vanish") => run.property(name, &element),
+                name @ ("vertAlign" | "vanish" | "strike" | "dstrike") => run.property(name, &element),
                 "sym" => push(&mut run, &symbol(&element).map(String::from).unwrap_or_default()),
                 "tab" | "br" => push(&mut run, " "),
                 _ => {}
@@ -196,6 +196,10 @@ mod tests {
         assert_eq!(of(&[plain("H"), lowered("2"), plain("SO"), lowered("4"), raised("2-")]), "H2SO4^2-");
         assert_eq!(of(&[plain("2"), raised("n"), plain(" is no 2"), raised("e")]), "2^n is no 2e");
         assert_eq!(of(&[plain("seen"), run("<w:vanish/>", " hidden"), run("<w:vanish w:val=\"0\"/>", " too")]), "seen too");
+        assert_eq!(
+            of(&[plain("costs "), run("<w:strike/>", "50"), run("<w:dstrike/><w:strike w:val=\"0\"/>", "60"), plain("75")]),
+            "costs 75"
+        );
         let symbol = |font: &str, code: &str| format!("<w:r><w:sym w:font=\"{font}\" w:char=\"{code}\"/></w:r>");
         let symbols = [("Symbol", "F0B1"), ("Symbol", "F061"), ("Symbol", "00B3"), ("Wingdings", "F0E0"), ("Arial", "00B5")];
         let symbols = symbols.map(|(font, code)| symbol(font, code)).concat();

@@ -31,7 +31,7 @@ const WINGDINGS: [(u32, char); 12] = [
 pub(super) struct Run {
     /// `^` of raised words, `_` of lowered ones.
     mark: Option<char>,
-    /// Whether nobody sees it.
+    /// Whether nobody sees it, or it is struck.
     is_hidden: bool,
     /// The mark of the last words that were raised or lowered, and how long the text was behind them.
     last: Option<(char, usize)>,
@@ -53,7 +53,10 @@ impl Run {
                     _ => None,
                 }
             }
-            "vanish" => self.is_hidden = !matches!(val(element).as_deref(), Some("0" | "false" | "off")),
+            // What is struck no longer holds.
+            "vanish" | "strike" | "dstrike" => {
+                self.is_hidden |= !matches!(val(element).as_deref(), Some("0" | "false" | "off"));
+            }
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What markup says without words, put into words or taken out before a page is read.
+//! What markup says without words, put into words or taken out before a page is read, and which elements part words.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,71 @@ use ego_tree::{NodeId, NodeRef};
 use scraper::node::{Element, Text};
 use scraper::{Html, Node};
 
-use super::walk;
 use crate::extract::exponent::is_apart;
+
+/// Elements that nobody reads.
+const SILENT: [&str; 15] = [
+    "script", "style", "template", "noscript", "head", "iframe", "object", "embed", "svg", "audio", "video", "canvas", "select",
+    "button", "textarea",
+];
+/// Elements that stand on lines of their own; every other one runs within a line, as in browsers.
+const BLOCK: [&str; 55] = [
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "caption",
+    "center",
+    "col",
+    "colgroup",
+    "dd",
+    "details",
+    "dialog",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hgroup",
+    "hr",
+    "html",
+    "legend",
+    "li",
+    "listing",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "optgroup",
+    "option",
+    "p",
+    "pre",
+    "search",
+    "section",
+    "summary",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "ul",
+    "xmp",
+];
 
 /// A change of one element.
 enum Change {
@@ -32,7 +95,7 @@ pub(super) fn settle(page: &mut Html) {
         match node.value() {
             Node::Text(text) => before = text.chars().last().unwrap_or(before),
             Node::Element(element) => {
-                if walk::is_block(element.name()) {
+                if is_block(element.name()) {
                     before = ' ';
                 }
                 changes.extend(change(node, element, before, &opened).map(|change| (node.id(), change)));
@@ -64,8 +127,8 @@ fn change(node: NodeRef<'_, Node>, element: &Element, before: char, opened: &Has
         "sup" if is_footnote_mark(node) => Some(Change::Detach),
         "sup" if is_apart(text(node).trim(), before) => Some(Change::Mark("^")),
         "sub" if is_apart(text(node).trim(), before) => Some(Change::Mark("_")),
-        // What a formula was written as, beside the formula.
-        "annotation" | "annotation-xml" => Some(Change::Detach),
+        // What a formula was written as, beside the formula, and what no longer holds.
+        "annotation" | "annotation-xml" | "del" | "s" | "strike" => Some(Change::Detach),
         "figure" if node.descendants().any(|inner| name(inner) == "pre") => Some(Change::Rename("div")),
         "ins" | "time" | "output" | "math" => Some(Change::Rename("span")),
         "button" if is_heading(node) => Some(Change::Rename("span")),
@@ -176,6 +239,36 @@ pub(super) fn is_mostly_links(node: NodeRef<'_, Node>) -> bool {
     linked * 2 > all
 }
 
+/// Whether an element ends the line before it.
+pub(super) fn is_block(name: &str) -> bool {
+    BLOCK.contains(&name)
+}
+
+pub(super) fn is_silent(element: &Element) -> bool {
+    SILENT.contains(&element.name())
+}
+
+/// Adds words with one space for every run of white space.
+pub(super) fn push_words(line: &mut String, text: &str) {
+    let gap = |line: &mut String| {
+        if !line.is_empty() && !line.ends_with([' ', '\n']) {
+            line.push(' ');
+        }
+    };
+    if text.starts_with(char::is_whitespace) {
+        gap(line);
+    }
+    for (index, word) in text.split_whitespace().enumerate() {
+        if index > 0 {
+            gap(line);
+        }
+        line.push_str(word);
+    }
+    if text.ends_with(char::is_whitespace) {
+        gap(line);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::walk::Walk;
@@ -199,6 +292,11 @@ mod tests {
         );
         assert_eq!(text("<p>in 2010</p><p><sup>1</sup>By hand</p>"), "in 2010\n\n1By hand");
         assert_eq!(text("<math><msup><mn>10</mn><mn>6</mn></msup><mfrac><mi>a</mi><mi>b</mi></mfrac></math>"), "10^6a/b");
+    }
+
+    #[test]
+    fn struck_text_goes() {
+        assert_eq!(text("costs <del>50</del><ins>75</ins> EUR, <s>7</s> <strike>8</strike> 9"), "costs 75 EUR, 9");
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod markup;
 mod table;
 mod walk;
 
+use std::borrow::Cow;
+
 use scraper::{Html, Selector};
 
 use super::document::{Document, Format};
@@ -72,9 +74,30 @@ fn parse(bytes: &[u8], declared_charset: Option<&str>) -> Result<(Html, Option<S
     if depth::is_too_deep(&html) {
         return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
     }
-    let mut page = Html::parse_document(&html);
+    let mut page = Html::parse_document(&opened(&html));
     markup::settle(&mut page);
     Ok((page, warning))
+}
+
+/// XHTML with a tag behind each element that is closed where it opens: HTML knows no such thing, and one of bare text would
+/// swallow the rest of the page.
+fn opened(html: &str) -> Cow<'_, str> {
+    const BARE: [&str; 5] = ["iframe", "script", "style", "textarea", "title"];
+    if !html.contains("http://www.w3.org/1999/xhtml") {
+        return html.into();
+    }
+    let mut opened = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, after)) = rest.split_once("/>") {
+        let tag = before.rsplit('<').next().and_then(|tag| tag.split_whitespace().next()).unwrap_or_default();
+        opened.push_str(before);
+        match BARE.contains(&tag) {
+            true => opened.extend(["></", tag, ">"]),
+            false => opened.push_str("/>"),
+        }
+        rest = after;
+    }
+    (opened + rest).into()
 }
 
 /// What is left of the page without navigation, where that is enough to be believed.
@@ -121,6 +144,12 @@ mod tests {
         let document = read(html.as_bytes(), "a.html", None).unwrap();
         document.check().unwrap();
         document
+    }
+
+    #[test]
+    fn elements_that_xhtml_closes_at_once_hold_nothing() {
+        let head = "<?xml version='1.0'?>\n<html xmlns='http://www.w3.org/1999/xhtml'><head><title/><script src='a.js' /></head>";
+        assert_eq!(document(&format!("{head}<body><p>Text<br/>here.</p></body></html>")).text, "Text\nhere.");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ego_tree::iter::Edge;
 use scraper::Node;
 use scraper::node::Element;
 
-use super::walk::{is_block, is_silent, push_words};
+use super::markup::{is_block, is_silent, push_words};
 
 /// Bytes that cells which reach over rows and columns may add to a table: a page of some kilobytes could make gigabytes of them.
 const ADDED_MAX_BYTES: usize = 1 << 20;

@@ -6,72 +6,9 @@ use ego_tree::iter::Edge;
 use scraper::node::Element;
 use scraper::{Html, Node};
 
+use super::markup::{is_block, is_silent, push_words};
 use super::table;
 use crate::extract::draft::{Draft, one_line};
-
-/// Elements that nobody reads.
-const SILENT: [&str; 15] = [
-    "script", "style", "template", "noscript", "head", "iframe", "object", "embed", "svg", "audio", "video", "canvas", "select",
-    "button", "textarea",
-];
-/// Elements that stand on lines of their own; every other one runs within a line, as in browsers.
-const BLOCK: [&str; 55] = [
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "body",
-    "br",
-    "caption",
-    "center",
-    "col",
-    "colgroup",
-    "dd",
-    "details",
-    "dialog",
-    "dir",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "hgroup",
-    "hr",
-    "html",
-    "legend",
-    "li",
-    "listing",
-    "main",
-    "menu",
-    "nav",
-    "ol",
-    "optgroup",
-    "option",
-    "p",
-    "pre",
-    "search",
-    "section",
-    "summary",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "ul",
-    "xmp",
-];
 
 /// What was read of a page.
 #[derive(Default)]
@@ -245,36 +182,6 @@ impl Walk {
             None => self.draft.paragraph(text),
         }
         self.is_in_list = !self.lists.is_empty();
-    }
-}
-
-/// Whether an element ends the line before it.
-pub(super) fn is_block(name: &str) -> bool {
-    BLOCK.contains(&name)
-}
-
-pub(super) fn is_silent(element: &Element) -> bool {
-    SILENT.contains(&element.name())
-}
-
-/// Adds words with one space for every run of white space.
-pub(super) fn push_words(line: &mut String, text: &str) {
-    let gap = |line: &mut String| {
-        if !line.is_empty() && !line.ends_with([' ', '\n']) {
-            line.push(' ');
-        }
-    };
-    if text.starts_with(char::is_whitespace) {
-        gap(line);
-    }
-    for (index, word) in text.split_whitespace().enumerate() {
-        if index > 0 {
-            gap(line);
-        }
-        line.push_str(word);
-    }
-    if text.ends_with(char::is_whitespace) {
-        gap(line);
     }
 }
 

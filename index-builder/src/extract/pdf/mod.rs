@@ -5,6 +5,7 @@
 //! the file once more with better fonts. Where it finds no page or no text, `lopdf` is asked, which knows nothing of layout but
 //! repairs some files and reads some fonts that it does not.
 
+mod filled;
 mod lines;
 mod mend;
 mod overprint;
@@ -75,6 +76,7 @@ fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> 
     document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
     let suspect = document.pages.iter().any(|page| overprint::is_suspect(page) || lines::is_suspect(page));
     let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
+    let filled = filled::read(bytes);
     let mut silent_pages = Vec::new();
     let mut unreadable_pages = Vec::new();
     for page in &mut document.pages {
@@ -98,6 +100,7 @@ fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> 
                 }
             }
         }
+        filled.get(&page.number).into_iter().flatten().for_each(|words| draft.paragraph(&readable(words)));
         if draft.len() == before {
             silent_pages.push(page.number);
         }
@@ -296,6 +299,24 @@ mod tests {
         assert_eq!(document.title, "The Mill");
         assert_eq!((document.page_at(0), document.page_at(document.text.len() - 1)), (Some(1), Some(3)));
         assert!(document.warnings.contains(&"no text: page 2 of 3".to_owned()), "{:?}", document.warnings);
+    }
+
+    #[test]
+    fn what_was_filled_in_is_read() {
+        let file = String::from_utf8(pdf(&["BT /F 12 Tf 50 700 Td (Application) Tj ET"], "")).unwrap();
+        let rect = "/Rect[0 0 9 9]";
+        let objects = [
+            format!("<</Subtype/Widget/FT/Tx/T(name)/V(Ada Lovelace){rect}>>"),
+            format!("<</Subtype/Widget/Parent 24 0 R{rect}>>"),
+            format!("<</Subtype/FreeText/Contents(Approved in May.){rect}>>"),
+            format!("<</Subtype/Widget/FT/Tx/T(password)/Ff 8192/V(sesame){rect}>>"),
+            "<</FT/Ch/T(colours)/V[(red)(blue)]>>".to_owned(),
+        ];
+        let objects: String = (20..).zip(objects).map(|(number, object)| format!("{number} 0 obj\n{object}\nendobj\n")).collect();
+        let file = file.replace("/Contents 11", "/Annots[20 0 R 21 0 R 22 0 R 23 0 R]/Contents 11");
+        let document = read(file.replace("trailer", &format!("{objects}trailer")).as_bytes(), "a.pdf").unwrap();
+        document.check().unwrap();
+        assert_eq!(document.text, "Application\n\nname: Ada Lovelace\n\ncolours: red, blue\n\nApproved in May.");
     }
 
     #[test]

@@ -23,8 +23,10 @@ use aws_sdk_s3::types::{EncodingType, Object};
 use omni_llm::error::{Code, Error, Result};
 use tokio::runtime::Runtime;
 
-use self::refusal::{Refusal, innermost};
+use self::refusal::Refusal;
 use super::{Content, Entry, Ignored, Listing, Options, Reason, is_ours_by_name};
+use crate::cause::innermost;
+use crate::metadata;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -126,8 +128,8 @@ impl S3 {
                 return Ok(listing);
             }
             let found = self.list_below(&format!("{}/", self.prefix), &mut listing).await?;
-            if found == 0 {
-                self.list_one(&mut listing).await?;
+            if found == 0 && self.list_one(&mut listing).await? {
+                self.list_beside(&mut listing).await?;
             }
             Ok(listing)
         })
@@ -179,34 +181,50 @@ impl S3 {
 
     /// Lists what is below `folder`; says how many keys there are, ignored ones included.
     async fn list_below(&self, folder: &str, listing: &mut Listing) -> Result<usize> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(folder).encoding_type(EncodingType::Url);
-        let mut pages = request.into_paginator().send();
         let mut found = 0;
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.explain(Refusal::of(&error)))?;
-            let encoded = page.encoding_type() == Some(&EncodingType::Url);
-            for object in page.contents() {
-                found += 1;
-                let key = key_of(object, encoded);
-                if let Some(below) = key.strip_prefix(folder) {
-                    self.push(listing, &key, below, object);
-                }
+        let each = |key: &str, object: &Object| {
+            found += 1;
+            if let Some(below) = key.strip_prefix(folder) {
+                self.push(listing, key, below, object);
             }
-        }
+        };
+        self.list_with(folder, each).await?;
         Ok(found)
     }
 
-    /// Lists the one object whose key is the prefix, if there is one.
-    async fn list_one(&self, listing: &mut Listing) -> Result<()> {
+    /// Lists what is said of the one object whose key is the prefix.
+    async fn list_beside(&self, listing: &mut Listing) -> Result<()> {
+        let each = |key: &str, object: &Object| {
+            if metadata::sidecar_of(key) == Some(&self.prefix) {
+                self.push(listing, key, last_name(key), object);
+            }
+        };
+        self.list_with(&format!("{}.", self.prefix), each).await
+    }
+
+    /// Goes through all objects whose keys begin so.
+    async fn list_with(&self, beginning: &str, mut each: impl FnMut(&str, &Object)) -> Result<()> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(beginning).encoding_type(EncodingType::Url);
+        let mut pages = request.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.explain(Refusal::of(&error)))?;
+            let encoded = page.encoding_type() == Some(&EncodingType::Url);
+            page.contents().iter().for_each(|object| each(&key_of(object, encoded), object));
+        }
+        Ok(())
+    }
+
+    /// Lists the one object whose key is the prefix; says whether there is one.
+    async fn list_one(&self, listing: &mut Listing) -> Result<bool> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1);
         let page = request.encoding_type(EncodingType::Url).send().await.map_err(|error| self.explain(Refusal::of(&error)))?;
         let encoded = page.encoding_type() == Some(&EncodingType::Url);
         // Keys come in order, so the shortest with this beginning is the first.
-        if let Some(object) = page.contents().first().filter(|object| key_of(object, encoded) == self.prefix) {
-            let name = self.prefix.rsplit('/').next().unwrap_or(&self.prefix);
-            self.push(listing, &self.prefix, name, object);
+        let one = page.contents().first().filter(|object| key_of(object, encoded) == self.prefix);
+        if let Some(object) = one {
+            self.push(listing, &self.prefix, last_name(&self.prefix), object);
         }
-        Ok(())
+        Ok(one.is_some())
     }
 
     fn push(&self, listing: &mut Listing, key: &str, below: &str, object: &Object) {
@@ -275,6 +293,11 @@ async fn receive(output: GetObjectOutput, size: u64) -> Result<Vec<u8>, String> 
             return Ok(bytes);
         }
     }
+}
+
+/// What a key is called without its folders.
+fn last_name(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
 }
 
 /// The key of a listed object. Services that honour `encoding-type=url` write it as in a form: `+` is a space.

@@ -8,6 +8,7 @@ use omni_llm::error::{Code, Error};
 
 use super::super::Reason;
 use super::Place;
+use crate::cause::{innermost, one_line};
 
 /// A failed call, free of the SDK's types.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,23 +169,5 @@ impl Place {
             Some(endpoint) => format!("`{endpoint}`"),
             None => format!("AWS S3 in `{}`", self.region),
         }
-    }
-}
-
-/// The innermost cause in one line: what the layers above it say adds nothing that helps.
-pub(super) fn innermost(error: &dyn StdError) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    one_line(cause.to_string().trim_end_matches('.'))
-}
-
-/// A foreign text in one line of a sensible length.
-fn one_line(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(200) {
-        Some((cut, _)) => format!("{}..", &line[..cut]),
-        None => line,
     }
 }

@@ -125,9 +125,12 @@ fn a_prefix_may_be_one_key_but_never_the_beginning_of_a_name() {
         if request.target.contains("prefix=kb%2Fone.md%2F") || request.target.contains("prefix=kb%2Fon%2F") {
             return page(&[], None);
         }
+        if request.target.contains("prefix=kb%2Fone.md.&") || request.target.ends_with("prefix=kb%2Fone.md.") {
+            return page(&[("kb/one.md.bak", 1), ("kb/one.md.metadata.json", 2)], None);
+        }
         page(&[("kb/one.md", 4)], None)
     });
-    assert_eq!(names(&open(&endpoint, "docs/kb/one.md").list().unwrap()), ["one.md"]);
+    assert_eq!(names(&open(&endpoint, "docs/kb/one.md").list().unwrap()), ["one.md", "one.md.metadata.json"]);
     assert_eq!(
         open(&endpoint, "docs/kb/on").list().unwrap_err().to_string(),
         "`s3://docs/kb/on`: no documents there; check the prefix, it is a folder of keys and case counts"
@@ -184,7 +187,12 @@ fn what_befalls_one_object_is_its_reason() {
     let source = open(&endpoint, "docs");
     let entries = source.list().unwrap().entries;
     let results = Mutex::new(vec![None; entries.len()]);
-    source.read_all(&entries, 2, 10, |index, result| results.lock().unwrap()[index] = Some(result)).unwrap();
+    source
+        .read_all(&entries, 2, 10, |index, result| {
+            results.lock().unwrap()[index] = Some(result);
+            Ok(())
+        })
+        .unwrap();
     let texts: Vec<_> = results
         .into_inner()
         .unwrap()
@@ -237,6 +245,7 @@ fn a_key_refused_while_reading_ends_the_build() {
     let error = source.read_all(&entries, 2, 1 << 20, |_, result| {
         assert_eq!(result.unwrap().bytes, b"four");
         visited.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     });
     let error = error.unwrap_err().to_string();
     let (object, why) = error.split_once(": the").unwrap();

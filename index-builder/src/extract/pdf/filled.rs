@@ -1,0 +1,69 @@
+//! What somebody filled in: fields of a form, and notes that stand on the page. Neither is part of what a page draws.
+
+use std::collections::BTreeMap;
+
+use lopdf::{Dictionary, Document, Object, decode_text_string};
+
+use super::mend;
+
+/// Bits of a field and of an annotation that keep it from readers.
+const PASSWORD: i64 = 1 << 13;
+const HIDDEN: i64 = 1 << 1;
+
+/// How far a field may lie below the one that names it.
+const DEPTH_MAX: usize = 16;
+
+/// The words of each page by its number, a field as `name: value`.
+pub(super) fn read(bytes: &[u8]) -> BTreeMap<u32, Vec<String>> {
+    // Where neither is, no page has anything on it; a look into the objects of a file takes as long as its text.
+    let may_hold = ["/Annots", "/ObjStm"].iter().any(|name| bytes.windows(name.len()).any(|window| window == name.as_bytes()));
+    let Some(document) = may_hold.then(|| mend::load(bytes)).flatten() else { return BTreeMap::new() };
+    let words = |page| {
+        let annotations = document.get_page_annotations(page).unwrap_or_default();
+        annotations.into_iter().filter_map(|annotation| words(&document, annotation)).collect::<Vec<_>>()
+    };
+    document.get_pages().into_iter().map(|(number, page)| (number, words(page))).collect()
+}
+
+fn words(document: &Document, annotation: &Dictionary) -> Option<String> {
+    let is_set =
+        |object: Option<&Object>, bit| object.and_then(|flags| flags.as_i64().ok()).is_some_and(|flags| flags & bit != 0);
+    if is_set(annotation.get_deref(b"F", document).ok(), HIDDEN) {
+        return None;
+    }
+    match annotation.get_deref(b"Subtype", document).ok()?.as_name().ok()? {
+        b"FreeText" => text(document, annotation.get_deref(b"Contents", document).ok()?),
+        b"Widget" => {
+            let fields = lineage(document, annotation);
+            let inherited = |name: &[u8]| fields.iter().find_map(|field| field.get_deref(name, document).ok());
+            let is_words = matches!(inherited(b"FT")?.as_name().ok()?, b"Tx" | b"Ch");
+            if !is_words || is_set(inherited(b"Ff"), PASSWORD) {
+                return None;
+            }
+            let value = text(document, inherited(b"V")?)?;
+            Some(match inherited(b"TU").or_else(|| inherited(b"T")).and_then(|name| text(document, name)) {
+                Some(name) => format!("{name}: {value}"),
+                None => value,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A field and those that it lies below: what one does not say is said above it.
+fn lineage<'d>(document: &'d Document, field: &'d Dictionary) -> Vec<&'d Dictionary> {
+    let above = |field: &&'d Dictionary| field.get_deref(b"Parent", document).ok()?.as_dict().ok();
+    std::iter::successors(Some(field), above).take(DEPTH_MAX).collect()
+}
+
+/// A text, or several that were chosen.
+fn text(document: &Document, object: &Object) -> Option<String> {
+    let text = match object {
+        Object::Array(several) => {
+            let each = several.iter().filter_map(|one| decode_text_string(document.dereference(one).ok()?.1).ok());
+            each.collect::<Vec<_>>().join(", ")
+        }
+        one => decode_text_string(one).ok()?,
+    };
+    Some(text.trim().replace('\r', "\n")).filter(|text| !text.is_empty())
+}
