@@ -140,7 +140,7 @@ pub struct ToolCall {
     pub signature: Option<String>,
     /// Fields of one dialect's own, as they stand in its call: who called (Claude's `caller`), or that it is of a `custom` tool of OpenAI's,
     /// whose arguments are any text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub own: Option<Raw>,
 }
 
