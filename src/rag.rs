@@ -370,7 +370,7 @@ async fn prepare(
     let Some(links) = links else { return Ok((answer, None)) };
     let passages = question.retrieval.as_ref().map(|_| answer.passages.as_slice());
     let format = if json && question.shape.is_none() { Format::Json } else { question.format };
-    let said = check::said(&request.messages);
+    let said = check::quotable(&request.messages);
     let is_checked = question.citations != Policy::Annotate;
     let used = prompt::ground(&mut request, passages, (format, is_checked), generation.context_chars);
     if json && request.response_format.is_text() {
