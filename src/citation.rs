@@ -133,16 +133,17 @@ pub(crate) struct Sources<'a> {
     sources: Vec<Source>,
     /// Put together when it is first needed.
     joined: OnceCell<Vec<Joined>>,
-    said: &'a str,
+    /// What may be quoted without a source.
+    quotable: &'a str,
     /// The same, prepared when it is first needed.
     conversation: OnceCell<Source>,
 }
 
 impl<'a> Sources<'a> {
-    /// Prepares them. What was `said` may be quoted without a source.
-    pub(crate) fn new(passages: &'a [Passage], said: &'a str) -> Self {
+    /// Prepares them. What is `quotable` needs no source.
+    pub(crate) fn new(passages: &'a [Passage], quotable: &'a str) -> Self {
         let sources = passages.iter().map(|passage| Source::new(&passage.content)).collect();
-        Self { passages, sources, joined: OnceCell::new(), said, conversation: OnceCell::new() }
+        Self { passages, sources, joined: OnceCell::new(), quotable, conversation: OnceCell::new() }
     }
 
     /// Checks an answer, which is `data` where it has a structure, and else `text`; `is_cut` says that it may end inside a quote.
@@ -247,7 +248,7 @@ impl<'a> Sources<'a> {
             }
         }
         if status == Status::NotFound && numbers.is_empty() {
-            let conversation = self.conversation.get_or_init(|| Source::new(self.said));
+            let conversation = self.conversation.get_or_init(|| Source::new(self.quotable));
             if conversation.find(&wanted, is_denied).is_some_and(|(score, _)| score >= VERBATIM) {
                 return None;
             }

@@ -277,6 +277,10 @@ async fn citations_are_checked_and_the_policy_decides() {
     let (_, answer) = service.query(ask("abstain")).await;
     assert_eq!(answer["response"]["content"], "The sources do not support an answer to this question.");
 
+    let mut off = ask("drop");
+    off["rag_config"]["enabled"] = json!(false);
+    assert!(service.refusal(off).await.starts_with("`rag_config.citations`: nothing is looked up"));
+
     // What may be cut out is not told before it was checked.
     let events = service.events(ask("drop")).await;
     let told: String =
