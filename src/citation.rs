@@ -6,6 +6,7 @@
 //! linear in itself and the sources, and their number has an end.
 
 mod cut;
+mod denial;
 mod fold;
 mod joined;
 mod marker;
@@ -13,6 +14,7 @@ mod marks;
 mod markup;
 mod source;
 mod text;
+mod value;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use self::cut::{repair_prompt, value_without_false, without_false};
+pub(crate) use self::cut::{repair_prompt, states, value_without_false, without_false};
 use crate::passage::Passage;
 use fold::Folded;
 use joined::{Joined, joined};
@@ -35,6 +37,8 @@ const VERBATIM: f32 = 0.9;
 const CHANGED: f32 = 0.89;
 /// Below this a found place says nothing.
 const RELATED: f32 = 0.5;
+/// Numbers of one marker from which it may be an interval.
+const MANY: usize = 21;
 /// Citations of one answer that are checked one by one; what follows is one that does not hold.
 const MAX_CITATIONS: usize = 1_000;
 
@@ -60,8 +64,7 @@ pub struct Citation {
     pub pointer: Option<String>,
     /// Which bytes of the answer's text; of the string at `pointer` in a structured answer.
     pub span: Range<usize>,
-    /// Which bytes of that text go with it where it does not hold: its sentence. None where the same words have another source: then only the
-    /// number goes.
+    /// The sentence to cut if this does not hold; none if another source supports the same words (then only the number is cut).
     pub sentence: Option<Range<usize>>,
     /// The source number that the answer names, counted from 1: of several the one where a quote stands, else the first.
     pub cited: Option<usize>,
@@ -113,6 +116,11 @@ impl Citation {
         matches!(self.status, Status::WrongSource | Status::NotFound | Status::NoSuchSource | Status::Unchecked)
     }
 
+    /// Whether it stands in a text, and not for a whole value of a structured answer.
+    fn is_in_text(&self) -> bool {
+        self.sentence.is_some() || (self.quote.is_none() && !self.span.is_empty())
+    }
+
     /// The same in a structured answer.
     fn at(self, pointer: &str) -> Self {
         Self { pointer: Some(pointer.to_owned()), ..self }
@@ -125,27 +133,32 @@ pub(crate) struct Sources<'a> {
     sources: Vec<Source>,
     /// Put together when it is first needed.
     joined: OnceCell<Vec<Joined>>,
-    said: &'a str,
+    /// What may be quoted without a source.
+    quotable: &'a str,
     /// The same, prepared when it is first needed.
     conversation: OnceCell<Source>,
 }
 
 impl<'a> Sources<'a> {
-    /// Prepares them. What was `said` may be quoted without a source.
-    pub(crate) fn new(passages: &'a [Passage], said: &'a str) -> Self {
+    /// Prepares them. What is `quotable` needs no source.
+    pub(crate) fn new(passages: &'a [Passage], quotable: &'a str) -> Self {
         let sources = passages.iter().map(|passage| Source::new(&passage.content)).collect();
-        Self { passages, sources, joined: OnceCell::new(), said, conversation: OnceCell::new() }
+        Self { passages, sources, joined: OnceCell::new(), quotable, conversation: OnceCell::new() }
     }
 
-    /// Checks an answer, which is `data` where it has a structure, and else `text`.
-    pub(crate) fn check_answer(&self, text: &str, data: Option<&Value>) -> Vec<Citation> {
-        data.map_or_else(|| self.check(text), |data| self.check_value(data))
+    /// Checks an answer, which is `data` where it has a structure, and else `text`; `is_cut` says that it may end inside a quote.
+    pub(crate) fn check_answer(&self, text: &str, is_cut: bool, data: Option<&Value>) -> Vec<Citation> {
+        data.map_or_else(|| self.check_text(text, is_cut), |data| self.check_value(data))
     }
 
-    /// Checks the quotes and source numbers of a text.
+    /// Checks the quotes and source numbers of a whole text.
     pub(crate) fn check(&self, answer: &str) -> Vec<Citation> {
+        self.check_text(answer, false)
+    }
+
+    fn check_text(&self, answer: &str, is_cut: bool) -> Vec<Citation> {
         let mut citations = Vec::new();
-        for mention in text::mentions(answer) {
+        for mention in text::mentions(answer, is_cut) {
             self.mention(answer, mention, &mut citations);
             if let Some(surplus) = citations.get(MAX_CITATIONS) {
                 let start = surplus.sentence.as_ref().map_or(surplus.span.start, |sentence| sentence.start);
@@ -158,15 +171,26 @@ impl<'a> Sources<'a> {
     }
 
     fn mention(&self, answer: &str, mention: Mention, out: &mut Vec<Citation>) {
-        let Mention { span, quote, claim, sentence, mut markers } = mention;
+        let Mention { span, quote, claim, sentence, mut markers, inner } = mention;
         // Round brackets are a source's own more often than a number of ours.
         let is_round = |marker: &Marker| answer[marker.span.clone()].starts_with(['(', '（']);
         markers.retain(|marker| !is_round(marker) || marker.sources.iter().any(|number| self.is_known(*number)));
+        // So is an interval of many.
+        markers.retain(|marker| marker.sources.len() <= MANY || marker.sources.iter().all(|number| self.is_known(*number)));
+        if let Some(quote) = &quote
+            && quote.end < inner.end
+            && self.has_numbers(&answer[inner.clone()])
+        {
+            markers.retain(|marker| marker.span.start >= inner.end);
+        }
         let numbers: Vec<usize> = markers.iter().flat_map(|marker| marker.sources.iter().copied()).collect();
         let is_alone = !numbers.iter().any(|number| self.is_known(*number));
         // A list of sources states nothing.
         let claim = (quote.is_none() && !claim.is_empty()).then(|| Folded::new(&answer[claim]));
-        let quote = quote.and_then(|quote| self.quote(&answer[quote], &numbers));
+        let quote = quote.and_then(|quote| {
+            let is_denied = denial::ends_with_denial(&answer[sentence.start..span.start]);
+            self.quote(&answer[quote], &numbers, is_denied)
+        });
         let mut supports = BTreeMap::new();
         // That a quote's only source does not exist is said by the quote.
         let mut is_told = quote.is_some() && is_alone;
@@ -188,87 +212,31 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Checks a structured answer: its quotes and the texts in it.
-    pub(crate) fn check_value(&self, value: &Value) -> Vec<Citation> {
-        let mut citations = Vec::new();
-        self.walk(value, "", None, &mut citations);
-        if citations.len() > MAX_CITATIONS {
-            citations.truncate(MAX_CITATIONS);
-            citations.push(nowhere(Status::Unchecked, None, 0..0, None).at(""));
-        }
-        citations
-    }
-
-    /// Checks what stands at a place; a quote's sources are `cited`.
-    fn walk(&self, value: &Value, at: &str, cited: Option<&[usize]>, out: &mut Vec<Citation>) {
-        if out.len() > MAX_CITATIONS {
-            return;
-        }
-        match (value, cited) {
-            (Value::String(text), Some(cited)) => {
-                let (quote, own) = text::unquoted(text);
-                let cited = if own.is_empty() { cited } else { &own };
-                let citation = self.quote(&text[quote], cited);
-                out.extend(citation.map(|citation| Citation { span: 0..text.len(), ..citation }.at(at)));
-            }
-            (Value::String(text), None) => out.extend(self.check(text).into_iter().map(|citation| citation.at(at))),
-            (Value::Array(list), cited) => {
-                for (number, item) in list.iter().enumerate() {
-                    self.walk(item, &format!("{at}/{number}"), cited, out);
-                }
-            }
-            (Value::Object(map), _) => {
-                let named = map.iter().filter(|(key, _)| marker::is_source_key(key));
-                let named = named.map(|(key, value)| (key, marker::sources(value))).find(|(_, cited)| !cited.is_empty());
-                let (source, cited) = named.unzip();
-                let cited = cited.unwrap_or_default();
-                let is_part_known =
-                    cited.iter().any(|number| self.is_known(*number)) && map.keys().any(|key| text::is_quote_key(key));
-                for (key, item) in map {
-                    let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-                    if is_part_known && source == Some(key) {
-                        self.unknown(item, &place, out);
-                    } else if text::is_quote_key(key) {
-                        self.walk(item, &place, Some(&cited), out);
-                    } else if !marker::is_source_key(key) || !item.is_string() {
-                        self.walk(item, &place, None, out);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells the source numbers that do not exist, each where it stands.
-    fn unknown(&self, value: &Value, at: &str, out: &mut Vec<Citation>) {
-        if let Value::Array(list) = value {
-            list.iter().enumerate().for_each(|(number, item)| self.unknown(item, &format!("{at}/{number}"), out));
-            return;
-        }
-        for number in marker::sources(value).into_iter().filter(|number| !self.is_known(*number)) {
-            if out.len() <= MAX_CITATIONS {
-                out.push(nowhere(Status::NoSuchSource, Some(number), 0..0, None).at(at));
-            }
-        }
+    /// Whether a quote stands in a source with the numbers in brackets that it ends with: then they are the source's own.
+    fn has_numbers(&self, quote: &str) -> bool {
+        let best = self.best(&Folded::new(quote), true, |_| true);
+        best.is_some_and(|(score, Found { passage, range })| {
+            score >= VERBATIM && self.passages[passage].content[range.end..].starts_with(']')
+        })
     }
 
     /// Looks a quote up: in the sources that are named, then in the others. None where it says nothing, or was said before.
-    fn quote(&self, quote: &str, numbers: &[usize]) -> Option<Citation> {
+    fn quote(&self, quote: &str, numbers: &[usize], is_denied: bool) -> Option<Citation> {
         let wanted = Folded::new(quote);
         if wanted.len() == 0 {
             return None;
         }
         let is_named = |at: &usize| numbers.contains(&(at + 1));
         let is_verbatim = |best: &Option<(f32, Found)>| best.as_ref().is_some_and(|(score, _)| *score >= VERBATIM);
-        let mut best = self.best(&wanted, is_named);
+        let mut best = self.best(&wanted, is_denied, is_named);
         let mut status = Status::Verified;
         if !is_verbatim(&best) && numbers.len() > 1 {
-            best = self.best_joined(&wanted, is_named).or(best);
+            best = self.best_joined(&wanted, is_denied, is_named).or(best);
         }
         if !is_verbatim(&best) {
-            let mut elsewhere = self.best(&wanted, |at| !is_named(at));
+            let mut elsewhere = self.best(&wanted, is_denied, |at| !is_named(at));
             if !is_verbatim(&elsewhere) && numbers.is_empty() {
-                elsewhere = self.best_joined(&wanted, |_| true).or(elsewhere);
+                elsewhere = self.best_joined(&wanted, is_denied, |_| true).or(elsewhere);
             }
             if is_verbatim(&elsewhere) {
                 status = if numbers.is_empty() { Status::Verified } else { Status::WrongSource };
@@ -280,8 +248,8 @@ impl<'a> Sources<'a> {
             }
         }
         if status == Status::NotFound && numbers.is_empty() {
-            let conversation = self.conversation.get_or_init(|| Source::new(self.said));
-            if conversation.find(&wanted).is_some_and(|(score, _)| score >= VERBATIM) {
+            let conversation = self.conversation.get_or_init(|| Source::new(self.quotable));
+            if conversation.find(&wanted, is_denied).is_some_and(|(score, _)| score >= VERBATIM) {
                 return None;
             }
         }
@@ -292,10 +260,10 @@ impl<'a> Sources<'a> {
     }
 
     /// Where of the sources that count a quote stands best; of equals the first.
-    fn best(&self, wanted: &Folded, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
+    fn best(&self, wanted: &Folded, is_denied: bool, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
         let mut best: Option<(f32, Found)> = None;
         for at in (0..self.sources.len()).filter(counts) {
-            let Some((score, range)) = self.sources[at].find(wanted) else { continue };
+            let Some((score, range)) = self.sources[at].find(wanted, is_denied) else { continue };
             if best.as_ref().is_none_or(|(before, _)| score > *before) {
                 best = Some((score, Found { passage: at, range }));
             }
@@ -307,8 +275,8 @@ impl<'a> Sources<'a> {
     }
 
     /// Where a quote stands that goes over from one source that counts into the next.
-    fn best_joined(&self, wanted: &Folded, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
-        self.joined.get_or_init(|| joined(self.passages)).iter().find_map(|joined| joined.find(wanted, &counts))
+    fn best_joined(&self, wanted: &Folded, is_denied: bool, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
+        self.joined.get_or_init(|| joined(self.passages)).iter().find_map(|joined| joined.find(wanted, is_denied, &counts))
     }
 
     fn is_known(&self, number: usize) -> bool {

@@ -95,7 +95,7 @@ async fn prepare(
         answer.warnings.extend(found.warnings);
     }
     let Some((links, mut request)) = aim else { return Ok((answer, None)) };
-    let said = check::said(&request.messages);
+    let said = check::quotable(&request.messages);
     ground(app, question, &mut answer, &mut request);
     let mut call = Call::new(app, links, request, question.shape.as_ref(), is_stream)?;
     call.said = said;

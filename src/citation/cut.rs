@@ -62,22 +62,27 @@ fn with_margin(answer: &str, cut: Range<usize>) -> Range<usize> {
     }
 }
 
-/// The structured answer without list entries whose quotes are not there. False where one stands outside a list.
-pub(crate) fn value_without_false(value: &mut Value, citations: &[Citation]) -> bool {
+/// Takes what does not hold out of a structured answer: the entry of a list, else the sentence of a text. How many citations stay, because
+/// they stand in neither.
+pub(crate) fn value_without_false(value: &mut Value, citations: &[Citation]) -> usize {
     let mut entries: Vec<(String, usize)> = Vec::new();
-    for pointer in citations.iter().filter(|citation| citation.is_false()).filter_map(|citation| citation.pointer.as_deref()) {
-        let mut place = pointer;
-        let entry = loop {
-            let Some((parent, name)) = place.rsplit_once('/') else { break None };
-            if let (Some(Value::Array(_)), Ok(number)) = (value.pointer(parent), name.parse()) {
-                break Some((parent.to_owned(), number));
+    let mut texts: BTreeMap<&str, Vec<Citation>> = BTreeMap::new();
+    let mut left = 0;
+    for citation in citations.iter().filter(|citation| citation.is_false()) {
+        let pointer = citation.pointer.as_deref().unwrap_or_default();
+        match entry(value, pointer) {
+            Some(entry) if entries.contains(&entry) => {}
+            Some(entry) => entries.push(entry),
+            None if citation.is_in_text() => {
+                texts.entry(pointer).or_default().push(Citation { pointer: None, ..citation.clone() });
             }
-            place = parent;
-        };
-        let Some(entry) = entry else { return false };
-        if !entries.contains(&entry) {
-            entries.push(entry);
+            None => left += 1,
         }
+    }
+    for (pointer, citations) in texts {
+        let Some(Value::String(text)) = value.pointer_mut(pointer) else { continue };
+        let kept = without_false(text, &citations);
+        if states(&kept) { *text = kept } else { left += citations.len() }
     }
     // From behind, so that numbers stay what they were.
     entries.sort_by(|a, b| b.cmp(a));
@@ -88,7 +93,39 @@ pub(crate) fn value_without_false(value: &mut Value, citations: &[Citation]) -> 
             list.remove(number);
         }
     }
-    true
+    left
+}
+
+/// The list that holds what stands at a place, and which entry it is.
+fn entry(value: &Value, mut place: &str) -> Option<(String, usize)> {
+    loop {
+        let (parent, name) = place.rsplit_once('/')?;
+        if let (Some(Value::Array(_)), Ok(number)) = (value.pointer(parent), name.parse()) {
+            return Some((parent.to_owned(), number));
+        }
+        place = parent;
+    }
+}
+
+/// Whether a text says more than where it is from: source numbers, lists of sources and headings do not.
+pub(crate) fn states(text: &str) -> bool {
+    text.lines().any(|line| {
+        let body = line.trim();
+        let body = &body[sentence::marker(body)..];
+        let markers = marker::markers(body, &[]);
+        let (mut rest, mut at) = (String::new(), 0);
+        for marker in &markers {
+            rest.push_str(&body[at..marker.span.start]);
+            at = marker.span.end;
+        }
+        rest.push_str(&body[at..]);
+        let rest = rest.trim();
+        let is_entry = markers.first().is_some_and(|marker| marker.span.start == 0)
+            && (rest.starts_with(':') || !sentence::is_ended(&format!("{rest} ")));
+        let name = rest.trim_matches(['*', '_']).trim();
+        let is_heading = name.starts_with('#') || name.ends_with(':') || marker::is_name(name);
+        name.contains(char::is_alphanumeric) && !is_entry && !is_heading
+    })
 }
 
 /// What a model is told whose quotes do not hold.

@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::markup::{bracketed, is_address, is_tag, link_target};
+use super::markup::{bracketed, ends_with_link_text, is_address, is_tag, link_name, link_target};
 use crate::passage::is_invisible;
 
+/// What ends a sentence or a part of one.
+const STOPS: [char; 15] = ['.', ',', ';', ':', '!', '?', '|', '(', ')', '。', '，', '、', '；', '।', '؟'];
 /// A text, folded.
 #[derive(Default)]
 pub(super) struct Folded {
@@ -18,6 +20,8 @@ pub(super) struct Folded {
     ellipses: Vec<usize>,
     /// Before which words a paragraph begins.
     paragraphs: Vec<usize>,
+    /// Before which words a sentence or a part of one ends.
+    stops: Vec<usize>,
     /// Whether the last word goes on.
     is_open: bool,
     /// Where the bracket behind an address stands.
@@ -131,6 +135,10 @@ impl Folded {
                 self.end_word();
                 return 1 + link_target(rest).unwrap_or(0);
             }
+            ']' if rest.starts_with('[') && ends_with_link_text(&original[..=at]) => {
+                self.end_word();
+                return 1 + link_name(rest).unwrap_or(0);
+            }
             '<' => match bracketed(rest) {
                 Some(tag) if is_tag(tag) => {
                     self.end_word();
@@ -155,6 +163,8 @@ impl Folded {
     fn part(&mut self, letter: char, origin: Range<usize>) {
         match letter {
             '\u{300}'..='\u{36f}' if !self.is_open => {}
+            // Vowels that Arabic may be written with, and its letters drawn out.
+            '\u{64b}'..='\u{652}' | '\u{640}' => {}
             '\u{300}'..='\u{36f}' => self.push(letter, origin),
             '\u{2044}' if self.is_open => self.push('/', origin),
             // Scripts without blanks: each letter is a word.
@@ -172,7 +182,12 @@ impl Folded {
             '<' | '>' | '=' | '%' | '‰' | '+' | '±' | '≈' => self.symbol(letter.encode_utf8(&mut [0; 4]), origin),
             letter if is_currency(letter) => self.symbol(letter.encode_utf8(&mut [0; 4]), origin),
             letter if letter.is_alphanumeric() => self.push(letter, origin),
-            _ => self.end_word(),
+            letter => {
+                self.end_word();
+                if STOPS.contains(&letter) && self.stops.last() != Some(&self.words.len()) {
+                    self.stops.push(self.words.len());
+                }
+            }
         }
     }
 
@@ -307,6 +322,11 @@ impl Folded {
     pub(super) fn next_paragraphs_end(&self, word: usize) -> usize {
         let next = self.paragraphs.partition_point(|start| *start <= word);
         self.paragraphs.get(next + 1).copied().unwrap_or(self.words.len())
+    }
+
+    /// Whether a sentence or a part of one ends before a word.
+    pub(super) fn is_parted(&self, word: usize) -> bool {
+        word == 0 || self.stops.binary_search(&word).is_ok() || self.paragraphs.binary_search(&word).is_ok()
     }
 
     /// Whether a stretch that ends before this word loses the "not" of its last word, as in "can|not".

@@ -55,8 +55,8 @@ fn begin(first: &Passage, next: &Passage, text: &str) -> Option<usize> {
 
 impl Joined {
     /// Where a quote stands over the border of passages that all count: its place in the first of them, as far as that goes.
-    pub(super) fn find(&self, wanted: &Folded, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
-        let (score, range) = self.source.find(wanted).filter(|(score, _)| *score >= VERBATIM)?;
+    pub(super) fn find(&self, wanted: &Folded, is_denied: bool, counts: impl Fn(&usize) -> bool) -> Option<(f32, Found)> {
+        let (score, range) = self.source.find(wanted, is_denied).filter(|(score, _)| *score >= VERBATIM)?;
         let counted = self.parts.iter().filter(|(passage, _)| counts(passage));
         let covered =
             counted.fold(range.start, |at, (_, part)| if part.start <= at + MAX_GAP_BYTES { at.max(part.end) } else { at });

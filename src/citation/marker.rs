@@ -1,22 +1,31 @@
 //! Source numbers as answers have them: `[1]`, `[1, 2]`, `[1-3]`, `[source 1]`, `[1, p. 2]`, `[1](limits.md)`, `(source 1)`, `【1†source】`.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde_json::Value;
 
-use super::markup::link_target;
-use super::text::is_inside;
+use super::markup::{ends_with_link_text, is_inside, link_target};
 
 /// Highest number of a source.
-const MAX_NUMBER: usize = 999;
+pub(super) const MAX_NUMBER: usize = 999;
+/// Numbers of one range: no more sources are asked for.
+const MAX_RANGE: usize = 100;
+/// Zeros of other scripts: Arabic, Persian, Devanagari, Bengali, Thai, and full-width.
+const ZEROS: [u32; 6] = [0x660, 0x6f0, 0x966, 0x9e6, 0xe50, 0xff10];
 /// Bytes between the brackets.
 const MAX_BYTES: usize = 64;
 
 /// Brackets around source numbers.
 const BRACKETS: [(char, char); 5] = [('[', ']'), ('【', '】'), ('［', '］'), ('(', ')'), ('（', '）')];
 /// Words before a number, the longer of two first.
-const NAMES: [&str; 10] =
-    ["sources", "source", "references", "reference", "refs", "ref", "documents", "document", "citation", "doc"];
+#[rustfmt::skip]
+const NAMES: [&str; 19] = [
+    "sources", "source", "references", "reference", "refs", "ref", "documents", "document", "citation", "doc", "quellen", "quelle",
+    "fuentes", "fuente", "fonte", "src", "来源", "出典", "資料",
+];
+/// Words between numbers, and the signs that say the same.
+const WORDS: [(&str, &str); 7] =
+    [(" and ", ","), (" und ", ","), (" et ", ","), (" y ", ","), (" e ", ","), (" to ", "-"), (" bis ", "-")];
 /// Words with which a place in a source begins: what follows counts pages.
 const PLACES: [&str; 13] =
     ["p", "pp", "page", "pages", "s", "seite", "sec", "section", "sections", "ch", "chapter", "line", "lines"];
@@ -39,6 +48,11 @@ pub(super) fn markers(text: &str, code: &[Range<usize>]) -> Vec<Marker> {
         let inside = inside(text, start);
         at = start + text[start..].chars().next().map_or(1, char::len_utf8);
         let Some(inside) = inside.filter(|_| !is_inside(code, start)) else { continue };
+        // Where a link of the source's leads.
+        let is_chained = markers.last().is_some_and(|before: &Marker| before.span.end == start);
+        if text[start..].starts_with('[') && !is_chained && ends_with_link_text(&text[..start]) {
+            continue;
+        }
         let is_named = text[start..].starts_with(['(', '（']);
         let Some(sources) = numbers(&text[inside.clone()], is_named) else { continue };
         let close = inside.end + text[inside.end..].chars().next().map_or(0, char::len_utf8);
@@ -64,10 +78,12 @@ fn inside(text: &str, start: usize) -> Option<Range<usize>> {
 
 /// The numbers of a list, which must be called sources where `is_named`.
 fn numbers(inside: &str, is_named: bool) -> Option<Vec<usize>> {
-    let (inside, _) = inside.split_once('†').unwrap_or((inside, ""));
-    let listed = inside.to_lowercase().replace(" and ", ",").replace(" und ", ",");
+    let (inside, mut has_name) = inside.split_once('†').map_or((inside, false), |(inside, _)| (inside, true));
+    let mut listed: String = inside.to_lowercase().chars().map(ascii_digit).collect();
+    if listed.contains(' ') {
+        listed = WORDS.iter().fold(listed, |listed, (word, sign)| listed.replace(word, sign));
+    }
     let mut sources = Vec::new();
-    let mut has_name = false;
     for entry in listed.split(';') {
         let parts = entry.split([',', '&', '、', '，']).map(|part| part.trim_matches([' ', '*', '_', '\\', '\u{a0}']));
         for (number, part) in parts.enumerate() {
@@ -76,16 +92,44 @@ fn numbers(inside: &str, is_named: bool) -> Option<Vec<usize>> {
             }
             let bare = NAMES.iter().find_map(|name| part.strip_prefix(name));
             has_name |= bare.is_some();
-            let part = bare.unwrap_or(part).trim_start_matches([' ', '.', ':', '#', '^', '\u{a0}']);
-            let (first, last) = part.split_once(['-', '–']).unwrap_or((part, part));
-            let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-            if first == 0 || last > MAX_NUMBER || first > last || last - first > 20 {
-                return None;
+            let part = bare.unwrap_or(part).trim_start_matches([' ', '.', ':', '#', '^', '\u{a0}']).trim_end_matches('.');
+            if part.is_empty() {
+                continue;
             }
-            sources.extend(first..=last);
+            match range(part.split_once(':').map_or(part, |(number, _)| if has_name { number } else { part })) {
+                Some(range) => sources.extend(range),
+                // Behind a source that is called so stands what it is.
+                None if has_name && !sources.is_empty() => break,
+                None => return None,
+            }
         }
     }
     (!sources.is_empty() && has_name >= is_named).then_some(sources)
+}
+
+/// Whether a text is nothing but a word for sources.
+pub(super) fn is_name(text: &str) -> bool {
+    NAMES.contains(&text.to_lowercase().as_str())
+}
+
+/// A number, or all from one to another.
+fn range(part: &str) -> Option<RangeInclusive<usize>> {
+    let (first, last) = part.split_once(['-', '–', '—']).unwrap_or((part, part));
+    let (first, last): (&str, &str) = (first.trim(), last.trim());
+    if first.starts_with('0') {
+        return None;
+    }
+    let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last && last <= MAX_NUMBER && last - first < MAX_RANGE).then_some(first..=last)
+}
+
+/// The same digit of ours.
+fn ascii_digit(letter: char) -> char {
+    if letter.is_ascii() {
+        return letter;
+    }
+    let value = ZEROS.iter().find_map(|zero| u32::from(letter).checked_sub(*zero).filter(|value| *value < 10));
+    value.and_then(|value| char::from_digit(value, 10)).unwrap_or(letter)
 }
 
 /// Whether a part of a list is a place in the source before it.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::text::is_inside;
+use super::markup::is_inside;
+use crate::sentence::{is_fence, marker};
 
 /// Words from which text in quotation marks is a quote and not a name.
 const QUOTE_WORDS: usize = 4;
@@ -10,14 +11,17 @@ const QUOTE_WORDS: usize = 4;
 const QUOTE_LETTERS: usize = 24;
 /// The same where most of them are signs for a syllable or a word.
 const QUOTE_SIGNS: usize = 8;
-/// Bytes of one quotation; a mark without an end is none.
+/// Bytes of one quotation whose marks may be others; a mark without an end is none.
 const MAX_QUOTE_BYTES: usize = 4_000;
 /// Bytes of the tag that a quotation begins with.
 const MAX_TAG_BYTES: usize = 256;
 
 /// Marks that open a quotation, and those that close it.
-const MARKS: [(char, &[char]); 13] = [
+const MARKS: [(char, &[char]); 16] = [
     ('"', &['"']),
+    ('״', &['״']),
+    ('＂', &['＂']),
+    ('〝', &['〞', '〟']),
     ('“', &['”']),
     ('„', &['“', '”']),
     ('”', &['”']),
@@ -33,6 +37,8 @@ const MARKS: [(char, &[char]); 13] = [
 ];
 /// Of these, those of a quotation inside another one, or of a word.
 const SINGLE: [char; 5] = ['\'', '‘', '‚', '‹', '›'];
+/// Of these, those that open a quotation and nothing else.
+const DISTINCT: [char; 5] = ['“', '„', '«', '「', '『'];
 /// Words before which a block of lines behind `>` is a remark of the writer's.
 const REMARKS: [&str; 6] = ["note", "tip", "hint", "important", "warning", "caution"];
 
@@ -52,6 +58,8 @@ struct Open {
     inner: usize,
     /// Where it ends if nothing better comes: at a straight mark, or at one that may be an apostrophe.
     perhaps: Option<usize>,
+    /// Its end is certain, so that it may be long and have paragraphs.
+    is_paired: bool,
 }
 
 /// Whether a mark ends a quotation.
@@ -62,9 +70,9 @@ enum Close {
     No,
 }
 
-/// Every quotation outside code, in order.
-pub(super) fn quotes(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
-    let mut marked = marked(text, code).into_iter().peekable();
+/// Every quotation outside code, in order; where the text `is_cut`, the one that has no end, too.
+pub(super) fn quotes(text: &str, code: &[Range<usize>], is_cut: bool) -> Vec<Quote> {
+    let mut marked = marked(text, code, is_cut).into_iter().peekable();
     let mut quotes = Vec::new();
     for block in blocks(text, code) {
         while let Some(before) = marked.next_if(|quote| quote.span.end <= block.span.start) {
@@ -73,6 +81,12 @@ pub(super) fn quotes(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
         // Marks around the whole are its own, and those inside are the source's.
         let content = block.inner.end - text[block.inner.clone()].trim_start_matches(['>', ' ', '\t', '*', '_']).len();
         if marked.peek().is_some_and(|quote| quote.span.start <= content) {
+            while let Some(quote) = marked.next_if(|quote| quote.span.start < block.span.end) {
+                let next = marked.peek().map_or(block.inner.end, |next| next.span.start.min(block.inner.end));
+                let rest = sentence_behind(text, quote.span.end..next);
+                quotes.push(quote);
+                quotes.extend(rest);
+            }
             continue;
         }
         while marked.next_if(|quote| quote.span.start < block.span.end).is_some() {}
@@ -82,8 +96,17 @@ pub(super) fn quotes(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
     quotes
 }
 
+/// What a quoted line says besides what it has in marks: a sentence, and not whose words they are.
+fn sentence_behind(text: &str, range: Range<usize>) -> Option<Quote> {
+    let rest = text.get(range.clone())?;
+    let body = rest.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '>' | '.' | '*' | '_'));
+    let is_sentence = body.starts_with(|first: char| first.is_alphanumeric() && !first.is_lowercase());
+    let span = range.end - body.len()..range.end;
+    (is_sentence && is_quote(body)).then(|| Quote { inner: span.clone(), span })
+}
+
 /// Text in quotation marks and quoting tags.
-fn marked(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
+fn marked(text: &str, code: &[Range<usize>], is_cut: bool) -> Vec<Quote> {
     let mut quotes = Vec::new();
     let mut open: Option<Open> = None;
     let mut at = 0;
@@ -93,7 +116,7 @@ fn marked(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
         let mark_here = letter.filter(|letter| (*letter == '<' || is_mark(*letter)) && !is_inside(code, at));
         let begun = mark_here.and_then(|letter| opened(text, at, letter));
         if let Some(current) = &mut open {
-            let Open { mark, start, inner, perhaps } = *current;
+            let Open { mark, start, inner, perhaps, is_paired } = *current;
             let close = mark_here.map_or(Close::No, |letter| closed(text, at, letter, mark));
             if close == Close::Surely {
                 let end = if mark == '<' { at + text[at..].find('>').map_or(1, |tag| tag + 1) } else { end };
@@ -104,7 +127,8 @@ fn marked(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
             if close == Close::Perhaps {
                 current.perhaps = perhaps.or(Some(at));
             }
-            let is_over = letter.is_none() || end - start > MAX_QUOTE_BYTES || text[end..].starts_with("\n\n");
+            let is_long = end - start > MAX_QUOTE_BYTES || text[end..].starts_with("\n\n");
+            let is_over = letter.is_none() || (is_long && !is_paired);
             let is_next = begun.as_ref().is_some_and(|it| it.mark != '"' && SINGLE.contains(&it.mark) == SINGLE.contains(&mark));
             if let Some(last) = current.perhaps.filter(|last| is_over || (is_next && *last < at)) {
                 let end = last + text[last..].chars().next().map_or(1, char::len_utf8);
@@ -120,6 +144,12 @@ fn marked(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
             }
         }
         if letter.is_none() {
+            if let Some(open) = open.filter(|open| is_cut && !SINGLE.contains(&open.mark)) {
+                // Its last word may be a half one.
+                let end =
+                    text.len() - text.chars().rev().take_while(|last| last.is_alphanumeric()).map(char::len_utf8).sum::<usize>();
+                quotes.extend(quote(text, open.start..text.len(), open.inner..end.max(open.inner)));
+            }
             return quotes;
         }
         at = begun.as_ref().map_or(end, |begun| begun.inner);
@@ -140,7 +170,7 @@ fn opened(text: &str, at: usize, letter: char) -> Option<Open> {
         let tag = name.len() + rest.take_while(|byte| *byte != b'>').count();
         let is_tag =
             text[at + name.len()..].starts_with(['>', ' ']) && text.get(at + tag..).is_some_and(|rest| rest.starts_with('>'));
-        return is_tag.then_some(Open { mark: '<', start: at, inner: at + tag + 1, perhaps: None });
+        return is_tag.then_some(Open { mark: '<', start: at, inner: at + tag + 1, perhaps: None, is_paired: false });
     }
     if !MARKS.iter().any(|(mark, _)| *mark == letter) {
         return None;
@@ -153,13 +183,24 @@ fn opened(text: &str, at: usize, letter: char) -> Option<Open> {
         && behind.is_some_and(|it| !it.is_whitespace() && !matches!(it, '.' | ',' | ';' | '!' | '?' | ')' | ']'));
     let is_opened = match letter {
         // Inches and the like open nothing.
-        '"' => !is_behind_word,
+        '"' | '״' => !is_behind_word,
         '”' | '»' | '›' => begins_word,
         // Nor do apostrophes and years.
         '\'' | '‘' => begins_word && behind.is_some_and(|it| !it.is_ascii_digit()),
         _ => true,
     };
-    is_opened.then_some(Open { mark: letter, start: at, inner, perhaps: None })
+    is_opened.then(|| Open { mark: letter, start: at, inner, perhaps: None, is_paired: is_paired(&text[inner..], letter) })
+}
+
+/// Whether the next of the marks that nothing else is written with closes the quotation that one of them begins.
+fn is_paired(rest: &str, mark: char) -> bool {
+    let closing = MARKS.iter().find(|(open, _)| DISTINCT.contains(&mark) && *open == mark).map(|(_, close)| *close);
+    closing.is_some_and(|closing| {
+        let is_distinct = |letter: &char| {
+            MARKS.iter().any(|(open, close)| DISTINCT.contains(open) && (open == letter || close.contains(letter)))
+        };
+        rest.chars().find(is_distinct).is_some_and(|next| closing.contains(&next))
+    })
 }
 
 /// Whether a letter ends the quotation that a mark begins.
@@ -177,7 +218,7 @@ fn closed(text: &str, at: usize, letter: char, mark: char) -> Close {
     let (before, next) = (text[..at].chars().next_back(), behind.next());
     let is_apostrophe = matches!(letter, '\'' | '’');
     // What begins a word ends nothing.
-    if (is_straight || is_apostrophe || letter == '“')
+    if (is_straight || is_apostrophe || matches!(letter, '“' | '״'))
         && (before.is_none_or(char::is_whitespace) || next.is_some_and(char::is_alphanumeric))
     {
         return Close::No;
@@ -230,6 +271,11 @@ fn blocks(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
                 blocks.push(Quote { span: start..end, inner: start..end });
                 is_open = true;
             }
+            // A line without a mark goes on where the one before does.
+            Some(block) if is_open && is_wrapped && goes_on(content) => {
+                block.inner.end = end;
+                block.span.end = end;
+            }
             _ => is_open = false,
         }
         before = content;
@@ -250,6 +296,11 @@ fn blocks(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
         is_quote(inner) && !is_remark
     });
     blocks
+}
+
+/// Whether a line begins nothing of its own.
+fn goes_on(line: &str) -> bool {
+    marker(line) == 0 && !is_fence(line) && line.starts_with(|first: char| first.is_alphanumeric())
 }
 
 #[cfg(test)]

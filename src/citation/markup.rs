@@ -1,4 +1,6 @@
-//! HTML and links in a source, of which a quote leaves the markup out.
+//! HTML, links and code: what of a text is markup.
+
+use std::ops::Range;
 
 /// Bytes of one tag, one address or one title of a link; what is longer is text.
 const MAX_TAG_BYTES: usize = 512;
@@ -40,4 +42,25 @@ pub(super) fn link_target(rest: &str) -> Option<usize> {
         None => 0,
     };
     behind[title..].starts_with(')').then(|| rest.len() - behind.len() + title + 1)
+}
+
+/// Whether a text ends with a link's words in brackets. An index of code stands directly behind what it is one of: `a[0]`.
+pub(super) fn ends_with_link_text(before: &str) -> bool {
+    let Some(inside) = before.strip_suffix(']') else { return false };
+    let head = inside.floor_char_boundary(inside.len().saturating_sub(MAX_TAG_BYTES));
+    let Some(open) = inside[head..].rfind('[').map(|open| head + open) else { return false };
+    inside[open..].contains(char::is_alphanumeric)
+        && !before[..open].ends_with(|letter: char| letter.is_alphanumeric() || matches!(letter, ')' | ']'))
+}
+
+/// Bytes of the name of where a link leads, from the `[` that `rest` begins with to its `]`.
+pub(super) fn link_name(rest: &str) -> Option<usize> {
+    let end = rest.bytes().skip(1).take(MAX_TAG_BYTES).position(|byte| matches!(byte, b'[' | b']'))? + 1;
+    rest[end..].starts_with(']').then_some(end + 1)
+}
+
+/// Whether a place lies inside one of these stretches, which are in order.
+pub(super) fn is_inside(stretches: &[Range<usize>], at: usize) -> bool {
+    let next = stretches.partition_point(|stretch| stretch.end <= at);
+    stretches.get(next).is_some_and(|stretch| stretch.start <= at)
 }

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::CHANGED;
+use super::denial;
 use super::fold::Folded;
 
 /// Places of one word that are looked at; a word that is everywhere locates nothing.
@@ -109,12 +110,16 @@ impl Source {
 
     /// Where `wanted` stands, and how well: 1 where its words stand there in their order, with nothing between but what "…" leaves out;
     /// at least [`super::VERBATIM`] where they differ in nothing that matters, and at most [`CHANGED`] otherwise.
-    pub(super) fn find(&self, wanted: &Folded) -> Option<(f32, Range<usize>)> {
-        self.find_exact(wanted).map(|range| (1.0, range)).or_else(|| self.find_close(wanted))
+    /// Behind a word that denies it, it is another statement, unless the answer says so as well (`is_denied`).
+    pub(super) fn find(&self, wanted: &Folded, is_denied: bool) -> Option<(f32, Range<usize>)> {
+        let turns = |word: usize| !is_denied && denial::is_denied(&self.folded, word);
+        let exact = self.find_exact(wanted, turns).map(|words| (1.0, words));
+        let (score, words) = exact.or_else(|| self.find_close(wanted))?;
+        Some((if turns(words.start) { score.min(CHANGED) } else { score }, self.folded.original(words)))
     }
 
     /// Each part between ellipses, word by word, in order and close together.
-    fn find_exact(&self, wanted: &Folded) -> Option<Range<usize>> {
+    fn find_exact(&self, wanted: &Folded, turns: impl Fn(usize) -> bool) -> Option<Range<usize>> {
         let parts: Vec<Range<usize>> = wanted.parts().collect();
         let (first, others) = parts.split_first()?;
         if !others.is_empty() && parts.iter().any(|part| part.len() < MIN_PART) {
@@ -126,10 +131,10 @@ impl Source {
             from = place.start + 1;
             let end = others.iter().try_fold(place.end, |end, part| {
                 let until = (end + MAX_LEFT_OUT + part.len()).min(self.folded.next_paragraphs_end(end - 1));
-                self.folded.position(wanted, part, end..until).map(|next| next.end)
+                self.folded.position(wanted, part, end..until).filter(|next| !turns(next.start)).map(|next| next.end)
             });
-            if let Some(end) = end {
-                return Some(self.folded.original(place.start..end));
+            if let Some(end) = end.filter(|_| !turns(place.start)) {
+                return Some(place.start..end);
             }
         }
         None
@@ -163,7 +168,7 @@ impl Source {
         let (cost, words) = self.align(wanted, best.1)?;
         let (changes, slips) = (cost / CHANGE, cost % CHANGE);
         let score = (1.0 - (changes + slips) as f32 / wanted.len() as f32).max(0.0);
-        Some((if changes > 0 { score.min(CHANGED) } else { score }, self.folded.original(words)))
+        Some((if changes > 0 { score.min(CHANGED) } else { score }, words))
     }
 
     /// The cheapest way to read `wanted` near a place, where it would begin at word `place - wanted.len()`: its cost and its words.

@@ -85,7 +85,7 @@ fn a_word_changed_in_a_long_quote_costs_score_and_keeps_its_place() {
 #[test]
 fn numbers_are_read_as_people_and_models_write_them() {
     let numbers = |answer: &str| -> Vec<Vec<usize>> {
-        text::mentions(answer).into_iter().flat_map(|mention| mention.markers).map(|marker| marker.sources).collect()
+        text::mentions(answer, false).into_iter().flat_map(|mention| mention.markers).map(|marker| marker.sources).collect()
     };
     assert_eq!(
         numbers("A [1][2]. B [1, 3]. C [2-4]. D 【5】. E [source 6]."),
@@ -100,11 +100,33 @@ fn numbers_are_read_as_people_and_models_write_them() {
     );
     assert_eq!(
         numbers(
-            "`list[1]` and [one](http://x) and (1) and (1, 2) and (see 3) and [p. 1] and [a] and [0] and [1000] and [] and [1-99]"
+            "`list[1]` and [one](http://x) and (1) and (1, 2) and (see 3) and [p. 1] and [a] and [0] and [1000] and [] and [1-999] and [01] and [the guide][2]"
         ),
         [[0usize; 0]; 0]
     );
     assert_eq!(numbers("Called “the port” here"), [[0usize; 0]; 0]);
+    assert_eq!(
+        numbers(
+            "[1, 2, and 3], [Source 1: limits.md], [Source 2, limits.md], 【3:0†x】, [1 to 3], [1—3], [1 et 2], [Quelle 1], [来源2], \
+             [3.], [١], [２]"
+        ),
+        [
+            vec![1, 2, 3],
+            vec![1],
+            vec![2],
+            vec![3],
+            vec![1, 2, 3],
+            vec![1, 2, 3],
+            vec![1, 2],
+            vec![1],
+            vec![2],
+            vec![3],
+            vec![1],
+            vec![2]
+        ]
+    );
+    assert_eq!(numbers("[1-30]")[0].len(), 30);
+    assert_eq!(check("A value in [1-30] is fine."), [], "no more sources than these are there");
 }
 
 #[test]
@@ -153,10 +175,10 @@ fn structured_answers_are_checked_where_they_quote() {
             ("/evidence/0", Status::Verified)
         ]
     );
-    assert!(value_without_false(&mut value, &citations));
+    assert_eq!(value_without_false(&mut value, &citations), 0);
     assert_eq!(value["quotes"].as_array().unwrap().len(), 2);
     let lone = json!({"quote": "nobody wrote this"});
-    assert!(!value_without_false(&mut lone.clone(), &sources.check_value(&lone)));
+    assert_eq!(value_without_false(&mut lone.clone(), &sources.check_value(&lone)), 1);
 }
 
 #[test]
@@ -194,8 +216,79 @@ fn any_source_that_is_named_may_hold_a_quote_and_each_number_without_one_is_told
             ("/claims/4/quote", Status::Verified)
         ]
     );
-    assert!(value_without_false(&mut value, &citations));
+    assert_eq!(value_without_false(&mut value, &citations), 0);
     assert_eq!((value["claims"].as_array().unwrap().len(), &value["claims"][2]["sources"]), (5, &json!([2])));
+}
+
+#[test]
+fn numbers_of_the_sources_own_are_none_of_ours() {
+    let passages = [passage(
+        "paper.md",
+        "The method works as shown in [31]. It was [28] first used here. For more, see\n[How to use it][15].",
+        1.0,
+    )];
+    let sources = Sources::new(&passages, "");
+    for answer in [
+        "“The method works as shown in [31].” [1]",
+        "“It was [28] first used here.” [1]",
+        "“For more, see [How to use it][15].” [1]",
+        "> The method works as shown in [31].\n\n[1]",
+        "For more, see [How to use it][15] [1].",
+    ] {
+        let seen: Vec<_> = sources.check(answer).into_iter().map(|citation| (citation.status, citation.cited)).collect();
+        assert_eq!(seen, [(Status::Verified, Some(1))], "{answer}");
+    }
+    let value = json!({"quote": "The method works as shown in [31].", "source": 1});
+    assert_eq!(sources.check_value(&value)[0].cited, Some(1));
+    assert_eq!(sources.check("“The method works as shown in [1].”")[0].cited, Some(1));
+}
+
+#[test]
+fn a_quote_may_be_denied_by_the_answer_as_the_source_denies_it() {
+    let passages = [passage("a", "You must not delete the backup before it was tested.", 1.0)];
+    let sources = Sources::new(&passages, "");
+    assert!(sources.check("You must not “delete the backup before it was tested” [1].")[0].is_verified());
+    assert_eq!(sources.check("You must “delete the backup before it was tested” [1].")[0].status, Status::NotFound);
+}
+
+#[test]
+fn numbers_beside_texts_of_a_structured_answer_are_checked() {
+    let passages = sources();
+    let sources = Sources::new(&passages, "");
+    let seen = |value: Value| -> Vec<(String, Status)> {
+        sources.check_value(&value).into_iter().map(|citation| (citation.pointer.unwrap(), citation.status)).collect()
+    };
+    let told = |pointer: &str, status: Status| vec![(pointer.to_owned(), status)];
+    let limit = "The largest request body is 6 MiB by default";
+    assert_eq!(seen(json!({"answer": limit, "sources": [1]})), told("/answer", Status::Verified));
+    assert_eq!(seen(json!({"answer": limit, "sources": [99]})), told("/sources/0", Status::NoSuchSource));
+    assert_eq!(seen(json!({"answer": "“refused with status 413” [1]", "source": 1})), told("/answer", Status::Verified));
+    assert_eq!(seen(json!({"evidence": {"text": limit, "source": 1, "title": "x"}})), told("/evidence/text", Status::Verified));
+    assert_eq!(seen(json!({"evidence": {"text": limit}, "source": 2})), told("/evidence/text", Status::WrongSource));
+    assert_eq!(seen(json!({"year": "x", "reference": 20_240})), [], "this counts no sources");
+}
+
+#[test]
+fn of_a_structured_answer_is_cut_what_can_be() {
+    let passages = sources();
+    let sources = Sources::new(&passages, "");
+    let good = "“The largest request body is 6 MiB by default” [1].";
+    let bad = "“nobody ever wrote these words anywhere” [1].";
+    let mut value =
+        json!({"answer": format!("{bad} {good}"), "quotes": [{"quote": "nobody wrote this", "source": 1}], "only": bad});
+    let citations = sources.check_value(&value);
+    let left = value_without_false(&mut value, &citations);
+    assert_eq!((left, &value), (1, &json!({"answer": good, "quotes": [], "only": bad})));
+}
+
+#[test]
+fn a_list_of_sources_states_nothing() {
+    for text in ["[1]", "**Sources**\n- [1] limits.md", "Sources:\n[1] limits.md", "# Limits\n\n[1]: limits.md, section 2.", ""] {
+        assert!(!states(text), "{text}");
+    }
+    for text in ["It has 6 MiB [1].", "- 6 MiB [1]\n\nSources:\n[1] limits.md", "[1] says it has 6 MiB.", "6 MiB"] {
+        assert!(states(text), "{text}");
+    }
 }
 
 #[test]

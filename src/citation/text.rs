@@ -29,6 +29,8 @@ pub(super) struct Mention {
     pub(super) span: Range<usize>,
     /// Bytes between the quotation marks.
     pub(super) quote: Option<Range<usize>>,
+    /// The same with the numbers at its end.
+    pub(super) inner: Range<usize>,
     /// Bytes of the statement.
     pub(super) claim: Range<usize>,
     /// Bytes of the sentences that all of this stands in.
@@ -47,12 +49,12 @@ struct Layout<'a> {
     units: Vec<Range<usize>>,
 }
 
-/// Every quote and every cited statement, in order.
-pub(super) fn mentions(text: &str) -> Vec<Mention> {
+/// Every quote and every cited statement, in order; where the text `is_cut`, a quote that has no end, too.
+pub(super) fn mentions(text: &str, is_cut: bool) -> Vec<Mention> {
     let blocks = sentence::blocks(text);
     let code = code(text, &blocks);
     let markers = markers(text, &code);
-    let quotes = quotes(text, &code);
+    let quotes = quotes(text, &code, is_cut);
     let sentences = apart(text, sentences(text, &blocks, &markers), &quotes);
     let units = units(text, &sentences, &markers);
     let layout = Layout { text, markers, quotes, sentences, units };
@@ -81,10 +83,13 @@ impl Layout<'_> {
                 own => own,
             };
             taken[own.clone()].fill(true);
+            // Others inside are its own words.
+            let inside = next + self.markers[next..].partition_point(|marker| marker.span.end <= inner.end);
+            taken[next..inside].fill(true);
             let span = span.start..end;
             let sentence = around(&self.sentences, &span);
             let markers = self.markers[own].to_vec();
-            mentions.push(Mention { span, claim: quote.clone(), quote: Some(quote), sentence, markers });
+            mentions.push(Mention { span, claim: quote.clone(), quote: Some(quote), inner: inner.clone(), sentence, markers });
         }
         mentions
     }
@@ -156,7 +161,7 @@ impl Layout<'_> {
             if !own.is_empty() {
                 let sentence = around(&self.sentences, &span);
                 let claim = claim(text, from.max(sentence.start)..span.start);
-                mentions.push(Mention { span: span.clone(), quote: None, claim, sentence, markers: own });
+                mentions.push(Mention { span: span.clone(), quote: None, inner: claim.clone(), claim, sentence, markers: own });
             }
             from = span.end;
             at += 1;
@@ -165,8 +170,8 @@ impl Layout<'_> {
     }
 }
 
-/// Within which a quote and its number stand: sentences, and cells of a table. What holds numbers alone belongs to the one before, and to the
-/// one behind at the beginning of a row.
+/// Ranges in which numbers are matched to quotes: sentences and table cells. One of numbers only joins the one before; at the start of a
+/// row, the one after.
 fn units(text: &str, sentences: &[Range<usize>], markers: &[Marker]) -> Vec<Range<usize>> {
     let mut units: Vec<Range<usize>> = Vec::with_capacity(sentences.len());
     let mut markers = markers.iter().peekable();
@@ -216,12 +221,6 @@ fn code(text: &str, blocks: &[Block]) -> Vec<Range<usize>> {
         }
     }
     code
-}
-
-/// Whether a place lies inside one of these stretches, which are in order.
-pub(super) fn is_inside(stretches: &[Range<usize>], at: usize) -> bool {
-    let next = stretches.partition_point(|stretch| stretch.end <= at);
-    stretches.get(next).is_some_and(|stretch| stretch.start <= at)
 }
 
 /// The sentences of a text, each with the numbers behind its full stop. A heading or a row of a table is one, and so is a line that
@@ -322,28 +321,6 @@ pub(super) fn unquoted(text: &str) -> (Range<usize>, Vec<usize>) {
     let inner = text[..end].trim().trim_matches(is_mark);
     let start = text.find(inner).unwrap_or(0);
     (start..start + inner.len(), numbers)
-}
-
-/// Keys whose text is a quote.
-pub(super) fn is_quote_key(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    [
-        "quote",
-        "quotes",
-        "quotation",
-        "quotations",
-        "excerpt",
-        "excerpts",
-        "verbatim",
-        "evidence",
-        "quoted_text",
-        "supporting_quote",
-        "supporting_quotes",
-        "cited_text",
-        "source_text",
-        "source_quote",
-    ]
-    .contains(&key.as_str())
 }
 
 #[cfg(test)]

@@ -39,14 +39,11 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
         let line = &text[block.range.clone()];
         let next = &blocks[number + 1..];
         number += 1;
+        if let Some(rows) = rows(text, block, next.first(), found.len()) {
+            found.extend(rows);
+            continue;
+        }
         match block.kind {
-            Kind::Line if line.starts_with('|') => {
-                let is_head = next.first().is_some_and(|below| is_rule(&text[below.range.clone()]));
-                if !is_head && !is_rule(line) {
-                    found.extend(row(text, block.range.clone(), found.len()));
-                }
-                continue;
-            }
             Kind::Line => {
                 section = found.len();
                 if !line.trim_end_matches('#').trim_end().ends_with('?') {
@@ -55,17 +52,6 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
             }
             Kind::Code | Kind::OpenCode => continue,
             Kind::Paragraph | Kind::Item => {}
-        }
-        if line.lines().filter(|line| line.contains(" | ")).count() > 1 {
-            let mut at = block.range.start;
-            for (number, line) in line.split_inclusive('\n').enumerate() {
-                // The first row of a table names its columns.
-                if number > 0 {
-                    found.extend(row(text, at..at + line.trim_end().len(), found.len()));
-                }
-                at += line.len();
-            }
-            continue;
         }
         let mut parts = if block.kind == Kind::Line { Vec::new() } else { split(text, block.range.clone()) };
         if block.kind == Kind::Line || parts.first().is_some_and(|first| text[first.clone()].ends_with('?')) {
@@ -155,6 +141,32 @@ fn answer(text: &str, rest: &[Range<usize>], next: &[Block], max_bytes: usize) -
     };
     let fits = next.iter().take_while(|block| block.range.end - start <= max_bytes && belongs(block)).count();
     (next[..fits].last().map(|last| start..last.range.end), fits)
+}
+
+/// The rows of a table that a block is, or is one of; those that name columns are none.
+fn rows(text: &str, block: &Block, below: Option<&Block>, position: usize) -> Option<Vec<Sentence>> {
+    let line = &text[block.range.clone()];
+    let mut rows = Vec::new();
+    match block.kind {
+        Kind::Line if line.starts_with('|') => {
+            let is_head = below.is_some_and(|below| is_rule(&text[below.range.clone()]));
+            if !is_head && !is_rule(line) {
+                rows.extend(row(text, block.range.clone(), position));
+            }
+        }
+        Kind::Paragraph | Kind::Item if line.lines().filter(|line| line.contains(" | ")).count() > 1 => {
+            let mut at = block.range.start;
+            for (number, line) in line.split_inclusive('\n').enumerate() {
+                // The first row of a table names its columns.
+                if number > 0 {
+                    rows.extend(row(text, at..at + line.trim_end().len(), position + rows.len()));
+                }
+                at += line.len();
+            }
+        }
+        _ => return None,
+    }
+    Some(rows)
 }
 
 /// A row of a table, without the bars around it.

@@ -89,7 +89,7 @@ async fn settle(
             return Ok(());
         }
         stopped_short(answer, &text)?;
-        let (is_wrapped, rung) = call.plan.as_ref().map_or((false, Rung::Prompt), |plan| (plan.is_wrapped, plan.rung));
+        let is_wrapped = call.plan.as_ref().is_some_and(|plan| plan.is_wrapped);
         let asked = shape.clone();
         let work = move |_: &App| {
             let reading = schema::read(&text, &asked, is_wrapped);
@@ -104,22 +104,8 @@ async fn settle(
             return Err(failed(answer, Code::ModelOutput, message, json!({"raw": text})));
         }
         if let (true, Some(data)) = (reading.is_valid() && (is_same || !call.is_told), reading.value.clone()) {
-            let plan = call.plan.as_ref();
             answer.content = if is_same { text.trim().to_owned() } else { data.to_string() };
-            if is_tool {
-                answer.parts.clear();
-                answer.finish_reason = FinishReason::Stop;
-            }
-            answer.structured = Some(Structured {
-                data,
-                method: shape.method,
-                rung,
-                skipped: plan.map_or_else(Vec::new, |plan| plan.skipped.clone()),
-                losses: plan.map_or_else(Vec::new, |plan| plan.losses.clone()),
-                changes: reading.changes,
-                attempts: answers(answer),
-                raw: shape.include_raw.then_some(text),
-            });
+            accept(shape, call, answer, (data, reading.changes), text);
             return Ok(());
         }
         if repairs >= shape.max_repairs || call.is_told {
@@ -135,6 +121,26 @@ async fn settle(
         response =
             repaired.map_err(|error| error.with_details(charged(answer, json!({"raw": text, "errors": reading.violations}))))?;
     }
+}
+
+/// Takes a valid value, and how it came about.
+fn accept(shape: &Shape, call: &Call, answer: &mut Answer, (data, changes): (Value, Vec<schema::Change>), text: String) {
+    let plan = call.plan.as_ref();
+    let rung = plan.map_or(Rung::Prompt, |plan| plan.rung);
+    if rung == Rung::ForcedTool {
+        answer.parts.clear();
+        answer.finish_reason = FinishReason::Stop;
+    }
+    answer.structured = Some(Structured {
+        data,
+        method: shape.method,
+        rung,
+        skipped: plan.map_or_else(Vec::new, |plan| plan.skipped.clone()),
+        losses: plan.map_or_else(Vec::new, |plan| plan.losses.clone()),
+        changes,
+        attempts: answers(answer),
+        raw: shape.include_raw.then_some(text),
+    });
 }
 
 /// How often the model answered.
@@ -235,36 +241,46 @@ async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &m
         Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,
         None => answer.take(app, response, Purpose::CitationRepair),
     }
-    let is_cut = question.shape.is_some() && answer.finish_reason == FinishReason::Length;
-    if is_cut || !is_answer(answer) {
+    let is_blank = answer.content.trim().is_empty() && answer.structured.is_none();
+    if is_blank || answer.finish_reason == FinishReason::Length || !is_answer(answer) {
         return Err(Error::new(Code::ModelOutput, "the model did not answer again"));
     }
+    // What is cut off is not cited.
+    cut(answer, question.max_chars);
     check(app, call, answer, deadline).await
 }
 
 /// Cuts false citations out, and checks what is left.
 async fn drop_false(app: &Arc<App>, question: &Question, call: &Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
-    let count = answer.citations.iter().filter(|citation| citation.is_false()).count();
+    let mut count = answer.citations.iter().filter(|citation| citation.is_false()).count();
     if count == 0 {
         return Ok(());
     }
     match (&mut answer.structured, question.shape.as_ref().and_then(|shape| shape.schema.as_deref())) {
         (Some(structured), schema) => {
             let mut data = structured.data.clone();
-            let is_cut = citation::value_without_false(&mut data, &answer.citations);
-            if !is_cut || schema.is_some_and(|schema| !schema.is_valid(&data)) {
+            let mut left = citation::value_without_false(&mut data, &answer.citations);
+            if schema.is_some_and(|schema| !schema.is_valid(&data)) {
+                left = count;
+            }
+            if left > 0 {
                 answer
                     .warnings
-                    .push(format!("`rag_config.citations`: {count} do not hold, and the schema does not let them be dropped"));
+                    .push(format!("`rag_config.citations`: {left} do not hold, and the schema does not let them be dropped"));
+            }
+            if left == count {
                 return Ok(());
             }
+            count -= left;
             answer.content = data.to_string();
             structured.data = data;
         }
-        (None, _) => answer.content = citation::without_false(&answer.content, &answer.citations),
-    }
-    if answer.content.is_empty() {
-        return withhold(question, answer);
+        (None, _) => {
+            answer.content = citation::without_false(&answer.content, &answer.citations);
+            if !citation::states(&answer.content) {
+                return withhold(question, answer);
+            }
+        }
     }
     answer.warnings.push(format!("`rag_config.citations`: {count} did not hold and were dropped"));
     check(app, call, answer, deadline).await
@@ -275,9 +291,10 @@ async fn check(app: &Arc<App>, call: &Call, answer: &mut Answer, deadline: Insta
     let (passages, content) = (std::mem::take(&mut answer.passages), answer.content.clone());
     let said = Arc::clone(&call.said);
     let data = answer.structured.as_ref().map(|structured| structured.data.clone());
+    let is_cut = answer.finish_reason == FinishReason::Length;
     let checked = app
         .compute(deadline, move |_| {
-            let citations = Sources::new(&passages, &said).check_answer(&content, data.as_ref());
+            let citations = Sources::new(&passages, &said).check_answer(&content, is_cut, data.as_ref());
             Ok((citations, passages))
         })
         .await?;
@@ -286,7 +303,7 @@ async fn check(app: &Arc<App>, call: &Call, answer: &mut Answer, deadline: Insta
 }
 
 /// What the model was given beside the sources: the end of what everybody said, tools and instructions included.
-pub(super) fn said(messages: &[Message]) -> Arc<str> {
+pub(super) fn quotable(messages: &[Message]) -> Arc<str> {
     let mut texts = Vec::new();
     let mut left = MAX_SAID_BYTES;
     for message in messages.iter().rev() {

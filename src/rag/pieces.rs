@@ -227,7 +227,8 @@ impl Outgoing {
         self.seen.push(&ChatEvent::Finish(reason));
         let response = std::mem::take(&mut self.seen).finish();
         let mut answer = std::mem::take(&mut self.answer);
-        if self.question.shape.is_none() && (self.question.retrieval.is_none() || response.parts.is_empty()) {
+        let is_nothing = response.parts.is_empty() && self.question.citations == Policy::Annotate;
+        if self.question.shape.is_none() && (self.question.retrieval.is_none() || is_nothing) {
             // Nothing is to be checked.
             answer.take(&self.app, response, Purpose::Answer);
             self.ready.push_back(Ok(Piece::Done(Box::new(answer))));

@@ -86,8 +86,8 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         answer.cost_usd = answer.cost();
         answer.cut(question.max_chars);
         let value = (format == Format::Json).then(|| serde_json::from_str(&answer.content).ok()).flatten();
-        let said = check::said(&question.request.messages);
-        answer.citations = Sources::new(&answer.passages, &said).check_answer(&answer.content, value.as_ref());
+        let said = check::quotable(&question.request.messages);
+        answer.citations = Sources::new(&answer.passages, &said).check_answer(&answer.content, false, value.as_ref());
         Ok(answer)
     })
     .await

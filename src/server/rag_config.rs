@@ -125,6 +125,10 @@ impl RagConfig {
         let filter = filter.map(|filter| Filter::from_json(filter, "rag_config.retrieval_config.filter")).transpose()?;
         self.refuse_foreign(app)?;
         if self.enabled == Some(false) {
+            if self.citations() != Policy::Annotate {
+                let message = "`rag_config.citations`: nothing is looked up to compare with where `enabled` is false; leave one of them out";
+                return Err(Error::bad_request(message));
+            }
             return Ok(None);
         }
         let Some(default) = app.index() else {

@@ -288,6 +288,10 @@ async fn citations_are_checked_and_the_policy_decides() {
     let (_, answer) = service.query(ask("abstain")).await;
     assert_eq!(answer["response"]["content"], "The sources do not support an answer to this question.");
 
+    let mut off = ask("drop");
+    off["rag_config"]["enabled"] = json!(false);
+    assert!(service.refusal(off).await.starts_with("`rag_config.citations`: nothing is looked up"));
+
     // What may be cut out is not told before it was checked.
     let events = service.events(ask("drop")).await;
     let told: String =
@@ -309,6 +313,35 @@ async fn a_repair_that_fails_leaves_the_first_answer_without_what_does_not_hold(
     let told = json!("`rag_config.citations`: the repair failed (RATE_LIMIT); the first answer is used");
     assert!(answer["metadata"]["warnings"].as_array().unwrap().contains(&told), "{answer}");
     assert_eq!(answer["metadata"]["usage"]["prompt_tokens"], 10, "what was paid for is said");
+}
+
+#[tokio::test]
+async fn a_repair_without_words_leaves_the_first_answer_and_one_too_long_is_cut_before_it_is_checked() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let body = |model: &str| json!({"prompt": "How large may a request body be?", "model_name": model, "rag_config": {"citations": "repair"}});
+    let (_, answer) = service.query(body("cites-blank")).await;
+    let good = "“The largest request body is 6 MiB by default” [1].";
+    assert_eq!(answer["response"]["content"], good, "{answer}");
+    let mut long = body("cites-more");
+    long["output_config"] = json!({"max_response_length": good.chars().count()});
+    let (_, answer) = service.query(long).await;
+    assert_eq!((&answer["response"]["content"], answer["citations"].as_array().unwrap().len()), (&json!(good), 1), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_of_which_nothing_is_left_is_withheld_streamed_or_not() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let withheld = "The sources do not support an answer to this question.";
+    for (model, policy) in [("lists", "drop"), ("blank", "abstain")] {
+        let body =
+            json!({"prompt": "How large may a request body be?", "model_name": model, "rag_config": {"citations": policy}});
+        let (_, answer) = service.query(body.clone()).await;
+        assert_eq!(answer["response"]["content"], withheld, "{answer}");
+        let events = service.events(body).await;
+        assert_eq!(events.last().unwrap().1["response"]["content"], withheld);
+    }
 }
 
 #[tokio::test]

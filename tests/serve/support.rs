@@ -284,7 +284,7 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             let logprobs = if part == "logged" { logprobs } else { Value::Null };
             let content = content(part, is_first);
             if body["stream"] == true {
-                let (one, other) = content.split_at(content.char_indices().nth(7).unwrap().0);
+                let (one, other) = content.split_at(content.char_indices().nth(7).map_or(0, |(at, _)| at));
                 return events(&[text(""), text(one), text(other), end(reason), usage(), "[DONE]".into()]);
             }
             let message = json!({"role": "assistant", "content": content});
@@ -304,10 +304,15 @@ fn content(part: &str, is_first: bool) -> &'static str {
     match part {
         "mends" | "mends-once" if is_first => r#"{"name": 3}"#,
         "never" | "stalls" => r#"{"name": 3}"#,
-        "cites" | "cites-once" if is_first => {
+        "cites" | "cites-once" | "cites-blank" | "cites-more" if is_first => {
             "“The largest request body is 6 MiB by default” [1]. He adds that “nobody ever wrote these words in here” [1]."
         }
         "cites" => "“The largest request body is 6 MiB by default” [1].",
+        "cites-more" => {
+            "“The largest request body is 6 MiB by default” [1]. And it has “nobody ever wrote these words in here” [1]."
+        }
+        "cites-blank" | "blank" => "",
+        "lists" => "He says that “nobody ever wrote these words in here” [1].\n\n**Sources**\n- [1] limits.md",
         "cites-said" => "It may have 6 MiB by default [1]. The tool says “all systems operate normally since Tuesday”.",
         "invents" => "He says that “nobody ever wrote these words in here” [1].",
         "cuts" | "stops" => r#"{"name": "Ad"#,

@@ -1,7 +1,7 @@
 use super::quotes;
 
 fn quoted(text: &str) -> Vec<&str> {
-    quotes(text, &[]).into_iter().map(|quote| &text[quote.inner]).collect()
+    quotes(text, &[], false).into_iter().map(|quote| &text[quote.inner]).collect()
 }
 
 #[test]
@@ -39,8 +39,33 @@ fn quotations_have_marks_of_many_kinds() {
         ("> Set “there are four words” in the file.", vec!["Set “there are four words” in the file."]),
         ("> **Note:** these are the writer's own words.\n\n> [!TIP]\n> These are so, too.", vec![]),
         ("A body must be\n> 6 MiB when it is sent.", vec![]),
+        (
+            "> “There are four words.” There are five words here. [1]",
+            vec!["There are four words.", "There are five words here. [1]"],
+        ),
+        ("> “There are four words,” says the manual of the service [1]", vec!["There are four words,"]),
+        (
+            "> There are four words and\nanother four of them.\nAnd so on.",
+            vec!["> There are four words and\nanother four of them."],
+        ),
+        ("> There are four words here.\n[1]", vec!["There are four words here."]),
+        ("“There are four words.\n\nAnd four of them more.” [1]", vec!["There are four words.\n\nAnd four of them more."]),
+        ("A “mark that is alone here.\n\nHe has “four words of it”.", vec!["four words of it"]),
+        ("״יש כאן ארבע מילים״ של מנכ״ל", vec!["יש כאן ארבע מילים"]),
+        ("＂There are four words＂ 〝これは八文字以上の引用です〞", vec!["There are four words", "これは八文字以上の引用です"]),
         ("A 5\" disk and a 3\" disk and that is all", vec![]),
     ] {
         assert_eq!(quoted(text), expected, "{text}");
     }
+    let long = format!("“{}” [1]", "words ".repeat(1_000));
+    assert_eq!(quoted(&long).len(), 1);
+}
+
+#[test]
+fn a_text_that_is_cut_may_end_inside_a_quote() {
+    let text = "He says “there are four words in i";
+    let cut = quotes(text, &[], true);
+    assert_eq!((cut.len(), &text[cut[0].inner.clone()], cut[0].span.end), (1, "there are four words in ", text.len()));
+    assert!(quotes(text, &[], false).is_empty());
+    assert!(quotes("He says “there are fou", &[], true).is_empty());
 }

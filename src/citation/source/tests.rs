@@ -14,6 +14,12 @@ fn a_quote_that_changes_a_meaning_is_none() {
     for (source, quoted) in [
         ("You can't delete the index file while it is mapped.", "You can delete the index file while it is mapped"),
         ("You can't delete the index file while it is mapped.", "You can"),
+        ("Never delete the backup before it was tested.", "Delete the backup before it was tested."),
+        ("Not all plans include support.", "All plans include support"),
+        ("It is not true that data leaves the EU.", "Data leaves the EU"),
+        ("Die Daten werden nicht in die USA übertragen.", "in die USA übertragen"),
+        ("The backup is kept. Never share keys with anyone else.", "The backup is kept … share keys with anyone else"),
+        ("Set the value of a[first][second] to nothing.", "Set the value of a[first] to nothing"),
         ("The backup cannot be restored by the operators at night.", "The backup can be restored by the operators at night"),
         ("It may fall to -5 degrees during the night in here.", "It may fall to 5 degrees during the night in here"),
         ("It may fall to −5 degrees.", "5 degrees"),
@@ -88,6 +94,10 @@ fn a_quote_in_other_typography_is_the_same() {
             "Restart it with one command. It then reads all again",
         ),
         ("Call `Vec<String>` by its <a href=\"x\">own name</a> here.", "Call Vec<String> by its own name here"),
+        ("See [the guide][guide] and [another][2] for more of this.", "See the guide and another for more of this"),
+        ("Is it on? No. Delete the backup before the restore.", "Delete the backup before the restore"),
+        ("Never delete it now. You may delete it now.", "delete it now"),
+        ("تُحفظ الملفات لمدة ٣٠ يومًا ثم تحذف.", "تحفظ الملفات لمدة ٣٠ يوما ثم تحذف"),
         ("Set `max\\_tokens` to more than that.", "Set max_tokens to more than that"),
         ("索引是一个文件，服务启动时打开它，不会复制它。", "一个文件，服务启动时打开它，不会复制它"),
         // Words that may slip, and a typing error.
