@@ -173,7 +173,7 @@ impl Reader {
                 Ok(set)
             }
             Filter::Field { field, test } => {
-                let Some(column) = self.column(field).filter(|_| field != ACCESS) else { return Err(self.unknown(field)) };
+                let Some(column) = self.column(field).filter(|_| field != ACCESS) else { return self.absent(view, field) };
                 let mut set = self.empty(view, column);
                 let runs = self.runs(view, column, test)?;
                 if let [run] = &runs[..]
@@ -207,10 +207,15 @@ impl Reader {
         Ok(all)
     }
 
-    fn unknown(&self, field: &str) -> Error {
+    /// What passes a test of a field that is not here: nothing, where it is one that every index has.
+    fn absent(&self, view: &View, field: &str) -> Result<Set> {
+        let is_everywhere = RESERVED.contains(&field) && ![NAMESPACE, ACCESS].contains(&field);
+        if is_everywhere && !self.directory.columns.is_empty() {
+            return Ok(Set { level: Level::Chunk, bits: Bits::none(view.superblock().chunks) });
+        }
         let known: Vec<String> = self.fields().map(|field| format!("`{}`", field.name)).collect();
         let known = if known.is_empty() { "none; rebuild it with this version".to_owned() } else { known.join(", ") };
-        Error::bad_request(format!("`filter`: no field `{field}` in this index; its fields are {known}"))
+        Err(Error::bad_request(format!("`filter`: no field `{field}` in this index; its fields are {known}")))
     }
 
     /// The runs of values that pass a test.
