@@ -139,6 +139,16 @@ impl Index {
         self.kernel.name()
     }
 
+    /// How many of ten nearest vectors `fast` and `balanced` found when the index was built, as shares, asked for vectors of its own; none
+    /// where every search is exact.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn recall(&self) -> Result<Option<[f32; 2]>> {
+        let plan = plan::Plan::of(&self.view)?;
+        Ok(plan.coded.then_some([plan.fast.recall, plan.balanced.recall]))
+    }
+
     /// A document by its number.
     ///
     /// # Errors

@@ -215,10 +215,13 @@ fn write(file: &mut File, superblock: &Superblock, sections: &[Vec<u8>]) -> std:
     each(superblock, sections, |bytes| file.write_all(bytes))
 }
 
-/// Tries the settings of a search on the file as it stands.
+/// Tries the settings of a search on the file as it stands, in which every chunk must have its vector.
 fn tuned(file: &File, path: &Path, kernel: Kernel) -> Result<Plan> {
     let view = View::of(file, path)?;
-    tune(&Vectors::of(&view, kernel, &Rotation::new(view.superblock().stride()))?)
+    let rotation = Rotation::new(view.superblock().stride());
+    let vectors = Vectors::of(&view, kernel, &rotation)?;
+    vectors.require_all()?;
+    tune(&vectors)
 }
 
 /// Writes what tuning changed.
