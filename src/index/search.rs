@@ -11,11 +11,8 @@ use super::vectors::{Quantised, Vectors, quantise};
 use super::{Hit, Index, Query, text_of};
 use crate::error::{Error, Result};
 
-/// Candidates that each side brings, at least.
+/// Candidates that each side brings, unless more hits are wanted.
 const CANDIDATES: usize = 100;
-
-/// Candidates that each side brings for each hit wanted.
-const CANDIDATES_PER_HIT: usize = 10;
 
 /// Two chunks of one document whose cosine is above this say the same.
 const TWINS: f32 = 0.97;
@@ -116,9 +113,15 @@ fn fuse(
     allowed: &Allowed,
     query: &Query<'_>,
 ) -> Result<Vec<Candidate>> {
-    let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
-    let near = Side(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
+    let limit = query.top_k.max(CANDIDATES);
+    let mut near = Side(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
     let named = Side(scorer.best(allowed, limit)?);
+    let fusion = query.fusion.adapted(scorer.is_exact);
+    if vectors.may_miss(query.recall) {
+        let missed = fusion::missed(fusion, &near, &named, query.top_k);
+        let cosines = vectors.cosines(vector, &missed)?;
+        near.add(missed.into_iter().zip(cosines).map(|(chunk, score)| Scored { score, chunk }), limit);
+    }
     let mut candidates = fusion::candidates(&near, &named);
     // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
     if near.is_flat() {
@@ -127,7 +130,7 @@ fn fuse(
     if named.is_flat() {
         complete_bm25s(scorer, &mut candidates)?;
     }
-    fusion::fuse(query.fusion.adapted(scorer.is_exact), &near, &named, &mut candidates);
+    fusion::fuse(fusion, &near, &named, &mut candidates);
     Ok(candidates)
 }
 

@@ -17,6 +17,7 @@ use super::probe::Probe;
 use super::rotation::Rotation;
 use super::section::Section;
 use super::top::{Scored, Top};
+use super::tune::TUNED;
 use super::view::View;
 use crate::cpu::Kernel;
 use crate::error::Result;
@@ -80,8 +81,8 @@ impl<'a> Vectors<'a> {
         Ok(Self { view, kernel, plan, layout, rotation, directory })
     }
 
-    /// The best `limit` of the `allowed` chunks, best first; all of them where there are fewer. The first `sure` are found with the
-    /// recall that is asked for; those behind are the best of what was looked at for them.
+    /// Up to `limit` of the `allowed` chunks, best first. The recall asked for holds for the first `sure`; the others are the best
+    /// among the same candidates.
     ///
     /// What is not allowed is neither scored nor counted.
     pub(super) fn nearest(
@@ -106,12 +107,18 @@ impl<'a> Vectors<'a> {
             // Where a filter leaves too little in the nearest clusters, some more are still far less than all.
             for wider in [1, WIDER] {
                 let setting = Setting { probes: setting.probes.saturating_mul(wider), ..setting };
-                if let Some(found) = self.probe(query, allowed, limit, sure, setting)? {
+                if let Some(mut found) = self.probe(query, allowed, limit.max(TUNED), sure.max(TUNED), setting)? {
+                    found.truncate(limit);
                     return Ok(found);
                 }
             }
         }
         Ok(self.scan(query, allowed, matching, limit)?.into_sorted())
+    }
+
+    /// Whether a search with this recall may miss what is near.
+    pub(super) fn may_miss(&self, recall: Recall) -> bool {
+        self.plan.coded && recall != Recall::Exact
     }
 
     /// The best `limit` of the nearest clusters, the first `sure` as the setting says; none if there are fewer there and more elsewhere.
@@ -213,6 +220,11 @@ impl<'a> Vectors<'a> {
         let mut dot = [0];
         self.kernel.dots(&query.row, found.values(self.view)?, &mut dot);
         Ok(score(dot[0], found.heads.scale(found.row), query))
+    }
+
+    /// Refuses a file in which a chunk has no vector, or that of another.
+    pub(super) fn require_all(&self) -> Result<()> {
+        (0..self.view.superblock().chunks).into_par_iter().try_for_each(|chunk| self.find(chunk).map(drop))
     }
 
     /// The vector of a chunk.
