@@ -5,10 +5,12 @@ use super::filter::Filter;
 use super::format::{CHUNK_RECORD, u32_at};
 use super::fusion::{self, Candidate, Fusion, Side};
 use super::lexical::Scorer;
+use super::quantised::{Quantised, quantise};
+use super::record::text_of;
 use super::section::Section;
 use super::top::Scored;
-use super::vectors::{Quantised, Vectors, quantise};
-use super::{Hit, Index, Query, text_of};
+use super::vectors::Vectors;
+use super::{Hit, Index, Query};
 use crate::error::{Error, Result};
 
 /// Candidates that each side brings, unless more hits are wanted.

@@ -7,7 +7,9 @@ use rayon::prelude::*;
 
 use super::allowed::Allowed;
 use super::plan::{Plan, Setting};
-use super::vectors::{Quantised, Vectors};
+use super::probe::Probe;
+use super::quantised::Quantised;
+use super::vectors::Vectors;
 use crate::error::Result;
 
 /// Vectors that are asked for.
@@ -65,7 +67,7 @@ impl Sample {
 
     fn recall(&self, vectors: &Vectors<'_>, setting: Setting) -> Result<f32> {
         let found = |((chunk, query), nearest): (&(u32, Quantised), &Vec<u32>)| -> Result<usize> {
-            let found = vectors.probe(query, &Allowed::All, TUNED, TUNED, setting)?.unwrap_or_default();
+            let found = Probe::new(vectors, query).nearest(&Allowed::All, TUNED, TUNED, setting)?.unwrap_or_default();
             Ok(found.iter().filter(|scored| scored.chunk != *chunk && nearest.contains(&scored.chunk)).count())
         };
         let found: Result<usize> = self.queries.par_iter().zip(&self.nearest).map(found).sum();

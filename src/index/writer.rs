@@ -18,10 +18,11 @@ use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Superblock, with
 use super::lexical::Postings;
 use super::packing::pack;
 use super::plan::Plan;
+use super::quantised::quantise;
 use super::rotation::Rotation;
 use super::section::Section;
 use super::tune::tune;
-use super::vectors::{Vectors, quantise};
+use super::vectors::Vectors;
 use super::view::View;
 use super::{Chunk, Document, Manifest};
 use crate::cpu::Kernel;

@@ -3,16 +3,19 @@
 //! The index holds no positions. The chunks that hold all words of a phrase are found by their postings, and the best of
 //! them are read. A phrase whose words are everywhere but seldom together may so lose far-off chunks, never gain wrong ones.
 
+use std::cmp::Reverse;
+
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::best::Top;
 use super::cursor::Cursor;
 use super::{Weighing, find};
 use crate::error::Result;
+use crate::index::Lexical;
 use crate::index::allowed::Allowed;
+use crate::index::record::text_of;
 use crate::index::terms::Terms;
+use crate::index::top::Top;
 use crate::index::view::View;
-use crate::index::{Lexical, text_of};
 use crate::words::fold;
 
 /// Phrases of one question that are looked for.
@@ -94,10 +97,10 @@ pub(super) fn postings(
             }
         }
         if all {
-            top.push(sum, chunk);
+            top.push((sum, Reverse(chunk)));
         }
     }
-    let mut chunks: Vec<u32> = top.into_sorted().into_iter().map(|scored| scored.chunk).collect();
+    let mut chunks: Vec<u32> = top.into_sorted().into_iter().map(|(_, Reverse(chunk))| chunk).collect();
     chunks.sort_unstable();
     let words: Vec<_> = phrase.unicode_words().map(fold).collect();
     let mut postings = Vec::new();
