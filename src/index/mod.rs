@@ -70,7 +70,7 @@ pub struct Index {
     rotation: Rotation,
     manifest: Manifest,
     digest: String,
-    facets: OnceLock<facets::Reader>,
+    facets: OnceLock<facets::Directory>,
     gone: tombstones::Gone,
 }
 
@@ -213,7 +213,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn namespaces(&self) -> Result<Vec<(String, u32)>> {
-        let named = self.facets()?.values(&self.view, facets::NAMESPACE)?;
+        let named = self.facets()?.values(facets::NAMESPACE)?;
         Ok(if named.is_empty() { vec![(DEFAULT_NAMESPACE.to_owned(), self.view.superblock().documents)] } else { named })
     }
 
@@ -222,7 +222,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn labels(&self) -> Result<Vec<(String, u32)>> {
-        let mut labels = self.facets()?.values(&self.view, facets::ACCESS)?;
+        let mut labels = self.facets()?.values(facets::ACCESS)?;
         // What stands for everybody, and for nobody, is none.
         labels.retain(|(label, _)| !matches!(label.as_str(), "" | "\n"));
         Ok(labels)
@@ -233,7 +233,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn has_document(&self, uri: &str) -> Result<bool> {
-        Ok(self.facets()?.documents_with(&self.view, "uri", uri)?.is_some())
+        Ok(self.facets()?.documents_with("uri", uri)?.is_some())
     }
 
     /// The vector of a chunk: as it was given but for rounding, of length one.
@@ -245,16 +245,17 @@ impl Index {
         vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?.unit(chunk)
     }
 
-    fn facets(&self) -> Result<&facets::Reader> {
+    fn facets(&self) -> Result<facets::Reader<'_>> {
         self.view.require_whole()?;
-        match self.facets.get() {
-            Some(reader) => Ok(reader),
+        let directory = match self.facets.get() {
+            Some(directory) => directory,
             None => {
-                let reader = facets::Reader::open(&self.view)?;
+                let directory = facets::Directory::of(&self.view)?;
                 // Whoever came first: both have read the same.
-                Ok(self.facets.get_or_init(|| reader))
+                self.facets.get_or_init(|| directory)
             }
-        }
+        };
+        Ok(facets::Reader::new(&self.view, directory))
     }
 
     /// Reads the whole file and checks every byte.

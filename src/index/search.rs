@@ -67,14 +67,14 @@ pub(super) fn allowed(index: &Index, filter: Option<&Filter>, access: &[String])
         None => allowed = Some(bits),
     };
     if index.manifest.labelled {
-        keep(index.facets()?.visible(view, access)?);
+        keep(index.facets()?.visible(access)?);
     }
     if let Some(filter) = filter {
-        keep(index.facets()?.matching(view, filter)?);
+        keep(index.facets()?.matching(filter)?);
     }
     if let Some(mut gone) = index.gone.documents(view.superblock().documents) {
         gone.complement();
-        keep(index.facets()?.chunks_of(view, gone)?);
+        keep(index.facets()?.chunks_of(gone)?);
     }
     Ok(allowed.map_or(Allowed::All, Allowed::Only))
 }

@@ -132,7 +132,7 @@ impl Index {
 
     /// Adds the documents at `uri`, and says whether there are any.
     fn add_to(&self, set: &mut Bits, uri: &str) -> Result<bool> {
-        let documents = self.facets()?.documents_with(&self.view, "uri", uri)?;
+        let documents = self.facets()?.documents_with("uri", uri)?;
         documents.iter().for_each(|documents| set.unite(documents));
         Ok(documents.is_some())
     }
