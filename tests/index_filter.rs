@@ -522,3 +522,25 @@ fn names_of_an_index_from_before_are_found_as_they_stand_there() {
     index.bury(&Tombstones { index: index.digest().to_owned(), documents, ..Tombstones::default() }).unwrap();
     assert!(sources("overview", None, &[]).is_empty());
 }
+
+/// `section` and `page` are fields of every index, also of one whose documents have no headings and no pages.
+#[test]
+fn a_field_of_every_index_may_have_no_values() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    let mut writer = Writer::new(manifest());
+    let document = writer.push_document(Document { uri: "a.txt".into(), source: "a.txt".into(), ..Document::default() });
+    let chunk = Chunk { document, text: "word".into(), start: 0, end: 4, page: None, headings: "" };
+    writer.push_chunk(&chunk, &[1.0; DIMENSIONS]).unwrap();
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let count = |filter: Value| index.count(Some(&Filter::from_json(&filter, "filter").unwrap()), &[]);
+    for filter in [json!({"field": "section", "eq": "Install"}), json!({"field": "page", "range": {"gte": 2}})] {
+        assert_eq!(count(filter.clone()).unwrap(), 0);
+        assert_eq!(count(json!({"not": filter})).unwrap(), 1);
+    }
+    for field in ["access", "namespace", "year"] {
+        let error = count(json!({"field": field, "eq": "x"})).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`filter`: no field `{field}` in this index; its fields are ")), "{error}");
+    }
+}

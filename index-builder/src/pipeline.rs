@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use omni_llm::embed::{Embedder, MAX_TOKENS};
 use omni_llm::error;
 use omni_llm::hex::hex;
-use omni_llm::index::{self, Lexical, Manifest};
+use omni_llm::index::{self, Index, Lexical, Manifest};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{self, Cache, Key};
@@ -25,7 +25,7 @@ use crate::metadata::{self, Rules};
 use crate::place;
 use crate::progress::Progress;
 use crate::remote::Remote;
-use crate::report::{Remark, Report, Seconds};
+use crate::report::{Remark, Report, Seconds, poor_recall};
 use crate::source::{Content, Entry, READ_AHEAD_BYTES, Source};
 pub(crate) use listed::apart;
 use listed::{Listed, sort_out};
@@ -154,6 +154,8 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         source: build.out.display().to_string(),
         reason: format!("a link; the index is where it leads: {}", out.display()),
     }));
+    let recall = Index::open(&path)?.recall()?;
+    warnings.extend(recall.into_iter().flat_map(|reached| poor_recall(&path.display().to_string(), reached)));
     warnings.extend(forget::not_carried_over(&path)?);
     warnings.extend(documents.iter().flat_map(Prepared::remarks));
     warnings.extend(metadata::mixed(documents.iter().map(|prepared| &prepared.document)));
@@ -169,6 +171,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
         chunks: texts.len(),
         chunks_embedded,
         alpha,
+        recall,
         gone,
         warnings,
         skipped,

@@ -40,6 +40,9 @@ pub(crate) struct Report {
     /// The weight of the vectors against the words that the given questions chose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) alpha: Option<f32>,
+    /// The share of the nearest that `fast` and `balanced` find in an index of clusters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recall: Option<[f32; 2]>,
     /// Documents that tombstones keep out of answers.
     pub(crate) gone: usize,
     /// Files that are not in the index, and why.
@@ -59,6 +62,19 @@ pub(crate) struct Remark {
     pub(crate) source: String,
     /// What there is to know.
     pub(crate) reason: String,
+}
+
+/// What is to be known of an index whose searches, tuned as far as they can be, find less than is promised.
+pub(crate) fn poor_recall(index: &str, reached: [f32; 2]) -> Vec<Remark> {
+    let promised = [("fast", 0.95), ("balanced", 0.99)];
+    let poor = promised.into_iter().zip(reached).filter(|((_, least), reached)| reached < least);
+    let remark = |((name, least), reached): ((&str, f32), f32)| {
+        let reason = format!(
+            "searches with `recall: {name}` find {reached:.3} of the nearest vectors, less than the {least} that is promised; ask with `recall: exact`"
+        );
+        Remark { source: index.to_owned(), reason }
+    };
+    poor.map(remark).collect()
 }
 
 /// Seconds per stage.
@@ -160,6 +176,9 @@ impl fmt::Display for Report {
         if let Some(alpha) = self.alpha {
             writeln!(f, "alpha     {alpha} (chosen by the questions)")?;
         }
+        if let Some([fast, balanced]) = self.recall {
+            writeln!(f, "recall    fast {fast:.3}, balanced {balanced:.3} of the ten nearest")?;
+        }
         if self.gone > 0 {
             writeln!(
                 f,
@@ -201,6 +220,14 @@ mod tests {
     }
 
     #[test]
+    fn an_index_that_finds_less_than_is_promised_is_told() {
+        assert!(poor_recall("kb.omni", [0.95, 0.99]).is_empty());
+        let remarks = poor_recall("kb.omni", [0.964, 0.97]);
+        let expected = "searches with `recall: balanced` find 0.970 of the nearest vectors, less than the 0.99 that is promised; ask with `recall: exact`";
+        assert_eq!(remarks, [Remark { source: "kb.omni".to_owned(), reason: expected.to_owned() }]);
+    }
+
+    #[test]
     fn every_skipped_file_is_named_with_its_reason() {
         let remark = |source: &str, reason: &str| Remark { source: source.to_owned(), reason: reason.to_owned() };
         let skipped: Vec<Remark> = (0..60).map(|n| remark(&format!("{n}.pdf"), "password-protected")).collect();
@@ -216,6 +243,7 @@ mod tests {
             chunks: 10,
             chunks_embedded: 4,
             alpha: None,
+            recall: Some([0.964, 0.996]),
             gone: 0,
             skipped,
             ignored: [".git", ".env", "a.txt"]
@@ -227,6 +255,7 @@ mod tests {
         let text = report.to_string();
         assert!(text.contains("documents 2 of 62 files (1 unchanged), 3 pages\n"), "{text}");
         assert!(text.contains("chunks    10 (4 embedded, 6 known)\n"), "{text}");
+        assert!(text.contains("recall    fast 0.964, balanced 0.996 of the ten nearest\n"), "{text}");
         assert!(text.contains("skipped   49.pdf: password-protected\n"), "{text}");
         assert!(text.contains("skipped   and 10 more; all of them are in the JSON report (`--report FILE`)\n"), "{text}");
         assert!(text.ends_with("ignored   2: hidden\nignored   1: left out\n"), "{text}");

@@ -7,8 +7,8 @@ use super::code;
 use super::format::ROW_ALIGNMENT;
 use super::kmeans::{self, Clusters, Table};
 use super::plan::Plan;
+use super::quantised::Quantised;
 use super::rotation::Rotation;
-use super::vectors::Quantised;
 use crate::cpu::Kernel;
 
 /// Up to so many vectors are scored one and all, which takes less than half a millisecond and misses nothing.
@@ -52,7 +52,8 @@ impl Rows {
             let clusters = Clusters { members: if all.is_empty() { Vec::new() } else { vec![all] }, ..Clusters::default() };
             return self.lay_out(&clusters, false);
         }
-        let clusters = kmeans::divide(self.table(), cluster_count(rows), kernel);
+        let mut clusters = kmeans::divide(self.table(), cluster_count(rows), kernel);
+        clusters.order(self.stride, kernel);
         self.lay_out(&clusters, true)
     }
 

@@ -110,12 +110,7 @@ impl Superblock {
             let length = lengths[known.section as usize];
             let alignment = known.alignment(length);
             let offset = end.next_multiple_of(alignment.into());
-            self.table.push(Entry {
-                kind: known.kind,
-                flags: if known.required { REQUIRED } else { 0 },
-                alignment,
-                extent: Extent { offset, length },
-            });
+            self.table.push(Entry { kind: known.kind, flags: REQUIRED, alignment, extent: Extent { offset, length } });
             end = offset + length;
         }
         self.file_length = end;

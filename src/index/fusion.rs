@@ -52,6 +52,16 @@ impl Fusion {
             other => other,
         }
     }
+
+    /// What a candidate gets for a vector that stands at this rank of the nearest.
+    fn of_rank(self, near: &Side, rank: usize) -> f32 {
+        match self {
+            Self::MinMax { alpha } | Self::Adaptive { alpha } => {
+                alpha * near.portion(near.0.get(rank.saturating_sub(1)).map(|one| one.score))
+            }
+            Self::Rrf => 1.0 / (RRF_CONSTANT + rank as f32),
+        }
+    }
 }
 
 impl Default for Fusion {
@@ -74,6 +84,13 @@ pub(super) struct Candidate {
 pub(super) struct Side(pub(super) Vec<Scored>);
 
 impl Side {
+    /// Adds what is not in the list yet, and keeps the best `limit`.
+    pub(super) fn add(&mut self, more: impl Iterator<Item = Scored>, limit: usize) {
+        self.0.extend(more);
+        self.0.sort_unstable_by(|a, b| b.cmp(a));
+        self.0.truncate(limit);
+    }
+
     /// Whether the list does not tell its best from its worst: then what is not in it may be as good as all that is.
     pub(super) fn is_flat(&self) -> bool {
         self.best() <= self.0.last().map_or(0.0, |worst| worst.score)
@@ -107,6 +124,17 @@ pub(super) fn candidates(near: &Side, named: &Side) -> Vec<Candidate> {
         same
     });
     candidates
+}
+
+/// The chunks that only words found and that would be among the first `top_k` if vectors gave them that rank: what is nearer still
+/// is seldom missed.
+pub(super) fn missed(fusion: Fusion, near: &Side, named: &Side, top_k: usize) -> Vec<u32> {
+    let mut candidates = candidates(near, named);
+    fuse(fusion, near, named, &mut candidates);
+    let least = candidates.get(top_k.saturating_sub(1)).map_or(0.0, |last| last.fused);
+    let more = fusion.of_rank(near, top_k);
+    let is_missed = |one: &&Candidate| one.cosine.is_none() && one.fused + more >= least;
+    candidates.iter().filter(is_missed).map(|one| one.chunk).collect()
 }
 
 /// Orders candidates, best first. `near` and `named` are the sides that they come from.
@@ -177,6 +205,19 @@ mod tests {
         assert_eq!(fused(2), [(7, 0.5), (2, 0.5), (3, 0.375), (9, 0.375)]);
         // What both sides hold has both shares.
         assert_eq!(fused(3), [(7, 0.5), (4, 0.5), (2, 0.5), (3, 0.375), (9, 0.375)]);
+    }
+
+    #[test]
+    fn what_probing_did_not_reach_is_looked_up_where_it_could_be_a_hit() {
+        let list = |scores: &[(u32, f32)]| Side(scores.iter().map(|&(chunk, score)| Scored { chunk, score }).collect());
+        let (mut near, named) = (list(&[(7, 1.0), (3, 0.8)]), list(&[(3, 8.0), (9, 6.0), (4, 0.8)]));
+        let half = Fusion::MinMax { alpha: 0.5 };
+        // The best has .9, the next .5; as near as rank 2, 9 would have .775, 4 but .45.
+        assert!(missed(half, &near, &named, 1).is_empty(), "not even as the nearest");
+        assert_eq!(missed(half, &near, &named, 2), [9]);
+        assert_eq!(missed(Fusion::Rrf, &near, &named, 2), [9, 4]);
+        near.add([Scored { chunk: 9, score: 0.9 }].into_iter(), 2);
+        assert_eq!(near.0, list(&[(7, 1.0), (9, 0.9)]).0);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::order;
-use super::vectors::quantise;
+use super::quantised::quantise;
 use crate::cpu::Kernel;
 
 /// Rounds of training.
@@ -51,7 +51,7 @@ pub(super) struct Clusters {
     pub(super) members: Vec<Vec<u32>>,
 }
 
-/// Divides all rows into at most `count` clusters, none of them empty, similar ones beside each other.
+/// Divides all rows into at most `count` clusters, none of them empty.
 pub(super) fn divide(table: Table<'_>, count: usize, kernel: Kernel) -> Clusters {
     let rows = table.scales.len();
     let sample = sample(rows, count * SAMPLE);
@@ -72,7 +72,6 @@ pub(super) fn divide(table: Table<'_>, count: usize, kernel: Kernel) -> Clusters
     // asks for the vector itself finds it in the first cluster that is probed.
     clusters.assign(table, &all, kernel);
     clusters.measure(table, kernel);
-    clusters.order(table.stride, kernel);
     clusters
 }
 
@@ -146,7 +145,7 @@ impl Clusters {
     }
 
     /// Puts similar clusters beside each other.
-    fn order(&mut self, stride: usize, kernel: Kernel) {
+    pub(super) fn order(&mut self, stride: usize, kernel: Kernel) {
         let weights: Vec<usize> = self.members.iter().map(Vec::len).collect();
         let order = order::order(Table { stride, values: &self.values, scales: &self.scales }, &weights, kernel);
         self.pick(&order, stride);

@@ -21,12 +21,15 @@ mod manifest;
 mod order;
 mod packing;
 mod plan;
+mod planner;
 mod probe;
+mod quantised;
 mod query;
 #[cfg(test)]
 #[path = "../../tests/support/random.rs"]
 #[expect(dead_code, reason = "other tests need numbers of other kinds")]
 mod random;
+mod record;
 mod rotation;
 mod search;
 mod section;
@@ -38,18 +41,16 @@ mod vectors;
 mod view;
 mod writer;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use self::allowed::Bits;
 pub use self::document::{Chunk, Document, HEADING_SEPARATOR};
 pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
 pub use self::file::{index_files, index_path};
 pub use self::filter::{Filter, Test};
+use self::format::CHUNK_RECORD;
 pub use self::format::MAGIC;
-use self::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, u32_at, u64_at};
 pub use self::fusion::{DEFAULT_ALPHA, Fusion};
 pub use self::manifest::{Lexical, Manifest};
 pub use self::query::{Hit, Query, Recall};
@@ -69,7 +70,7 @@ pub struct Index {
     rotation: Rotation,
     manifest: Manifest,
     digest: String,
-    facets: OnceLock<facets::Reader>,
+    facets: OnceLock<facets::Directory>,
     gone: tombstones::Gone,
 }
 
@@ -139,55 +140,14 @@ impl Index {
         self.kernel.name()
     }
 
-    /// A document by its number.
+    /// How many of ten nearest vectors `fast` and `balanced` found when the index was built, as shares, asked for vectors of its own; none
+    /// where every search is exact.
     ///
     /// # Errors
-    /// There is no such document, or the file is damaged there.
-    pub fn document(&self, number: u32) -> Result<Document> {
-        self.view.require_whole()?;
-        let record = self.record(Section::Documents, DOCUMENT_RECORD, 2 * DOCUMENT_RECORD, number, self.document_count())?;
-        let (start, end) = (u64_at(record, 0), u64_at(record, DOCUMENT_RECORD as usize));
-        let stored = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
-        let json = match u32_at(record, 12) {
-            0 => Cow::Borrowed(self.view.bytes(Section::Records, start, stored)?),
-            length => self.view.unpacked(Section::Records, start, stored, length)?.into(),
-        };
-        serde_json::from_slice(&json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
-    }
-
-    /// All documents and their numbers.
-    pub fn documents(&self) -> impl Iterator<Item = Result<(u32, Document)>> {
-        (0..self.view.superblock().documents).map(|number| Ok((number, self.document(number)?)))
-    }
-
-    /// A chunk by its number.
-    ///
-    /// # Errors
-    /// There is no such chunk, or the file is damaged there.
-    pub fn chunk(&self, number: u32) -> Result<Chunk<'_>> {
-        self.view.require_whole()?;
-        let record = self.record(Section::Chunks, CHUNK_RECORD, CHUNK_RECORD, number, self.len())?;
-        let document = u32_at(record, 28);
-        if document as usize >= self.document_count() {
-            return Err(self.view.inconsistent(Section::Chunks));
-        }
-        Ok(Chunk {
-            document,
-            text: text_at(&self.view, record)?,
-            start: u64_at(record, 8),
-            end: u64_at(record, 16),
-            page: Some(u32_at(record, 32)).filter(|&page| page != NO_PAGE),
-            headings: self.view.text(Section::Headings, u32_at(record, 36).into(), u32_at(record, 40).into())?,
-        })
-    }
-
-    /// The name of a chunk in answers, as [`Chunk::id`] has it.
-    ///
-    /// # Errors
-    /// As [`Self::chunk`].
-    pub fn chunk_id(&self, number: u32) -> Result<String> {
-        let chunk = self.chunk(number)?;
-        Ok(chunk.id(&self.document(chunk.document)?.uri))
+    /// The file is damaged.
+    pub fn recall(&self) -> Result<Option<[f32; 2]>> {
+        let plan = plan::Plan::of(&self.view)?;
+        Ok(plan.coded.then_some([plan.fast.recall, plan.balanced.recall]))
     }
 
     /// The best chunks, best first; ties in the order of their numbers.
@@ -253,7 +213,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn namespaces(&self) -> Result<Vec<(String, u32)>> {
-        let named = self.facets()?.values(&self.view, facets::NAMESPACE)?;
+        let named = self.facets()?.values(facets::NAMESPACE)?;
         Ok(if named.is_empty() { vec![(DEFAULT_NAMESPACE.to_owned(), self.view.superblock().documents)] } else { named })
     }
 
@@ -262,7 +222,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn labels(&self) -> Result<Vec<(String, u32)>> {
-        let mut labels = self.facets()?.values(&self.view, facets::ACCESS)?;
+        let mut labels = self.facets()?.values(facets::ACCESS)?;
         // What stands for everybody, and for nobody, is none.
         labels.retain(|(label, _)| !matches!(label.as_str(), "" | "\n"));
         Ok(labels)
@@ -273,72 +233,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn has_document(&self, uri: &str) -> Result<bool> {
-        Ok(self.facets()?.documents_with(&self.view, "uri", uri)?.is_some())
-    }
-
-    /// Makes the documents of a list, and no others, gone from now on.
-    ///
-    /// # Errors
-    /// The list was written for another index, or names a document that is not in this one. Then nothing changes.
-    pub fn bury(&self, tombstones: &Tombstones) -> Result<()> {
-        if tombstones.index != self.digest {
-            return Err(Error::new(
-                Code::CorruptFile,
-                format!(
-                    "tombstones: written for index {}, this is {}; `index-builder forget INDEX` keeps what it names gone, or delete the file if every document of this index may be found",
-                    tombstones.index, self.digest
-                ),
-            ));
-        }
-        let mut gone = Bits::none(self.view.superblock().documents);
-        // Whatever was gone and is in this index all the same.
-        for uri in &tombstones.skipped {
-            self.add_to(&mut gone, uri)?;
-        }
-        for uri in &tombstones.documents {
-            if !self.add_to(&mut gone, uri)? {
-                let remedy = "`index-builder forget INDEX --undo` takes it out of the list";
-                return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; {remedy}")));
-            }
-        }
-        self.gone.replace(&gone);
-        Ok(())
-    }
-
-    /// As [`Self::bury`] with the list beside the file that was opened as `path`, if there is one.
-    ///
-    /// # Errors
-    /// As there, or it cannot be read; the text names the list.
-    pub fn bury_beside(&self, path: &Path) -> Result<()> {
-        let list = Tombstones::path(path);
-        let Some(tombstones) = Tombstones::read(&list)? else { return Ok(()) };
-        self.bury(&tombstones).map_err(|error| error.retold(|text| format!("{}: {text}", list.display())))
-    }
-
-    /// Makes what a list of any index names gone besides what already is, as far as it is in this one.
-    ///
-    /// # Errors
-    /// The file is damaged. Then nothing changes.
-    pub fn bury_also(&self, tombstones: &Tombstones) -> Result<()> {
-        let count = self.view.superblock().documents;
-        let mut gone = self.gone.documents(count).unwrap_or_else(|| Bits::none(count));
-        for uri in tombstones.documents.iter().chain(&tombstones.skipped) {
-            self.add_to(&mut gone, uri)?;
-        }
-        self.gone.replace(&gone);
-        Ok(())
-    }
-
-    /// Adds the documents at `uri`, and says whether there are any.
-    fn add_to(&self, set: &mut Bits, uri: &str) -> Result<bool> {
-        let documents = self.facets()?.documents_with(&self.view, "uri", uri)?;
-        documents.iter().for_each(|documents| set.unite(documents));
-        Ok(documents.is_some())
-    }
-
-    /// Whether a document is gone.
-    pub fn is_gone(&self, document: u32) -> bool {
-        self.gone.contains(document)
+        Ok(self.facets()?.documents_with("uri", uri)?.is_some())
     }
 
     /// The vector of a chunk: as it was given but for rounding, of length one.
@@ -350,16 +245,17 @@ impl Index {
         vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?.unit(chunk)
     }
 
-    fn facets(&self) -> Result<&facets::Reader> {
+    fn facets(&self) -> Result<facets::Reader<'_>> {
         self.view.require_whole()?;
-        match self.facets.get() {
-            Some(reader) => Ok(reader),
+        let directory = match self.facets.get() {
+            Some(directory) => directory,
             None => {
-                let reader = facets::Reader::open(&self.view)?;
+                let directory = facets::Directory::of(&self.view)?;
                 // Whoever came first: both have read the same.
-                Ok(self.facets.get_or_init(|| reader))
+                self.facets.get_or_init(|| directory)
             }
-        }
+        };
+        Ok(facets::Reader::new(&self.view, directory))
     }
 
     /// Reads the whole file and checks every byte.
@@ -369,34 +265,6 @@ impl Index {
     pub fn verify(&self) -> Result<()> {
         self.view.require_whole()?;
         self.view.verify()
-    }
-
-    fn record(&self, section: Section, step: u64, length: u64, number: u32, count: usize) -> Result<&[u8]> {
-        if number as usize >= count {
-            let path = self.view.path().display();
-            return Err(Error::new(
-                Code::NotFound,
-                format!("{path}: no number {number} in `{}`; it holds {count}", section.name()),
-            ));
-        }
-        self.view.bytes(section, u64::from(number) * step, length)
-    }
-}
-
-/// The text of a chunk.
-fn text_of(view: &View, chunk: u32) -> Result<Cow<'_, str>> {
-    text_at(view, view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?)
-}
-
-/// The text that the record of a chunk tells of.
-fn text_at<'a>(view: &'a View, record: &[u8]) -> Result<Cow<'a, str>> {
-    let (start, length) = (u64_at(record, 0), u32_at(record, 24));
-    match u32_at(record, 44) {
-        0 => view.text(Section::Texts, start, length.into()).map(Cow::Borrowed),
-        stored => {
-            let bytes = view.unpacked(Section::Texts, start, stored.into(), length)?;
-            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| view.inconsistent(Section::Texts))
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! followed by the nearest that is left keeps neighbours together too, but ends in a long row of leftovers.
 
 use super::kmeans::{Table, sum};
-use super::vectors::{Quantised, quantise};
+use super::quantised::{Quantised, quantise};
 use crate::cpu::Kernel;
 
 /// How often the poles of a division move.

@@ -4,7 +4,6 @@
 //! plain products, so the answer is the same on every CPU.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use super::allowed::Allowed;
 use super::cluster::{Cluster, GROUP, Heads};
@@ -12,9 +11,10 @@ use super::code::{self, Table};
 use super::format::f32_at;
 use super::kernels::Scan;
 use super::plan::Setting;
+use super::quantised::{Quantised, score};
 use super::section::Section;
 use super::top::{Scored, Top};
-use super::vectors::{AHEAD, Quantised, Vectors, score};
+use super::vectors::{AHEAD, Vectors};
 use crate::error::Result;
 
 /// Settings are tuned for so many neighbours.
@@ -78,12 +78,12 @@ impl<'a> Probe<'a> {
         let middles = self.middles(setting.probes as usize)?;
         let mut clusters: Vec<Opened<'_>> = Vec::with_capacity(middles.len());
         let mut candidates = Vec::new();
-        let (mut best, mut all) = (Best::new(sure), Best::new(wanted));
+        let (mut best, mut all) = (Top::new(sure), Top::new(wanted));
         let mut bar = i16::MIN;
         let (mut estimates, mut reached) = (Vec::new(), Vec::new());
         for (probe, middle) in (0_u32..).zip(&middles) {
             // The farther a middle, the less likely it has what is better than the best so many.
-            let near = |middle: &Middle| !all.is_full() || middle.cosine.saturating_add(reach) >= best.worst();
+            let near = |middle: &Middle| !all.is_full() || middle.cosine.saturating_add(reach) >= worst(&best);
             if !near(middle) {
                 break;
             }
@@ -126,7 +126,7 @@ impl<'a> Probe<'a> {
                     candidates.push(Candidate { estimate: Reverse(estimate), probe, row });
                     best.push(estimate);
                     all.push(estimate);
-                    bar = all.worst().saturating_sub(margin);
+                    bar = worst(&all).saturating_sub(margin);
                 }
             }
         }
@@ -174,7 +174,7 @@ impl<'a> Probe<'a> {
     fn rescore(&self, candidates: &[Candidate], clusters: &[Opened<'_>], limit: usize, margin: i16) -> Result<Vec<Scored>> {
         let view = self.vectors.view;
         let row = |candidate: &Candidate| clusters[candidate.probe as usize].cluster.rows(view, candidate.row, 1);
-        let mut top = Top::new(limit);
+        let mut top = Top::<Scored>::new(limit);
         for candidate in candidates.iter().take(AHEAD) {
             self.vectors.kernel.prefetch(row(candidate)?);
         }
@@ -183,7 +183,7 @@ impl<'a> Probe<'a> {
                 self.vectors.kernel.prefetch(row(next)?);
             }
             if let Some(worst) = top.worst()
-                && candidate.estimate.0.saturating_add(margin) < code::units(worst)
+                && candidate.estimate.0.saturating_add(margin) < code::units(worst.score)
             {
                 break;
             }
@@ -194,40 +194,13 @@ impl<'a> Probe<'a> {
             }
             let mut dot = [0];
             self.vectors.kernel.dots(&self.query.row, row(candidate)?, &mut dot);
-            top.push(score(dot[0], heads.scale(candidate.row), self.query), chunk);
+            top.push(Scored { score: score(dot[0], heads.scale(candidate.row), self.query), chunk });
         }
         Ok(top.into_sorted())
     }
 }
 
-/// The best so many estimates.
-struct Best {
-    count: usize,
-    /// The worst of them on top.
-    heap: BinaryHeap<Reverse<i16>>,
-}
-
-impl Best {
-    fn new(count: usize) -> Self {
-        Self { count, heap: BinaryHeap::with_capacity(count) }
-    }
-
-    fn push(&mut self, estimate: i16) {
-        if self.heap.len() < self.count {
-            self.heap.push(Reverse(estimate));
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && estimate > worst.0
-        {
-            *worst = Reverse(estimate);
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.heap.len() >= self.count
-    }
-
-    /// The worst of them; the least there is while there are fewer.
-    fn worst(&self) -> i16 {
-        if !self.is_full() { i16::MIN } else { self.heap.peek().map_or(i16::MIN, |worst| worst.0) }
-    }
+/// The worst of the best so many estimates; the least there is while there are fewer.
+fn worst(best: &Top<i16>) -> i16 {
+    best.worst().copied().unwrap_or(i16::MIN)
 }

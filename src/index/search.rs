@@ -5,17 +5,16 @@ use super::filter::Filter;
 use super::format::{CHUNK_RECORD, u32_at};
 use super::fusion::{self, Candidate, Fusion, Side};
 use super::lexical::Scorer;
+use super::quantised::{Quantised, quantise};
+use super::record::text_of;
 use super::section::Section;
 use super::top::Scored;
-use super::vectors::{Quantised, Vectors, quantise};
-use super::{Hit, Index, Query, text_of};
+use super::vectors::Vectors;
+use super::{Hit, Index, Query};
 use crate::error::{Error, Result};
 
-/// Candidates that each side brings, at least.
+/// Candidates that each side brings, unless more hits are wanted.
 const CANDIDATES: usize = 100;
-
-/// Candidates that each side brings for each hit wanted.
-const CANDIDATES_PER_HIT: usize = 10;
 
 /// Two chunks of one document whose cosine is above this say the same.
 const TWINS: f32 = 0.97;
@@ -68,14 +67,14 @@ pub(super) fn allowed(index: &Index, filter: Option<&Filter>, access: &[String])
         None => allowed = Some(bits),
     };
     if index.manifest.labelled {
-        keep(index.facets()?.visible(view, access)?);
+        keep(index.facets()?.visible(access)?);
     }
     if let Some(filter) = filter {
-        keep(index.facets()?.matching(view, filter)?);
+        keep(index.facets()?.matching(filter)?);
     }
     if let Some(mut gone) = index.gone.documents(view.superblock().documents) {
         gone.complement();
-        keep(index.facets()?.chunks_of(view, gone)?);
+        keep(index.facets()?.chunks_of(gone)?);
     }
     Ok(allowed.map_or(Allowed::All, Allowed::Only))
 }
@@ -116,9 +115,15 @@ fn fuse(
     allowed: &Allowed,
     query: &Query<'_>,
 ) -> Result<Vec<Candidate>> {
-    let limit = query.top_k.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES);
-    let near = Side(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
+    let limit = query.top_k.max(CANDIDATES);
+    let mut near = Side(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
     let named = Side(scorer.best(allowed, limit)?);
+    let fusion = query.fusion.adapted(scorer.is_exact);
+    if vectors.may_miss(query.recall) {
+        let missed = fusion::missed(fusion, &near, &named, query.top_k);
+        let cosines = vectors.cosines(vector, &missed)?;
+        near.add(missed.into_iter().zip(cosines).map(|(chunk, score)| Scored { score, chunk }), limit);
+    }
     let mut candidates = fusion::candidates(&near, &named);
     // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
     if near.is_flat() {
@@ -127,7 +132,7 @@ fn fuse(
     if named.is_flat() {
         complete_bm25s(scorer, &mut candidates)?;
     }
-    fusion::fuse(query.fusion.adapted(scorer.is_exact), &near, &named, &mut candidates);
+    fusion::fuse(fusion, &near, &named, &mut candidates);
     Ok(candidates)
 }
 

@@ -60,8 +60,6 @@ pub(super) struct Kind {
     name: &'static str,
     /// Its offset is a multiple of this.
     alignment: u32,
-    /// Whether a reader that does not know it must refuse the file.
-    pub(super) required: bool,
 }
 
 impl Kind {
@@ -74,55 +72,43 @@ impl Kind {
 
 /// All sections, in the order in which the writer lays them out: what opening and every query touch stands in front, what
 /// only final hits touch at the end. Readers take any order.
-pub(super) const KINDS: [Kind; Section::ALL.len()] = [
-    kind(Section::Manifest, 1, "manifest", 64, true),
-    kind(Section::Checksums, 2, "checksums", 64, true),
-    kind(Section::Plan, 3, "plan", 64, true),
-    kind(Section::Centroids, 4, "centroids", 64, true),
-    kind(Section::Clusters, 5, "clusters", 64, true),
-    kind(Section::Dictionary, 19, "dictionary", 64, true),
-    kind(Section::Codes, 18, "codes", 4096, true),
-    kind(Section::Blocks, 6, "blocks", 4096, true),
-    kind(Section::Places, 7, "places", 64, true),
-    kind(Section::Lexicon, 8, "lexicon", 64, true),
-    kind(Section::Terms, 9, "terms", 64, true),
-    kind(Section::Lengths, 10, "lengths", 64, true),
-    kind(Section::Postings, 11, "postings", 64, true),
-    kind(Section::Chunks, 12, "chunks", 64, true),
-    kind(Section::Documents, 13, "documents", 64, true),
-    kind(Section::Facets, 64, "facets", 64, true),
-    kind(Section::Records, 15, "records", 64, true),
-    kind(Section::Headings, 16, "headings", 64, true),
-    kind(Section::Texts, 17, "texts", 64, true),
+pub(super) const KINDS: [Kind; 19] = [
+    kind(Section::Manifest, 1, "manifest", 64),
+    kind(Section::Checksums, 2, "checksums", 64),
+    kind(Section::Plan, 3, "plan", 64),
+    kind(Section::Centroids, 4, "centroids", 64),
+    kind(Section::Clusters, 5, "clusters", 64),
+    kind(Section::Dictionary, 19, "dictionary", 64),
+    kind(Section::Codes, 18, "codes", 4096),
+    kind(Section::Blocks, 6, "blocks", 4096),
+    kind(Section::Places, 7, "places", 64),
+    kind(Section::Lexicon, 8, "lexicon", 64),
+    kind(Section::Terms, 9, "terms", 64),
+    kind(Section::Lengths, 10, "lengths", 64),
+    kind(Section::Postings, 11, "postings", 64),
+    kind(Section::Chunks, 12, "chunks", 64),
+    kind(Section::Documents, 13, "documents", 64),
+    kind(Section::Facets, 64, "facets", 64),
+    kind(Section::Records, 15, "records", 64),
+    kind(Section::Headings, 16, "headings", 64),
+    kind(Section::Texts, 17, "texts", 64),
 ];
 
-const fn kind(section: Section, kind: u32, name: &'static str, alignment: u32, required: bool) -> Kind {
-    Kind { section, kind, name, alignment, required }
+const fn kind(section: Section, kind: u32, name: &'static str, alignment: u32) -> Kind {
+    Kind { section, kind, name, alignment }
 }
 
 impl Section {
     /// All of them, in the order of [`KINDS`].
-    pub(super) const ALL: [Self; 19] = [
-        Self::Manifest,
-        Self::Checksums,
-        Self::Plan,
-        Self::Centroids,
-        Self::Clusters,
-        Self::Dictionary,
-        Self::Codes,
-        Self::Blocks,
-        Self::Places,
-        Self::Lexicon,
-        Self::Terms,
-        Self::Lengths,
-        Self::Postings,
-        Self::Chunks,
-        Self::Documents,
-        Self::Facets,
-        Self::Records,
-        Self::Headings,
-        Self::Texts,
-    ];
+    pub(super) const ALL: [Self; KINDS.len()] = {
+        let mut all = [Self::Manifest; KINDS.len()];
+        let mut at = 0;
+        while at < KINDS.len() {
+            all[at] = KINDS[at].section;
+            at += 1;
+        }
+        all
+    };
 
     /// What messages call it.
     pub(super) fn name(self) -> &'static str {

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::allowed::Bits;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::mapped::replace;
 
 /// What the name of the file ends with, behind the name of the index.
@@ -72,6 +73,73 @@ impl Tombstones {
         let json =
             serde_json::to_vec_pretty(self).map_err(|cause| Error::internal("tombstones: not valid JSON").caused_by(cause))?;
         replace(path, |file| file.write_all(&json)).map_err(fail)
+    }
+}
+
+impl Index {
+    /// Makes the documents of a list, and no others, gone from now on.
+    ///
+    /// # Errors
+    /// The list was written for another index, or names a document that is not in this one. Then nothing changes.
+    pub fn bury(&self, tombstones: &Tombstones) -> Result<()> {
+        if tombstones.index != self.digest {
+            return Err(Error::new(
+                Code::CorruptFile,
+                format!(
+                    "tombstones: written for index {}, this is {}; `index-builder forget INDEX` keeps what it names gone, or delete the file if every document of this index may be found",
+                    tombstones.index, self.digest
+                ),
+            ));
+        }
+        let mut gone = Bits::none(self.view.superblock().documents);
+        // Whatever was gone and is in this index all the same.
+        for uri in &tombstones.skipped {
+            self.add_to(&mut gone, uri)?;
+        }
+        for uri in &tombstones.documents {
+            if !self.add_to(&mut gone, uri)? {
+                let remedy = "`index-builder forget INDEX --undo` takes it out of the list";
+                return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; {remedy}")));
+            }
+        }
+        self.gone.replace(&gone);
+        Ok(())
+    }
+
+    /// As [`Self::bury`] with the list beside the file that was opened as `path`, if there is one.
+    ///
+    /// # Errors
+    /// As there, or it cannot be read; the text names the list.
+    pub fn bury_beside(&self, path: &Path) -> Result<()> {
+        let list = Tombstones::path(path);
+        let Some(tombstones) = Tombstones::read(&list)? else { return Ok(()) };
+        self.bury(&tombstones).map_err(|error| error.retold(|text| format!("{}: {text}", list.display())))
+    }
+
+    /// Makes what a list of any index names gone besides what already is, as far as it is in this one.
+    ///
+    /// # Errors
+    /// The file is damaged. Then nothing changes.
+    pub fn bury_also(&self, tombstones: &Tombstones) -> Result<()> {
+        let count = self.view.superblock().documents;
+        let mut gone = self.gone.documents(count).unwrap_or_else(|| Bits::none(count));
+        for uri in tombstones.documents.iter().chain(&tombstones.skipped) {
+            self.add_to(&mut gone, uri)?;
+        }
+        self.gone.replace(&gone);
+        Ok(())
+    }
+
+    /// Adds the documents at `uri`, and says whether there are any.
+    fn add_to(&self, set: &mut Bits, uri: &str) -> Result<bool> {
+        let documents = self.facets()?.documents_with("uri", uri)?;
+        documents.iter().for_each(|documents| set.unite(documents));
+        Ok(documents.is_some())
+    }
+
+    /// Whether a document is gone.
+    pub fn is_gone(&self, document: u32) -> bool {
+        self.gone.contains(document)
     }
 }
 

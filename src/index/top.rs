@@ -1,6 +1,6 @@
 //! The best so many of a stream of scores, in bounded memory and in an order that nothing can change.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 /// A chunk and its score. Greater means better; among equal scores the lower chunk number is better.
@@ -10,57 +10,51 @@ pub(super) struct Scored {
     pub(super) chunk: u32,
 }
 
-/// Keeps the best `limit`.
+/// Keeps the best `limit`, the greatest.
 #[derive(Debug, Clone)]
-pub(super) struct Top {
+pub(super) struct Top<T> {
     limit: usize,
     /// The worst of them on top.
-    heap: BinaryHeap<std::cmp::Reverse<Scored>>,
-    /// Scores below this cannot enter.
-    bar: f32,
+    heap: BinaryHeap<Reverse<T>>,
 }
 
-impl Top {
+impl<T: Ord> Top<T> {
     /// Keeps the best `limit`.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, heap: BinaryHeap::new(), bar: f32::NEG_INFINITY }
+        Self { limit, heap: BinaryHeap::new() }
+    }
+
+    /// Offers one.
+    pub(super) fn push(&mut self, one: T) {
+        if self.heap.len() < self.limit {
+            self.heap.push(Reverse(one));
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && one > worst.0
+        {
+            *worst = Reverse(one);
+        }
+    }
+
+    /// Whether there are so many.
+    pub(super) fn is_full(&self) -> bool {
+        self.heap.len() >= self.limit
     }
 
     /// The worst of the best `limit`, once there are so many.
-    pub(super) fn worst(&self) -> Option<f32> {
-        (self.heap.len() == self.limit).then(|| self.heap.peek().map(|worst| worst.0.score)).flatten()
-    }
-
-    /// Offers a chunk.
-    pub(super) fn push(&mut self, score: f32, chunk: u32) {
-        if score < self.bar || self.limit == 0 {
-            return;
-        }
-        let scored = std::cmp::Reverse(Scored { score, chunk });
-        if self.heap.len() < self.limit {
-            self.heap.push(scored);
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && scored.0 > worst.0
-        {
-            *worst = scored;
-        }
-        if self.heap.len() == self.limit {
-            self.bar = self.heap.peek().map_or(f32::NEG_INFINITY, |worst| worst.0.score);
-        }
+    pub(super) fn worst(&self) -> Option<&T> {
+        self.heap.peek().map(|worst| &worst.0).filter(|_| self.is_full())
     }
 
     /// The best of both.
     pub(super) fn merge(mut self, other: Self) -> Self {
-        for std::cmp::Reverse(scored) in other.heap {
-            self.push(scored.score, scored.chunk);
-        }
+        other.heap.into_iter().for_each(|one| self.push(one.0));
         self
     }
 
     /// Best first.
-    pub(super) fn into_sorted(self) -> Vec<Scored> {
+    pub(super) fn into_sorted(self) -> Vec<T> {
         // Sorting `Reverse`s ascending puts the best in front.
-        self.heap.into_sorted_vec().into_iter().map(|scored| scored.0).collect()
+        self.heap.into_sorted_vec().into_iter().map(|one| one.0).collect()
     }
 }
 
@@ -99,7 +93,7 @@ mod tests {
             expected.sort_by(|a, b| b.cmp(a));
             expected.truncate(limit);
             let (left, right) = scored.split_at(cut.min(scored.len()));
-            let fill = |part: &[Scored]| part.iter().fold(Top::new(limit), |mut top, s| { top.push(s.score, s.chunk); top });
+            let fill = |part: &[Scored]| part.iter().fold(Top::new(limit), |mut top, s| { top.push(*s); top });
             prop_assert_eq!(fill(right).merge(fill(left)).into_sorted(), expected);
         }
     }

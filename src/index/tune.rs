@@ -7,18 +7,21 @@ use rayon::prelude::*;
 
 use super::allowed::Allowed;
 use super::plan::{Plan, Setting};
-use super::vectors::{Quantised, Vectors};
+use super::probe::Probe;
+use super::quantised::Quantised;
+use super::vectors::Vectors;
 use crate::error::Result;
 
 /// Vectors that are asked for.
 const QUERIES: usize = 1000;
 /// Neighbours of each that count.
 const NEIGHBOURS: usize = 10;
+/// What is found for each: its neighbours and itself. Whoever wants fewer gets the first of so many, or he would find less of them.
+pub(super) const TUNED: usize = NEIGHBOURS + 1;
 /// Recall@10 of `Recall::Fast` and of `Recall::Balanced` on the sample. A little above the .95 and .99 that are promised:
 /// rounding to integers costs the exact scan itself .7 of 100, and questions are not quite like what they ask for.
 const TARGETS: [f32; 2] = [0.9635, 0.996];
-/// What is lost of what a target allows to lose when clusters beyond a number are never probed, when those are left out too
-/// whose middle is too far for what was found before, and when in the end rows with low estimates are not rescored.
+/// Cumulative shares of the allowed loss of recall: after capping probes, after skipping far clusters, after skipping low estimates.
 const LOST: [f32; 3] = [0.5, 0.75, 1.0];
 /// A margin that loses nothing: six times what an estimate is usually wrong by, at 384 components.
 const WIDE: u32 = 1500;
@@ -55,7 +58,7 @@ impl Sample {
         let query = |chunk| Ok((chunk, vectors.vector(chunk)?));
         let queries: Vec<(u32, Quantised)> = (0..chunks).step_by(step).map(query).collect::<Result<_>>()?;
         let exact = |(chunk, query): &(u32, Quantised)| {
-            let found = vectors.scan_alone(query, NEIGHBOURS + 1)?;
+            let found = vectors.scan_alone(query, TUNED)?;
             Ok(found.into_iter().map(|scored| scored.chunk).filter(|other| other != chunk).take(NEIGHBOURS).collect())
         };
         let nearest = queries.par_iter().map(exact).collect::<Result<_>>()?;
@@ -64,7 +67,7 @@ impl Sample {
 
     fn recall(&self, vectors: &Vectors<'_>, setting: Setting) -> Result<f32> {
         let found = |((chunk, query), nearest): (&(u32, Quantised), &Vec<u32>)| -> Result<usize> {
-            let found = vectors.probe(query, &Allowed::All, NEIGHBOURS + 1, NEIGHBOURS + 1, setting)?.unwrap_or_default();
+            let found = Probe::new(vectors, query).nearest(&Allowed::All, TUNED, TUNED, setting)?.unwrap_or_default();
             Ok(found.iter().filter(|scored| scored.chunk != *chunk && nearest.contains(&scored.chunk)).count())
         };
         let found: Result<usize> = self.queries.par_iter().zip(&self.nearest).map(found).sum();

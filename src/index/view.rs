@@ -179,16 +179,23 @@ impl View {
         Ok(())
     }
 
-    /// Reads and verifies what searches touch first, in the order of the file, until `budget` bytes are read or time is up.
+    /// Reads and verifies what searches touch first, until `budget` bytes are read or time is up.
     /// Says how many bytes were read.
     pub(super) fn warm(&self, budget: u64, deadline: Instant) -> Result<u64> {
         // They wait for storage, not for a core.
         let readers = rayon::ThreadPoolBuilder::new().num_threads(READERS).build();
         let readers = readers.map_err(|cause| Error::internal("no threads to read ahead").caused_by(cause))?;
+        let checked = self.superblock.table.iter().filter(|entry| entry.is_checked());
+        let mut sections: Vec<(Section, u64)> =
+            checked.filter_map(|entry| Some((entry.section()?, entry.extent.length))).collect();
+        // In the order of the file; but where there are codes, a search reads rows of its last candidates only.
+        if !self.is_absent(Section::Codes) {
+            let last = [Section::Blocks, Section::Records, Section::Headings, Section::Texts];
+            sections.sort_by_key(|(section, _)| last.contains(section));
+        }
         let mut read = 0;
-        for entry in self.superblock.table.iter().filter(|entry| entry.is_checked()) {
-            let Some(section) = entry.section() else { continue };
-            let length = entry.extent.length.min(budget - read);
+        for (section, length) in sections {
+            let length = length.min(budget - read);
             let pieces: Vec<u64> = (0..length).step_by(PIECE as usize).collect();
             let piece = |&start: &u64| {
                 if Instant::now() >= deadline {

@@ -18,10 +18,11 @@ use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Superblock, with
 use super::lexical::Postings;
 use super::packing::pack;
 use super::plan::Plan;
+use super::quantised::quantise;
 use super::rotation::Rotation;
 use super::section::Section;
 use super::tune::tune;
-use super::vectors::{Vectors, quantise};
+use super::vectors::Vectors;
 use super::view::View;
 use super::{Chunk, Document, Manifest};
 use crate::cpu::Kernel;
@@ -215,10 +216,13 @@ fn write(file: &mut File, superblock: &Superblock, sections: &[Vec<u8>]) -> std:
     each(superblock, sections, |bytes| file.write_all(bytes))
 }
 
-/// Tries the settings of a search on the file as it stands.
+/// Tries the settings of a search on the file as it stands, in which every chunk must have its vector.
 fn tuned(file: &File, path: &Path, kernel: Kernel) -> Result<Plan> {
     let view = View::of(file, path)?;
-    tune(&Vectors::of(&view, kernel, &Rotation::new(view.superblock().stride()))?)
+    let rotation = Rotation::new(view.superblock().stride());
+    let vectors = Vectors::of(&view, kernel, &rotation)?;
+    vectors.require_all()?;
+    tune(&vectors)
 }
 
 /// Writes what tuning changed.

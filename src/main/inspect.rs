@@ -57,6 +57,9 @@ pub(crate) fn inspect(file: &Path, verify: bool) -> Result<String> {
         let labels: Vec<String> = index.labels()?.into_iter().map(|(label, count)| format!("{count} {label}")).collect();
         text.push_str(&format!("access     for callers with labels only: {}\n", labels.join(", ")));
     }
+    if let Some([fast, balanced]) = index.recall()? {
+        text.push_str(&format!("recall     fast {fast:.3}, balanced {balanced:.3} of the ten nearest, when it was built\n"));
+    }
     if let Some(alpha) = manifest.alpha {
         text.push_str(&format!("alpha      {alpha}\n"));
     }

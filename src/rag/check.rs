@@ -246,7 +246,7 @@ async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &m
         return Err(Error::new(Code::ModelOutput, "the model did not answer again"));
     }
     // What is cut off is not cited.
-    cut(answer, question.max_chars);
+    answer.cut(question.max_chars);
     check(app, call, answer, deadline).await
 }
 

@@ -74,17 +74,25 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     outcome.map_err(|cause| Error::internal("the Lambda Runtime API failed").caused_by(cause))
 }
 
-/// Reads ahead what searches touch first, of each index its share. What cannot be read now is an error of the search that needs it.
-fn warm(app: &App) {
-    let (budget, indexes) = (app.config().lambda.warm_bytes(), app.indexes());
+/// Reads ahead what searches touch first, of each index its share and what the ones before left of theirs, and says how many bytes are
+/// left. What cannot be read now is an error of the search that needs it.
+pub fn warm(app: &App) -> u64 {
+    let (mut left, indexes) = (app.config().lambda.warm_bytes(), app.indexes());
     let deadline = std::time::Instant::now() + WARMING;
-    for opened in indexes.iter().filter(|_| budget > 0) {
-        let share = budget / indexes.len() as u64;
+    for (opened, waiting) in indexes.iter().zip((1..=indexes.len() as u64).rev()) {
+        let share = left / waiting;
+        if share == 0 {
+            continue;
+        }
         match opened.index.warm(share, deadline) {
-            Ok(bytes) => tracing::info!(index = opened.name, bytes, "warmed"),
+            Ok(bytes) => {
+                left -= bytes;
+                tracing::info!(index = opened.name, bytes, "warmed");
+            }
             Err(error) => tracing::error!(index = opened.name, "{error}"),
         }
     }
+    left
 }
 
 /// Reads an event as AWS sends it.

@@ -198,3 +198,18 @@ async fn an_event_that_is_no_request_is_answered_quietly() {
         assert!(response.status().as_u16() < 500, "{name}: {}", response.status());
     }
 }
+
+#[tokio::test]
+async fn what_a_small_index_leaves_of_its_share_is_for_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = (0..2_000_u32).map(|number| {
+        let text: String = (0..120_u32).map(|word| format!("{:x} ", (number * 120 + word).wrapping_mul(2_654_435_761))).collect();
+        (Document { uri: number.to_string(), ..Document::default() }, text, vec![1.0; 4])
+    });
+    let large = write_index(&folder.path().join("large.omni"), Manifest { dimensions: 4, ..Manifest::default() }, rows);
+    let service = Service::new(|config| {
+        config.indexes = vec![large];
+        config.lambda.warm_mb = Some(2);
+    });
+    assert_eq!(lambda::warm(&service.app), 0);
+}

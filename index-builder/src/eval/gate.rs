@@ -104,6 +104,8 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
 
 fn failures(gate: &Gate, new: &Scores, old: Option<&Scores>) -> Vec<String> {
     let mut failures: Vec<String> = new.require_any().err().map(|error| error.to_string()).into_iter().collect();
+    // As good as nothing is anything.
+    failures.extend(old.and_then(|old| old.require_any().err()).map(|error| format!("the older index: {error}")));
     for Least { metric, value } in &gate.least {
         let reached = metric.of(new);
         if reached < *value {
@@ -188,6 +190,11 @@ mod tests {
         );
         assert!(failures(&gate(Vec::new(), 0.0), &new, Some(&new)).is_empty());
         assert!(failures(&gate(Vec::new(), 0.6), &new, Some(&old)).is_empty());
+        let said = failures(&gate(Vec::new(), 0.0), &new, Some(&scores(&[None, None])));
+        assert!(
+            said.len() == 1 && said[0].starts_with("the older index: nothing that the questions expect was found; "),
+            "{said:?}"
+        );
     }
 
     #[test]

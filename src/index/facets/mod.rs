@@ -54,10 +54,13 @@ enum Level {
 
 /// What the section begins with, as JSON behind its length.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Directory {
+pub(super) struct Directory {
     columns: Vec<Column>,
     /// Where the first chunk of each document stands; none where every document is one chunk.
     firsts: Option<u64>,
+    /// The first byte behind it.
+    #[serde(skip)]
+    start: u64,
 }
 
 /// Where the tables of one field begin, counted from behind the directory.
@@ -78,10 +81,11 @@ struct Column {
     whole: bool,
 }
 
-/// The section, its directory read.
-pub(super) struct Reader {
-    directory: Directory,
-    start: u64,
+/// The section.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    view: &'a View,
+    directory: &'a Directory,
 }
 
 /// A set of documents or of chunks.
@@ -90,17 +94,23 @@ struct Set {
     bits: Bits,
 }
 
-impl Reader {
-    /// Reads the directory.
-    pub(super) fn open(view: &View) -> Result<Self> {
-        let inconsistent = || view.inconsistent(Section::Facets);
+impl Directory {
+    /// Reads it.
+    pub(super) fn of(view: &View) -> Result<Self> {
         if view.is_absent(Section::Facets) {
-            return Ok(Self { directory: Directory::default(), start: 0 });
+            return Ok(Self::default());
         }
         let length = u32_at(view.bytes(Section::Facets, 0, 4)?, 0);
         let json = view.bytes(Section::Facets, 4, length.into())?;
-        let directory = serde_json::from_slice(json).map_err(|cause| inconsistent().caused_by(cause))?;
-        Ok(Self { directory, start: (4 + u64::from(length)).next_multiple_of(8) })
+        let read: Self = serde_json::from_slice(json).map_err(|cause| view.inconsistent(Section::Facets).caused_by(cause))?;
+        Ok(Self { start: (4 + u64::from(length)).next_multiple_of(8), ..read })
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// With a directory that was read.
+    pub(super) fn new(view: &'a View, directory: &'a Directory) -> Self {
+        Self { view, directory }
     }
 
     /// What can be filtered by.
@@ -110,113 +120,118 @@ impl Reader {
     }
 
     /// The values of a text field with how many documents or chunks have each.
-    pub(super) fn values(&self, view: &View, field: &str) -> Result<Vec<(String, u32)>> {
+    pub(super) fn values(&self, field: &str) -> Result<Vec<(String, u32)>> {
         let Some(column) = self.column(field).filter(|column| column.kind == Kind::Text) else { return Ok(Vec::new()) };
         (0..column.values)
             .map(|value| {
-                let text = std::str::from_utf8(self.text(view, column, value)?);
-                let text = text.map_err(|_| view.inconsistent(Section::Facets))?;
-                Ok((text.to_owned(), self.list(view, column, value)?.1))
+                let text = std::str::from_utf8(self.text(column, value)?);
+                let text = text.map_err(|_| self.view.inconsistent(Section::Facets))?;
+                Ok((text.to_owned(), self.count(column, value)?))
             })
             .collect()
     }
 
     /// The chunks that a caller with these labels may see, in an index that says it has labels.
-    pub(super) fn visible(&self, view: &View, labels: &[String]) -> Result<Bits> {
-        let Some(column) = self.column(ACCESS) else { return Err(view.inconsistent(Section::Facets)) };
-        let mut set = self.empty(view, column);
+    pub(super) fn visible(&self, labels: &[String]) -> Result<Bits> {
+        let Some(column) = self.column(ACCESS) else { return Err(self.view.inconsistent(Section::Facets)) };
+        let mut set = self.empty(column);
         for label in std::iter::once("").chain(labels.iter().map(String::as_str)) {
-            let run = self.named(view, column, label)?;
-            self.add(view, column, run, &mut set)?;
+            let run = self.named(column, label)?;
+            self.add(column, run, &mut set)?;
         }
-        self.chunks(view, set)
+        self.chunks(set)
     }
 
     /// The chunks of some documents.
-    pub(super) fn chunks_of(&self, view: &View, documents: Bits) -> Result<Bits> {
-        self.chunks(view, Set { level: Level::Document, bits: documents })
+    pub(super) fn chunks_of(&self, documents: Bits) -> Result<Bits> {
+        self.chunks(Set { level: Level::Document, bits: documents })
     }
 
     /// The documents that have `value` in a text field that documents have.
-    pub(super) fn documents_with(&self, view: &View, field: &str, value: &str) -> Result<Option<Bits>> {
+    pub(super) fn documents_with(&self, field: &str, value: &str) -> Result<Option<Bits>> {
         let Some(column) = self.column(field).filter(|column| column.level == Level::Document) else { return Ok(None) };
-        let mut set = self.empty(view, column);
-        let run = self.equal(view, column, &Scalar::Text(value.to_owned()))?;
+        let mut set = self.empty(column);
+        let run = self.equal(column, &Scalar::Text(value.to_owned()))?;
         let is_known = !run.is_empty();
-        self.add(view, column, run, &mut set)?;
+        self.add(column, run, &mut set)?;
         Ok(is_known.then_some(set.bits))
     }
 
     /// The chunks that a filter lets through.
-    pub(super) fn matching(&self, view: &View, filter: &Filter) -> Result<Bits> {
-        let set = self.evaluate(view, filter)?;
-        self.chunks(view, set)
+    pub(super) fn matching(&self, filter: &Filter) -> Result<Bits> {
+        let set = self.evaluate(filter)?;
+        self.chunks(set)
     }
 
-    fn column(&self, field: &str) -> Option<&Column> {
+    fn column(&self, field: &str) -> Option<&'a Column> {
         self.directory.columns.iter().find(|column| column.name == field)
     }
 
-    fn empty(&self, view: &View, column: &Column) -> Set {
-        let superblock = view.superblock();
+    fn empty(&self, column: &Column) -> Set {
+        let superblock = self.view.superblock();
         let end = if column.level == Level::Document { superblock.documents } else { superblock.chunks };
         Set { level: column.level, bits: Bits::none(end) }
     }
 
-    fn evaluate(&self, view: &View, filter: &Filter) -> Result<Set> {
+    fn evaluate(&self, filter: &Filter) -> Result<Set> {
         match filter {
-            Filter::All(parts) => self.combine(view, parts, Bits::intersect),
-            Filter::Any(parts) => self.combine(view, parts, Bits::unite),
+            Filter::All(parts) => self.combine(parts, Bits::intersect),
+            Filter::Any(parts) => self.combine(parts, Bits::unite),
             Filter::Not(part) => {
-                let mut set = self.evaluate(view, part)?;
+                let mut set = self.evaluate(part)?;
                 set.bits.complement();
                 Ok(set)
             }
             Filter::Field { field, test } => {
-                let Some(column) = self.column(field).filter(|_| field != ACCESS) else { return Err(self.unknown(field)) };
-                let mut set = self.empty(view, column);
-                let runs = self.runs(view, column, test)?;
+                let Some(column) = self.column(field).filter(|_| field != ACCESS) else { return self.absent(field) };
+                let mut set = self.empty(column);
+                let runs = self.runs(column, test)?;
                 if let [run] = &runs[..]
                     && column.whole
                     && run.len() > column.values as usize / 2
                 {
-                    self.add(view, column, 0..run.start, &mut set)?;
-                    self.add(view, column, run.end..column.values, &mut set)?;
+                    self.add(column, 0..run.start, &mut set)?;
+                    self.add(column, run.end..column.values, &mut set)?;
                     set.bits.complement();
                     return Ok(set);
                 }
                 for run in runs {
-                    self.add(view, column, run, &mut set)?;
+                    self.add(column, run, &mut set)?;
                 }
                 Ok(set)
             }
         }
     }
 
-    fn combine(&self, view: &View, parts: &[Filter], with: fn(&mut Bits, &Bits)) -> Result<Set> {
-        let mut sets = parts.iter().map(|part| self.evaluate(view, part));
+    fn combine(&self, parts: &[Filter], with: fn(&mut Bits, &Bits)) -> Result<Set> {
+        let mut sets = parts.iter().map(|part| self.evaluate(part));
         let mut all = sets.next().unwrap_or_else(|| Err(Error::bad_request("`filter`: an empty list; put filters into it")))?;
         for set in sets {
             let mut set = set?;
             if set.level != all.level {
-                all = Set { level: Level::Chunk, bits: self.chunks(view, all)? };
-                set = Set { level: Level::Chunk, bits: self.chunks(view, set)? };
+                all = Set { level: Level::Chunk, bits: self.chunks(all)? };
+                set = Set { level: Level::Chunk, bits: self.chunks(set)? };
             }
             with(&mut all.bits, &set.bits);
         }
         Ok(all)
     }
 
-    fn unknown(&self, field: &str) -> Error {
+    /// What passes a test of a field that is not here: nothing, where it is one that every index has.
+    fn absent(&self, field: &str) -> Result<Set> {
+        let is_everywhere = RESERVED.contains(&field) && ![NAMESPACE, ACCESS].contains(&field);
+        if is_everywhere && !self.directory.columns.is_empty() {
+            return Ok(Set { level: Level::Chunk, bits: Bits::none(self.view.superblock().chunks) });
+        }
         let known: Vec<String> = self.fields().map(|field| format!("`{}`", field.name)).collect();
         let known = if known.is_empty() { "none; rebuild it with this version".to_owned() } else { known.join(", ") };
-        Error::bad_request(format!("`filter`: no field `{field}` in this index; its fields are {known}"))
+        Err(Error::bad_request(format!("`filter`: no field `{field}` in this index; its fields are {known}")))
     }
 
     /// The runs of values that pass a test.
-    fn runs(&self, view: &View, column: &Column, test: &Test) -> Result<Vec<Range<u32>>> {
+    fn runs(&self, column: &Column, test: &Test) -> Result<Vec<Range<u32>>> {
         match test {
-            Test::In(values) => values.iter().map(|value| self.equal(view, column, value)).collect(),
+            Test::In(values) => values.iter().map(|value| self.equal(column, value)).collect(),
             Test::Prefix(prefix) => {
                 if column.kind != Kind::Text {
                     let kind = column.kind.as_str();
@@ -224,8 +239,8 @@ impl Reader {
                     return Err(Error::bad_request(message));
                 }
                 let run = |prefix: &[u8]| {
-                    let first = self.first_text(view, column, |text| text < prefix)?;
-                    Ok(first..self.first_text(view, column, |text| text < prefix || text.starts_with(prefix))?)
+                    let first = self.first_text(column, |text| text < prefix)?;
+                    Ok(first..self.first_text(column, |text| text < prefix || text.starts_with(prefix))?)
                 };
                 spellings(prefix).map(|prefix| run(prefix.as_bytes())).collect()
             }
@@ -239,11 +254,11 @@ impl Reader {
                 let mut run = 0..column.values;
                 if let Some((value, inclusive)) = low {
                     let keys = bound(value)?;
-                    run.start = self.first_key(view, column, if *inclusive { keys.start } else { keys.end })?;
+                    run.start = self.first_key(column, if *inclusive { keys.start } else { keys.end })?;
                 }
                 if let Some((value, inclusive)) = high {
                     let keys = bound(value)?;
-                    run.end = self.first_key(view, column, if *inclusive { keys.end } else { keys.start })?;
+                    run.end = self.first_key(column, if *inclusive { keys.end } else { keys.start })?;
                 }
                 run.end = run.end.max(run.start);
                 Ok(std::iter::once(run).collect())
@@ -251,19 +266,19 @@ impl Reader {
         }
     }
 
-    fn equal(&self, view: &View, column: &Column, value: &Scalar) -> Result<Range<u32>> {
+    fn equal(&self, column: &Column, value: &Scalar) -> Result<Range<u32>> {
         if column.kind != Kind::Text {
             let keys = self.keys_of(column, value).ok_or_else(|| wrong_kind(column, value))?;
-            return Ok(self.first_key(view, column, keys.start)?..self.first_key(view, column, keys.end)?);
+            return Ok(self.first_key(column, keys.start)?..self.first_key(column, keys.end)?);
         }
-        self.named(view, column, &value.text())
+        self.named(column, &value.text())
     }
 
     /// The value that is this text, if there is one.
-    fn named(&self, view: &View, column: &Column, text: &str) -> Result<Range<u32>> {
+    fn named(&self, column: &Column, text: &str) -> Result<Range<u32>> {
         for text in spellings(text) {
-            let at = self.first_text(view, column, |other| other < text.as_bytes())?;
-            if at < column.values && self.text(view, column, at)? == text.as_bytes() {
+            let at = self.first_text(column, |other| other < text.as_bytes())?;
+            if at < column.values && self.text(column, at)? == text.as_bytes() {
                 return Ok(at..at + 1);
             }
         }
@@ -279,47 +294,46 @@ impl Reader {
         }
     }
 
-    fn bytes<'a>(&self, view: &'a View, table: u64, at: u64, length: u64) -> Result<&'a [u8]> {
-        let start = self.start.checked_add(table).and_then(|start| start.checked_add(at));
-        view.bytes(Section::Facets, start.ok_or_else(|| view.inconsistent(Section::Facets))?, length)
+    fn bytes(&self, table: u64, at: u64, length: u64) -> Result<&'a [u8]> {
+        let start = self.directory.start.checked_add(table).and_then(|start| start.checked_add(at));
+        self.view.bytes(Section::Facets, start.ok_or_else(|| self.view.inconsistent(Section::Facets))?, length)
     }
 
     /// The first value whose key is not below `key`.
-    fn first_key(&self, view: &View, column: &Column, key: u64) -> Result<u32> {
-        search(column.values, |value| Ok(u64_at(self.bytes(view, column.keys, u64::from(value) * 8, 8)?, 0) < key))
+    fn first_key(&self, column: &Column, key: u64) -> Result<u32> {
+        search(column.values, |value| Ok(u64_at(self.bytes(column.keys, u64::from(value) * 8, 8)?, 0) < key))
     }
 
     /// The first value that is not `before`.
-    fn first_text(&self, view: &View, column: &Column, before: impl Fn(&[u8]) -> bool) -> Result<u32> {
-        search(column.values, |value| Ok(before(self.text(view, column, value)?)))
+    fn first_text(&self, column: &Column, before: impl Fn(&[u8]) -> bool) -> Result<u32> {
+        search(column.values, |value| Ok(before(self.text(column, value)?)))
     }
 
-    fn text<'a>(&self, view: &'a View, column: &Column, value: u32) -> Result<&'a [u8]> {
-        let offsets = self.bytes(view, column.keys, u64::from(value) * 4, 8)?;
+    fn text(&self, column: &Column, value: u32) -> Result<&'a [u8]> {
+        let offsets = self.bytes(column.keys, u64::from(value) * 4, 8)?;
         let (start, end) = (u64::from(u32_at(offsets, 0)), u64::from(u32_at(offsets, 4)));
-        let length = end.checked_sub(start).ok_or_else(|| view.inconsistent(Section::Facets))?;
-        self.bytes(view, column.texts, start, length)
+        let length = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Facets))?;
+        self.bytes(column.texts, start, length)
     }
 
-    /// The first word of a list and how many numbers it holds.
-    fn list(&self, view: &View, column: &Column, value: u32) -> Result<(u64, u32)> {
-        let list = self.bytes(view, column.lists, u64::from(value) * 8, 8)?;
-        Ok((u32_at(list, 0).into(), u32_at(list, 4)))
+    /// How many have a value.
+    fn count(&self, column: &Column, value: u32) -> Result<u32> {
+        Ok(u32_at(self.bytes(column.lists, u64::from(value) * 8, 8)?, 4))
     }
 
     /// Adds what has one of the values of a run. Their lists are neighbours, so that a run is read as one.
-    fn add(&self, view: &View, column: &Column, run: Range<u32>, set: &mut Set) -> Result<()> {
+    fn add(&self, column: &Column, run: Range<u32>, set: &mut Set) -> Result<()> {
         if run.is_empty() {
             return Ok(());
         }
-        let inconsistent = || view.inconsistent(Section::Facets);
+        let inconsistent = || self.view.inconsistent(Section::Facets);
         let words = words_of(set.bits.end());
         let length = |count: u32| if count as usize > words { words } else { count as usize };
-        let table = self.bytes(view, column.lists, u64::from(run.start) * 8, u64::from(run.end - run.start) * 8)?;
+        let table = self.bytes(column.lists, u64::from(run.start) * 8, u64::from(run.end - run.start) * 8)?;
         let (first, last) = (u32_at(table, 0), table.len() - 8);
         let end = u64::from(u32_at(table, last)) + length(u32_at(table, last + 4)) as u64;
         let bytes = end.checked_sub(first.into()).ok_or_else(inconsistent)? * 4;
-        let postings = self.bytes(view, column.postings, u64::from(first) * 4, bytes)?;
+        let postings = self.bytes(column.postings, u64::from(first) * 4, bytes)?;
         for entry in table.chunks_exact(8) {
             let (start, count) = (u32_at(entry, 0), u32_at(entry, 4));
             let start = start.checked_sub(first).ok_or_else(inconsistent)? as usize * 4;
@@ -335,8 +349,8 @@ impl Reader {
         Ok(())
     }
 
-    fn chunks(&self, view: &View, set: Set) -> Result<Bits> {
-        let superblock = view.superblock();
+    fn chunks(&self, set: Set) -> Result<Bits> {
+        let superblock = self.view.superblock();
         if set.level == Level::Chunk {
             return Ok(set.bits);
         }
@@ -345,11 +359,11 @@ impl Reader {
             return if superblock.documents == superblock.chunks {
                 Ok(set.bits)
             } else {
-                Err(view.inconsistent(Section::Facets))
+                Err(self.view.inconsistent(Section::Facets))
             };
         };
         let mut chunks = Bits::none(superblock.chunks);
-        let firsts = self.bytes(view, firsts, 0, (u64::from(superblock.documents) + 1) * 4)?;
+        let firsts = self.bytes(firsts, 0, (u64::from(superblock.documents) + 1) * 4)?;
         for run in set.bits.runs() {
             chunks.insert_range(u32_at(firsts, run.start as usize * 4)..u32_at(firsts, run.end as usize * 4));
         }

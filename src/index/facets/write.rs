@@ -119,7 +119,7 @@ impl Facets {
             let end = if field.level == Level::Document { self.documents } else { self.chunks };
             columns.push(body.column(name, field, end)?);
         }
-        let directory = serde_json::to_vec(&Directory { columns, firsts })
+        let directory = serde_json::to_vec(&Directory { columns, firsts, start: 0 })
             .map_err(|cause| Error::internal("facets: not valid JSON").caused_by(cause))?;
         // Offsets count from behind the directory, whose own length they would change.
         let start = (4 + directory.len()).next_multiple_of(8);

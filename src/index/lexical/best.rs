@@ -7,7 +7,6 @@
 //! the best is no better: its number is higher.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use super::cursor::Cursor;
@@ -15,7 +14,10 @@ use super::score;
 use super::window::{WINDOW, Window};
 use crate::error::Result;
 use crate::index::allowed::Allowed;
-use crate::index::top::Scored;
+use crate::index::top::{Scored, Top};
+
+/// The sum of a chunk; of equals, the chunk with the lower number is better.
+pub(super) type Sum = (u64, Reverse<u32>);
 
 /// The `limit` chunks with the highest sums above zero.
 pub(super) fn best(cursors: &mut [Cursor<'_>], chunks: u32, allowed: &Allowed, limit: usize) -> Result<Vec<Scored>> {
@@ -33,13 +35,13 @@ pub(super) fn best(cursors: &mut [Cursor<'_>], chunks: u32, allowed: &Allowed, l
         for (bound, cursor) in bounds.iter_mut().zip(cursors.iter_mut()) {
             *bound = cursor.bound(from, to).into();
         }
-        if bounds.iter().sum::<u64>() > top.bar() {
+        if bounds.iter().sum::<u64>() > bar(&top) {
             order.sort_unstable_by_key(|&word| (bounds[word], word));
             visit(cursors, &bounds, &order, from..to, &mut window, allowed, &mut top)?;
         }
         from = to;
     }
-    Ok(top.into_sorted())
+    Ok(scored(top))
 }
 
 fn visit(
@@ -49,11 +51,11 @@ fn visit(
     range: Range<u32>,
     window: &mut Window,
     allowed: &Allowed,
-    top: &mut Top,
+    top: &mut Top<Sum>,
 ) -> Result<()> {
-    let bar = top.bar();
+    let least = bar(top);
     let (mut rest, mut optional) = (0, 0);
-    while optional < order.len() && rest + bounds[order[optional]] <= bar {
+    while optional < order.len() && rest + bounds[order[optional]] <= least {
         rest += bounds[order[optional]];
         optional += 1;
     }
@@ -61,7 +63,7 @@ fn visit(
     for &word in &order[optional..] {
         cursors[word].each(range.clone(), |chunk, score| window.add(chunk, score))?;
     }
-    let mut any = optional == 0 || window.retain(|chunk, sum| sum + rest > bar && allowed.contains(chunk));
+    let mut any = optional == 0 || window.retain(|chunk, sum| sum + rest > least && allowed.contains(chunk));
     for &word in order[..optional].iter().rev() {
         if !any || rest == 0 {
             break;
@@ -69,48 +71,24 @@ fn visit(
         rest -= bounds[word];
         let wanted = window.mask().clone();
         cursors[word].each_of(range.clone(), &wanted, |chunk, score| window.add(chunk, score))?;
-        any = window.retain(|_, sum| sum + rest > bar);
+        any = window.retain(|_, sum| sum + rest > least);
     }
     // What was given up above is not better than the worst of the best, whatever the words left out would add.
     window.retain(|chunk, sum| {
-        if sum > top.bar() && allowed.contains(chunk) {
-            top.push(sum, chunk);
+        if sum > bar(top) && allowed.contains(chunk) {
+            top.push((sum, Reverse(chunk)));
         }
         true
     });
     Ok(())
 }
 
-/// The best so many sums; chunks have to come in ascending order.
-pub(super) struct Top {
-    limit: usize,
-    heap: BinaryHeap<Reverse<(u64, Reverse<u32>)>>,
+/// What is above this can enter.
+fn bar(top: &Top<Sum>) -> u64 {
+    top.worst().map_or(0, |worst| worst.0)
 }
 
-impl Top {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, heap: BinaryHeap::new() }
-    }
-
-    /// Only what is above this can enter.
-    pub(super) fn bar(&self) -> u64 {
-        if self.heap.len() < self.limit { 0 } else { self.heap.peek().map_or(u64::MAX, |worst| worst.0.0) }
-    }
-
-    pub(super) fn push(&mut self, sum: u64, chunk: u32) {
-        let entry = Reverse((sum, Reverse(chunk)));
-        if self.heap.len() < self.limit {
-            self.heap.extend((sum > 0).then_some(entry));
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && sum > worst.0.0
-        {
-            *worst = entry;
-        }
-    }
-
-    /// Best first.
-    pub(super) fn into_sorted(self) -> Vec<Scored> {
-        let sorted = self.heap.into_sorted_vec().into_iter();
-        sorted.map(|Reverse((sum, Reverse(chunk)))| Scored { score: score(sum), chunk }).collect()
-    }
+/// Sums as callers see them, best first.
+pub(super) fn scored(top: Top<Sum>) -> Vec<Scored> {
+    top.into_sorted().into_iter().map(|(sum, Reverse(chunk))| Scored { score: score(sum), chunk }).collect()
 }

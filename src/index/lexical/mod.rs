@@ -12,6 +12,8 @@ mod list;
 mod phrase;
 mod window;
 
+use std::cmp::Reverse;
+
 use self::cursor::Cursor;
 pub(super) use self::list::Postings;
 use super::Lexical;
@@ -19,7 +21,7 @@ use super::allowed::Allowed;
 use super::format::{TERM_RECORD, u32_at, u64_at};
 use super::section::Section;
 use super::terms::{Kind, Terms};
-use super::top::Scored;
+use super::top::{Scored, Top};
 use super::view::View;
 use crate::error::Result;
 
@@ -90,12 +92,15 @@ impl<'a> Scorer<'a> {
             Allowed::Only(bits) if bits.count() <= self.chunks as usize / FEW => bits,
             _ => return best::best(&mut self.cursors, self.chunks, allowed, limit),
         };
-        let mut top = best::Top::new(limit);
+        let mut top = Top::new(limit);
         self.rewind();
         for chunk in few.iter() {
-            top.push(self.sum(chunk)?, chunk);
+            let sum = self.sum(chunk)?;
+            if sum > 0 {
+                top.push((sum, Reverse(chunk)));
+            }
         }
-        Ok(top.into_sorted())
+        Ok(best::scored(top))
     }
 
     /// The scores of `chunks`, which ascend; 0 where a chunk holds none of the words.

@@ -3,16 +3,19 @@
 //! The index holds no positions. The chunks that hold all words of a phrase are found by their postings, and the best of
 //! them are read. A phrase whose words are everywhere but seldom together may so lose far-off chunks, never gain wrong ones.
 
+use std::cmp::Reverse;
+
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::best::Top;
 use super::cursor::Cursor;
 use super::{Weighing, find};
 use crate::error::Result;
+use crate::index::Lexical;
 use crate::index::allowed::Allowed;
+use crate::index::record::text_of;
 use crate::index::terms::Terms;
+use crate::index::top::Top;
 use crate::index::view::View;
-use crate::index::{Lexical, text_of};
 use crate::words::fold;
 
 /// Phrases of one question that are looked for.
@@ -24,18 +27,35 @@ const MAX_WORDS: usize = 32;
 /// Chunks that are read for one phrase.
 const MAX_READ: usize = 1000;
 
+/// Quotation marks that open a phrase, each with those that close it.
+const QUOTES: [(char, &[char]); 8] = [
+    ('"', &['"', '”', '“']),
+    ('“', &['”', '"', '“']),
+    ('„', &['“', '”', '"']),
+    ('”', &['”']),
+    ('«', &['»']),
+    ('»', &['«', '»']),
+    ('「', &['」']),
+    ('『', &['』']),
+];
+
 /// What stands between quotation marks, if it is more than one word.
 pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
+    let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let open = rest.find(['"', '“', '„'])?;
-            let inside = &rest[open + rest[open..].chars().next()?.len_utf8()..];
-            let close = inside.find(['"', '”', '“'])?;
-            rest = &inside[close + inside[close..].chars().next()?.len_utf8()..];
-            let words = inside[..close].unicode_words().count();
-            if (2..=MAX_WORDS).contains(&words) {
-                return Some(&inside[..close]);
+            let (inside, closes) = text[at..].char_indices().find_map(|(open, mark)| {
+                let (_, closes) = QUOTES.iter().find(|(opens, _)| *opens == mark)?;
+                // Behind a digit it is an inch.
+                let is_inch = mark == '"' && text[..at + open].ends_with(|c: char| c.is_ascii_digit());
+                (!is_inch).then_some((at + open + mark.len_utf8(), *closes))
+            })?;
+            at = inside;
+            let Some(length) = text[inside..].find(closes) else { continue };
+            let inside = &text[inside..inside + length];
+            at += length + text[at + length..].chars().next()?.len_utf8();
+            if (2..=MAX_WORDS).contains(&inside.unicode_words().count()) {
+                return Some(inside);
             }
         }
     })
@@ -77,10 +97,10 @@ pub(super) fn postings(
             }
         }
         if all {
-            top.push(sum, chunk);
+            top.push((sum, Reverse(chunk)));
         }
     }
-    let mut chunks: Vec<u32> = top.into_sorted().into_iter().map(|scored| scored.chunk).collect();
+    let mut chunks: Vec<u32> = top.into_sorted().into_iter().map(|(_, Reverse(chunk))| chunk).collect();
     chunks.sort_unstable();
     let words: Vec<_> = phrase.unicode_words().map(fold).collect();
     let mut postings = Vec::new();
@@ -104,7 +124,14 @@ mod tests {
         let phrases = |text| quoted(text).collect::<Vec<_>>();
         assert_eq!(phrases(r#"what is "the cold start" of “a small image”?"#), ["the cold start", "a small image"]);
         assert_eq!(phrases("„zu kalt“ und \"one\" \"open end"), ["zu kalt"]);
-        assert_eq!(phrases("5\" screws and 6\" screws"), ["screws and 6"].map(|_| " screws and 6"));
+        assert_eq!(
+            phrases("«der Kaltstart» »im Bild« »av en bild» 「cold start」 『a b』 ”det är”"),
+            ["der Kaltstart", "im Bild", "av en bild", "cold start", "a b", "det är"]
+        );
+        // An inch opens nothing, and neither does what nothing closes.
+        assert!(phrases("5\" screws and 6\" screws").is_empty());
+        assert_eq!(phrases("a 5\" pipe, »new, and \"cold start\""), ["cold start"]);
+        assert_eq!(phrases("\"version 5\" and \"of 6\""), ["version 5", "of 6"]);
         assert!(phrases(&"\"a b\" ".repeat(20)).len() == MAX_PHRASES);
     }
 }
