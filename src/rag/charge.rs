@@ -21,4 +21,3 @@ pub(crate) fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>)
     };
     app.prices().cost(provider, model, &usage, &crate::cost::today())
 }
-
