@@ -58,7 +58,7 @@ pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant) -
 /// the provider's call.
 ///
 /// # Errors
-/// As [`answer`]; a failure after the first word is the stream's last item.
+/// As [`answer()`]; a failure after the first word is the stream's last item.
 pub async fn stream(
     app: &Arc<App>,
     mut question: Question,

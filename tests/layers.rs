@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms that it may name.
 const ROOMS: [(&str, &[&str]); 23] = [
     ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "rerank", "schema"]),
-    ("chat", &["error"]),
+    ("chat", &[]),
     ("citation", &["passage", "sentence"]),
     ("config", &["error"]),
     ("cost", &["chat", "error"]),

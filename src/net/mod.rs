@@ -295,8 +295,11 @@ fn built(
 pub(crate) fn is_loopback(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Ipv4(address)) => address.is_loopback(),
-        Ok(Host::Ipv6(address)) => address.is_loopback(),
-        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Ok(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Ok(Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(&name);
+            matches!(name, "localhost" | "localhost.localdomain") || name.ends_with(".localhost")
+        }
         Err(_) => false,
     }
 }

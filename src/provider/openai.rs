@@ -134,7 +134,7 @@ fn assistant(message: &Message, caps: &Capabilities, is_last: bool, warnings: &m
             }
             // What was spoken stands beside what was written.
             Part::Raw(raw) if raw.dialect == "openai" && raw.value["type"] == "audio" => {
-                out.set("audio", raw.value["audio"].clone())
+                out.set("audio", raw.value["audio"].clone());
             }
             other => spoken.push(other),
         }

@@ -41,7 +41,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let mut stop = pin!(stop);
     let (stopping, stopped) = watch::channel(None);
-    let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()).then_some(Loopback);
+    let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback()).then_some(Loopback);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -92,13 +92,14 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     drop(listener);
     let patience = Duration::from_secs(limits.shutdown_timeout_s);
     let _ = stopping.send(Some(Instant::now() + patience.saturating_sub(LAST_WORDS)));
+    let told = Instant::now();
     let is_done = tokio::select! {
         () = open.shutdown() => true,
         () = tokio::time::sleep(patience) => false,
         () = stop_signal() => false,
     };
     if !is_done {
-        tracing::warn!(seconds = limits.shutdown_timeout_s, "stopped with requests still open");
+        tracing::warn!(seconds = told.elapsed().as_secs(), "stopped with requests still open");
     }
     Ok(())
 }

@@ -24,7 +24,9 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap, allowed: &[String]) -> Resul
     for (header, value) in authorities.chain(values(ORIGIN).map(|value| ("origin", value))) {
         let authority = value.rsplit_once("://").map_or(&*value, |(_, authority)| authority).parse::<Authority>();
         let host = authority.as_ref().map_or("", |authority| authority.host());
-        if !is_loopback(host) && !is_allowed(allowed, host) {
+        // Below `.internal` are the names by which containers know this machine; no page of the internet has one.
+        let is_inside = header == "host" && host.to_ascii_lowercase().ends_with(".internal");
+        if !is_loopback(host) && !is_inside && !is_allowed(allowed, host) {
             let shown: String = value.chars().take(100).collect();
             let message = format!(
                 "the header `{header}`: `{shown}` is no name of this machine, whose programs alone the service listens to; a page or a proxy \
@@ -59,6 +61,10 @@ mod tests {
             "[::1]:8080",
             "app.example",
             "x.ours.example:443",
+            "host.docker.internal:8080",
+            "localhost.",
+            "localhost.localdomain",
+            "[::ffff:127.0.0.1]",
         ] {
             assert!(check("/", host, None), "{host}");
         }

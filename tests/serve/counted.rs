@@ -104,6 +104,23 @@ async fn a_call_without_arguments_has_an_empty_object() {
 }
 
 #[tokio::test]
+async fn a_null_inside_streamed_arguments_stays_one() {
+    let piece = |name: Option<&str>, arguments: &str| {
+        let call =
+            json!({"index": 0, "id": name.map(|_| "c"), "type": "function", "function": {"name": name, "arguments": arguments}});
+        json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": null}]})
+    };
+    let end = json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});
+    let pieces = vec![piece(Some("look"), "{\"unit\":"), piece(None, "null"), piece(None, "}"), end];
+    let replay = Replay::start(json!({}), pieces).await;
+    let mut body = ask("custom/m");
+    body["tools"] = json!([{"name": "look", "input_schema": {"type": "object"}}]);
+    let events = replay.service().events_of("/v1/messages", &streamed(body)).await;
+    let told: String = events.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str()).collect();
+    assert_eq!(told, "{\"unit\":null}");
+}
+
+#[tokio::test]
 async fn tokens_are_counted_by_those_who_count() {
     let replay = Replay::start(json!({"input_tokens": 11}), Vec::new()).await;
     let service = replay.service();

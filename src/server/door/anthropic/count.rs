@@ -20,12 +20,12 @@ pub(super) async fn counted(
     labels: &[String],
     betas: Option<String>,
 ) -> Result<Response> {
+    if body.is_shaped() {
+        return Err(Error::not_supported("output_config.format", "count without it"));
+    }
     let (question, _) = understood(app, body, labels)?;
     if question.retrieval.is_some() {
         return Err(Error::not_supported("rag", "passages are found with the answer; name the provider alone"));
-    }
-    if question.shape.is_some() {
-        return Err(Error::not_supported("output_config.format", "count without it"));
     }
     let name = question.provider.or_else(|| app.config().generation.provider.clone()).or_else(|| app.preferred());
     let Some(name) = name.filter(|name| name != EXTRACTIVE) else {

@@ -211,7 +211,9 @@ impl Writer {
             }
             // Behind whole arguments there is nothing but white space.
             ChatEvent::Arguments { index, json } if self.open == Some(Block::Tool(index)) => {
-                self.delta(json!({"type": "input_json_delta", "partial_json": some(&json)}), out);
+                // Inside an object a piece may be a `null` of its own.
+                let piece = if self.arguments.is_empty() { some(&json) } else { &json };
+                self.delta(json!({"type": "input_json_delta", "partial_json": piece}), out);
                 self.arguments.push_str(&json);
             }
             ChatEvent::Raw(raw) if raw.dialect == "anthropic" => self.whole(raw.value, out),

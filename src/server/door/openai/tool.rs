@@ -91,7 +91,7 @@ pub(super) fn tools(
 ) -> Result<(Vec<Tool>, Vec<Raw>, Option<ToolChoice>)> {
     let (mut tools, mut native_tools) = (Vec::new(), Vec::new());
     for (number, mut tool) in told.into_iter().enumerate() {
-        match tool.custom.take().filter(|_| tool.kind == "custom") {
+        match if tool.kind == "custom" { tool.custom.take() } else { None } {
             Some(custom) => {
                 unknown(tool.rest, &format!("tools[{number}]"), warnings);
                 let value = json!({"type": "custom", "custom": custom});
