@@ -253,6 +253,28 @@ fn where_words_alone_weigh_the_nearest_fill_the_places_behind() {
 }
 
 #[test]
+fn copies_leave_the_places_to_what_differs_however_many_they_are() {
+    let mut writer = Writer::new(manifest());
+    let vector = |number: usize| -> Vec<f32> { (0..DIMENSIONS).map(|at| 1.0 / (1 + at + number) as f32).collect() };
+    for number in 0..160 {
+        let document = writer.push_document(document(number));
+        let text = if number < 120 { "apple".to_owned() } else { format!("apple pie {number}") };
+        let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: 5, page: None, headings: "" };
+        writer.push_chunk(&chunk, &vector(number)).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let nearest = vector(0);
+    for (vector, text) in [(Some(&*nearest), Some("apple")), (Some(&*nearest), None), (None, Some("apple"))] {
+        let query = Query { top_k: 20, distinct: true, ..query(vector, text) };
+        let found = numbers(&index.search(&query).unwrap());
+        assert_eq!((found.len(), found.iter().filter(|chunk| **chunk < 120).count()), (20, 1), "{found:?}");
+    }
+}
+
+#[test]
 fn the_only_chunk_that_holds_a_name_comes_before_the_nearest() {
     let mut writer = Writer::new(manifest());
     let document = writer.push_document(document(0));

@@ -167,7 +167,7 @@ impl Index {
     /// The file is damaged.
     pub fn spread(&self, hits: Vec<Hit>, top_k: usize) -> Result<Vec<Hit>> {
         let vectors = vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?;
-        let mut hits = search::spread(self, &vectors, hits, top_k, |hit| hit.chunk)?;
+        let (mut hits, _) = search::spread(self, &vectors, hits, top_k, |hit| hit.chunk)?;
         self.view.require_whole()?;
         hits.truncate(top_k);
         Ok(hits)

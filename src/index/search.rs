@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// Candidates that each side brings, unless more hits are wanted.
 const CANDIDATES: usize = 100;
 
+/// Times as many candidates are looked at where so many say the same that too few others are left.
+const DEEPER: usize = 10;
+
 /// Two chunks of one document whose cosine is above this say the same.
 const TWINS: f32 = 0.97;
 
@@ -28,21 +31,32 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
     let vector = query.vector.map(quantise);
     let mut scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text, &allowed)).transpose()?;
     let reserve = if query.distinct { query.top_k.max(CANDIDATES) } else { 0 };
-    let limit = query.top_k.saturating_add(reserve);
-    let mut found = match (&vector, &mut scorer) {
-        (Some(vector), None) => {
-            vectors.nearest(vector, &allowed, limit, query.top_k, query.recall)?.into_iter().map(by_cosine).collect()
+    let mut found = Vec::new();
+    for deeper in [1, DEEPER] {
+        let limit = query.top_k.saturating_add(reserve).saturating_mul(deeper);
+        found = match (&vector, &mut scorer) {
+            (Some(vector), None) => {
+                vectors.nearest(vector, &allowed, limit, query.top_k, query.recall)?.into_iter().map(by_cosine).collect()
+            }
+            (None, Some(scorer)) => scorer.best(&allowed, limit)?.into_iter().map(by_words).collect(),
+            (Some(vector), Some(scorer)) => {
+                let limit = query.top_k.max(CANDIDATES).saturating_mul(deeper);
+                fuse(&vectors, vector, scorer, &allowed, query, limit)?
+            }
+            (None, None) => Vec::new(),
+        };
+        if let (Some(threshold), Some(vector)) = (query.score_threshold, &vector) {
+            complete_cosines(&vectors, vector, &mut found)?;
+            found.retain(|one| one.cosine.is_some_and(|cosine| cosine >= threshold));
         }
-        (None, Some(scorer)) => scorer.best(&allowed, limit)?.into_iter().map(by_words).collect(),
-        (Some(vector), Some(scorer)) => fuse(&vectors, vector, scorer, &allowed, query)?,
-        (None, None) => Vec::new(),
-    };
-    if let (Some(threshold), Some(vector)) = (query.score_threshold, &vector) {
-        complete_cosines(&vectors, vector, &mut found)?;
-        found.retain(|one| one.cosine.is_some_and(|cosine| cosine >= threshold));
-    }
-    if query.distinct {
-        found = spread(index, &vectors, found, query.top_k, |one| one.chunk)?;
+        if !query.distinct {
+            break;
+        }
+        let different;
+        (found, different) = spread(index, &vectors, found, query.top_k, |one| one.chunk)?;
+        if different == found.len().min(query.top_k) {
+            break;
+        }
     }
     found.truncate(query.top_k);
     if let (Some(vector), Some(scorer)) = (&vector, &mut scorer) {
@@ -114,8 +128,8 @@ fn fuse(
     scorer: &mut Scorer<'_>,
     allowed: &Allowed,
     query: &Query<'_>,
+    limit: usize,
 ) -> Result<Vec<Candidate>> {
-    let limit = query.top_k.max(CANDIDATES);
     let mut near = Side(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
     let named = Side(scorer.best(allowed, limit)?);
     let fusion = query.fusion.adapted(scorer.is_exact);
@@ -157,14 +171,14 @@ fn complete_bm25s(scorer: &mut Scorer<'_>, candidates: &mut [Candidate]) -> Resu
 
 /// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left. In one document
 /// what is very alike says the same. Of different documents only equal texts do: yearly reports are alike and not the same; and a
-/// copy's vector may be far away, because titles and headings are part of it.
+/// copy's vector may be far away, because titles and headings are part of it. With them goes how many are in front.
 pub(super) fn spread<T>(
     index: &Index,
     vectors: &Vectors<'_>,
     hits: Vec<T>,
     top_k: usize,
     chunk_of: impl Fn(&T) -> u32,
-) -> Result<Vec<T>> {
+) -> Result<(Vec<T>, usize)> {
     let (mut kept, mut seen): (Vec<T>, Seen) = (Vec::new(), Seen::default());
     let mut twins = Vec::new();
     for hit in hits {
@@ -177,8 +191,9 @@ pub(super) fn spread<T>(
             twins.push(hit);
         }
     }
+    let different = kept.len();
     kept.append(&mut twins);
-    Ok(kept)
+    Ok((kept, different))
 }
 
 /// Chunks that say different things.

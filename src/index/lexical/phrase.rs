@@ -42,16 +42,21 @@ const QUOTES: [(char, &[char]); 8] = [
 /// What stands between quotation marks, if it is more than one word.
 pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     let mut at = 0;
+    // Marks whose closing ones are all behind: looking for these again would take as long as the text, each time.
+    let mut unclosed = Vec::new();
     std::iter::from_fn(move || {
         loop {
-            let (inside, closes) = text[at..].char_indices().find_map(|(open, mark)| {
-                let (_, closes) = QUOTES.iter().find(|(opens, _)| *opens == mark)?;
+            let (mark, inside, closes) = text[at..].char_indices().find_map(|(open, mark)| {
+                let (_, closes) = QUOTES.iter().find(|(opens, _)| *opens == mark && !unclosed.contains(opens))?;
                 // Behind a digit it is an inch.
                 let is_inch = mark == '"' && text[..at + open].ends_with(|c: char| c.is_ascii_digit());
-                (!is_inch).then_some((at + open + mark.len_utf8(), *closes))
+                (!is_inch).then_some((mark, at + open + mark.len_utf8(), *closes))
             })?;
             at = inside;
-            let Some(length) = text[inside..].find(closes) else { continue };
+            let Some(length) = text[inside..].find(closes) else {
+                unclosed.push(mark);
+                continue;
+            };
             let inside = &text[inside..inside + length];
             at += length + text[at + length..].chars().next()?.len_utf8();
             if (2..=MAX_WORDS).contains(&inside.unicode_words().count()) {
@@ -133,5 +138,7 @@ mod tests {
         assert_eq!(phrases("a 5\" pipe, »new, and \"cold start\""), ["cold start"]);
         assert_eq!(phrases("\"version 5\" and \"of 6\""), ["version 5", "of 6"]);
         assert!(phrases(&"\"a b\" ".repeat(20)).len() == MAX_PHRASES);
+        // Would take minutes if each of them was looked for.
+        assert!(phrases(&"«".repeat(1 << 19)).is_empty());
     }
 }
