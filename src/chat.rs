@@ -253,6 +253,19 @@ impl Usage {
             reasoning_tokens: self.reasoning_tokens.saturating_add(more.reasoning_tokens),
         }
     }
+
+    /// Without a part of it.
+    #[must_use]
+    pub fn minus(self, part: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_sub(part.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_sub(part.completion_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_sub(part.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_sub(part.cache_write_tokens),
+            cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_sub(part.cache_write_1h_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_sub(part.reasoning_tokens),
+        }
+    }
 }
 
 impl Media {
@@ -310,10 +323,7 @@ impl ChatResponse {
 
     /// The tools that the model wants called.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::ToolCall(call) => Some(call),
-            _ => None,
-        })
+        wanted(&self.parts)
     }
 }
 
@@ -367,4 +377,18 @@ pub fn plain(parts: &[Part]) -> String {
         _ => None,
     });
     texts.collect()
+}
+
+/// The calls among parts, but for those that the provider ran itself: what its tool answered stands beside them.
+pub(crate) fn wanted(parts: &[Part]) -> impl Iterator<Item = &ToolCall> {
+    let is_answered = |call: &ToolCall| {
+        parts.iter().any(|part| match part {
+            Part::Raw(raw) => raw.value["role"] == "tool" && raw.value["tool_call_id"] == call.id,
+            _ => false,
+        })
+    };
+    parts.iter().filter_map(move |part| match part {
+        Part::ToolCall(call) if !is_answered(call) => Some(call),
+        _ => None,
+    })
 }

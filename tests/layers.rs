@@ -67,7 +67,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
 ];
 
 /// The rooms that the builder may name.
-const BUILDER: [&str; 9] = ["config", "embed", "error", "hex", "index", "net", "provider", "rerank", "sentence"];
+const BUILDER: [&str; 10] = ["chat", "config", "embed", "error", "hex", "index", "net", "provider", "rerank", "sentence"];
 
 #[test]
 fn no_room_knows_more_than_it_may() {

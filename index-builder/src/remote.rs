@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use omni_llm::chat::Trace;
 use omni_llm::config::Config;
 use omni_llm::error::{Code, Error, Result as Outcome};
 use omni_llm::index::Manifest;
@@ -86,7 +87,7 @@ impl Remote {
                 {
                     let (model, client, texts) = (self.model.clone(), self.client.clone(), Arc::clone(&texts));
                     calls.spawn(async move {
-                        let call = || model.embed(&client, texts[range.clone()].to_vec(), purpose, deadline());
+                        let call = || model.embed(&client, texts[range.clone()].to_vec(), purpose, Trace::default(), deadline());
                         let outcome = patiently(ATTEMPTS, call).await;
                         (range, outcome)
                     });

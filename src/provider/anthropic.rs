@@ -6,6 +6,7 @@
 
 mod answer;
 
+pub(crate) use self::answer::compaction;
 pub(super) use self::answer::{Decoder, decode, finish};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

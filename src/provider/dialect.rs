@@ -200,18 +200,22 @@ impl Decoder {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(Vec::new());
         }
-        match &mut self.framing {
-            Framing::Sse(parser) => {
-                // Google and others tell a failure so, behind a finish, too.
-                let told: Value = serde_json::from_str(parser.unframed()).unwrap_or_default();
-                if told_error(told.get(0).unwrap_or(&told)).is_some() {
-                    return Err(failure(&Refused { provider: self.reader.name(), status: 200, ..Refused::default() }, &told));
-                }
-            }
-            Framing::EventStream(parser) if !parser.is_between() => return Err(cut()),
-            Framing::EventStream(_) => {}
+        if let Some(failure) = self.told() {
+            return Err(failure);
+        }
+        if matches!(&self.framing, Framing::EventStream(parser) if !parser.is_between()) {
+            return Err(cut());
         }
         self.reader.end()
+    }
+
+    /// The failure that was told outside of all frames: Google and others do so, behind a finish, too.
+    pub(super) fn told(&mut self) -> Option<Error> {
+        let Framing::Sse(parser) = &mut self.framing else { return None };
+        let values = serde_json::Deserializer::from_str(parser.unframed()).into_iter::<Value>();
+        let is_failure = |told: &Value| told_error(told.get(0).unwrap_or(told)).is_some();
+        let told = values.map_while(std::result::Result::ok).find(is_failure)?;
+        Some(failure(&Refused { provider: self.reader.name(), status: 200, ..Refused::default() }, &told))
     }
 }
 

@@ -37,6 +37,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+pub(crate) use self::anthropic::compaction;
 use self::capability::{Capabilities, Rules};
 pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};

@@ -226,11 +226,7 @@ fn block(part: &Part, caps: &Capabilities, warnings: &mut Warnings) -> Result<Op
         Part::Image(media) => image_url(media),
         Part::Document(media) => return document(media, caps).map(Some),
         // What a tool of the provider's answered is a message there, which no block can hold.
-        Part::Raw(raw) if raw.dialect == "openai" && raw.value.get("role").is_some() => {
-            warnings.push(Warning::dropped("raw", format!("a block of `{}`", raw.dialect)));
-            return Ok(None);
-        }
-        Part::Raw(raw) if raw.dialect == "openai" => raw.value.clone(),
+        Part::Raw(raw) if raw.dialect == "openai" && raw.value.get("role").is_none() => raw.value.clone(),
         Part::Raw(raw) => return Ok(inner_text(raw, "raw", warnings).map(|text| json!({"type": "text", "text": text}))),
         Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CachePoint(_) | Part::Citation(_) => {
             return Ok(None);

@@ -83,8 +83,10 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
         }
     }
     let parts = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
+    let mut elsewhere = None;
     for part in parts {
         match part {
+            Part::Raw(raw) if raw.dialect != who => elsewhere = elsewhere.or_else(|| bound(&raw.value)),
             Part::Citation(raw) if raw.dialect != who => left_out("text.citations".to_owned()),
             // What nobody asked for more closely is what everybody does.
             Part::Image(media) if !TAKE_DETAIL.contains(&dialect) && media.detail.as_deref().is_some_and(|it| it != "auto") => {
@@ -104,18 +106,12 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
     });
     let fields = calls.filter_map(|own| own.value.as_object()).flat_map(serde_json::Map::keys);
     fields.for_each(|field| left_out(format!("tool_call.{field}")));
-    let is_strange = |raw: &&Raw| raw.dialect != who;
-    if let Some(raw) = request.native_tools.iter().find(is_strange) {
+    if let Some(raw) = request.native_tools.iter().find(|raw| raw.dialect != who) {
         let kind: String = raw.value["type"].as_str().unwrap_or_default().chars().take(40).collect();
         let remedy = format!("only the dialect of `{}` has such tools, and this one speaks `{who}`; send functions", raw.dialect);
         return Err(Error::not_supported(&format!("tools: {kind}"), remedy));
     }
-    let files = request.messages.iter().flat_map(|message| &message.parts).flat_map(with_results);
-    let mut elsewhere = files.filter_map(|part| match part {
-        Part::Raw(raw) if is_strange(&raw) => bound(&raw.value),
-        _ => None,
-    });
-    match elsewhere.next() {
+    match elsewhere {
         Some((field, remedy)) => Err(Error::not_supported(field, remedy)),
         None => Ok(()),
     }

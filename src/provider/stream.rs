@@ -150,8 +150,11 @@ impl Live {
                 Err(error) if first.is_some() && error.code() == Code::Timeout => {
                     Err(Error::new(Code::Timeout, "the provider did not begin to answer in time").final_word())
                 }
-                // An answer that has said that it ends is whole, however its connection ends.
-                Err(error) => self.decoder.finish().map_err(|_| error),
+                // An answer that has said that it ends is whole, however its connection ends; a failure that was told says more.
+                Err(error) => match self.decoder.told() {
+                    Some(told) => Err(told),
+                    None => self.decoder.finish().map_err(|_| error),
+                },
             };
             match outcome {
                 Ok(events) => self.ready.extend(events),

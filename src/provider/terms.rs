@@ -19,8 +19,9 @@ pub(crate) fn is_standard(response: &ChatResponse) -> bool {
         && said("trafficType", &["ON_DEMAND"])
         && said("speed", &["standard"])
         && said("inference_geo", &["global", "not_available"])
-        // What another model said on the way is in the sum at a price of its own.
-        && list("iterations").all(|part| is_one(part.get("type"), &["message", "compaction"]))
+        // What another model said on the way is in the sum at a price of its own, and so is a pass that shortened the conversation: by how
+        // long each of them was.
+        && list("iterations").all(|part| is_one(part.get("type"), &["message"]))
         && tools.all(|(name, count)| name == "web_fetch_requests" || count.as_u64().unwrap_or(0) == 0)
 }
 
@@ -44,7 +45,7 @@ mod tests {
             json!({"service_tier": "standard"}),
             json!({"service_tier": "STANDARD", "trafficType": "ON_DEMAND"}),
             json!({"serviceTier": {"type": "default"}}),
-            json!({"iterations": [{"type": "compaction"}, {"type": "message"}]}),
+            json!({"iterations": [{"type": "message"}]}),
             json!({"server_tool_use": {"web_search_requests": 0, "web_fetch_requests": 2}}),
         ] {
             assert!(read(extra.clone()), "{extra}");
@@ -55,6 +56,7 @@ mod tests {
             json!({"serviceTier": {"type": "priority"}}),
             json!({"trafficType": "PROVISIONED_THROUGHPUT"}),
             json!({"iterations": [{"type": "message"}, {"type": "advisor_message"}]}),
+            json!({"iterations": [{"type": "compaction"}, {"type": "message"}]}),
             json!({"server_tool_use": {"web_search_requests": 1}}),
         ] {
             assert!(!read(extra.clone()), "{extra}");

@@ -89,10 +89,13 @@ pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
     texts.join("\n")
 }
 
-/// The texts inside a block that the dialect does not know, said under `field`.
+/// The texts inside a block that the dialect does not know, said under `field`. What has a `role` is a whole message, as of a tool that a
+/// provider ran itself, and was not said by who sends it back.
 pub(super) fn inner_text(raw: &Raw, field: &str, warnings: &mut Warnings) -> Option<String> {
     let mut found = Vec::new();
-    texts(&raw.value, &mut found);
+    if raw.value.get("role").is_none() {
+        texts(&raw.value, &mut found);
+    }
     let what = format!("a block of `{}`", raw.dialect);
     if found.is_empty() {
         warnings.push(Warning::dropped(field, what));

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::charge::charge;
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatResponse, FinishReason, Part, ToolCall, Usage, plain};
+use crate::chat::{ChatEvent, ChatResponse, FinishReason, Part, ToolCall, Usage, plain, wanted};
 use crate::citation::Citation;
 use crate::passage::Passage;
 use crate::schema::{Change, Loss, Method, Patch, Rung, Skip};
@@ -168,10 +168,7 @@ impl Answer {
 
     /// The tools that the model wants called.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::ToolCall(call) => Some(call),
-            _ => None,
-        })
+        wanted(&self.parts)
     }
 
     /// Takes over what a provider answered; a later answer replaces an earlier one, but what it cost stays.

@@ -14,7 +14,7 @@ use super::call::Left;
 use super::charge::cost;
 use super::reading::readings;
 use crate::app::{App, Opened};
-use crate::chat::{Message, Usage};
+use crate::chat::{Message, Trace, Usage};
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
 use crate::index::{Filter, Fusion, Hit, Query, Recall};
@@ -299,9 +299,10 @@ async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, dead
         code: None,
         status: None,
     };
-    let mut left = Left(Some(app));
-    let outcome = model.embed(app.client(), texts, Purpose::Query, until).await;
+    let (trace, mut left) = (Trace::default(), Left(Some(app)));
+    let outcome = model.embed(app.client(), texts, Purpose::Query, trace.clone(), until).await;
     left.0 = None;
+    trace.take_failed().iter().filter(|failed| failed.may_have_cost).for_each(|_| app.prices().count_unknown());
     let response = match outcome {
         Ok(response) => response,
         Err(error) if is_must || !is_outage(error.code()) => return Err(error),
@@ -315,9 +316,6 @@ async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, dead
                 "the question was not embedded; words only are searched"
             );
             (attempt.code, attempt.status) = (Some(code), error.refusal().status);
-            if error.may_have_cost() {
-                app.prices().count_unknown();
-            }
             return Ok((Err(format!("{name} did not embed the question ({code})")), Some(attempt)));
         }
     };

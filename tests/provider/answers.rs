@@ -1,11 +1,11 @@
 //! Answers that the vendors' documents allow and no recording has.
 
-use omni_llm::chat::{ChatEvent, ChatResponse, FinishReason, Part, Raw, Thought, fold};
+use omni_llm::chat::{ChatEvent, ChatRequest, ChatResponse, FinishReason, Message, Part, Raw, Role, Thought, fold};
 use omni_llm::error::Code;
 use omni_llm::provider::Dialect;
 use serde_json::{Value, json};
 
-use super::support::{bedrock_event, events, streamed, whole};
+use super::support::{bedrock_event, events, provider, streamed, whole};
 
 /// Names and arguments.
 fn calls(answer: &ChatResponse) -> Vec<(&str, &str)> {
@@ -291,9 +291,16 @@ fn a_failure_outside_the_events_is_one_wherever_it_stands() {
     assert_eq!(told("", &failure(429, "RESOURCE_EXHAUSTED")).0, Code::RateLimit);
 
     let piece = json!({"choices": [{"delta": {"content": "a"}}]});
-    let stream = format!("data: {piece}\n\n{}", json!({"error": {"message": "Slow down.", "code": 429}}));
-    let error = events(Dialect::OpenAi, &[stream.as_bytes()]).unwrap_err();
-    assert_eq!((error.code(), error.message()), (Code::RateLimit, "the provider refused (status 429): Slow down."));
+    let failure = json!({"error": {"message": "Slow down.", "code": 429}});
+    for before in ["", "{\"ping\": 1}\n", "[]\n\n{\"ping\": 1} "] {
+        let stream = format!("data: {piece}\n\n{before}{failure}");
+        let error = events(Dialect::OpenAi, &[stream.as_bytes()]).unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::RateLimit, "the provider refused (status 429): Slow down."),
+            "{before}"
+        );
+    }
     let noise = format!("data: {piece}\n\n{{\"ping\": 1}}\n\ndata: [DONE]\n\n");
     assert_eq!(fold(&events(Dialect::OpenAi, &[noise.as_bytes()]).unwrap()).text(), "a");
 }
@@ -387,6 +394,15 @@ fn what_mistrals_own_tools_answer_is_not_the_answer() {
     let mut chunks: Vec<Value> = messages.as_array().unwrap().iter().map(piece).collect();
     chunks.push(json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}));
     assert_eq!(streamed(Dialect::OpenAi, &chunks), whole);
+    assert_eq!(whole.tool_calls().count(), 0, "nobody has to run it");
+    // Nor did the model say so, whoever goes on.
+    for name in ["anthropic", "gemini"] {
+        let said = Message { role: Role::Assistant, parts: whole.parts.clone() };
+        let messages = vec![Message::text(Role::User, "hi"), said, Message::text(Role::User, "go on")];
+        let written = provider(name, None).write(&ChatRequest { model: "m".into(), messages, ..ChatRequest::default() }, false);
+        let body = written.unwrap().body.to_string();
+        assert!(body.contains("It is so.") && !body.contains("<html>"), "{name}: {body}");
+    }
 }
 
 #[test]
@@ -402,4 +418,15 @@ fn mistrals_thoughts_keep_their_proofs_and_references() {
         Part::Text("Yes.".into()),
     ];
     assert_eq!(answer.parts, expected);
+    let piece = |content: Value| json!({"choices": [{"delta": {"content": content}, "finish_reason": null}]});
+    let thought = |thought: Value| piece(json!([{"type": "thinking", "thinking": [thought]}]));
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let proof = piece(json!([{"type": "thinking", "thinking": [], "signature": "s"}]));
+    let end = json!({"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]});
+    let told = [thought(text("H")), thought(reference.clone()), thought(text("m.")), proof];
+    let spoken = [piece("Yes.".into()), piece(json!([text("Yes.")]))];
+    for spoken in spoken {
+        assert_eq!(streamed(Dialect::OpenAi, &[&told[..], &[spoken, end.clone()]].concat()).parts, expected);
+    }
+    assert_eq!(streamed(Dialect::OpenAi, &[&told[..], &[end]].concat()).parts, expected[..2]);
 }

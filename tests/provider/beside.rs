@@ -1,6 +1,6 @@
 //! What providers say beside the answer: facts of their own, and what was used.
 
-use omni_llm::chat::Usage;
+use omni_llm::chat::{Usage, fold};
 use omni_llm::provider::Dialect;
 use serde_json::{Value, json};
 
@@ -65,6 +65,22 @@ fn how_an_answer_was_served_is_told() {
     let body = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "service_tier": "priority"}});
     assert_eq!(whole(Dialect::OpenAi, &body).extra["service_tier"], "priority");
+}
+
+#[test]
+fn what_a_price_or_a_text_depends_on_is_told_before_the_end() {
+    let told = |dialect: Dialect, chunk: &Value| {
+        let events = dialect.decoder().push(format!("data: {chunk}\n\n").as_bytes()).unwrap();
+        Value::Object(fold(&events).extra)
+    };
+    let usage = json!({"serviceTier": "priority", "trafficType": "ON_DEMAND_PRIORITY"});
+    let piece = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": usage});
+    let expected = json!({"service_tier": "priority", "trafficType": "ON_DEMAND_PRIORITY"});
+    assert_eq!(told(Dialect::Gemini, &piece), expected);
+    let sources = json!({"citations": ["https://a.example"], "search_results": [{"url": "https://a.example"}]});
+    let mut piece = sources.clone();
+    piece["choices"] = json!([{"delta": {"content": "a"}}]);
+    assert_eq!(told(Dialect::OpenAi, &piece), sources);
 }
 
 /// The example of Anthropic's documents, with a cache.

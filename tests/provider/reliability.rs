@@ -653,6 +653,12 @@ async fn an_answer_that_has_ended_is_whole_however_its_connection_ends() {
         let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
         assert!(matches!(events.last(), Some(Ok(ChatEvent::Finish(_)))), "{events:?}");
     }
+    let failure = "{\"error\": {\"message\": \"Slow down.\", \"code\": 429}}\n";
+    for pieces in [vec![TEXT, failure], vec![TEXT, FINISH, failure]] {
+        let mock = Mock::new(vec![Part::Stream(pieces, Then::Cut)]).await;
+        let events: Vec<_> = mock.provider().stream(&client(|_| {}), &hi(), soon()).await.unwrap().collect().await;
+        assert_eq!(events.last().unwrap().as_ref().unwrap_err().code(), Code::RateLimit, "but what was told is not lost");
+    }
 }
 
 #[tokio::test]

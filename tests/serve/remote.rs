@@ -233,6 +233,7 @@ async fn a_provider_that_does_not_embed_is_waited_for_shortly_and_then_left_alon
         assert_eq!(warning, why);
         assert!((5..20).contains(&took.as_secs()), "{took:?}");
     }
+    assert_eq!(service.app.prices().unknown_count(), 3);
     let why = "`openai/text-embedding-3-small` keeps failing to embed questions and is left alone for a while: the sources were found by words only";
     let (warning, took) = search().await;
     assert_eq!(warning, why);
@@ -254,7 +255,10 @@ async fn what_does_not_fit_the_index_is_refused() {
         error["error"]["message"],
         "`openai/text-embedding-3-small` gave a vector of 2 dimensions in the place of 3; was the model changed? build the index again"
     );
+    let unknown = || service.app.prices().unknown_count();
+    assert_eq!(unknown(), 1, "it is paid for all the same");
     assert_eq!(service.post("/v1/search", &json!({"prompt": "broken"})).await.0, 400);
+    assert_eq!(unknown(), 1, "a refusal costs nothing");
     let config = |config: Value| json!({"prompt": "ship", "rag_config": {"embedding_config": config}});
     for good in [json!({"provider": "openai"}), json!({"model": "openai/text-embedding-3-small"})] {
         assert_eq!(service.post("/v1/search", &config(good)).await.0, 200);

@@ -268,9 +268,14 @@ pub(in crate::provider) fn finish(reason: &str) -> FinishReason {
 
 /// What is counted, with what it took to make the conversation shorter: the sums leave that out.
 fn neutral(usage: &Map<String, Value>) -> Usage {
-    let iterations = usage.get("iterations").and_then(Value::as_array).into_iter().flatten();
+    counts(usage).plus(compaction(usage.get("iterations")))
+}
+
+/// What it took to make the conversation shorter.
+pub(crate) fn compaction(iterations: Option<&Value>) -> Usage {
+    let iterations = iterations.and_then(Value::as_array).into_iter().flatten();
     let compactions = iterations.filter(|iteration| iteration["type"] == "compaction").filter_map(Value::as_object);
-    compactions.map(counts).fold(counts(usage), Usage::plus)
+    compactions.map(counts).fold(Usage::default(), Usage::plus)
 }
 
 fn counts(usage: &Map<String, Value>) -> Usage {

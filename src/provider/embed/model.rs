@@ -8,12 +8,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{EmbedRequest, EmbedResponse, Input, Purpose};
-use crate::chat::Trace;
+use crate::chat::{Failed, Trace};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::net::Client;
 use crate::provider::Provider;
-use crate::provider::retry::Health;
+use crate::provider::retry::{Health, noted};
 
 /// A model of a provider's that embeds.
 #[derive(Debug, Clone)]
@@ -99,21 +99,27 @@ impl Model {
         Ok(self.provider.embed_dialect()?.batches(&self.name, texts.iter().map(String::len)))
     }
 
-    /// One unit vector a text.
+    /// One unit vector a text. `trace` is told of every call that failed, and of vectors that are of no use.
     ///
     /// # Errors
     /// As [`Provider::embed`], or the vectors are not as long as the index's.
-    pub async fn embed(&self, client: &Client, texts: Vec<String>, purpose: Purpose, deadline: Instant) -> Result<EmbedResponse> {
+    pub async fn embed(
+        &self,
+        client: &Client,
+        texts: Vec<String>,
+        purpose: Purpose,
+        trace: Trace,
+        deadline: Instant,
+    ) -> Result<EmbedResponse> {
         let dimensions = u32::try_from(self.dimensions).ok().filter(|_| self.shortened);
         let inputs = texts.into_iter().map(Input::Text).collect();
-        let trace = Trace::default();
         let request = EmbedRequest { model: self.name.clone(), inputs, purpose, dimensions, trace };
         let answered = self.provider.embed(client, &request, deadline).await;
         match &answered {
             Ok(_) => self.health.good(&self.name),
             Err(error) => self.health.bad(&self.name, error),
         }
-        self.checked(answered?)
+        self.checked(answered?).inspect_err(|error| request.trace.failed(Failed { may_have_cost: true, ..noted(error) }))
     }
 
     fn checked(&self, mut response: EmbedResponse) -> Result<EmbedResponse> {

@@ -90,8 +90,9 @@ impl Decoder {
             self.state.join(name, &candidate[name]);
         }
         self.state.keep("promptFeedback", &chunk["promptFeedback"]);
-        self.state.keep("service_tier", &chunk["usageMetadata"]["serviceTier"]);
-        self.state.keep("trafficType", &chunk["usageMetadata"]["trafficType"]);
+        // The price depends on these, also of a stream that is left early.
+        self.state.extra("service_tier", &chunk["usageMetadata"]["serviceTier"], &mut events);
+        self.state.extra("trafficType", &chunk["usageMetadata"]["trafficType"], &mut events);
         if let Some(reason) = candidate["finishReason"].as_str() {
             self.finish = Some(finish(reason, candidate["finishMessage"].as_str().unwrap_or_default())?);
         } else if chunk["promptFeedback"]["blockReason"].is_string() {

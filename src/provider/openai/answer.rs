@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::thought::{Thoughts, thinking};
+use super::thought::Thoughts;
 use super::usage::{details, told_usage, usage};
 use crate::chat::{ChatEvent, FinishReason, Raw};
 use crate::error::Result;
@@ -122,6 +122,7 @@ impl Decoder {
         // Clients read the arguments of every call, also of one that was told none.
         let silent = self.calls.iter().filter(|call| call.arguments.is_empty() && !call.is_custom).filter_map(|call| call.index);
         let mut events: Vec<ChatEvent> = silent.map(|index| ChatEvent::Arguments { index, json: "{}".to_owned() }).collect();
+        self.thoughts.end(&mut events);
         self.state.tell(&mut events);
         events.push(ChatEvent::Finish(reason));
         Ok(events)
@@ -143,16 +144,16 @@ impl Decoder {
         self.state.start(id, model, events);
     }
 
-    /// What only this provider says. Texts repeat in every chunk, so each is told once; what may change is told at the end.
+    /// What only this provider says. What repeats in every chunk is told once; what may change is told at the end.
     fn extras(&mut self, reply: &Value, choice: &Value, events: &mut Vec<ChatEvent>) {
         for (name, counted) in told_usage(reply, choice).into_iter().flat_map(details) {
             self.state.keep(name, &counted);
         }
-        for name in ["service_tier", "system_fingerprint"] {
+        for name in ["service_tier", "system_fingerprint", "citations", "search_results"] {
             self.state.extra(name, &reply[name], events);
         }
         self.state.extra("service_tier", &reply["usage"]["service_tier"], events);
-        for name in ["citations", "search_results", "moderation", "prompt_filter_results", "usage_breakdown", "mcp_list_tools"] {
+        for name in ["moderation", "prompt_filter_results", "usage_breakdown", "mcp_list_tools"] {
             self.state.keep(name, &reply[name]);
         }
         for name in ["content_filter_results", "native_finish_reason"] {
@@ -184,8 +185,11 @@ impl Decoder {
         }
         self.thoughts.read(message, events);
         match &message["content"] {
-            Value::String(text) => state_text(text, events, ChatEvent::Text),
-            Value::Array(parts) => parts.iter().for_each(|part| chunk(part, events)),
+            Value::String(text) if !text.is_empty() => {
+                self.thoughts.end(events);
+                events.push(ChatEvent::Text(text.clone()));
+            }
+            Value::Array(parts) => parts.iter().for_each(|part| self.part(part, events)),
             _ => {}
         }
         if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
@@ -216,9 +220,22 @@ impl Decoder {
         Ok(())
     }
 
+    /// A part of a content that is a list: Mistral's thoughts, texts, and what else there is.
+    fn part(&mut self, part: &Value, events: &mut Vec<ChatEvent>) {
+        if !part["thinking"].is_null() {
+            return self.thoughts.part(part, events);
+        }
+        self.thoughts.end(events);
+        match part["text"].as_str().or(part.as_str()) {
+            Some(text) => state_text(text, events, ChatEvent::Text),
+            None => events.push(raw(part)),
+        }
+    }
+
     /// Finds the call that a piece belongs to: by an id seen before, else by its number, else the current one. A new id, or a new
     /// name after whole arguments, begins a new call even on a number in use, and so does a name on another number with an id in use.
     fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) -> Result<()> {
+        self.thoughts.end(events);
         // A custom tool takes a text in place of arguments.
         let custom = &piece["custom"];
         let function = if custom.is_object() { custom } else { &piece["function"] };
@@ -305,17 +322,6 @@ impl Decoder {
 pub(super) fn state_text(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
     if !text.is_empty() {
         events.push(event(text.to_owned()));
-    }
-}
-
-/// A part of a content that is a list: Mistral's thoughts, texts, and what else there is.
-fn chunk(part: &Value, events: &mut Vec<ChatEvent>) {
-    if !part["thinking"].is_null() {
-        return thinking(part, events);
-    }
-    match part["text"].as_str().or(part.as_str()) {
-        Some(text) => state_text(text, events, ChatEvent::Text),
-        None => events.push(raw(part)),
     }
 }
 

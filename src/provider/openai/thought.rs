@@ -13,6 +13,8 @@ pub(super) struct Thoughts {
     told: String,
     /// How much of it came once more.
     proved: usize,
+    /// What Mistral thought about, so far: a thought that is told piece by piece is one around them.
+    references: Vec<ChatEvent>,
 }
 
 impl Thoughts {
@@ -57,21 +59,26 @@ impl Thoughts {
         self.proved += end;
         end > 0
     }
-}
 
-/// Reads a thought of Mistral's, which is a part of the content.
-pub(super) fn thinking(part: &Value, events: &mut Vec<ChatEvent>) {
-    let pieces = match &part["thinking"] {
-        Value::String(text) => return state_text(text, events, ChatEvent::Reasoning),
-        pieces => pieces.as_array().map(Vec::as_slice).unwrap_or_default(),
-    };
-    let text: String = pieces.iter().filter_map(|piece| piece["text"].as_str()).collect();
-    state_text(&text, events, ChatEvent::Reasoning);
-    let signature = part["signature"].as_str().filter(|signature| !signature.is_empty());
-    events.extend(signature.map(|signature| ChatEvent::Signature(proof::named("mistral", signature))));
-    // What it thought about goes back as it came, in a thought.
-    let references = pieces.iter().filter(|piece| !piece["text"].is_string());
-    events.extend(references.map(|piece| raw(&json!({"type": "thinking", "thinking": [piece]}))));
+    /// Reads a thought of Mistral's, or a piece of one, which is a part of the content.
+    pub(super) fn part(&mut self, part: &Value, events: &mut Vec<ChatEvent>) {
+        let pieces = match &part["thinking"] {
+            Value::String(text) => return state_text(text, events, ChatEvent::Reasoning),
+            pieces => pieces.as_array().map(Vec::as_slice).unwrap_or_default(),
+        };
+        let text: String = pieces.iter().filter_map(|piece| piece["text"].as_str()).collect();
+        state_text(&text, events, ChatEvent::Reasoning);
+        let signature = part["signature"].as_str().filter(|signature| !signature.is_empty());
+        events.extend(signature.map(|signature| ChatEvent::Signature(proof::named("mistral", signature))));
+        // What it thought about goes back as it came, in a thought.
+        let references = pieces.iter().filter(|piece| !piece["text"].is_string());
+        self.references.extend(references.map(|piece| raw(&json!({"type": "thinking", "thinking": [piece]}))));
+    }
+
+    /// Tells what was thought about: something else follows, or nothing.
+    pub(super) fn end(&mut self, events: &mut Vec<ChatEvent>) {
+        events.append(&mut self.references);
+    }
 }
 
 /// The text of a detail; a summary is one, too.

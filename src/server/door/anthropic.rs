@@ -26,6 +26,7 @@ use super::extension::ExtraContent;
 use crate::app::App;
 use crate::chat::{FinishReason, Thought, ToolCall};
 use crate::error::{Code, Error};
+use crate::provider::compaction;
 use crate::rag::Answer;
 use crate::server::body::parse;
 use crate::server::{Context, answer, understand};
@@ -99,7 +100,8 @@ struct OutputDetails {
 
 impl WireUsage {
     fn of(answer: &Answer) -> Self {
-        let usage = answer.usage.unwrap_or_default();
+        // The sums leave out there what it took to shorten the conversation, which `iterations` tell.
+        let usage = answer.usage.unwrap_or_default().minus(compaction(answer.extra.get("iterations")));
         Self {
             input_tokens: usage.uncached_tokens(),
             cache_creation_input_tokens: usage.cache_write_tokens,
@@ -189,18 +191,24 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
+    use crate::chat::Usage;
     use crate::server::door::provided::Left;
 
     #[test]
     fn passes_and_edits_of_anthropics_stand_where_it_has_them() {
-        let iterations = json!([{"type": "compaction", "input_tokens": 3}]);
+        let shortened = json!({"type": "compaction", "input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 1});
+        let iterations = json!([shortened, {"type": "message", "input_tokens": 9, "output_tokens": 2}]);
         let edits = json!({"applied_edits": []});
         let own = [("iterations", &iterations), ("context_management", &edits), ("made_up", &json!(1))];
         let extra: Map<String, Value> = own.map(|(name, value)| (name.to_owned(), value.clone())).into_iter().collect();
-        let mut answer = Answer { extra, ..Answer::default() };
+        let usage = Usage { prompt_tokens: 14, completion_tokens: 3, cache_read_tokens: 2, ..Usage::default() };
+        let mut answer = Answer { extra, usage: Some(usage), ..Answer::default() };
         let left = json!(Left::new(&mut answer, Door::Anthropic));
         assert_eq!(left, json!({"extra": {"made_up": 1}}));
-        assert_eq!(json!(WireUsage::of(&answer))["iterations"], iterations);
+        let wire = json!(WireUsage::of(&answer));
+        assert_eq!(wire["iterations"], iterations);
+        let sums = ["input_tokens", "cache_read_input_tokens", "output_tokens"].map(|name| wire[name].as_u64());
+        assert_eq!(sums, [9, 0, 2].map(Some), "the sums leave out what `iterations` tell of it: {wire}");
         assert_eq!(answer.extra["context_management"], edits);
     }
 }
