@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::marker::is_name;
 use super::markup::is_inside;
 use super::text::unquoted;
-use crate::sentence::{is_ended, is_fence, marker};
+use crate::sentence::is_ended;
 
 /// Words from which text in quotation marks is a quote and not a name.
 const QUOTE_WORDS: usize = 4;
