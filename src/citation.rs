@@ -17,7 +17,7 @@ mod text;
 mod value;
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ use crate::passage::Passage;
 use fold::Folded;
 use joined::{Joined, joined};
 use marker::Marker;
+use markup::link_text;
 use source::Source;
 use text::Mention;
 
@@ -133,6 +134,8 @@ pub(crate) struct Sources<'a> {
     sources: Vec<Source>,
     /// Put together when it is first needed.
     joined: OnceCell<Vec<Joined>>,
+    /// Words of the links in the sources that lead to a name, found when they are first needed.
+    links: OnceCell<HashSet<String>>,
     /// What may be quoted without a source.
     quotable: &'a str,
     /// The same, prepared when it is first needed.
@@ -143,7 +146,7 @@ impl<'a> Sources<'a> {
     /// Prepares them. What is `quotable` needs no source.
     pub(crate) fn new(passages: &'a [Passage], quotable: &'a str) -> Self {
         let sources = passages.iter().map(|passage| Source::new(&passage.content)).collect();
-        Self { passages, sources, joined: OnceCell::new(), quotable, conversation: OnceCell::new() }
+        Self { passages, sources, joined: OnceCell::new(), links: OnceCell::new(), quotable, conversation: OnceCell::new() }
     }
 
     /// Checks an answer, which is `data` where it has a structure, and else `text`; `is_cut` says that it may end inside a quote.
@@ -158,7 +161,7 @@ impl<'a> Sources<'a> {
 
     fn check_text(&self, answer: &str, is_cut: bool) -> Vec<Citation> {
         let mut citations = Vec::new();
-        for mention in text::mentions(answer, is_cut) {
+        for mention in text::mentions(answer, is_cut, |before| self.has_link(before)) {
             self.mention(answer, mention, &mut citations);
             if let Some(surplus) = citations.get(MAX_CITATIONS) {
                 let start = surplus.sentence.as_ref().map_or(surplus.span.start, |sentence| sentence.start);
@@ -218,6 +221,16 @@ impl<'a> Sources<'a> {
         best.is_some_and(|(score, Found { passage, range })| {
             score >= VERBATIM && self.passages[passage].content[range.end..].starts_with(']')
         })
+    }
+
+    /// Whether the link that a text ends with is a source's.
+    fn has_link(&self, before: &str) -> bool {
+        let words = |link: &str| link.split_whitespace().collect::<Vec<_>>().join(" ");
+        let links = self.links.get_or_init(|| {
+            let texts = self.passages.iter().map(|passage| &passage.content);
+            texts.flat_map(|text| text.match_indices("][").filter_map(|(at, _)| link_text(&text[..=at])).map(words)).collect()
+        });
+        link_text(before).is_some_and(|link| links.contains(&words(link)))
     }
 
     /// Looks a quote up: in the sources that are named, then in the others. None where it says nothing, or was said before.

@@ -109,10 +109,12 @@ fn entry(value: &Value, mut place: &str) -> Option<(String, usize)> {
 
 /// Whether a text says more than where it is from: source numbers, lists of sources and headings do not.
 pub(crate) fn states(text: &str) -> bool {
+    // Whether a list of sources has begun.
+    let mut is_list = false;
     text.lines().any(|line| {
         let body = line.trim();
         let body = &body[sentence::marker(body)..];
-        let markers = marker::markers(body, &[]);
+        let markers = marker::markers(body, &[], |_| true);
         let (mut rest, mut at) = (String::new(), 0);
         for marker in &markers {
             rest.push_str(&body[at..marker.span.start]);
@@ -120,10 +122,13 @@ pub(crate) fn states(text: &str) -> bool {
         }
         rest.push_str(&body[at..]);
         let rest = rest.trim();
+        let is_address = rest.contains(['.', '/']) && !rest.contains(char::is_whitespace);
         let is_entry = markers.first().is_some_and(|marker| marker.span.start == 0)
-            && (rest.starts_with(':') || !sentence::is_ended(&format!("{rest} ")));
+            && (rest.starts_with(':') || (is_list || is_address) && !sentence::is_ended(&format!("{rest} ")));
         let name = rest.trim_matches(['*', '_']).trim();
-        let is_heading = name.starts_with('#') || name.ends_with(':') || marker::is_name(name);
+        let is_list_name = marker::is_name(name.trim_matches(['#', ':', '*', '_', ' ']));
+        let is_heading = name.starts_with('#') || name.ends_with(':') || is_list_name;
+        is_list = if is_heading { is_list_name } else { is_list };
         name.contains(char::is_alphanumeric) && !is_entry && !is_heading
     })
 }

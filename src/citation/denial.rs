@@ -11,6 +11,15 @@ const NEGATIONS: [&str; 39] = [
     "ohne", "ne", "non", "jamais", "aucun", "aucune", "sans", "nunca", "na\u{303}o", "senza", "niet", "geen", "ikke",
     "inte", "не", "нет", "никогда", "ни", "لا", "لم", "لن", "不", "没", "未",
 ];
+/// Words behind which "no" denies. In Portuguese it is "in the".
+const BEFORE_NO: [&str; 14] =
+    ["is", "are", "was", "were", "be", "there", "has", "have", "had", "with", "need", "needs", "require", "requires"];
+/// Words before which it does, which is "not" in Spanish.
+#[rustfmt::skip]
+const BEHIND_NO: [&str; 18] = [
+    "se", "es", "son", "esta\u{301}", "esta\u{301}n", "hay", "ha", "han", "puede", "pueden", "debe", "deben", "tiene", "tienen", "lo", "la",
+    "los", "las",
+];
 /// Words between these and what they turn around: "not true that".
 const BETWEEN: [&str; 12] = ["a", "an", "the", "that", "true", "case", "wahr", "richtig", "dass", "que", "vrai", "to"];
 
@@ -19,13 +28,19 @@ pub(super) fn is_denied(text: &Folded, mut word: usize) -> bool {
     while !text.is_parted(word) {
         word -= 1;
         if NEGATIONS.contains(&text.word(word)) {
-            return true;
+            return text.word(word) != "no" || denies(text, word);
         }
         if !BETWEEN.contains(&text.word(word)) {
             return false;
         }
     }
     false
+}
+
+/// Whether the "no" at a word denies what follows.
+fn denies(text: &Folded, no: usize) -> bool {
+    let is_behind = no + 1 < text.len() && BEHIND_NO.contains(&text.word(no + 1));
+    text.is_parted(no) || BEFORE_NO.contains(&text.word(no - 1)) || is_behind
 }
 
 /// Whether what an answer says right before a quote denies it.

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::markup::{bracketed, ends_with_link_text, is_address, is_tag, link_name, link_target};
+use super::markup::{bracketed, is_address, is_tag, link_name, link_target, link_text};
 use crate::passage::is_invisible;
+use crate::sentence;
 
 /// What ends a sentence or a part of one.
-const STOPS: [char; 15] = ['.', ',', ';', ':', '!', '?', '|', '(', ')', '。', '，', '、', '；', '।', '؟'];
+const STOPS: [char; 16] = ['.', ',', ';', ':', '!', '?', '|', '(', ')', '—', '。', '，', '、', '；', '।', '؟'];
 /// A text, folded.
 #[derive(Default)]
 pub(super) struct Folded {
@@ -65,6 +66,12 @@ impl Folded {
                     self.paragraphs.push(self.words.len());
                 }
             }
+            '\n' => {
+                self.end_word();
+                if self.is_over(rest.trim_start_matches([' ', '\t', '\r', '>'])) {
+                    self.stop();
+                }
+            }
             '…' => self.leave_out(),
             '.' if rest.starts_with("..") => {
                 self.leave_out();
@@ -116,6 +123,9 @@ impl Folded {
         if is_broken && self.ends_with(char::is_alphabetic) && rest[blank..].starts_with(char::is_alphabetic) {
             return length + blank;
         }
+        if before.ends_with(char::is_whitespace) && blank > 0 {
+            self.stop();
+        }
         self.end_word();
         // Of an arrow nothing is left.
         length + usize::from(is_hyphen && rest.starts_with('>'))
@@ -135,7 +145,7 @@ impl Folded {
                 self.end_word();
                 return 1 + link_target(rest).unwrap_or(0);
             }
-            ']' if rest.starts_with('[') && ends_with_link_text(&original[..=at]) => {
+            ']' if rest.starts_with('[') && link_text(&original[..=at]).is_some() => {
                 self.end_word();
                 return 1 + link_name(rest).unwrap_or(0);
             }
@@ -182,12 +192,8 @@ impl Folded {
             '<' | '>' | '=' | '%' | '‰' | '+' | '±' | '≈' => self.symbol(letter.encode_utf8(&mut [0; 4]), origin),
             letter if is_currency(letter) => self.symbol(letter.encode_utf8(&mut [0; 4]), origin),
             letter if letter.is_alphanumeric() => self.push(letter, origin),
-            letter => {
-                self.end_word();
-                if STOPS.contains(&letter) && self.stops.last() != Some(&self.words.len()) {
-                    self.stops.push(self.words.len());
-                }
-            }
+            letter if STOPS.contains(&letter) => self.stop(),
+            _ => self.end_word(),
         }
     }
 
@@ -233,6 +239,21 @@ impl Folded {
             self.is_open = false;
         }
         self.symbol("not", not);
+    }
+
+    /// Ends a sentence or a part of one.
+    fn stop(&mut self) {
+        self.end_word();
+        if self.stops.last() != Some(&self.words.len()) {
+            self.stops.push(self.words.len());
+        }
+    }
+
+    /// Whether what ends with a line does not go on in the next one: that begins an item or a heading, or with a capital behind a word that is
+    /// a part by itself, as in a row of a table. Elsewhere a capital may be a noun's or a name's.
+    fn is_over(&self, next: &str) -> bool {
+        let is_alone = || self.words.len().checked_sub(1).is_some_and(|last| self.is_parted(last));
+        sentence::marker(next) > 0 || next.starts_with('#') || next.starts_with(char::is_uppercase) && is_alone()
     }
 
     fn leave_out(&mut self) {

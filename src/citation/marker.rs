@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 
 use serde_json::Value;
 
-use super::markup::{ends_with_link_text, is_inside, link_target};
+use super::markup::{is_inside, link_target, link_text};
 
 /// Highest number of a source.
 pub(super) const MAX_NUMBER: usize = 999;
@@ -39,8 +39,9 @@ pub(super) struct Marker {
     pub(super) sources: Vec<usize>,
 }
 
-/// Every marker outside code. A link is one where a number is all that it says.
-pub(super) fn markers(text: &str, code: &[Range<usize>]) -> Vec<Marker> {
+/// Every marker outside code. A link is one where a number is all that it says; whether a number behind a link's words says where that leads,
+/// `is_name` tells by its place.
+pub(super) fn markers(text: &str, code: &[Range<usize>], is_name: impl Fn(usize) -> bool) -> Vec<Marker> {
     let mut markers = Vec::new();
     let mut at = 0;
     while let Some(offset) = text[at..].find(BRACKETS.map(|(open, _)| open)) {
@@ -48,9 +49,8 @@ pub(super) fn markers(text: &str, code: &[Range<usize>]) -> Vec<Marker> {
         let inside = inside(text, start);
         at = start + text[start..].chars().next().map_or(1, char::len_utf8);
         let Some(inside) = inside.filter(|_| !is_inside(code, start)) else { continue };
-        // Where a link of the source's leads.
         let is_chained = markers.last().is_some_and(|before: &Marker| before.span.end == start);
-        if text[start..].starts_with('[') && !is_chained && ends_with_link_text(&text[..start]) {
+        if text[start..].starts_with('[') && !is_chained && link_text(&text[..start]).is_some() && is_name(start) {
             continue;
         }
         let is_named = text[start..].starts_with(['(', '（']);
@@ -154,6 +154,12 @@ pub(super) fn is_source_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["source", "sources", "source_number", "source_id", "source_index", "citation", "citation_number", "ref", "reference"]
         .contains(&key.as_str())
+}
+
+/// Whether what stands there may be a number of a business's own: a reference, or how many sources there are.
+pub(super) fn is_ambiguous(key: &str, value: &Value) -> bool {
+    ["ref", "reference"].iter().any(|name| key.eq_ignore_ascii_case(name))
+        || key.eq_ignore_ascii_case("sources") && value.is_number()
 }
 
 /// Source numbers as models write them: 1, "1", `[1]`, "1, 2".

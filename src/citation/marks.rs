@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use super::marker::is_name;
 use super::markup::is_inside;
-use crate::sentence::{is_fence, marker};
+use super::text::unquoted;
+use crate::sentence::is_ended;
 
 /// Words from which text in quotation marks is a quote and not a name.
 const QUOTE_WORDS: usize = 4;
@@ -101,8 +103,9 @@ fn sentence_behind(text: &str, range: Range<usize>) -> Option<Quote> {
     let rest = text.get(range.clone())?;
     let body = rest.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '>' | '.' | '*' | '_'));
     let is_sentence = body.starts_with(|first: char| first.is_alphanumeric() && !first.is_lowercase());
+    let is_whole = is_ended(&format!("{} ", &body[unquoted(body).0]));
     let span = range.end - body.len()..range.end;
-    (is_sentence && is_quote(body)).then(|| Quote { inner: span.clone(), span })
+    (is_sentence && is_whole && !label(body).1.starts_with(':') && is_quote(body)).then(|| Quote { inner: span.clone(), span })
 }
 
 /// Text in quotation marks and quoting tags.
@@ -263,8 +266,7 @@ fn blocks(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
         let is_wrapped = before.ends_with(|letter: char| letter.is_alphanumeric() || letter == ',');
         match blocks.last_mut() {
             Some(block) if is_quoted && is_open => {
-                let is_name = content.trim_start_matches(['>', ' ']).starts_with(['—', '–', '―']) || content.starts_with("> --");
-                block.inner.end = if is_name { block.inner.end } else { end };
+                block.inner.end = if is_attribution(content) { block.inner.end } else { end };
                 block.span.end = end;
             }
             _ if is_quoted && !is_wrapped => {
@@ -290,7 +292,7 @@ fn blocks(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
     blocks.iter_mut().for_each(lone);
     blocks.retain(|block| {
         let inner = text[block.inner.clone()].trim_start_matches(['>', ' ', '*', '_']);
-        let (word, rest) = inner.split_at(inner.find(|letter: char| !letter.is_alphabetic()).unwrap_or(inner.len()));
+        let (word, rest) = label(inner);
         let is_remark =
             inner.starts_with("[!") || (rest.starts_with([':', '*', '!']) && REMARKS.contains(&word.to_lowercase().as_str()));
         is_quote(inner) && !is_remark
@@ -300,7 +302,19 @@ fn blocks(text: &str, code: &[Range<usize>]) -> Vec<Quote> {
 
 /// Whether a line begins nothing of its own.
 fn goes_on(line: &str) -> bool {
-    marker(line) == 0 && !is_fence(line) && line.starts_with(|first: char| first.is_alphanumeric())
+    line.starts_with(char::is_lowercase) && !is_attribution(line)
+}
+
+/// Whether a line says whose words those before it are.
+fn is_attribution(line: &str) -> bool {
+    let body = line.trim_start_matches(['>', ' ', '*', '_']);
+    let (word, rest) = label(body);
+    body.starts_with(['—', '–', '―']) || body.starts_with("--") || rest.starts_with(':') && is_name(word)
+}
+
+/// The first word of a text, and what is behind it.
+fn label(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|letter: char| !letter.is_alphabetic()).unwrap_or(text.len()))
 }
 
 #[cfg(test)]

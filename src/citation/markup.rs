@@ -44,13 +44,14 @@ pub(super) fn link_target(rest: &str) -> Option<usize> {
     behind[title..].starts_with(')').then(|| rest.len() - behind.len() + title + 1)
 }
 
-/// Whether a text ends with a link's words in brackets. An index of code stands directly behind what it is one of: `a[0]`.
-pub(super) fn ends_with_link_text(before: &str) -> bool {
-    let Some(inside) = before.strip_suffix(']') else { return false };
+/// The words of a link in the brackets that a text ends with. An index of code stands directly behind what it is one of: `a[0]`.
+pub(super) fn link_text(before: &str) -> Option<&str> {
+    let inside = before.strip_suffix(']')?;
     let head = inside.floor_char_boundary(inside.len().saturating_sub(MAX_TAG_BYTES));
-    let Some(open) = inside[head..].rfind('[').map(|open| head + open) else { return false };
-    inside[open..].contains(char::is_alphanumeric)
-        && !before[..open].ends_with(|letter: char| letter.is_alphanumeric() || matches!(letter, ')' | ']'))
+    let open = head + inside[head..].rfind('[')?;
+    let is_link = inside[open..].contains(char::is_alphanumeric)
+        && !before[..open].ends_with(|letter: char| letter.is_alphanumeric() || matches!(letter, ')' | ']'));
+    is_link.then(|| &inside[open + 1..])
 }
 
 /// Bytes of the name of where a link leads, from the `[` that `rest` begins with to its `]`.

@@ -85,7 +85,11 @@ fn a_word_changed_in_a_long_quote_costs_score_and_keeps_its_place() {
 #[test]
 fn numbers_are_read_as_people_and_models_write_them() {
     let numbers = |answer: &str| -> Vec<Vec<usize>> {
-        text::mentions(answer, false).into_iter().flat_map(|mention| mention.markers).map(|marker| marker.sources).collect()
+        text::mentions(answer, false, |_| false)
+            .into_iter()
+            .flat_map(|mention| mention.markers)
+            .map(|marker| marker.sources)
+            .collect()
     };
     assert_eq!(
         numbers("A [1][2]. B [1, 3]. C [2-4]. D 【5】. E [source 6]."),
@@ -100,7 +104,7 @@ fn numbers_are_read_as_people_and_models_write_them() {
     );
     assert_eq!(
         numbers(
-            "`list[1]` and [one](http://x) and (1) and (1, 2) and (see 3) and [p. 1] and [a] and [0] and [1000] and [] and [1-999] and [01] and [the guide][2]"
+            "`list[1]` and [one](http://x) and (1) and (1, 2) and (see 3) and [p. 1] and [a] and [0] and [1000] and [] and [1-999] and [01]"
         ),
         [[0usize; 0]; 0]
     );
@@ -125,6 +129,7 @@ fn numbers_are_read_as_people_and_models_write_them() {
             vec![2]
         ]
     );
+    assert_eq!(numbers("It says so in [limits.md][1] and “as [the guide][2] has it”."), [vec![1]]);
     assert_eq!(numbers("[1-30]")[0].len(), 30);
     assert_eq!(check("A value in [1-30] is fine."), [], "no more sources than these are there");
 }
@@ -234,10 +239,12 @@ fn numbers_of_the_sources_own_are_none_of_ours() {
         "“For more, see [How to use it][15].” [1]",
         "> The method works as shown in [31].\n\n[1]",
         "For more, see [How to use it][15] [1].",
+        "For more, see [How to\nuse it][15] [1].",
     ] {
         let seen: Vec<_> = sources.check(answer).into_iter().map(|citation| (citation.status, citation.cited)).collect();
         assert_eq!(seen, [(Status::Verified, Some(1))], "{answer}");
     }
+    assert_eq!(sources.check("For more, see [paper.md][2].")[0].status, Status::NoSuchSource);
     let value = json!({"quote": "The method works as shown in [31].", "source": 1});
     assert_eq!(sources.check_value(&value)[0].cited, Some(1));
     assert_eq!(sources.check("“The method works as shown in [1].”")[0].cited, Some(1));
@@ -266,6 +273,10 @@ fn numbers_beside_texts_of_a_structured_answer_are_checked() {
     assert_eq!(seen(json!({"evidence": {"text": limit, "source": 1, "title": "x"}})), told("/evidence/text", Status::Verified));
     assert_eq!(seen(json!({"evidence": {"text": limit}, "source": 2})), told("/evidence/text", Status::WrongSource));
     assert_eq!(seen(json!({"year": "x", "reference": 20_240})), [], "this counts no sources");
+    assert_eq!(seen(json!({"reference": 117, "ref": "[9]", "sources": 12, "summary": "It is true."})), []);
+    assert_eq!(seen(json!({"answer": limit, "reference": 1})), told("/answer", Status::Verified));
+    assert_eq!(seen(json!({"answer": limit, "reference": 117, "source": 9})), told("/source", Status::NoSuchSource));
+    assert_eq!(seen(json!({"quote": limit, "ref": 2})), told("/quote", Status::WrongSource));
 }
 
 #[test]
@@ -286,6 +297,9 @@ fn a_list_of_sources_states_nothing() {
     for text in ["[1]", "**Sources**\n- [1] limits.md", "Sources:\n[1] limits.md", "# Limits\n\n[1]: limits.md, section 2.", ""] {
         assert!(!states(text), "{text}");
     }
+    assert!(!states("## Sources\n\n- [1] limits.md, the first section\n- [2] https://example.org/install"));
+    assert!(states("- [1] Encryption at rest is an option"));
+    assert!(states("It offers:\n[1] encryption at rest\n[2] backups"));
     for text in ["It has 6 MiB [1].", "- 6 MiB [1]\n\nSources:\n[1] limits.md", "[1] says it has 6 MiB.", "6 MiB"] {
         assert!(states(text), "{text}");
     }
@@ -317,6 +331,10 @@ fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
         (&format!("It says {fake}, cf. Fig. 3 [1]. It fetches the model [2]."), "It fetches the model [2]."),
         (&format!("- One [2].\n- It says {fake} [1].\n- Two [2]."), "- One [2].\n- Two [2]."),
         (&format!("- One [2].\n- It says\n  {fake} [1].\n- Two [2]."), "- One [2].\n- Two [2]."),
+        (
+            &format!("- [1] Bodies of 6 MiB by default are an option\n- [2] {fake}"),
+            "- [1] Bodies of 6 MiB by default are an option",
+        ),
         (&format!("| a | {fake} [1] |\n| b | it fetches the model [2] |"), "| b | it fetches the model [2] |"),
         (
             "It fetches the model [2].\n\nSources:\n[1] limits.md\n[9] other.md",
@@ -326,6 +344,8 @@ fn what_is_cut_is_the_sentence_or_a_number_that_is_not_alone() {
         assert_eq!(without_false(answer, &sources.check(answer)), left);
     }
     for fine in [
+        "> Install the server with one command\nThis means that you can start in a moment [2].",
+        "> “Install the server with one command.”\n> Source: install.md, section Install",
         "Send this:\n\n```json\n{\"message\": \"please send it to me today\"}\n```\n\nIt fetches the model [2].",
         "Send `{\"message\": \"please send it to me today [9]\"}`. It fetches the model [2].",
         "Send this [2]:\n```json\n{\"message\": \"please send it to me today\"}",

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::marker::{Marker, markers};
 use super::marks::{Quote, is_mark, quotes};
+use super::markup::is_inside;
 use crate::sentence::{self, Block, Kind, is_ended};
 
 /// Bytes between a quote and the number that belongs to it.
@@ -49,12 +50,14 @@ struct Layout<'a> {
     units: Vec<Range<usize>>,
 }
 
-/// Every quote and every cited statement, in order; where the text `is_cut`, a quote that has no end, too.
-pub(super) fn mentions(text: &str, is_cut: bool) -> Vec<Mention> {
+/// Every quote and every cited statement, in order; where the text `is_cut`, a quote that has no end, too. The links of the
+/// sources' own, which `is_own` knows by the text up to their words, lead to none of ours, nor do those in quotes.
+pub(super) fn mentions(text: &str, is_cut: bool, is_own: impl Fn(&str) -> bool) -> Vec<Mention> {
     let blocks = sentence::blocks(text);
     let code = code(text, &blocks);
-    let markers = markers(text, &code);
     let quotes = quotes(text, &code, is_cut);
+    let quoted: Vec<Range<usize>> = quotes.iter().map(|quote| quote.inner.clone()).collect();
+    let markers = markers(text, &code, |at| is_inside(&quoted, at) || is_own(&text[..at]));
     let sentences = apart(text, sentences(text, &blocks, &markers), &quotes);
     let units = units(text, &sentences, &markers);
     let layout = Layout { text, markers, quotes, sentences, units };
@@ -311,7 +314,7 @@ fn claim(text: &str, stretch: Range<usize>) -> Range<usize> {
 /// A quote of a structured answer without marks around it, and the numbers behind it.
 pub(super) fn unquoted(text: &str) -> (Range<usize>, Vec<usize>) {
     let (mut end, mut numbers) = (text.len(), Vec::new());
-    for marker in markers(text, &[]).into_iter().rev() {
+    for marker in markers(text, &[], |_| true).into_iter().rev() {
         if !text[marker.span.end..end].trim().is_empty() {
             break;
         }

@@ -36,12 +36,17 @@ impl Sources<'_> {
                 }
             }
             (Value::Object(map), outer) => {
-                let named = map.iter().filter(|(key, _)| marker::is_source_key(key));
-                let named = named.map(|(key, value)| (key, marker::sources(value))).find(|(_, cited)| !cited.is_empty());
-                let (source, own) = named.unzip();
-                let cited = own.unwrap_or_else(|| outer.unwrap_or_default().to_vec());
                 let is_quote = |key: &str| is_quote_key(key) || (outer.is_some() && is_text_key(key));
                 let has_quote = map.keys().any(|key| is_quote(key));
+                // What may be a number of another kind is none of ours where there is no such source.
+                let is_ours = |key: &str, value: &Value, cited: &[usize]| {
+                    has_quote || !marker::is_ambiguous(key, value) || cited.iter().all(|number| self.is_known(*number))
+                };
+                let named = map.iter().filter(|(key, _)| marker::is_source_key(key));
+                let mut named = named.map(|(key, value)| (key, value, marker::sources(value)));
+                let own = named.find(|(key, value, cited)| !cited.is_empty() && is_ours(key, value, cited));
+                let (source, own) = own.map(|(key, _, cited)| (key, cited)).unzip();
+                let cited = own.unwrap_or_else(|| outer.unwrap_or_default().to_vec());
                 // That none of a quote's sources exists is said by the quote.
                 let is_told = !has_quote || cited.iter().any(|number| self.is_known(*number));
                 for (key, item) in map {
