@@ -116,6 +116,7 @@ impl Remote {
 /// What it takes to ask a provider, as `omni-llm` would be configured here.
 fn ready(provider: &str) -> Result<(Client, Runtime, Provider)> {
     let mut config = Config::load(None)?;
+    Config::check_proxies()?;
     config.generation.retries = 0;
     let provider = Provider::open(provider, &config, &Arc::new(Rules::default()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

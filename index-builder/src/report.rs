@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::place::{folder_of, followed};
@@ -102,9 +103,12 @@ impl Report {
         if path.exists() && !path.is_file() {
             return std::fs::write(&path, json).with_context(cannot);
         }
-        let mut file = aside(&path)?;
-        file.write_all(json.as_bytes()).with_context(cannot)?;
-        file.persist(&path).map(drop).with_context(cannot)
+        let replaced = aside(&path).and_then(|mut file| {
+            file.write_all(json.as_bytes()).with_context(cannot)?;
+            file.persist(&path).map(drop).with_context(cannot)
+        });
+        // A file that is mounted by itself, or whose folder is closed, can be written to and not replaced.
+        replaced.or_else(|error| if path.is_file() { std::fs::write(&path, json).with_context(cannot) } else { Err(error) })
     }
 }
 
@@ -122,10 +126,14 @@ pub(crate) fn require_replaceable(path: &Path, out: &Path) -> Result<()> {
     if path.is_dir() || (path.is_file() && !is_report(&path) && !is_empty()) {
         bail!("{}: exists and is no report; name another file with `--report`", path.display());
     }
-    if path.is_file() || !path.exists() {
-        aside(&path)?;
+    if path.is_file() {
+        let opened = OpenOptions::new().append(true).open(&path);
+        opened.map(drop).with_context(|| format!("{}: cannot write the report", path.display()))
+    } else if !path.exists() {
+        aside(&path).map(drop)
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 /// A file beside the report, with which it is replaced.
@@ -135,16 +143,20 @@ fn aside(path: &Path) -> Result<NamedTempFile> {
     aside.with_context(|| format!("{}: cannot write the report", path.display()))
 }
 
-/// Whether a file is a report, as far as its beginning says.
+/// Whether a file is a report, as far as its beginning says; a small one may have been written again by another program.
 pub(crate) fn is_report(path: &Path) -> bool {
-    const START_MAX_BYTES: u64 = 16 << 10;
+    const START_MAX_BYTES: u64 = 256 << 10;
+    const FIELDS: [&str; 5] = ["index", "digest", "chunks_embedded", "skipped", "seconds"];
     let mut start = Vec::new();
     let mut read = || File::open(path)?.take(START_MAX_BYTES).read_to_end(&mut start);
     if !path.is_file() || read().is_err() {
         return false;
     }
     let start = String::from_utf8_lossy(&start);
-    start.starts_with("{\n  \"index\": \"") && start.lines().nth(2).is_some_and(|line| line.starts_with("  \"digest\": \""))
+    let is_as_written =
+        start.starts_with("{\n  \"index\": \"") && start.lines().nth(2).is_some_and(|line| line.starts_with("  \"digest\": \""));
+    let report = || serde_json::from_str::<Value>(&start);
+    is_as_written || report().is_ok_and(|report| FIELDS.iter().all(|field| report.get(field).is_some()))
 }
 
 /// Lines of each kind of remark that the text shows; the JSON has them all.
@@ -262,10 +274,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r");
         report.write(&path).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(json["skipped"].as_array().unwrap().len(), 60);
         assert!(is_report(&path));
         require_replaceable(&path, Path::new("kb.omni")).unwrap();
+        std::fs::write(&path, json.to_string()).unwrap();
+        assert!(is_report(&path));
+        // In a folder where nothing new can be made, as with a file that is mounted by itself.
+        let access = |mode| std::fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+        access(0o555);
+        require_replaceable(&path, Path::new("kb.omni")).unwrap();
+        report.write(&path).unwrap();
+        access(0o755);
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\n"));
     }
 
     #[test]

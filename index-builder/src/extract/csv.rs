@@ -62,7 +62,7 @@ impl Layout {
         }
         // Of delimiters that part equally well, the first.
         let layouts = DELIMITERS.into_iter().rev().map(|delimiter| Self::with(text, delimiter as u8));
-        let best = layouts.max_by_key(|(layout, first)| (layout.columns.unwrap_or(1), *first));
+        let best = layouts.max_by_key(|(_, fitness)| *fitness);
         (text, best.map_or(Self { delimiter: b',', columns: None }, |(layout, _)| layout))
     }
 
@@ -72,13 +72,16 @@ impl Layout {
         self.columns.is_none_or(|columns| width >= columns.saturating_sub(1).max(columns.min(2)))
     }
 
-    /// What a delimiter makes of the first rows: cells that more than half of them have, and those of the first.
-    fn with(text: &str, delimiter: u8) -> (Self, usize) {
+    /// What a delimiter makes of the first rows, and how well it parts them: what stands within cells, as commas of numbers or
+    /// sentences, parts some rows into more cells, and not the heading.
+    fn with(text: &str, delimiter: u8) -> (Self, [usize; 3]) {
         const ROWS: usize = 20;
         let rows = records(text, delimiter).take(ROWS).filter_map(Result::ok);
         let widths: Vec<usize> = rows.map(|row| row.len()).collect();
-        let is_usual = |width: &&usize| widths.iter().filter(|other| other == width).count() * 2 > widths.len();
-        (Self { delimiter, columns: widths.iter().find(is_usual).copied() }, widths.first().copied().unwrap_or(0))
+        let alike = |width| widths.iter().filter(|other| **other == width).count();
+        let columns = widths.iter().copied().find(|width| alike(*width) * 2 > widths.len());
+        let rows = columns.filter(|columns| *columns > 1).map_or(0, alike);
+        (Self { delimiter, columns }, [rows, columns.unwrap_or(1), widths.first().copied().unwrap_or(0)])
     }
 }
 
@@ -126,6 +129,17 @@ mod tests {
         assert_eq!(
             text(b"id;note\n1;x, y, z\n2;x\n3;x, y\n", "a.csv"),
             "id: 1\nnote: x, y, z\n\nid: 2\nnote: x\n\nid: 3\nnote: x, y"
+        );
+        assert_eq!(text(b"x;y\n1,5;2,5\n1,6;2,6\n", "a.csv"), "x: 1,5\ny: 2,5\n\nx: 1,6\ny: 2,6");
+        assert_eq!(
+            text(b"name;address\nAnna;Musterstr. 1, 12345 Berlin, Deutschland\n", "a.csv"),
+            "name: Anna\naddress: Musterstr. 1, 12345 Berlin, Deutschland"
+        );
+        assert_eq!(text(b"a\tb\nx\t1, 2, 3\ny\t4, 5, 6\n", "a.tsv"), "a: x\nb: 1, 2, 3\n\na: y\nb: 4, 5, 6");
+        assert_eq!(text(b"id,tags\n1,a;b;c\n2,d;e;f\n", "a.csv"), "id: 1\ntags: a;b;c\n\nid: 2\ntags: d;e;f");
+        assert_eq!(
+            text(b"id,url\n1,http://x/?a=1;b=2;c=3\n2,http://x/?a=4;b=5;c=6\n", "a.csv"),
+            "id: 1\nurl: http://x/?a=1;b=2;c=3\n\nid: 2\nurl: http://x/?a=4;b=5;c=6"
         );
         assert_eq!(text(b"a\tb\n\"5 in\t1\nx\t2\n", "a.tsv"), "a: \"5 in\nb: 1\n\na: x\nb: 2");
         assert_eq!(text(b"a,b,c\n1,2,3,\n4,5,6,\n", "a.csv"), "a: 1\nb: 2\nc: 3\n\na: 4\nb: 5\nc: 6");

@@ -15,6 +15,12 @@ pub(super) enum FrontMatter<'a> {
 /// More bytes than this are no front matter that anybody wrote; aliases in YAML could make more of them.
 const MAX_BYTES: usize = 64 * 1024;
 
+/// What lines that are no field of their own begin with.
+const INNER: [char; 7] = [' ', '\t', '#', '-', '[', ']', '}'];
+
+/// A name of more words is a sentence.
+const WORDS_MAX: usize = 6;
+
 /// Reads the fields. Nested ones get dotted names.
 ///
 /// # Errors
@@ -57,9 +63,33 @@ pub(super) fn is_spoilt_and_names_access(source: &str) -> bool {
         let line = line.trim();
         line.len() >= 3 && ["-", "+"].iter().any(|mark| line.trim_start_matches(mark).is_empty())
     };
-    let mut lines = source.lines().filter(|line| !line.trim().is_empty()).peekable();
-    let is_fenced = lines.next_if(is_fence).is_some();
-    is_fenced && lines.skip_while(is_fence).take_while(|line| !is_fence(line)).any(line_names_access)
+    let is_blank = |line: &str| line.trim().is_empty();
+    let mut lines = source.lines().skip_while(|line| is_blank(line));
+    let Some(mut before) = lines.next().filter(is_fence) else { return false };
+    let (mut is_begun, mut is_prose) = (false, false);
+    for line in lines {
+        if line_names_access(line) {
+            return true;
+        }
+        match () {
+            () if is_fence(&line) && is_begun => return false,
+            () if is_fence(&line) => {}
+            () if is_blank(line) && is_prose => return false,
+            () if is_blank(line) => {}
+            // A heading, or a comment of the fields below it.
+            () if line.starts_with('#') => is_prose |= is_blank(before),
+            () => is_prose |= !may_be_of_fields(line),
+        }
+        is_begun |= !is_fence(&line) && !is_blank(line);
+        before = line;
+    }
+    false
+}
+
+/// Whether a line may stand among fields: it has a name that is no sentence, or goes on with a field above it.
+fn may_be_of_fields(line: &str) -> bool {
+    let is_named = || line.split_once([':', '=']).is_some_and(|(name, _)| words(name) <= WORDS_MAX);
+    line.starts_with(['{', '"', '\'']) || line.starts_with(INNER) || is_named()
 }
 
 /// Whether a line has the name of the field that says who may see the document, wherever YAML and TOML allow one.
@@ -77,7 +107,7 @@ fn line_names_access(line: &str) -> bool {
 /// Whether all lines look like fields, so that what cannot be read is front matter with a mistake, and no text between two rules.
 pub(super) fn looks_like_fields(front_matter: FrontMatter<'_>) -> bool {
     let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
-    let outer = text.lines().filter(|line| !line.is_empty() && !line.starts_with([' ', '\t', '#', '-', '[', ']', '}']));
+    let outer = text.lines().filter(|line| !line.is_empty() && !line.starts_with(INNER));
     let names: Option<Vec<&str>> = outer.map(|line| line.split_once([':', '=']).map(|(name, _)| name)).collect();
     names.is_some_and(|names| are_names(names.into_iter()))
 }
@@ -85,12 +115,14 @@ pub(super) fn looks_like_fields(front_matter: FrontMatter<'_>) -> bool {
 /// Whether these may be the names of fields: one is plain, and none is a sentence. Names of several words are in use
 /// (`Date of last review`), and any characters (`$schema`, `date (UTC)`).
 fn are_names<'a>(mut names: impl Iterator<Item = &'a str> + Clone) -> bool {
-    const WORDS_MAX: usize = 6;
     const PLAIN_WORDS_MAX: usize = 3;
-    let words = |name: &str| name.split_whitespace().count();
     let is_in_plain = |char: char| char.is_alphanumeric() || matches!(char, ' ' | '_' | '-' | '.' | '/' | '"' | '\'');
     let is_plain = |name: &str| name.chars().all(is_in_plain) && (1..=PLAIN_WORDS_MAX).contains(&words(name));
     names.clone().all(|name| words(name) <= WORDS_MAX) && names.any(is_plain)
+}
+
+fn words(name: &str) -> usize {
+    name.split_whitespace().count()
 }
 
 fn has_alias(yaml: &str) -> bool {
@@ -146,15 +178,11 @@ pub(super) fn split(source: &str) -> (Option<FrontMatter<'_>>, &str) {
     };
     let start = source.find('\n').map_or(source.len(), |at| at + 1);
     let mut at = start;
-    let mut is_first = true;
     for line in source[start..].split_inclusive('\n') {
         let closes = line.trim_end() == fence || (fence == "---" && line.trim_end() == "...");
-        // A rule on the first line of a document is no front matter: that has keys.
-        if is_first && !line.trim().is_empty() {
-            if closes || !line.contains([':', '=', '#']) {
-                break;
-            }
-            is_first = false;
+        // A rule on the first line of a document is no front matter: that has keys and no empty first line.
+        if at == start && (closes || !line.contains([':', '=', '#'])) {
+            break;
         }
         if closes {
             let inside = &source[start..at];

@@ -239,11 +239,12 @@ mod tests {
         assert!(closed.ends_with("its fields are left out, and `access` is one of them"), "{closed}");
         let toml = document("+++\ntitle = 'T'\n+++\nx");
         assert_eq!((toml.title.as_str(), toml.text.as_str()), ("T", "x"));
-        let blank = document("---\n\ntitle: T\n\n---\nx");
-        assert_eq!((blank.title.as_str(), blank.text.as_str()), ("T", "x"));
         for prose in [
             "---\n\ntext\n\n---",
             "---\n\n---\n\ntext",
+            "---\n\nWarning: this page is deprecated.\n\n---\n\n# Guide",
+            "---\n\nIntro\n\n## Settings\n\nWho has it, access: everybody.",
+            "---\n\n# Guide\n\n- access: how",
             "---\nNobody has access: ask.\n# Access: how",
             "text\n\n---\naccess: hr\n---",
             "---\n# Release notes\n\nVersion 2 drops the old API.\n\n---\n\n# Next",
@@ -257,6 +258,9 @@ mod tests {
         assert!(mixed.ends_with("`access` is one of them"), "{mixed}");
         for source in [
             "---\n\nAccess: [hr\n---\n",
+            "---\n\naccess: hr\n---\ntext",
+            "---\n# About this page\n\ntags:\n- a\n\naccess: hr\n\ntext",
+            "---\n\n# Who reads this\naccess: hr\n\ntext",
             "---\naccess: hr\n\ntext",
             "---\ntitle: T\naccess: hr\n----\ntext",
             "---\ntitle: T\naccess: hr\n ---\ntext",

@@ -131,25 +131,34 @@ pub(crate) fn run_child() -> ExitCode {
     match obey(&mut BufReader::new(io::stdin())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => ExitCode::from(NO_THREAD as u8),
-        Err(_) => ExitCode::FAILURE,
+        Err(cause) => {
+            let _ = writeln!(io::stderr(), "{cause}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn obey(input: &mut impl BufRead) -> io::Result<()> {
+fn obey(input: &mut (impl BufRead + Send)) -> io::Result<()> {
     let mut line = Vec::new();
-    input.take(1 << 20).read_until(b'\n', &mut line)?;
+    (&mut *input).take(1 << 20).read_until(b'\n', &mut line)?;
     let order: Order = serde_json::from_slice(&line)?;
     limit(Resource::As, order.memory_bytes)?;
     limit(Resource::Core, 0)?;
     // The parent watches the clock; this stops a child whose parent was killed.
     limit(Resource::Cpu, order.cpu_seconds)?;
-    let mut bytes = Vec::new();
-    input.take(INPUT_MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    let read = move || extract(&bytes, &order.name, order.declared_charset.as_deref());
-    let answer = thread::Builder::new().stack_size(STACK_BYTES).spawn(read)?.join().unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Err(Refusal::damaged(format_args!("the reader gave up ({})", message.unwrap_or("panic"))))
-    });
+    // The file comes behind the thread: whether there is memory for its stack must not depend on the document.
+    let read = || -> io::Result<_> {
+        let mut bytes = Vec::new();
+        input.take(INPUT_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(extract(&bytes, &order.name, order.declared_charset.as_deref()))
+    };
+    let answer = thread::scope(|scope| {
+        let ended = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read)?.join();
+        ended.unwrap_or_else(|panic| {
+            let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Ok(Err(Refusal::damaged(format_args!("the reader gave up ({})", message.unwrap_or("panic")))))
+        })
+    })?;
     let mut output = BufWriter::new(io::stdout().lock());
     serde_json::to_writer(&mut output, &answer)?;
     output.flush()
@@ -219,7 +228,7 @@ impl Ending {
         }
         let last_words = String::from_utf8_lossy(&self.last_words);
         let cause = match self.status.signal() {
-            _ if last_words.contains("memory allocation of") => {
+            _ if ["memory allocation of", "out of memory"].iter().any(|words| last_words.contains(words)) => {
                 format!("needed more than {:.1} GiB", limits.memory_bytes as f64 / f64::from(1 << 30))
             }
             _ if last_words.contains("has overflowed its stack") => "nested too deeply (stack overflow)".to_owned(),
@@ -259,6 +268,7 @@ mod tests {
         assert_eq!(reason("kill -SEGV $$"), "crashed (signal 11)");
         assert_eq!(reason("exit 3"), "crashed (exit status 3)");
         assert_eq!(reason("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$"), "needed more than 1.5 GiB");
+        assert_eq!(reason("echo out of memory >&2; exit 1"), "needed more than 1.5 GiB");
         assert_eq!(reason("echo thread 1 has overflowed its stack >&2; kill -ABRT $$"), "nested too deeply (stack overflow)");
         assert_eq!(reason("kill -XCPU $$"), "killed after 20 s");
         assert_eq!(reason("exit 0"), "the child process gave no answer: EOF while parsing a value at line 1 column 0");

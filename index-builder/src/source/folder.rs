@@ -220,7 +220,7 @@ impl Folder {
                 if is_sidecar || target_below.iter().any(|name| Ignored::by_name(name.as_bytes()).is_some()) {
                     self.push(listing, below, &metadata);
                 } else {
-                    listing.links.push((entry(below, &metadata), slashed(target_below)));
+                    listing.links.push((slashed(below), slashed(target_below)));
                 }
             }
             Ok(_) => listing.skipped.push((slashed(below), Reason::NotAFile)),

@@ -137,8 +137,8 @@ pub(crate) struct Listing {
     pub(crate) skipped: Vec<(String, Reason)>,
     /// What is left out on purpose, sorted by path.
     pub(crate) ignored: Vec<(String, Ignored)>,
-    /// Links to other files of the source, with the names of these: they are entries where these are not wanted.
-    links: Vec<(Entry, String)>,
+    /// Links to other files of the source, with the names of these.
+    links: Vec<(String, String)>,
 }
 
 /// A document as it was read.

@@ -32,10 +32,16 @@ impl Selection {
             let may_be_folder = matches!(reason, Reason::Denied | Reason::Unreadable(_));
             keep(path, self.refuses(path).filter(|why| *why == Ignored::Excluded || !may_be_folder))
         });
-        entries.extend(links.drain(..).filter_map(|(link, target)| {
-            let is_read = || self.refuses(&target).is_none().then_some(Ignored::Linked);
-            keep(&link.source, self.refuses(&link.source).or_else(is_read)).then_some(link)
-        }));
+        for (link, target) in links.drain(..) {
+            match self.refuses(&link) {
+                Some(why) => ignored.push((link, why)),
+                None if self.refuses(&target).is_none() => ignored.push((link, Ignored::Linked)),
+                // Under the name of the link it would not have the labels of its own.
+                None => {
+                    skipped.push((link, Reason::Link("a link to what the globs leave out; include its target, or copy it here")));
+                }
+            }
+        }
     }
 
     /// Why a path is not wanted. A file of metadata goes with its document, which would be open to more people without it.
@@ -116,12 +122,13 @@ mod tests {
             ],
             ignored: Vec::new(),
             links: [("c.md", "b.txt"), ("d.md", "a.md"), ("e.txt", "b.txt")]
-                .map(|(link, target)| (entry(link), target.to_owned()))
+                .map(|(link, target)| (link.to_owned(), target.to_owned()))
                 .to_vec(),
         };
         selection(&["*.md"], &["old"]).apply(&mut listing);
-        assert_eq!(listing.entries, ["a.md", "c.md"].map(entry));
-        assert_eq!(listing.skipped, [("closed".to_owned(), Reason::Denied)]);
+        assert_eq!(listing.entries, ["a.md"].map(entry));
+        let link = Reason::Link("a link to what the globs leave out; include its target, or copy it here");
+        assert_eq!(listing.skipped, [("closed".to_owned(), Reason::Denied), ("c.md".to_owned(), link)]);
         let named = |path: &str, why| (path.to_owned(), why);
         assert_eq!(
             listing.ignored,

@@ -10,7 +10,7 @@ use quick_xml::events::{BytesStart, Event};
 use super::numbering::Numbering;
 use super::run::{Run, symbol};
 use super::styles::Styles;
-use super::xml::{attribute, number, resolved, val};
+use super::xml::{attribute, is_left_out, number, resolved, val};
 use crate::extract::draft::Draft;
 
 /// A page break inside a paragraph's text, as [`Draft`] understands it.
@@ -121,9 +121,7 @@ impl Body {
     pub(super) fn visit<'x>(&mut self, reader: &mut Reader<&'x [u8]>, event: Event<'x>) -> Result<(), quick_xml::Error> {
         match event {
             Event::Start(element) => match element.local_name().into_inner() {
-                // The second choice of a text box, what was deleted or moved away, ruby, and properties as they were before.
-                "Fallback" | "del" | "moveFrom" | "rt" | "instrText" | "delText" | "pPrChange" | "rPrChange" | "sectPrChange"
-                | "tblPrChange" | "trPrChange" | "tcPrChange" | "sdtPr" | "numPrChange" => {
+                name if is_left_out(name) => {
                     reader.read_to_end(element.to_end().into_owned().name())?;
                 }
                 name => self.open(name, &element),

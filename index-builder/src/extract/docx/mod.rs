@@ -20,7 +20,7 @@ use body::Body;
 use numbering::Numbering;
 use run::{Run, symbol};
 use styles::Styles;
-use xml::{attribute, resolved, walk};
+use xml::{attribute, is_left_out, resolved, walk};
 
 /// Reads a DOCX file.
 pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
@@ -52,10 +52,13 @@ fn notes(xml: &str, kind: &str) -> Result<HashMap<String, String>, Refusal> {
     let mut current: Option<(String, String)> = None;
     let mut is_text = false;
     let mut run = Run::default();
-    walk(kind, xml, |_, event| {
+    walk(kind, xml, |reader, event| {
         let mut push = |run: &mut Run, words: &str| current.iter_mut().for_each(|(_, note)| run.push(note, words));
         match event {
             Event::Start(element) => match element.local_name().into_inner() {
+                name if is_left_out(name) => {
+                    reader.read_to_end(element.to_end().into_owned().name())?;
+                }
                 // Separators are notes too, of a type; real notes have none.
                 name if name == kind && attribute(&element, "type").is_none() => {
                     current = attribute(&element, "id").map(|id| (format!("{kind}:{id}"), String::new()));
@@ -110,7 +113,8 @@ mod tests {
     const STYLES: &str = r#"<w:styles xmlns:w="w"><w:style w:styleId="H1"><w:name w:val="heading 1"/></w:style>
         <w:style w:styleId="H2"><w:name w:val="heading 2"/></w:style><w:style w:styleId="C"><w:name w:val="Code"/></w:style></w:styles>"#;
     const NOTES: &str = r#"<w:footnotes xmlns:w="w"><w:footnote w:id="0" w:type="separator"><w:p/></w:footnote>
-        <w:footnote w:id="2"><w:p><w:r><w:t>A &amp; B, 10</w:t></w:r><w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>6</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
+        <w:footnote w:id="2"><w:p><w:moveFrom><w:r><w:t>gone</w:t></w:r></w:moveFrom>
+        <w:r><w:rPr><w:rPrChange><w:rPr><w:strike/></w:rPr></w:rPrChange></w:rPr><w:t>A &amp; B, 10</w:t></w:r><w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>6</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
 
     const RELATIONS: &str =
         r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/></Relationships>"#;

@@ -86,8 +86,9 @@ enum Change {
 }
 
 /// Makes a page what its reader sees: hidden elements go, and so do links that only mark a place; exponents get a `^`.
-pub(super) fn settle(page: &mut Html) {
+pub(super) fn settle(page: &mut Html, html: &str) {
     let opened = opened_ids(page);
+    let struck: Vec<&str> = ["del", "s", "strike"].into_iter().filter(|name| is_closed(html, name)).collect();
     let mut changes: Vec<(NodeId, Change)> = Vec::new();
     // The last character before an element.
     let mut before = ' ';
@@ -98,7 +99,7 @@ pub(super) fn settle(page: &mut Html) {
                 if is_block(element.name()) {
                     before = ' ';
                 }
-                changes.extend(change(node, element, before, &opened).map(|change| (node.id(), change)));
+                changes.extend(change(node, element, before, &opened, &struck).map(|change| (node.id(), change)));
             }
             _ => {}
         }
@@ -117,7 +118,7 @@ pub(super) fn settle(page: &mut Html) {
     }
 }
 
-fn change(node: NodeRef<'_, Node>, element: &Element, before: char, opened: &HashSet<String>) -> Option<Change> {
+fn change(node: NodeRef<'_, Node>, element: &Element, before: char, opened: &HashSet<String>, struck: &[&str]) -> Option<Change> {
     if is_hidden(element) {
         let is_opened = is_opened(node, element, opened);
         return Some(if is_opened { Change::Forget(&["hidden", "style", "aria-hidden", "class"]) } else { Change::Detach });
@@ -128,7 +129,7 @@ fn change(node: NodeRef<'_, Node>, element: &Element, before: char, opened: &Has
         "sup" if is_apart(text(node).trim(), before) => Some(Change::Mark("^")),
         "sub" if is_apart(text(node).trim(), before) => Some(Change::Mark("_")),
         // What a formula was written as, beside the formula, and what no longer holds.
-        "annotation" | "annotation-xml" | "del" | "s" | "strike" => Some(Change::Detach),
+        name if matches!(name, "annotation" | "annotation-xml") || struck.contains(&name) => Some(Change::Detach),
         "figure" if node.descendants().any(|inner| name(inner) == "pre") => Some(Change::Rename("div")),
         "ins" | "time" | "output" | "math" => Some(Change::Rename("span")),
         "button" if is_heading(node) => Some(Change::Rename("span")),
@@ -144,6 +145,19 @@ fn change(node: NodeRef<'_, Node>, element: &Element, before: char, opened: &Has
             is_later.then_some(Change::Mark(mark))
         }
     }
+}
+
+/// Whether as many tags close elements of this name as open them: one that nothing closes takes the rest of the page.
+fn is_closed(html: &str, name: &str) -> bool {
+    let count = |mark: &str| {
+        let is_tag = |(at, _): &(usize, &str)| {
+            let (found, rest) = html.as_bytes()[at + 1..].split_at_checked(mark.len() + name.len())?;
+            let is_named = found.starts_with(mark.as_bytes()) && found[mark.len()..].eq_ignore_ascii_case(name.as_bytes());
+            Some(is_named && rest.first().is_some_and(|byte| byte.is_ascii_whitespace() || b"/>".contains(byte)))
+        };
+        html.match_indices('<').filter(|found| is_tag(found).unwrap_or(false)).count()
+    };
+    count("") == count("/")
 }
 
 fn name(node: NodeRef<'_, Node>) -> &str {
@@ -276,7 +290,7 @@ mod tests {
 
     fn text(html: &str) -> String {
         let mut page = Html::parse_document(html);
-        settle(&mut page);
+        settle(&mut page, html);
         Walk::over_page(&page).draft.finish(crate::extract::Format::Html, "").text
     }
 
@@ -297,6 +311,11 @@ mod tests {
     #[test]
     fn struck_text_goes() {
         assert_eq!(text("costs <del>50</del><ins>75</ins> EUR, <s>7</s> <strike>8</strike> 9"), "costs 75 EUR, 9");
+        assert_eq!(text("<del><p>One</p><p>Two</p></DEL ><p>Three"), "Three");
+        // One that nobody closes would take the rest of the page.
+        let unclosed = "<p>One <s>old<p>Second para here.<p>Third <del>fourth</del>.";
+        assert_eq!(text(unclosed), "One old\n\nSecond para here.\n\nThird .");
+        assert_eq!(text("<div>One <del>two <span>three<p>Four</div>"), "One two three\n\nFour");
     }
 
     #[test]

@@ -74,8 +74,9 @@ fn parse(bytes: &[u8], declared_charset: Option<&str>) -> Result<(Html, Option<S
     if depth::is_too_deep(&html) {
         return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
     }
-    let mut page = Html::parse_document(&opened(&html));
-    markup::settle(&mut page);
+    let html = opened(&html);
+    let mut page = Html::parse_document(&html);
+    markup::settle(&mut page, &html);
     Ok((page, warning))
 }
 

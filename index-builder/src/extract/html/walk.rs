@@ -192,7 +192,7 @@ mod tests {
 
     fn text(html: &str) -> String {
         let mut page = Html::parse_document(html);
-        markup::settle(&mut page);
+        markup::settle(&mut page, html);
         Walk::over_page(&page).draft.finish(crate::extract::Format::Html, "").text
     }
 
