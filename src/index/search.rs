@@ -30,21 +30,23 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
     let vectors = Vectors::of(view, index.kernel, &index.rotation)?;
     let vector = query.vector.map(quantise);
     let mut scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text, &allowed)).transpose()?;
-    let reserve = if query.distinct { query.top_k.max(CANDIDATES) } else { 0 };
+    let reserve = query.top_k.max(CANDIDATES);
+    let depth = match (&vector, &scorer) {
+        (Some(_), Some(_)) => reserve,
+        _ if query.distinct => query.top_k.saturating_add(reserve),
+        _ => query.top_k,
+    };
     let mut found = Vec::new();
-    for deeper in [1, DEEPER] {
-        let limit = query.top_k.saturating_add(reserve).saturating_mul(deeper);
+    for limit in [depth, depth.saturating_mul(DEEPER)] {
         found = match (&vector, &mut scorer) {
             (Some(vector), None) => {
                 vectors.nearest(vector, &allowed, limit, query.top_k, query.recall)?.into_iter().map(by_cosine).collect()
             }
             (None, Some(scorer)) => scorer.best(&allowed, limit)?.into_iter().map(by_words).collect(),
-            (Some(vector), Some(scorer)) => {
-                let limit = query.top_k.max(CANDIDATES).saturating_mul(deeper);
-                fuse(&vectors, vector, scorer, &allowed, query, limit)?
-            }
+            (Some(vector), Some(scorer)) => fuse(&vectors, vector, scorer, &allowed, query, limit)?,
             (None, None) => Vec::new(),
         };
+        let is_all = found.len() < limit;
         if let (Some(threshold), Some(vector)) = (query.score_threshold, &vector) {
             complete_cosines(&vectors, vector, &mut found)?;
             found.retain(|one| one.cosine.is_some_and(|cosine| cosine >= threshold));
@@ -54,7 +56,7 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
         }
         let different;
         (found, different) = spread(index, &vectors, found, query.top_k, |one| one.chunk)?;
-        if different == found.len().min(query.top_k) {
+        if is_all || different == found.len().min(query.top_k) {
             break;
         }
     }

@@ -166,7 +166,7 @@ impl Client {
 
     /// The way to whoever is asked: a proxy knows none of the services of this machine.
     fn http(&self, request: &Request) -> Result<&reqwest::Client> {
-        if request.url.host_str().is_some_and(is_loopback) { self.inside() } else { self.outside() }
+        if request.url.host().is_some_and(|host| is_loopback(&host)) { self.inside() } else { self.outside() }
     }
 
     fn outside(&self) -> Result<&reqwest::Client> {
@@ -292,15 +292,15 @@ fn built(
 }
 
 /// Whether a host, as an address names it, is this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    match Host::parse(host) {
-        Ok(Host::Ipv4(address)) => address.is_loopback(),
-        Ok(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        Ok(Host::Domain(name)) => {
-            let name = name.strip_suffix('.').unwrap_or(&name);
+pub(crate) fn is_loopback(host: &Host<impl AsRef<str>>) -> bool {
+    match host {
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.to_canonical().is_loopback(),
+        Host::Domain(name) => {
+            let name = name.as_ref();
+            let name = name.strip_suffix('.').unwrap_or(name);
             matches!(name, "localhost" | "localhost.localdomain") || name.ends_with(".localhost")
         }
-        Err(_) => false,
     }
 }
 

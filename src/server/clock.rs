@@ -4,7 +4,6 @@
 //! sends just as we close one is lost, while a header that has begun comes at once or never. And hyper knows no limit before it knows
 //! which HTTP is spoken, none for HTTP/2 between two requests, where answers to pings count as life, and none for a client that does not read.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,8 +40,8 @@ struct Seen {
 
 /// What is going on.
 struct Now {
-    /// When the requests began whose answers are not over, by their numbers.
-    open: BTreeMap<u64, Instant>,
+    /// The numbers of the requests whose answers are not over, and when each began, the oldest first.
+    open: Vec<(u64, Instant)>,
     /// The number of the next one.
     next: u64,
     /// When the last request began or ended.
@@ -63,7 +62,7 @@ impl Clock {
             seen: Arc::new(Seen {
                 bytes: AtomicUsize::new(0),
                 is_http1: AtomicBool::new(false),
-                now: Mutex::new(Now { open: BTreeMap::new(), next: 0, since: Instant::now(), stuck: None }),
+                now: Mutex::new(Now { open: Vec::new(), next: 0, since: Instant::now(), stuck: None }),
             }),
         }
     }
@@ -79,7 +78,7 @@ impl Clock {
         let number = now.next;
         now.next += 1;
         now.since = begun;
-        now.open.insert(number, begun);
+        now.open.push((number, begun));
         Open { number, seen: Arc::clone(&self.seen) }
     }
 
@@ -101,11 +100,11 @@ impl Clock {
     /// Whether nothing has moved for as long as it may.
     fn is_still(&self) -> bool {
         let now = self.seen.now();
-        match (now.stuck, now.open.values().next()) {
+        match (now.stuck, now.open.first()) {
             (Some(since), _) => since.elapsed() >= self.idle,
             (None, None) => !self.is_http1() && now.since.elapsed() >= self.idle,
             // A client of HTTP/2 can keep an answer waiting without anything being written, and ask for others meanwhile.
-            (None, Some(oldest)) => oldest.elapsed() >= self.open,
+            (None, Some((_, oldest))) => oldest.elapsed() >= self.open,
         }
     }
 }
@@ -125,7 +124,7 @@ pub(super) struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let mut now = self.seen.now();
-        now.open.remove(&self.number);
+        now.open.retain(|(number, _)| *number != self.number);
         now.since = Instant::now();
     }
 }

@@ -6,6 +6,7 @@
 
 use axum::http::header::{HOST, HeaderMap, ORIGIN};
 use axum::http::uri::{Authority, Uri};
+use url::Host;
 
 use crate::error::Error;
 use crate::net::{is_allowed, is_loopback};
@@ -26,7 +27,7 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap, allowed: &[String]) -> Resul
         let host = authority.as_ref().map_or("", |authority| authority.host());
         // Below `.internal` are the names by which containers know this machine; no page of the internet has one.
         let is_inside = header == "host" && host.to_ascii_lowercase().ends_with(".internal");
-        if !is_loopback(host) && !is_inside && !is_allowed(allowed, host) {
+        if !Host::parse(host).is_ok_and(|host| is_loopback(&host)) && !is_inside && !is_allowed(allowed, host) {
             let shown: String = value.chars().take(100).collect();
             let message = format!(
                 "the header `{header}`: `{shown}` is no name of this machine, whose programs alone the service listens to; a page or a proxy \

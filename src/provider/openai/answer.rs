@@ -272,9 +272,10 @@ impl Decoder {
             value => value.to_string(),
         };
         let signature = piece.pointer("/extra_content/google/thought_signature").and_then(Value::as_str);
-        let made_up = made_up(&self.id, at);
+        let made_up = || made_up(&self.id, at);
         let own = if self.calls[at].id.is_empty() { id } else { &self.calls[at].id };
-        let is_taken = !own.is_empty() && self.calls[..at].iter().any(|call| call.id == own);
+        let is_new = named && self.calls[at].index.is_none();
+        let is_taken = is_new && !own.is_empty() && self.calls[..at].iter().any(|call| call.id == own);
         let call = &mut self.calls[at];
         call.is_custom |= custom.is_object();
         call.arguments.push_str(&arguments);
@@ -282,7 +283,7 @@ impl Decoder {
             call.signature = Some(signature.to_owned());
         }
         if call.id.is_empty() {
-            call.id = if id.is_empty() { made_up.clone() } else { id.to_owned() };
+            call.id = if id.is_empty() { made_up() } else { id.to_owned() };
         }
         match call.index {
             Some(index) if !arguments.is_empty() => events.push(ChatEvent::Arguments { index, json: arguments }),
@@ -290,7 +291,7 @@ impl Decoder {
                 let index = self.begun;
                 call.index = Some(index);
                 self.begun += 1;
-                let id = if is_taken { made_up } else { call.id.clone() };
+                let id = if is_taken { made_up() } else { call.id.clone() };
                 let signature = call.signature.clone();
                 let own = call.is_custom.then(|| Raw { dialect: "openai".to_owned(), value: json!({"type": "custom"}) });
                 events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature, own });

@@ -124,7 +124,7 @@ impl MessagesBody {
     }
 
     /// Refuses a request for an answer that may have any length: the dialect has none.
-    pub(super) fn is_bounded(&self) -> Result<()> {
+    pub(super) fn require_bound(&self) -> Result<()> {
         self.max_tokens.map(|_| ()).ok_or_else(|| Error::bad_request("`max_tokens`: missing"))
     }
 
