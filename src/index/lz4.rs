@@ -91,11 +91,11 @@ impl<'a> Packer<'a> {
         });
         let mut longest = Match::default();
         for (bytes, offset) in in_text.take(ATTEMPTS).chain(in_dictionary.take(ATTEMPTS)) {
-            let length = bytes.iter().zip(rest).take(LONGEST).take_while(|(a, b)| a == b).count();
+            let length = common(bytes, rest);
             if length > longest.length && offset <= MAX_OFFSET {
                 longest = Match { length, offset };
             }
-            if longest.length == LONGEST {
+            if longest.length == rest.len().min(LONGEST) {
                 break;
             }
         }
@@ -142,6 +142,15 @@ impl Places {
         let word = u32::from_le_bytes([string[0], string[1], string[2], string[3]]);
         (word.wrapping_mul(0x9e37_79b1) >> (32 - self.last.len().trailing_zeros())) as usize
     }
+}
+
+/// How many bytes both begin with, as far as a match goes.
+fn common(a: &[u8], b: &[u8]) -> usize {
+    let most = a.len().min(b.len()).min(LONGEST);
+    let (a, b) = (&a[..most], &b[..most]);
+    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0).take_while(|(a, b)| a == b).count();
+    let rest = a[8 * words..].iter().zip(&b[8 * words..]).take_while(|(a, b)| a == b).count();
+    8 * words + rest
 }
 
 /// Appends literals and the match behind them; only the end has none.

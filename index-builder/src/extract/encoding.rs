@@ -37,8 +37,9 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, Re
     if let Some(encoding) = utf16_by_nuls(bytes) {
         return Ok(decoded_as(encoding, bytes, false));
     }
-    let nuls = bytes.iter().filter(|byte| **byte == 0).count();
-    if nuls * 100 > bytes.len() {
+    // Encrypted and compressed bytes have a tenth of them; no text has what is no layout and no escape.
+    let controls = bytes.iter().filter(|byte| matches!(byte, 0..=8 | 11 | 14..=26 | 28..=31)).count();
+    if controls * 100 > bytes.len() {
         return Err(Refusal::unsupported("binary data"));
     }
     // A page that names UTF-16 in its own ASCII head is not in UTF-16, and UTF-8 was ruled out above.
@@ -159,6 +160,13 @@ mod tests {
     fn binary_data_is_refused() {
         let reason = decode(&[1, 0, 0, 2, 0, 0, 0, 255, 3, 0, 0, 254], None).unwrap_err();
         assert_eq!(reason.to_string(), "unsupported format: binary data");
+        let mut state = 1_u32;
+        let random = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        let encrypted: Vec<u8> = b"Salted__".iter().copied().chain(random.filter(|byte| *byte != 0).take(4096)).collect();
+        assert_eq!(decode(&encrypted, None).unwrap_err().to_string(), "unsupported format: binary data");
     }
 
     #[test]

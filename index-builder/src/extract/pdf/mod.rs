@@ -23,8 +23,10 @@ use super::{Refusal, title_or_name};
 use lines::Lines;
 use words::{Hyphens, is_unreadable, readable, unreadable_percent};
 
-/// The longest document that is read, in pages.
-const PAGES_MAX: u32 = 5_000;
+/// Pages that are read.
+const PAGES_MAX: usize = 5_000;
+/// The longest document whose layout is read, in pages: the reader's time grows with their square.
+const LAYOUT_PAGES_MAX: usize = 1_500;
 /// Above this share of unreadable characters, in percent, a page is reported; above the next, its text is left out.
 const UNREADABLE_PERCENT: usize = 5;
 const GARBAGE_PERCENT: usize = 40;
@@ -55,8 +57,8 @@ fn parse(bytes: &[u8]) -> Result<unpdf::Document, Refusal> {
     // One page after the other: this process has one file to read, its parent runs one process a core.
     let options = ParseOptions::new().lenient().sequential();
     let parser = PdfParser::from_bytes_with_options(bytes, options).map_err(refusal)?;
-    if parser.page_count() > PAGES_MAX {
-        return Err(Refusal::new(format!("{} pages; at most {PAGES_MAX} are read", parser.page_count())));
+    if parser.page_count() as usize > LAYOUT_PAGES_MAX {
+        return Err(Refusal::new(format!("{} pages, and no text without their layout", parser.page_count())));
     }
     parser.parse().map_err(refusal)
 }
@@ -140,7 +142,8 @@ fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> 
 fn read_without_layout(bytes: &[u8], name: &str) -> Option<Document> {
     let document = mend::load(bytes)?;
     let mut draft = Draft::default();
-    for number in document.get_pages().into_keys().take(PAGES_MAX as usize) {
+    let pages = document.get_pages();
+    for &number in pages.keys().take(PAGES_MAX) {
         draft.page(number);
         let text = document.extract_text_with_limit(&[number], STREAM_MAX_BYTES).unwrap_or_default();
         if unreadable_percent(&text) <= UNREADABLE_PERCENT {
@@ -150,8 +153,16 @@ fn read_without_layout(bytes: &[u8], name: &str) -> Option<Document> {
     if draft.is_empty() {
         return None;
     }
-    draft.warn("damaged or in odd fonts; read without its layout");
+    draft.warn(why_without_layout(pages.len()));
     Some(draft.finish(Format::Pdf, &title_or_name(None, name)))
+}
+
+fn why_without_layout(pages: usize) -> String {
+    match pages {
+        ..=LAYOUT_PAGES_MAX => "damaged or in odd fonts; read without its layout".to_owned(),
+        ..=PAGES_MAX => format!("more than {LAYOUT_PAGES_MAX} pages; read without their layout"),
+        _ => format!("only {PAGES_MAX} of {pages} pages were read, without their layout; split the file"),
+    }
 }
 
 fn refusal(cause: Error) -> Refusal {
@@ -361,6 +372,15 @@ mod tests {
         let reason = |file: &[u8]| read(file, "a.pdf").unwrap_err().to_string();
         assert_eq!(reason(&pdf(&["0 0 m 9 9 l S"], "")), "no text (1 page)");
         assert_eq!(reason(&pdf(&["BI /W 1 /H 1 /BPC 8 /CS /G ID x EI"], "")), "no text layer (1 page); scanned?");
+    }
+
+    #[test]
+    fn a_long_document_is_read_without_its_layout_and_says_what_is_missing() {
+        let pages = LAYOUT_PAGES_MAX + 1;
+        let document = read(&pdf(&vec!["BT /F 12 Tf 50 700 Td (The mill.) Tj ET"; pages], ""), "a.pdf").unwrap();
+        assert_eq!(document.text.matches("The mill.").count(), pages);
+        assert_eq!(document.warnings, ["more than 1500 pages; read without their layout"]);
+        assert!(why_without_layout(PAGES_MAX + 1).starts_with("only 5000 of 5001 pages were read"));
     }
 
     #[test]
