@@ -152,7 +152,7 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let number =
         |value: &Value| value.as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
     let is_wrong = || kinds.iter().any(|kind| WRONG.iter().any(|name| name.eq_ignore_ascii_case(kind)));
-    // What Bedrock was told by whoever runs the model; of its own failures it says 500, and no more than without.
+    // What Bedrock was told by whoever runs the model; 500 says no more than its own status.
     let original = number(&error["originalStatusCode"]).filter(|original| *original != 500);
     let status = original.unwrap_or_else(|| match refused.status {
         200 => number(&error["code"]).unwrap_or(if is_wrong() { 400 } else { 500 }),

@@ -143,6 +143,9 @@ fn what_a_price_or_a_text_depends_on_is_told_before_the_end() {
     let piece = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": usage});
     let expected = json!({"service_tier": "priority", "trafficType": "ON_DEMAND_PRIORITY"});
     assert_eq!(told(Dialect::Gemini, &piece), expected);
+    let searched = json!({"webSearchQueries": ["q"]});
+    let piece = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "groundingMetadata": searched}]});
+    assert_eq!(told(Dialect::Gemini, &piece), json!({"groundingMetadata": searched}));
     let sources = json!({"citations": ["https://a.example"], "search_results": [{"url": "https://a.example"}]});
     let mut piece = sources.clone();
     piece["choices"] = json!([{"delta": {"content": "a"}}]);

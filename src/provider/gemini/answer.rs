@@ -8,7 +8,7 @@ use crate::provider::arguments::keep_digits;
 use crate::provider::dialect::{cut, failed, first, is_counted, parse, tokens, told_error};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::id::made_up;
-use crate::provider::state::State;
+use crate::provider::state::{State, is_empty};
 
 /// Reads a buffered answer of status 2xx; a list is a stream that came whole.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -94,6 +94,9 @@ impl Decoder {
         // The price depends on these, also of a stream that is left early.
         self.state.extra("service_tier", &chunk["usageMetadata"]["serviceTier"], &mut events);
         self.state.extra("trafficType", &chunk["usageMetadata"]["trafficType"], &mut events);
+        if !is_empty(&candidate["groundingMetadata"]["webSearchQueries"]) {
+            self.state.extra("groundingMetadata", &candidate["groundingMetadata"], &mut events);
+        }
         if let Some(reason) = candidate["finishReason"].as_str() {
             self.finish = Some(finish(reason, candidate["finishMessage"].as_str().unwrap_or_default())?);
         } else if chunk["promptFeedback"]["blockReason"].is_string() {
