@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
@@ -248,7 +248,8 @@ impl Client {
     }
 
     async fn dispatch(&self, http: &reqwest::Client, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
-        let sending = http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let sending = http.request(request.method.clone(), request.url.clone()).header(ACCEPT_ENCODING, "identity");
+        let sending = sending.headers(request.headers.clone());
         let sending = sending.header(INSTANCE, &*self.instance).body(request.body.clone());
         timeout_at(deadline, sending.send()).await.map_err(|_| timed_out())?.map_err(unreachable)
     }
@@ -265,6 +266,12 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+/// How a body is compressed, which we do not ask for.
+pub(crate) fn compression(headers: &HeaderMap) -> Option<&'static str> {
+    let said = headers.get(CONTENT_ENCODING)?.to_str().ok()?;
+    ["br", "deflate", "gzip", "zstd"].into_iter().find(|known| known.eq_ignore_ascii_case(said))
 }
 
 fn built(

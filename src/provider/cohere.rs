@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::dialect::{cut, failed, parse, tokens};
+use super::dialect::{cut, failed, is_counted, parse, tokens};
 use super::failure::{Refused, failure};
 use super::media::image_url;
 use super::state::State;
@@ -281,10 +281,8 @@ impl Decoder {
 
     fn ending(&mut self, ending: &Value, events: &mut Vec<ChatEvent>) -> Result<()> {
         self.close(events);
-        if let Some(counts) = ending.get("usage").filter(|usage| usage.is_object()) {
-            events.push(ChatEvent::Usage(usage(counts)));
-            self.state.extra("cached_tokens", &counts["cached_tokens"], events);
-        }
+        events.extend(usage(&ending["usage"]).map(ChatEvent::Usage));
+        self.state.extra("cached_tokens", &ending["usage"]["cached_tokens"], events);
         likelihoods(&ending["logprobs"], events);
         if let Some(error) = ending["error"].as_str() {
             return Err(failure(&Refused { provider: "cohere", status: 200, ..Refused::default() }, &json!({"message": error})));
@@ -331,16 +329,17 @@ fn told(text: &Value, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEven
 
 /// What is billed. What is cached belongs to all that was counted, of which most (the template around the prompt) is not billed at all:
 /// beside billed tokens it would be a part of something else.
-fn usage(usage: &Value) -> Usage {
-    let is_billed = usage["billed_units"].is_object();
+fn usage(usage: &Value) -> Option<Usage> {
+    // Units that are billed need not be tokens.
+    let is_billed = is_counted(&usage["billed_units"], &["input_tokens"]);
     let counts = &usage[if is_billed { "billed_units" } else { "tokens" }];
     let prompt_tokens = tokens(&counts["input_tokens"]);
-    Usage {
+    is_counted(counts, &["input_tokens", "output_tokens"]).then(|| Usage {
         prompt_tokens,
         completion_tokens: tokens(&counts["output_tokens"]),
         cache_read_tokens: if is_billed { 0 } else { tokens(&usage["cached_tokens"]).min(prompt_tokens) },
         ..Usage::default()
-    }
+    })
 }
 
 #[cfg(test)]
@@ -351,10 +350,17 @@ mod tests {
     fn what_is_cached_is_a_part_of_the_prompt_that_is_told() {
         let counts = json!({"billed_units": {"input_tokens": 12, "output_tokens": 7}, "tokens": {"input_tokens": 507, "output_tokens": 10}, "cached_tokens": 448});
         let billed = Usage { prompt_tokens: 12, completion_tokens: 7, ..Usage::default() };
-        assert_eq!(usage(&counts), billed);
+        assert_eq!(usage(&counts), Some(billed));
         let counted = json!({"tokens": {"input_tokens": 507, "output_tokens": 10}, "cached_tokens": 448});
         let whole = Usage { prompt_tokens: 507, completion_tokens: 10, cache_read_tokens: 448, ..Usage::default() };
-        assert_eq!(usage(&counted), whole);
+        assert_eq!(usage(&counted), Some(whole));
+        for units in [json!({}), json!({"search_units": 1}), json!({"input_tokens": null})] {
+            let mut counted = counted.clone();
+            counted["billed_units"] = units;
+            assert_eq!(usage(&counted), Some(whole));
+            counted["tokens"] = json!({});
+            assert_eq!(usage(&counted), None);
+        }
         let reply = json!({"message": {"content": "hi"}, "finish_reason": "COMPLETE", "usage": counts});
         let answer = crate::chat::fold(&decode(&reply).unwrap());
         assert_eq!((answer.usage, &answer.extra["cached_tokens"]), (Some(billed), &json!(448)));

@@ -276,6 +276,11 @@ pub(super) fn tokens(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_f64().filter(|count| *count > 0.0).map(|count| count as u64)).unwrap_or(0)
 }
 
+/// Whether usage counts any of these: what is empty, null or something else does not say that there were none.
+pub(super) fn is_counted(usage: &Value, names: &[&str]) -> bool {
+    names.iter().any(|name| usage[*name].is_number())
+}
+
 /// The first of several answers to one request, in whatever order they stand; null where a piece of a stream has none of it.
 pub(super) fn first(answers: &Value) -> &Value {
     let mut answers = answers.as_array().into_iter().flatten();

@@ -29,12 +29,10 @@ pub(super) struct Refused<'a> {
     pub(super) request_id: Option<&'a str>,
 }
 
-/// By the provider's own names, compared without case.
+/// By the provider's own names, compared without case. Names of any failure (`api_error`, `InternalServerException`) have no row: they come
+/// with every status, which says more.
 const KINDS: &[(&[&str], Code)] = &[
-    (
-        &["context_length_exceeded", "string_above_max_length", "model_context_window_exceeded", "exceed_context_size_error"],
-        Code::ContextLength,
-    ),
+    (&["context_length_exceeded", "model_context_window_exceeded", "exceed_context_size_error"], Code::ContextLength),
     (&["content_filter", "content_policy_violation", "responsibleaipolicyviolation"], Code::ContentFilter),
     (
         &["insufficient_quota", "billing_error", "billing_not_active", "servicequotaexceededexception", "insufficient_credits"],
@@ -65,7 +63,7 @@ const KINDS: &[(&[&str], Code)] = &[
         Code::Overloaded,
     ),
     (&["timeout_error", "deadline_exceeded", "modeltimeoutexception"], Code::Timeout),
-    (&["tool_use_failed", "json_validate_failed", "malformed_function_call", "modelerrorexception"], Code::ModelOutput),
+    (&["tool_use_failed", "json_validate_failed", "malformed_function_call"], Code::ModelOutput),
     (
         &["model_not_found", "invalid_model", "not_found_error", "model_decommissioned", "resourcenotfoundexception"],
         Code::InvalidModel,
@@ -86,15 +84,18 @@ const KINDS: &[(&[&str], Code)] = &[
         Code::Authentication,
     ),
     (&["request_too_large"], Code::BodyTooLarge),
-    (&["modelstreamerrorexception", "internalserverexception", "api_error"], Code::ProviderError),
 ];
 
 /// Names of a request that is wrong; beside a status that says more (a model that there is not, overload) they say nothing.
 const WRONG: &[&str] = &["invalid_request_error", "validationexception", "invalid_argument"];
 
 /// By status, where a provider means something of its own.
-const STATUSES: &[(&str, u16, Code)] =
-    &[("bedrock", 424, Code::ModelOutput), ("cohere", 498, Code::Authentication), ("groq", 498, Code::Overloaded)];
+const STATUSES: &[(&str, u16, Code)] = &[
+    ("bedrock", 424, Code::ModelOutput),
+    ("openai-bedrock", 424, Code::ModelOutput),
+    ("cohere", 498, Code::Authentication),
+    ("groq", 498, Code::Overloaded),
+];
 
 const OVERFLOW: &[&str] = &[
     "context length",
@@ -107,6 +108,9 @@ const OVERFLOW: &[&str] = &[
     "exceeds the maximum number of tokens",
     "too many tokens",
     "input token count",
+    "input tokens exceed",
+    "longer than the maximum model length",
+    "maximum prompt length",
     "too large for model",
 ];
 /// Of a model that there is not, where vendors call it a wrong request like any other.
@@ -148,13 +152,18 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let number =
         |value: &Value| value.as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
     let is_wrong = || kinds.iter().any(|kind| WRONG.iter().any(|name| name.eq_ignore_ascii_case(kind)));
-    let status = match refused.status {
+    // What Bedrock was told by whoever runs the model; 500 says no more than its own status.
+    let original = number(&error["originalStatusCode"]).filter(|original| *original != 500);
+    let status = original.unwrap_or_else(|| match refused.status {
         200 => number(&error["code"]).unwrap_or(if is_wrong() { 400 } else { 500 }),
         status => status,
-    };
+    });
     let lower = message.to_ascii_lowercase();
     let names = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
-    let code = code(refused.provider, status, &kinds, &names);
+    // OpenAI says it of names and descriptions, too.
+    let is_of_prompt = ["messages", "input"].iter().any(|field| text("param").starts_with(field));
+    let is_too_long = names(OVERFLOW) || (is_of_prompt && kinds.contains(&"string_above_max_length"));
+    let code = code(refused.provider, status, &kinds, is_too_long, &names);
     let wait = refused.retry_after.or_else(|| delay(error)).or_else(|| wait_in(&lower));
     let refusal = Refusal {
         status: (refused.status != 200).then_some(refused.status),
@@ -171,7 +180,7 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     if matches!(status, 409 | 425) { error.worth_repeating() } else { error }
 }
 
-fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> bool) -> Code {
+fn code(provider: &str, status: u16, kinds: &[&str], is_too_long: bool, names: &dyn Fn(&[&str]) -> bool) -> Code {
     let by_kind = kinds.iter().filter(|kind| !kind.is_empty()).find_map(|kind| {
         let row = KINDS.iter().find(|(names, _)| names.iter().any(|name| name.eq_ignore_ascii_case(kind)));
         row.map(|(_, code)| *code)
@@ -180,7 +189,7 @@ fn code(provider: &str, status: u16, kinds: &[&str], names: &dyn Fn(&[&str]) -> 
     // Bedrock says `Too many tokens` of a minute, too. What is too large for a minute (413) stays so.
     let is_busy = matches!(by_kind, Some(Code::RateLimit | Code::Overloaded)) && status != 413;
     match status {
-        400 | 413 | 422 | 500 if names(OVERFLOW) && !is_busy => Code::ContextLength,
+        400 | 413 | 422 | 500 if is_too_long && !is_busy => Code::ContextLength,
         400 | 403 | 429 if names(MONEY) => Code::Budget,
         403 if names(FLAGGED) => Code::ContentFilter,
         _ if by_kind.is_some() => by_kind.unwrap_or(Code::ProviderError),

@@ -18,6 +18,7 @@ use serde_json::Value;
 use self::addresses::Addresses;
 use super::capability::{Capabilities, SchemaMode};
 use super::id::{made_up, tool_id};
+use super::terms::ASKED_TIERS;
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings};
 use crate::error::{Error, Result};
 
@@ -139,7 +140,7 @@ impl Fit<'_> {
             request.service_tier = Some(tier);
             return;
         }
-        let same = known.iter().find(|word| STANDARD_TIERS.contains(&word.as_str()) && STANDARD_TIERS.contains(&tier.as_str()));
+        let same = known.iter().find(|word| ASKED_TIERS.contains(&word.as_str()) && ASKED_TIERS.contains(&tier.as_str()));
         if let Some(word) = same {
             self.warnings.push(Warning::renamed("service_tier", format!("`{who}` calls `{tier}` `{word}`")));
             request.service_tier = Some(word.clone());
@@ -302,9 +303,6 @@ impl Fit<'_> {
 
 /// Fields of vendors' own that hold names, texts and examples.
 const NO_ADDRESSES: [&str; 5] = ["input_examples", "metadata", "prediction", "prompt_cache_key", "safety_identifier"];
-
-/// What providers call the tier without haste and without delay.
-const STANDARD_TIERS: [&str; 3] = ["default", "standard_only", "on_demand"];
 
 fn quoted(words: &[String]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")

@@ -20,6 +20,7 @@ mod id;
 mod media;
 mod openai;
 mod own;
+mod refusal;
 mod retry;
 mod row;
 mod setup;
@@ -41,7 +42,6 @@ pub(crate) use self::anthropic::compaction;
 use self::capability::{Capabilities, Rules};
 pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
-use self::failure::{Refused, failure};
 use self::fit::{Fitted, fit};
 use self::retry::{Health, Retry};
 pub use self::row::{AuthKind, PRESETS, Preset, preset};
@@ -284,7 +284,7 @@ impl Provider {
         let mut signed = request.clone();
         self.sign(client, &mut signed, deadline).await?;
         let answered = client.send(&signed, deadline).await.and_then(|reply| match reply.status {
-            200..300 => read(&reply),
+            200..300 => read(&reply).map_err(|error| self.unread(&reply, error)),
             _ => Err(self.refusal(&reply)),
         });
         answered.map_err(|error| Secrets::of(&signed).hidden_in(error))
@@ -303,22 +303,6 @@ impl Provider {
         self.base_url.join(&path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))
     }
 
-    /// What a reply of another status than 2xx means. Whose key it is, and where key and address are set, is known only here.
-    fn refusal(&self, reply: &Reply) -> Error {
-        let error = self.preset.refusal(reply);
-        // Who names no kind may be a server that has no such path.
-        let is_lost = reply.status == 404 && self.has_operator_address && error.refusal().kind.is_none();
-        error.retold(|text| match text.strip_prefix("the provider refused the key") {
-            Some(rest) => format!("`{}` refused the key{rest}; check {}", self.name, self.credential),
-            None if is_lost => {
-                let setting = setup::setting(&self.name, self.preset, self.preset.url_variable, "base_url");
-                let said = text.trim_end_matches(": no reason given");
-                format!("{said}: no such path or model; does `{setting}` end as it must, often `/v1`?")
-            }
-            None => text.to_owned(),
-        })
-    }
-
     fn fail(&self, error: Error, request: &ChatRequest) -> Error {
         self.health.bad(&request.model, &error);
         self.blame(error, request)
@@ -332,28 +316,6 @@ impl Provider {
             _ => text.to_owned(),
         };
         error.retold(named).from_provider(&self.name, &request.model)
-    }
-}
-
-impl Preset {
-    /// What a reply of another status than 2xx means.
-    pub fn refusal(&self, reply: &Reply) -> Error {
-        let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
-        let ids = ["x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id"];
-        let refused = Refused {
-            provider: self.name,
-            status: reply.status,
-            kind: header("x-amzn-errortype"),
-            retry_after: reply.retry_after(),
-            request_id: ids.into_iter().find_map(header),
-        };
-        let body = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let error = failure(&refused, &body);
-        match header("x-should-retry") {
-            Some("false") => error.final_word(),
-            Some("true") => error.worth_repeating(),
-            _ => error,
-        }
     }
 }
 

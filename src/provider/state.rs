@@ -49,6 +49,19 @@ impl State {
         }
     }
 
+    /// As [`Self::join`], of lists in which nothing stands twice.
+    pub(super) fn unite(&mut self, name: &str, value: &Value) {
+        let mut value = value.clone();
+        if let (Some(Value::Object(before)), Some(fields)) = (self.kept.get(name), value.as_object_mut()) {
+            for (field, list) in fields {
+                if let (Some(Value::Array(before)), Value::Array(more)) = (before.get(field), list) {
+                    more.retain(|item| !before.contains(item));
+                }
+            }
+        }
+        self.join(name, &value);
+    }
+
     /// Tells what was kept.
     pub(super) fn tell(&mut self, events: &mut Vec<ChatEvent>) {
         events.extend(std::mem::take(&mut self.kept).into_iter().map(|(name, value)| ChatEvent::Extra(name, value)));

@@ -11,7 +11,7 @@ use super::retry::Health;
 use super::{Decoder, Provider, Written};
 use crate::chat::{ChatEvent, ChatRequest, Trace, unfold};
 use crate::error::{Code, Error, Result};
-use crate::net::{Client, Incoming, Request, Secrets};
+use crate::net::{Client, Incoming, Request, Secrets, compression};
 
 /// The events of one answer. The last is [`ChatEvent::Finish`] or an error.
 pub type Events = BoxStream<'static, Result<ChatEvent>>;
@@ -61,10 +61,11 @@ async fn begin(
     if !incoming.is_success() {
         return Err(provider.refusal(&incoming.whole(first).await?));
     }
-    if !is_stream && !dialect.begins_stream(incoming.peek(deadline).await?) {
+    let is_compressed = compression(&incoming.headers).is_some();
+    if is_compressed || (!is_stream && !dialect.begins_stream(incoming.peek(deadline).await?)) {
         // A server that does not stream answers whole.
         let reply = incoming.whole(deadline).await?;
-        let mut answer = dialect.decode(&reply.body)?;
+        let mut answer = dialect.decode(&reply.body).map_err(|error| provider.unread(&reply, error))?;
         written.fitted.restore_all(&mut answer);
         provider.health.good(&request.model);
         return Ok((warnings.chain(unfold(answer)).collect(), None));

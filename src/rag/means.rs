@@ -7,24 +7,27 @@ use crate::provider::{Dialect, Provider};
 use crate::schema::{self, Means};
 
 /// Words of a refusal that is about the way of asking.
-const REFUSALS: [&str; 12] = [
+const REFUSALS: [&str; 15] = [
     "extra inputs are not permitted",
     "forced tool",
+    "function calling",
     "grammar",
-    "json_schema",
+    "json mode",
     "output_config",
     "outputconfig",
     "response_format",
-    "responseschema",
-    "response_schema",
     "schema",
+    "support tool",
     "too complex",
+    "tool calling",
     "tool_choice",
+    "toolconfig",
+    "tools is not supported",
 ];
 
 /// Words of a refusal of the field itself, whatever its value: only such a refusal holds for every request. Most refusals name the field
 /// and are about one schema.
-const OF_THE_FIELD: [&str; 14] = [
+const OF_THE_FIELD: [&str; 16] = [
     "cannot find field",
     "does not support",
     "doesn't support",
@@ -32,8 +35,10 @@ const OF_THE_FIELD: [&str; 14] = [
     "extra inputs are not permitted",
     "extraneous key",
     "forced tool",
+    "is not enabled",
     "not supported by this model",
     "not supported for this model",
+    "not supported in this model",
     "not supported with this model",
     "tool_choice",
     "unknown field",
@@ -116,6 +121,14 @@ mod tests {
             ),
             ("Unknown parameter: 'response_format'.", true),
             ("tool_choice: this model takes `auto` only", true),
+            ("JSON mode is not enabled for models/gemma-3-27b-it", true),
+            ("Function calling is not enabled for models/gemma-3-27b-it", true),
+            ("Function calling is not enabled for this model", true),
+            ("`tool calling` is not supported with this model", true),
+            ("tools is not supported in this model. For a list of supported models, refer to the documentation.", true),
+            ("registry.ollama.ai/library/x does not support tools", true),
+            ("This model doesn't support tool use.", true),
+            ("This model doesn't support the toolConfig.toolChoice.tool field. Remove it and try again.", true),
             ("The specified schema produces a constraint that has too many states for serving.", false),
             ("output_config.format.schema: unsupported quantifier in `pattern`", false),
             ("output_config.format.schema: For 'object' type, 'patternProperties' is not supported", false),

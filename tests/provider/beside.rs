@@ -57,6 +57,72 @@ fn usage_that_counts_nothing_is_none() {
 }
 
 #[test]
+fn usage_that_says_no_number_is_none_and_not_nothing() {
+    let openai = |usage: Value| json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage});
+    let anthropic = |usage: Value| json!({"content": [], "stop_reason": "end_turn", "usage": usage});
+    let bedrock = |usage: Value| json!({"output": {"message": {"content": []}}, "stopReason": "end_turn", "usage": usage});
+    let gemini =
+        |usage: Value| json!({"candidates": [{"content": {"parts": []}, "finishReason": "STOP"}], "usageMetadata": usage});
+    let cohere = |usage: Value| json!({"message": {"content": []}, "finish_reason": "COMPLETE", "usage": usage});
+    for (dialect, body) in [
+        (Dialect::OpenAi, openai(json!({}))),
+        (Dialect::OpenAi, openai(json!({"prompt_tokens": null, "completion_tokens": null, "total_tokens": null}))),
+        (Dialect::OpenAi, openai(json!({"total_tokens": 50}))),
+        (Dialect::Anthropic, anthropic(json!({}))),
+        (Dialect::Anthropic, anthropic(json!({"input_tokens": null, "service_tier": "standard"}))),
+        (Dialect::Bedrock, bedrock(json!({}))),
+        (Dialect::Bedrock, bedrock(json!({"totalTokens": 50}))),
+        (Dialect::Gemini, gemini(json!({"promptTokenCount": null}))),
+        (Dialect::Gemini, gemini(json!({"totalTokenCount": 50}))),
+        (Dialect::Cohere, cohere(json!({"billed_units": {}}))),
+        (Dialect::Cohere, cohere(json!({"billed_units": {"search_units": 1}}))),
+    ] {
+        assert_eq!(whole(dialect, &body).usage, None, "{dialect:?} {body}");
+    }
+    // What is empty in one place may be full in another, and what came before stays.
+    let mut body = openai(json!({}));
+    body["x_groq"] = json!({"usage": {"prompt_tokens": 5, "completion_tokens": 2}});
+    let chunks = [
+        json!({"choices": [{"delta": {"content": "a"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}),
+        json!({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": null}}),
+    ];
+    let expected = Usage { prompt_tokens: 5, completion_tokens: 2, ..Usage::default() };
+    assert_eq!(whole(Dialect::OpenAi, &body).usage, Some(expected));
+    assert_eq!(streamed(Dialect::OpenAi, &chunks).usage, Some(expected));
+}
+
+#[test]
+fn usage_of_compatible_servers_is_read_by_all_of_its_names() {
+    for (usage, (completion, read, reasoning)) in [
+        // A gateway in front of Gemini: the sum alone shows the thoughts.
+        (json!({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 50}), (45, 0, 0)),
+        (
+            json!({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 50,
+                "completion_tokens_details": {"reasoning_tokens": 42}}),
+            (45, 0, 42),
+        ),
+        (
+            json!({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, "prompt_tokens_details": null,
+                "prompt_token_details": {"cached_tokens": 4}}),
+            (3, 4, 0),
+        ),
+        // Perplexity.
+        (json!({"prompt_tokens": 5, "completion_tokens": 30, "total_tokens": 35, "reasoning_tokens": 20}), (30, 0, 20)),
+        (json!({"prompt_tokens": 5, "completion_tokens": 30, "total_tokens": 35, "reasoning_tokens": 73_997}), (30, 0, 30)),
+    ] {
+        let body = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage});
+        let expected = Usage {
+            prompt_tokens: 5,
+            completion_tokens: completion,
+            cache_read_tokens: read,
+            reasoning_tokens: reasoning,
+            ..Usage::default()
+        };
+        assert_eq!(whole(Dialect::OpenAi, &body).usage, Some(expected), "{usage}");
+    }
+}
+
+#[test]
 fn how_an_answer_was_served_is_told() {
     let body = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}],
         "usageMetadata": {"promptTokenCount": 1, "serviceTier": "priority", "trafficType": "ON_DEMAND_PRIORITY"}});
@@ -77,10 +143,28 @@ fn what_a_price_or_a_text_depends_on_is_told_before_the_end() {
     let piece = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": usage});
     let expected = json!({"service_tier": "priority", "trafficType": "ON_DEMAND_PRIORITY"});
     assert_eq!(told(Dialect::Gemini, &piece), expected);
+    let searched = json!({"webSearchQueries": ["q"]});
+    let piece = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "groundingMetadata": searched}]});
+    assert_eq!(told(Dialect::Gemini, &piece), json!({"groundingMetadata": searched}));
     let sources = json!({"citations": ["https://a.example"], "search_results": [{"url": "https://a.example"}]});
     let mut piece = sources.clone();
     piece["choices"] = json!([{"delta": {"content": "a"}}]);
     assert_eq!(told(Dialect::OpenAi, &piece), sources);
+}
+
+#[test]
+fn what_gemini_says_again_is_no_more() {
+    let page =
+        |at: u32| json!({"retrievedUrl": format!("https://e.org/{at}"), "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"});
+    let chunk = |pages: Value| {
+        let tokens = json!({"chosenCandidates": [{"token": "ha"}]});
+        json!({"candidates": [{"content": {"parts": [{"text": "ha"}]}, "urlContextMetadata": {"urlMetadata": pages}, "logprobsResult": tokens}]})
+    };
+    let end = json!({"candidates": [{"finishReason": "STOP"}]});
+    let chunks = [chunk(json!([page(1)])), chunk(json!([page(1)])), chunk(json!([page(1), page(2)])), end];
+    let expected = json!({"urlContextMetadata": {"urlMetadata": [page(1), page(2)]},
+        "logprobsResult": {"chosenCandidates": [{"token": "ha"}, {"token": "ha"}, {"token": "ha"}]}});
+    assert_eq!(Value::Object(streamed(Dialect::Gemini, &chunks).extra), expected);
 }
 
 /// The example of Anthropic's documents, with a cache.
@@ -128,6 +212,23 @@ fn facts_of_the_vendors_specifications_are_told() {
     let mut body = facts.clone();
     body["choices"] = json!([{"message": {"content": "a"}, "finish_reason": "stop"}]);
     assert_eq!(Value::Object(whole(Dialect::OpenAi, &body).extra), facts);
+
+    let context = json!({"citations": [{"content": "c", "title": "t"}], "intent": "i"});
+    let message = json!({"content": "a", "context": context});
+    let body = json!({"choices": [{"message": message, "finish_reason": "stop", "stop_reason": "###"}]});
+    let chunks = [
+        json!({"choices": [{"delta": message, "finish_reason": null, "stop_reason": null}]}),
+        json!({"choices": [{"delta": {}, "finish_reason": "stop", "stop_reason": "###"}]}),
+    ];
+    for answer in [whole(Dialect::OpenAi, &body), streamed(Dialect::OpenAi, &chunks)] {
+        assert_eq!(Value::Object(answer.extra), json!({"context": context, "stop_reason": "###"}));
+    }
+    let breakdown = json!({"models": [{"model": "m", "usage": {"prompt_tokens": 1}}]});
+    let chunks = [
+        json!({"choices": [{"delta": {"content": "a"}}], "x_groq": {"id": "r"}}),
+        json!({"choices": [{"delta": {}, "finish_reason": "stop"}], "x_groq": {"id": "r", "usage_breakdown": breakdown}}),
+    ];
+    assert_eq!(streamed(Dialect::OpenAi, &chunks).extra["usage_breakdown"], breakdown);
 
     let tokens = |text: &str| json!({"text": text, "token_ids": [1], "logprobs": [-0.5]});
     let piece = |text: &str| json!({"type": "content-delta", "delta": {"message": {"content": {"text": text}}}, "logprobs": tokens(text)});

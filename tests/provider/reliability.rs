@@ -678,6 +678,34 @@ async fn a_stream_is_one_whatever_its_head_says() {
 }
 
 #[tokio::test]
+async fn what_is_no_answer_is_told_by_what_it_is() {
+    let once = || client(|config| config.generation.retries = 0);
+    let page = "<!doctype html>\n<title>Welcome</title>";
+    let compressed = "`custom` sent its answer as `gzip`, which was not asked for; does a proxy in front of it compress?";
+    for (head, body, expected) in [
+        (
+            "content-type: text/html; charset=utf-8\r\n",
+            page,
+            "`custom` answered with `text/html` and not JSON; is `CUSTOM_BASE_URL` right?",
+        ),
+        ("content-type: text/html\r\n", "oops", "the provider's answer cannot be read: line 1 column 1"),
+        ("content-type: application/json\r\ncontent-encoding: gzip\r\n", "\u{1f}", compressed),
+        ("content-type: text/event-stream\r\ncontent-encoding: gzip\r\n", "\u{1f}", compressed),
+    ] {
+        let mock = Mock::new(vec![Part::Untold(head, body.into()), Part::Untold(head, body.into())]).await;
+        let whole = mock.provider().chat(&once(), &hi(), soon()).await.unwrap_err();
+        let Err(streamed) = mock.provider().stream(&once(), &hi(), soon()).await else { panic!("{head}") };
+        for error in [whole, streamed] {
+            assert_eq!((error.code(), error.message()), (Code::ProviderError, expected), "{head}");
+        }
+        assert!(mock.seen.lock().unwrap().iter().all(|sent| sent.contains("accept-encoding: identity\r\n")));
+    }
+    let whole = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}).to_string();
+    let mock = Mock::new(vec![Part::Untold("content-type: text/html\r\n", whole)]).await;
+    assert_eq!(mock.provider().chat(&once(), &hi(), soon()).await.unwrap().text(), "a", "some servers call everything a page");
+}
+
+#[tokio::test]
 async fn a_key_follows_no_redirect_and_leaves_for_no_other_host() {
     let other = Mock::new(vec![]).await;
     let to: &'static str = Box::leak(format!("location: {}/chat/completions\r\n", other.url).into_boxed_str());

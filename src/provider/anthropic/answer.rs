@@ -149,7 +149,8 @@ impl Decoder {
     fn snapshot(&mut self, usage: &Value, events: &mut Vec<ChatEvent>) {
         let Some(fields) = usage.as_object() else { return };
         self.usage.extend(fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())));
-        events.push(ChatEvent::Usage(neutral(&self.usage)));
+        let is_counted = ["input_tokens", "output_tokens"].iter().any(|name| self.usage.get(*name).is_some_and(Value::is_number));
+        events.extend(is_counted.then(|| ChatEvent::Usage(neutral(&self.usage))));
         for name in ["service_tier", "speed", "inference_geo"] {
             self.state.extra(name, &usage[name], events);
         }

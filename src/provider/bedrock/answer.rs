@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage, push_base64};
 use crate::error::{Code, Error, Result};
 use crate::provider::anthropic;
-use crate::provider::dialect::{cut, failed, parse, tokens};
+use crate::provider::dialect::{cut, failed, is_counted, parse, tokens};
 use crate::provider::state::State;
 
 /// Reads a buffered answer of status 2xx.
@@ -49,7 +49,7 @@ pub(in crate::provider) struct Decoder {
 }
 
 impl Decoder {
-    /// Reads one message, or the line that a test wrote for it.
+    /// Reads one message.
     pub(in crate::provider) fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
         let payload = parse(data.as_bytes())?;
         let mut events = Vec::new();
@@ -243,7 +243,7 @@ fn whole(mut block: Value) -> Value {
 }
 
 fn usage(usage: &Value) -> Option<Usage> {
-    usage.is_object().then(|| {
+    is_counted(usage, &["inputTokens", "outputTokens"]).then(|| {
         let either = |documented: &str, seen: &str| tokens(&usage[documented]).max(tokens(&usage[seen]));
         let read = either("cacheReadInputTokens", "cacheReadInputTokenCount");
         let written = either("cacheWriteInputTokens", "cacheWriteInputTokenCount");

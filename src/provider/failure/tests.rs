@@ -73,6 +73,28 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
         ("bedrock", 429, Some("ModelNotReadyException"), json!({"message": "x"}), Code::Overloaded),
         ("bedrock", 424, Some("ModelErrorException"), json!({"message": "x"}), Code::ModelOutput),
         ("bedrock", 424, None, json!({"message": "x"}), Code::ModelOutput),
+        (
+            "bedrock",
+            424,
+            Some("ModelErrorException"),
+            json!({"message": "x", "originalStatusCode": 429, "resourceName": "m"}),
+            Code::RateLimit,
+        ),
+        (
+            "bedrock",
+            424,
+            Some("ModelErrorException"),
+            json!({"message": "x", "originalStatusCode": 500, "resourceName": "m"}),
+            Code::ModelOutput,
+        ),
+        (
+            "bedrock",
+            200,
+            Some("modelStreamErrorException"),
+            json!({"message": "x", "originalStatusCode": 503, "originalMessage": "x"}),
+            Code::Overloaded,
+        ),
+        ("bedrock", 200, Some("modelStreamErrorException"), json!({"message": "x"}), Code::ProviderError),
         ("groq", 424, None, json!({"error": {"message": "the MCP server refused"}}), Code::ProviderError),
         ("custom", 403, None, json!({"error": {"message": "Your input was flagged"}}), Code::ContentFilter),
         ("bedrock", 408, None, json!({"message": "x"}), Code::Timeout),
@@ -138,6 +160,67 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
         read("anthropic", 529, None, json!({"error": {"type": "overloaded_error", "message": "m"}, "request_id": "req_1"}));
     let refusal = Refusal { status: Some(529), kind: Some("overloaded_error".into()), request_id: Some("req_1".into()) };
     assert_eq!((error.refusal(), error.message()), (&refusal, "the provider refused (status 529): m"));
+}
+
+/// Ollama, gateways and our own door call every failure so.
+#[test]
+fn an_api_error_is_what_its_status_says() {
+    let no_model = "model \"x\" not found, try pulling it first";
+    let no_tools = "registry.ollama.ai/library/x does not support tools";
+    for (status, message, expected) in [
+        (400, no_tools, Code::InvalidRequest),
+        (400, "this model's maximum context length is 4096 tokens", Code::ContextLength),
+        (401, "unauthorized", Code::Authentication),
+        (404, no_model, Code::InvalidModel),
+        (429, "x", Code::RateLimit),
+        (503, "server busy, please try again.  maximum pending requests exceeded", Code::Overloaded),
+        (504, "x", Code::Timeout),
+        (529, "x", Code::Overloaded),
+        (500, "x", Code::ProviderError),
+        (502, "x", Code::ProviderError),
+        (200, "x", Code::ProviderError),
+    ] {
+        let body = json!({"error": {"message": message, "type": "api_error", "param": null, "code": null}});
+        let error = read("custom", status, None, body);
+        assert_eq!((error.code(), error.refusal().kind.as_deref()), (expected, Some("api_error")), "{status} {message}");
+    }
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_told_from_a_name_that_is() {
+    let long = |param: &str| {
+        let message = format!("Invalid '{param}': string too long. Expected a string with maximum length 64, but got another.");
+        let error =
+            json!({"message": message, "type": "invalid_request_error", "param": param, "code": "string_above_max_length"});
+        read("openai", 400, None, json!({ "error": error })).code()
+    };
+    for (param, expected) in [
+        ("messages[0].content", Code::ContextLength),
+        ("input", Code::ContextLength),
+        ("tools[5].function.description", Code::InvalidRequest),
+        ("tools[0].function.name", Code::InvalidRequest),
+        ("prompt_cache_key", Code::InvalidRequest),
+    ] {
+        assert_eq!(long(param), expected, "{param}");
+    }
+    for (provider, body) in [
+        (
+            "custom",
+            json!({"error": {"message": "The decoder prompt (length 9000) is longer than the maximum model length of 4096. Make sure that \
+                              `max_model_len` is no smaller than the number of text tokens.", "type": "BadRequestError", "code": 400}}),
+        ),
+        (
+            "custom",
+            json!({"code": "Client specified an invalid argument",
+                "error": "This model's maximum prompt length is 131072 but the request contains 200000 tokens."}),
+        ),
+        (
+            "bedrock",
+            json!({"message": "Input Tokens Exceeded: Number of input tokens exceeds maximum length. Please update the input to try again."}),
+        ),
+    ] {
+        assert_eq!(read(provider, 400, None, body.clone()).code(), Code::ContextLength, "{body}");
+    }
 }
 
 #[test]

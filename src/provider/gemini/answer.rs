@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage, proof};
 use crate::error::{Code, Error, Result};
 use crate::provider::arguments::keep_digits;
-use crate::provider::dialect::{cut, failed, first, parse, tokens, told_error};
+use crate::provider::dialect::{cut, failed, first, is_counted, parse, tokens, told_error};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::id::made_up;
-use crate::provider::state::State;
+use crate::provider::state::{State, is_empty};
 
 /// Reads a buffered answer of status 2xx; a list is a stream that came whole.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -86,13 +86,17 @@ impl Decoder {
         for name in ["groundingMetadata", "safetyRatings", "avgLogprobs", "finishMessage"] {
             self.state.keep(name, &candidate[name]);
         }
-        for name in ["citationMetadata", "urlContextMetadata", "logprobsResult"] {
-            self.state.join(name, &candidate[name]);
+        for name in ["citationMetadata", "urlContextMetadata"] {
+            self.state.unite(name, &candidate[name]);
         }
+        self.state.join("logprobsResult", &candidate["logprobsResult"]);
         self.state.keep("promptFeedback", &chunk["promptFeedback"]);
         // The price depends on these, also of a stream that is left early.
         self.state.extra("service_tier", &chunk["usageMetadata"]["serviceTier"], &mut events);
         self.state.extra("trafficType", &chunk["usageMetadata"]["trafficType"], &mut events);
+        if !is_empty(&candidate["groundingMetadata"]["webSearchQueries"]) {
+            self.state.extra("groundingMetadata", &candidate["groundingMetadata"], &mut events);
+        }
         if let Some(reason) = candidate["finishReason"].as_str() {
             self.finish = Some(finish(reason, candidate["finishMessage"].as_str().unwrap_or_default())?);
         } else if chunk["promptFeedback"]["blockReason"].is_string() {
@@ -245,8 +249,7 @@ fn finish(reason: &str, message: &str) -> Result<FinishReason> {
 
 fn usage(usage: &Value) -> Option<Usage> {
     // Vertex AI's pieces tell how they are billed before they count.
-    let is_counted = usage.as_object().is_some_and(|usage| usage.keys().any(|name| name.ends_with("TokenCount")));
-    is_counted.then(|| {
+    is_counted(usage, &["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"]).then(|| {
         let count = |name: &str| tokens(&usage[name]);
         Usage {
             prompt_tokens: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),

@@ -156,7 +156,9 @@ impl Decoder {
         for name in ["moderation", "prompt_filter_results", "usage_breakdown", "mcp_list_tools"] {
             self.state.keep(name, &reply[name]);
         }
-        for name in ["content_filter_results", "native_finish_reason"] {
+        // Groq's, of streams.
+        self.state.keep("usage_breakdown", &reply["x_groq"]["usage_breakdown"]);
+        for name in ["content_filter_results", "native_finish_reason", "stop_reason"] {
             self.state.keep(name, &choice[name]);
         }
         match &choice["logprobs"] {
@@ -203,6 +205,8 @@ impl Decoder {
                 events.push(ChatEvent::Extra(name.to_owned(), items.clone().into()));
             }
         }
+        // What Azure found in the operator's own data.
+        self.state.keep("context", &message["context"]);
         if message["audio"].is_object() {
             events.push(ChatEvent::Extra("audio".to_owned(), message["audio"].clone()));
         }

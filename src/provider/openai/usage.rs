@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use crate::chat::Usage;
-use crate::provider::dialect::tokens;
+use crate::provider::dialect::{is_counted, tokens};
 
 /// Usage, wherever it is: beside the choices, inside one, or in Groq's own field.
 pub(super) fn told_usage<'a>(reply: &'a Value, choice: &'a Value) -> Option<&'a Value> {
     let places = [&reply["usage"], &choice["usage"], &reply["x_groq"]["usage"]];
-    places.into_iter().find(|usage| usage.is_object())
+    places.into_iter().find(|usage| is_counted(usage, &["prompt_tokens", "completion_tokens"]))
 }
 
 /// What only this dialect counts: sound, and what of a prediction was of use.
@@ -28,20 +28,22 @@ pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
     let prompt_details = &usage["prompt_tokens_details"];
     let read = [
         &prompt_details["cached_tokens"],
+        // Mistral's specification has both names.
+        &usage["prompt_token_details"]["cached_tokens"],
         &usage["prompt_cache_hit_tokens"],
         &usage["num_cached_tokens"],
         &usage["cached_tokens"],
     ];
-    let (answered, reasoning) =
-        (tokens(&usage["completion_tokens"]), tokens(&usage["completion_tokens_details"]["reasoning_tokens"]));
-    // Some count thoughts beside the answer, as their sum shows.
-    let is_beside = tokens(&usage["total_tokens"]) == prompt.saturating_add(answered).saturating_add(reasoning);
+    let reasoning = [&usage["completion_tokens_details"], usage].map(|counts| tokens(&counts["reasoning_tokens"]));
+    // Some count thoughts beside the answer, as the sum shows, and not all of them say how many there were.
+    let behind_prompt = tokens(&usage["total_tokens"]).saturating_sub(prompt);
+    let completion = tokens(&usage["completion_tokens"]).max(behind_prompt);
     Some(Usage {
         prompt_tokens: prompt,
-        completion_tokens: if is_beside { answered.saturating_add(reasoning) } else { answered },
+        completion_tokens: completion,
         cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
         cache_write_tokens: tokens(&prompt_details["cache_write_tokens"]),
         cache_write_1h_tokens: 0,
-        reasoning_tokens: reasoning,
+        reasoning_tokens: reasoning[0].max(reasoning[1]).min(completion),
     })
 }
