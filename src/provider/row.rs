@@ -41,7 +41,7 @@ pub struct Preset {
 }
 
 impl Preset {
-    /// The variable that says what `key` says in the operator's file: its address or the model asked by default.
+    /// The variable for what `key` says in `omni.toml`: its address, or the model asked by default.
     pub fn variable(&self, key: &str) -> String {
         format!("{}_{key}", self.name).replace('-', "_").to_uppercase()
     }

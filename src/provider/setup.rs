@@ -105,7 +105,7 @@ fn key_setting(name: &str, preset: &Preset, endpoint: &Endpoint) -> String {
     }
 }
 
-/// Where the operator says it of this provider: in the row's variable, or, for a row of his own, in his file.
+/// Where the operator says it of this provider: in the row's variable, or, for a row of the operator's own, in `omni.toml`.
 pub(super) fn setting(name: &str, preset: &Preset, key: &str) -> String {
     if name == preset.name { preset.variable(key) } else { format!("providers.{name}.{key}") }
 }
