@@ -36,7 +36,7 @@ fn innermost(error: &Error) -> Option<String> {
 /// Where the operator says the address of a provider, if it has none of its own.
 fn address_setting(provider: &str) -> Option<String> {
     match preset(provider) {
-        Some(preset) => preset.base_url.is_empty().then(|| preset.url_variable.to_owned()),
+        Some(preset) => preset.base_url.is_empty().then(|| preset.variable("base_url")),
         None => Some(format!("providers.{provider}.base_url")),
     }
 }

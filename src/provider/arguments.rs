@@ -22,7 +22,7 @@ pub(super) fn keep_digits((blocks, inside): Place, body: &[u8], reply: &mut Valu
 }
 
 /// Whether a number may have been an integer of more than 64 bits.
-fn is_rounded(value: &Value) -> bool {
+pub(crate) fn is_rounded(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9.2e18),
         Value::Array(list) => list.iter().any(is_rounded),

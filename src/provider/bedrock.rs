@@ -6,6 +6,8 @@
 
 mod answer;
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -32,7 +34,7 @@ const BESIDE_DOCUMENT: &str = "(See the document.)";
 /// Writes the body of one chat turn. Streaming is a matter of the path.
 pub(super) fn encode(request: &ChatRequest, caps: &Capabilities, warnings: &mut Warnings) -> Result<Body> {
     let mut body = Body::default();
-    let mut documents = 0;
+    let mut documents = BTreeSet::new();
     let mut messages = Vec::new();
     for turn in turns(request) {
         let role = turn.role();
@@ -101,7 +103,7 @@ fn tools(request: &ChatRequest) -> Option<Value> {
             Part::ToolCall(call) => Some(call.name.as_str()),
             _ => None,
         });
-        let names: std::collections::BTreeSet<&str> = calls.collect();
+        let names: BTreeSet<&str> = calls.collect();
         tools.extend(
             names.into_iter().map(|name| json!({"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object"}}}})),
         );
@@ -126,7 +128,11 @@ fn cache_point(ttl: crate::chat::CacheTtl) -> Value {
     }
 }
 
-fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, documents: &mut usize, warnings: &mut Warnings) -> Result<Vec<Value>> {
+fn blocks<'a>(
+    parts: impl IntoIterator<Item = &'a Part>,
+    documents: &mut BTreeSet<String>,
+    warnings: &mut Warnings,
+) -> Result<Vec<Value>> {
     let mut blocks = Vec::new();
     for part in parts {
         blocks.extend(block(part, documents, warnings)?);
@@ -142,14 +148,11 @@ fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, documents: &mut usize, 
     Ok(blocks)
 }
 
-fn block(part: &Part, documents: &mut usize, warnings: &mut Warnings) -> Result<Option<Value>> {
+fn block(part: &Part, documents: &mut BTreeSet<String>, warnings: &mut Warnings) -> Result<Option<Value>> {
     Ok(Some(match part {
         Part::Text(text) | Part::Refusal(text) => json!({"text": text}),
         Part::Image(media) => image(media)?,
-        Part::Document(media) => {
-            *documents += 1;
-            document(media, *documents, warnings)?
-        }
+        Part::Document(media) => document(media, documents, warnings)?,
         Part::Reasoning(thought) => match (&thought.redacted, &thought.signature) {
             (Some(data), _) => json!({"reasoningContent": {"redactedContent": data}}),
             (None, Some(signature)) => {
@@ -199,13 +202,13 @@ fn image(media: &Media) -> Result<Value> {
     Ok(json!({"image": {"format": format, "source": {"bytes": data}}}))
 }
 
-fn document(media: &Media, number: usize, warnings: &mut Warnings) -> Result<Value> {
+fn document(media: &Media, documents: &mut BTreeSet<String>, warnings: &mut Warnings) -> Result<Value> {
     let (format, bytes) = match &media.source {
         Source::Base64 { media_type, data } => (extension(media_type)?, data.clone()),
         Source::Text(text) => ("txt", STANDARD.encode(text)),
         Source::Url { .. } => return Err(Error::bad_request("`messages`: Bedrock takes documents as bytes only; send base64")),
     };
-    let name = document_name(media.name.as_deref(), number);
+    let name = document_name(media.name.as_deref(), documents);
     if let Some(given) = media.name.as_ref().filter(|given| **given != name) {
         warnings.push(Warning::renamed("document.name", format!("Converse is told `{name}` for `{given}`")));
     }
@@ -234,11 +237,16 @@ fn extension(media_type: &str) -> Result<&'static str> {
     })
 }
 
-/// Letters, digits, single blanks, hyphens and brackets, at most 200; the number keeps names apart.
-fn document_name(name: Option<&str>, number: usize) -> String {
+/// Letters, digits, single blanks, hyphens and brackets, at most 200; a number keeps it apart from those that there are.
+fn document_name(name: Option<&str>, known: &mut BTreeSet<String>) -> String {
     let good = |letter: char| letter.is_ascii_alphanumeric() || "-()[]".contains(letter);
     let words: String = name.unwrap_or("document").chars().map(|letter| if good(letter) { letter } else { ' ' }).collect();
     let words: Vec<&str> = words.split_whitespace().collect();
-    let name: String = words.join(" ").chars().take(180).collect();
-    if number == 1 && !name.is_empty() { name } else { format!("{name} {number}").trim().to_owned() }
+    let base: String = words.join(" ").chars().take(180).collect();
+    let (mut name, mut number) = (base.clone(), known.len());
+    while name.is_empty() || !known.insert(name.clone()) {
+        number += 1;
+        name = format!("{base} {number}").trim().to_owned();
+    }
+    name
 }

@@ -234,7 +234,7 @@ impl Decoder {
             }
             "message-end" => self.ending(&frame["delta"], &mut events)?,
             _ if frame.get("message").is_some_and(Value::is_string) && frame.get("type").is_none() => {
-                return Err(failure(&Refused { provider: "cohere", status: 200, ..Refused::default() }, &frame));
+                return Err(failure(&Refused::inside("cohere"), &frame));
             }
             _ => {}
         }
@@ -285,7 +285,7 @@ impl Decoder {
         self.state.extra("cached_tokens", &ending["usage"]["cached_tokens"], events);
         likelihoods(&ending["logprobs"], events);
         if let Some(error) = ending["error"].as_str() {
-            return Err(failure(&Refused { provider: "cohere", status: 200, ..Refused::default() }, &json!({"message": error})));
+            return Err(failure(&Refused::inside("cohere"), &json!({"message": error})));
         }
         self.finish = match ending["finish_reason"].as_str() {
             None => return Ok(()),

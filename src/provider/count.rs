@@ -46,13 +46,7 @@ impl Provider {
         }
         let mut out = Request::new(self.url("messages/count_tokens", &request.model)?, written.body.to_string());
         out.headers = written.request.headers;
-        let mut retry = Retry::new(client, deadline, &self.name, &Trace::default());
-        loop {
-            let read = |reply: &crate::net::Reply| super::dialect::parse(&reply.body);
-            match self.attempt(client, &out, deadline, read).await {
-                Ok(counted) => return Ok(counted),
-                Err(error) => retry.after(error).await?,
-            }
-        }
+        let ask = || self.attempt(client, &out, deadline, |reply| super::dialect::parse(&reply.body));
+        Retry::new(client, deadline, &self.name, &Trace::default()).run(None, ask).await
     }
 }

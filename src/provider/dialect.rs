@@ -172,8 +172,7 @@ impl Decoder {
                     if message.kind != "event" {
                         let body = serde_json::from_slice(&message.payload)
                             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&message.payload).into_owned()));
-                        let refused =
-                            Refused { provider: "bedrock", status: 200, kind: Some(&message.name), ..Refused::default() };
+                        let refused = Refused { kind: Some(&message.name), ..Refused::inside("bedrock") };
                         return Err(failure(&refused, &body));
                     }
                     events.extend(self.reader.frame(&message.name, &message.payload)?);
@@ -215,7 +214,7 @@ impl Decoder {
         let values = serde_json::Deserializer::from_str(parser.unframed()).into_iter::<Value>();
         let is_failure = |told: &Value| told_error(told.get(0).unwrap_or(told)).is_some();
         let told = values.map_while(std::result::Result::ok).find(is_failure)?;
-        Some(failure(&Refused { provider: self.reader.name(), status: 200, ..Refused::default() }, &told))
+        Some(failure(&Refused::inside(self.reader.name()), &told))
     }
 }
 

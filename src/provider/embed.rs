@@ -19,7 +19,7 @@ use super::dialect::failed;
 use super::retry::{Retry, noted};
 use crate::chat::{Failed, Trace};
 use crate::error::{Error, Result};
-use crate::net::{Client, Request};
+use crate::net::Client;
 
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -128,13 +128,11 @@ impl Provider {
             let call = dialect.encode(request, inputs)?;
             let url =
                 self.base_url.join(&call.path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))?;
-            let mut out = Request::new(url, call.body.to_string());
-            for (name, value) in self.headers.iter() {
-                out.headers.insert(name.clone(), value.clone());
-            }
-            let posted = self.post(client, &out, dialect, deadline, &request.trace).await;
+            let out = self.request(url, call.body.to_string());
+            let ask = || self.attempt(client, &out, deadline, |reply| dialect.decode(reply));
+            let answered = Retry::new(client, deadline, &self.name, &request.trace).run(None, ask).await;
             let EmbedResponse { vectors, prompt_tokens } =
-                posted.map_err(|error| if answer.vectors.is_empty() { error } else { lost(error) })?;
+                answered.map_err(|error| if answer.vectors.is_empty() { error } else { lost(error) })?;
             if vectors.len() != inputs.len() {
                 return Err(lost(failed(format!("the provider gave {} vectors for {} texts", vectors.len(), inputs.len()))));
             }
@@ -145,24 +143,6 @@ impl Provider {
             return Err(lost(failed("the provider's vectors differ in length")));
         }
         Ok(answer)
-    }
-
-    /// One call, repeated where that can help.
-    async fn post(
-        &self,
-        client: &Client,
-        request: &Request,
-        dialect: EmbedDialect,
-        deadline: Instant,
-        trace: &Trace,
-    ) -> Result<EmbedResponse> {
-        let mut retry = Retry::new(client, deadline, &self.name, trace);
-        loop {
-            match self.attempt(client, request, deadline, |reply| dialect.decode(reply)).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => retry.after(error).await?,
-            }
-        }
     }
 }
 

@@ -29,6 +29,13 @@ pub(super) struct Refused<'a> {
     pub(super) request_id: Option<&'a str>,
 }
 
+impl<'a> Refused<'a> {
+    /// A failure inside an answer of `provider`.
+    pub(super) fn inside(provider: &'a str) -> Self {
+        Self { provider, status: 200, ..Self::default() }
+    }
+}
+
 /// By the provider's own names, compared without case. Names of any failure (`api_error`, `InternalServerException`) have no row: they come
 /// with every status, which says more.
 const KINDS: &[(&[&str], Code)] = &[

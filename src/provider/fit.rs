@@ -236,6 +236,7 @@ impl Fit<'_> {
             }
         }
         request.messages.retain(|message| !message.parts.is_empty());
+        self.instructions_alone(request);
         if cached {
             self.dropped("cache_point");
         }

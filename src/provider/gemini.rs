@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub(super) use self::answer::{Decoder, decode};
 use serde_json::{Map, Value, json};
 
-use super::arguments::Place;
+use super::arguments::{Place, is_rounded};
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::id::is_made_up;
@@ -264,12 +264,12 @@ fn parts<'a>(
     Ok(out)
 }
 
-/// An object, as Google wants it: the tool's own, where its text is one.
+/// An object, as Google wants it: the tool's own, where its text is one and loses no digits.
 fn response(result: &ToolResult, warnings: &mut Warnings) -> Value {
     let text = answered(result, warnings);
     let key = if result.is_error { "error" } else { "output" };
     match serde_json::from_str(&text) {
-        Ok(Value::Object(object)) if !result.is_error => Value::Object(object),
+        Ok(value @ Value::Object(_)) if !result.is_error && !is_rounded(&value) => value,
         _ => json!({ key: text }),
     }
 }

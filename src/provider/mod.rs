@@ -32,6 +32,7 @@ mod turn;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
@@ -126,7 +127,7 @@ impl Provider {
     /// Neither named one.
     pub fn model<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
         asked.or(self.model.as_deref()).ok_or_else(|| {
-            let (name, setting) = (&self.name, setup::setting(&self.name, self.preset, self.preset.model_variable, "model"));
+            let (name, setting) = (&self.name, setup::setting(&self.name, self.preset, "model"));
             Error::bad_request(format!(
                 "`model_name`: missing, and `{name}` has no model by default; name one, or set `{setting}`"
             ))
@@ -158,22 +159,12 @@ impl Provider {
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<ChatResponse> {
         let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
-        request.trace.asking(&self.name, &request.model);
-        let (mut retry, began) = (Retry::new(client, deadline, &self.name, &request.trace), Instant::now());
         let ask = || self.attempt(client, &written.request, deadline, |reply| self.preset.dialect.decode(&reply.body));
-        let mut hedge_after = client.hedge_after().filter(|_| retry::is_repeatable(request));
-        loop {
-            match retry.hedged(hedge_after.take(), ask).await {
-                Ok(mut answer) => {
-                    written.fitted.restore_all(&mut answer);
-                    self.health.good(&request.model);
-                    self.health.took(began.elapsed());
-                    answer.warnings.splice(0..0, written.warnings);
-                    return Ok(answer);
-                }
-                Err(error) => retry.after(error).await.map_err(|error| self.fail(error, request))?,
-            }
-        }
+        let mut answer = self.asked(client, request, deadline, ask).await?;
+        self.health.good(&request.model);
+        written.fitted.restore_all(&mut answer);
+        answer.warnings.splice(0..0, written.warnings);
+        Ok(answer)
     }
 
     /// Asks and hands the answer on as it comes. Nothing is handed out before the first content, so a failure until then is tried
@@ -184,19 +175,27 @@ impl Provider {
     pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Events> {
         let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
         self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
+        self.asked(client, request, deadline, || stream::open(self, client, request, &written, deadline)).await
+    }
+
+    /// What `ask` gets, asked again where that can help; how it went counts for the provider's health.
+    async fn asked<T, F>(
+        &self,
+        client: &Client,
+        request: &ChatRequest,
+        deadline: Instant,
+        ask: impl Fn() -> F + Copy,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         request.trace.asking(&self.name, &request.model);
-        let (mut retry, began) = (Retry::new(client, deadline, &self.name, &request.trace), Instant::now());
-        let ask = || stream::open(self, client, request, &written, deadline);
-        let mut hedge_after = client.hedge_after().filter(|_| retry::is_repeatable(request));
-        loop {
-            match retry.hedged(hedge_after.take(), ask).await {
-                Ok(events) => {
-                    self.health.took(began.elapsed());
-                    return Ok(events);
-                }
-                Err(error) => retry.after(error).await.map_err(|error| self.fail(error, request))?,
-            }
-        }
+        let began = Instant::now();
+        let hedge_after = client.hedge_after().filter(|_| retry::is_repeatable(request));
+        let outcome = Retry::new(client, deadline, &self.name, &request.trace).run(hedge_after, ask).await;
+        let answer = outcome.map_err(|error| self.fail(error, request))?;
+        self.health.took(began.elapsed());
+        Ok(answer)
     }
 
     /// Writes the request without sending or signing it.
@@ -220,10 +219,7 @@ impl Provider {
         let body = Value::Object(body.0);
         let bytes =
             serde_json::to_vec(&body).map_err(|cause| Error::internal("the request cannot be written").caused_by(cause))?;
-        let mut out = Request::new(self.url(path, &request.model)?, bytes);
-        for (name, value) in self.headers.iter() {
-            out.headers.insert(name.clone(), value.clone());
-        }
+        let mut out = self.request(self.url(path, &request.model)?, bytes);
         for (name, value) in &request.headers {
             let (forwarded, left) = self.forwarded(name, value, &caps);
             out.headers.extend(forwarded);
@@ -233,6 +229,15 @@ impl Provider {
             }
         }
         Ok(Written { request: out, body, warnings: warnings.into_vec(), fitted })
+    }
+
+    /// A request to `url` with the headers that every request has.
+    fn request(&self, url: Url, body: impl Into<Bytes>) -> Request {
+        let mut request = Request::new(url, body);
+        for (name, value) in self.headers.iter() {
+            request.headers.insert(name.clone(), value.clone());
+        }
+        request
     }
 
     /// A header of the caller's, as far as the row lets it through, and in words what it does not.

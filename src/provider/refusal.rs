@@ -43,7 +43,7 @@ impl Provider {
 
     /// Where its address is set.
     fn address_setting(&self) -> String {
-        setup::setting(&self.name, self.preset, self.preset.url_variable, "base_url")
+        setup::setting(&self.name, self.preset, "base_url")
     }
 }
 

@@ -58,11 +58,27 @@ impl Retry {
         self.broken += u32::from(error.may_have_cost());
     }
 
+    /// Asks until there is an answer; the first time another request goes beside one that is slow for as long as `hedge_after`.
+    ///
+    /// # Errors
+    /// It makes no sense to ask again: how the last attempt failed.
+    pub(super) async fn run<T, F>(mut self, mut hedge_after: Option<Duration>, ask: impl Fn() -> F + Copy) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        loop {
+            match self.hedged(hedge_after.take(), ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.after(error).await?,
+            }
+        }
+    }
+
     /// Writes the failed attempt down and waits until it makes sense to try again.
     ///
     /// # Errors
     /// It never will: the error as it came.
-    pub(super) async fn after(&mut self, error: Error) -> Result<()> {
+    async fn after(&mut self, error: Error) -> Result<()> {
         self.trace.failed(noted(&error));
         let Some(wait) = self.wait(&error) else { return Err(if self.attempt > 0 { error.repeated() } else { error }) };
         tracing::info!(

@@ -36,12 +36,15 @@ pub struct Preset {
     pub forwards: &'static [&'static str],
     /// How it embeds texts, if it does.
     pub embeds: Option<EmbedDialect>,
-    /// The variable that overrides `base_url`.
-    pub url_variable: &'static str,
     /// The variable that holds its key; empty where it takes none.
     pub key_variable: &'static str,
-    /// The variable that names the model asked by default.
-    pub model_variable: &'static str,
+}
+
+impl Preset {
+    /// The variable for what `key` says in `omni.toml`: its address, or the model asked by default.
+    pub fn variable(&self, key: &str) -> String {
+        format!("{}_{key}", self.name).replace('-', "_").to_uppercase()
+    }
 }
 
 /// How a provider wants to be convinced.
@@ -71,9 +74,7 @@ const COMPATIBLE: Preset = Preset {
     model_in_body: true,
     forwards: &[],
     embeds: Some(EmbedDialect::OpenAi),
-    url_variable: "CUSTOM_BASE_URL",
     key_variable: "CUSTOM_API_KEY",
-    model_variable: "CUSTOM_MODEL",
 };
 
 const CLAUDE: Preset = Preset {
@@ -86,9 +87,7 @@ const CLAUDE: Preset = Preset {
     headers: &[("anthropic-version", "2023-06-01")],
     forwards: &["anthropic-beta"],
     embeds: None,
-    url_variable: "ANTHROPIC_BASE_URL",
     key_variable: "ANTHROPIC_API_KEY",
-    model_variable: "ANTHROPIC_MODEL",
     ..COMPATIBLE
 };
 
@@ -101,9 +100,7 @@ const GEMINI: Preset = Preset {
     auth: AuthKind::Header("x-goog-api-key"),
     model_in_body: false,
     embeds: Some(EmbedDialect::Gemini),
-    url_variable: "GEMINI_BASE_URL",
     key_variable: "GEMINI_API_KEY",
-    model_variable: "GEMINI_MODEL",
     ..COMPATIBLE
 };
 
@@ -117,9 +114,7 @@ const BEDROCK: Preset = Preset {
     needs_key: false,
     model_in_body: false,
     embeds: Some(EmbedDialect::Bedrock),
-    url_variable: "BEDROCK_BASE_URL",
     key_variable: "AWS_BEARER_TOKEN_BEDROCK",
-    model_variable: "BEDROCK_MODEL",
     ..COMPATIBLE
 };
 
@@ -131,9 +126,7 @@ const VERTEX: Preset = Preset {
     auth: AuthKind::Google,
     needs_key: false,
     embeds: Some(EmbedDialect::Vertex),
-    url_variable: "VERTEXAI_BASE_URL",
     key_variable: "VERTEXAI_API_KEY",
-    model_variable: "VERTEXAI_MODEL",
     ..GEMINI
 };
 
@@ -143,9 +136,7 @@ pub const PRESETS: &[Preset] = &[
         name: "openai",
         base_url: "https://api.openai.com/v1",
         forwards: &["openai-organization", "openai-project"],
-        url_variable: "OPENAI_BASE_URL",
         key_variable: "OPENAI_API_KEY",
-        model_variable: "OPENAI_MODEL",
         ..COMPATIBLE
     },
     CLAUDE,
@@ -156,9 +147,7 @@ pub const PRESETS: &[Preset] = &[
         name: "mistral",
         base_url: "https://api.mistral.ai/v1",
         embeds: Some(EmbedDialect::Mistral),
-        url_variable: "MISTRAL_BASE_URL",
         key_variable: "MISTRAL_API_KEY",
-        model_variable: "MISTRAL_MODEL",
         ..COMPATIBLE
     },
     Preset {
@@ -168,20 +157,10 @@ pub const PRESETS: &[Preset] = &[
         path: "chat",
         stream_path: "chat",
         embeds: Some(EmbedDialect::Cohere),
-        url_variable: "COHERE_BASE_URL",
         key_variable: "COHERE_API_KEY",
-        model_variable: "COHERE_MODEL",
         ..COMPATIBLE
     },
-    Preset {
-        name: "groq",
-        base_url: "https://api.groq.com/openai/v1",
-        embeds: None,
-        url_variable: "GROQ_BASE_URL",
-        key_variable: "GROQ_API_KEY",
-        model_variable: "GROQ_MODEL",
-        ..COMPATIBLE
-    },
+    Preset { name: "groq", base_url: "https://api.groq.com/openai/v1", embeds: None, key_variable: "GROQ_API_KEY", ..COMPATIBLE },
     // Any server that speaks OpenAI's dialect: llama.cpp, vLLM, Ollama, a company's own gateway.
     Preset { needs_key: false, ..COMPATIBLE },
     // Claude behind Google's door.
@@ -195,9 +174,7 @@ pub const PRESETS: &[Preset] = &[
         headers: &[],
         body: &[("anthropic_version", "vertex-2023-10-16")],
         model_in_body: false,
-        url_variable: "ANTHROPIC_VERTEX_BASE_URL",
         key_variable: "",
-        model_variable: "ANTHROPIC_VERTEX_MODEL",
         ..CLAUDE
     },
     // Claude in its own dialect behind AWS's door.
@@ -207,9 +184,7 @@ pub const PRESETS: &[Preset] = &[
         auth: AuthKind::Aws,
         aws_service: "bedrock-mantle",
         needs_key: false,
-        url_variable: "ANTHROPIC_BEDROCK_BASE_URL",
         key_variable: "AWS_BEARER_TOKEN_BEDROCK",
-        model_variable: "ANTHROPIC_BEDROCK_MODEL",
         ..CLAUDE
     },
     // Bedrock's models in OpenAI's dialect.
@@ -219,9 +194,7 @@ pub const PRESETS: &[Preset] = &[
         auth: AuthKind::Aws,
         needs_key: false,
         embeds: None,
-        url_variable: "OPENAI_BEDROCK_BASE_URL",
         key_variable: "AWS_BEARER_TOKEN_BEDROCK",
-        model_variable: "OPENAI_BEDROCK_MODEL",
         ..COMPATIBLE
     },
 ];

@@ -83,7 +83,7 @@ fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
     let given = base(preset, endpoint);
     let unsaid = holes(endpoint, config).into_iter().find(|(hole, value, _)| given.contains(hole) && value.is_none());
     let unsaid = unsaid.map(|(.., variable)| variable.to_owned());
-    let base_url = || setting(name, preset, preset.url_variable, "base_url");
+    let base_url = || setting(name, preset, "base_url");
     if let Some(setting) = if given.is_empty() { Some(base_url()) } else { unsaid } {
         return Some(Error::bad_request(format!("`{name}` has no address; set `{setting}`")));
     }
@@ -98,12 +98,16 @@ fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
 
 /// Where the operator gives a key.
 fn key_setting(name: &str, preset: &Preset, endpoint: &Endpoint) -> String {
-    endpoint.key_variable.clone().unwrap_or_else(|| setting(name, preset, preset.key_variable, "key_variable"))
+    match &endpoint.key_variable {
+        Some(variable) => variable.clone(),
+        None if name == preset.name => preset.key_variable.to_owned(),
+        None => format!("providers.{name}.key_variable"),
+    }
 }
 
-/// Where the operator says it of this provider: in the row's variable, or, for a row of his own, in his file.
-pub(super) fn setting(name: &str, preset: &Preset, variable: &str, key: &str) -> String {
-    if name == preset.name { variable.to_owned() } else { format!("providers.{name}.{key}") }
+/// Where the operator says it of this provider: in the row's variable, or, for a row of the operator's own, in `omni.toml`.
+pub(super) fn setting(name: &str, preset: &Preset, key: &str) -> String {
+    if name == preset.name { preset.variable(key) } else { format!("providers.{name}.{key}") }
 }
 
 fn base<'a>(preset: &Preset, endpoint: &'a Endpoint) -> &'a str {
@@ -123,7 +127,7 @@ fn address(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
     let given = base(preset, endpoint).replace("{location_host}", &host).replace("{location}", location);
     let filled =
         holes(endpoint, config).into_iter().fold(given, |given, (hole, value, _)| given.replace(hole, value.unwrap_or_default()));
-    let wrong = |why: String| Error::bad_request(format!("`{}`: {why}", setting(name, preset, preset.url_variable, "base_url")));
+    let wrong = |why: String| Error::bad_request(format!("`{}`: {why}", setting(name, preset, "base_url")));
     let mut url = Url::parse(&filled).map_err(|cause| wrong(format!("not a URL: {cause}")))?;
     guard::operator_address(&url, config.lambda.runtime_api.as_deref()).map_err(wrong)?;
     if !url.path().ends_with('/') {

@@ -1,5 +1,7 @@
 //! What the operator said, made into a provider.
 
+mod turns;
+
 use serde_json::json;
 
 use super::*;
@@ -22,6 +24,12 @@ fn keyed() -> Endpoint {
 
 fn hi(model: &str) -> ChatRequest {
     ChatRequest { model: model.into(), messages: vec![Message::text(Role::User, "hi")], ..ChatRequest::default() }
+}
+
+/// What a provider with a key is sent.
+fn written(name: &str, request: &ChatRequest) -> Written {
+    let endpoint = Endpoint { region: Some("eu-west-1".into()), project: Some("p".into()), ..keyed() };
+    open(name, &config(name, endpoint)).unwrap().write(request, false).unwrap()
 }
 
 #[test]
@@ -439,28 +447,6 @@ fn nothing_is_kept_of_a_name_that_no_model_has() {
 }
 
 #[test]
-fn texts_that_a_tool_answers_with_stay_apart() {
-    let content = ["one", "two"].map(|text| Part::Text(text.into())).to_vec();
-    let result = ToolResult { call_id: "a".into(), content, ..ToolResult::default() };
-    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
-    let messages = vec![
-        Message::text(Role::User, "hi"),
-        Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] },
-        Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] },
-    ];
-    let request = ChatRequest {
-        model: "m".into(),
-        messages,
-        tools: vec![Tool { name: "f".into(), ..Tool::default() }],
-        ..ChatRequest::default()
-    };
-    for name in ["openai", "mistral", "cohere", "gemini"] {
-        let body = open(name, &config(name, keyed())).unwrap().write(&request, false).unwrap().body.to_string();
-        assert!(body.contains(r#"one\ntwo"#), "{name}: {body}");
-    }
-}
-
-#[test]
 fn what_a_dialect_has_no_place_for_about_a_file_is_said() {
     let source = |media_type: &str| Source::Base64 { media_type: media_type.into(), data: "AAAA".into() };
     let file = |source: Source, name: Option<&str>, detail: Option<&str>| Media {
@@ -508,8 +494,17 @@ fn documents_of_one_name_have_ids_of_their_own() {
     let parts = ["a", "a", "a 3", "a"].map(document).into_iter().chain([Part::Text("hi".into())]).collect();
     let request =
         ChatRequest { model: "m".into(), messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() };
-    let body = open("cohere", &config("cohere", keyed())).unwrap().write(&request, false).unwrap().body;
+    let body = written("cohere", &request).body;
     let ids: Vec<&str> = body["documents"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["a", "a 2", "a 3", "a 4"]);
     assert_eq!(body["documents"][1]["data"]["title"], "a");
+    // Bedrock refuses a request with two of one name.
+    let parts =
+        ["report 2", "report", "report", "報告", "レポート"].map(document).into_iter().chain([Part::Text("hi".into())]).collect();
+    let request =
+        ChatRequest { model: "m".into(), messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() };
+    let body = written("bedrock", &request).body;
+    let blocks = body["messages"][0]["content"].as_array().unwrap();
+    let names: Vec<&str> = blocks.iter().filter_map(|it| it["document"]["name"].as_str()).collect();
+    assert_eq!(names, ["report 2", "report", "report 3", "4", "5"]);
 }

@@ -1,9 +1,11 @@
 //! What dialects with strict turns share: neighbouring messages of one side become one turn.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::arguments::is_rounded;
 use crate::chat::{ChatRequest, Part, Raw, Role, ToolResult, Warning, Warnings};
 
 /// One side's turn.
@@ -11,7 +13,7 @@ use crate::chat::{ChatRequest, Part, Raw, Role, ToolResult, Warning, Warnings};
 pub(super) struct Turn<'a> {
     /// [`Role::User`], [`Role::Assistant`], or [`Role::System`] where instructions stand in mid-conversation.
     pub(super) role: Role,
-    /// Everything that it says; what tools answered comes first.
+    /// Everything that it says; what tools answered comes first, in the order of the calls.
     pub(super) parts: Vec<&'a Part>,
 }
 
@@ -46,8 +48,18 @@ pub(super) fn turns(request: &ChatRequest) -> Vec<Turn<'_>> {
             None => turns.push(Turn { role, parts: message.parts.iter().collect() }),
         }
     }
+    // Where calls have no ids, an answer is known by its place alone.
+    let mut calls: HashMap<&str, usize> = HashMap::new();
     for turn in &mut turns {
-        turn.parts.sort_by_key(|part| !matches!(part, Part::ToolResult(_)));
+        turn.parts.sort_by_key(|part| match part {
+            Part::ToolResult(result) => (false, calls.get(result.call_id.as_str()).copied().unwrap_or(usize::MAX)),
+            _ => (true, 0),
+        });
+        let called = turn.parts.iter().enumerate().filter_map(|(at, part)| match part {
+            Part::ToolCall(call) => Some((call.id.as_str(), at)),
+            _ => None,
+        });
+        calls = called.collect();
     }
     turns
 }
@@ -56,7 +68,12 @@ pub(super) fn turns(request: &ChatRequest) -> Vec<Turn<'_>> {
 /// end the conversation: it goes as the text that it is.
 pub(super) fn arguments(json: &str, warnings: &mut Warnings) -> Value {
     match serde_json::from_str(if json.trim().is_empty() { "{}" } else { json }) {
-        Ok(Value::Object(object)) => Value::Object(object),
+        Ok(value @ Value::Object(_)) => {
+            if is_rounded(&value) {
+                warnings.push(Warning::changed("tool_call.arguments", "a number of more than 64 bits is rounded"));
+            }
+            value
+        }
         _ => {
             warnings.push(Warning::changed("tool_call.arguments", "no JSON object: sent as `{\"arguments\": \"...\"}`"));
             Value::Object(Map::from_iter([("arguments".to_owned(), json.into())]))

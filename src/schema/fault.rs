@@ -21,7 +21,7 @@ pub(super) fn faults(value: &Value, root: &Value) -> Vec<Violation> {
         if !seen.insert((std::ptr::from_ref(value).addr(), std::ptr::from_ref(schema).addr())) {
             continue;
         }
-        let shapes = meant(value, schema, root);
+        let shapes = meant(value, schema, root, usize::MAX);
         let mut say = |message: String| {
             let violation = Violation { pointer: at.clone(), message: shortened(&message) };
             if !found.contains(&violation) {

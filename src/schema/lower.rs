@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use self::keywords::only_refers;
 use super::subset::{Extras, Recursion, Subset, over_limit};
 use super::walk::{each_child, resolve, step};
 
@@ -144,17 +145,19 @@ fn wrapped(inner: Value) -> Value {
 
 /// Whether every answer is an object.
 pub(super) fn is_object(canonical: &Value) -> bool {
-    inlined_root(canonical).get("type").is_some_and(|kind| kind == "object")
+    roots(canonical).any(|root| root.get("type").is_some_and(|kind| kind == "object"))
 }
 
-/// The root, seen through a reference that is all of it; providers want to see an object there.
+/// The root, seen through references that are all of it; providers want to see an object there.
 fn inlined_root(canonical: &Value) -> &Value {
-    let mut root = canonical;
-    for _ in 0..8 {
-        let Some(target) = root.get("$ref").and_then(Value::as_str).and_then(|to| resolve(canonical, to)) else { break };
-        root = target;
-    }
-    root
+    let says_more = |root: &&Value| !root.as_object().is_some_and(|map| map.contains_key("$ref") && only_refers(map));
+    roots(canonical).find(says_more).unwrap_or(canonical)
+}
+
+/// The root, and what it refers to.
+fn roots(canonical: &Value) -> impl Iterator<Item = &Value> {
+    let target = |root: &&Value| resolve(canonical, root.get("$ref")?.as_str()?);
+    std::iter::successors(Some(canonical), target).take(9)
 }
 
 fn refers_to_root(schema: &Value) -> bool {

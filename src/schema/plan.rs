@@ -68,6 +68,8 @@ pub(crate) struct Plan {
     pub is_wrapped: bool,
     /// What the provider is not told.
     pub losses: Vec<Loss>,
+    /// The provider may ignore the schema without a word.
+    pub may_ignore: bool,
     /// What the prompt says.
     pub instructions: Option<String>,
     /// Better ways, and why they were not taken.
@@ -99,7 +101,7 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
             } else if !has {
                 Err(NOT_THERE.to_owned())
             } else {
-                match means.subset.filter(|_| rung == Rung::Native && shape.strict) {
+                match means.subset.filter(|subset| rung == Rung::Native && (shape.strict || !subset.can_be_loose)) {
                     Some(subset) => lower(canonical, subset).map_err(|unfit| format!("`{}`: {}", unfit.pointer, unfit.why)),
                     None => Ok(whole(canonical)),
                 }
@@ -124,7 +126,12 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
             strict: shape.strict && rung == Rung::Native,
             is_wrapped: lowered.is_wrapped,
             losses: lowered.losses,
-            instructions: (rung == Rung::Native && means.may_ignore).then(|| instructions(Some(&lowered.schema))),
+            may_ignore: means.may_ignore,
+            instructions: match means.subset {
+                _ if rung != Rung::Native => None,
+                _ if means.may_ignore => Some(instructions(Some(&lowered.schema))),
+                subset => subset.filter(|subset| subset.wants_words).map(|_| instructions(None)),
+            },
             schema: Some(lowered.schema),
             skipped,
         },
@@ -140,6 +147,7 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
                 strict: false,
                 is_wrapped: lowered.as_ref().is_some_and(|lowered| lowered.is_wrapped),
                 losses: Vec::new(),
+                may_ignore: true,
                 instructions: Some(instructions(lowered.as_ref().map(|lowered| &lowered.schema))),
                 skipped,
             }
@@ -150,7 +158,7 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
 impl Plan {
     /// Whether the provider itself guarantees that the answer fits what was asked for: nothing was lost or added on the way to it.
     pub(crate) fn holds_to(&self, asked: Option<&Value>) -> bool {
-        self.strict && !self.is_wrapped && self.losses.is_empty() && self.instructions.is_none() && self.schema.as_ref() == asked
+        self.strict && !self.is_wrapped && self.losses.is_empty() && !self.may_ignore && self.schema.as_ref() == asked
     }
 }
 
@@ -173,7 +181,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::Schema;
-    use super::super::subset::{COHERE, OPENAI};
+    use super::super::subset::{ANTHROPIC, COHERE, GEMINI, OPENAI};
     use super::*;
 
     fn shape(schema: Value) -> Shape {
@@ -199,6 +207,30 @@ mod tests {
             plan.skipped,
             [Skip { rung: Rung::Native, why: "`/properties/m`: an object whose property names are not told".into() }]
         );
+    }
+
+    #[test]
+    fn only_who_can_be_told_not_to_hold_the_model_is_told_the_whole_schema() {
+        let mut loose = shape(json!({"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}}));
+        loose.strict = false;
+        let sent = |subset| plan(&loose, &Means { subset: Some(subset), ..ALL }, &[]).unwrap();
+        assert_eq!(sent(&OPENAI).schema.as_ref(), loose.schema.as_deref().map(Schema::value));
+        for subset in [&ANTHROPIC, &GEMINI, &COHERE] {
+            let plan = sent(subset);
+            assert_eq!((plan.rung, plan.losses[0].keyword.as_str()), (Rung::Native, "minLength"), "{}", subset.name);
+            assert!(!plan.strict);
+        }
+    }
+
+    #[test]
+    fn cohere_is_asked_for_json_in_words_too() {
+        let simple = shape(json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}));
+        let plan = |subset| plan(&simple, &Means { subset: Some(subset), ..ALL }, &[]).unwrap();
+        let cohere = plan(&COHERE);
+        let words = "Answer with exactly one JSON object, without any text around it.";
+        assert_eq!((cohere.rung, cohere.instructions.as_deref()), (Rung::Native, Some(words)));
+        assert!(cohere.holds_to(simple.schema.as_deref().map(Schema::value)));
+        assert_eq!(plan(&OPENAI).instructions, None);
     }
 
     #[test]

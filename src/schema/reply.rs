@@ -93,17 +93,19 @@ fn mended(
         let is_object = value.is_object();
         return (value, changes, is_object);
     };
-    let root = schema.value();
+    let (root, fill) = (schema.value(), shape.method == Method::Pydantic);
+    // A null names its property, and so the branch whose defaults are filled in.
+    let written = fill.then(|| value.clone());
     let mut undoing = Mending { root, mend: false, coerce: false, fill: false, looks, changes: Vec::new() };
     undoing.value(&mut value, root, "", 0);
     let mut undone = undoing.changes;
-    let (mend, fill) = (!schema.is_valid(&value), shape.method == Method::Pydantic);
+    let mend = !schema.is_valid(&value);
     if !mend && !fill {
         changes.append(&mut undone);
         return (value, changes, true);
     }
     let mut mending = Mending { root, mend, coerce: mend && shape.coerce, fill, looks, changes: Vec::new() };
-    let mut better = value.clone();
+    let mut better = written.unwrap_or_else(|| value.clone());
     mending.value(&mut better, root, "", 0);
     let is_valid = schema.is_valid(&better);
     if !mend && !is_valid {
@@ -134,6 +136,8 @@ impl<'a> Mending<'a> {
         let branches = branches(schema, self.root);
         let Some(left) = self.looks.checked_sub(1 + branches.len()) else { return };
         *self.looks = left;
+        // What stands for nothing is told by each branch, but defaults are those of one.
+        let most = if self.fill { 1 } else { usize::MAX };
         let kinds = kinds(&branches);
         if let (Value::String(text), Some(kinds), true) = (&*value, &kinds, self.mend)
             && !kinds.contains(&"string")
@@ -144,10 +148,10 @@ impl<'a> Mending<'a> {
             self.change(at, "JSON inside a text");
         }
         if self.coerce {
-            let shapes = meant(value, schema, self.root);
+            let shapes = meant(value, schema, self.root, most);
             self.convert(value, &shapes, kinds.as_deref(), at);
         }
-        let shapes = meant(value, schema, self.root);
+        let shapes = meant(value, schema, self.root, most);
         match value {
             Value::Object(map) => self.object(map, &shapes, at, depth),
             // JSON's reader has no larger integers.

@@ -34,6 +34,10 @@ pub(crate) struct Subset {
     pub(super) formats: Option<&'static [&'static str]>,
     /// What a `pattern` may not hold.
     pub(super) no_patterns_with: &'static [&'static str],
+    /// Can be told not to hold the model to a schema, which may then say anything.
+    pub(super) can_be_loose: bool,
+    /// The prompt must ask for JSON, too: else the model may write on without an end.
+    pub(super) wants_words: bool,
     /// The largest `minItems`.
     pub(super) min_items_most: u64,
     /// How much of all this one schema may hold.
@@ -123,6 +127,8 @@ pub(crate) static OPENAI: Subset = Subset {
     required: Required::All,
     formats: Some(&["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"]),
     no_patterns_with: &["(?=", "(?!", "(?<=", "(?<!"],
+    can_be_loose: true,
+    wants_words: false,
     min_items_most: u64::MAX,
     limits: Limits {
         properties: 5_000,
@@ -153,6 +159,8 @@ pub(crate) static ANTHROPIC: Subset = Subset {
     required: Required::AsIs,
     formats: Some(&["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"]),
     no_patterns_with: &["(?=", "(?!", "(?<=", "(?<!", "\\b", "\\B", "\\1", "\\2", "\\3", "\\k<"],
+    can_be_loose: false,
+    wants_words: false,
     min_items_most: 1,
     limits: Limits { optional: 24, unions: 16, ..UNLIMITED },
 };
@@ -170,6 +178,8 @@ pub(crate) static GEMINI: Subset = Subset {
     required: Required::AsIs,
     formats: Some(&["date", "time", "date-time"]),
     no_patterns_with: &[],
+    can_be_loose: false,
+    wants_words: false,
     min_items_most: u64::MAX,
     limits: UNLIMITED,
 };
@@ -187,6 +197,8 @@ pub(crate) static COHERE: Subset = Subset {
     required: Required::One,
     formats: Some(&["date-time", "uuid", "date", "time"]),
     no_patterns_with: &["^", "$", "(?=", "(?!", "(?<=", "(?<!"],
+    can_be_loose: false,
+    wants_words: true,
     min_items_most: 0,
     limits: Limits { properties: 200, ..UNLIMITED },
 };

@@ -91,8 +91,9 @@ fn reached<'a>(schema: Option<&'a Map<String, Value>>, root: &'a Value, keywords
 }
 
 /// As [`branches`], without those that `value` is not meant for: of the branches of each `anyOf` and `oneOf` those that fit it as far as
-/// can be seen from outside, else those that its constants do not rule out, else all.
-pub(super) fn meant<'a>(value: &Value, schema: &'a Value, root: &'a Value) -> Vec<&'a Map<String, Value>> {
+/// can be seen from outside and name the most of its properties, else those that its constants do not rule out, else all. Of several that
+/// fit equally well, the first `most`.
+pub(super) fn meant<'a>(value: &Value, schema: &'a Value, root: &'a Value, most: usize) -> Vec<&'a Map<String, Value>> {
     let (mut found, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![schema]);
     while let Some(schema) = open.pop() {
         for map in reached(schema.as_object(), root, &["allOf"]) {
@@ -103,8 +104,10 @@ pub(super) fn meant<'a>(value: &Value, schema: &'a Value, root: &'a Value) -> Ve
             for branches in ["anyOf", "oneOf"].iter().filter_map(|keyword| map.get(*keyword)?.as_array()) {
                 let fits: Vec<Fit> = branches.iter().map(|branch| fit(value, branch, root)).collect();
                 let best = fits.iter().max().copied().unwrap_or(Fit::Never);
-                let chosen = branches.iter().zip(fits).filter(|(_, fit)| *fit == best);
-                open.extend(chosen.rev().map(|(branch, _)| branch));
+                let most = if matches!(best, Fit::Well(_)) { most } else { usize::MAX };
+                let from = open.len();
+                open.extend(branches.iter().zip(fits).filter(|(_, fit)| *fit == best).take(most).map(|(branch, _)| branch));
+                open[from..].reverse();
             }
         }
     }
@@ -118,7 +121,8 @@ enum Fit {
     Never,
     /// Its type, or that of a property, is another, or a required property is missing.
     Perhaps,
-    Well,
+    /// And how many of the value's properties it names.
+    Well(usize),
 }
 
 fn fit(value: &Value, branch: &Value, root: &Value) -> Fit {
@@ -127,13 +131,19 @@ fn fit(value: &Value, branch: &Value, root: &Value) -> Fit {
     }
     let has_type = |value: &Value, schema: &Value| is_of(value, kinds(&branches(schema, root)).as_deref());
     let mut fits = has_type(value, branch) && is_said(value, branch, root);
-    let Value::Object(fields) = value else { return if fits { Fit::Well } else { Fit::Perhaps } };
+    let Value::Object(fields) = value else { return if fits { Fit::Well(0) } else { Fit::Perhaps } };
     for map in reached(branch.as_object(), root, &["allOf"]) {
         let required = map.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         fits &= required.into_iter().all(|name| fields.contains_key(name));
         fits &= told(fields, map).all(|(field, schema)| has_type(field, schema));
     }
-    if fits { Fit::Well } else { Fit::Perhaps }
+    if !fits {
+        return Fit::Perhaps;
+    }
+    let shapes = branches(branch, root);
+    let is_named =
+        |name: &&String| shapes.iter().any(|shape| shape.get("properties").is_some_and(|told| told.get(*name).is_some()));
+    Fit::Well(fields.keys().filter(is_named).count())
 }
 
 /// Whether a property of `value` has another constant than `branch` says.

@@ -11,7 +11,7 @@ use crate::provider::state::State;
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     if reply["type"] == "error" || told_error(reply).is_some() {
-        return Err(failure(&Refused { provider: "anthropic", status: 200, ..Refused::default() }, reply));
+        return Err(failure(&Refused::inside("anthropic"), reply));
     }
     if !reply["content"].is_array() {
         return Err(failed("the provider's answer has no `content`"));
@@ -95,7 +95,7 @@ impl Decoder {
             }
             "message_stop" => self.done = true,
             "error" => {
-                return Err(failure(&Refused { provider: "anthropic", status: 200, ..Refused::default() }, &frame));
+                return Err(failure(&Refused::inside("anthropic"), &frame));
             }
             _ => {}
         }

@@ -83,4 +83,14 @@ impl Fit<'_> {
         request.messages.extend(front);
         request.messages.extend(placed);
     }
+
+    /// Has the user say the last instructions where nobody says anything else, and the model is told instructions apart.
+    pub(super) fn instructions_alone(&mut self, request: &mut ChatRequest) {
+        if self.caps.system == SystemPlace::Anywhere || request.messages.iter().any(|message| message.role != Role::System) {
+            return;
+        }
+        let Some(last) = request.messages.last_mut() else { return };
+        last.role = Role::User;
+        self.changed("messages", format!("`{}` takes no instructions alone: the last of them are what the user says", self.who));
+    }
 }

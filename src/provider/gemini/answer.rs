@@ -71,7 +71,7 @@ impl Decoder {
     fn chunk(&mut self, chunk: &Value) -> Result<Vec<ChatEvent>> {
         let body = chunk.as_array().and_then(|items| items.first()).unwrap_or(chunk);
         if told_error(body).is_some() {
-            return Err(failure(&Refused { provider: "gemini", status: 200, ..Refused::default() }, body));
+            return Err(failure(&Refused::inside("gemini"), body));
         }
         let mut events = Vec::new();
         let text = |name: &str| chunk[name].as_str().unwrap_or_default();

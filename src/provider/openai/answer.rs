@@ -338,7 +338,7 @@ pub(super) fn raw(value: &Value) -> ChatEvent {
 /// `is_bare` says.
 fn told_failure(reply: &Value, is_bare: bool) -> Result<()> {
     let inner = told_error(reply).or_else(|| told_error(&reply["x_groq"]));
-    let refused = Refused { status: 200, ..Refused::default() };
+    let refused = Refused::inside("");
     match inner {
         Some(error) => Err(failure(&refused, &json!({ "error": error }))),
         None if is_bare => Err(failure(&refused, reply)),
@@ -349,7 +349,7 @@ fn told_failure(reply: &Value, is_bare: bool) -> Result<()> {
 /// OpenRouter puts the failure of whoever it asked into the choice.
 fn choice_error(choice: &Value) -> Result<()> {
     match told_error(choice) {
-        Some(error) => Err(failure(&Refused { status: 200, ..Refused::default() }, &json!({ "error": error }))),
+        Some(error) => Err(failure(&Refused::inside(""), &json!({ "error": error }))),
         None => Ok(()),
     }
 }

@@ -19,7 +19,7 @@ impl Retry {
     ///
     /// # Errors
     /// Every request failed: how the last one did.
-    pub(in crate::provider) async fn hedged<T, F>(&mut self, after: Option<Duration>, ask: impl Fn() -> F) -> Result<T>
+    pub(super) async fn hedged<T, F>(&mut self, after: Option<Duration>, ask: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {

@@ -41,6 +41,11 @@ pub(super) const ANNOTATIONS: [&str; 15] = [
     "xml",
 ];
 
+/// Whether a reference is all that a schema says: beside it stand words and definitions alone.
+pub(super) fn only_refers(map: &Map<String, Value>) -> bool {
+    map.keys().all(|name| matches!(name.as_str(), "$ref" | "$defs" | "description") || ANNOTATIONS.contains(&name.as_str()))
+}
+
 impl Lowering<'_> {
     pub(super) fn schema(&mut self, schema: &Value, at: &str) -> Result<Value, Unfit> {
         self.visit(at)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keywords::ANNOTATIONS;
+use super::keywords::{ANNOTATIONS, only_refers};
 use super::{Lowering, ROOT, Unfit, unfit};
 use crate::schema::walk::resolve;
 
@@ -15,7 +15,7 @@ impl Lowering<'_> {
             .filter(|(keyword, _)| *keyword != "$ref" && *keyword != "$defs")
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
-        let only_words = siblings.keys().all(|keyword| keyword == "description" || ANNOTATIONS.contains(&keyword.as_str()));
+        let only_words = only_refers(map);
         let is_definition = reference == "#" || reference.strip_prefix("#/$defs/").is_some_and(|name| !name.contains('/'));
         if self.subset.refs && only_words && is_definition {
             let to = if reference == "#" && self.is_wrapped { format!("#/$defs/{ROOT}") } else { reference.to_owned() };

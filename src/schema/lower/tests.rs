@@ -63,6 +63,10 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "optional tree",
             json!({"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/Node"}}, "required": ["name"]}}}),
         ),
+        (
+            "root reference with neighbours",
+            json!({"$ref": "#/$defs/Bar", "properties": {"foo": {"type": "string"}}, "required": ["foo"], "$defs": {"Bar": {"type": "object", "properties": {"bar": {"type": "string"}}, "required": ["bar"]}}}),
+        ),
         ("list that holds itself", json!({"type": "array", "items": {"$ref": "#"}})),
         (
             "map",
@@ -270,6 +274,7 @@ fn lowering_never_refuses_what_was_valid() {
             json!({"id": "INV-1", "total": 1, "note": "n", "lines": [{"text": "a", "kind": "item"}, {"text": "b", "kind": "item"}], "due": "2026-01-01", "mail": "a@b.c"}),
         ),
         ("inheritance", json!({"a": 1, "b": "x"})),
+        ("root reference with neighbours", json!({"foo": "x", "bar": "y"})),
         ("union", json!({"shape": {"kind": "square", "a": 1}})),
         ("tuple", json!({"pair": ["a", 1]})),
         ("tree", json!({"name": "a", "children": [{"name": "b", "children": []}]})),

@@ -143,6 +143,25 @@ fn only_the_branch_that_a_value_is_meant_for_changes_it() {
 }
 
 #[test]
+fn defaults_make_no_other_branch_of_a_union() {
+    let animal = |more: &str, default: i64| json!({"type": "object", "properties": {"name": {"type": "string"}, more: {"type": "integer", "default": default}}, "required": ["name"]});
+    let base = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let of = |branches: Value| json!({"type": "object", "properties": {"pet": {"anyOf": branches}}, "required": ["pet"]});
+    let (pets, kinds) = (of(json!([animal("lives", 9), animal("tricks", 0)])), of(json!([base, animal("tricks", 0)])));
+    for (schema, written, filled) in [
+        (&pets, json!({"name": "Rex", "tricks": 3}), json!({"name": "Rex", "tricks": 3})),
+        (&pets, json!({"name": "Tom", "lives": 7}), json!({"name": "Tom", "lives": 7})),
+        (&pets, json!({"name": "Rex", "tricks": null}), json!({"name": "Rex", "tricks": 0})),
+        (&pets, json!({"name": "Tom"}), json!({"name": "Tom", "lives": 9})),
+        (&kinds, json!({"name": "Tom"}), json!({"name": "Tom"})),
+        (&kinds, json!({"name": "Rex", "tricks": null}), json!({"name": "Rex", "tricks": 0})),
+    ] {
+        let reading = read(&json!({ "pet": written }).to_string(), &shape(schema.clone(), Method::Pydantic, false), false);
+        assert_eq!((reading.value.as_ref(), reading.is_valid()), (Some(&json!({ "pet": filled })), true), "{written}");
+    }
+}
+
+#[test]
 fn definitions_are_mended_like_the_root() {
     let place = json!({"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": ["string", "null"]}},
         "required": ["city", "zip"], "additionalProperties": false});

@@ -1,0 +1,97 @@
+//! What becomes of a conversation's turns.
+
+use super::*;
+use crate::chat::Sampling;
+
+#[test]
+fn texts_that_a_tool_answers_with_stay_apart() {
+    let content = ["one", "two"].map(|text| Part::Text(text.into())).to_vec();
+    let result = ToolResult { call_id: "a".into(), content, ..ToolResult::default() };
+    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
+    let messages = vec![
+        Message::text(Role::User, "hi"),
+        Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] },
+        Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] },
+    ];
+    let request = ChatRequest {
+        model: "m".into(),
+        messages,
+        tools: vec![Tool { name: "f".into(), ..Tool::default() }],
+        ..ChatRequest::default()
+    };
+    for name in ["openai", "mistral", "cohere", "gemini"] {
+        let body = open(name, &config(name, keyed())).unwrap().write(&request, false).unwrap().body.to_string();
+        assert!(body.contains(r#"one\ntwo"#), "{name}: {body}");
+    }
+}
+
+#[test]
+fn answers_of_tools_stand_in_the_order_of_the_calls() {
+    let call = |id: &str| {
+        Part::ToolCall(ToolCall { id: id.into(), name: "price".into(), arguments: "{}".into(), ..ToolCall::default() })
+    };
+    let result = |id: &str| {
+        let content = vec![Part::Text(format!("the price of {id}"))];
+        Part::ToolResult(ToolResult { call_id: id.into(), content, ..ToolResult::default() })
+    };
+    // Servers that count from 0 in each answer use ids again.
+    let messages = vec![
+        Message::text(Role::User, "hi"),
+        Message { role: Role::Assistant, parts: vec![call("A"), call("B")] },
+        Message { role: Role::Tool, parts: vec![result("B")] },
+        Message { role: Role::Tool, parts: vec![result("A")] },
+        Message { role: Role::Assistant, parts: vec![call("B"), call("A")] },
+        Message { role: Role::User, parts: vec![Part::Text("go on".into()), result("A"), result("B")] },
+    ];
+    let tools = vec![Tool { name: "price".into(), ..Tool::default() }];
+    let request = ChatRequest { model: "m".into(), messages, tools, ..ChatRequest::default() };
+    for (name, turns) in [("vertexai", "contents"), ("anthropic", "messages"), ("bedrock", "messages")] {
+        let body = written(name, &request).body;
+        for (turn, first, second) in [(2, "A", "B"), (4, "B", "A")] {
+            let turn = body[turns][turn].to_string();
+            let [first, second] = [first, second].map(|id| turn.find(&format!("the price of {id}")).unwrap());
+            assert!(first < second, "{name}: {turn}");
+        }
+    }
+}
+
+#[test]
+fn numbers_of_more_than_64_bits_are_not_changed_without_a_word() {
+    let number = r#"{"wei":123456789012345678901234567890}"#;
+    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: number.into(), ..ToolCall::default() };
+    let result = ToolResult { call_id: "a".into(), content: vec![Part::Text(number.into())], ..ToolResult::default() };
+    let messages = vec![
+        Message::text(Role::User, "hi"),
+        Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] },
+        Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] },
+    ];
+    let tools = vec![Tool { name: "f".into(), ..Tool::default() }];
+    let sampling = Sampling { max_tokens: Some(9), ..Sampling::default() };
+    let request = ChatRequest { model: "m".into(), messages, tools, sampling, ..ChatRequest::default() };
+    for name in ["gemini", "bedrock", "anthropic"] {
+        let written = written(name, &request);
+        assert!(written.body.to_string().contains(r#"{\"wei\":123456789012345678901234567890}"#), "{name}: {}", written.body);
+        let warnings: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, ["`tool_call.arguments`: a number of more than 64 bits is rounded; it was changed"], "{name}");
+    }
+}
+
+#[test]
+fn instructions_alone_are_what_the_user_says_where_they_stand_apart() {
+    let messages = ["be brief", "write a haiku"].map(|text| Message::text(Role::System, text)).to_vec();
+    let sampling = Sampling { max_tokens: Some(9), ..Sampling::default() };
+    let request = ChatRequest { model: "m".into(), messages, sampling, ..ChatRequest::default() };
+    for (name, system, turns) in
+        [("anthropic", "system", "messages"), ("bedrock", "system", "messages"), ("gemini", "systemInstruction", "contents")]
+    {
+        let Written { body, warnings, .. } = written(name, &request);
+        assert!(body[system].to_string().contains("be brief") && !body[system].to_string().contains("haiku"), "{body}");
+        assert!(body[turns][0]["role"] == "user" && body[turns].to_string().contains("haiku"), "{body}");
+        let expected = format!(
+            "`messages`: `{name}/m` takes no instructions alone: the last of them are what the user says; it was changed"
+        );
+        assert_eq!(warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    }
+    let Written { body, warnings, .. } = written("openai", &request);
+    assert_eq!((body["messages"].as_array().unwrap().len(), warnings.len()), (2, 0));
+}
