@@ -7,9 +7,9 @@ use super::{Draft, Expected, Parts, count, is_counted, json_text, note, told};
 
 pub(super) fn read(bodies: &[Value], out: &mut Expected, calls: &mut Vec<Draft>) {
     let place = |choice: &Value| number(&choice["index"]).unwrap_or(0);
-    // Of several answers the first.
-    let first = bodies.iter().flat_map(|body| list(&body["choices"])).map(place).min();
-    let mut is_served = false;
+    // Of several answers, which we do not ask for, the one that is told first.
+    let first = bodies.iter().find_map(|body| list(&body["choices"]).map(place).min());
+    let (mut is_served, is_whole) = (false, bodies.len() == 1);
     for body in bodies {
         let choice = list(&body["choices"]).find(|choice| Some(place(choice)) == first).unwrap_or(&Value::Null);
         if let Some(model) = told([&body["model"]]).next() {
@@ -24,15 +24,17 @@ pub(super) fn read(bodies: &[Value], out: &mut Expected, calls: &mut Vec<Draft>)
         for name in ["content_filter_results", "stop_reason"] {
             note(out, name, &choice[name]);
         }
+        // Some tell what there is so far beside each piece.
+        let places = if is_whole { ["message", "delta"] } else { ["delta", "message"] };
+        let single = places.into_iter().map(|name| &choice[name]).find(|message| message.is_object()).unwrap_or(&Value::Null);
         // Mistral tells what it said, what it called and what that answered.
-        let single = if choice["message"].is_object() { &choice["message"] } else { &choice["delta"] };
         for message in list(&choice["messages"]).chain([single]) {
             is_served = told([&message["role"]]).next().map_or(is_served, |role| role == "tool");
             if is_served {
                 calls.iter_mut().filter(|call| message["tool_call_id"] == call.id).for_each(|call| call.is_answered = true);
             } else {
                 said(message, out);
-                called(message, bodies.len() == 1, out, calls);
+                called(message, is_whole, out, calls);
             }
         }
         if let Some(reason) = told([&choice["finish_reason"]]).next() {
