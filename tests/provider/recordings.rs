@@ -214,7 +214,8 @@ fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) -> Outc
         _ => None,
     });
     // Whose they are stands in front.
-    let bare = |proof: String| proof.trim_start_matches("gemini:").trim_start_matches("openai:").to_owned();
+    let whose = ["gemini:", "openai:", "mistral:"];
+    let bare = |proof: String| whose.iter().find_map(|whose| proof.strip_prefix(whose)).unwrap_or(&proof).to_owned();
     same("signatures", &signatures.map(bare).collect::<Vec<_>>(), &expected.signatures)?;
     let citations = answer.parts.iter().filter_map(|part| match part {
         Part::Citation(raw) => Some(raw.value.to_string()),

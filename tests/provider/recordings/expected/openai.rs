@@ -83,6 +83,7 @@ fn said(message: &Value, out: &mut Expected) {
         out.text.push_str(part["text"].as_str().or(part.as_str()).unwrap_or_default());
         out.reasoning.push_str(part["thinking"].as_str().unwrap_or_default());
         out.reasoning.extend(list(&part["thinking"]).filter_map(|text| text["text"].as_str()));
+        out.signatures.extend(told([&part["signature"]]).map(str::to_owned));
     }
     let refusal = message["refusal"].as_str().unwrap_or_default();
     out.text.push_str(refusal);
