@@ -1,74 +1,104 @@
 //! Every recorded exchange, read by us and compared with what an independent look at the raw body finds.
 //!
-//! The folder is `OMNI_RECORDINGS`, else the shared one.
+//! The folder is `OMNI_RECORDINGS`, else the shared one. What is wrong is told file by file, with the first difference.
 
+mod exchange;
 mod expected;
+mod finish;
+mod refusal;
+mod vectors;
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use omni_llm::chat::{ChatEvent, ChatResponse, FinishReason, Part, fold, unfold};
-use omni_llm::error::Code;
-use omni_llm::net::Reply;
-use omni_llm::provider::embed::EmbedDialect;
-use omni_llm::provider::{Dialect, Preset, preset};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use omni_llm::chat::{ChatEvent, ChatResponse, Part, fold, unfold};
+use omni_llm::provider::Dialect;
 use serde_json::Value;
 
-use self::expected::{Expected, Parts, expected, first, number};
+use self::exchange::{Exchange, chunks, json, list};
+use self::expected::{Expected, Parts, expected};
+use self::refusal::{has_end, has_failed};
 use super::random::Random;
 use super::shared::shared;
-use super::support::{bedrock_event, events};
+use super::support::events;
 
 /// Streams up to this size are split at every byte.
 const SMALL_BYTES: usize = 1500;
 const RANDOM_SPLITS: usize = 24;
+/// How much is told of a difference, and how much of what stands before it.
+const TOLD_CHARS: usize = 160;
+const BEFORE_CHARS: usize = 40;
 
-#[derive(Debug, Default)]
-struct Row {
-    buffered: usize,
-    streamed: usize,
-    refused: usize,
-    embedded: usize,
-    others: usize,
+/// What an exchange is.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Buffered,
+    Streamed,
+    Refused,
+    Embedded,
+    /// Of an endpoint that we do not ask.
+    Other,
 }
+
+/// How an exchange was read, or the first difference.
+type Outcome<T = Kind> = Result<T, String>;
+
+/// How many exchanges of a provider are of each kind, in its order, and how many are wrong.
+type Row = ([usize; 5], usize);
 
 #[test]
 fn every_recorded_exchange_is_read_whole() {
     let named = std::env::var_os("OMNI_RECORDINGS").map(PathBuf::from);
     let Some(folder) = named.or_else(|| shared("contracts/recordings/open")) else { return };
-    let mut table: BTreeMap<String, Row> = BTreeMap::new();
-    let mut wrong = Vec::new();
+    let (mut table, mut wrong): (BTreeMap<String, Row>, Vec<String>) = (BTreeMap::new(), Vec::new());
     for path in files(&folder) {
-        let Ok(recording) = serde_json::from_str::<Value>(&std::fs::read_to_string(&path).unwrap()) else { continue };
-        let provider = recording["provider"].as_str().unwrap_or_default().to_owned();
-        for (number, exchange) in recording["interactions"].as_array().into_iter().flatten().enumerate() {
-            let row = table.entry(provider.clone()).or_default();
-            let name = format!("{} #{number}", path.strip_prefix(&folder).unwrap().display());
-            match std::panic::catch_unwind(|| check(&provider, exchange)) {
-                Ok(Kind::Buffered) => row.buffered += 1,
-                Ok(Kind::Streamed) => row.streamed += 1,
-                Ok(Kind::Refused) => row.refused += 1,
-                Ok(Kind::Embedded) => row.embedded += 1,
-                Ok(Kind::Nothing) => row.others += 1,
-                Err(_) => wrong.push(name),
+        let name = path.strip_prefix(&folder).unwrap().display();
+        let recording = match recording(&path) {
+            Ok(recording) => recording,
+            Err(cause) => {
+                wrong.push(format!("{name}: not read: {cause}"));
+                continue;
+            }
+        };
+        let provider = recording["provider"].as_str().unwrap_or_default();
+        for (number, exchange) in list(&recording["interactions"]).enumerate() {
+            let (kinds, failed) = table.entry(provider.to_owned()).or_default();
+            let exchange = Exchange { provider, request: &exchange["request"], response: &exchange["response"] };
+            match catch_unwind(|| check(&exchange)).unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                Ok(kind) => kinds[kind as usize] += 1,
+                Err(difference) => {
+                    *failed += 1;
+                    wrong.push(format!("{name} #{number}: {difference}"));
+                }
             }
         }
     }
-    let heads = ["provider", "buffered", "streamed", "refused", "embedded", "other endpoint"];
-    eprintln!("{:<20} {:>9} {:>9} {:>8} {:>9} {:>14}", heads[0], heads[1], heads[2], heads[3], heads[4], heads[5]);
-    for (provider, Row { buffered, streamed, refused, embedded, others }) in &table {
-        eprintln!("{provider:<20} {buffered:>9} {streamed:>9} {refused:>8} {embedded:>9} {others:>14}");
-    }
-    let passed: usize = table.values().map(|row| row.buffered + row.streamed + row.refused + row.embedded).sum();
-    eprintln!("exchanges of our dialects: {}, passed: {passed}", passed + wrong.len());
-    assert!(wrong.is_empty(), "{} exchanges are wrong: {wrong:#?}", wrong.len());
+    let passed = tell(&table);
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(passed > 0, "nothing was read");
 }
 
+/// Prints the table, and says how many exchanges are as they should be.
+fn tell(table: &BTreeMap<String, Row>) -> usize {
+    let line = |provider: &str, cells: [&dyn Display; 6]| {
+        let [buffered, streamed, refused, embedded, wrong, other] = cells;
+        eprintln!("{provider:<20} {buffered:>9} {streamed:>9} {refused:>8} {embedded:>9} {wrong:>6} {other:>14}");
+    };
+    line("provider", [&"buffered", &"streamed", &"refused", &"embedded", &"wrong", &"other endpoint"]);
+    let (mut passed, mut failed) = (0, 0);
+    for (provider, ([buffered, streamed, refused, embedded, other], wrong)) in table {
+        line(provider, [buffered, streamed, refused, embedded, wrong, other]);
+        passed += buffered + streamed + refused + embedded;
+        failed += wrong;
+    }
+    eprintln!("exchanges of our dialects: {}, passed: {passed}", passed + failed);
+    passed
+}
+
+/// The files that are JSON by their names, apart from the lists of them.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -82,201 +112,76 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The dialect of an exchange, by its path; by the look of its body where the recording has no request.
-fn dialect(provider: &str, exchange: &Value) -> Option<Dialect> {
-    let path = exchange["request"]["path"].as_str().unwrap_or_default();
-    if path.contains("/chat/completions") {
-        return Some(Dialect::OpenAi);
-    }
-    if path.ends_with("/v1/messages") || path.contains("publishers/anthropic") {
-        return Some(Dialect::Anthropic);
-    }
-    if path.contains("/converse") {
-        return Some(Dialect::Bedrock);
-    }
-    if path.contains("enerateContent") {
-        return Some(Dialect::Gemini);
-    }
-    if path.ends_with("/v2/chat") {
-        return Some(Dialect::Cohere);
-    }
-    if !path.is_empty() {
-        return None;
-    }
-    let response = &exchange["response"];
-    let lines = lines(response);
-    let body = lines.first().cloned().unwrap_or_else(|| body(response));
-    let has = |name: &str| body.get(name).is_some();
-    match provider {
-        "anthropic" => (has("content") || body["type"] == "message_start").then_some(Dialect::Anthropic),
-        "bedrock" => {
-            let is_event = ["messageStart", "contentBlockStart", "contentBlockDelta"].into_iter().any(has);
-            (body["output"]["message"].is_object() || is_event).then_some(Dialect::Bedrock)
-        }
-        "google-gemini" | "google-vertex" => has("candidates").then_some(Dialect::Gemini),
-        "cohere" => {
-            (body["message"].is_object() || has("finish_reason") || body["type"] == "message-start").then_some(Dialect::Cohere)
-        }
-        _ => has("choices").then_some(Dialect::OpenAi),
-    }
+fn recording(path: &Path) -> Outcome<Value> {
+    let text = std::fs::read_to_string(path).map_err(|cause| cause.to_string())?;
+    let recording = json(text.trim_start_matches('\u{feff}')).map_err(|cause| cause.to_string())?;
+    let is_recording = list(&recording["interactions"]).next().is_some();
+    is_recording.then_some(recording).ok_or_else(|| "it has no `interactions`".to_owned())
 }
 
-fn body(response: &Value) -> Value {
-    match response["body_text"].as_str() {
-        Some(text) => serde_json::from_str(text).unwrap_or_else(|_| response["body_json"].clone()),
-        None => response["body_json"].clone(),
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or_default())
+}
+
+fn holds(what: &str, is_so: bool) -> Outcome<()> {
+    if is_so { Ok(()) } else { Err(format!("not so: {what}")) }
+}
+
+/// That two values are equal, or where they begin to differ.
+fn same<T: Debug + PartialEq + ?Sized>(what: &str, read: &T, expected: &T) -> Outcome<()> {
+    if read == expected {
+        return Ok(());
     }
+    let (read, expected) = (format!("{read:?}"), format!("{expected:?}"));
+    let equal = read.chars().zip(expected.chars()).take_while(|(read, expected)| read == expected).count();
+    let told = |text: &str| text.chars().skip(equal.saturating_sub(BEFORE_CHARS)).take(TOLD_CHARS).collect::<String>();
+    Err(format!("{what}: read {}, expected {}", told(&read), told(&expected)))
 }
 
-fn lines(response: &Value) -> Vec<Value> {
-    response["event_json_lines"].as_array().into_iter().flatten().map(line).collect()
-}
-
-fn line(line: &Value) -> Value {
-    line.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| line.clone())
-}
-
-enum Kind {
-    Buffered,
-    Streamed,
-    Refused,
-    Embedded,
-    Nothing,
-}
-
-fn check(provider: &str, exchange: &Value) -> Kind {
-    let (response, chat, embeds) = (&exchange["response"], dialect(provider, exchange), embeds(provider, exchange));
-    let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
-    if status >= 300 && (chat.is_some() || embeds.is_some() || exchange["request"]["path"].is_null()) {
-        refused(provider, status, response);
-        return Kind::Refused;
+fn check(exchange: &Exchange<'_>) -> Outcome {
+    let (dialect, embeds, status) = (exchange.dialect(), exchange.embeds(), exchange.status());
+    if status >= 300 && (dialect.is_some() || embeds.is_some() || exchange.path().is_empty()) {
+        return refusal::check(exchange);
     }
     if let Some(embeds) = embeds {
-        return embedded(embeds, response);
+        return vectors::check(embeds, exchange);
     }
-    let Some(dialect) = chat else { return Kind::Nothing };
-    let stream = bytes(dialect, response);
-    if let Some(stream) = stream {
-        return streamed(dialect, &stream, response);
-    }
-    let body = body(response);
-    if body.is_null() {
-        return Kind::Nothing;
-    }
-    let expected = expected(dialect, std::slice::from_ref(&body));
-    if failed_inside(std::slice::from_ref(&body)) {
-        assert!(dialect.decode(body.to_string().as_bytes()).is_err());
-        return Kind::Refused;
-    }
-    let answer = dialect.decode(body.to_string().as_bytes()).unwrap();
-    compare(dialect, &expected, &answer);
-    assert_eq!(fold(&unfold(answer.clone())), answer, "the answer as events is another");
-    Kind::Buffered
-}
-
-/// How an exchange about vectors is read, by its path; by the look of its body where the recording has no request.
-fn embeds(provider: &str, exchange: &Value) -> Option<EmbedDialect> {
-    let path = exchange["request"]["path"].as_str().unwrap_or_default();
-    let body = body(&exchange["response"]);
-    let is_vectors = body["embeddings"].is_object() || !body["predictions"].is_null() || !body["data"][0]["embedding"].is_null();
-    let is_about = if path.is_empty() { is_vectors } else { path.contains("embed") && !path.ends_with(":countTokens") };
-    row(provider).embeds.filter(|_| is_about)
-}
-
-fn embedded(dialect: EmbedDialect, response: &Value) -> Kind {
-    let body = body(response);
-    let mut headers = HeaderMap::new();
-    for (name, value) in response["headers"].as_object().into_iter().flatten() {
-        if let (Ok(name), Some(Ok(value))) = (HeaderName::try_from(name), value.as_str().map(HeaderValue::try_from)) {
-            headers.insert(name, value);
-        }
-    }
-    let answer = dialect.decode(&Reply { status: 200, headers, body: Bytes::from(body.to_string()) }).unwrap();
-    let mut expected = Vec::new();
-    vectors(&body, &mut expected);
-    assert!(!expected.is_empty() && answer.vectors == expected, "vectors");
-    let pointers = [
-        "/usage/total_tokens",
-        "/meta/billed_units/input_tokens",
-        "/inputTextTokenCount",
-        "/usageMetadata/totalTokenCount",
-        "/predictions/0/embeddings/statistics/token_count",
-    ];
-    let mut counts = pointers.into_iter().filter_map(|pointer| number(body.pointer(pointer)?));
-    let in_headers = || response["headers"]["x-amzn-bedrock-input-token-count"].as_str()?.parse().ok();
-    let expected = counts.next().or_else(in_headers).map(|first| {
-        let more = body["predictions"].as_array().into_iter().flatten().skip(1);
-        first + more.filter_map(|row| number(&row["embeddings"]["statistics"]["token_count"])).sum::<u64>()
-    });
-    assert_eq!(answer.prompt_tokens, expected, "tokens");
-    Kind::Embedded
-}
-
-/// Every list of numbers in a body, and every vector in base64.
-fn vectors(value: &Value, found: &mut Vec<Vec<f32>>) {
-    match value {
-        Value::Array(items) if items.first().is_some_and(Value::is_number) => {
-            found.push(serde_json::from_value(value.clone()).unwrap());
-        }
-        Value::Array(items) => items.iter().for_each(|item| vectors(item, found)),
-        // Titan says the same twice.
-        Value::Object(fields) => fields.iter().filter(|(name, _)| *name != "embeddingsByType").for_each(|(name, value)| {
-            match value.as_str().filter(|_| name == "embedding") {
-                Some(text) => {
-                    let bytes = STANDARD.decode(text).unwrap();
-                    found.push(bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect());
-                }
-                None => vectors(value, found),
-            }
-        }),
-        _ => {}
+    let Some(dialect) = dialect else { return Ok(Kind::Other) };
+    match (exchange.stream(), exchange.body()) {
+        (Some(stream), _) => streamed(dialect, &stream),
+        (None, Some(body)) => buffered(dialect, &body),
+        (None, None) => Ok(Kind::Other),
     }
 }
 
-/// The bytes of a stream, where the exchange is one.
-fn bytes(dialect: Dialect, response: &Value) -> Option<Vec<u8>> {
-    if let Some(text) = response["body_base64"].as_str() {
-        return Some(STANDARD.decode(text).unwrap());
+fn buffered(dialect: Dialect, body: &[u8]) -> Outcome {
+    let answer = dialect.decode(body);
+    // What is no answer must not be taken for one.
+    let Ok(body) = json(&String::from_utf8_lossy(body)) else { return refused(answer) };
+    let bodies = std::slice::from_ref(&body);
+    if has_failed(bodies) || !has_end(dialect, bodies, false) {
+        return refused(answer);
     }
-    let lines = lines(response);
-    if !lines.is_empty() {
-        let mut stream = Vec::new();
-        for line in lines {
-            if dialect == Dialect::Bedrock {
-                let (name, payload) = line.as_object().unwrap().iter().next().unwrap();
-                stream.extend(bedrock_event(name, &payload.to_string()));
-            } else {
-                stream.extend(format!("data: {line}\n\n").into_bytes());
-            }
-        }
-        return Some(stream);
-    }
-    let text = response["body_text"].as_str()?;
-    let is_stream = ["data:", "event:", ":"].iter().any(|start| text.trim_start().starts_with(start));
-    if dialect == Dialect::Bedrock && !text.trim_start().starts_with('{') {
-        return Some(text.as_bytes().to_vec());
-    }
-    is_stream.then(|| text.as_bytes().to_vec())
+    let answer = answer.map_err(|error| format!("not read: {error}"))?;
+    compare(dialect, &expected(dialect, bodies), &answer)?;
+    Ok(Kind::Buffered)
 }
 
-fn streamed(dialect: Dialect, stream: &[u8], response: &Value) -> Kind {
-    let chunks = chunks(dialect, stream, response);
-    if failed_inside(&chunks) {
-        assert!(events(dialect, &[stream]).is_err(), "a failure inside the stream was taken for an answer");
-        return Kind::Refused;
+fn streamed(dialect: Dialect, stream: &[u8]) -> Outcome {
+    let (chunks, whole) = (chunks(dialect, stream), events(dialect, &[stream]));
+    if has_failed(&chunks) || !has_end(dialect, &chunks, true) {
+        return refused(whole);
     }
-    let whole = match events(dialect, &[stream]) {
-        Ok(whole) => whole,
-        Err(error) => panic!("{error}"),
-    };
-    assert!(matches!(whole.last(), Some(ChatEvent::Finish(_))), "the last event is not the end");
-    assert_eq!(whole.iter().filter(|event| matches!(event, ChatEvent::Finish(_))).count(), 1);
-    let answer = fold(&whole);
-    compare(dialect, &expected(dialect, &chunks), &answer);
-    assert_eq!(fold(&unfold(answer.clone())), answer, "the answer as events is another");
+    let whole = whole.map_err(|error| format!("not read: {error}"))?;
+    let ends = whole.iter().filter(|event| matches!(event, ChatEvent::Finish(_))).count();
+    same("ends", &ends, &1)?;
+    holds("the last event is the end", matches!(whole.last(), Some(ChatEvent::Finish(_))))?;
+    compare(dialect, &expected(dialect, &chunks), &fold(&whole))?;
+    let again = |pieces: &[&[u8]]| events(dialect, pieces).map_err(|error| format!("not read in pieces: {error}"));
     if stream.len() <= SMALL_BYTES {
         for at in 0..=stream.len() {
-            assert_eq!(events(dialect, &[&stream[..at], &stream[at..]]).unwrap(), whole, "split at byte {at}");
+            same(&format!("split at byte {at}"), &again(&[&stream[..at], &stream[at..]])?, &whole)?;
         }
     }
     let mut random = Random::new(stream.len() as u64);
@@ -287,203 +192,71 @@ fn streamed(dialect: Dialect, stream: &[u8], response: &Value) -> Kind {
             pieces.push(piece);
             rest = more;
         }
-        assert_eq!(events(dialect, &pieces).unwrap(), whole, "split at random");
+        same("split at random", &again(&pieces)?, &whole)?;
     }
-    Kind::Streamed
+    Ok(Kind::Streamed)
 }
 
-/// The JSON of every frame, found by the simplest means.
-fn chunks(dialect: Dialect, stream: &[u8], response: &Value) -> Vec<Value> {
-    let lines = lines(response);
-    if !lines.is_empty() {
-        return lines;
-    }
-    if dialect == Dialect::Bedrock {
-        let (mut found, mut rest) = (Vec::new(), stream);
-        while rest.len() > 16 {
-            let total = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
-            let headers = u32::from_be_bytes(rest[4..8].try_into().unwrap()) as usize;
-            let head = String::from_utf8_lossy(&rest[12..12 + headers]).into_owned();
-            let payload: Value = serde_json::from_slice(&rest[12 + headers..total - 4]).unwrap_or_default();
-            let names = ["messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"];
-            let name = names.into_iter().find(|name| head.contains(name)).unwrap_or(":exception");
-            found.push(serde_json::json!({ name: payload }));
-            rest = &rest[total..];
-        }
-        return found;
-    }
-    let text = String::from_utf8_lossy(stream);
-    text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?.trim()).ok()).collect()
-}
-
-fn failed_inside(chunks: &[Value]) -> bool {
-    chunks.iter().any(|chunk| {
-        chunk["error"].is_object()
-            || !chunk["x_groq"]["error"].is_null()
-            || chunk["type"] == "error"
-            || first(&chunk["choices"])["error"].is_object()
-            || first(&chunk["choices"])["finish_reason"] == "error"
-            || chunk.as_object().is_some_and(|chunk| chunk.keys().any(|key| key.contains("xception")))
-            || ["malformed_model_output", "malformed_tool_use"]
-                .iter()
-                .any(|reason| chunk["stopReason"] == *reason || chunk["messageStop"]["stopReason"] == *reason)
-            || ["ERROR", "ERROR_TOXIC", "TIMEOUT"]
-                .iter()
-                .any(|reason| chunk["finish_reason"] == *reason || chunk["delta"]["finish_reason"] == *reason)
-            || [
-                "MALFORMED_FUNCTION_CALL",
-                "MALFORMED_RESPONSE",
-                "MISSING_THOUGHT_SIGNATURE",
-                "UNEXPECTED_TOOL_CALL",
-                "TOO_MANY_TOOL_CALLS",
-            ]
-            .iter()
-            .any(|reason| first(&chunk["candidates"])["finishReason"] == *reason)
-    })
-}
-
-/// Our row for whom the recordings call so.
-fn row(provider: &str) -> &'static Preset {
-    let name = match provider {
-        "google-gemini" => "gemini",
-        "google-vertex" => "vertexai",
-        other => other,
-    };
-    preset(name).unwrap_or_else(|| preset("custom").unwrap())
-}
-
-fn refused(provider: &str, status: u16, response: &Value) {
-    let raw = response["body_text"].as_str().map_or_else(|| response["body_json"].to_string(), str::to_owned);
-    let row = row(provider);
-    let reply = Reply { status, headers: Default::default(), body: Bytes::from(raw.clone()) };
-    let error = row.refusal(&reply);
-    assert_eq!(error.refusal().status, Some(status));
-    assert_eq!(error.code(), expected_code(provider, status, &raw.to_lowercase()), "{status}: {raw}");
-    // The provider's own words come through, unless they may hold a key.
-    let value: Value = serde_json::from_str(&raw).unwrap_or_default();
-    let value = value.get(0).cloned().unwrap_or(value);
-    let said = value.pointer("/error/message").or_else(|| value.get("message")).and_then(Value::as_str).unwrap_or_default();
-    let start: String = said.chars().take_while(|letter| !letter.is_control()).take(40).collect();
-    assert!(error.code() == Code::Authentication || error.message().contains(&start), "{}: {raw}", error.message());
-}
-
-/// The one code of a refusal, by what stands in its body (in lower case). With 400 vendors say what others have statuses for; of a model
-/// that is not there they speak in many ways, and always of a model.
-fn expected_code(provider: &str, status: u16, raw: &str) -> Code {
-    let says = |words: &[&str]| words.iter().any(|word| raw.contains(word));
-    let of_no_model =
-        ["not found", "not exist", "not a valid", "is invalid", "invalid model", "model names are", "on-demand throughput"];
-    match status {
-        400 | 422 if says(&["tool_use_failed", "json_validate_failed"]) => Code::ModelOutput,
-        400 if says(&["api_key_invalid", "incorrect api key"]) => Code::Authentication,
-        400 if says(&["credit balance", "usage limit"]) => Code::Budget,
-        400 if says(&["content_filter", "content_policy"]) => Code::ContentFilter,
-        400 | 413 if says(&["context_length", "context length", "too long"]) => Code::ContextLength,
-        400 if says(&["model"]) && says(&of_no_model) => Code::InvalidModel,
-        400 | 422 => Code::InvalidRequest,
-        403 if says(&["flagged", "moderation"]) => Code::ContentFilter,
-        401 | 403 => Code::Authentication,
-        402 => Code::Budget,
-        404 => Code::InvalidModel,
-        408 | 504 => Code::Timeout,
-        413 => Code::BodyTooLarge,
-        424 if provider == "bedrock" => Code::ModelOutput,
-        429 if says(&["insufficient_quota"]) => Code::Budget,
-        429 => Code::RateLimit,
-        498 if provider == "groq" => Code::Overloaded,
-        498 => Code::Authentication,
-        503 | 529 => Code::Overloaded,
-        _ => Code::ProviderError,
+/// That a failure, or the beginning of an answer, was not taken for an answer.
+fn refused<T>(read: omni_llm::error::Result<T>) -> Outcome {
+    match read {
+        Err(_) => Ok(Kind::Refused),
+        Ok(_) => Err("a failure was taken for an answer".to_owned()),
     }
 }
 
-fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) {
-    assert_eq!(answer.text(), expected.text, "text");
-    assert_eq!(answer.reasoning(), expected.reasoning, "reasoning");
-    let signatures: Vec<String> = answer
-        .parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Reasoning(thought) => thought.signature.clone().or_else(|| thought.redacted.clone()),
-            Part::ToolCall(call) => call.signature.clone(),
-            _ => None,
-        })
-        // Whose they are stands in front.
-        .map(|proof| proof.trim_start_matches("gemini:").trim_start_matches("openai:").to_owned())
-        .collect();
-    assert_eq!(signatures, expected.signatures, "signatures");
+fn compare(dialect: Dialect, expected: &Expected, answer: &ChatResponse) -> Outcome<()> {
+    same("text", &answer.text(), &expected.text)?;
+    same("reasoning", &answer.reasoning(), &expected.reasoning)?;
+    let signatures = answer.parts.iter().filter_map(|part| match part {
+        Part::Reasoning(thought) => thought.signature.clone().or_else(|| thought.redacted.clone()),
+        Part::ToolCall(call) => call.signature.clone(),
+        _ => None,
+    });
+    // Whose they are stands in front.
+    let whose = ["gemini:", "openai:", "mistral:"];
+    let bare = |proof: String| whose.iter().find_map(|whose| proof.strip_prefix(whose)).unwrap_or(&proof).to_owned();
+    same("signatures", &signatures.map(bare).collect::<Vec<_>>(), &expected.signatures)?;
     let citations = answer.parts.iter().filter_map(|part| match part {
         Part::Citation(raw) => Some(raw.value.to_string()),
         _ => None,
     });
-    assert_eq!(citations.collect::<Vec<_>>(), expected.citations, "citations");
+    same("citations", &citations.collect::<Vec<_>>(), &expected.citations)?;
     let raws = answer.parts.iter().filter(|part| matches!(part, Part::Raw(raw) if raw.dialect == "bedrock"));
-    assert_eq!(raws.count(), expected.raws, "blocks of Bedrock's own");
-    let is_refused = answer.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
-    assert_eq!(is_refused, expected.refused, "refusal");
-    let calls: Vec<(String, Value)> = answer
-        .tool_calls()
-        .map(|call| (call.name.clone(), serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into())))
-        .collect();
-    assert_eq!(calls, expected.calls, "tool calls");
+    same("blocks of Bedrock's own", &raws.count(), &expected.raws)?;
+    same("refusal", &answer.parts.iter().any(|part| matches!(part, Part::Refusal(_))), &expected.refused)?;
+    let arguments = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
+    let calls = answer.tool_calls().map(|call| (call.name.clone(), arguments(&call.arguments)));
+    same("tool calls", &calls.collect::<Vec<(String, Value)>>(), &expected.calls)?;
     let ids: Vec<&str> = answer.tool_calls().map(|call| call.id.as_str()).collect();
-    assert!(ids.iter().all(|id| !id.is_empty()), "a call without an id");
-    if expected.ids.iter().all(|id| !id.is_empty()) {
-        assert_eq!(ids, expected.ids, "ids");
+    for (at, (id, expected)) in ids.iter().zip(&expected.ids).enumerate() {
+        // Where none came, or one that another call has, one is made.
+        let is_taken = ids[..at].contains(&expected.as_str());
+        holds("a call has an id of its own", !id.is_empty() && !ids[..at].contains(id))?;
+        if !expected.is_empty() && !is_taken {
+            same("id", *id, expected)?;
+        }
     }
-    assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), expected.prompt_tokens, "prompt tokens");
-    assert_eq!(answer.usage.map(|usage| usage.completion_tokens), expected.completion_tokens, "completion tokens");
     let usage = answer.usage.unwrap_or_default();
+    let told = answer.usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
+    same("prompt and completion tokens", &told, &expected.tokens)?;
     let parts = Parts {
         read: usage.cache_read_tokens,
         written: usage.cache_write_tokens,
         written_1h: usage.cache_write_1h_tokens,
         reasoning: usage.reasoning_tokens,
     };
-    assert_eq!(parts, expected.parts, "cached and reasoning tokens");
-    assert!(usage.cache_read_tokens + usage.cache_write_tokens <= usage.prompt_tokens, "more is cached than was sent: {usage:?}");
-    assert!(usage.reasoning_tokens <= usage.completion_tokens, "more is thought than was answered: {usage:?}");
+    same("cached and reasoning tokens", &parts, &expected.parts)?;
+    holds("no more is cached than was sent", parts.read + parts.written <= usage.prompt_tokens)?;
+    holds("no more is thought than was answered", parts.reasoning <= usage.completion_tokens)?;
     for (name, value) in &expected.extra {
-        assert_eq!(answer.extra.get(name), Some(value), "{name}");
+        same(name, &answer.extra.get(name), &Some(value))?;
     }
     if let Some(model) = &expected.model {
-        assert_eq!(&answer.model, model, "model");
+        same("model", &answer.model, model)?;
     }
-    let finish = reason(dialect, expected);
-    if let Some(finish) = finish {
-        assert_eq!(answer.finish_reason, finish, "finish reason");
+    if let Some(finish) = finish::reason(dialect, expected) {
+        same("finish reason", &answer.finish_reason, &finish)?;
     }
-}
-
-/// The vendors' reasons, as the facts of the project list them.
-fn reason(dialect: Dialect, expected: &Expected) -> Option<FinishReason> {
-    let reason = expected.finish.as_deref()?;
-    Some(match (dialect, reason) {
-        (_, "stop" | "end_turn" | "COMPLETE" | "eos") => FinishReason::Stop,
-        (_, "STOP") if expected.calls.is_empty() => FinishReason::Stop,
-        (_, "STOP" | "tool_calls" | "function_call" | "tool_use" | "TOOL_CALL") => FinishReason::ToolCalls,
-        (_, "stop_sequence" | "STOP_SEQUENCE") => FinishReason::StopSequence,
-        (_, "length" | "max_tokens" | "model_length" | "MAX_TOKENS" | "model_context_window_exceeded") => FinishReason::Length,
-        (
-            _,
-            "content_filter"
-            | "refusal"
-            | "guardrail_intervened"
-            | "content_filtered"
-            | "SAFETY"
-            | "RECITATION"
-            | "BLOCKLIST"
-            | "PROHIBITED_CONTENT"
-            | "SPII"
-            | "IMAGE_SAFETY"
-            | "IMAGE_PROHIBITED_CONTENT"
-            | "IMAGE_RECITATION"
-            | "IMAGE_OTHER"
-            | "MODEL_ARMOR"
-            | "blocked",
-        ) => FinishReason::ContentFilter,
-        (_, "pause_turn") => FinishReason::Pause,
-        (_, "") => return None,
-        (_, other) => FinishReason::Other(other.to_owned()),
-    })
+    same("the answer as events", &fold(&unfold(answer.clone())), answer)
 }

@@ -5,19 +5,10 @@ use axum::http::Request;
 use serde_json::{Value, json};
 
 use super::openapi::require;
-use super::replay::Replay;
+use super::replay::{Replay, ask, streamed};
 use super::support::{Service, read};
 
 const CLAUDE: &str = "anthropic/claude-opus-4-6";
-
-fn ask(model: &str) -> Value {
-    json!({"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": "Why is the sky blue?"}]})
-}
-
-fn streamed(mut body: Value) -> Value {
-    body["stream"] = json!(true);
-    body
-}
 
 /// An answer of Claude's with this end and usage, whole and streamed.
 async fn claude(reason: &str, usage: Value) -> Replay {

@@ -157,6 +157,13 @@ async fn a_request_chooses_an_index_and_a_namespace() {
     assert!(answer["fields"].as_array().unwrap().contains(&json!({"name": "year", "kind": "number", "values": 5})), "{answer}");
 }
 
+/// Until the list of what is gone is looked at again.
+async fn later() {
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_millis(1100)).await;
+    tokio::time::resume();
+}
+
 #[tokio::test]
 async fn a_document_goes_while_the_service_runs() {
     let harbour = harbour(|_| {});
@@ -169,21 +176,21 @@ async fn a_document_goes_while_the_service_runs() {
     Tombstones { index: digest.clone(), documents: ["s3://docs/open.md".to_owned()].into(), ..Tombstones::default() }
         .write(&list)
         .unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    later().await;
     assert_eq!(gone().await, 1, "without a search");
     assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
     // A list of another index, which has taken the place of this one, adds to what is gone, and keeps another service from starting.
     Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into(), ..Tombstones::default() }
         .write(&list)
         .unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    later().await;
     assert_eq!(harbour.found(None, json!({})).await, [""; 0]);
     // The end of the list changes nothing: it may have gone with the index that it was for. One that says so brings documents back.
     std::fs::remove_file(&list).unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    later().await;
     assert_eq!(harbour.found(None, json!({})).await, [""; 0]);
     Tombstones { index: digest, ..Tombstones::default() }.write(&list).unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    later().await;
     assert_eq!(harbour.found(None, json!({})).await, ["more.md", "open.md"]);
     Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into(), ..Tombstones::default() }
         .write(&list)
@@ -202,6 +209,6 @@ async fn a_document_goes_while_the_service_runs() {
     Tombstones { index, documents: ["s3://docs/open.md".to_owned()].into(), ..Tombstones::default() }
         .write(&Tombstones::path(&link))
         .unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    later().await;
     assert_eq!(linked.get("/v1/index").await.1["gone"], 1);
 }

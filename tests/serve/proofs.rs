@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::replay::Replay;
+use super::replay::{Replay, streamed};
 
 const MODEL: &str = "gemini/gemini-3-flash";
 
@@ -10,11 +10,6 @@ fn ask() -> Value {
     let tool = json!({"type": "object", "properties": {"q": {"type": "string"}}});
     json!({"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "Why?"}],
         "tools": [{"name": "search", "input_schema": tool}]})
-}
-
-fn streamed(mut body: Value) -> Value {
-    body["stream"] = json!(true);
-    body
 }
 
 fn frame(parts: Value, reason: Option<&str>) -> Value {

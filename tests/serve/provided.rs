@@ -3,16 +3,7 @@
 use serde_json::{Value, json};
 
 use super::openapi::require;
-use super::replay::Replay;
-
-fn ask(model: &str) -> Value {
-    json!({"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": "Why is the sky blue?"}]})
-}
-
-fn streamed(mut body: Value) -> Value {
-    body["stream"] = json!(true);
-    body
-}
+use super::replay::{Replay, ask, streamed};
 
 /// The blocks of a stream of Anthropic's dialect, put together as its clients do.
 fn blocks(events: &[(String, Value)]) -> Value {

@@ -8,9 +8,20 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use omni_llm::config::{Endpoint, Secret};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::{KEY, Service, serve};
+
+/// A question to a model, in a body that OpenAI's dialect and Anthropic's share.
+pub(crate) fn ask(model: &str) -> Value {
+    json!({"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": "Why is the sky blue?"}]})
+}
+
+/// As a stream.
+pub(crate) fn streamed(mut body: Value) -> Value {
+    body["stream"] = json!(true);
+    body
+}
 
 /// The provider.
 pub(crate) struct Replay {
