@@ -21,6 +21,7 @@ pub(super) fn read(bodies: &[Value], out: &mut Expected, calls: &mut Vec<Draft>)
         for name in ["prompt_filter_results", "citations", "search_results", "usage_breakdown", "mcp_list_tools"] {
             note(out, name, &body[name]);
         }
+        note(out, "usage_breakdown", &body["x_groq"]["usage_breakdown"]);
         for name in ["content_filter_results", "stop_reason"] {
             note(out, name, &choice[name]);
         }
