@@ -65,9 +65,9 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
     report_file.map_or(Ok(()), |path| report::require_replaceable(path, &args.out))?;
     let cache = args.cache.clone().unwrap_or_else(|| beside(&args.out));
     if let (Some(source), Ok(cache)) = (&args.source.source, cache.canonicalize())
-        && source.canonicalize().is_ok_and(|source| source == cache)
+        && source.canonicalize().is_ok_and(|source| source.starts_with(&cache))
     {
-        bail!("{}: the source cannot be the cache; name another folder with `--cache`", cache.display());
+        bail!("{}: the source cannot lie in the cache; name another folder with `--cache`", cache.display());
     }
     let mut own = vec![Tombstones::path(&args.out), cache.clone(), args.model.clone()];
     // A folder that indexes go into may hold documents too.
