@@ -30,6 +30,7 @@ use omni_llm::index::Tombstones;
 use cli::{BuildArgs, Cli, Command, EvalArgs, What};
 use pipeline::Build;
 use progress::Progress;
+use report::shown;
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == extract::CHILD_COMMAND) {
@@ -130,7 +131,7 @@ fn write_out(index: &Path, to: &Path, formats: &[export::Format]) -> Result<Exit
 /// Prints what is gone, a document a line.
 fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<ExitCode> {
     let gone = forget::run(index, documents, undo)?;
-    print(&gone.iter().map(|uri| format!("{uri}\n")).collect::<String>())?;
+    print(&gone.iter().map(|uri| format!("{}\n", shown(uri))).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -142,7 +143,7 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         match extract::read(&sandbox, file)?.and_then(|document| extract::shown(&document, json)) {
             Ok(text) => print(&text)?,
             Err(refusal) => {
-                eprintln!("{}: skipped: {refusal}", file.display());
+                eprintln!("{}: skipped: {refusal}", shown(&file.display().to_string()));
                 code = ExitCode::FAILURE;
             }
         }
