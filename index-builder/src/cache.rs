@@ -4,12 +4,13 @@
 //! record, which the next one drops. One builder at a time holds the folder.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{DirEntry, File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use omni_llm::hex::hex;
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +18,7 @@ use crate::extract::Document;
 use crate::place::folder_of;
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 4;
+const EXTRACTION_VERSION: u32 = 5;
 
 /// What marks the folder of a cache: it holds the texts of documents, and no build shall read them as such.
 const MARKER: &str = ".omni-cache";
@@ -39,11 +40,23 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Opens or makes the folder and locks it.
+    ///
+    /// # Errors
+    /// It is somebody else's, cannot be written to, or another build holds it.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder.join("documents"))
-            .with_context(|| format!("{}: cannot make the cache folder", folder.display()))?;
-        File::create(folder.join(MARKER)).with_context(|| format!("{}: cannot write", folder.display()))?;
-        let lock = File::create(folder.join("lock")).with_context(|| format!("{}: cannot write", folder.display()))?;
+        let made = |folder: &Path| {
+            std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot make the cache folder", folder.display()))
+        };
+        made(folder)?;
+        require_own(folder)?;
+        // The mark first: a build that is killed behind it leaves a cache.
+        let opened = |name| {
+            let file = OpenOptions::new().create(true).append(true).open(folder.join(name));
+            file.with_context(|| format!("{}: cannot write", folder.display()))
+        };
+        opened(MARKER)?;
+        made(&folder.join("documents"))?;
+        let lock = opened("lock")?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -84,6 +97,7 @@ impl Cache {
     pub(crate) fn tidy(&self) {
         let age = |file: &DirEntry| file.metadata().and_then(|metadata| metadata.modified()).ok()?.elapsed().ok();
         let files = std::fs::read_dir(self.folder.join("documents")).into_iter().flatten().filter_map(Result::ok);
+        let files = files.filter(|file| file.file_name().to_str().is_some_and(is_document));
         files.filter(|file| age(file).is_some_and(|age| age > UNUSED)).for_each(|file| drop(std::fs::remove_file(file.path())));
     }
 
@@ -100,6 +114,28 @@ impl Cache {
 /// Whether a folder is a cache.
 pub(crate) fn is_cache(folder: &Path) -> bool {
     folder.join(MARKER).is_file()
+}
+
+/// Refuses a folder that somebody keeps something else in.
+fn require_own(folder: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot read", folder.display()))?;
+    // Listed before the mark is looked for, which another build may be making.
+    let names: Vec<OsString> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    // What copies a folder may leave hidden files out.
+    let is_vectors = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("vectors-") && name.ends_with(".bin"));
+    let is_unmarked_cache = names.iter().any(is_vectors) && names.iter().any(|name| name == "lock");
+    ensure!(
+        names.is_empty() || is_unmarked_cache || is_cache(folder),
+        "{}: is not empty and no cache; name another folder with `--cache`",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// Whether a file in the folder of documents is one, or was to become one, by its name.
+fn is_document(name: &str) -> bool {
+    let is_key = |key: &str| key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.strip_suffix(".json").is_some_and(is_key) || name.starts_with(".tmp")
 }
 
 /// Names a document in the cache: its content, and what its name says of its format.
@@ -253,20 +289,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
         let document = crate::extract::extract(b"# One\n\ntext", "a.md", None).unwrap();
-        cache.remember("a", &document);
-        let path = folder.path().join("documents/a.json");
+        let key = document_key("aa", "a.md", None);
+        cache.remember(&key, &document);
+        let path = cache.document_path(&key);
         let grow_old = || File::open(&path).unwrap().set_modified(SystemTime::now() - 2 * UNUSED).unwrap();
         grow_old();
-        assert_eq!(cache.document("a"), Some(document));
+        assert_eq!(cache.document(&key), Some(document));
         cache.tidy();
         let mut bytes = std::fs::read(&path).unwrap();
         let at = bytes.windows(4).position(|four| four == b"text").unwrap();
         bytes[at] = b'n';
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(cache.document("a"), None);
+        assert_eq!(cache.document(&key), None);
         grow_old();
+        let other = folder.path().join("documents/report.json");
+        std::fs::write(&other, "years of work").unwrap();
+        File::open(&other).unwrap().set_modified(SystemTime::now() - 2 * UNUSED).unwrap();
         cache.tidy();
-        assert!(!path.exists());
+        assert!(!path.exists() && other.exists());
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_no_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |name: &str, file: &str| {
+            let folder = folder.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join(file), "mine").unwrap();
+            folder
+        };
+        let project = with("project", "lock");
+        let error = Cache::open(&project).err().unwrap().to_string();
+        assert!(error.ends_with("/project: is not empty and no cache; name another folder with `--cache`"), "{error}");
+        assert_eq!(std::fs::read_dir(&project).unwrap().count(), 1);
+        Cache::open(&with("marked", MARKER)).unwrap();
+        // As the first builders left it, and as copies without hidden files are.
+        let unmarked = with("unmarked", "vectors-f.bin");
+        std::fs::write(unmarked.join("lock"), "").unwrap();
+        Cache::open(&unmarked).unwrap();
+        assert_eq!(std::fs::read(unmarked.join("vectors-f.bin")).unwrap(), b"mine");
     }
 
     #[test]

@@ -11,15 +11,20 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use omni_llm::index::{Index, index_path};
 use serde_json::json;
+
+use crate::place;
 
 /// Bytes of a chunk's name.
 const ID_BYTES: usize = 22;
 
 /// What marks a folder that was exported into: its files hold the texts of all documents, labelled or not, and no build shall read them.
 const MARKER: &str = ".omni-export";
+
+/// What files of an export are called.
+const NAMES: [&str; 4] = ["vectors.npy", "ids.npy", "vectors.fbin", "chunks.jsonl"];
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -34,9 +39,7 @@ pub(crate) enum Format {
 
 /// Whether a file was exported.
 pub(crate) fn is_export(path: &Path) -> bool {
-    let is_named = path
-        .file_name()
-        .is_some_and(|name| ["vectors.npy", "ids.npy", "vectors.fbin", "chunks.jsonl"].iter().any(|own| name == *own));
+    let is_named = path.file_name().is_some_and(|name| NAMES.iter().any(|own| name == *own));
     is_named && path.with_file_name(MARKER).exists()
 }
 
@@ -46,6 +49,7 @@ pub(crate) fn run(index: &Path, to: &Path, formats: &[Format]) -> Result<usize> 
     let index = Index::open(&path)?;
     index.bury_beside(&path)?;
     std::fs::create_dir_all(to).with_context(|| format!("{}: cannot make the folder", to.display()))?;
+    require_replaceable(to)?;
     file(to, MARKER, |_| Ok(()))?;
     let chunks = chunks(&index)?;
     let (rows, columns) = (chunks.len(), index.manifest().dimensions);
@@ -70,12 +74,28 @@ pub(crate) fn run(index: &Path, to: &Path, formats: &[Format]) -> Result<usize> 
     Ok(rows)
 }
 
-fn file(folder: &Path, name: &str, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+/// Refuses to write over files that no export wrote, and to mark them as exported.
+fn require_replaceable(folder: &Path) -> Result<()> {
+    let found = NAMES.iter().map(|name| folder.join(name)).find(|path| path.exists());
+    if let Some(path) = found.filter(|path| !is_export(path)) {
+        bail!("{}: exists and was not exported; name another folder with `--to`", path.display());
+    }
+    Ok(())
+}
+
+/// Writes a file, whole or not at all.
+fn file(folder: &Path, name: &str, fill: impl FnOnce(&mut BufWriter<&File>) -> Result<()>) -> Result<()> {
     let path = folder.join(name);
-    let file = File::create(&path).with_context(|| format!("{}: cannot write", path.display()))?;
-    let mut file = BufWriter::new(file);
-    fill(&mut file)?;
-    file.flush().with_context(|| format!("{}: cannot write", path.display()))
+    let write = || -> Result<()> {
+        let temporary = place::temporary(folder)?;
+        let mut file = BufWriter::new(temporary.as_file());
+        fill(&mut file)?;
+        file.flush()?;
+        drop(file);
+        temporary.persist(&path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("{}: cannot write", path.display()))
 }
 
 /// The head of a NumPy file, padded so that the data begins at a multiple of 64 (NumPy's format 1.0).
@@ -191,6 +211,25 @@ mod tests {
             "headings": "One", "start": 3, "end": 8, "namespace": null, "access": ["hr"], "metadata": {},
         });
         assert_eq!(lines[1], third);
+    }
+
+    #[test]
+    fn what_was_not_exported_is_left_alone_and_what_cannot_be_written_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chunks.jsonl");
+        std::fs::write(&path, "years of work").unwrap();
+        let refused = require_replaceable(folder.path()).unwrap_err().to_string();
+        assert!(refused.ends_with("/chunks.jsonl: exists and was not exported; name another folder with `--to`"), "{refused}");
+        std::fs::write(folder.path().join(MARKER), "").unwrap();
+        require_replaceable(folder.path()).unwrap();
+        let full = |out: &mut BufWriter<&File>| {
+            out.write_all(b"half")?;
+            bail!("no space left")
+        };
+        let failed = format!("{:#}", file(folder.path(), "chunks.jsonl", full).unwrap_err());
+        assert!(failed.ends_with("/chunks.jsonl: cannot write: no space left"), "{failed}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "years of work");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

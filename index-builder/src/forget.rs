@@ -1,15 +1,14 @@
 //! Takes documents out of an index at once, without building it again: the file of tombstones beside it is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use omni_llm::index::{Index, Tombstones, index_path};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::place::folder_of;
+use crate::place::{alone, folder_of};
 use crate::report::Remark;
 
 /// What the name of a list ends with.
@@ -24,43 +23,44 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
     let path = index_path(index)?;
     let index = Index::open(&path)?;
     let list = Tombstones::path(&path);
-    let _alone = alone(&list);
+    let _alone = alone(folder_of(&list));
     let mut tombstones = Tombstones::read(&list)?.unwrap_or_default();
     let is_of_another = tombstones.index != index.digest();
     if is_of_another {
         tombstones = inherited(&index, [tombstones], |_| true)?;
     }
-    let known = sources(&index)?;
-    let mut back = BTreeSet::new();
+    let sources = sources(&index)?;
+    // A list may name what is not in this index.
+    let listed = tombstones.documents.iter().chain(&tombstones.skipped).filter(|_| undo);
+    let mut known: HashMap<String, Vec<&String>> = HashMap::new();
+    for (uri, name) in sources.iter().flat_map(|(uri, source)| [(uri, uri), (uri, source)]).chain(listed.map(|uri| (uri, uri))) {
+        known.entry(composed(name)).or_default().push(uri);
+    }
+    let mut uris = BTreeSet::new();
     for named in documents {
-        let meant = known.iter().filter(|(uri, source)| looks_like(uri, named) || looks_like(source, named));
-        let mut uris: BTreeSet<String> = meant.map(|(uri, _)| uri.clone()).collect();
-        if undo {
-            // A list may name what is not in this index.
-            let listed = tombstones.documents.iter().chain(&tombstones.skipped);
-            uris.extend(listed.filter(|uri| looks_like(uri, named)).cloned());
-        }
-        if uris.is_empty() {
+        let Some(meant) = known.get(&composed(named)) else {
             bail!("{}: no document `{named}`; name it as `omni-llm search` shows it, or by its whole address", path.display());
-        }
-        if undo {
-            tombstones.documents.retain(|uri| !uris.contains(uri));
-            tombstones.skipped.retain(|uri| !uris.contains(uri));
-            back.extend(uris);
-        } else {
-            tombstones.documents.extend(uris);
-        }
+        };
+        uris.extend(meant.iter().copied().cloned());
+    }
+    if undo {
+        tombstones.documents.retain(|uri| !uris.contains(uri));
+        tombstones.skipped.retain(|uri| !uris.contains(uri));
+    } else {
+        tombstones.documents.extend(uris.iter().cloned());
     }
     if !documents.is_empty() || is_of_another && list.exists() {
         tombstones.write(&list)?;
     }
-    bring_back(&list, &back)?;
+    if undo {
+        bring_back(&list, &uris)?;
+    }
     Ok(tombstones.documents.into_iter().chain(tombstones.skipped).collect())
 }
 
-/// Whether two names look the same: file systems write `ü` as one letter or as two.
-fn looks_like(name: &str, other: &str) -> bool {
-    name.nfc().eq(other.nfc())
+/// A name as all that look like it: file systems write `ü` as one letter or as two.
+fn composed(name: &str) -> String {
+    name.nfc().collect()
 }
 
 /// Takes documents off the other lists that a rebuild reads, too.
@@ -77,6 +77,16 @@ fn bring_back(list: &Path, uris: &BTreeSet<String>) -> Result<()> {
     Ok(())
 }
 
+/// Refuses lists that [`carry_over`] would read after a build and cannot, before the work.
+///
+/// # Errors
+/// One of them cannot be read.
+pub(crate) fn require_readable(out: &Path) -> Result<()> {
+    // In a folder it will be called by its digest, and all such names have the same lists.
+    let path = if out.is_dir() { out.join(format!("{:064}.omni", 0)) } else { out.to_owned() };
+    lists(&Tombstones::path(&path))?.iter().try_for_each(|list| Ok(Tombstones::read(list).map(drop)?))
+}
+
 /// After a build into `written`, which will be called `path`: documents that were gone stay gone, those in the new index now, those
 /// that are only still in the source (`is_there`) once they can be read again. Says how many of the new index are gone.
 ///
@@ -84,7 +94,7 @@ fn bring_back(list: &Path, uris: &BTreeSet<String>) -> Result<()> {
 /// A list of the index before cannot be read, or the new one not be written.
 pub(crate) fn carry_over(written: &Path, path: &Path, is_there: impl Fn(&str) -> bool) -> Result<usize> {
     let list = Tombstones::path(path);
-    let _alone = alone(&list);
+    let _alone = alone(folder_of(&list));
     let before = lists(&list)?;
     if before.is_empty() {
         return Ok(0);
@@ -159,14 +169,6 @@ fn beside(list: &Path) -> Result<Vec<PathBuf>> {
     lists.retain(|path| path.file_name().and_then(OsStr::to_str).is_some_and(is_list));
     lists.sort();
     Ok(lists)
-}
-
-/// Whoever holds this reads and writes lists in their folder alone, among those who ask for it; it leaves nothing behind. Where a folder
-/// cannot be locked, everybody goes on.
-fn alone(list: &Path) -> Option<File> {
-    let folder = File::open(folder_of(list)).ok()?;
-    folder.lock().ok()?;
-    Some(folder)
 }
 
 /// Addresses and names of all documents.

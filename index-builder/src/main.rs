@@ -30,6 +30,7 @@ use omni_llm::index::Tombstones;
 use cli::{BuildArgs, Cli, Command, EvalArgs, What};
 use pipeline::Build;
 use progress::Progress;
+use report::shown;
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == extract::CHILD_COMMAND) {
@@ -65,9 +66,9 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
     report_file.map_or(Ok(()), |path| report::require_replaceable(path, &args.out))?;
     let cache = args.cache.clone().unwrap_or_else(|| beside(&args.out));
     if let (Some(source), Ok(cache)) = (&args.source.source, cache.canonicalize())
-        && source.canonicalize().is_ok_and(|source| source == cache)
+        && source.canonicalize().is_ok_and(|source| source.starts_with(&cache))
     {
-        bail!("{}: the source cannot be the cache; name another folder with `--cache`", cache.display());
+        bail!("{}: the source cannot lie in the cache; name another folder with `--cache`", cache.display());
     }
     let mut own = vec![Tombstones::path(&args.out), cache.clone(), args.model.clone()];
     // A folder that indexes go into may hold documents too.
@@ -130,7 +131,7 @@ fn write_out(index: &Path, to: &Path, formats: &[export::Format]) -> Result<Exit
 /// Prints what is gone, a document a line.
 fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<ExitCode> {
     let gone = forget::run(index, documents, undo)?;
-    print(&gone.iter().map(|uri| format!("{uri}\n")).collect::<String>())?;
+    print(&gone.iter().map(|uri| format!("{}\n", shown(uri))).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -142,7 +143,7 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         match extract::read(&sandbox, file)?.and_then(|document| extract::shown(&document, json)) {
             Ok(text) => print(&text)?,
             Err(refusal) => {
-                eprintln!("{}: skipped: {refusal}", file.display());
+                eprintln!("{}: skipped: {refusal}", shown(&file.display().to_string()));
                 code = ExitCode::FAILURE;
             }
         }

@@ -25,11 +25,11 @@ use crate::metadata::{self, Rules};
 use crate::place;
 use crate::progress::Progress;
 use crate::remote::Remote;
-use crate::report::{Remark, Report, Seconds, poor_recall};
+use crate::report::{Remark, Report, Seconds, poor_recall, shown};
 use crate::source::{Content, Entry, READ_AHEAD_BYTES, Source};
 pub(crate) use listed::apart;
 use listed::{Listed, sort_out};
-use tune::tune;
+use tune::{require_answered, tune};
 pub(crate) use write::Unwritten;
 use write::{Put, put};
 
@@ -105,6 +105,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let started = Instant::now();
     let out = place::followed(&build.out);
     place::require_replaceable(&out)?;
+    forget::require_readable(&out)?;
     let embedder = Embedder::open(&build.model)?;
     embedder.verify()?;
     let remote = build.embedding.as_deref().map(|named| Remote::open(named, build.dimensions)).transpose()?;
@@ -119,6 +120,9 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let listed = Listed::of(build)?;
     let mut warnings = build.rules.unused(listed.paths())?;
     listed.require_labelled()?;
+    if let Some(questions) = &questions {
+        require_answered(questions, &listed)?;
+    }
     let list = started.elapsed().as_secs_f64();
 
     let stage = progress.stage("extracting", "file", listed.entries.len());
@@ -185,7 +189,7 @@ fn refusal(build: &Build, files: usize, skipped: &[Remark]) -> String {
     let cause = if build.strict { "and `--strict` is set" } else { "so there is nothing to index" };
     let mut text = format!("{}: {} of {files} files are skipped, {cause}; nothing was written", build.source, skipped.len());
     for Remark { source, reason } in skipped {
-        text += &format!("\n  {source}: {reason}");
+        text += &format!("\n  {}: {}", shown(source), shown(reason));
     }
     text
 }

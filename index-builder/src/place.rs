@@ -1,12 +1,20 @@
 //! Where an index goes: what it may take the place of, and where it lies until then.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{DirEntry, File, Permissions};
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::index::MAGIC;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
+
+/// What the names of files and folders begin with that are to be renamed or removed.
+const TEMPORARY: &str = ".omni-";
+
+/// What an index is called until its name is known.
+const UNNAMED: &str = "unnamed.omni";
 
 /// Refuses to write over what is no index: a mistyped name must not cost a document.
 ///
@@ -55,11 +63,69 @@ pub(crate) fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// A file in a folder, to be renamed there: whoever may read the folder may read it.
+pub(crate) fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(Permissions::from_mode(0o666)).tempfile_in(folder)
+}
+
+/// Whoever holds this works in a folder alone, among those who ask for it; it leaves nothing behind. Where a folder cannot be locked,
+/// everybody goes on.
+pub(crate) fn alone(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
+}
+
 /// A folder of a build's own, on the file system of what it will write; gone when it is dropped.
-pub(crate) fn aside(out: &Path) -> Result<TempDir> {
-    let beside = if out.is_dir() { out } else { folder_of(out) };
-    std::fs::create_dir_all(beside).with_context(|| beside.display().to_string())?;
-    tempfile::Builder::new().prefix(".omni-").tempdir_in(beside).with_context(|| beside.display().to_string())
+pub(crate) struct Aside {
+    folder: TempDir,
+    /// Tells other builds that this is no leftover.
+    _lock: File,
+}
+
+impl Aside {
+    /// Makes it beside what will be written, or in it, and removes those of builds that were killed.
+    pub(crate) fn of(out: &Path) -> Result<Self> {
+        let beside = if out.is_dir() { out } else { folder_of(out) };
+        let made = || -> std::io::Result<Self> {
+            std::fs::create_dir_all(beside)?;
+            // Nobody shall find the new one before it is locked.
+            let _alone = alone(beside);
+            remove_leftovers(beside);
+            let folder = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(beside)?;
+            let lock = File::open(folder.path())?;
+            // Where there are no locks, nobody removes anything.
+            let _ = lock.try_lock();
+            Ok(Self { folder, _lock: lock })
+        };
+        made().with_context(|| beside.display().to_string())
+    }
+
+    /// Where an index is written in it.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.folder.path().join(UNNAMED)
+    }
+}
+
+/// Removes folders that hold an index without a name, whole or not, and nothing else, and that nobody holds locked.
+fn remove_leftovers(beside: &Path) {
+    let entries =
+        |folder: &Path| -> Vec<DirEntry> { std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).collect() };
+    let is_unnamed = |file: &DirEntry| file.file_name().to_string_lossy().trim_start_matches('.').starts_with(UNNAMED);
+    for folder in entries(beside).iter().filter(|found| is_aside(&found.file_name())).map(DirEntry::path) {
+        let Ok(held) = File::open(&folder) else { continue };
+        let files = entries(&folder);
+        if !folder.is_symlink() && !files.is_empty() && files.iter().all(is_unnamed) && held.try_lock().is_ok() {
+            files.iter().for_each(|file| drop(std::fs::remove_file(file.path())));
+            drop(std::fs::remove_dir(&folder));
+        }
+    }
+}
+
+/// Whether a folder of a build's own is called so.
+fn is_aside(name: &OsStr) -> bool {
+    let random = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY));
+    random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -75,6 +141,26 @@ mod tests {
         std::fs::write(folder.path().join("file"), "").unwrap();
         let refused = make_named_folder(&folder.path().join("file/")).unwrap_err().to_string();
         assert!(refused.ends_with("/file/: cannot make the folder"), "{refused}");
+    }
+
+    #[test]
+    fn what_a_killed_build_left_aside_is_removed_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |name: &str, file: &str| {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join(file), "").unwrap();
+        };
+        with(".omni-a1B2c3", ".unnamed.omni.x1y2z3.partial");
+        with(".omni-backup", "notes.txt");
+        with(".omni-cache", "unnamed.omni");
+        let first = Aside::of(folder.path()).unwrap();
+        std::fs::write(first.index(), "").unwrap();
+        let second = Aside::of(&folder.path().join("kb.omni")).unwrap();
+        assert!(first.index().exists() && first.index() != second.index());
+        drop((first, second));
+        let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".omni-backup", ".omni-cache"]);
     }
 
     #[test]

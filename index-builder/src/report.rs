@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::place::{folder_of, followed};
+use crate::place::{folder_of, followed, temporary};
 
 /// The outcome of one build.
 #[derive(Debug, Clone, Serialize)]
@@ -138,9 +137,7 @@ pub(crate) fn require_replaceable(path: &Path, out: &Path) -> Result<()> {
 
 /// A file beside the report, with which it is replaced.
 fn aside(path: &Path) -> Result<NamedTempFile> {
-    let mut aside = tempfile::Builder::new();
-    let aside = aside.prefix(".omni-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder_of(path));
-    aside.with_context(|| format!("{}: cannot write the report", path.display()))
+    temporary(folder_of(path)).with_context(|| format!("{}: cannot write the report", path.display()))
 }
 
 /// Whether a file is a report, as far as its beginning says; a small one may have been written again by another program.
@@ -223,6 +220,9 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -177,11 +177,51 @@ fn what_is_in_the_way_is_said_before_the_work() {
     let said = refused(&["build", "docs", "--report", "README.md"]);
     assert_eq!(said, "error: README.md: exists and is no report; name another file with `--report`\n");
     let said = refused(&["build", "docs", "--cache", "docs"]);
-    assert!(said.ends_with("/docs: the source cannot be the cache; name another folder with `--cache`\n"), "{said}");
+    assert!(said.ends_with("/docs: the source cannot lie in the cache; name another folder with `--cache`\n"), "{said}");
+    let said = refused(&["build", "docs", "--cache", "."]);
+    assert!(said.ends_with(": the source cannot lie in the cache; name another folder with `--cache`\n"), "{said}");
+    std::fs::write(root.path().join("kb.omni.tombstones"), "{\"index\": \"").unwrap();
+    std::fs::create_dir(root.path().join("indexes")).unwrap();
+    let of_another = format!("indexes/{}.omni.tombstones", "a".repeat(64));
+    std::fs::copy(root.path().join("kb.omni.tombstones"), root.path().join(of_another)).unwrap();
+    for out in ["kb.omni", "indexes"] {
+        let said = refused(&["build", "docs", "--out", out]);
+        assert!(said.contains(".omni.tombstones: not a list of tombstones: "), "{said}");
+    }
     let said = refused(&["build", "docs", "--model", "README.md"]);
     assert!(said.contains("pack the model again with `index-builder model --to .`"), "{said}");
     let said = refused(&["list", "docs", "--include", "docs/*.md"]);
     assert!(said.contains("(1 ignored, first `a.md`: not in `--include`); globs of `--include` and `--exclude` are"), "{said}");
+}
+
+#[test]
+fn names_do_not_speak_to_the_terminal() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let name = "b\u{1b}[2J\nindex     fake.omni";
+    let root = folder(&[(&format!("docs/{name}.pdf"), "no header"), (&format!("docs/{name}.md"), "# A\n\nText.\n")]);
+    let build = |rest: &[&str]| {
+        let build = ["-q", "build", "docs", "--model", model.to_str().unwrap(), "--out", "kb.omni"];
+        run(root.path(), &[&build[..], rest].concat())
+    };
+    let shown = "b\u{fffd}[2J\u{fffd}index     fake.omni";
+    let (is_well, _, said) = build(&["--strict"]);
+    assert!(!is_well && said.ends_with(&format!("\n  {shown}.pdf: damaged: no `%PDF-` header\n")), "{said}");
+    let (is_well, _, said) = run(root.path(), &["extract", &format!("docs/{name}.pdf")]);
+    assert!(!is_well && said == format!("docs/{shown}.pdf: skipped: damaged: no `%PDF-` header\n"), "{said}");
+    assert!(build(&[]).0);
+    let (_, printed, said) = run(root.path(), &["forget", "kb.omni", &format!("{name}.md")]);
+    assert_eq!(printed, format!("{shown}.md\n"), "{said}");
+}
+
+#[test]
+fn questions_that_no_document_answers_end_a_build_before_the_work() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("q.jsonl", "{\"question\": \"a?\", \"source\": \"docs/a.md\"}\n")]);
+    let said = refused(root.path(), &["-q", "build", "docs", "--model", model.to_str().unwrap(), "--tune-alpha", "q.jsonl"]);
+    let expected = "error: `--tune-alpha`: no document has the name of a question's `source`; name documents by their paths below what is built from (`guide/setup.md`)\n";
+    assert_eq!(said, expected);
 }
 
 #[test]

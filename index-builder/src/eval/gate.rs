@@ -103,9 +103,10 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
 }
 
 fn failures(gate: &Gate, new: &Scores, old: Option<&Scores>) -> Vec<String> {
-    let mut failures: Vec<String> = new.require_any().err().map(|error| error.to_string()).into_iter().collect();
+    let remedy = "name sources as `omni-llm search` shows them, and the labels of who may see them with `--access`";
+    let mut failures: Vec<String> = new.require_any(remedy).err().map(|error| error.to_string()).into_iter().collect();
     // As good as nothing is anything.
-    failures.extend(old.and_then(|old| old.require_any().err()).map(|error| format!("the older index: {error}")));
+    failures.extend(old.and_then(|old| old.require_any(remedy).err()).map(|error| format!("the older index: {error}")));
     for Least { metric, value } in &gate.least {
         let reached = metric.of(new);
         if reached < *value {

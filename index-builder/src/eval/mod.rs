@@ -87,15 +87,13 @@ impl Scores {
         each.sum::<f64>() / self.outcomes.len().max(1) as f64
     }
 
-    /// Whether there was anything to measure: an index that never answers may also be the wrong one.
+    /// Whether there was anything to measure: an index that never answers may also be the wrong one. `remedy` is for whoever asked.
     ///
     /// # Errors
     /// Nothing that is expected was found.
-    pub(crate) fn require_any(&self) -> Result<()> {
+    pub(crate) fn require_any(&self, remedy: &str) -> Result<()> {
         if self.outcomes.iter().all(|outcome| outcome.ranks.iter().all(Option::is_none)) {
-            bail!(
-                "nothing that the questions expect was found; name sources as `omni-llm search` shows them, and the labels of who may see them with `--access`"
-            );
+            bail!("nothing that the questions expect was found; {remedy}");
         }
         Ok(())
     }
@@ -250,7 +248,7 @@ fn ask_one(index: &Index, asked: &Asked, vector: &[f32], manner: Manner<'_>) -> 
 
 impl Asked {
     /// Each once, however often it is named.
-    fn expected(&self) -> Vec<&str> {
+    pub(crate) fn expected(&self) -> Vec<&str> {
         let mut expected: Vec<&str> = Vec::new();
         for source in self.source.iter().chain(&self.sources) {
             if !expected.contains(&source.as_str()) {
@@ -280,7 +278,7 @@ mod tests {
         assert!((late.ndcg(10) - (0.5 + 1.0 / 7_f64.log2() / ideal) / 2.0).abs() < 1e-12);
         let none = scores(&[&[None], &[None, None]]);
         assert_eq!(format!("{:.1}", none.ndcg(10)), "0.0");
-        assert!(none.require_any().is_err() && late.require_any().is_ok());
+        assert!(none.require_any("").is_err() && late.require_any("").is_ok());
     }
 
     #[test]

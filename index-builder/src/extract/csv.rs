@@ -6,6 +6,7 @@ use ::csv::{ReaderBuilder, StringRecord};
 use super::document::{Document, Format};
 use super::draft::{Draft, one_line};
 use super::encoding::{self, Decoded};
+use super::front_matter;
 use super::{Refusal, title_or_name};
 
 /// What may stand between two cells.
@@ -14,6 +15,7 @@ const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 /// Reads a table in whatever encoding it is.
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
+    front_matter::require_no_access(&text)?;
     let text = text.trim_start_matches('\u{feff}');
     let (text, layout) = Layout::of(text);
     let mut draft = Draft::default();

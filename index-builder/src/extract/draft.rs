@@ -11,7 +11,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use super::document::{Block, BlockKind, Document, Format, Page, Section};
 
 /// A heading longer than this is a paragraph that was set in large type.
-const HEADING_MAX_CHARS: usize = 200;
+pub(super) const HEADING_MAX_CHARS: usize = 200;
 
 /// The parts of a document, in the order in which a reader meets them.
 #[derive(Debug, Default)]

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
+use super::Refusal;
+use super::draft::clean;
+
 /// Front matter of one document, the fence that opened it told by its first line.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum FrontMatter<'a> {
@@ -55,6 +58,16 @@ pub(super) fn read(front_matter: FrontMatter<'_>) -> Result<BTreeMap<String, Val
 pub(super) fn names_access(front_matter: FrontMatter<'_>) -> bool {
     let (FrontMatter::Yaml(text) | FrontMatter::Toml(text)) = front_matter;
     text.lines().any(line_names_access)
+}
+
+/// Refuses a text of another format than Markdown, where front matter is text like any other, if it says who may see the document.
+pub(super) fn require_no_access(text: &str) -> Result<(), Refusal> {
+    let is_fenced = ["---", "+++"].iter().any(|fence| text.starts_with(fence));
+    if is_fenced && split(&clean(text)).0.is_some_and(names_access) {
+        let remedy = "move it into `FILE.metadata.json` beside the file";
+        return Err(Refusal::new(format!("front matter: read in Markdown only, and `access` is one of its fields; {remedy}")));
+    }
+    Ok(())
 }
 
 /// Whether the document begins with a fence, or nearly, that encloses no front matter, and a field below it says who may see it.
@@ -227,6 +240,27 @@ mod tests {
         assert!(looks_like_fields(front_matter.unwrap()));
         assert_eq!(fields("---\nonline version: 1\n---\n"), json!({"online version": 1}));
         assert_eq!(fields("+++\n# none\n+++\n"), json!({}));
+    }
+
+    #[test]
+    fn labels_that_nobody_reads_leave_their_document_out() {
+        let closed = "---\r\ntitle: Pay\r\naccess: [hr]\r\n---\r\n\r\nSalaries,and,more\n";
+        for name in ["a.txt", "a.rst", "a.adoc", "a", "a.html", "a.csv"] {
+            let refused = crate::extract::extract(closed.as_bytes(), name, None).unwrap_err().to_string();
+            let expected = "front matter: read in Markdown only, and `access` is one of its fields; move it into `FILE.metadata.json` beside the file";
+            assert_eq!(refused, expected, "{name}");
+        }
+        for name in ["md", "markdown", "mdown", "mkd", "mkdn", "mkdown", "mdwn", "mdtxt", "mdtext", "markdn"] {
+            let document = crate::extract::extract(closed.as_bytes(), &format!("a.{name}"), None).unwrap();
+            assert_eq!(document.metadata["access"], json!(["hr"]), "{name}");
+        }
+        let open =
+            ["---\ntitle: T\n---\naccess: how to get it\n", "---\n\nNobody has access: ask.\n\n---\n", "access: hr\n---\n"];
+        for text in open {
+            assert!(crate::extract::extract(text.as_bytes(), "a.txt", None).is_ok(), "{text}");
+        }
+        // What stands between such lines there is a document of YAML's own.
+        assert!(crate::extract::extract(b"---\naccess: read\n---\nb: 1\n", "roles.yml", None).is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use unicode_normalization::is_nfc;
 
 use super::document::{Block, BlockKind, Document, Format, Section};
-use super::draft::{clean, close_sections, descend, one_line};
+use super::draft::{HEADING_MAX_CHARS, clean, close_sections, descend, one_line};
 use super::encoding::{self, Decoded};
 use super::front_matter;
 use super::{Refusal, title_or_name};
@@ -106,7 +106,8 @@ impl Outline {
     }
 
     fn section(&mut self, level: HeadingLevel, heading: &str, start: usize) {
-        if heading.is_empty() {
+        // A rule right below a paragraph makes a heading of all of it.
+        if heading.is_empty() || heading.chars().count() > HEADING_MAX_CHARS {
             return;
         }
         if level == HeadingLevel::H1 && self.title.is_none() {
@@ -213,6 +214,14 @@ mod tests {
         assert_eq!(paths(&document), expected.map(|(path, line)| (path.to_owned(), line)));
         assert_eq!(document.title, "One x");
         assert_eq!(&document.text[document.blocks[0].span.clone()], "```sh\n# no heading\n```");
+    }
+
+    #[test]
+    fn a_heading_longer_than_any_is_a_paragraph() {
+        let log = "a line of a log\n".repeat(20);
+        let document = document(&format!("# One\n\n{log}-----\n\n# {}\n\n# Two\n", "x".repeat(201)));
+        assert_eq!(paths(&document), [("One".to_owned(), "# One"), ("Two".to_owned(), "# Two")]);
+        assert!(document.text.contains(&log));
     }
 
     #[test]

@@ -96,5 +96,28 @@ fn file_name(name: &str) -> &str {
 
 /// The title, where the document has one, else its file name.
 fn title_or_name(title: Option<String>, name: &str) -> String {
-    title.map(|title| one_line(&title)).filter(|title| !title.is_empty()).unwrap_or_else(|| file_name(name).to_owned())
+    title.map(|title| title_line(&title)).filter(|title| !title.is_empty()).unwrap_or_else(|| file_name(name).to_owned())
+}
+
+/// A title on one line, cut where it is longer than any heading: each chunk is found by its words.
+pub(crate) fn title_line(title: &str) -> String {
+    let cut: String = one_line(title).chars().take(draft::HEADING_MAX_CHARS).collect();
+    cut.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_as_long_as_a_heading_at_most() {
+        let long = "mill ".repeat(10_000);
+        for (source, name) in
+            [(format!("---\ntitle: {long}\n---\ntext"), "a.md"), (format!("<title>{long}</title><p>text"), "a.html")]
+        {
+            let document = extract(source.as_bytes(), name, None).unwrap();
+            assert_eq!(document.title, "mill ".repeat(40).trim_end(), "{name}");
+            document.check().unwrap();
+        }
+    }
 }

@@ -229,7 +229,8 @@ impl Ending {
         let last_words = String::from_utf8_lossy(&self.last_words);
         let cause = match self.status.signal() {
             _ if ["memory allocation of", "out of memory"].iter().any(|words| last_words.contains(words)) => {
-                format!("needed more than {:.1} GiB", limits.memory_bytes as f64 / f64::from(1 << 30))
+                let gib = limits.memory_bytes as f64 / f64::from(1 << 30);
+                format!("needed more than {gib:.1} GiB; `build --file-memory-mib` allows more")
             }
             _ if last_words.contains("has overflowed its stack") => "nested too deeply (stack overflow)".to_owned(),
             Some(SIGXCPU) => return Err(killed(limits)),
@@ -241,7 +242,7 @@ impl Ending {
 }
 
 fn killed(limits: Limits) -> Refusal {
-    Refusal::new(format!("killed after {} s", limits.wall.as_secs_f32()))
+    Refusal::new(format!("killed after {} s; `build --file-timeout-s` allows more", limits.wall.as_secs_f32()))
 }
 
 #[cfg(test)]
@@ -267,10 +268,11 @@ mod tests {
     fn every_death_has_a_reason() {
         assert_eq!(reason("kill -SEGV $$"), "crashed (signal 11)");
         assert_eq!(reason("exit 3"), "crashed (exit status 3)");
-        assert_eq!(reason("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$"), "needed more than 1.5 GiB");
-        assert_eq!(reason("echo out of memory >&2; exit 1"), "needed more than 1.5 GiB");
+        let memory = "needed more than 1.5 GiB; `build --file-memory-mib` allows more";
+        assert_eq!(reason("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$"), memory);
+        assert_eq!(reason("echo out of memory >&2; exit 1"), memory);
         assert_eq!(reason("echo thread 1 has overflowed its stack >&2; kill -ABRT $$"), "nested too deeply (stack overflow)");
-        assert_eq!(reason("kill -XCPU $$"), "killed after 20 s");
+        assert_eq!(reason("kill -XCPU $$"), "killed after 20 s; `build --file-timeout-s` allows more");
         assert_eq!(reason("exit 0"), "the child process gave no answer: EOF while parsing a value at line 1 column 0");
         assert_eq!(reason("cat > /dev/null; echo '{\"Err\":\"scanned\"}'"), "scanned");
         assert_eq!(reason("head -c 1000000 /dev/zero >&2; cat > /dev/null; echo '{\"Err\":\"talkative\"}'"), "talkative");
@@ -283,7 +285,7 @@ mod tests {
         let (_folder, sandbox) = sandbox("exec sleep 60", limits);
         // More than a pipe holds: the writer hangs too.
         let reason = sandbox.extract(&vec![b'a'; 1 << 20], "a.txt", None).unwrap().unwrap_err();
-        assert_eq!(reason.to_string(), "killed after 0.25 s");
+        assert_eq!(reason.to_string(), "killed after 0.25 s; `build --file-timeout-s` allows more");
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 

@@ -189,7 +189,9 @@ fn by_name(extension: &str) -> Result<Format, Refusal> {
 }
 
 fn is_markdown(extension: &str) -> bool {
-    matches!(extension, "md" | "markdown" | "mdown" | "mkd" | "mdx" | "qmd" | "rmd")
+    let is_plain =
+        matches!(extension, "md" | "markdown" | "markdn" | "mdown" | "mdtext" | "mdtxt" | "mdwn" | "mkd" | "mkdn" | "mkdown");
+    is_plain || matches!(extension, "mdx" | "qmd" | "rmd")
 }
 
 pub(super) fn extension(name: &str) -> String {

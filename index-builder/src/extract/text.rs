@@ -4,15 +4,21 @@
 use super::document::{Document, Format};
 use super::draft::Draft;
 use super::encoding::{self, Decoded};
+use super::front_matter;
 use super::sniff::extension;
 use super::{Refusal, title_or_name};
 
 /// Reads a text file in whatever encoding it is.
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
+    let extension = extension(name);
+    // In YAML such lines part documents, whose fields are their own.
+    if !matches!(extension.as_str(), "yaml" | "yml") {
+        front_matter::require_no_access(&text)?;
+    }
     let mut draft = Draft::default();
     draft.page(1);
-    match extension(name).as_str() {
+    match extension.as_str() {
         "jsonl" | "ndjson" => text.lines().for_each(|record| draft.paragraph(&unescaped(record))),
         "json" => draft.paragraph(&unescaped(&text)),
         _ => draft.paragraph(&text),

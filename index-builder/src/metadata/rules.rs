@@ -9,6 +9,7 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Fields, MAX_BYTES, access, checked, flatten, unmarked};
+use crate::extract::title_line;
 use crate::report::Remark;
 
 /// Fields of folders: for each prefix of a path, what holds for the documents below it.
@@ -116,7 +117,7 @@ impl Rules {
         if let Some(Value::String(title)) = fields.remove("title")
             && !title.trim().is_empty()
         {
-            document.title = title;
+            document.title = title_line(&title);
         }
         document.metadata = checked(fields, warnings);
         Ok(())

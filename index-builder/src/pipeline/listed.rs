@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::{Build, Prepared};
 use crate::metadata::{self, Fields};
-use crate::report::Remark;
+use crate::report::{Remark, shown};
 use crate::source::{Entry, Ignored, Listing, READ_AHEAD_BYTES, Reason};
 
 /// What the source holds.
@@ -73,7 +73,9 @@ impl Listed {
         let is_absent = |document: &str| self.absent().any(|source| metadata::covers(source, document));
         let labelled = self.orphans().filter(|(_, fields)| fields.as_ref().is_ok_and(metadata::has_access));
         if let Some(document) = labelled.map(|(document, _)| document).filter(|document| !is_absent(document)).min() {
-            if self.is_link(document) {
+            let is_link = self.is_link(document);
+            let document = shown(document);
+            if is_link {
                 bail!("{document}.metadata.json: `{document}` is a link; put the file beside its target");
             }
             bail!(

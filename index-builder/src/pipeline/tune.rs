@@ -1,24 +1,36 @@
 //! The weight of the vectors against the words, chosen by questions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use omni_llm::index;
 
+use super::listed::Listed;
 use super::write::Unwritten;
 use crate::eval::{self, Asked};
-use crate::place;
+use crate::place::Aside;
 
 /// Of nDCG@10: what questions gain by less is chance.
 const WORTH_A_CHANGE: f64 = 0.001;
+
+/// Refuses questions that no document of the build answers, before any is read.
+pub(super) fn require_answered(questions: &[Asked], listed: &Listed) -> Result<()> {
+    let sources: HashSet<&str> = listed.entries.iter().map(|entry| entry.source.as_str()).collect();
+    let is_answered = questions.iter().flat_map(Asked::expected).any(|expected| sources.contains(expected));
+    ensure!(
+        is_answered,
+        "`--tune-alpha`: no document has the name of a question's `source`; name documents by their paths below what is built from (`guide/setup.md`)"
+    );
+    Ok(())
+}
 
 /// The weight of the vectors with which most of what the questions look for comes first, for who may see all; of equals, the one
 /// nearest to the default.
 pub(super) fn tune(untuned: &Unwritten<'_>, out: &Path, questions: &[Asked], vectors: &[Vec<f32>]) -> Result<f32> {
     // An index is written aside to be asked; what the answers say goes into the one that replaces the old one.
-    let aside = place::aside(out)?;
-    let path = aside.path().join("untuned.omni");
+    let aside = Aside::of(out)?;
+    let path = aside.index();
     untuned.write(&path)?;
     let index = index::Index::open(&path)?;
     let labels: BTreeSet<&String> = untuned.documents.iter().flat_map(|prepared| &prepared.document.access).collect();
@@ -34,6 +46,6 @@ pub(super) fn tune(untuned: &Unwritten<'_>, out: &Path, questions: &[Asked], vec
         }
     }
     let Some((scores, alpha)) = best else { return Ok(index::DEFAULT_ALPHA) };
-    scores.require_any()?;
+    scores.require_any("compare their `page`, `text` and `filter` with the documents that they name")?;
     Ok(alpha)
 }

@@ -10,7 +10,7 @@ use super::Prepared;
 use super::listed::Listed;
 use crate::cache::Key;
 use crate::forget;
-use crate::place;
+use crate::place::Aside;
 
 /// An index that is ready to be written.
 pub(crate) struct Unwritten<'a> {
@@ -53,8 +53,8 @@ pub(super) struct Put {
 /// Writes the index to where `out` says, and its list of what is gone.
 pub(super) fn put(index: &Unwritten<'_>, out: &Path, listed: &Listed) -> Result<Put> {
     // In a folder it is called by its digest, and is written aside until that is known.
-    let unnamed = out.is_dir().then(|| place::aside(out)).transpose()?;
-    let written = unnamed.as_ref().map_or_else(|| out.to_owned(), |aside| aside.path().join("unnamed.omni"));
+    let unnamed = out.is_dir().then(|| Aside::of(out)).transpose()?;
+    let written = unnamed.as_ref().map_or_else(|| out.to_owned(), Aside::index);
     let digest = index.write(&written)?;
     let path = if unnamed.is_none() { written.clone() } else { out.join(format!("{digest}.omni")) };
     // Before the index gets its name: nobody shall find it without its list.

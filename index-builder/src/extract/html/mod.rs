@@ -17,6 +17,7 @@ use scraper::{Html, Selector};
 use super::document::{Document, Format};
 use super::draft::one_line;
 use super::encoding::{self, Decoded};
+use super::front_matter;
 use super::{Refusal, title_or_name};
 use walk::Walk;
 
@@ -71,6 +72,7 @@ fn parse(bytes: &[u8], declared_charset: Option<&str>) -> Result<(Html, Option<S
     let own_charset = encoding::charset_of_html(bytes);
     // The transport knows better than the page, which may have been converted on its way.
     let Decoded { text: html, warning } = encoding::decode(bytes, declared_charset.or(own_charset.as_deref()))?;
+    front_matter::require_no_access(&html)?;
     if depth::is_too_deep(&html) {
         return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
     }
