@@ -22,7 +22,7 @@ pub(super) fn keep_digits((blocks, inside): Place, body: &[u8], reply: &mut Valu
 }
 
 /// Whether a number may have been an integer of more than 64 bits.
-fn is_rounded(value: &Value) -> bool {
+pub(crate) fn is_rounded(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9.2e18),
         Value::Array(list) => list.iter().any(is_rounded),
@@ -32,7 +32,7 @@ fn is_rounded(value: &Value) -> bool {
 }
 
 /// The text of the value at a pointer whose steps need no escapes.
-fn text_at(body: &[u8], pointer: &str) -> Option<String> {
+pub(crate) fn text_at(body: &[u8], pointer: &str) -> Option<String> {
     let mut value: &RawValue = serde_json::from_slice(body).ok()?;
     for step in pointer.split('/').skip(1) {
         value = match step.parse::<usize>() {

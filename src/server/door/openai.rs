@@ -148,7 +148,6 @@ pub(in crate::server) async fn completions(
     answer(&app, &context, request, async |bytes, labels| {
         let body: ChatBody = parse(&bytes)?;
         let (is_stream, is_shaped, with_usage) = (body.is_stream(), body.is_shaped(), body.with_usage());
-        let labels = labels?;
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
         asked.0.request.trace = context.line.trace().clone();
         if is_stream { streamed(&app, &context, asked, with_usage).await } else { whole(&app, &context, asked).await }
