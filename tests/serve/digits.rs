@@ -50,7 +50,20 @@ async fn they_come_back_as_they_are() {
             {{"role": "user", "content": [{{"type": "tool_result", "tool_use_id": "c", "content": "it"}}]}}],
             "tools": [{{"name": "look", "input_schema": {{"type": "object"}}}}]}}"#
     );
-    let (status, answer) = replay.service().post_text("/v1/messages", &body).await;
+    let service = replay.service();
+    let (status, answer) = service.post_text("/v1/messages", &body).await;
+    assert_eq!(
+        (status, &replay.asked()["messages"][1]["tool_calls"][0]["function"]["arguments"]),
+        (200, &json!(LARGE)),
+        "{answer}"
+    );
+    // Some clients of OpenAI's dialect send an object, too.
+    let call = format!(r#"{{"id": "c", "type": "function", "function": {{"name": "look", "arguments": {LARGE}}}}}"#);
+    let body = format!(
+        r#"{{"model": "custom/m", "messages": [{{"role": "user", "content": "Which?"}}, {{"role": "assistant", "tool_calls": [{call}]}},
+            {{"role": "tool", "tool_call_id": "c", "content": "it"}}]}}"#
+    );
+    let (status, answer) = service.post_text("/v1/chat/completions", &body).await;
     assert_eq!(
         (status, &replay.asked()["messages"][1]["tool_calls"][0]["function"]["arguments"]),
         (200, &json!(LARGE)),
