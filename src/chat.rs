@@ -314,11 +314,7 @@ impl ChatResponse {
 
     /// The thoughts' text.
     pub fn reasoning(&self) -> String {
-        let thoughts = self.parts.iter().filter_map(|part| match part {
-            Part::Reasoning(thought) => Some(thought.text.as_str()),
-            _ => None,
-        });
-        thoughts.collect()
+        reasoning(&self.parts)
     }
 
     /// The tools that the model wants called.
@@ -377,6 +373,15 @@ pub fn plain(parts: &[Part]) -> String {
         _ => None,
     });
     texts.collect()
+}
+
+/// The thoughts' text among `parts`, joined.
+pub(crate) fn reasoning(parts: &[Part]) -> String {
+    let thoughts = parts.iter().filter_map(|part| match part {
+        Part::Reasoning(thought) => Some(thought.text.as_str()),
+        _ => None,
+    });
+    thoughts.collect()
 }
 
 /// The calls among parts, but for those that the provider ran itself: what its tool answered stands beside them.

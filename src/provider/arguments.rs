@@ -32,7 +32,7 @@ pub(crate) fn is_rounded(value: &Value) -> bool {
 }
 
 /// The text of the value at a pointer whose steps need no escapes.
-fn text_at(body: &[u8], pointer: &str) -> Option<String> {
+pub(crate) fn text_at(body: &[u8], pointer: &str) -> Option<String> {
     let mut value: &RawValue = serde_json::from_slice(body).ok()?;
     for step in pointer.split('/').skip(1) {
         value = match step.parse::<usize>() {

@@ -82,6 +82,8 @@ pub struct EmbedRequest {
     pub purpose: Purpose,
     /// The length of a vector, where the model leaves a choice.
     pub dimensions: Option<u32>,
+    /// Whose texts they are; told where [`Provider::embeds_for_users`].
+    pub user: Option<String>,
     /// What befalls it.
     pub trace: Trace,
 }
@@ -103,6 +105,11 @@ impl Provider {
     pub async fn embed(&self, client: &Client, request: &EmbedRequest, deadline: Instant) -> Result<EmbedResponse> {
         let outcome = self.embed_all(client, request, deadline).await;
         outcome.map_err(|error| error.from_provider(&self.name, &request.model))
+    }
+
+    /// Whether the provider takes a word for whose texts it embeds.
+    pub fn embeds_for_users(&self) -> bool {
+        self.preset.embeds == Some(EmbedDialect::OpenAi)
     }
 
     fn embed_dialect(&self) -> Result<EmbedDialect> {

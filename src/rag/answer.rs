@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::charge::charge;
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatResponse, FinishReason, Part, ToolCall, Usage, plain, wanted};
+use crate::chat::{ChatEvent, ChatResponse, FinishReason, Part, ToolCall, Usage, plain, reasoning, wanted};
 use crate::citation::Citation;
 use crate::passage::Passage;
 use crate::schema::{Change, Loss, Method, Patch, Rung, Skip};
@@ -130,6 +130,8 @@ pub enum Piece {
         provider: String,
         /// The model, as the provider names it.
         model: String,
+        /// What the provider said by then of the tokens.
+        usage: Option<Usage>,
     },
     /// The next text, thought or tool call.
     Event(ChatEvent),
@@ -164,6 +166,11 @@ impl Answer {
     /// Whether the model refused to answer.
     pub fn is_refused(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Refusal(_)))
+    }
+
+    /// The thoughts' text.
+    pub fn reasoning(&self) -> String {
+        reasoning(&self.parts)
     }
 
     /// The tools that the model wants called.

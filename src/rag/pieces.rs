@@ -22,7 +22,7 @@ use crate::schema::{self, Partial, Patch, Rung};
 /// A finished answer as a stream: who speaks, its words, its end.
 pub(super) fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
     let words: Vec<String> = answer.content.split_inclusive(' ').map(str::to_owned).collect();
-    let start = Piece::Start { provider: answer.provider.clone(), model: answer.model.clone() };
+    let start = Piece::Start { provider: answer.provider.clone(), model: answer.model.clone(), usage: None };
     let texts = words.into_iter().map(|word| Piece::Event(ChatEvent::Text(word)));
     let done = Piece::Done(Box::new(answer));
     futures_util::stream::iter(std::iter::once(start).chain(texts).chain([done]).map(Ok))
@@ -120,16 +120,15 @@ impl Drop for Outgoing {
 }
 
 impl Outgoing {
-    /// Tells once who answers, as soon as the provider has had its chance to say which model it is.
+    /// Tells once who answers, as soon as the provider has had its chance to say which model it is and what it read.
     fn begin(&mut self, next: Option<&ChatEvent>) {
-        let model = match next {
-            Some(ChatEvent::Start { model, .. }) if !model.is_empty() => model,
-            None | Some(ChatEvent::Warning(_) | ChatEvent::Usage(_)) => return,
-            Some(_) => &self.answer.model,
-        };
+        if matches!(next, None | Some(ChatEvent::Start { .. } | ChatEvent::Warning(_) | ChatEvent::Usage(_))) {
+            return;
+        }
         if !std::mem::replace(&mut self.has_begun, true) {
-            let (provider, model) = (self.answer.provider.clone(), model.clone());
-            self.ready.push_back(Ok(Piece::Start { provider, model }));
+            let ChatResponse { model, usage, .. } = self.seen.answer();
+            let model = if model.is_empty() { &self.answer.model } else { model }.clone();
+            self.ready.push_back(Ok(Piece::Start { provider: self.answer.provider.clone(), model, usage: *usage }));
         }
     }
 

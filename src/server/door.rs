@@ -6,7 +6,7 @@ pub(super) mod embeddings;
 mod extension;
 pub(super) mod models;
 pub(super) mod openai;
-mod provided;
+pub(super) mod provided;
 mod target;
 mod thinking;
 
@@ -32,7 +32,7 @@ use super::request::Shown;
 use super::response::{self, Cited};
 use super::sse;
 use crate::app::App;
-use crate::chat::{ChatEvent, ChatRequest, FinishReason, Role, Warning, Warnings};
+use crate::chat::{ChatEvent, ChatRequest, FinishReason, Role, Usage, Warning, Warnings};
 use crate::error::{Code, Error, Result};
 use crate::rag::{self, Answer, Attempt, Piece, Question};
 use crate::schema::Shape;
@@ -259,8 +259,8 @@ impl Omni {
 
 /// What a dialect has to write of a streamed answer.
 pub(super) enum Told {
-    /// The beginning, and the name of the model that answers.
-    Start(String),
+    /// The beginning: the name of the model that answers, and what is known of the tokens by then.
+    Start(String, Option<Usage>),
     /// The next text, thought or tool call.
     Event(ChatEvent),
     /// The end.
@@ -294,7 +294,7 @@ pub(super) async fn streamed(
     let events = pieces.flat_map(move |piece| {
         let mut out = VecDeque::new();
         match piece {
-            Ok(Piece::Start { provider, model }) => write(Told::Start(named(&provider, &model)), &mut out),
+            Ok(Piece::Start { provider, model, usage }) => write(Told::Start(named(&provider, &model), usage), &mut out),
             Ok(Piece::Event(event)) => write(Told::Event(event), &mut out),
             Ok(Piece::Done(mut answer)) => {
                 context.answered(&answer);

@@ -291,11 +291,17 @@ async fn answer(
     app: &App,
     context: &Context,
     request: Request,
-    respond: impl AsyncFnOnce(Bytes, Result<Vec<String>>) -> Result<Response>,
+    respond: impl AsyncFnOnce(Bytes, Vec<String>) -> Result<Response>,
 ) -> Response {
     let labels = access::labels(app.config(), request.headers());
     match body(app, context, request).await {
-        Ok(bytes) => respond(bytes, labels).await.unwrap_or_else(|error| failed(context, &error, None)),
+        Ok(bytes) => {
+            let outcome = match labels {
+                Ok(labels) => respond(bytes, labels).await,
+                Err(error) => Err(error),
+            };
+            outcome.unwrap_or_else(|error| failed(context, &error, None))
+        }
         Err(response) => response,
     }
 }

@@ -24,7 +24,7 @@ use crate::rag::{self, Answer, Piece, Question};
 /// `POST /v1/query`.
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
     answer(&app, &context, request, async |bytes, labels| {
-        let (body, labels) = (parse::<QueryRequest>(&bytes)?, labels?);
+        let body = parse::<QueryRequest>(&bytes)?;
         let is_shaped = body.is_shaped();
         let work = move |app: &App| body.understand(app, &labels);
         let Asked { mut question, stream, shown } = understand(&app, &context, is_shaped, work).await?;
@@ -37,7 +37,7 @@ pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Exten
 /// `POST /v1/search`.
 pub(super) async fn search(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
     answer(&app, &context, request, async |bytes, labels| {
-        let (prompt, retrieval, shown) = parse::<SearchRequest>(&bytes)?.understand(&app, &labels?)?;
+        let (prompt, retrieval, shown) = parse::<SearchRequest>(&bytes)?.understand(&app, &labels)?;
         let found = rag::retrieve(&app, &prompt, &retrieval, context.deadline).await?;
         context.line.hits(found.passages.len());
         Ok(json(StatusCode::OK, &SearchResponse::new(found, shown, &context.id, context.line.seconds())))
@@ -82,7 +82,7 @@ async fn streamed(app: &Arc<App>, context: &Context, question: Question, shown: 
             Ok(Piece::Start { .. } | Piece::Event(ChatEvent::Extra(..) | ChatEvent::Break | ChatEvent::Citation(_))) => {
                 return ready(None);
             }
-            // Thoughts are not shown here, and tool calls stand in the end: a sign of life.
+            // Thoughts and tool calls stand in the end: a sign of life.
             Ok(Piece::Event(_)) => Event::default().comment("."),
             Ok(Piece::Patch(patches)) => event("partial", &serde_json::json!({"patch": patches})),
             Ok(Piece::Reset(attempt)) => event("reset", &serde_json::json!({"attempt": attempt})),

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
+use super::door::Door;
+use super::door::provided::Left;
 use super::request::Shown;
 use crate::chat::{FinishReason, Usage};
 use crate::citation::{Citation, Status};
@@ -93,6 +96,9 @@ struct Message {
     content: String,
     role: &'static str,
     finish_reason: FinishReason,
+    /// What the model thought, as far as its provider shows it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reasoning_content: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,6 +116,9 @@ struct Metadata {
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<Fallback>,
+    /// What the provider says beside the text.
+    #[serde(flatten)]
+    left: Left,
 }
 
 /// Tokens and money; what is not known is `null`, never 0.
@@ -147,7 +156,13 @@ struct SourceMetadata {
 struct ToolCall {
     id: String,
     name: String,
-    arguments: serde_json::Value,
+    /// As the model wrote them, where that is JSON.
+    arguments: Box<RawValue>,
+}
+
+/// JSON that a model wrote, in its own digits: our numbers have 64 bits. None where it is no JSON.
+pub(super) fn written(json: &str) -> Option<Box<RawValue>> {
+    RawValue::from_string(json.to_owned()).ok()
 }
 
 /// The hits of a search.
@@ -165,22 +180,34 @@ struct SearchMetadata {
     execution_time: f64,
     request_id: String,
     index_digest: Option<String>,
+    /// What it took to have the question embedded, where a provider was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<Attempt>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl QueryResponse {
     /// Writes an answer down.
-    pub fn new(answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
+    pub fn new(mut answer: Answer, shown: Shown, request_id: &str, execution_time: f64) -> Self {
         let tool_calls = answer.tool_calls().map(|call| ToolCall {
             id: call.id.clone(),
             name: call.name.clone(),
-            arguments: serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.as_str().into()),
+            arguments: written(&call.arguments).or_else(|| to_raw_value(&call.arguments).ok()).unwrap_or_default(),
         });
+        let (tool_calls, reasoning_content) = (tool_calls.collect(), answer.reasoning());
+        let left = Left::new(&mut answer, Door::Native);
         Self {
-            tool_calls: tool_calls.collect(),
+            tool_calls,
             citations: cited(answer.citations, &answer.passages),
             structured_output: answer.structured,
             success: true,
-            response: Message { content: answer.content, role: "assistant", finish_reason: answer.finish_reason },
+            response: Message {
+                content: answer.content,
+                role: "assistant",
+                finish_reason: answer.finish_reason,
+                reasoning_content,
+            },
             metadata: Metadata {
                 model_used: answer.model,
                 provider: answer.provider,
@@ -191,6 +218,7 @@ impl QueryResponse {
                 attempts: if answer.attempts.len() > 1 { answer.attempts } else { Vec::new() },
                 warnings: answer.warnings,
                 fallback: answer.fallback,
+                left,
             },
             rag_context: if shown.sources { sources(answer.passages, shown) } else { Vec::new() },
             error: None,
@@ -220,6 +248,8 @@ impl SearchResponse {
                 execution_time: rounded(execution_time),
                 request_id: request_id.to_owned(),
                 index_digest: Some(found.index_digest),
+                attempts: found.attempt.into_iter().collect(),
+                warnings: found.warnings,
             },
             error: None,
         }

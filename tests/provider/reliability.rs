@@ -745,6 +745,7 @@ async fn no_key_is_in_any_text() {
             inputs: vec![Input::Text("x".into())],
             purpose: Purpose::Query,
             dimensions: None,
+            user: None,
             trace: Trace::default(),
         };
         hides(&provider.embed(&client, &request, soon()).await.unwrap_err());
@@ -780,8 +781,14 @@ async fn vectors_keep_the_order_of_their_texts() {
     let mock = Mock::new(vec![rows(0, 96), busy(429, "retry-after-ms: 1\r\n"), rows(96, 4)]).await;
     let provider = provider("cohere", Some(&mock.url));
     let inputs = (0..100).map(|at| Input::Text(format!("text {at}"))).collect();
-    let request =
-        EmbedRequest { model: "embed-v4.0".into(), inputs, purpose: Purpose::Query, dimensions: None, trace: Trace::default() };
+    let request = EmbedRequest {
+        model: "embed-v4.0".into(),
+        inputs,
+        purpose: Purpose::Query,
+        dimensions: None,
+        user: None,
+        trace: Trace::default(),
+    };
     let said = provider.embed(&client(|_| {}), &request, soon()).await.unwrap();
     assert_eq!((said.vectors.len(), said.vectors[99][0], said.prompt_tokens), (100, 99.5, Some(100)));
     assert!(mock.seen.lock().unwrap().iter().all(|request| request.contains("\"input_type\":\"search_query\"")));

@@ -205,3 +205,24 @@ async fn what_a_shape_is_for_reaches_the_provider() {
         assert_eq!(told, warnings, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_of_anthropics_dialect_begins_with_what_the_prompt_took() {
+    let cached = json!({"ephemeral_5m_input_tokens": 304, "ephemeral_1h_input_tokens": 12_000});
+    let usage = json!({"input_tokens": 3, "cache_creation_input_tokens": 12_304, "cache_read_input_tokens": 0, "cache_creation": cached, "output_tokens": 1});
+    let frames = vec![
+        json!({"type": "message_start", "message": {"id": "m", "model": "claude-x", "usage": usage}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "So."}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}),
+        json!({"type": "message_stop"}),
+    ];
+    let service = Replay::start(Value::Null, frames).await.service();
+    let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Why?"}]});
+    let events = service.events_of("/v1/messages", &body).await;
+    assert_eq!((events[0].0.as_str(), &events[0].1["message"]["usage"]), ("message_start", &usage));
+    assert_eq!(events[0].1["message"]["model"], "anthropic/claude-x");
+    let (_, last) = events.iter().find(|(name, _)| name == "message_delta").unwrap();
+    assert_eq!((&last["usage"]["cache_creation"], &last["usage"]["output_tokens"]), (&cached, &json!(7)));
+}

@@ -142,6 +142,27 @@ async fn vectors_that_are_paid_for_and_not_delivered_are_counted() {
 }
 
 #[tokio::test]
+async fn whose_texts_they_are_is_told_where_it_is_taken() {
+    let provider = Vectors::start().await;
+    let (folder, _) = service();
+    let service = Service::new(|config| {
+        config.index = None;
+        config.model = Some(folder.path().to_owned());
+        let endpoint = || omni_llm::config::Endpoint { base_url: Some(provider.base_url.clone()), ..Default::default() };
+        config.providers.extend(["openai", "mistral"].map(|name| (name.to_owned(), endpoint())));
+    });
+    let ask = async |model: &str| service.post("/v1/embeddings", &json!({"model": model, "input": "the", "user": "ada"})).await.1;
+    let answer = ask("openai/text-embedding-3-small").await;
+    assert_eq!((&provider.last()["user"], &answer["omni"]["warnings"]), (&json!("ada"), &Value::Null), "{answer}");
+    for (model, who) in [("mistral/mistral-embed", "mistral"), ("local", "local")] {
+        let answer = ask(model).await;
+        require("Embeddings", &answer);
+        assert_eq!(answer["omni"]["warnings"], json!([format!("`user`: `{who}` does not take it; it was left out")]), "{answer}");
+    }
+    assert!(provider.last()["model"] == "mistral-embed" && provider.last().get("user").is_none());
+}
+
+#[tokio::test]
 async fn token_numbers_go_to_whom_they_belong() {
     let provider = Vectors::start().await;
     let (folder, _) = service();

@@ -197,7 +197,7 @@ async fn what_no_door_knows_is_said() {
     let (status, answer) = service.post("/v1/messages", &wrong).await;
     assert_eq!(status, 400, "{answer}");
 
-    let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "tools": [{"type": "function", "function": {"name": "look"}}],
+    let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "max_completion_tokens": 8, "tools": [{"type": "function", "function": {"name": "look"}}],
     "tool_choice": {"type": "function", "zeal": 1, "function": {"name": "look", "why": 2}}, "stream_options": {"include_obfuscation": false, "chunk_bytes": 9},
     "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "description": "d"}},
     "messages": [
@@ -205,9 +205,9 @@ async fn what_no_door_knows_is_said() {
             {"type": "text", "text": "Why?", "colour": "blue", "cache_control": {"type": "ephemeral", "scope": "global"}},
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "fps": 2}},
         ]},
-        {"role": "assistant", "content": "So.", "refusal": null, "annotations": [1], "function_call": null,
+        {"role": "assistant", "content": "So.", "refusal": null, "annotations": [1], "parsed": {"a": 1}, "function_call": null,
             "reasoning_details": [{"type": "reasoning.text", "text": "t", "signature": "s", "format": "f"}, {"type": "reasoning.text", "text": "u", "why": 1}],
-            "tool_calls": [{"id": "c", "type": "function", "caller": "x", "function": {"name": "look", "arguments": "{}", "lang": "en"},
+            "tool_calls": [{"index": 0, "id": "c", "type": "function", "caller": "x", "function": {"name": "look", "arguments": "{}", "parsed_arguments": {}, "lang": "en"},
                 "extra_content": {"mark": 1, "google": {"thought_signature": "g", "more": 2}}}]},
         {"role": "tool", "tool_call_id": "c", "content": "it"},
         {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "size": 1}}]},
@@ -237,6 +237,7 @@ async fn what_no_door_knows_is_said() {
         ]
         .map(str::to_owned),
     );
+    expected.push("`max_tokens`: `max_completion_tokens` says another bound, which holds; it was left out".into());
     expected.push("`messages[0].name`: not every provider tells speakers of one role apart; it was left out".into());
     let mut told: Vec<String> = warnings(&answer).into_iter().map(str::to_owned).collect();
     expected.sort_unstable();

@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail where they stand")]
 
 mod addresses;
+mod beside;
 mod cited;
 mod clients;
 mod command;
 mod counted;
+mod digits;
 mod door;
 #[path = "../embed_support/mod.rs"]
 mod embed_support;

@@ -12,6 +12,7 @@ use omni_llm::config::{Config, Endpoint};
 use omni_llm::index::{Chunk, Document, Manifest, Writer};
 use serde_json::{Value, json};
 
+use crate::openapi::require;
 use crate::support::{Mock, Service};
 
 /// A provider of vectors: it knows two matters.
@@ -130,6 +131,10 @@ async fn the_embedding_of_a_question_is_an_exchange_with_a_cost() {
     let service = service(folder.path(), &vectors, false, |config| {
         config.providers.insert("custom".into(), mock.endpoint());
     });
+    let found = service.post("/v1/search", &json!({"prompt": "Which ship?"})).await.1;
+    require("SearchResponse", &found);
+    let attempts = &found["metadata"]["attempts"];
+    assert_eq!((&attempts[0]["purpose"], &attempts[0]["cost_usd"]), (&json!("embedding"), &json!(0.000_02)), "{found}");
     let quoted = service.query(json!({"prompt": "Which ship?"})).await.1;
     assert_eq!(
         quoted["metadata"]["usage"],
@@ -208,8 +213,10 @@ async fn words_find_something_where_nobody_embeds_the_question() {
     let (status, found) = service.post("/v1/search", &json!({"prompt": "Cargo in an outage?"})).await;
     assert_eq!((status, &found["metadata"]["retrieval"]), (200, &json!("words")), "{found}");
     assert_eq!(found["hits"][0]["source"], "boats.md");
+    require("SearchResponse", &found);
     let (status, answer) = service.query(json!({"prompt": "Cargo in an outage?"})).await;
-    assert_eq!(status, 200);
+    assert_eq!((status, &answer["metadata"]["warnings"]), (200, &found["metadata"]["warnings"]), "{found}");
+    assert_eq!(found["metadata"]["attempts"][0]["code"], "OVERLOADED", "{found}");
     let why = "`openai/text-embedding-3-small` did not embed the question (OVERLOADED): the sources were found by words only";
     assert_eq!(answer["metadata"]["warnings"][0], why, "{answer}");
     // Who wants the cosine wants the vector.

@@ -85,7 +85,11 @@ impl EmbedDialect {
         let texts = inputs.iter().map(Input::text).collect::<Result<Vec<_>>>();
         let (path, body, length) = match self {
             Self::OpenAi => {
-                ("embeddings".to_owned(), json!({"model": model, "input": inputs, "encoding_format": "float"}), "/dimensions")
+                let mut body = json!({"model": model, "input": inputs, "encoding_format": "float"});
+                if let Some(user) = &request.user {
+                    body["user"] = user.as_str().into();
+                }
+                ("embeddings".to_owned(), body, "/dimensions")
             }
             Self::Mistral => ("embeddings".to_owned(), json!({"model": model, "input": texts?}), "/output_dimension"),
             Self::Cohere => {

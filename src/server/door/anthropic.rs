@@ -1,7 +1,7 @@
 //! `POST /v1/messages`: Anthropic's dialect, spoken to callers.
 //!
 //! Blocks that only this dialect knows (server tools, for example) are carried raw. `message_delta` carries the whole usage, input
-//! included: at `message_start` nothing is known yet.
+//! included: at `message_start` not every provider has told it.
 
 pub(super) mod block;
 mod count;
@@ -15,7 +15,8 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value, json};
 
 use self::count::counted;
 use self::reply::whole;
@@ -24,11 +25,11 @@ use self::stream::streamed;
 use super::Door;
 use super::extension::ExtraContent;
 use crate::app::App;
-use crate::chat::{FinishReason, Thought, ToolCall};
+use crate::chat::{FinishReason, Thought, ToolCall, Usage};
 use crate::error::{Code, Error};
 use crate::provider::compaction;
 use crate::rag::Answer;
-use crate::server::body::parse;
+use crate::server::response::written;
 use crate::server::{Context, answer, understand};
 
 /// `POST /v1/messages`.
@@ -39,10 +40,9 @@ pub(in crate::server) async fn messages(
 ) -> Response {
     let betas = betas(&request);
     answer(&app, &context, request, async |bytes, labels| {
-        let body: MessagesBody = parse(&bytes)?;
+        let body = MessagesBody::read(&bytes)?;
         body.require_bound()?;
         let (is_stream, is_shaped) = (body.is_stream(), body.is_shaped());
-        let labels = labels?;
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
         asked.0.request.trace = context.line.trace().clone();
         asked.0.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
@@ -58,7 +58,10 @@ pub(in crate::server) async fn count_tokens(
     request: Request,
 ) -> Response {
     let betas = betas(&request);
-    answer(&app, &context, request, async |bytes, labels| counted(&app, &context, parse(&bytes)?, &labels?, betas).await).await
+    answer(&app, &context, request, async |bytes, labels| {
+        counted(&app, &context, MessagesBody::read(&bytes)?, &labels, betas).await
+    })
+    .await
 }
 
 /// What a client says that it knows besides.
@@ -99,9 +102,10 @@ struct OutputDetails {
 }
 
 impl WireUsage {
-    fn of(answer: &Answer) -> Self {
+    /// What is known, and what the provider says beside it.
+    fn new(usage: Option<Usage>, extra: &Map<String, Value>) -> Self {
         // The sums leave out there what it took to shorten the conversation, which `iterations` tell.
-        let usage = answer.usage.unwrap_or_default().minus(compaction(answer.extra.get("iterations")));
+        let usage = usage.unwrap_or_default().minus(compaction(extra.get("iterations")));
         Self {
             input_tokens: usage.uncached_tokens(),
             cache_creation_input_tokens: usage.cache_write_tokens,
@@ -113,8 +117,37 @@ impl WireUsage {
             output_tokens: usage.completion_tokens,
             output_tokens_details: (usage.reasoning_tokens > 0)
                 .then_some(OutputDetails { thinking_tokens: usage.reasoning_tokens }),
-            server_tool_use: answer.extra.get("server_tool_use").cloned(),
-            iterations: answer.extra.get("iterations").cloned(),
+            server_tool_use: extra.get("server_tool_use").cloned(),
+            iterations: extra.get("iterations").cloned(),
+        }
+    }
+}
+
+/// A call as a block. Its signature, which must come back with it, stands where the other door has it.
+#[derive(Debug, Serialize)]
+struct ToolUse {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: String,
+    name: String,
+    /// As the model wrote it, where that is JSON: our numbers have 64 bits.
+    input: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent>,
+    #[serde(flatten)]
+    own: Map<String, Value>,
+}
+
+impl ToolUse {
+    fn of(call: &ToolCall) -> Self {
+        let input = written(some(&call.arguments)).or_else(|| to_raw_value(&json!({"_raw": call.arguments})).ok());
+        Self {
+            kind: "tool_use",
+            id: call.id.clone(),
+            name: call.name.clone(),
+            input: input.unwrap_or_default(),
+            extra_content: call.signature.clone().map(ExtraContent::of),
+            own: call.own_of("anthropic").cloned().unwrap_or_default(),
         }
     }
 }
@@ -136,18 +169,6 @@ fn reason(answer: &Answer) -> String {
         FinishReason::Other(other) => other,
     }
     .to_owned()
-}
-
-/// A call as a block. Its signature, which must come back with it, stands where the other door has it.
-fn tool_use(call: &ToolCall, input: Value) -> Value {
-    let mut block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
-    if let Some(signature) = &call.signature {
-        block["extra_content"] = json!(ExtraContent::of(signature.clone()));
-    }
-    if let (Some(block), Some(own)) = (block.as_object_mut(), call.own_of("anthropic")) {
-        block.extend(own.clone());
-    }
-    block
 }
 
 /// The arguments of a call without any: some models write `null`.
@@ -188,10 +209,7 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Map;
-
     use super::*;
-    use crate::chat::Usage;
     use crate::server::door::provided::Left;
 
     #[test]
@@ -205,7 +223,7 @@ mod tests {
         let mut answer = Answer { extra, usage: Some(usage), ..Answer::default() };
         let left = json!(Left::new(&mut answer, Door::Anthropic));
         assert_eq!(left, json!({"extra": {"made_up": 1}}));
-        let wire = json!(WireUsage::of(&answer));
+        let wire = json!(WireUsage::new(answer.usage, &answer.extra));
         assert_eq!(wire["iterations"], iterations);
         let sums = ["input_tokens", "cache_read_input_tokens", "output_tokens"].map(|name| wire[name].as_u64());
         assert_eq!(sums, [9, 0, 2].map(Some), "the sums leave out what `iterations` tell of it: {wire}");

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{is_provider, no_provider};
 use crate::app::App;
-use crate::chat::Usage;
+use crate::chat::{Usage, Warning};
 use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
 use crate::provider::embed::{EmbedRequest, EmbedResponse, Input, Purpose};
@@ -37,8 +37,7 @@ struct EmbeddingsBody {
     encoding_format: Option<Encoding>,
     dimensions: Option<u32>,
     input_type: Option<Purpose>,
-    #[serde(rename = "user")]
-    _user: Option<String>,
+    user: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -73,6 +72,8 @@ struct Omni<'a> {
     request_id: &'a str,
     provider: &'a str,
     cost_usd: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +111,10 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
     if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| is_provider(app, name)) {
         let provider = app.provider(provider)?;
         let trace = context.line.trace().clone();
-        let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions, trace };
+        let takes_user = provider.embeds_for_users();
+        let warnings = unsaid(body.user.as_deref().filter(|_| !takes_user), provider.name());
+        let user = body.user.filter(|_| takes_user);
+        let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions, user, trace };
         let mut left = Left(Some(app));
         let outcome = provider.embed(app.client(), &request, context.deadline).await;
         left.0 = None;
@@ -118,7 +122,7 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
             app.prices().count_unknown();
         }
         let response = outcome?;
-        return Ok(reply(app, context, (provider.name(), model), encoding, response));
+        return Ok(reply(app, context, (provider.name(), model), encoding, response, warnings));
     }
     let named = Some(&body.model).filter(|model| !model.starts_with("local/"));
     let unknown = || named.and_then(|model| no_provider(model)).map_or_else(String::new, |why| format!("; {why}"));
@@ -143,7 +147,7 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         vectors.extend(app.compute(context.deadline, move |app| embedded(app, &piece, purpose)).await?);
     }
     let response = EmbedResponse { vectors, prompt_tokens: Some(prompt_tokens) };
-    Ok(reply(app, context, (LOCAL, &name), encoding, response))
+    Ok(reply(app, context, (LOCAL, &name), encoding, response, unsaid(body.user.as_deref(), LOCAL)))
 }
 
 /// Tokens of the texts, each of which the model that is loaded here reads to its end.
@@ -181,8 +185,20 @@ fn embedder(app: &App) -> Result<&Embedder> {
     app.embedder().ok_or_else(|| Error::internal("the embedding model is gone"))
 }
 
+/// The warning that `who` is not told whose texts they are.
+fn unsaid(user: Option<&str>, who: &str) -> Vec<String> {
+    user.map(|_| Warning::dropped("user", format!("`{who}` does not take it")).to_string()).into_iter().collect()
+}
+
 /// The answer of a provider's model, which the log line tells, too.
-fn reply(app: &App, context: &Context, who: (&str, &str), encoding: Encoding, response: EmbedResponse) -> Response {
+fn reply(
+    app: &App,
+    context: &Context,
+    who: (&str, &str),
+    encoding: Encoding,
+    response: EmbedResponse,
+    warnings: Vec<String>,
+) -> Response {
     let (provider, model) = who;
     let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
     let cost_usd = if provider == LOCAL { Some(0.0) } else { cost(app, provider, model, usage) };
@@ -194,7 +210,7 @@ fn reply(app: &App, context: &Context, who: (&str, &str), encoding: Encoding, re
         data: response.vectors.into_iter().enumerate().map(embedding).collect(),
         model: &format!("{provider}/{model}"),
         usage: response.prompt_tokens.map(|tokens| EmbeddingsUsage { prompt_tokens: tokens, total_tokens: tokens }),
-        omni: Omni { request_id: &context.id, provider, cost_usd },
+        omni: Omni { request_id: &context.id, provider, cost_usd, warnings },
     };
     json(StatusCode::OK, &answer)
 }

@@ -15,6 +15,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use self::reply::whole;
@@ -26,6 +27,7 @@ use super::{Door, Omni};
 use crate::app::App;
 use crate::chat::{FinishReason, Part, Thought, ToolCall, proof};
 use crate::error::{Code, Error, Result};
+use crate::provider::is_rounded;
 use crate::rag::Answer;
 use crate::server::body::parse;
 use crate::server::{Context, answer, understand};
@@ -130,12 +132,14 @@ fn function() -> String {
     "function".to_owned()
 }
 
-/// Arguments as JSON text, or as the object that some clients send.
+/// Arguments as JSON text, or as the object that some clients send, in its own digits.
 fn arguments<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<String, D::Error> {
-    Ok(match Value::deserialize(reader)? {
-        Value::String(text) => text,
-        Value::Null => String::new(),
-        other => other.to_string(),
+    let json = Box::<RawValue>::deserialize(reader)?;
+    Ok(match serde_json::from_str(json.get()) {
+        Ok(Value::String(text)) => text,
+        Ok(Value::Null) => String::new(),
+        Ok(other) if !is_rounded(&other) => other.to_string(),
+        _ => json.get().to_owned(),
     })
 }
 
@@ -148,7 +152,6 @@ pub(in crate::server) async fn completions(
     answer(&app, &context, request, async |bytes, labels| {
         let body: ChatBody = parse(&bytes)?;
         let (is_stream, is_shaped, with_usage) = (body.is_stream(), body.is_shaped(), body.with_usage());
-        let labels = labels?;
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
         asked.0.request.trace = context.line.trace().clone();
         if is_stream { streamed(&app, &context, asked, with_usage).await } else { whole(&app, &context, asked).await }

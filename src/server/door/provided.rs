@@ -1,5 +1,5 @@
 //! What a provider says that a dialect has no place for: its own citations, blocks and fields. Nothing of it is lost: it stands in
-//! `omni`.
+//! `omni`, and in `metadata` of `/v1/query`.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -77,7 +77,7 @@ pub(super) fn provided(answer: &Answer) -> Vec<Provided> {
 
 /// What `door` has no place for.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Left {
+pub(in crate::server) struct Left {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     provider_citations: Vec<Provided>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,13 +88,18 @@ pub(super) struct Left {
 
 impl Left {
     /// Takes it out of an answer.
-    pub(super) fn new(answer: &mut Answer, door: Door) -> Self {
+    pub(in crate::server) fn new(answer: &mut Answer, door: Door) -> Self {
         let is_native = |raw: &Raw| door == Door::Anthropic && raw.dialect == "anthropic";
-        let fields: &[&str] = if door == Door::Anthropic { &ANTHROPIC } else { &OPENAI };
+        let fields: &[&str] = match door {
+            Door::Native => &[],
+            Door::OpenAi => &OPENAI,
+            Door::Anthropic => &ANTHROPIC,
+        };
         let mut provider_citations = provided(answer);
         provider_citations.retain(|it| match door {
+            Door::Native => true,
+            Door::OpenAi => it.annotation().is_none(),
             Door::Anthropic => it.dialect != "anthropic" || it.start_index.is_none(),
-            _ => it.annotation().is_none(),
         });
         let blocks = answer.parts.iter().filter_map(|part| match part {
             Part::Raw(raw) if !is_native(raw) => Some(raw.clone()),

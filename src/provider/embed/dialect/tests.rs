@@ -5,7 +5,8 @@ use crate::chat::Trace;
 
 fn written(dialect: EmbedDialect, model: &str, purpose: Purpose, dimensions: Option<u32>, texts: &[&str]) -> (String, Value) {
     let inputs: Vec<Input> = texts.iter().map(|text| Input::Text((*text).to_owned())).collect();
-    let request = EmbedRequest { model: model.into(), inputs: inputs.clone(), purpose, dimensions, trace: Trace::default() };
+    let request =
+        EmbedRequest { model: model.into(), inputs: inputs.clone(), purpose, dimensions, user: None, trace: Trace::default() };
     let call = dialect.encode(&request, &inputs).unwrap();
     (call.path, call.body)
 }
@@ -184,6 +185,7 @@ fn token_numbers_go_only_where_openais_dialect_is_spoken() {
         inputs: inputs.to_vec(),
         purpose: Purpose::Document,
         dimensions: None,
+        user: None,
         trace: Trace::default(),
     };
     let call = EmbedDialect::OpenAi.encode(&request, &inputs).unwrap();

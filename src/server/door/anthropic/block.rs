@@ -79,7 +79,11 @@ impl Block<'_> {
             }
             "tool_use" => {
                 let (id, name) = (self.text("id")?, self.text("name")?);
-                let arguments = self.fields.shift_remove("input").map_or_else(|| "{}".to_owned(), |input| input.to_string());
+                let arguments = match self.fields.shift_remove("input") {
+                    None => "{}".to_owned(),
+                    Some(Value::String(text)) => text,
+                    Some(input) => input.to_string(),
+                };
                 let extra =
                     self.fields.get("extra_content").and_then(|it| serde_json::from_value::<ExtraContent>(it.clone()).ok());
                 let signature = extra.and_then(|extra| {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{WireUsage, name_of, reason, some, thought, tool_use};
+use super::{ToolUse, WireUsage, name_of, reason, thought};
 use crate::app::App;
 use crate::chat::Part;
 use crate::error::Result;
@@ -25,7 +25,7 @@ struct Reply {
     kind: &'static str,
     role: &'static str,
     model: String,
-    content: Vec<Value>,
+    content: Vec<Block>,
     stop_reason: String,
     stop_sequence: Option<Value>,
     stop_details: Option<Value>,
@@ -37,6 +37,20 @@ struct Reply {
     omni: Omni,
 }
 
+/// A block of it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Block {
+    Call(ToolUse),
+    Other(Value),
+}
+
+impl From<Value> for Block {
+    fn from(value: Value) -> Self {
+        Self::Other(value)
+    }
+}
+
 /// Answers whole.
 pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
     let mut answer = rag::answer(app, question, context.deadline).await?;
@@ -45,29 +59,33 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
     let model = model_of(&answer);
     // A text that was changed since is taken from `content`; it stands where the first text stood.
     let is_as_written = answer.is_as_written();
+    let text = |text: &str| Block::from(json!({"type": "text", "text": text}));
     let (mut content, mut told) = (Vec::new(), is_as_written || answer.content.is_empty());
     for part in &answer.parts {
         match part {
-            Part::Text(text) | Part::Refusal(text) if is_as_written => content.push(json!({"type": "text", "text": text})),
-            Part::Citation(raw) if is_as_written && raw.dialect == "anthropic" => cite(content.last_mut(), &raw.value),
-            Part::Text(_) if !std::mem::replace(&mut told, true) => content.push(json!({"type": "text", "text": answer.content})),
-            Part::Reasoning(it) => content.push(thought(it)),
-            Part::ToolCall(call) => {
-                let input = serde_json::from_str(some(&call.arguments)).unwrap_or_else(|_| json!({"_raw": call.arguments}));
-                content.push(tool_use(call, input));
+            Part::Text(said) | Part::Refusal(said) if is_as_written => content.push(text(said)),
+            Part::Citation(raw) if is_as_written && raw.dialect == "anthropic" => {
+                if let Some(Block::Other(block)) = content.last_mut() {
+                    cite(block, &raw.value);
+                }
             }
-            Part::Raw(raw) if raw.dialect == "anthropic" => content.push(raw.value.clone()),
+            Part::Text(_) if !std::mem::replace(&mut told, true) => content.push(text(&answer.content)),
+            Part::Reasoning(it) => content.push(thought(it).into()),
+            Part::ToolCall(call) => content.push(Block::Call(ToolUse::of(call))),
+            Part::Raw(raw) if raw.dialect == "anthropic" => content.push(raw.value.clone().into()),
             _ => {}
         }
     }
     if !told {
-        content.push(json!({"type": "text", "text": answer.content}));
+        content.push(text(&answer.content));
     }
     // Where a stream is at its end: on its last text.
-    let last = content.last_mut().filter(|block| block["type"] == "text" && !answer.is_refused());
-    if let Some(block) = last {
+    if let Some(Block::Other(block)) = content.last_mut()
+        && block["type"] == "text"
+        && !answer.is_refused()
+    {
         let start = answer.content.len().saturating_sub(block["text"].as_str().map_or(0, str::len));
-        omni.told.iter().filter(|(at, _)| *at >= start).for_each(|(_, citation)| cite(Some(&mut *block), citation));
+        omni.told.iter().filter(|(at, _)| *at >= start).for_each(|(_, citation)| cite(block, citation));
     }
     let reply = Reply {
         id: name_of(context),
@@ -80,15 +98,14 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
         stop_details: answer.extra.shift_remove("stop_details"),
         container: answer.extra.shift_remove("container"),
         context_management: answer.extra.shift_remove("context_management"),
-        usage: WireUsage::of(&answer),
+        usage: WireUsage::new(answer.usage, &answer.extra),
         omni,
     };
     Ok(json(StatusCode::OK, &reply))
 }
 
 /// Adds a citation to the block that rests on it.
-fn cite(block: Option<&mut Value>, citation: &Value) {
-    let Some(block) = block else { return };
+fn cite(block: &mut Value, citation: &Value) {
     match block["citations"].as_array_mut() {
         Some(citations) => citations.push(citation.clone()),
         None => block["citations"] = json!([citation]),

@@ -7,8 +7,10 @@ use super::block::{Content, parts};
 use crate::app::App;
 use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Role, Sampling, Tool, ToolChoice, Warnings};
 use crate::error::{Error, Result};
+use crate::provider::{is_rounded, text_at};
 use crate::rag::Question;
 use crate::schema::{Shape, check_length};
+use crate::server::body::parse;
 use crate::server::door::extension::CacheControl;
 use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
@@ -118,6 +120,23 @@ struct Metadata {
 }
 
 impl MessagesBody {
+    /// Reads a body. Arguments of calls that our numbers would round are kept as their text.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self> {
+        let mut body: Self = parse(bytes)?;
+        for (at, message) in body.messages.iter_mut().enumerate() {
+            let Content::List(blocks) = &mut message.content else { continue };
+            let calls = blocks.iter_mut().enumerate().filter(|(_, block)| block["type"] == "tool_use");
+            for (number, input) in calls.filter_map(|(number, block)| Some((number, block.get_mut("input")?))) {
+                if is_rounded(input)
+                    && let Some(text) = text_at(bytes, &format!("/messages/{at}/content/{number}/input"))
+                {
+                    *input = text.into();
+                }
+            }
+        }
+        Ok(body)
+    }
+
     /// Whether it comes with a schema.
     pub(super) fn is_shaped(&self) -> bool {
         self.output_config.as_ref().is_some_and(|output| output.format.is_some())

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use axum::response::sse::Event;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{WireUsage, error, name_of, reason, some, tool_use};
+use super::{ToolUse, WireUsage, error, name_of, reason, some};
 use crate::app::App;
-use crate::chat::{ChatEvent, ToolCall};
+use crate::chat::{ChatEvent, ToolCall, Usage};
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
@@ -19,17 +19,21 @@ use crate::server::sse::event;
 
 /// Streams an answer as blocks.
 pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown)) -> Result<Response> {
-    let (mut writer, id) = (Writer::new(name_of(context)), context.id.clone());
+    let (mut writer, name, id) = (Writer::default(), name_of(context), context.id.clone());
     let write = move |told: Told, out: &mut VecDeque<Event>| match told {
-        Told::Start(model) => {
-            writer.model = model;
-            writer.begin(out);
-        }
+        Told::Start(model, usage) => out.push_back(start(&name, &model, usage)),
         Told::Event(event) => writer.take(event, out),
         Told::Done(answer, omni) => writer.end(&answer, &omni, out),
         Told::Failed(failure) => out.push_back(event("error", &error(&failure, &id))),
     };
     door::streamed(app, context, Door::Anthropic, asked, Some(event("ping", &json!({"type": "ping"}))), write).await
+}
+
+/// The beginning. Clients take some of the usage from here alone.
+fn start(name: &str, model: &str, usage: Option<Usage>) -> Event {
+    let message = json!({"id": name, "type": "message", "role": "assistant", "model": model, "content": [],
+        "stop_reason": null, "stop_sequence": null, "usage": WireUsage::new(usage, &Map::new())});
+    event("message_start", &json!({"type": "message_start", "message": message}))
 }
 
 /// What kind of block is open.
@@ -39,14 +43,14 @@ enum Block {
     Refusal,
     Thinking,
     Tool(usize),
+    /// One that is told at once.
+    Whole,
 }
 
 /// Writes blocks one after the other: the dialect has no two open at once. Providers may tell tool calls in turns, so what comes while a
 /// call's arguments are not whole JSON yet is held until they are, or until the end.
+#[derive(Default)]
 struct Writer {
-    id: String,
-    model: String,
-    begun: bool,
     open: Option<Block>,
     /// The next text is another than the one that is open.
     apart: bool,
@@ -60,22 +64,6 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(id: String) -> Self {
-        let (arguments, held) = (String::new(), VecDeque::new());
-        Self {
-            id,
-            model: String::new(),
-            begun: false,
-            open: None,
-            apart: false,
-            next: 0,
-            text_bytes: 0,
-            text_start: 0,
-            arguments,
-            held,
-        }
-    }
-
     /// Takes the next event.
     fn take(&mut self, event: ChatEvent, out: &mut VecDeque<Event>) {
         if matches!(&event, ChatEvent::Arguments { index, .. } if self.open == Some(Block::Tool(*index))) {
@@ -104,14 +92,13 @@ impl Writer {
     /// Writes the rest, and what is known at the end.
     fn end(&mut self, answer: &Answer, omni: &Omni, out: &mut VecDeque<Event>) {
         self.release(true, out);
-        self.begin(out);
         if self.open == Some(Block::Text) {
             for (_, citation) in omni.told.iter().filter(|(at, _)| *at >= self.text_start) {
                 self.delta(json!({"type": "citations_delta", "citation": citation}), out);
             }
         }
         self.close(out);
-        let usage = WireUsage::of(answer);
+        let usage = WireUsage::new(answer.usage, &answer.extra);
         let mut delta = json!({"stop_reason": reason(answer), "stop_sequence": answer.extra.get("stop_sequence"),
             "stop_details": answer.extra.get("stop_details")});
         if let Some(container) = answer.extra.get("container") {
@@ -125,21 +112,11 @@ impl Writer {
         out.push_back(event("message_stop", &json!({"type": "message_stop"})));
     }
 
-    fn begin(&mut self, out: &mut VecDeque<Event>) {
-        if std::mem::replace(&mut self.begun, true) {
-            return;
-        }
-        let message = json!({"id": self.id, "type": "message", "role": "assistant", "model": self.model, "content": [],
-            "stop_reason": null, "stop_sequence": null, "usage": WireUsage::default()});
-        out.push_back(event("message_start", &json!({"type": "message_start", "message": message})));
-    }
-
     fn open(&mut self, block: Block, start: Value, out: &mut VecDeque<Event>) {
         if self.open == Some(block) {
             return;
         }
         self.close(out);
-        self.begin(out);
         out.push_back(event(
             "content_block_start",
             &json!({"type": "content_block_start", "index": self.next, "content_block": start}),
@@ -159,14 +136,8 @@ impl Writer {
     }
 
     fn whole(&mut self, block: Value, out: &mut VecDeque<Event>) {
+        self.open(Block::Whole, block, out);
         self.close(out);
-        self.begin(out);
-        out.push_back(event(
-            "content_block_start",
-            &json!({"type": "content_block_start", "index": self.next, "content_block": block}),
-        ));
-        out.push_back(event("content_block_stop", &json!({"type": "content_block_stop", "index": self.next})));
-        self.next += 1;
     }
 
     fn event(&mut self, event: ChatEvent, out: &mut VecDeque<Event>) {
@@ -205,8 +176,8 @@ impl Writer {
             }
             ChatEvent::Redacted(data) => self.whole(json!({"type": "redacted_thinking", "data": data}), out),
             ChatEvent::ToolCall { index, id, name, signature, own } => {
-                let call = ToolCall { id, name, arguments: String::new(), signature, own };
-                self.open(Block::Tool(index), tool_use(&call, json!({})), out);
+                let call = ToolCall { id, name, arguments: "{}".to_owned(), signature, own };
+                self.open(Block::Tool(index), json!(ToolUse::of(&call)), out);
                 self.arguments.clear();
             }
             // Behind whole arguments there is nothing but white space.
@@ -217,6 +188,7 @@ impl Writer {
                 self.arguments.push_str(&json);
             }
             ChatEvent::Raw(raw) if raw.dialect == "anthropic" => self.whole(raw.value, out),
+            ChatEvent::Raw(_) => self.apart = true,
             _ => {}
         }
     }

@@ -99,8 +99,8 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
     };
     let mut rest = message.rest;
     if role == Role::Assistant {
-        // What an answer rested on, ours among them: it is news to nobody.
-        rest.shift_remove("annotations");
+        // What an answer rested on, ours among them, and what OpenAI's own client read in it: it is news to nobody.
+        rest.retain(|name, _| !matches!(name.as_str(), "annotations" | "parsed"));
     }
     unknown(rest, &field, warnings);
     if message.name.is_some() {
@@ -167,12 +167,15 @@ fn thoughts(texts: &[String; 2], details: Vec<Thought>) -> Vec<Part> {
 }
 
 impl WireCall {
-    fn neutral(self, field: &str, warnings: &mut Warnings) -> Result<ToolCall> {
+    fn neutral(mut self, field: &str, warnings: &mut Warnings) -> Result<ToolCall> {
+        // The order says it; clients that put a stream together leave it there.
+        self.rest.shift_remove("index");
         unknown(self.rest, field, warnings);
         let signature = self.extra_content.and_then(|extra| extra.signature(field, warnings));
         let call = ToolCall { id: self.id, signature, ..ToolCall::default() };
         match (self.function, self.custom) {
-            (Some(function), _) => {
+            (Some(mut function), _) => {
+                function.rest.shift_remove("parsed_arguments");
                 unknown(function.rest, &format!("{field}.function"), warnings);
                 Ok(ToolCall { name: function.name, arguments: function.arguments, ..call })
             }

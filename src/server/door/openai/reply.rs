@@ -67,14 +67,15 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
     let model = model_of(&answer);
     let (finish_reason, annotations, (content, refusal)) = (reason(&answer), annotations(&answer, &omni), content(&answer));
     let usage = WireUsage::of(&answer);
-    let (mut tool_calls, mut reasoning, reasoning_details) = (Vec::new(), String::new(), details(&answer.parts));
-    for part in answer.parts {
-        match part {
-            Part::ToolCall(it) => tool_calls.push(call(it)),
-            Part::Reasoning(thought) => reasoning.push_str(&thought.text),
-            _ => {}
-        }
-    }
+    let (reasoning, reasoning_details) = (answer.reasoning(), details(&answer.parts));
+    let tool_calls: Vec<WireCall> = answer
+        .parts
+        .into_iter()
+        .filter_map(|part| match part {
+            Part::ToolCall(it) => Some(call(it)),
+            _ => None,
+        })
+        .collect();
     let audio = answer.extra.shift_remove("audio");
     let is_silent = content.is_empty() && (!tool_calls.is_empty() || refusal.is_some() || audio.is_some());
     let mut logprobs = Logprobs::default();

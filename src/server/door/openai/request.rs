@@ -157,6 +157,9 @@ pub(super) fn understood(app: &App, mut body: ChatBody, labels: &[String]) -> Re
         options.rest.retain(|name, value| !(name == "include_obfuscation" && *value == false));
         unknown(options.rest, "stream_options", &mut warnings);
     }
+    if body.max_completion_tokens.is_some_and(|most| body.max_tokens.is_some_and(|other| other != most)) {
+        warnings.push(Warning::dropped("max_tokens", "`max_completion_tokens` says another bound, which holds"));
+    }
     let mut messages: Vec<Message> = Vec::with_capacity(body.messages.len());
     for (number, message) in body.messages.into_iter().enumerate() {
         push(&mut messages, message, number, &mut warnings)?;

@@ -23,7 +23,7 @@ use crate::server::sse::event;
 pub(super) async fn streamed(app: &Arc<App>, context: &Context, asked: (Question, Shown), with_usage: bool) -> Result<Response> {
     let mut head = Head { id: name_of(context), created: now_s(), with_usage, ..Head::default() };
     let write = move |told: Told, out: &mut VecDeque<Event>| match told {
-        Told::Start(model) => head.model = model,
+        Told::Start(model, _) => head.model = model,
         Told::Event(event) => head.event(&event, out),
         Told::Done(answer, omni) => head.end(*answer, &omni, out),
         // No `[DONE]` follows it.
