@@ -114,7 +114,7 @@ pub struct Found {
     pub attempt: Option<Attempt>,
     /// The text that found them.
     pub query: String,
-    /// Why words only were searched, or what was found was not reranked; and what of the question was not embedded.
+    /// Why words only were searched, nothing was found, or what was found was not reranked; and what of the question was not embedded.
     pub warnings: Vec<String>,
 }
 
@@ -208,6 +208,9 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
     }
     if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
         require_source(opened, prefix, &retrieval.access)?;
+    }
+    if hits.is_empty() && retrieval.filter.is_some() && opened.index.count(filter.as_ref(), &retrieval.access)? == 0 {
+        warnings.push("no passage passes the filter".to_owned());
     }
     let is_hybrid = vectors.is_some();
     let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
