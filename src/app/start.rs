@@ -1,4 +1,4 @@
-//! What a start looks at: who is named and can be asked, and which indexes are opened with what.
+//! What is checked and opened at the start: the providers that are named, the prices, and the indexes with their embedding models.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -87,7 +87,7 @@ fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
     if let Some(setting) = if given.is_empty() { Some(base_url()) } else { unsaid } {
         return Some(Error::bad_request(format!("`{name}` has no address; set `{setting}`")));
     }
-    // A server at an address of the operator's may want none, unless he named the variable of one.
+    // A server at an address of the operator's may want none, unless a variable is named for one.
     let wants_key = endpoint.key_variable.is_some() || (preset.needs_key && endpoint.base_url.is_none());
     if endpoint.api_key.is_some() || endpoint.auth.as_deref() == Some("none") || !wants_key {
         return None;
@@ -101,7 +101,7 @@ fn key_setting(name: &str, preset: &Preset, endpoint: &Endpoint) -> String {
     endpoint.key_variable.clone().unwrap_or_else(|| setting(name, preset, preset.key_variable, "key_variable"))
 }
 
-/// Where the operator says it of this provider: in the row's variable, or, for a row of his own, in his file.
+/// Where the operator says it of this provider: in the row's variable, or, for a row of the operator's own, in `omni.toml`.
 pub(super) fn setting(name: &str, preset: &Preset, variable: &str, key: &str) -> String {
     if name == preset.name { variable.to_owned() } else { format!("providers.{name}.{key}") }
 }

@@ -1,8 +1,8 @@
 //! Finding passages: the question is embedded by the model that embedded the index, then searched for.
 //!
-//! A message that can be read in several ways ([`super::reading`]) is looked up by the reading that comes nearest to a passage; what the
-//! message finds by itself stands between, one of each in turns. Of 60 questions, some of which lean on what was said before, the first
-//! five held what was meant for 58, and for 31 where the last message was looked up alone.
+//! A message is looked up in several readings ([`super::reading`]). The hits of the reading that comes nearest to a passage lead, and
+//! alternate with those of the message by itself. Of 60 questions, some of which lean on what was said before, 58 had the right passage among
+//! the first five hits; where the last message was looked up alone, 31.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct Retrieval {
     pub index: Option<String>,
     /// In which of its namespaces; none is all of them.
     pub namespace: Option<String>,
-    /// At most so many.
+    /// The most passages.
     pub top_k: usize,
     /// How vectors and words become one order.
     pub fusion: Fusion,
