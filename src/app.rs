@@ -141,11 +141,15 @@ impl App {
     /// # Errors
     /// It is unknown, or its key or address is missing; the text names the variable.
     pub fn provider(&self, name: &str) -> Result<Provider> {
+        self.ready(name).map_err(|error| error.retold(|text| format!("`model_provider`: {text}")))
+    }
+
+    fn ready(&self, name: &str) -> Result<Provider> {
         match self.providers.get(name) {
             Some(provider) => Ok(provider.clone()),
             // Whoever asks over HTTP sees another machine than the one to set it on.
             None => Provider::set_up(name, &self.config, &self.rules)?
-                .map_err(|missing| missing.retold(|text| format!("`model_provider`: {text} where the service runs"))),
+                .map_err(|missing| missing.retold(|text| format!("{text} where the service runs"))),
         }
     }
 
@@ -154,19 +158,18 @@ impl App {
     /// # Errors
     /// As [`Self::provider`], or one of them has no model.
     pub fn links(&self, name: &str, model: Option<&str>, fallbacks: Option<&[String]>) -> Result<Vec<(Provider, String)>> {
-        let link = |name: &str, model: Option<&str>| {
-            let provider = self.provider(name)?;
+        let link = |provider: Provider, model: Option<&str>| {
             let model = provider.model(model)?.to_owned();
             Ok((provider, model))
         };
-        let mut links = vec![link(name, model)?];
+        let mut links = vec![link(self.provider(name)?, model)?];
         for named in fallbacks.unwrap_or(&self.config.generation.fallback_providers) {
             let (name, model) = split(named);
             let asked = |error: Error| match fallbacks {
                 Some(_) => Error::bad_request(format!("`fallbacks`: `{named}`: {error}")),
                 None => error,
             };
-            links.push(link(name, model).map_err(asked)?);
+            links.push(self.ready(name).and_then(|provider| link(provider, model)).map_err(asked)?);
         }
         Ok(links)
     }

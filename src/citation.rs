@@ -117,6 +117,20 @@ impl Citation {
         matches!(self.status, Status::WrongSource | Status::NotFound | Status::NoSuchSource | Status::Unchecked)
     }
 
+    /// What of it is not there, for people.
+    pub fn doubt(&self) -> Option<String> {
+        let (quote, cited) = (self.quote.as_deref().unwrap_or_default(), self.cited.unwrap_or_default());
+        match (self.status, &self.found) {
+            (Status::WrongSource, Some(found)) => {
+                Some(format!("the quote \"{quote}\" stands in [{}], not in [{cited}]", found.passage + 1))
+            }
+            (Status::WrongSource | Status::NotFound, _) => Some(format!("the quote \"{quote}\" stands in no source")),
+            (Status::NoSuchSource, _) => Some(format!("there is no source [{cited}]")),
+            (Status::Unchecked, _) => Some(format!("only the first {MAX_CITATIONS} citations were checked")),
+            (Status::Verified | Status::Unsupported, _) => None,
+        }
+    }
+
     /// Whether it stands in a text, and not for a whole value of a structured answer.
     fn is_in_text(&self) -> bool {
         self.sentence.is_some() || (self.quote.is_none() && !self.span.is_empty())

@@ -154,7 +154,8 @@ impl Config {
         let wrong = |cause: toml::de::Error| {
             let line = cause.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-            Error::bad_request(format!("{}: {line}{}", path.display(), cause.message().replace('\n', " ")))
+            let said = plainly(&cause.message().replace('\n', " "));
+            Error::bad_request(format!("{}: {line}{said}", path.display()))
         };
         let mut table: toml::Table = toml::from_str(&text).map_err(wrong)?;
         // What is empty is unset, as in the environment.
@@ -253,6 +254,19 @@ fn unset(table: &mut toml::Table) -> bool {
     table.retain(|_, value| value.as_str().is_none_or(|text| !text.trim().is_empty()));
     let below = table.iter_mut().filter_map(|(_, value)| value.as_table_mut()).fold(false, |any, table| unset(table) | any);
     before != table.len() || below
+}
+
+/// What was expected, in other words than Rust's.
+fn plainly(said: &str) -> String {
+    let Some((found, expected)) = said.rsplit_once(", expected ") else { return said.to_owned() };
+    let expected = match expected {
+        "u32" | "u64" | "usize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// As many threads as cores, but no more than the memory of a Lambda function buys.

@@ -6,8 +6,9 @@ mod health;
 mod inspect;
 #[path = "main/message.rs"]
 mod message;
+#[path = "main/print.rs"]
+mod print;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,12 +23,11 @@ use omni_llm::app::{App, find_files};
 use omni_llm::config::{Config, Log, address, is_lambda};
 use omni_llm::error::{Error, Result};
 use omni_llm::index::{Filter, Recall};
-use omni_llm::passage::Passage;
 use omni_llm::provider::PRESETS;
-use omni_llm::rag::{self, Answer, Question, Retrieval};
-use omni_llm::server::{QueryResponse, SearchResponse, Shown, lambda, listen, request_id};
+use omni_llm::rag::{self, Question, Retrieval};
+use omni_llm::server::{QueryResponse, SearchResponse, lambda, listen, request_id};
 use omni_llm::telemetry;
-use serde::Serialize;
+use print::{SHOWN, print, print_json, told};
 
 /// Answers questions from one index file, on a port, on AWS Lambda, or right here.
 #[derive(Parser)]
@@ -47,7 +47,7 @@ Without a provider and a key, answers are quoted from the sources; nothing leave
 enum Command {
     /// Answer on a port
     Serve {
-        /// Where to listen, such as `0.0.0.0:8080` or `localhost:9000` [default: 127.0.0.1:8080]
+        /// Where to listen, such as `localhost:9000`; beyond the loopback anybody may ask [default: 127.0.0.1:8080]
         #[arg(long, value_name = "HOST:PORT", value_parser = address)]
         addr: Option<SocketAddr>,
         #[command(flatten)]
@@ -75,7 +75,7 @@ enum Command {
         #[command(flatten)]
         narrowed: Narrowed,
         #[command(flatten)]
-        files: Files,
+        files: OneIndex,
     },
     /// Answer a question
     Ask {
@@ -93,7 +93,7 @@ enum Command {
         #[command(flatten)]
         narrowed: Narrowed,
         #[command(flatten)]
-        files: Files,
+        files: OneIndex,
     },
     /// Show what an index file holds
     Inspect {
@@ -136,6 +136,23 @@ struct Files {
     model: Option<PathBuf>,
 }
 
+/// The same for one question, which is looked up in one index.
+#[derive(Args)]
+struct OneIndex {
+    /// Index file, or a folder holding exactly one [default: the one in the working folder]
+    #[arg(long, value_name = "PATH")]
+    index: Option<PathBuf>,
+    /// Folder of the embedding model [default: models/all-MiniLM-L6-v2, where there is one]
+    #[arg(long, value_name = "FOLDER")]
+    model: Option<PathBuf>,
+}
+
+impl From<OneIndex> for Files {
+    fn from(one: OneIndex) -> Self {
+        Self { indexes: one.index.into_iter().collect(), model: one.model }
+    }
+}
+
 /// Who can be asked, by the names that the configuration knows.
 fn providers_help() -> String {
     let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
@@ -161,7 +178,7 @@ fn main() -> ExitCode {
         telemetry::start(Log::default());
         tracing::error!("{}", message(&error));
     } else {
-        eprintln!("omni-llm: {}", message(&error));
+        eprintln!("omni-llm: {}", print::shown(&message(&error)));
     }
     ExitCode::FAILURE
 }
@@ -200,7 +217,7 @@ fn run(cli: Cli) -> Result<()> {
                 if json {
                     return print_json(&SearchResponse::new(found, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
                 }
-                print(&listed(&found.passages))
+                print::found(&found)
             })
         }
         Command::Ask { question, json, provider, model_name, narrowed, files } => {
@@ -221,7 +238,8 @@ fn run(cli: Cli) -> Result<()> {
     }
 }
 
-fn open(mut config: Config, files: Files) -> Result<Arc<App>> {
+fn open(mut config: Config, files: impl Into<Files>) -> Result<Arc<App>> {
+    let files = files.into();
     let mut indexes = files.indexes.into_iter();
     if let Some(first) = indexes.next() {
         config.index = Some(first);
@@ -273,30 +291,21 @@ fn ready(app: &Arc<App>) {
     app.prepare();
 }
 
+/// What it means to be reached from elsewhere. In a container there is no other way, and only whoever publishes the port knows from where.
+const OPEN: &str = "not on the loopback: whoever reaches this port may ask, read documents without labels, and spend the keys of providers, \
+                    without a password and without TLS; let only a proxy reach it that has both (a container: `--publish 127.0.0.1:8080:8080`)";
+
 async fn serve(app: Arc<App>) -> Result<()> {
     listen::raise_open_files();
     let listener = listen::bind(app.config().addr).await?;
     let addr = listener.local_addr().map_or(app.config().addr, |addr| addr);
+    if !addr.ip().to_canonical().is_loopback() {
+        tracing::warn!("{OPEN}");
+    }
     tracing::info!(%addr, "listening");
     listen::serve(app, listener, listen::stop_signal()).await?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Prints an answer for people.
-fn told(answer: &Answer) -> Result<()> {
-    for warning in &answer.warnings {
-        eprintln!("note: {warning}");
-    }
-    // Quotes carry their list of sources already.
-    let sources = if answer.provider == rag::EXTRACTIVE || answer.passages.is_empty() {
-        String::new()
-    } else {
-        let lines: Vec<String> =
-            answer.passages.iter().zip(1..).map(|(passage, number)| format!("[{number}] {}", passage.place())).collect();
-        format!("\n\nSources:\n{}", lines.join("\n"))
-    };
-    print(&format!("{}{sources}\n", answer.content))
 }
 
 fn retrieval(app: &App, narrowed: Narrowed) -> Result<Retrieval> {
@@ -313,44 +322,6 @@ fn retrieval(app: &App, narrowed: Narrowed) -> Result<Retrieval> {
     Ok(retrieval)
 }
 
-fn listed(passages: &[Passage]) -> String {
-    if passages.is_empty() {
-        return "nothing found\n".to_owned();
-    }
-    let entry = |(passage, number): (&Passage, usize)| {
-        let score = passage.score.map(|score| format!("  cosine {score:.3}")).unwrap_or_default();
-        let text = passage.content.split_whitespace().collect::<Vec<_>>().join(" ");
-        let short: String = text.chars().take(240).collect();
-        let more = if short.len() < text.len() { " ..." } else { "" };
-        format!("[{number}] {}{score}  {}\n    {short}{more}\n", passage.place(), passage.chunk_id)
-    };
-    passages.iter().zip(1..).map(entry).collect()
-}
-
-/// What a body of JSON carries: all that there is.
-const SHOWN: Shown = Shown { sources: true, metadata: true };
-
-fn print_json(body: &impl Serialize) -> Result<()> {
-    let text =
-        serde_json::to_string_pretty(body).map_err(|cause| Error::internal("the answer cannot be written").caused_by(cause))?;
-    print(&format!("{}\n", escaped(text)))
-}
-
-/// JSON without control characters inside its texts: serde leaves these as they are, and [`print`] would drop them.
-fn escaped(json: String) -> String {
-    ('\u{7f}'..='\u{9f}').fold(json, |json, control| json.replace(control, &format!("\\u{:04x}", u32::from(control))))
-}
-
-/// Writes to standard output what terminals show, without what they obey: names of files, documents and models may hold control
-/// characters. A reader that closed it (`| head`) is no failure.
-fn print(text: &str) -> Result<()> {
-    let shown: String = text.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect();
-    match std::io::stdout().write_all(shown.as_bytes()) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::internal(format!("standard output: {cause}"))),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,13 +335,5 @@ mod tests {
         };
         assert_eq!(run_to_end(&app, left).unwrap(), 7);
         assert!(began.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn control_characters_are_escaped_in_json() {
-        let name = "a\u{7f}b\u{85}c\u{9f}\u{a0}ü";
-        let json = escaped(serde_json::to_string(name).unwrap());
-        assert_eq!(json, "\"a\\u007fb\\u0085c\\u009f\u{a0}ü\"");
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), name);
     }
 }

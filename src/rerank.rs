@@ -12,7 +12,7 @@ use crate::index::{HEADING_SEPARATOR, Hit, Index, Query};
 pub struct Reranking<'a> {
     /// The cross-encoder.
     pub reranker: &'a Reranker,
-    /// Hits that it reads, where there are so many.
+    /// The most hits that it reads.
     pub depth: usize,
     /// Its weight against the order before it, 0 to 1.
     pub weight: f32,

@@ -324,7 +324,8 @@ fn errors_say_what_to_do() {
     let path = folder.path().join("packed");
     std::fs::write(&path, "this is no model, but it is longer than a preamble").unwrap();
     let remedy = "pack the model again with `index-builder model --to X`, another than ours with `--from`, too";
-    assert_eq!(message(Embedder::open(&path)), format!("X/packed: not a packed model; {remedy}"));
+    let foreign = "not a packed model; name a model's folder, or get one with `index-builder model`";
+    assert_eq!(message(Embedder::open(&path)), format!("X/packed: {foreign}"));
     let mut bytes = packed(Precision::Int8);
     bytes[8] = 1;
     std::fs::write(&path, &bytes).unwrap();

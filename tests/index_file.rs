@@ -215,12 +215,14 @@ fn messages_say_what_is_wrong_and_what_to_do() {
 
     fs::write(&path, &bytes).unwrap();
     let index = Index::open(&path).unwrap();
-    index.require_model("a1f3").unwrap();
-    let error = index.require_model("9c02").unwrap_err();
+    index.require_model("all-MiniLM-L6-v2", "a1f3").unwrap();
+    let error = index.require_model("bge-small", "9c02").unwrap_err();
     assert_eq!(error.code(), Code::WrongModel);
     assert_eq!(
         error.to_string(),
-        format!("{shown}: built with model \"all-MiniLM-L6-v2\" (a1f3), this service has 9c02; rebuild it with index-builder")
+        format!(
+            "{shown}: built with model \"all-MiniLM-L6-v2\" (a1f3), and \"bge-small\" (9c02) is in use; name that model's folder with `--model` or `OMNI_MODEL`, or rebuild the index with the one in use"
+        )
     );
     assert_eq!(Index::open(folder.path()).err().unwrap().code(), Code::CorruptFile);
     assert_eq!(Index::open(&folder.path().join("none")).err().unwrap().code(), Code::NotFound);

@@ -5,6 +5,7 @@ mod eval;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use omni_llm::embed::Precision;
 use omni_llm::error::{Error, Result};
@@ -260,7 +261,7 @@ pub(crate) struct DemoArgs {
     pub(crate) source: PathBuf,
 
     /// What to ask
-    #[arg(long, default_value = "How do I refresh the knowledge when my documents change?", value_name = "TEXT")]
+    #[arg(long, default_value = "How do I refresh the knowledge when my documents change?", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) question: String,
 
     /// Index file to write

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use omni_llm::app::App;
 use omni_llm::config::Config;
 use omni_llm::embed::Precision;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     }));
 
     progress.say("4 of 4: a question\n");
-    print(&format!("> {}\n\n{}\n", args.question, show(&ask(address, &args.question)?)))?;
+    print(&format!("> {}\n\n{}\n", args.question, show(&ask(address, &args.question)?)?))?;
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         converse(address)?;
     }
@@ -104,7 +104,8 @@ fn converse(address: SocketAddr) -> Result<()> {
         if line.trim().is_empty() {
             return Ok(());
         }
-        print(&format!("\n{}\n", show(&ask(address, line.trim())?)))?;
+        let shown = show(&ask(address, line.trim())?).unwrap_or_else(|error| format!("error: {error}\n"));
+        print(&format!("\n{shown}\n"))?;
     }
 }
 
@@ -125,9 +126,9 @@ fn ask(address: SocketAddr, question: &str) -> Result<Value> {
 }
 
 /// An answer for people: the text, then its sources.
-fn show(answer: &Value) -> String {
+fn show(answer: &Value) -> Result<String> {
     if let Some(message) = answer["error"]["message"].as_str() {
-        return format!("error: {message}\n");
+        bail!("{message}");
     }
     let mut text = format!("{}\n\nsources\n", answer["response"]["content"].as_str().unwrap_or_default().trim());
     for (number, source) in answer["rag_context"].as_array().into_iter().flatten().enumerate() {
@@ -139,7 +140,7 @@ fn show(answer: &Value) -> String {
     let metadata = &answer["metadata"];
     let milliseconds = 1e3 * metadata["execution_time"].as_f64().unwrap_or_default();
     let digest: String = metadata["index_digest"].as_str().unwrap_or_default().chars().take(12).collect();
-    text + &format!("answered in {milliseconds:.0} ms from index {digest}\n")
+    Ok(text + &format!("answered in {milliseconds:.0} ms from index {digest}\n"))
 }
 
 fn how_to_go_on(args: &DemoArgs) -> String {
@@ -147,7 +148,7 @@ fn how_to_go_on(args: &DemoArgs) -> String {
     format!(
         "\nTo ask more, start the service and post questions to it:\n\
          \n    cargo run --bin omni-llm -- serve --index {index} --model {model}\n\
-         \n    curl http://127.0.0.1:{PORT}/v1/query -d '{{\"prompt\":\"Which formats can be indexed?\"}}' -H 'content-type: application/json'\n\
+         \n    curl http://127.0.0.1:{PORT}/v1/query -d '{{\"prompt\":\"Which file formats does Omni-LLM read?\"}}' -H 'content-type: application/json'\n\
          \nTo ask your own documents:\n\
          \n    cargo demo path/to/documents --question \"...\"\n"
     )
@@ -166,7 +167,7 @@ mod tests {
         });
         let expected = "Rebuild it. [1]\n\nsources\n  [1] a.pdf, page 3 (score 0.61)\n  [2] b.md (score 0.50)\n\
                         answered in 21 ms from index 0123456789ab\n";
-        assert_eq!(show(&answer), expected);
-        assert_eq!(show(&json!({"error": {"message": "no"}})), "error: no\n");
+        assert_eq!(show(&answer).unwrap(), expected);
+        assert_eq!(show(&json!({"error": {"message": "no"}})).unwrap_err().to_string(), "no");
     }
 }

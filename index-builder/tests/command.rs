@@ -189,7 +189,7 @@ fn what_is_in_the_way_is_said_before_the_work() {
         assert!(said.contains(".omni.tombstones: not a list of tombstones: "), "{said}");
     }
     let said = refused(&["build", "docs", "--model", "README.md"]);
-    assert!(said.contains("pack the model again with `index-builder model --to .`"), "{said}");
+    assert!(said.contains("not a packed model; name a model's folder, or get one with `index-builder model`"), "{said}");
     let said = refused(&["list", "docs", "--include", "docs/*.md"]);
     assert!(said.contains("(1 ignored, first `a.md`: not in `--include`); globs of `--include` and `--exclude` are"), "{said}");
 }
@@ -231,6 +231,8 @@ fn a_demo_of_nothing_fetches_nothing() {
     assert_eq!(said, "error: `nope`: no such folder or file; check the path\n");
     let said = refused(root.path(), &["demo", "docs", "--model", "there", "--out", "notes.txt"]);
     assert_eq!(said, "error: notes.txt: exists and is no Omni-LLM index; name another file with `--out`\n");
+    let said = refused(root.path(), &["demo", "docs", "--model", "there", "--question", ""]);
+    assert!(said.starts_with("error: a value is required for '--question <TEXT>'"), "{said}");
 }
 
 #[cfg(target_os = "linux")]

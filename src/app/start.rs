@@ -1,4 +1,4 @@
-//! What a start looks at: who is named and can be asked, and which indexes are opened with what.
+//! What is checked and opened at the start: the providers that are named, the prices, and the indexes with their embedding models.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::opened::Opened;
 use super::split;
-use crate::config::Config;
+use crate::config::{Config, Generation};
 use crate::cost::Prices;
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
@@ -18,23 +18,35 @@ use crate::provider::{PRESETS, Provider, known, no_such, preset};
 
 /// Whether there is a provider of each name that the operator gives.
 pub(super) fn check_known(config: &Config) -> Result<()> {
-    let fallbacks = config.generation.fallback_providers.iter().map(|named| split(named).0);
-    let named = config.providers.keys().chain(&config.generation.provider).chain(&config.generation.preferred.providers);
-    for name in named.map(String::as_str).chain(fallbacks) {
-        let own = config.providers.get(name);
-        let like = own.and_then(|endpoint| endpoint.like.as_deref());
+    for (name, endpoint) in &config.providers {
+        let like = endpoint.like.as_deref();
         if preset(like.unwrap_or(name)).is_none() {
-            return Err(Error::bad_request(match (own, like) {
-                (Some(_), None) => format!(
+            return Err(Error::bad_request(match like {
+                None => format!(
                     "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {}",
                     known()
                 ),
-                (_, Some(like)) => format!("configuration: `providers.{name}.like`: {}", no_such(like)),
-                (None, None) => format!("configuration: {}", no_such(name)),
+                Some(like) => format!("configuration: `providers.{name}.like`: {}", no_such(like)),
             }));
         }
     }
+    let Generation { provider, preferred, fallback_providers, .. } = &config.generation;
+    let named = (provider.iter().map(|name| ("OMNI_PROVIDER", name.as_str(), "")))
+        .chain(
+            preferred.providers.iter().map(|name| ("PREFERRED_PROVIDERS", name.as_str(), "; or write `cheapest` or `fastest`")),
+        )
+        .chain(fallback_providers.iter().map(|named| ("FALLBACK_PROVIDERS", split(named).0, "")));
+    for (variable, name, hint) in named {
+        if preset(name).is_none() && !config.providers.contains_key(name) {
+            return Err(wrong(variable, Error::bad_request(format!("{}{hint}", no_such(name)))));
+        }
+    }
     Ok(())
+}
+
+/// An error in what the operator says of who answers, with the setting before it.
+fn wrong(variable: &str, error: Error) -> Error {
+    error.retold(|text| format!("configuration: `{variable}`: {text}"))
 }
 
 /// Every provider that can be asked. What is wrong about one that the operator set up is an error.
@@ -69,7 +81,7 @@ pub(super) fn open_indexes(
         let mut opened = Opened::open(&index_path(named)?)?;
         opened.remote = remote(named, &opened, config, providers, rules)?;
         if let (None, Some(embedder)) = (&opened.remote, embedder) {
-            opened.index.require_model(embedder.fingerprint())?;
+            opened.index.require_model(embedder.name(), embedder.fingerprint())?;
         }
         if indexes.iter().any(|other| other.name == opened.name) {
             let message = format!(
@@ -104,7 +116,7 @@ fn remote(
         .and_then(|provider| allowed(config, provider))
         .map_err(why)?;
     let model = Model::new(provider, model, manifest.dimensions, manifest.shortened);
-    opened.index.require_model(&model.fingerprint())?;
+    opened.index.require_model(model.name(), &model.fingerprint())?;
     Ok(Some(model))
 }
 
@@ -129,7 +141,6 @@ pub(super) fn check_named(config: &Config, providers: &BTreeMap<String, Provider
         };
         allowed(config, provider)
     };
-    let wrong = |variable: &str, error: Error| error.retold(|text| format!("configuration: `{variable}`: {text}"));
     if let Some(name) = &config.generation.provider {
         opened(name).map_err(|error| wrong("OMNI_PROVIDER", error))?;
     }
@@ -163,8 +174,23 @@ mod tests {
     fn an_unknown_provider_is_refused_at_start() {
         let mut config = Config::default();
         config.generation.provider = Some("opnai".into());
-        let error = App::open(config).err().unwrap();
-        assert!(error.message().starts_with("configuration: `opnai`: no such provider; there are `openai`, `anthropic`, "));
+        let said = |config: Config| App::open(config).err().unwrap().message().to_owned();
+        let unknown = said(config);
+        assert!(
+            unknown.starts_with("configuration: `OMNI_PROVIDER`: `opnai`: no such provider; there are `openai`, `anthropic`, "),
+            "{unknown}"
+        );
+        let mut config = Config::default();
+        config.generation.fallback_providers = vec!["custom/m".into(), "opnai/m".into()];
+        assert!(said(config).starts_with("configuration: `FALLBACK_PROVIDERS`: `opnai`: no such provider; there are "));
+        let mut config = Config::default();
+        config.generation.preferred.providers = vec!["cheepest".into()];
+        let unknown = said(config);
+        assert!(
+            unknown.starts_with("configuration: `PREFERRED_PROVIDERS`: `cheepest`: no such provider; there are "),
+            "{unknown}"
+        );
+        assert!(unknown.ends_with("; or write `cheapest` or `fastest`"), "{unknown}");
         let message = |endpoint: Endpoint| {
             let mut config = Config::default();
             config.providers.insert("mine".into(), endpoint);

@@ -68,7 +68,7 @@ pub struct Sampling {
     pub answer_tokens: Option<u32>,
     /// 0 to 1.
     pub top_p: Option<f64>,
-    /// Sample among so many tokens; not every dialect has it.
+    /// Sample among this many tokens; not every dialect has it.
     pub top_k: Option<u32>,
     /// -2 to 2.
     pub frequency_penalty: Option<f64>,

@@ -73,6 +73,26 @@ fn what_is_not_there_is_said() {
 }
 
 #[test]
+fn what_is_not_there_is_said_in_words() {
+    let doubt = |answer: &str| Sources::new(&sources(), "").check(answer)[0].doubt();
+    for (answer, expected) in [
+        (
+            "“The largest request body is 8 MiB by default” [1]",
+            Some("the quote \"The largest request body is 8 MiB by default\" stands in no source"),
+        ),
+        (
+            "“Install the server with one command” [1]",
+            Some("the quote \"Install the server with one command\" stands in [2], not in [1]"),
+        ),
+        ("The limit is 6 MiB [9].", Some("there is no source [9]")),
+        ("The largest body is 7 MiB [1].", None),
+        ("“Install the server with one command” [2]", None),
+    ] {
+        assert_eq!(doubt(answer).as_deref(), expected, "{answer}");
+    }
+}
+
+#[test]
 fn a_word_changed_in_a_long_quote_costs_score_and_keeps_its_place() {
     let passages = sources();
     let citation = &Sources::new(&passages, "")

@@ -265,7 +265,7 @@ pub struct Endpoint {
 pub struct Lambda {
     /// Whether the function is invoked with response streaming. An event does not tell, so the operator must.
     pub stream: bool,
-    /// Megabytes of the indexes that are read before the first event is asked for. Nothing: as many as [`Self::warm_bytes`] finds right.
+    /// Megabytes of the indexes that are read before the first event is asked for; left out, [`Self::warm_bytes`] decides.
     pub warm_mb: Option<u64>,
     /// Whether somebody waits while the function starts: `on-demand` says so, all other ways of starting do not; set by Lambda.
     #[serde(skip)]

@@ -132,6 +132,7 @@ fn mistakes_are_named_with_their_remedy() {
             load(Some("[generation.preferred]\nby = \"listed\""), &[]),
             "omni.toml: line 1: a list names nobody; write `providers = [...]`, or prefer by `cheapest` or `fastest`",
         ),
+        (load(Some("[retrieval]\ntop_k = \"5\""), &[]), "omni.toml: line 2: invalid type: string \"5\", expected a whole number"),
         (load(Some("[retrieval]\ntop_k = 0"), &[]), "omni.toml: `retrieval.top_k`: 0 is not between 1 and 100"),
         (
             load(None, &[("REQUEST_TIMEOUT", "1h")]),

@@ -69,7 +69,7 @@ pub(super) fn score(model: &Packed, kernel: Kernel, pairs: &[&Sequence], scratch
     scratch.worker.score(model, kernel)
 }
 
-/// Rows of a sequence of `length` that are read after so many layers: after the last one, it may be the first only.
+/// Rows of a sequence of `length` that are read after `layers` layers: after the last one, it may be the first only.
 fn rows_after(layers: usize, manifest: &Manifest, length: usize) -> usize {
     let reads_first = manifest.pooling == Pooling::Cls || manifest.purpose == Purpose::Reranking;
     if reads_first && layers == manifest.layers { 1 } else { length }

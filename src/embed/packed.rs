@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 
 use memmap2::Mmap;
 
+use super::PACKED_FILE;
 use super::kernels::{MatrixF32, MatrixI8, Norm, Order};
 use super::manifest::{Manifest, POSITIONS, Precision, WORDS};
 use super::vocabulary::Vocabulary;
@@ -63,6 +64,9 @@ impl std::fmt::Debug for Packed {
     }
 }
 
+/// What is said of a file that is something else.
+const FOREIGN: &str = "not a packed model";
+
 /// Sections before those of the layers.
 const FRONT: usize = 7;
 /// Sections of one layer.
@@ -78,6 +82,12 @@ impl Packed {
         let file = std::fs::File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
         Self::view(Bytes::File(Mapped::of(&file, &metadata, path)?)).map_err(|what| {
+            if what == FOREIGN && path.file_name() != Some(PACKED_FILE.as_ref()) {
+                return Error::corrupt(
+                    path,
+                    format_args!("{what}; name a model's folder, or get one with `index-builder model`"),
+                );
+            }
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).display();
             let remedy = format_args!(
                 "{what}; pack the model again with `index-builder model --to {folder}`, another than ours with `--from`, too"
@@ -111,13 +121,13 @@ impl Packed {
         if cfg!(target_endian = "big") {
             return Err("packed models are little-endian, this machine is not".to_owned());
         }
+        if !bytes.starts_with(&MAGIC) {
+            return Err(FOREIGN.to_owned());
+        }
         let Some(preamble) = bytes.first_chunk::<PREAMBLE>() else {
             return Err(format!("truncated: {} bytes", bytes.len()));
         };
         let word = |at: usize| u32::from_le_bytes([preamble[at], preamble[at + 1], preamble[at + 2], preamble[at + 3]]);
-        if preamble[..8] != MAGIC {
-            return Err("not a packed model".to_owned());
-        }
         if word(8) != VERSION {
             return Err(format!("version {}: this program reads version {VERSION}", word(8)));
         }

@@ -11,7 +11,7 @@ use super::quantised::Quantised;
 use super::rotation::Rotation;
 use crate::cpu::Kernel;
 
-/// Up to so many vectors are scored one and all, which takes less than half a millisecond and misses nothing.
+/// The most vectors that are all scored, which takes less than half a millisecond and misses nothing.
 pub(super) const EXACT_UP_TO: usize = 20_000;
 
 /// The vectors of an index that is being built, in the order of their chunks.

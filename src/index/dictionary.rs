@@ -11,7 +11,7 @@ const SEGMENT: usize = 64;
 /// Bytes of the strings that are counted.
 const STRING: usize = 8;
 
-/// Strings are counted by a hash of so many bits; two that share one are taken for one.
+/// Bits of the hash that strings are counted by; two that share one are taken for one.
 const HASH_BITS: u32 = 20;
 
 /// Bytes of texts that are looked at; of more, whole texts are left out evenly.

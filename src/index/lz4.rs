@@ -8,14 +8,14 @@
 const MIN_MATCH: usize = 4;
 /// How far back a match may lie.
 const MAX_OFFSET: usize = u16::MAX as usize;
-/// The last match begins at least so many bytes before the end, and at least the last few are literals: decoders rely on it.
+/// Bytes before the end at which the last match begins at the latest, and at least the last few are literals: decoders rely on it.
 const LAST_MATCH: usize = 12;
 const LAST_LITERALS: usize = 5;
 /// Lengths from which on a token's four bits are full and bytes follow.
 const FULL: usize = 15;
 /// Places that are compared for the longest match, in the dictionary and in the text.
 const ATTEMPTS: usize = 48;
-/// A match of so many bytes is long enough; what is longer becomes several.
+/// Bytes of the longest match; what is longer becomes several.
 const LONGEST: usize = 256;
 /// No text grows more by unpacking.
 const MAX_GROWTH: usize = 255;

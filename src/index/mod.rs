@@ -94,19 +94,22 @@ impl Index {
         Ok(Self { view, kernel, rotation, manifest, digest, facets, gone })
     }
 
-    /// Refuses vectors of another model.
+    /// Refuses vectors of another model than this one.
     ///
     /// # Errors
     /// The index was built with another model; the text names both.
-    pub fn require_model(&self, fingerprint: &str) -> Result<()> {
-        if fingerprint == self.manifest.model_fingerprint {
+    pub fn require_model(&self, name: &str, fingerprint: &str) -> Result<()> {
+        let Manifest { provider, model, model_fingerprint: built, .. } = &self.manifest;
+        if fingerprint == built {
             return Ok(());
         }
         let path = self.view.path().display();
-        let (model, built) = (&self.manifest.model, &self.manifest.model_fingerprint);
-        let message = format!(
-            "{path}: built with model \"{model}\" ({built}), this service has {fingerprint}; rebuild it with index-builder"
-        );
+        let remedy = match provider {
+            Some(_) => "rebuild it with index-builder",
+            None => "name that model's folder with `--model` or `OMNI_MODEL`, or rebuild the index with the one in use",
+        };
+        let message =
+            format!("{path}: built with model \"{model}\" ({built}), and \"{name}\" ({fingerprint}) is in use; {remedy}");
         Err(Error::new(Code::WrongModel, message))
     }
 

@@ -33,10 +33,10 @@ pub(super) struct Plan {
 pub(super) struct Setting {
     /// Clusters that are probed at most, nearest first.
     pub(super) probes: u32,
-    /// Rows whose estimate lies so far below the best so many are still rescored, in units of the estimate.
+    /// Rows whose estimate lies at most this far below the k-th best are rescored, in units of the estimate.
     pub(super) margin: u32,
-    /// Clusters are probed while the cosine of their middle is at most so far below the worst of the best so many estimates;
-    /// 0 is all of `probes`, as in the first files of format 1.
+    /// Clusters are probed while the cosine of their middle is at most this far below the k-th best estimate;
+    /// 0 probes all of `probes`, as in the first files of format 1.
     pub(super) reach: u32,
     /// Recall@10 that it reached on the sample, against the exact scan.
     pub(super) recall: f32,

@@ -17,7 +17,7 @@ use super::top::{Scored, Top};
 use super::vectors::{AHEAD, Vectors};
 use crate::error::Result;
 
-/// Settings are tuned for so many neighbours.
+/// Neighbours that the settings are tuned for.
 const NEIGHBOURS: f32 = 10.0;
 
 /// A query on its way through the clusters.
@@ -82,7 +82,7 @@ impl<'a> Probe<'a> {
         let mut bar = i16::MIN;
         let (mut estimates, mut reached) = (Vec::new(), Vec::new());
         for (probe, middle) in (0_u32..).zip(&middles) {
-            // The farther a middle, the less likely it has what is better than the best so many.
+            // The farther a middle, the less likely it has what is better than the k-th best.
             let near = |middle: &Middle| !all.is_full() || middle.cosine.saturating_add(reach) >= worst(&best);
             if !near(middle) {
                 break;
@@ -200,7 +200,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// The worst of the best so many estimates; the least there is while there are fewer.
+/// The k-th best estimate; the least there is while there are fewer.
 fn worst(best: &Top<i16>) -> i16 {
     best.worst().copied().unwrap_or(i16::MIN)
 }

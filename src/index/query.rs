@@ -42,7 +42,7 @@ pub struct Query<'a> {
     pub vector: Option<&'a [f32]>,
     /// The words of the question; none searches vectors only.
     pub text: Option<&'a str>,
-    /// At most so many hits.
+    /// The most hits.
     pub top_k: usize,
     /// How both sides become one order.
     pub fusion: Fusion,

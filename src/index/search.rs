@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// Candidates that each side brings, unless more hits are wanted.
 const CANDIDATES: usize = 100;
 
-/// Times as many candidates are looked at where so many say the same that too few others are left.
+/// How many times as many candidates are looked at where most repeat others and too few are left.
 const DEEPER: usize = 10;
 
 /// Two chunks of one document whose cosine is above this say the same.

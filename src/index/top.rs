@@ -1,4 +1,4 @@
-//! The best so many of a stream of scores, in bounded memory and in an order that nothing can change.
+//! The best `limit` of a stream of scores, in bounded memory and in an order that nothing can change.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -35,12 +35,12 @@ impl<T: Ord> Top<T> {
         }
     }
 
-    /// Whether there are so many.
+    /// Whether there are `limit`.
     pub(super) fn is_full(&self) -> bool {
         self.heap.len() >= self.limit
     }
 
-    /// The worst of the best `limit`, once there are so many.
+    /// The `limit`-th best, once there are as many.
     pub(super) fn worst(&self) -> Option<&T> {
         self.heap.peek().map(|worst| &worst.0).filter(|_| self.is_full())
     }

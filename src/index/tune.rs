@@ -12,11 +12,11 @@ use super::quantised::Quantised;
 use super::vectors::Vectors;
 use crate::error::Result;
 
-/// Vectors that are asked for.
+/// Queries: vectors of the index.
 const QUERIES: usize = 1000;
 /// Neighbours of each that count.
 const NEIGHBOURS: usize = 10;
-/// What is found for each: its neighbours and itself. Whoever wants fewer gets the first of so many, or he would find less of them.
+/// Hits of each query: its neighbours and itself. A search for fewer takes the first of as many: searching for fewer alone would miss more of them.
 pub(super) const TUNED: usize = NEIGHBOURS + 1;
 /// Recall@10 of `Recall::Fast` and of `Recall::Balanced` on the sample. A little above the .95 and .99 that are promised:
 /// rounding to integers costs the exact scan itself .7 of 100, and questions are not quite like what they ask for.

@@ -20,7 +20,7 @@ const BATCH: u32 = 128;
 /// Below this many rows one core is faster than waking the others.
 const PARALLEL_ROWS: usize = 50_000;
 
-/// A filter that leaves one vector in so many is answered by looking those up, one by one.
+/// A filter that leaves at most one vector of this many is answered by looking those up, one by one.
 const SCATTERED: usize = 32;
 
 /// Rows that are asked for before they are needed.

@@ -12,6 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The most of an answer that is read.
 const MOST_BYTES: u64 = 1 << 16;
 
+/// The most that is shown of an answer that is none.
+const SHOWN_CHARS: usize = 300;
+
 /// Asks the service at `addr` how it is, and gives back what it says.
 ///
 /// # Errors
@@ -23,15 +26,21 @@ pub(crate) fn health(addr: SocketAddr) -> Result<String> {
         ask(addr).map_err(|cause| failed(format!("{cause}; is the service there? another address is named with `--addr`")))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split(' ').nth(1) {
-        Some("200") => Ok(format!("{body}\n")),
-        status => Err(failed(format!("status {}: {body}", status.unwrap_or("missing")))),
+        Some("200") if body.contains("\"status\":\"ok\"") => Ok(format!("{body}\n")),
+        status => {
+            let first: String = body.lines().next().unwrap_or_default().chars().take(SHOWN_CHARS).collect();
+            let hint =
+                if status == Some("200") { "; this is another service: name the address of ours with `--addr`" } else { "" };
+            Err(failed(format!("status {}: {first}{hint}", status.unwrap_or("missing"))))
+        }
     }
 }
 
 fn ask(addr: SocketAddr) -> std::io::Result<String> {
     let mut socket = TcpStream::connect_timeout(&addr, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    write!(socket, "GET /healthz HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n")?;
+    // All at once: whoever answers early may be gone before a second part.
+    socket.write_all(format!("GET /healthz HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     socket.take(MOST_BYTES).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())

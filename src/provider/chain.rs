@@ -1,8 +1,8 @@
 //! Providers that stand in for one another.
 //!
-//! A failure that another provider may not have moves the request on; a mistake in the request does not, unless it is one only to whoever
-//! stands in: what he does not take, the next may. Thoughts and signatures of one
-//! model are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
+//! A failure that another provider may not have moves the request on. A mistake in the request ends the chain at the first provider; at one
+//! that stands in it does not, because the next may take what this one refuses. Thoughts and signatures of one model are left out for the
+//! next, which would refuse them. A provider that keeps failing is passed over for a while.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::net::Client;
 
 /// Share of the remaining time a provider gets while others are left.
 const SHARE: f64 = 0.6;
-/// The longest that he waits to ask again: those behind him may answer at once.
+/// The longest wait before a provider is asked again while others are left: they may answer at once.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 /// Fields of the caller's that one warning names.
 const MOST_NAMED: usize = 20;
 
-/// A walk along a chain: whose turn it is, and what befell the first who failed.
+/// A walk along a chain: whose turn it is, and how the first one failed.
 #[derive(Debug)]
 pub(crate) struct Walk {
     links: Vec<(Provider, String)>,
@@ -34,7 +34,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Each is asked once. Those who cool down are asked last, not never: a late answer is better than none.
+    /// Each is asked once. Those that cool down are asked last, not never: a late answer is better than none.
     pub(crate) fn new(links: Vec<(Provider, String)>, trace: &Trace) -> Self {
         let is_first = |at: usize| {
             let (named, asked) = &links[at];
@@ -137,7 +137,7 @@ pub(crate) fn is_mistake(code: Code) -> bool {
     matches!(code, Code::InvalidRequest | Code::NotSupported | Code::ContentFilter | Code::BodyTooLarge | Code::Internal)
 }
 
-/// Until when one who has others behind him may take.
+/// Until when a provider may take that has others behind it.
 pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
     now + deadline.saturating_duration_since(now).mul_f64(SHARE)
 }

@@ -25,9 +25,9 @@ use crate::net::Client;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
-    /// It asks.
+    /// A question.
     Query,
-    /// It answers.
+    /// A text that is to be found.
     Document,
 }
 

@@ -60,12 +60,12 @@ pub struct Provider {
     name: Arc<str>,
     preset: &'static Preset,
     base_url: Url,
-    /// Whether the operator said where it is, so that it may stand inside his network.
+    /// Whether the operator said where it is, so that it may stand inside the operator's network.
     has_operator_address: bool,
     /// Paths that name no model, and where they lead.
     fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
-    /// What the operator gives it for that, as he knows it.
+    /// What of the operator's is to be checked where it is refused, in words.
     credential: Arc<str>,
     model: Option<String>,
     aliases: Arc<BTreeMap<String, String>>,

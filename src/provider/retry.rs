@@ -28,7 +28,7 @@ const MOST_MODELS: usize = 1024;
 const FAILURE: Duration = Duration::from_secs(60);
 /// How much the latest time weighs against those before it.
 const LATEST: f64 = 0.2;
-/// For how long it counts: whoever is asked no more because he was slow, or failed, may do better by now.
+/// How long the times of a provider count that is not asked any more: one that was slow, or failed, may do better by now.
 const MEMORY: Duration = Duration::from_secs(120);
 
 /// The budget of one call.
@@ -37,7 +37,7 @@ pub(super) struct Retry {
     left: u32,
     max_wait: Duration,
     attempt: u32,
-    /// Attempts that may have cost something and were of no use, or that are of use if repeated once.
+    /// Failed attempts that are repeated once at most: they may be billed, or the provider said that repeating helps.
     broken: u32,
     deadline: Instant,
     /// Who is asked.
@@ -104,16 +104,16 @@ impl Retry {
         let again = match error.code() {
             _ if !error.may_have_reached() => error.code() == Code::ProviderError,
             Code::RateLimit | Code::Overloaded => true,
-            // Our own clock does not run again.
+            // A time limit of ours ended it: there is no time to ask again.
             Code::Timeout if status.is_none() => false,
-            // That may cost twice, so once at most; and once is enough where the provider says that it can help.
+            // It may be billed, so it is repeated once at most; nor more often where the provider says that repeating helps.
             _ if error.may_have_cost() || error.is_worth_repeating() => {
                 self.broken += 1;
                 self.broken == 1
             }
             _ => false,
         };
-        // Whoever says 0 is as busy as one who says nothing.
+        // A wait of 0 is none: the provider is as busy as one that names no wait.
         let wait = error.wait().unwrap_or_default().max(backoff(self.attempt));
         (again && wait <= self.max_wait && Instant::now() + wait < self.deadline).then_some(wait)
     }

@@ -87,7 +87,7 @@ fn missing(name: &str, preset: &Preset, endpoint: &Endpoint, config: &Config) ->
     if let Some(setting) = if given.is_empty() { Some(base_url()) } else { unsaid } {
         return Some(Error::bad_request(format!("`{name}` has no address; set `{setting}`")));
     }
-    // A server at an address of the operator's may want none, unless he named the variable of one.
+    // A server at an address of the operator's may want none, unless a variable is named for one.
     let wants_key = endpoint.key_variable.is_some() || (preset.needs_key && endpoint.base_url.is_none());
     if endpoint.api_key.is_some() || endpoint.auth.as_deref() == Some("none") || !wants_key {
         return None;

@@ -54,7 +54,7 @@ pub(super) async fn finish(
     Ok(answer)
 }
 
-/// Who refuses cites nothing, nor does who is cut off by a filter or wants tools called.
+/// Whether it may cite: a refusal does not, nor does an answer that a filter cut off or that calls tools.
 fn is_answer(answer: &Answer) -> bool {
     let calls_tools = answer.tool_calls().next().is_some();
     !matches!(answer.finish_reason, FinishReason::ToolCalls | FinishReason::ContentFilter) && !calls_tools && !answer.is_refused()

@@ -1,8 +1,8 @@
 //! Finding passages: the question is embedded by the model that embedded the index, then searched for.
 //!
-//! A message that can be read in several ways ([`super::reading`]) is looked up by the reading that comes nearest to a passage; what the
-//! message finds by itself stands between, one of each in turns. Of 60 questions, some of which lean on what was said before, the first
-//! five held what was meant for 58, and for 31 where the last message was looked up alone.
+//! A message is looked up in several readings ([`super::reading`]). The hits of the reading that comes nearest to a passage lead, and
+//! alternate with those of the message by itself. Of 60 questions, some of which lean on what was said before, 58 had the right passage among
+//! the first five hits; where the last message was looked up alone, 31.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct Retrieval {
     pub index: Option<String>,
     /// In which of its namespaces; none is all of them.
     pub namespace: Option<String>,
-    /// At most so many.
+    /// The most passages.
     pub top_k: usize,
     /// How vectors and words become one order.
     pub fusion: Fusion,
@@ -114,7 +114,7 @@ pub struct Found {
     pub attempt: Option<Attempt>,
     /// The text that found them.
     pub query: String,
-    /// Why words only were searched, or what was found was not reranked; and what of the question was not embedded.
+    /// Why words only were searched, nothing was found, or what was found was not reranked; and what of the question was not embedded.
     pub warnings: Vec<String>,
 }
 
@@ -208,6 +208,9 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
     }
     if let (true, Some(prefix)) = (hits.is_empty(), retrieval.uri_prefix.as_deref()) {
         require_source(opened, prefix, &retrieval.access)?;
+    }
+    if hits.is_empty() && retrieval.filter.is_some() && opened.index.count(filter.as_ref(), &retrieval.access)? == 0 {
+        warnings.push("no passage passes the filter".to_owned());
     }
     let is_hybrid = vectors.is_some();
     let passages = Passage::read(&opened.index, &hits, is_hybrid)?;

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::chat::{self, ChatRequest, Effort, Message, Reasoning, Role, Sampling};
 use crate::error::{Error, Result};
 use crate::prompt::Format;
-use crate::rag::{ANSWER_TOKENS, Question, Retrieval, no_index};
+use crate::rag::{ANSWER_TOKENS, Question, Retrieval};
 use crate::schema::Ask;
 
 /// `POST /v1/query`.
@@ -156,13 +156,13 @@ impl SearchRequest {
             ));
         }
         let shown = shown(&output, &rag_config);
-        match rag_config.retrieval(app, labels)? {
-            Some(retrieval) => Ok((self.prompt, retrieval, shown)),
-            None if rag_config.enabled == Some(false) => {
-                Err(Error::bad_request("`rag_config.enabled`: false, but a search is nothing else; leave it out"))
-            }
-            None => Err(no_index()),
+        if app.index().is_none() {
+            return Err(Error::bad_request("no index is loaded; start the service with `--index`"));
         }
+        let retrieval = rag_config.retrieval(app, labels)?;
+        let retrieval = retrieval
+            .ok_or_else(|| Error::bad_request("`rag_config.enabled`: false, but a search is nothing else; leave it out"))?;
+        Ok((self.prompt, retrieval, shown))
     }
 }
 

@@ -330,7 +330,7 @@ impl ErrorResponse {
                     more: error.details().cloned(),
                 },
             },
-            metadata: ErrorMetadata { request_id: request_id.to_owned(), timestamp: jiff::Timestamp::now().to_string() },
+            metadata: ErrorMetadata { request_id: request_id.to_owned(), timestamp: format!("{:.3}", jiff::Timestamp::now()) },
         }
     }
 }

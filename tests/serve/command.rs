@@ -77,6 +77,14 @@ fn what_is_wrong_is_said_by_the_name_it_was_given_under() {
     }
     let said = refused(&["search", "x"], &[("OMNI_RERANKER", "nope")]);
     assert!(said.starts_with("omni-llm: nope: no such model; pack a cross-encoder with `index-builder model --from"), "{said}");
+    for command in ["ask", "search"] {
+        let said = refused(&[command, "x", "--index", "a.omni", "--index", "b.omni"], none);
+        assert!(said.starts_with("error: the argument '--index <PATH>' cannot be used multiple times"), "{said}");
+    }
+    let page = answering("<html>\n<title>Elsewhere</title>".to_owned());
+    let said = refused(&["health", "--addr", &page.to_string()], none);
+    let expected = "/healthz: status 200: <html>; this is another service: name the address of ours with `--addr`\n";
+    assert!(said.ends_with(expected), "{said}");
     let said = refused(&["search", "x", "--model", "nope"], none);
     assert!(said.starts_with("omni-llm: nope: no such model; get the model with `index-builder model`"), "{said}");
 }
@@ -122,17 +130,45 @@ fn a_provider_that_cannot_be_reached_is_named_with_the_cause() {
     assert!(said.ends_with("; is `CUSTOM_BASE_URL` right?\n"), "{said}");
 }
 
-#[test]
-fn a_provider_on_this_machine_is_asked_past_the_proxy_and_a_proxy_that_cannot_be_is_said() {
+/// What a model says, in OpenAI's dialect.
+fn said(content: &str) -> Value {
+    serde_json::json!({"model": "m", "choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+}
+
+/// Where one request is answered with this body.
+fn answering(body: String) -> std::net::SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let addr = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         let _ = socket.read(&mut [0; 65536]).unwrap();
-        let body = r#"{"model":"m","choices":[{"message":{"content":"here"},"finish_reason":"stop"}]}"#;
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         socket.write_all(format!("{head}{body}").as_bytes()).unwrap();
     });
+    addr
+}
+
+#[test]
+fn what_does_not_hold_and_what_was_not_done_is_noted_beside_the_answer() {
+    let content = "\"Zebras sleep\u{1b}[2J on the\nhighest roofs of all.\" [1] It is so [9].";
+    let base_url = format!("http://{}/v1", answering(said(content).to_string()));
+    let asked = ["ask", "Where do zebras sleep?", "--provider", "custom", "--model-name", "m"];
+    let output = run(&asked, &[("CUSTOM_BASE_URL", base_url.as_str()), ("OMNI_RETRIES", "0")]);
+    let notes = String::from_utf8(output.stderr).unwrap();
+    let expected = [
+        "note: this service has no embedding model: the sources were found by words only",
+        "note: the quote \"Zebras sleep[2J on the highest roofs of all.\" stands in no source",
+        "note: there is no source [9]",
+    ];
+    assert_eq!(notes.lines().collect::<Vec<_>>(), expected);
+    let output = run(&["search", "zebra", "--filter", "author=Nobody"], &[]);
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(notes.lines().collect::<Vec<_>>(), [expected[0], "note: no passage passes the filter"]);
+}
+
+#[test]
+fn a_provider_on_this_machine_is_asked_past_the_proxy_and_a_proxy_that_cannot_be_is_said() {
+    let base_url = format!("http://{}/v1", answering(said("here").to_string()));
     let asked = ["ask", "x", "--provider", "custom", "--model-name", "m"];
     let nobody = ("http_proxy", "http://127.0.0.1:9");
     let variables = [("CUSTOM_BASE_URL", base_url.as_str()), ("OMNI_RETRIES", "0"), ("NO_PROXY", ""), ("HTTP_PROXY", ""), nobody];
@@ -157,6 +193,21 @@ fn listening(command: &mut Command) -> (std::process::Child, String, impl Iterat
 #[cfg(unix)]
 fn told(service: &std::process::Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &service.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn whoever_listens_beyond_the_loopback_is_told_what_that_means() {
+    let lines_before = |addr: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut service = command(folder.path(), &["serve", "--addr", addr], &[]).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(service.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+        let before: String = log.take_while(|line| !line.contains("\"listening\"")).collect();
+        service.kill().unwrap();
+        service.wait().unwrap();
+        before
+    };
+    assert!(lines_before("0.0.0.0:0").contains("not on the loopback: whoever reaches this port may ask"));
+    assert!(!lines_before("127.0.0.1:0").contains("not on the loopback"));
 }
 
 #[cfg(target_os = "linux")]

@@ -148,7 +148,7 @@ async fn whoever_keeps_a_place_for_nothing_is_let_go() {
         () = asking => {}
         () = next_is_answered(&port) => {}
     }
-    // One of HTTP/2 who asks nothing, and says with pings that he lives.
+    // One of HTTP/2 that asks nothing, and says with pings that it lives.
     let port = open(alone()).await;
     let (mut reader, mut writer) = TcpStream::connect(port.addr).await.unwrap().into_split();
     writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();

@@ -95,6 +95,11 @@ async fn a_bucket_and_prefix_choose_among_the_sources() {
     let (status, answer) = service.query(json!({"prompt": "unheard-of", "rag_config": {"s3_bucket": "handbook"}})).await;
     assert_eq!((status, &answer["rag_context"]), (200, &json!([])));
     assert_eq!(answer["response"]["content"], "Nothing in the index answers this question.");
+    let last = |answer: &Value| answer["metadata"]["warnings"].as_array().unwrap().last().unwrap().clone();
+    assert_ne!(last(&answer), "no passage passes the filter");
+    let filter = json!({"filter": {"field": "source", "eq": "guide.pfd"}});
+    let (_, answer) = service.query(json!({"prompt": "port", "rag_config": {"retrieval_config": filter}})).await;
+    assert_eq!((&answer["rag_context"], last(&answer)), (&json!([]), json!("no passage passes the filter")));
 }
 
 #[tokio::test]
@@ -210,7 +215,8 @@ async fn a_providers_refusal_keeps_its_code_and_its_wait() {
     assert_eq!((status, &answer["error"]["code"]), (429, &json!("RATE_LIMIT")));
     assert_eq!(answer["error"]["message"], "the provider refused (status 429): slow down");
     assert_eq!(answer["error"]["details"], json!({"provider": "custom", "model": "busy", "retry_after": 60}));
-    assert!(answer["metadata"]["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    let timestamp = answer["metadata"]["timestamp"].as_str().unwrap();
+    assert!(timestamp.parse::<jiff::Timestamp>().is_ok() && timestamp.len() == "2026-11-24T10:00:00.123Z".len(), "{timestamp}");
     let (status, answer) = fail("refused").await;
     let expected = "`custom` refused the key (status 401); check `CUSTOM_API_KEY`";
     assert_eq!((status, &answer["error"]["message"]), (502, &json!(expected)));

@@ -313,7 +313,7 @@ fn an_index_whose_texts_were_embedded_in_another_way_is_refused() {
     assert_eq!(open("gemini-embedding-001", "c11cb9dbabe82e5b"), None);
     assert_eq!(
         open("gemini-embedding-2", "335cf43d0ba4e3b4").unwrap(),
-        "D/sea.omni: built with model \"gemini-embedding-2\" (335cf43d0ba4e3b4), this service has a329e40479b805f8; rebuild it with index-builder"
+        "D/sea.omni: built with model \"gemini-embedding-2\" (335cf43d0ba4e3b4), and \"gemini-embedding-2\" (a329e40479b805f8) is in use; rebuild it with index-builder"
     );
     assert_eq!(open("gemini-embedding-2", "a329e40479b805f8"), None);
 }

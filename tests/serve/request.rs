@@ -111,8 +111,10 @@ async fn an_unknown_field_is_named_at_every_depth() {
 async fn a_value_out_of_range_is_named() {
     let (_mock, service) = service().await;
     let names: Vec<String> = PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
-    let no_such =
-        format!("`gpt`: no such provider; there are {}; a server that speaks OpenAI's dialect is `custom`", names.join(", "));
+    let no_such = format!(
+        "`model_provider`: `gpt`: no such provider; there are {}; a server that speaks OpenAI's dialect is `custom`",
+        names.join(", ")
+    );
     let table = [
         ("prompt", json!(" \n"), "`prompt`: empty; write the question"),
         ("model_name", json!(""), "`model_name`: 0 bytes; send 1 to 256, or leave it out"),
@@ -260,6 +262,7 @@ async fn without_an_index_nothing_pretends_to_retrieve() {
         assert_eq!(service.refusal(json!({"prompt": "Hi", "rag_config": rag_config})).await, expected);
     }
     let (status, answer) = service.post("/v1/search", &json!({"prompt": "Hi"})).await;
+    let expected = "no index is loaded; start the service with `--index`";
     assert_eq!((status, answer["error"]["message"].as_str()), (400, Some(expected)));
 }
 

@@ -87,7 +87,8 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
         index.bury_beside(&path)?;
         let remote = Remote::of(index.manifest())?;
         let embedding = Embedding { embedder: &embedder, remote: remote.as_ref() };
-        index.require_model(&embedding.manifest().model_fingerprint)?;
+        let manifest = embedding.manifest();
+        index.require_model(&manifest.model, &manifest.model_fingerprint)?;
         let vectors = embed(&questions, embedding)?;
         let fusion = Fusion::weighed(gate.alpha, index.manifest().alpha);
         // What the older index does not know is what the new one is better at.

@@ -23,7 +23,7 @@ pub(in super::super) struct Order {
 }
 
 impl Order {
-    /// Looks at all `weights` of a matrix of so many rows, which are at most 2^16.
+    /// Looks at all `weights` of a matrix of `rows` rows, which are at most 2^16.
     pub(super) fn of(weights: &[i8], rows: usize) -> Self {
         let groups = rows / 4;
         let mut order = Self { groups, numbers: vec![0; weights.len() / 32], exact: Vec::new() };

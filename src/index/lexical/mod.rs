@@ -37,7 +37,7 @@ const MAX_REPEATS: usize = 100;
 /// Where at most this share of the chunks is allowed, they are scored one by one.
 const FEW: usize = 64;
 
-/// A name in code that at most so many chunks hold, and at most half of those that are allowed, is asked for itself.
+/// A name in code is asked for by itself where at most this many chunks hold it, and at most half of those that are allowed.
 const RARE: u32 = 5;
 
 /// The words of a question, found in the index.
