@@ -135,9 +135,23 @@ impl Call {
 
     /// The text in which the model gave its answer.
     pub(super) fn text(&self, response: &ChatResponse) -> String {
-        let is_tool = self.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool);
-        let call = response.tool_calls().find(|call| is_tool && call.name == schema::TOOL);
+        let call = response.tool_calls().find(|call| self.is_answer(&call.name));
         call.map_or_else(|| response.text(), |call| call.arguments.clone())
+    }
+
+    /// How the shape is asked for; without a shape, the way that needs nothing of the provider.
+    pub(super) fn rung(&self) -> Rung {
+        self.plan.as_ref().map_or(Rung::Prompt, |plan| plan.rung)
+    }
+
+    /// Whether a call of the tool of this name is the shaped answer.
+    pub(super) fn is_answer(&self, tool: &str) -> bool {
+        tool == schema::TOOL && self.rung() == Rung::ForcedTool
+    }
+
+    /// Whether the shaped answer stands in an object made for it.
+    pub(super) fn is_wrapped(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.is_wrapped)
     }
 
     /// Takes the next way where the provider refused this one, else turns to the next provider.
@@ -146,7 +160,7 @@ impl Call {
     /// No other provider would do better, or none is left: the first failure that was not the request's fault.
     fn descend(&mut self, app: &App, answer: &mut Answer, error: Error) -> Result<()> {
         let text = error.message().to_lowercase();
-        let rung = self.plan.as_ref().map_or(Rung::Prompt, |plan| plan.rung);
+        let rung = self.rung();
         if error.code() == Code::InvalidRequest && rung != Rung::Prompt && is_of_the_way(&text) {
             let name = self.walk.provider().name();
             tracing::warn!(provider = name, rung = rung.as_str(), "the provider refused this way of asking for a shape");
