@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Attempt, Purpose};
+use super::charge::Exchange;
 use super::means::{is_of_the_field, is_of_the_way, means};
 use crate::app::App;
 use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
@@ -72,10 +73,9 @@ impl Call {
     pub(super) async fn chat(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<ChatResponse> {
         loop {
             let (request, without) = self.sent();
-            let mut left = Left(Some(app));
+            let exchange = Exchange::begin(app);
             let outcome = self.walk.provider().chat(&self.walk.client(app.client()), &request, self.walk.until(deadline)).await;
-            left.0 = None;
-            self.note(app, answer);
+            self.note(exchange, answer);
             match outcome {
                 Ok(mut response) => {
                     response.warnings.splice(0..0, self.walk.warning(&without));
@@ -98,10 +98,9 @@ impl Call {
         let client = app.client().ending(end);
         loop {
             let (request, without) = self.sent();
-            let mut left = Left(Some(app));
+            let exchange = Exchange::begin(app);
             let outcome = self.walk.provider().stream(&self.walk.client(&client), &request, self.walk.until(deadline)).await;
-            left.0 = None;
-            self.note(app, answer);
+            self.note(exchange, answer);
             match outcome {
                 Ok(events) => {
                     answer.warnings.extend(self.walk.warning(&without).map(|warning| warning.to_string()));
@@ -174,22 +173,17 @@ impl Call {
         self.walk.failed(error).and_then(|()| self.turn(app))
     }
 
-    /// Writes down the failed exchanges with the provider that is asked now.
-    fn note(&self, app: &App, answer: &mut Answer) {
-        for failed in self.request.trace.take_failed() {
-            if failed.may_have_cost {
-                app.prices().count_unknown();
-            }
-            answer.attempts.push(Attempt {
-                provider: self.walk.provider().name().to_owned(),
-                model: self.walk.model().to_owned(),
-                purpose: self.purpose,
-                usage: None,
-                cost_usd: None,
-                code: Some(failed.code),
-                status: failed.status,
-            });
-        }
+    /// Writes down what failed of an exchange with the provider that is asked now.
+    fn note(&self, exchange: Exchange<'_>, answer: &mut Answer) {
+        answer.attempts.extend(exchange.end(&self.request.trace).into_iter().map(|failed| Attempt {
+            provider: self.walk.provider().name().to_owned(),
+            model: self.walk.model().to_owned(),
+            purpose: self.purpose,
+            usage: None,
+            cost_usd: None,
+            code: Some(failed.code),
+            status: failed.status,
+        }));
     }
 
     /// Turns to the next provider that can be asked for the shape.
@@ -248,16 +242,5 @@ impl Call {
         }
         self.plan = Some(plan);
         Ok(())
-    }
-}
-
-/// An exchange while the caller waits for it. One whose caller leaves before its end may have to be paid for all the same.
-pub(crate) struct Left<'a>(pub(crate) Option<&'a App>);
-
-impl Drop for Left<'_> {
-    fn drop(&mut self) {
-        if let Some(app) = self.0 {
-            app.prices().count_unknown();
-        }
     }
 }
