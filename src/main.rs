@@ -278,7 +278,7 @@ async fn serve(app: Arc<App>) -> Result<()> {
     let listener = listen::bind(app.config().addr).await?;
     let addr = listener.local_addr().map_or(app.config().addr, |addr| addr);
     tracing::info!(%addr, "listening");
-    listen::serve(app, listener, listen::stop_signal()).await?;
+    listen::serve(app, listener, listen::stop_signal()).await;
     tracing::info!("stopped");
     Ok(())
 }

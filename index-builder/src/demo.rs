@@ -64,8 +64,7 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     }
     print(&how_to_go_on(args))?;
     drop(stop);
-    runtime.block_on(service).context("the service failed")??;
-    Ok(())
+    runtime.block_on(service).context("the service failed")
 }
 
 fn build(args: &DemoArgs) -> Result<Build> {
