@@ -59,7 +59,7 @@ fn empty(entry: &Entry) -> Option<String> {
 /// Why each entry gives no document; none for those that do.
 fn refused(source: &Source, entries: &[Entry]) -> Result<Vec<Option<String>>> {
     let sandbox = Sandbox::new(Limits::default())?;
-    Ok(source.read_all(entries, crate::default_threads(), READ_AHEAD_BYTES, |entry, content| match content {
+    Ok(source.read_all(entries, pipeline::default_threads(), READ_AHEAD_BYTES, |entry, content| match content {
         Ok(content) => {
             let extracted = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref())?;
             Ok(extracted.err().map(|refusal| refusal.to_string()))

@@ -58,13 +58,13 @@ fn main() -> ExitCode {
 
 fn build(args: &BuildArgs, progress: Progress) -> Result<()> {
     progress.end_line_when_interrupted();
-    let threads = args.threads.map_or_else(default_threads, usize::from);
+    let threads = args.threads.map_or_else(pipeline::default_threads, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
     place::make_named_folder(&args.out)?;
     let report_file = args.report.as_deref().filter(|path| *path != Path::new("-"));
     report_file.map_or(Ok(()), |path| report::require_replaceable(path, &args.out))?;
-    let cache = args.cache.clone().unwrap_or_else(|| beside(&args.out));
+    let cache = args.cache.clone().unwrap_or_else(|| cache::folder_beside(&args.out));
     if let (Some(source), Ok(cache)) = (&args.source.source, cache.canonicalize())
         && source.canonicalize().is_ok_and(|source| source == cache)
     {
@@ -146,17 +146,6 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         }
     }
     Ok(code)
-}
-
-/// The folder of the cache of an index: beside it.
-pub(crate) fn beside(out: &Path) -> PathBuf {
-    let folder = if out.is_dir() { out } else { place::folder_of(out) };
-    folder.join(".omni-cache")
-}
-
-/// One thread a core that this process may use.
-pub(crate) fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Prints at once. A reader that has seen enough (`| head`) is no failure.

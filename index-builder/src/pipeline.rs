@@ -99,6 +99,11 @@ struct PreparedChunk {
     headings: String,
 }
 
+/// Files that are read and extracted at the same time where no other number is named: one a core that this process may use.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Builds the index and says what became of every file.
 pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let started = Instant::now();
