@@ -303,7 +303,7 @@ async fn serve(app: Arc<App>) -> Result<()> {
         tracing::warn!("{OPEN}");
     }
     tracing::info!(%addr, "listening");
-    listen::serve(app, listener, listen::stop_signal()).await?;
+    listen::serve(app, listener, listen::stop_signal()).await;
     tracing::info!("stopped");
     Ok(())
 }

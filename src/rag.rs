@@ -5,6 +5,7 @@ mod answer;
 mod call;
 mod charge;
 mod check;
+mod embedded;
 mod means;
 mod pieces;
 mod question;
@@ -19,8 +20,7 @@ use tokio::time::Instant;
 
 pub use self::answer::{Answer, Attempt, EXTRACTIVE, Fallback, Piece, Purpose, Structured};
 use self::call::Call;
-pub(crate) use self::call::Left;
-pub(crate) use self::charge::cost;
+pub(crate) use self::charge::{Exchange, cost};
 use self::means::means;
 pub use self::question::{ANSWER_TOKENS, Question};
 pub(crate) use self::retrieve::no_index;

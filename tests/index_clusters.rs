@@ -2,13 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod index_support;
+#[path = "index_support/threads.rs"]
+mod threads;
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, manifest, query};
-use omni_llm::index::{Filter, Hit, Index, Query, Recall, Writer};
+use omni_llm::index::{Filter, Index, Query, Recall, Writer};
 use tempfile::TempDir;
 
 /// Writes an index that is coded from the first chunk on.
@@ -223,20 +225,7 @@ fn sixty_four_threads_search_at_once() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("kb.omni");
     build_coded(&path, &corpus);
-    let mut random = Random::new(47);
-    let questions: Vec<(Vec<f32>, String)> = (0..20).map(|_| (random.vector(), random.words(3, 300))).collect();
-    let ask = |index: &Index| -> Vec<Vec<Hit>> {
-        questions.iter().map(|(vector, text)| index.search(&query(Some(vector), Some(text))).unwrap()).collect()
-    };
-    let expected = ask(&Index::open(&path).unwrap());
-    // Freshly opened, so that the threads race for the first touch of every block.
-    let index = Index::open(&path).unwrap();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..64).map(|_| scope.spawn(|| ask(&index))).collect();
-        for thread in threads {
-            assert_eq!(thread.join().unwrap(), expected);
-        }
-    });
+    threads::assert_alike(&path, 64);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod index_support;
+#[path = "index_support/threads.rs"]
+mod threads;
 
 use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, manifest, query};
 use omni_llm::index::{Chunk, Filter, Fusion, Hit, Index, Query, Recall, Writer};
@@ -435,18 +437,5 @@ fn sixteen_threads_search_at_once() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("kb.omni");
     build(&path, &corpus);
-    let mut random = Random::new(27);
-    let questions: Vec<(Vec<f32>, String)> = (0..20).map(|_| (random.vector(), random.words(3, 300))).collect();
-    let ask = |index: &Index| -> Vec<Vec<Hit>> {
-        questions.iter().map(|(vector, text)| index.search(&query(Some(vector), Some(text))).unwrap()).collect()
-    };
-    let expected = ask(&Index::open(&path).unwrap());
-    // Freshly opened, so that the threads race for the first touch of every block.
-    let index = Index::open(&path).unwrap();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| ask(&index))).collect();
-        for thread in threads {
-            assert_eq!(thread.join().unwrap(), expected);
-        }
-    });
+    threads::assert_alike(&path, 16);
 }

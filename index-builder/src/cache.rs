@@ -32,6 +32,12 @@ const DIGEST_BYTES: usize = 64;
 /// Names a text in the vector store: half a SHA-256.
 pub(crate) type Key = [u8; 16];
 
+/// The folder of the cache of an index where no other is named: beside it.
+pub(crate) fn folder_beside(out: &Path) -> PathBuf {
+    let folder = if out.is_dir() { out } else { folder_of(out) };
+    folder.join(".omni-cache")
+}
+
 /// The folder of one builder.
 pub(crate) struct Cache {
     folder: PathBuf,

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::cache;
 use crate::chunk;
 use crate::cli::DemoArgs;
 use crate::extract::Limits;
@@ -64,15 +65,14 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     }
     print(&how_to_go_on(args))?;
     drop(stop);
-    runtime.block_on(service).context("the service failed")??;
-    Ok(())
+    runtime.block_on(service).context("the service failed")
 }
 
 fn build(args: &DemoArgs) -> Result<Build> {
     let options = Options { source: Some(args.source.clone()), ..Options::default() };
     Ok(Build {
         source: Source::open(&options)?.without(&[args.out.clone(), args.model.clone()]),
-        cache: crate::beside(&args.out),
+        cache: cache::folder_beside(&args.out),
         out: args.out.clone(),
         model: args.model.clone(),
         embedding: None,
@@ -82,7 +82,7 @@ fn build(args: &DemoArgs) -> Result<Build> {
         rules: crate::metadata::Rules::default(),
         tune_alpha: None,
         limits: Limits::default(),
-        parallel: crate::default_threads(),
+        parallel: pipeline::default_threads(),
         strict: false,
     })
 }

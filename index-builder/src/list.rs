@@ -1,7 +1,5 @@
 //! What a build would read of a source, without building.
 
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::Result;
 
 use crate::extract::{self, Limits, Sandbox};
@@ -61,17 +59,11 @@ fn empty(entry: &Entry) -> Option<String> {
 /// Why each entry gives no document; none for those that do.
 fn refused(source: &Source, entries: &[Entry]) -> Result<Vec<Option<String>>> {
     let sandbox = Sandbox::new(Limits::default())?;
-    let refusals = Mutex::new(vec![None; entries.len()]);
-    source.read_all(entries, crate::default_threads(), READ_AHEAD_BYTES, |place, content| {
-        let refusal = match content {
-            Ok(content) => {
-                let extracted = sandbox.extract(&content.bytes, &entries[place].source, content.charset.as_deref())?;
-                extracted.err().map(|refusal| refusal.to_string())
-            }
-            Err(reason) => Some(reason.to_string()),
-        };
-        refusals.lock().unwrap_or_else(PoisonError::into_inner)[place] = refusal;
-        Ok(())
-    })?;
-    Ok(refusals.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(source.read_all(entries, pipeline::default_threads(), READ_AHEAD_BYTES, |entry, content| match content {
+        Ok(content) => {
+            let extracted = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref())?;
+            Ok(extracted.err().map(|refusal| refusal.to_string()))
+        }
+        Err(reason) => Ok(Some(reason.to_string())),
+    })?)
 }

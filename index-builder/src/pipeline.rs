@@ -5,7 +5,6 @@ mod tune;
 mod write;
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -98,6 +97,11 @@ struct PreparedChunk {
     end: u64,
     page: Option<u32>,
     headings: String,
+}
+
+/// Files that are read and extracted at the same time where no other number is named: one a core that this process may use.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Builds the index and says what became of every file.
@@ -208,18 +212,14 @@ impl Preparation<'_> {
     fn all(&self, done: impl Fn() + Sync) -> Result<Vec<Result<Prepared, String>>> {
         let Self { build, listed: Listed { entries, .. }, .. } = self;
         let sandbox = Sandbox::new(build.limits)?;
-        let outcomes: Vec<OnceLock<Result<Prepared, String>>> = entries.iter().map(|_| OnceLock::new()).collect();
-        build.source.read_all(entries, build.parallel, READ_AHEAD_BYTES, |place, content| {
-            let content = content.map_err(|reason| reason.to_string());
-            let outcome =
-                content.map_or_else(|reason| Ok(Err(reason)), |content| self.one(&sandbox, &entries[place], &content))?;
-            // Each place is visited once.
-            drop(outcomes[place].set(outcome));
+        Ok(build.source.read_all(entries, build.parallel, READ_AHEAD_BYTES, |entry, content| {
+            let outcome = match content {
+                Ok(content) => self.one(&sandbox, entry, &content)?,
+                Err(reason) => Err(reason.to_string()),
+            };
             done();
-            Ok(())
-        })?;
-        let whatever = || Err("the builder failed on it".to_owned());
-        Ok(outcomes.into_iter().map(|slot| slot.into_inner().unwrap_or_else(whatever)).collect())
+            Ok(outcome)
+        })?)
     }
 
     /// One entry's way, or the reason why it is not in the index.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::embed::DEFAULT_MODEL;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::index::{DEFAULT_NAMESPACE, Index, Tombstones, index_files, index_path};
 use crate::provider::embed::Model;
 
@@ -64,8 +64,7 @@ impl Opened {
     pub fn namespace(&self, field: &str, name: &str) -> Result<Option<String>> {
         let known = self.index.namespaces()?;
         if !known.iter().any(|(known, _)| known == name) {
-            let names: Vec<String> = known.iter().map(|(known, _)| format!("`{known}`")).collect();
-            let names = names.join(", ");
+            let names = quoted(known.iter().map(|(known, _)| known));
             return Err(Error::bad_request(format!("`{field}`: `{name}` is not in `{}`; it has {names}", self.name)));
         }
         Ok((known.len() > 1 || name != DEFAULT_NAMESPACE).then(|| name.to_owned()))

@@ -108,13 +108,7 @@ fn remote(
     let Some(provider) = &manifest.provider else { return Ok(None) };
     let model = &manifest.model;
     let why = |cause: Error| Error::new(cause.code(), format!("{}: embedded by `{provider}/{model}`: {cause}", named.display()));
-    // The same one where it answers, too, so that both know how it does.
-    let provider = providers
-        .get(provider)
-        .cloned()
-        .map_or_else(|| Provider::open(provider, config, rules), Ok)
-        .and_then(|provider| allowed(config, provider))
-        .map_err(why)?;
+    let provider = provider_named(provider, config, providers, rules).map_err(why)?;
     let model = Model::new(provider, model, manifest.dimensions, manifest.shortened);
     opened.index.require_model(model.name(), &model.fingerprint())?;
     Ok(Some(model))
@@ -134,13 +128,7 @@ fn setting(variable: &str, error: Error) -> Error {
 
 /// Whether those whom the operator names to answer can be asked: found out now, and not when somebody fails.
 pub(super) fn check_named(config: &Config, providers: &BTreeMap<String, Provider>, rules: &Arc<Rules>) -> Result<()> {
-    let opened = |name: &str| {
-        let provider = match providers.get(name) {
-            Some(provider) => provider.clone(),
-            None => Provider::set_up(name, config, rules)??,
-        };
-        allowed(config, provider)
-    };
+    let opened = |name: &str| provider_named(name, config, providers, rules);
     if let Some(name) = &config.generation.provider {
         opened(name).map_err(|error| wrong("OMNI_PROVIDER", error))?;
     }
@@ -152,6 +140,12 @@ pub(super) fn check_named(config: &Config, providers: &BTreeMap<String, Provider
         has_model.map_err(|error| wrong("FALLBACK_PROVIDERS", error))?;
     }
     Ok(())
+}
+
+/// The provider of this name, ready to be asked: the same one where several ask, so that all know how it does.
+fn provider_named(name: &str, config: &Config, providers: &BTreeMap<String, Provider>, rules: &Arc<Rules>) -> Result<Provider> {
+    let known = providers.get(name).cloned();
+    known.map_or_else(|| Provider::open(name, config, rules), Ok).and_then(|provider| allowed(config, provider))
 }
 
 /// The provider, where the operator's list of hosts lets it be called.

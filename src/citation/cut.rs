@@ -11,8 +11,8 @@ use crate::sentence;
 /// False citations that a model is told of.
 const MAX_TOLD: usize = 100;
 
-/// The answer's text without what claims something that is not there: the sentence that rests on it, or the number alone where the same words
-/// have another source.
+/// The answer's text without what claims something that is not there: the sentence that rests on it, or the number alone where
+/// the same words have another source.
 pub(crate) fn without_false(answer: &str, citations: &[Citation]) -> String {
     let mut cuts: Vec<Range<usize>> = Vec::new();
     let mut wrong: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
@@ -62,8 +62,8 @@ fn with_margin(answer: &str, cut: Range<usize>) -> Range<usize> {
     }
 }
 
-/// Takes what does not hold out of a structured answer: the entry of a list, else the sentence of a text. How many citations stay, because
-/// they stand in neither.
+/// Takes what does not hold out of a structured answer: the entry of a list, else the sentence of a text. How many citations
+/// stay, because they stand in neither.
 pub(crate) fn value_without_false(value: &mut Value, citations: &[Citation]) -> usize {
     let mut entries: Vec<(String, usize)> = Vec::new();
     let mut texts: BTreeMap<&str, Vec<Citation>> = BTreeMap::new();

@@ -1,5 +1,6 @@
-//! Text as it is compared: words in a row. What typesetting, markup and models change is folded away; what changes a meaning (signs,
-//! decimal points, comparisons, currencies, "n't") stays, as part of a word or a word of its own. Each word knows where it came from.
+//! Text as it is compared: words in a row. What typesetting, markup and models change is folded away; what changes a meaning
+//! (signs, decimal points, comparisons, currencies, "n't") stays, as part of a word or a word of its own. Each word knows where
+//! it came from.
 
 use std::ops::Range;
 
@@ -249,8 +250,8 @@ impl Folded {
         }
     }
 
-    /// Whether what ends with a line does not go on in the next one: that begins an item or a heading, or with a capital behind a word that is
-    /// a part by itself, as in a row of a table. Elsewhere a capital may be a noun's or a name's.
+    /// Whether what ends with a line does not go on in the next one: that begins an item or a heading, or with a capital behind a
+    /// word that is a part by itself, as in a row of a table. Elsewhere a capital may be a noun's or a name's.
     fn is_over(&self, next: &str) -> bool {
         let is_alone = || self.words.len().checked_sub(1).is_some_and(|last| self.is_parted(last));
         sentence::marker(next) > 0 || next.starts_with('#') || next.starts_with(char::is_uppercase) && is_alone()
@@ -374,8 +375,8 @@ fn is_negation(before: &str, rest: &str) -> bool {
     before.ends_with(['n', 'N']) && rest.starts_with(['t', 'T']) && !rest[1..].starts_with(char::is_alphanumeric)
 }
 
-/// Whether only blanks and marks of quoted lines stand before a place on its line. Where the place is such a mark itself, the line before must be
-/// blank or quoted too: in a wrapped line it is a comparison.
+/// Whether only blanks and marks of quoted lines stand before a place on its line. Where the place is such a mark itself, the
+/// line before must be blank or quoted too: in a wrapped line it is a comparison.
 fn begins_line(before: &str, is_quoted: bool) -> bool {
     // So many marks are no text.
     let marks = before.bytes().rev().take(64).take_while(|byte| matches!(byte, b' ' | b'\t' | b'>')).count();

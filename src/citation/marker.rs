@@ -1,4 +1,5 @@
-//! Source numbers as answers have them: `[1]`, `[1, 2]`, `[1-3]`, `[source 1]`, `[1, p. 2]`, `[1](limits.md)`, `(source 1)`, `【1†source】`.
+//! Source numbers as answers have them: `[1]`, `[1, 2]`, `[1-3]`, `[source 1]`, `[1, p. 2]`, `[1](limits.md)`, `(source 1)`,
+//! `【1†source】`.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -39,8 +40,8 @@ pub(super) struct Marker {
     pub(super) sources: Vec<usize>,
 }
 
-/// Every marker outside code. A link is one where a number is all that it says; whether a number behind a link's words says where that leads,
-/// `is_name` tells by its place.
+/// Every marker outside code. A link is one where a number is all that it says; whether a number behind a link's words says where
+/// that leads, `is_name` tells by its place.
 pub(super) fn markers(text: &str, code: &[Range<usize>], is_name: impl Fn(usize) -> bool) -> Vec<Marker> {
     let mut markers = Vec::new();
     let mut at = 0;

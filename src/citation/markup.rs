@@ -33,7 +33,8 @@ pub(super) fn is_address(inside: &str) -> bool {
     (inside.contains("://") || inside.contains('@')) && !inside.contains(char::is_whitespace)
 }
 
-/// Bytes of where a link leads, from the `(` that `rest` begins with to its `)`: an address, and perhaps a title in quotation marks.
+/// Bytes of where a link leads, from the `(` that `rest` begins with to its `)`: an address, and perhaps a title in quotation
+/// marks.
 pub(super) fn link_target(rest: &str) -> Option<usize> {
     let address = rest[1..].find(|letter: char| matches!(letter, '(' | ')' | ']') || letter.is_whitespace())?;
     let behind = rest[1 + address..].trim_start();

@@ -108,8 +108,8 @@ impl Source {
         Self { folded: Folded::new(text), by_word: OnceCell::new(), by_stem: OnceCell::new() }
     }
 
-    /// Where `wanted` stands, and how well: 1 where its words stand there in their order, with nothing between but what "…" leaves out;
-    /// at least [`super::VERBATIM`] where they differ in nothing that matters, and at most [`CHANGED`] otherwise.
+    /// Where `wanted` stands, and how well: 1 where its words stand there in their order, with nothing between but what "…"
+    /// leaves out; at least [`super::VERBATIM`] where they differ in nothing that matters, and at most [`CHANGED`] otherwise.
     /// Behind a word that denies it, it is another statement, unless the answer says so as well (`is_denied`).
     pub(super) fn find(&self, wanted: &Folded, is_denied: bool) -> Option<(f32, Range<usize>)> {
         let turns = |word: usize| !is_denied && denial::is_denied(&self.folded, word);
@@ -171,9 +171,11 @@ impl Source {
         Some((if changes > 0 { score.min(CHANGED) } else { score }, words))
     }
 
-    /// The cheapest way to read `wanted` near a place, where it would begin at word `place - wanted.len()`: its cost and its words.
+    /// The cheapest way to read `wanted` near a place, where it would begin at word `place - wanted.len()`: its cost and its
+    /// words.
     fn align(&self, wanted: &Folded, place: usize) -> Option<(u64, Range<usize>)> {
-        // A row is what is read of `wanted`, a column what is read of the source: `row + place + drift - BAND - wanted.len()` words.
+        // A row is what is read of `wanted`, a column what is read of the source: `row + place + drift - BAND - wanted.len()`
+        // words.
         let column = |row: usize, drift: usize| {
             (row + place + drift).checked_sub(BAND + wanted.len()).filter(|column| *column <= self.folded.len())
         };

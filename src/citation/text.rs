@@ -173,8 +173,8 @@ impl Layout<'_> {
     }
 }
 
-/// Ranges in which numbers are matched to quotes: sentences and table cells. One of numbers only joins the one before; at the start of a
-/// row, the one after.
+/// Ranges in which numbers are matched to quotes: sentences and table cells. One of numbers only joins the one before; at the
+/// start of a row, the one after.
 fn units(text: &str, sentences: &[Range<usize>], markers: &[Marker]) -> Vec<Range<usize>> {
     let mut units: Vec<Range<usize>> = Vec::with_capacity(sentences.len());
     let mut markers = markers.iter().peekable();
@@ -226,8 +226,8 @@ fn code(text: &str, blocks: &[Block]) -> Vec<Range<usize>> {
     code
 }
 
-/// The sentences of a text, each with the numbers behind its full stop. A heading or a row of a table is one, and so is a line that
-/// begins with a number, as in a list of sources.
+/// The sentences of a text, each with the numbers behind its full stop. A heading or a row of a table is one, and so is a line
+/// that begins with a number, as in a list of sources.
 fn sentences(text: &str, blocks: &[Block], markers: &[Marker]) -> Vec<Range<usize>> {
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let mut markers = markers.iter().peekable();

@@ -1,5 +1,7 @@
 //! Variables that begin as ours do and are none of ours: whoever misspells one is told, as whoever misspells a key of the file is.
 
+use strsim::levenshtein;
+
 use super::{Config, variables};
 
 /// How the names of our own variables begin.
@@ -55,24 +57,12 @@ impl Config {
 
 /// The variable that is meant, as far as that can be guessed. Not all of ours have the prefix, which is no reason not to find them.
 fn nearest(name: &str) -> Option<&'static str> {
-    let bare = |name: &'_ str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
-    let wanted = bare(name);
-    let near = variables().map(|row| (edits(&wanted, &bare(row.name)), row.name)).min_by_key(|&(edits, _)| edits);
-    near.filter(|&(edits, _)| edits <= wanted.len() / 4 + 1).map(|(_, name)| name)
-}
-
-/// How many letters are to be put in, left out or changed to make one name of the other.
-fn edits(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, a) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, b) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
+    fn bare(name: &str) -> &str {
+        name.strip_prefix(PREFIX).unwrap_or(name)
     }
-    row[other.len()]
+    let wanted = bare(name);
+    let near = variables().map(|row| (levenshtein(wanted, bare(row.name)), row.name)).min_by_key(|&(edits, _)| edits);
+    near.filter(|&(edits, _)| edits <= wanted.len() / 4 + 1).map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -30,8 +30,9 @@ pub struct Description {
 }
 
 impl Description {
-    /// What the files that sentence-transformers keeps beside a model say of it; without them, a mean-pooled model without prefixes
-    /// that reads as much as it has positions, unless its family is known to want something else. It is named after its folder.
+    /// What the files that sentence-transformers keeps beside a model say of it; without them, a mean-pooled model without
+    /// prefixes that reads as much as it has positions, unless its family is known to want something else. It is named after its
+    /// folder.
     ///
     /// # Errors
     /// One of these files is damaged, or asks for a step that the encoder does not do.

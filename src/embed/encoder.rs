@@ -1,7 +1,8 @@
 //! BERT's forward pass over sequences that stand end to end, without padding.
 //!
-//! Each step works on all rows (tokens) of a batch, attention on one sequence at a time, so that a text has the same vector whatever
-//! stands beside it. The feed-forward part goes through in blocks of rows, so that its wide activations stay in the core's cache.
+//! Each step works on all rows (tokens) of a batch, attention on one sequence at a time, so that a text has the same vector
+//! whatever stands beside it. The feed-forward part goes through in blocks of rows, so that its wide activations stay in the
+//! core's cache.
 
 use std::ops::Range;
 
@@ -300,8 +301,8 @@ fn linear(kernel: Kernel, input: &[f32], bytes: Rows<'_>, matrix: Matrix<'_>, ge
     }
 }
 
-/// One unit vector from the token vectors of one sequence that are read: their mean, where there are several. Plain loops: the compiler
-/// may not reorder them, so they need no kernel.
+/// One unit vector from the token vectors of one sequence that are read: their mean, where there are several. Plain loops: the
+/// compiler may not reorder them, so they need no kernel.
 fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut out = rows.next().map(<[f32]>::to_vec).unwrap_or_default();
     for row in rows {
@@ -309,7 +310,8 @@ fn pool<'a>(mut rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
             *out += value;
         }
     }
-    // The length of the sequence drops out with the norm. Summed in f64, so that no vector is shorter or longer than its neighbour.
+    // The length of the sequence drops out with the norm. Summed in f64, so that no vector is shorter or longer than its
+    // neighbour.
     let norm = out.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
     let scale = if norm > 0.0 { (1.0 / norm) as f32 } else { 0.0 };
     for value in &mut out {

@@ -13,8 +13,8 @@ pub(super) struct Family {
     pub(super) document_prefix: &'static str,
 }
 
-/// From the model cards: intfloat/e5-*-v2, BAAI/bge-*-en-v1.5 and bge-*-zh-v1.5, mixedbread-ai/mxbai-embed-large-v1 and 2d-large-v1
-/// (xsmall-v1 is a MiniLM: mean, no prefix), Snowflake/snowflake-arctic-embed-*.
+/// From the model cards: intfloat/e5-*-v2, BAAI/bge-*-en-v1.5 and bge-*-zh-v1.5, mixedbread-ai/mxbai-embed-large-v1 and
+/// 2d-large-v1 (xsmall-v1 is a MiniLM: mean, no prefix), Snowflake/snowflake-arctic-embed-*.
 const FAMILIES: [Family; 4] = [
     Family {
         name: "e5",

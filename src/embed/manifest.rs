@@ -200,7 +200,8 @@ impl Rules {
 }
 
 impl Manifest {
-    /// Whether the sizes make sense together, so that nothing after this, and after [`Rules::check`], can overflow or divide by zero.
+    /// Whether the sizes make sense together, so that nothing after this, and after [`Rules::check`], can overflow or divide by
+    /// zero.
     pub(super) fn check(&self) -> Result<(), String> {
         check_size("dimensions", self.dimensions)?;
         check_size("layers", self.layers)?;
@@ -225,7 +226,8 @@ impl Manifest {
         Ok(())
     }
 
-    /// Name and bytes of each section, as the manifest lists them. Only for a manifest that [`Self::check`] and [`Rules::check`] accept.
+    /// Name and bytes of each section, as the manifest lists them. Only for a manifest that [`Self::check`] and [`Rules::check`]
+    /// accept.
     pub(super) fn lengths(&self) -> Vec<(String, usize)> {
         let (width, inner, pieces) = (self.dimensions, self.intermediate, self.tokenizer.pieces);
         let (weight, per_column) = match self.precision {
@@ -263,8 +265,8 @@ impl Manifest {
 
     /// Where each of [`Self::lengths`] lies in a file whose sections begin behind byte `start`.
     ///
-    /// A question reads rows here and there of the words, the first rows of the positions, and everything else. What is read whole lies
-    /// together between the two, so that a cold question touches few pieces of the file.
+    /// A question reads rows here and there of the words, the first rows of the positions, and everything else. What is read
+    /// whole lies together between the two, so that a cold question touches few pieces of the file.
     pub(super) fn places(&self, start: usize) -> Vec<Range<usize>> {
         let lengths = self.lengths();
         let whole = (0..lengths.len()).filter(|section| ![WORDS, POSITIONS].contains(section));

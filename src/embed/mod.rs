@@ -1,8 +1,8 @@
 //! Text to unit vectors, and pairs of texts to scores: all-MiniLM-L6-v2 and its relatives, on the CPU.
 //!
-//! [`Embedder`] and [`Reranker`] are the whole interface. Each maps a packed model (`docs/model-format.md`), or packs a model folder in
-//! memory, which takes a moment. A vector or a score is decided by the text, the model's fingerprint and [`ARITHMETIC`]: not by the
-//! batch, the threads or the machine.
+//! [`Embedder`] and [`Reranker`] are the whole interface. Each maps a packed model (`docs/model-format.md`), or packs a model
+//! folder in memory, which takes a moment. A vector or a score is decided by the text, the model's fingerprint and
+//! [`ARITHMETIC`]: not by the batch, the threads or the machine.
 
 mod config;
 mod description;
@@ -38,8 +38,8 @@ use crate::error::Result;
 use encoder::{Scratch, Sequence};
 use engine::Engine;
 
-/// Changes whenever a vector's bits do (a test has the digests of known vectors), so that vectors which were kept are never mixed with
-/// others. The change is far below what a model's precision costs: an index made before it goes on working.
+/// Changes whenever a vector's bits do (a test has the digests of known vectors), so that vectors which were kept are never mixed
+/// with others. The change is far below what a model's precision costs: an index made before it goes on working.
 pub const ARITHMETIC: u32 = 2;
 
 /// The model that the project is built around.
@@ -117,8 +117,8 @@ impl Embedder {
         &self.0.tokenizer
     }
 
-    /// Tokens that the model reads of a document, or would if it were not cut at [`Tokenizer::max_tokens`]: with its prefix and special
-    /// tokens.
+    /// Tokens that the model reads of a document, or would if it were not cut at [`Tokenizer::max_tokens`]: with its prefix and
+    /// special tokens.
     pub fn count(&self, text: &str) -> usize {
         self.count_after(&self.manifest().document_prefix, text)
     }
@@ -161,7 +161,8 @@ impl Embedder {
         self.0.whole(|| Ok(self.vector(&self.sequence(&self.manifest().document_prefix, text))))
     }
 
-    /// The unit vectors of many documents, in their order, on all cores. `done` is called with the number of texts after each batch.
+    /// The unit vectors of many documents, in their order, on all cores. `done` is called with the number of texts after each
+    /// batch.
     ///
     /// # Errors
     /// As [`Self::embed_one`].

@@ -1,9 +1,9 @@
 //! BERT's text clean-up, as the `tokenizers` crate does it: control characters out, CJK apart, accents off, lower case.
 //!
 //! Every character keeps the byte range of the original text that it came from. Two things surprise. First, the ranges follow the
-//! crate to the letter: canonical reordering moves marks but not ranges, and a character that a decomposition adds takes the range of
-//! the character before it. Second, the tables are those that the crate uses (Unicode 9 decompositions, Unicode 8 categories), because
-//! a newer table is a different token.
+//! crate to the letter: canonical reordering moves marks but not ranges, and a character that a decomposition adds takes the
+//! range of the character before it. Second, the tables are those that the crate uses (Unicode 9 decompositions, Unicode 8
+//! categories), because a newer table is a different token.
 
 use std::ops::ControlFlow;
 

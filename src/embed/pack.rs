@@ -1,7 +1,7 @@
 //! A model folder (`config.json`, `model.safetensors`, `tokenizer.json` or `vocab.txt`) to the bytes of a packed model.
 //!
-//! Equal input gives equal bytes. What the encoder cannot run is refused here, by name, so that nothing has to be checked again while
-//! embedding.
+//! Equal input gives equal bytes. What the encoder cannot run is refused here, by name, so that nothing has to be checked again
+//! while embedding.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -74,7 +74,8 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
     Ok(assemble(manifest, sections))
 }
 
-/// Every vector and score is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the prefixes.
+/// Every vector and score is decided by the weights as stored, the tokenizer's rules, the token limit, the pooling and the
+/// prefixes.
 fn fingerprint(manifest: &Manifest, sections: &[Vec<u8>]) -> String {
     let mut hash = Sha256::new();
     let nameless = Manifest { name: String::new(), licence: String::new(), ..manifest.clone() };

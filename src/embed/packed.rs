@@ -4,10 +4,10 @@
 //! 8 bytes  magic            4  version      4  bytes of the manifest      4  CRC-32C of the manifest      4  zero
 //! manifest (JSON), then the sections, each at a multiple of 64 bytes
 //! ```
-//! The sections and their sizes follow from the dimensions in the manifest; its table must agree with them, so a view can never reach
-//! outside the file. Opening reads the manifest and nothing else: a damaged weight gives a wrong number, never a wild read, and
-//! [`Packed::verify`] finds it. A file that somebody writes into while it is in use is refused (`mapped/mod.rs`). All numbers are
-//! little-endian. `docs/model-format.md` has the details.
+//! The sections and their sizes follow from the dimensions in the manifest; its table must agree with them, so a view can never
+//! reach outside the file. Opening reads the manifest and nothing else: a damaged weight gives a wrong number, never a wild read,
+//! and [`Packed::verify`] finds it. A file that somebody writes into while it is in use is refused (`mapped/mod.rs`). All numbers
+//! are little-endian. `docs/model-format.md` has the details.
 
 use std::io::Read as _;
 use std::ops::Range;

@@ -57,8 +57,9 @@ impl Reranker {
         &self.0.tokenizer
     }
 
-    /// How well each passage answers the query, in their order, on all cores: logits of any sign, of which the greater is the better.
-    /// `1 / (1 + exp(-logit))` is from 0 to 1. What is too long for the model is cut at its end, the longer of the two texts first.
+    /// How well each passage answers the query, in their order, on all cores: logits of any sign, of which the greater is the
+    /// better. `1 / (1 + exp(-logit))` is from 0 to 1. What is too long for the model is cut at its end, the longer of the two
+    /// texts first.
     ///
     /// A score is decided by the two texts and the model alone: not by the other passages, the threads or the machine.
     ///

@@ -1,7 +1,8 @@
 //! WordPiece over one model's vocabulary: text to token ids and byte ranges.
 //!
-//! Equal to the `tokenizers` crate, ids and ranges, on every text we could find or make (`tests/embed_tokenizer.rs`). Special tokens
-//! that are spelled out in the text (`[MASK]`) are special tokens, as there: the text of a document can say so, and nothing breaks.
+//! Equal to the `tokenizers` crate, ids and ranges, on every text we could find or make (`tests/embed_tokenizer.rs`). Special
+//! tokens that are spelled out in the text (`[MASK]`) are special tokens, as there: the text of a document can say so, and
+//! nothing breaks.
 
 use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
@@ -118,8 +119,8 @@ impl Tokenizer {
         ids
     }
 
-    /// Token ids of two texts as a cross-encoder reads them, `[CLS] first [SEP] second [SEP]`, and where those of the second begin.
-    /// Where both are too long, the longer is cut, and then both to the same length, as the `tokenizers` crate does it.
+    /// Token ids of two texts as a cross-encoder reads them, `[CLS] first [SEP] second [SEP]`, and where those of the second
+    /// begin. Where both are too long, the longer is cut, and then both to the same length, as the `tokenizers` crate does it.
     pub fn encode_pair(&self, first: &str, second: &str) -> (Vec<u32>, usize) {
         self.pair(&self.ids(first), second)
     }

@@ -1,7 +1,8 @@
 //! The WordPiece vocabulary as a static hash table: no parsing, a lookup touches one slot and one string.
 //!
 //! Open addressing over `(tag, id + 1)`; a slot with 0 ends a search. Pieces that continue a word are stored as they are written
-//! (`##ing`), so that one string compare decides. A damaged table can miss a word, loop at most once around, and reach nothing outside.
+//! (`##ing`), so that one string compare decides. A damaged table can miss a word, loop at most once around, and reach nothing
+//! outside.
 
 /// FNV-1a with a final mix: prefixes of a word hash in one pass.
 #[derive(Clone, Copy)]

@@ -20,7 +20,8 @@ pub(crate) struct Candidate {
     pub range: Range<usize>,
     /// How well it answers; the best possible is about 2.
     pub score: f32,
-    /// The share of the question's words that it has, its headings and its question counted for less; none where all are function words.
+    /// The share of the question's words that it has, its headings and its question counted for less; none where all are function
+    /// words.
     pub covered: Option<f32>,
     /// Its cosine with the question, where there is a model.
     pub cosine: Option<f32>,
@@ -111,8 +112,8 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
     candidates
 }
 
-/// Adds each statement's cosine with the question to its score. `cosines` belongs to the first candidates; the others are dropped,
-/// because scores with and without it cannot be compared.
+/// Adds each statement's cosine with the question to its score. `cosines` belongs to the first candidates; the others are
+/// dropped, because scores with and without it cannot be compared.
 pub(crate) fn rescore(candidates: &mut Vec<Candidate>, cosines: &[f32]) {
     candidates.truncate(cosines.len());
     for (candidate, &cosine) in candidates.iter_mut().zip(cosines) {

@@ -1,9 +1,10 @@
 //! Pure: an answer made of the best sentences of the best passages, quoted exactly. No provider, no network, nothing invented.
 //!
-//! A statement is scored by how much of the question it covers (stemmed words, rare ones weigh more), by how good its passage is, by
-//! its headings and by its place; where there is a model, by its cosine with the question too. Questions and headings in the text are not
-//! quoted: what stands behind them is found by them. Everything quoted is a slice of the stored text: a quote may grow to the sentence
-//! before it or to the list, table or code behind it, but never be rewritten. Where nothing is near the question, nothing is quoted.
+//! A statement is scored by how much of the question it covers (stemmed words, rare ones weigh more), by how good its passage is,
+//! by its headings and by its place; where there is a model, by its cosine with the question too. Questions and headings in the
+//! text are not quoted: what stands behind them is found by them. Everything quoted is a slice of the stored text: a quote may
+//! grow to the sentence before it or to the list, table or code behind it, but never be rewritten. Where nothing is near the
+//! question, nothing is quoted.
 
 mod candidate;
 mod sentence;
@@ -22,9 +23,9 @@ const MAX_QUOTES: usize = 4;
 const MAX_QUOTE_BYTES: usize = 600;
 /// A further statement must have this share of the best one's score, and of its evidence.
 const WORTH: f32 = 0.65;
-/// What the question's nearness to the best passage and statement (the mean of their cosines) and a quarter of the share of its words
-/// must come to, or nothing answers it. Of 1,672 questions about the indexed texts (SQuAD's and others) that lets 99 % pass, of 1,200 that
-/// were asked of texts about something else 2 %, with the cosines of [`MEASURED`].
+/// What the question's nearness to the best passage and statement (the mean of their cosines) and a quarter of the share of its
+/// words must come to, or nothing answers it. Of 1,672 questions about the indexed texts (SQuAD's and others) that lets 99 %
+/// pass, of 1,200 that were asked of texts about something else 2 %, with the cosines of [`MEASURED`].
 const LEAST: f32 = 0.425;
 /// The model whose cosines are known; those of others lie elsewhere, and refuse nothing.
 pub(crate) const MEASURED: &str = "all-MiniLM-L6-v2";
@@ -79,7 +80,8 @@ fn nothing(format: Format) -> String {
     }
 }
 
-/// The statements worth quoting: (passage, bytes). The passage of the best one comes first; within a passage they keep their order.
+/// The statements worth quoting: (passage, bytes). The passage of the best one comes first; within a passage they keep their
+/// order.
 fn choose(candidates: &[Candidate], passages: &[Passage], is_measured: bool) -> Vec<(usize, Range<usize>)> {
     let Some(best) = candidates.first().filter(|best| is_near(best, passages, is_measured)) else { return Vec::new() };
     let mut chosen: Vec<&Candidate> = Vec::new();

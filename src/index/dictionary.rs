@@ -1,9 +1,9 @@
 //! What the texts of an index have in common: a few tens of kilobytes of what recurs in them, against which each is packed
 //! alone. Texts of a few hundred bytes hold too little repetition of their own.
 //!
-//! The texts are laid end to end and divided into as many stretches as the dictionary has segments. From each stretch comes the segment whose
-//! 8-byte strings are the most frequent of all; what one segment holds counts no more for the next. This is the greedy
-//! cover of Liao, Petri, Moffat and Wirth, "Effective Construction of Relative Lempel-Ziv Dictionaries" (WWW 2016).
+//! The texts are laid end to end and divided into as many stretches as the dictionary has segments. From each stretch comes the
+//! segment whose 8-byte strings are the most frequent of all; what one segment holds counts no more for the next. This is the
+//! greedy cover of Liao, Petri, Moffat and Wirth, "Effective Construction of Relative Lempel-Ziv Dictionaries" (WWW 2016).
 
 /// Bytes of one segment.
 const SEGMENT: usize = 64;

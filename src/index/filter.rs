@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::facets::Scalar;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// Nodes above one another.
 const MAX_DEPTH: usize = 16;
@@ -169,7 +169,7 @@ fn read(value: &Value, path: &str, depth: usize, nodes: &mut usize) -> Result<Fi
     let operators = ["and", "or", "not", "eq", "in", "range", "prefix"];
     for key in object.keys() {
         if key != "field" && !operators.contains(&key.as_str()) {
-            let known = operators.map(|name| format!("`{name}`")).join(", ");
+            let known = quoted(operators);
             return Err(Error::bad_request(format!("`{path}.{key}`: unknown field; expected `field` and one of {known}")));
         }
     }

@@ -1,10 +1,10 @@
 //! Two lists of candidates, one of vectors and one of words, become one order.
 //!
-//! With `min_max` each side is a share of its own best: that is 1, and 0 is a score of 0, as has a candidate that came from the other
-//! side only. So the order does not hang on how many candidates there are: the first hits of an exact search are the same however many are wanted. A
-//! fixed least score was found better than the least of a list, and a convex combination better than reciprocal ranks, by Bruch,
-//! Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, arXiv 2210.11934. With `rrf` only ranks count (Cormack, Clarke,
-//! Büttcher 2009).
+//! With `min_max` each side is a share of its own best: that is 1, and 0 is a score of 0, as has a candidate that came from the
+//! other side only. So the order does not hang on how many candidates there are: the first hits of an exact search are the same
+//! however many are wanted. A fixed least score was found better than the least of a list, and a convex combination better than
+//! reciprocal ranks, by Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, arXiv 2210.11934. With `rrf`
+//! only ranks count (Cormack, Clarke, Büttcher 2009).
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ const RRF_CONSTANT: f32 = 60.0;
 /// Weight of the vectors where nobody says otherwise: of .45, .5, .55 and .6 the best on SciFact, SQuAD and Cranfield together.
 pub const DEFAULT_ALPHA: f32 = 0.55;
 
-/// The most that vectors weigh where the question names something exactly: above half, the nearest vector would stand before the only
-/// chunk that holds the name.
+/// The most that vectors weigh where the question names something exactly: above half, the nearest vector would stand before the
+/// only chunk that holds the name.
 const EXACT_ALPHA: f32 = 0.3;
 
 /// How the two sides of a search become one order.
@@ -126,8 +126,8 @@ pub(super) fn candidates(near: &Side, named: &Side) -> Vec<Candidate> {
     candidates
 }
 
-/// The chunks that only words found and that would be among the first `top_k` if vectors gave them that rank: what is nearer still
-/// is seldom missed.
+/// The chunks that only words found and that would be among the first `top_k` if vectors gave them that rank: what is nearer
+/// still is seldom missed.
 pub(super) fn missed(fusion: Fusion, near: &Side, named: &Side, top_k: usize) -> Vec<u32> {
     let mut candidates = candidates(near, named);
     fuse(fusion, near, named, &mut candidates);
@@ -152,8 +152,8 @@ pub(super) fn fuse(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [
             }
         }
     }
-    // Where one side has no weight or nothing to say, the other tells equals apart. Stable, and the candidates stand in the order of
-    // their numbers.
+    // Where one side has no weight or nothing to say, the other tells equals apart. Stable, and the candidates stand in the order
+    // of their numbers.
     let known = |score: Option<f32>| score.unwrap_or(f32::NEG_INFINITY);
     candidates.sort_by(|a, b| {
         let sides = || known(b.cosine).total_cmp(&known(a.cosine)).then(known(b.bm25).total_cmp(&known(a.bm25)));

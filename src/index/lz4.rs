@@ -1,8 +1,9 @@
 //! Packs one text in the block format of LZ4 against a dictionary that all share, and unpacks it again: a text is read in under a
 //! microsecond without its neighbours, which is what the final hits of a search need.
 //!
-//! The format is LZ4's for its decoder, small, quick and safe Rust. The encoder is ours because its time is spent once a build: it looks at every position
-//! for the longest match and takes the cheapest way through them, where encoders made for streams take the first one that they meet.
+//! The format is LZ4's for its decoder, small, quick and safe Rust. The encoder is ours because its time is spent once a build:
+//! it looks at every position for the longest match and takes the cheapest way through them, where encoders made for streams take
+//! the first one that they meet.
 
 /// Bytes of the shortest match.
 const MIN_MATCH: usize = 4;

@@ -143,8 +143,8 @@ impl Index {
         self.kernel.name()
     }
 
-    /// How many of ten nearest vectors `fast` and `balanced` found when the index was built, as shares, asked for vectors of its own; none
-    /// where every search is exact.
+    /// How many of ten nearest vectors `fast` and `balanced` found when the index was built, as shares, asked for vectors of its
+    /// own; none where every search is exact.
     ///
     /// # Errors
     /// The file is damaged.

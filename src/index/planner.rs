@@ -17,8 +17,8 @@ const FEW: usize = 500;
 const WIDER: u32 = 4;
 
 impl Vectors<'_> {
-    /// Up to `limit` of the `allowed` chunks, best first. The recall asked for holds for the first `sure`; the others are the best
-    /// among the same candidates.
+    /// Up to `limit` of the `allowed` chunks, best first. The recall asked for holds for the first `sure`; the others are the
+    /// best among the same candidates.
     ///
     /// What is not allowed is neither scored nor counted.
     pub(super) fn nearest(

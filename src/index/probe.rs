@@ -63,8 +63,8 @@ impl<'a> Probe<'a> {
         Self { vectors, query, table: Table::new(&rotated) }
     }
 
-    /// The best `limit` of the allowed chunks in the nearest clusters, of which the first `sure` are found as the setting says; none if
-    /// there are fewer there and more elsewhere.
+    /// The best `limit` of the allowed chunks in the nearest clusters, of which the first `sure` are found as the setting says;
+    /// none if there are fewer there and more elsewhere.
     pub(super) fn nearest(&self, allowed: &Allowed, limit: usize, sure: usize, setting: Setting) -> Result<Option<Vec<Scored>>> {
         let chunks = self.vectors.view.superblock().chunks;
         let matching = allowed.count(chunks);

@@ -171,9 +171,9 @@ fn complete_bm25s(scorer: &mut Scorer<'_>, candidates: &mut [Candidate]) -> Resu
     Ok(())
 }
 
-/// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left. In one document
-/// what is very alike says the same. Of different documents only equal texts do: yearly reports are alike and not the same; and a
-/// copy's vector may be far away, because titles and headings are part of it. With them goes how many are in front.
+/// Puts hits that say the same as a better one behind all others: they are still found where nothing else is left. In one
+/// document what is very alike says the same. Of different documents only equal texts do: yearly reports are alike and not the
+/// same; and a copy's vector may be far away, because titles and headings are part of it. With them goes how many are in front.
 pub(super) fn spread<T>(
     index: &Index,
     vectors: &Vectors<'_>,

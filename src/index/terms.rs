@@ -3,8 +3,8 @@
 //! Words with connectors inside (`kb.omni`, `std::fs::read`, `src/index/mod.rs`, `max_tokens`) give their parts *and*
 //! themselves; words with humps (`getUserName`) themselves *and* their parts. What is not a word of prose is an extra: it
 //! can be found, but does not count in the length of the text, so that BM25 weighs prose as if it were not there. Other spellings
-//! are such extras too: `1500` of `1,500`, `1.2.3` of `v1.2.3`, `entreprise` of `l'entreprise`, and of Korean words, whose particles are
-//! part of them, each two neighbouring syllables.
+//! are such extras too: `1500` of `1,500`, `1.2.3` of `v1.2.3`, `entreprise` of `l'entreprise`, and of Korean words, whose
+//! particles are part of them, each two neighbouring syllables.
 
 use std::borrow::Cow;
 

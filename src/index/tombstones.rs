@@ -1,7 +1,8 @@
 //! Tombstones: documents that are gone at once, without a new index. A small file beside the index lists them.
 //!
 //! The list names the digest of the index that it was written for. For another index it is refused and not ignored: a
-//! removed document must not come back because somebody copied an old file. An index that is open already takes it as an addition.
+//! removed document must not come back because somebody copied an old file. An index that is open already takes it as an
+//! addition.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -31,7 +32,8 @@ pub struct Tombstones {
     pub index: String,
     /// The `uri`s of the documents.
     pub documents: BTreeSet<String>,
-    /// `uri`s of documents that were gone when a rebuild could not read them: gone again as soon as it can. This index has none of them.
+    /// `uri`s of documents that were gone when a rebuild could not read them: gone again as soon as it can. This index has none
+    /// of them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub skipped: BTreeSet<String>,
 }

@@ -4,8 +4,8 @@
 //! is checked against the section table on every call, so that even a file whose checksums were forged, or that changes
 //! under the map, leads to an error and never to a read outside the map.
 //!
-//! Whoever writes into the file in place makes searches fail, not the process (`mapped/mod.rs`): where only its time differs, every
-//! block is verified anew.
+//! Whoever writes into the file in place makes searches fail, not the process (`mapped/mod.rs`): where only its time differs,
+//! every block is verified anew.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

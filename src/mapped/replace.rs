@@ -14,7 +14,6 @@ pub(crate) fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::R
     remove_leftovers(folder, &prefix)?;
     let mut builder = tempfile::Builder::new();
     // Whoever may read the folder may read the file; the umask still applies.
-    #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut temporary = builder.prefix(&prefix).suffix(TEMPORARY).tempfile_in(folder)?;
     // The lock tells other writers that this is no leftover; where there are no locks, nobody removes anything.

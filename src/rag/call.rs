@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Attempt, Purpose};
+use super::charge::Exchange;
 use super::means::{is_of_the_field, is_of_the_way, means};
 use crate::app::App;
 use crate::chat::{ChatRequest, ChatResponse, ResponseFormat, Tool, ToolChoice};
@@ -72,10 +73,9 @@ impl Call {
     pub(super) async fn chat(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<ChatResponse> {
         loop {
             let (request, without) = self.sent();
-            let mut left = Left(Some(app));
+            let exchange = Exchange::begin(app);
             let outcome = self.walk.provider().chat(&self.walk.client(app.client()), &request, self.walk.until(deadline)).await;
-            left.0 = None;
-            self.note(app, answer);
+            self.note(exchange, answer);
             match outcome {
                 Ok(mut response) => {
                     response.warnings.splice(0..0, self.walk.warning(&without));
@@ -98,10 +98,9 @@ impl Call {
         let client = app.client().ending(end);
         loop {
             let (request, without) = self.sent();
-            let mut left = Left(Some(app));
+            let exchange = Exchange::begin(app);
             let outcome = self.walk.provider().stream(&self.walk.client(&client), &request, self.walk.until(deadline)).await;
-            left.0 = None;
-            self.note(app, answer);
+            self.note(exchange, answer);
             match outcome {
                 Ok(events) => {
                     answer.warnings.extend(self.walk.warning(&without).map(|warning| warning.to_string()));
@@ -135,9 +134,23 @@ impl Call {
 
     /// The text in which the model gave its answer.
     pub(super) fn text(&self, response: &ChatResponse) -> String {
-        let is_tool = self.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool);
-        let call = response.tool_calls().find(|call| is_tool && call.name == schema::TOOL);
+        let call = response.tool_calls().find(|call| self.is_answer(&call.name));
         call.map_or_else(|| response.text(), |call| call.arguments.clone())
+    }
+
+    /// How the shape is asked for; without a shape, the way that needs nothing of the provider.
+    pub(super) fn rung(&self) -> Rung {
+        self.plan.as_ref().map_or(Rung::Prompt, |plan| plan.rung)
+    }
+
+    /// Whether a call of the tool of this name is the shaped answer.
+    pub(super) fn is_answer(&self, tool: &str) -> bool {
+        tool == schema::TOOL && self.rung() == Rung::ForcedTool
+    }
+
+    /// Whether the shaped answer stands in an object made for it.
+    pub(super) fn is_wrapped(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.is_wrapped)
     }
 
     /// Takes the next way where the provider refused this one, else turns to the next provider.
@@ -146,7 +159,7 @@ impl Call {
     /// No other provider would do better, or none is left: the first failure that was not the request's fault.
     fn descend(&mut self, app: &App, answer: &mut Answer, error: Error) -> Result<()> {
         let text = error.message().to_lowercase();
-        let rung = self.plan.as_ref().map_or(Rung::Prompt, |plan| plan.rung);
+        let rung = self.rung();
         if error.code() == Code::InvalidRequest && rung != Rung::Prompt && is_of_the_way(&text) {
             let name = self.walk.provider().name();
             tracing::warn!(provider = name, rung = rung.as_str(), "the provider refused this way of asking for a shape");
@@ -160,22 +173,17 @@ impl Call {
         self.walk.failed(error).and_then(|()| self.turn(app))
     }
 
-    /// Writes down the failed exchanges with the provider that is asked now.
-    fn note(&self, app: &App, answer: &mut Answer) {
-        for failed in self.request.trace.take_failed() {
-            if failed.may_have_cost {
-                app.prices().count_unknown();
-            }
-            answer.attempts.push(Attempt {
-                provider: self.walk.provider().name().to_owned(),
-                model: self.walk.model().to_owned(),
-                purpose: self.purpose,
-                usage: None,
-                cost_usd: None,
-                code: Some(failed.code),
-                status: failed.status,
-            });
-        }
+    /// Writes down what failed of an exchange with the provider that is asked now.
+    fn note(&self, exchange: Exchange<'_>, answer: &mut Answer) {
+        answer.attempts.extend(exchange.end(&self.request.trace).into_iter().map(|failed| Attempt {
+            provider: self.walk.provider().name().to_owned(),
+            model: self.walk.model().to_owned(),
+            purpose: self.purpose,
+            usage: None,
+            cost_usd: None,
+            code: Some(failed.code),
+            status: failed.status,
+        }));
     }
 
     /// Turns to the next provider that can be asked for the shape.
@@ -234,16 +242,5 @@ impl Call {
         }
         self.plan = Some(plan);
         Ok(())
-    }
-}
-
-/// An exchange while the caller waits for it. One whose caller leaves before its end may have to be paid for all the same.
-pub(crate) struct Left<'a>(pub(crate) Option<&'a App>);
-
-impl Drop for Left<'_> {
-    fn drop(&mut self) {
-        if let Some(app) = self.0 {
-            app.prices().count_unknown();
-        }
     }
 }

@@ -72,13 +72,12 @@ async fn settle(
     let mut repairs = 0;
     loop {
         let text = call.text(&response);
-        let is_tool = call.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool);
-        let calls_tools = response.tool_calls().any(|it| !(is_tool && it.name == schema::TOOL));
+        let calls_tools = response.tool_calls().any(|it| !call.is_answer(&it.name));
         answer.take(app, response, if repairs == 0 { Purpose::Answer } else { Purpose::Repair });
         let is_cut = answer.finish_reason == FinishReason::Length;
         let is_withheld = is_shown && (is_cut || answer.finish_reason == FinishReason::ContentFilter);
-        if is_withheld && is_tool {
-            answer.parts.retain(|part| !matches!(part, Part::ToolCall(call) if call.name == schema::TOOL));
+        if is_withheld && call.rung() == Rung::ForcedTool {
+            answer.parts.retain(|part| !matches!(part, Part::ToolCall(tool) if call.is_answer(&tool.name)));
             if is_cut {
                 answer.content = text.clone();
             }
@@ -89,8 +88,7 @@ async fn settle(
             return Ok(());
         }
         stopped_short(answer, &text)?;
-        let is_wrapped = call.plan.as_ref().is_some_and(|plan| plan.is_wrapped);
-        let asked = shape.clone();
+        let (asked, is_wrapped) = (shape.clone(), call.is_wrapped());
         let work = move |_: &App| {
             let reading = schema::read(&text, &asked, is_wrapped);
             // The model's own text stands where it says the same.
@@ -126,26 +124,20 @@ async fn settle(
 /// Takes a valid value, and how it came about.
 fn accept(shape: &Shape, call: &Call, answer: &mut Answer, (data, changes): (Value, Vec<schema::Change>), text: String) {
     let plan = call.plan.as_ref();
-    let rung = plan.map_or(Rung::Prompt, |plan| plan.rung);
-    if rung == Rung::ForcedTool {
+    if call.rung() == Rung::ForcedTool {
         answer.parts.clear();
         answer.finish_reason = FinishReason::Stop;
     }
     answer.structured = Some(Structured {
         data,
         method: shape.method,
-        rung,
+        rung: call.rung(),
         skipped: plan.map_or_else(Vec::new, |plan| plan.skipped.clone()),
         losses: plan.map_or_else(Vec::new, |plan| plan.losses.clone()),
         changes,
-        attempts: answers(answer),
+        attempts: answer.answers().count(),
         raw: shape.include_raw.then_some(text),
     });
-}
-
-/// How often the model answered.
-pub(super) fn answers(answer: &Answer) -> usize {
-    answer.answers().count()
 }
 
 /// An answer that was cut or withheld is not mended by asking again.
@@ -171,7 +163,7 @@ fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
     };
     let message = format!(
         "`structured_output`: no valid answer in {} attempts: {first}; simplify the schema, or ask a stronger model",
-        answers(answer)
+        answer.answers().count()
     );
     failed(answer, Code::ModelOutput, message, json!({"raw": text, "errors": reading.violations}))
 }

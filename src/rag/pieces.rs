@@ -17,7 +17,7 @@ use crate::chat::{ChatEvent, ChatResponse, FinishReason, Fold, Part, unfold};
 use crate::citation::Policy;
 use crate::error::{Error, Result};
 use crate::provider::Events;
-use crate::schema::{self, Partial, Patch, Rung};
+use crate::schema::{self, Partial, Patch};
 
 /// A finished answer as a stream: who speaks, its words, its end.
 pub(super) fn whole(answer: Answer) -> impl Stream<Item = Result<Piece>> + Send {
@@ -151,7 +151,7 @@ impl Outgoing {
             }
             // What belongs to the text is told with it.
             event @ (ChatEvent::Break | ChatEvent::Citation(_) | ChatEvent::Extra(..)) => self.said(event, true),
-            ChatEvent::ToolCall { index, ref name, .. } if self.is_ours(name) => {
+            ChatEvent::ToolCall { index, ref name, .. } if self.call.is_answer(name) => {
                 self.tool = Some(index);
                 self.seen.push(&event);
             }
@@ -198,15 +198,11 @@ impl Outgoing {
         }
     }
 
-    fn is_ours(&self, name: &str) -> bool {
-        name == schema::TOOL && self.call.plan.as_ref().is_some_and(|plan| plan.rung == Rung::ForcedTool)
-    }
-
     fn preview(&mut self, text: &str) {
         let Some(partial) = &mut self.partial else { return };
         let patches = partial.push(text);
         if !patches.is_empty() && !self.question.show_text {
-            let is_wrapped = self.call.plan.as_ref().is_some_and(|plan| plan.is_wrapped);
+            let is_wrapped = self.call.is_wrapped();
             let patches: Vec<Patch> = patches.into_iter().filter_map(|patch| unwrapped(patch, is_wrapped)).collect();
             if !patches.is_empty() {
                 self.ready.push_back(Ok(Piece::Patch(patches)));
@@ -247,8 +243,9 @@ impl Outgoing {
         let has_text = !self.is_live && (valid.is_none() || self.question.show_text);
         self.ready.extend(untold(&answer, has_text, self.is_checked_first).into_iter().map(|event| Ok(Piece::Event(event))));
         if let (Some(data), false) = (&valid, self.question.show_text) {
-            if check::answers(&answer) > 1 {
-                self.ready.push_back(Ok(Piece::Reset(check::answers(&answer))));
+            let attempts = answer.answers().count();
+            if attempts > 1 {
+                self.ready.push_back(Ok(Piece::Reset(attempts)));
                 self.ready.push_back(Ok(Piece::Patch(vec![Patch::Add { path: String::new(), value: data.clone() }])));
             }
             self.ready.push_back(Ok(Piece::Valid(data.clone())));

@@ -11,7 +11,7 @@ use super::question::Question;
 use crate::app::App;
 use crate::chat::{Role, Sampling, Usage};
 use crate::citation::Sources;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::extractive;
 use crate::prompt::Format;
 use crate::provider::is_mistake;
@@ -39,7 +39,7 @@ pub(super) fn without_effect(question: &Question) -> Option<String> {
     let last = fields.pop()?;
     let named = match fields.as_slice() {
         [] => format!("`{last}` has"),
-        more => format!("{} and `{last}` have", more.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")),
+        more => format!("{} and `{last}` have", quoted(more)),
     };
     Some(format!("no provider is asked: the answer is quoted from the sources, {named} no effect"))
 }

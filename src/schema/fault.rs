@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::walk::{is_of, kinds, meant, step};
+use super::walk::{is_of, kinds, meant, properties, required, step};
 use super::{MAX_VIOLATIONS, Violation, shortened};
 
 /// Places that are looked at.
@@ -34,40 +34,7 @@ pub(super) fn faults(value: &Value, root: &Value) -> Vec<Violation> {
             continue;
         }
         for shape in shapes {
-            match (shape.get("const"), shape.get("enum")) {
-                (Some(expected), _) if expected != value => say(format!("{expected} was expected")),
-                (_, Some(Value::Array(list))) if !list.contains(value) => {
-                    say(format!("{value} is none of the values that are allowed"));
-                }
-                _ => {}
-            }
-            let properties = shape.get("properties").and_then(Value::as_object);
-            match value {
-                Value::Object(fields) => {
-                    let required =
-                        shape.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-                    required
-                        .filter(|name| !fields.contains_key(*name))
-                        .for_each(|name| say(format!("\"{name}\" is a required property")));
-                    let is_closed = shape.get("additionalProperties") == Some(&Value::Bool(false))
-                        && !shape.contains_key("patternProperties");
-                    for (name, field) in fields {
-                        match properties.and_then(|properties| properties.get(name)) {
-                            Some(schema) => open.push((field, schema, step(&at, name))),
-                            None if is_closed => say(format!("\"{name}\" is no property that is allowed")),
-                            None => {}
-                        }
-                    }
-                }
-                Value::Array(items) => {
-                    let prefix = shape.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-                    for (number, item) in items.iter().enumerate() {
-                        let schema = prefix.get(number).or_else(|| shape.get("items"));
-                        open.extend(schema.map(|schema| (item, schema, step(&at, &number.to_string()))));
-                    }
-                }
-                _ => {}
-            }
+            of_shape(value, shape, &mut say, &mut |field, schema, name| open.push((field, schema, step(&at, name))));
         }
     }
     if found.is_empty() {
@@ -75,4 +42,43 @@ pub(super) fn faults(value: &Value, root: &Value) -> Vec<Violation> {
         found.push(Violation { pointer: String::new(), message });
     }
     found
+}
+
+/// What `value` says against one of the shapes that it may have is told to `say`; what stands in it, with its schema and name, to `go_on`.
+fn of_shape<'a>(
+    value: &'a Value,
+    shape: &'a Map<String, Value>,
+    say: &mut impl FnMut(String),
+    go_on: &mut impl FnMut(&'a Value, &'a Value, &str),
+) {
+    match (shape.get("const"), shape.get("enum")) {
+        (Some(expected), _) if expected != value => say(format!("{expected} was expected")),
+        (_, Some(Value::Array(list))) if !list.contains(value) => say(format!("{value} is none of the values that are allowed")),
+        _ => {}
+    }
+    match value {
+        Value::Object(fields) => {
+            let missing = required(shape).filter(|name| !fields.contains_key(*name));
+            missing.for_each(|name| say(format!("\"{name}\" is a required property")));
+            let properties = properties(shape);
+            let is_closed =
+                shape.get("additionalProperties") == Some(&Value::Bool(false)) && !shape.contains_key("patternProperties");
+            for (name, field) in fields {
+                match properties.and_then(|properties| properties.get(name)) {
+                    Some(schema) => go_on(field, schema, name),
+                    None if is_closed => say(format!("\"{name}\" is no property that is allowed")),
+                    None => {}
+                }
+            }
+        }
+        Value::Array(items) => {
+            let prefix = shape.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            for (number, item) in items.iter().enumerate() {
+                if let Some(schema) = prefix.get(number).or_else(|| shape.get("items")) {
+                    go_on(item, schema, &number.to_string());
+                }
+            }
+        }
+        _ => {}
+    }
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use self::keywords::only_refers;
 use super::subset::{Extras, Recursion, Subset, over_limit};
-use super::walk::{each_child, resolve, step};
+use super::walk::{each_child, properties, required, resolve, step};
 
 /// What stands around a root that is no object.
 pub(crate) const WRAPPER: &str = "result";
@@ -182,10 +182,8 @@ fn recursion(canonical: &Value, allowed: Recursion) -> Option<String> {
     }
     // The children of a place through which a way to itself may lead.
     fn free(map: &Map<String, Value>) -> HashSet<usize> {
-        let required = map.get("required").and_then(Value::as_array).into_iter().flatten();
-        let required: HashSet<&str> = required.filter_map(Value::as_str).collect();
-        let properties = map.get("properties").and_then(Value::as_object).into_iter().flatten();
-        let free = properties.filter(|(name, _)| !required.contains(name.as_str()));
+        let required: HashSet<&str> = required(map).collect();
+        let free = properties(map).into_iter().flatten().filter(|(name, _)| !required.contains(name.as_str()));
         free.map(|(_, schema)| std::ptr::from_ref(schema).addr()).collect()
     }
     // `done` has the places below which nothing was found: each is walked once, however many references lead to it.

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use super::lower::WRAPPER;
 use super::objects::candidates;
 use super::partial::UNFINISHED;
-use super::walk::{allows_null, branches, kinds, meant, step};
+use super::walk::{allows_null, branches, kinds, meant, properties, required, step};
 use super::{Change, Method, Shape, Violation};
 
 /// Levels that are mended.
@@ -175,10 +175,7 @@ impl<'a> Mending<'a> {
     }
 
     fn object(&mut self, map: &mut Map<String, Value>, shapes: &[&'a Map<String, Value>], at: &str, depth: usize) {
-        let properties = |shape: &&'a Map<String, Value>| shape.get("properties").and_then(Value::as_object);
-        let is_required = |shape: &Map<String, Value>, name: &str| {
-            shape.get("required").and_then(Value::as_array).is_some_and(|list| list.iter().any(|it| it == name))
-        };
+        let is_required = |shape: &Map<String, Value>, name: &str| required(shape).any(|it| it == name);
         let anywhere_required = |name: &str| shapes.iter().any(|shape| is_required(shape, name));
         // A null that stands for an absent property.
         map.retain(|name, value| {

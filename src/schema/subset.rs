@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::walk::{each_child, resolve};
+use super::walk::{each_child, properties, required, resolve};
 
 /// A provider's part of JSON Schema.
 #[derive(Debug, PartialEq, Eq)]
@@ -243,12 +243,10 @@ pub(super) fn over_limit(schema: &Value, subset: &Subset) -> Option<String> {
 /// Adds what a lowered schema holds of what is limited, but for its levels.
 fn tally(schema: &Value, held: &mut Limits) {
     let Value::Object(map) = schema else { return };
-    if let Some(Value::Object(properties)) = map.get("properties") {
-        let required = map.get("required").and_then(Value::as_array);
+    if let Some(properties) = properties(map) {
         held.properties += properties.len();
         held.characters += properties.keys().map(|name| name.chars().count()).sum::<usize>();
-        held.optional +=
-            properties.keys().filter(|name| !required.is_some_and(|list| list.iter().any(|it| it == name.as_str()))).count();
+        held.optional += properties.keys().filter(|name| !required(map).any(|it| it == *name)).count();
     }
     if let Some(Value::Object(definitions)) = map.get("$defs") {
         held.characters += definitions.keys().map(|name| name.chars().count()).sum::<usize>();

@@ -58,6 +58,16 @@ pub(super) fn each_child_mut(schema: &mut Map<String, Value>, mut visit: impl Fn
     }
 }
 
+/// The properties that a schema has schemas for.
+pub(super) fn properties(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    schema.get("properties").and_then(Value::as_object)
+}
+
+/// The properties that a schema requires.
+pub(super) fn required(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
 /// The schema that `reference` points at inside `root`; none where it is no JSON pointer or points nowhere.
 pub(super) fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     let pointer = reference.strip_prefix('#')?;
@@ -133,8 +143,7 @@ fn fit(value: &Value, branch: &Value, root: &Value) -> Fit {
     let mut fits = has_type(value, branch) && is_said(value, branch, root);
     let Value::Object(fields) = value else { return if fits { Fit::Well(0) } else { Fit::Perhaps } };
     for map in reached(branch.as_object(), root, &["allOf"]) {
-        let required = map.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        fits &= required.into_iter().all(|name| fields.contains_key(name));
+        fits &= required(map).all(|name| fields.contains_key(name));
         fits &= told(fields, map).all(|(field, schema)| has_type(field, schema));
     }
     if !fits {
@@ -155,8 +164,10 @@ pub(super) fn is_ruled_out(value: &Value, branch: &Value, root: &Value) -> bool 
 
 /// The fields that a schema has properties for, with these. A null may stand for what is not there.
 fn told<'a>(fields: &'a Map<String, Value>, map: &'a Map<String, Value>) -> impl Iterator<Item = (&'a Value, &'a Value)> {
-    let properties = map.get("properties").and_then(Value::as_object).into_iter().flatten();
-    properties.filter_map(|(name, schema)| Some((fields.get(name).filter(|field| !field.is_null())?, schema)))
+    properties(map)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, schema)| Some((fields.get(name).filter(|field| !field.is_null())?, schema)))
 }
 
 /// Whether a value is a constant, as far as the schema says one.

@@ -13,7 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -28,10 +30,8 @@ use crate::error::{Error, Result};
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Answers on `listener` until `stop` is done, then lets open requests end, within the operator's limit, or until a second signal.
-///
-/// # Errors
-/// None today; a listener that fails for a moment is tried again.
-pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
+/// A listener that fails for a moment is tried again.
+pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()>) {
     let limits = app.config().limits.clone();
     let router = super::router(app);
     let mut builder = Builder::new(TokioExecutor::new());
@@ -101,7 +101,6 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     if !is_done {
         tracing::warn!(seconds = told.elapsed().as_secs(), "stopped with requests still open");
     }
-    Ok(())
 }
 
 /// Waits for SIGTERM, for SIGHUP, which has nothing to read anew, or for ctrl-c.
@@ -117,9 +116,7 @@ pub async fn stop_signal() {
     }
 }
 
-#[cfg(unix)]
 async fn told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
     let next = async |kind| match signal(kind) {
         Ok(mut signal) => drop(signal.recv().await),
         Err(_) => std::future::pending().await,
@@ -137,27 +134,17 @@ async fn told_to_end() {
 }
 
 /// Whether whoever started us, as `nohup` does, wants us to outlive a terminal. Where that is not known, the signal is left as it is.
-#[cfg(unix)]
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     mask.is_none_or(|mask| mask & 1 == 1)
 }
 
-#[cfg(not(unix))]
-async fn told_to_end() {
-    std::future::pending().await
-}
-
 /// Lets the process open as many files as it may: each connection is one, and the usual limit of 1,024 is lower than that of connections.
 pub fn raise_open_files() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-        // Where it is refused, the limit is as it was.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    }
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where it is refused, the limit is as it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Opens the port.

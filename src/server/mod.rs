@@ -45,7 +45,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, quoted};
 use crate::hex::hex;
 use crate::net::{INSTANCE, random_bytes};
 use crate::rag::Answer;
@@ -260,9 +260,8 @@ async fn within(context: &Context, response: Response, Most(most): Most) -> Resp
 }
 
 async fn unknown_path(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {
-    let paths: Vec<String> = PATHS.iter().map(|path| format!("`{path}`")).collect();
     let shown: String = request.uri().path().chars().take(100).collect();
-    let message = format!("`{shown}`: no such path; there are {}", paths.join(", "));
+    let message = format!("`{shown}`: no such path; there are {}", quoted(PATHS));
     failed(&context, &Error::new(Code::NotFound, message), None)
 }
 

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::field::{between, count, refuse_if, spelled, text};
-use crate::app::App;
+use crate::app::{App, Opened};
 use crate::citation::Policy;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::index::{Filter, Fusion, Manifest, Recall};
 use crate::rag::{Retrieval, no_index};
 
@@ -138,13 +138,7 @@ impl RagConfig {
         let store = self.vector_store.as_ref();
         let opened = match store.and_then(|store| store.index_name.as_deref()) {
             None => default,
-            Some(name) => app.index_named(name).ok_or_else(|| {
-                let loaded: Vec<String> = app.indexes().iter().map(|opened| format!("`{}`", opened.name)).collect();
-                let loaded = loaded.join(", ");
-                let message =
-                    format!("`rag_config.vector_store.index_name`: `{name}` is not loaded; this service holds {loaded}");
-                Error::bad_request(message)
-            })?,
+            Some(name) => named(app, name)?,
         };
         let namespace = store.and_then(|store| store.namespace.as_deref());
         let manifest = opened.index.manifest();
@@ -155,22 +149,12 @@ impl RagConfig {
             chunking.require(&manifest.chunking)?;
         }
         let defaults = Retrieval::of(app.config(), opened);
-        let fusion = match (asked.fusion, alpha, defaults.fusion) {
-            (Some(FusionName::Rrf), Some(_), _) => {
-                let message = "`rag_config.retrieval_config.alpha`: has no meaning with `rrf`; leave one of them out";
-                return Err(Error::bad_request(message));
-            }
-            (Some(FusionName::Rrf), None, _) => Fusion::Rrf,
-            (_, Some(alpha), _) => Fusion::MinMax { alpha },
-            (Some(FusionName::MinMax), None, Fusion::Rrf) => Fusion::default(),
-            (_, None, fusion) => fusion,
-        };
         Ok(Some(Retrieval {
             query: self.query.clone(),
             index: Some(opened.name.clone()),
             namespace: namespace.map(|name| opened.namespace("rag_config.vector_store.namespace", name)).transpose()?.flatten(),
             top_k: top_k.map_or(defaults.top_k, |top_k| top_k as usize),
-            fusion,
+            fusion: fusion(asked.fusion, alpha, defaults.fusion)?,
             score_threshold: score_threshold.or(defaults.score_threshold.filter(|_| app.embeds(opened))),
             uri_prefix: self.uri_prefix(app.config().s3_bucket.as_deref())?,
             recall: asked.recall.unwrap_or_default(),
@@ -250,6 +234,29 @@ impl RagConfig {
         }
         let prefix = self.s3_prefix.as_deref().unwrap_or_default();
         Ok(Some(format!("s3://{bucket}/{}", prefix.trim_start_matches('/'))))
+    }
+}
+
+/// The index that a request names.
+fn named<'a>(app: &'a App, name: &str) -> Result<&'a Opened> {
+    app.index_named(name).ok_or_else(|| {
+        let loaded = quoted(app.indexes().iter().map(|opened| &opened.name));
+        let message = format!("`rag_config.vector_store.index_name`: `{name}` is not loaded; this service holds {loaded}");
+        Error::bad_request(message)
+    })
+}
+
+/// How vectors and words become one order: as asked, else as the operator has it.
+fn fusion(asked: Option<FusionName>, alpha: Option<f32>, default: Fusion) -> Result<Fusion> {
+    match (asked, alpha, default) {
+        (Some(FusionName::Rrf), Some(_), _) => {
+            let message = "`rag_config.retrieval_config.alpha`: has no meaning with `rrf`; leave one of them out";
+            Err(Error::bad_request(message))
+        }
+        (Some(FusionName::Rrf), None, _) => Ok(Fusion::Rrf),
+        (_, Some(alpha), _) => Ok(Fusion::MinMax { alpha }),
+        (Some(FusionName::MinMax), None, Fusion::Rrf) => Ok(Fusion::default()),
+        (_, None, fusion) => Ok(fusion),
     }
 }
 

@@ -182,7 +182,6 @@ fn a_provider_on_this_machine_is_asked_past_the_proxy_and_a_proxy_that_cannot_be
 }
 
 /// A service of its own that listens, and where.
-#[cfg(unix)]
 fn listening(command: &mut Command) -> (std::process::Child, String, impl Iterator<Item = String> + use<>) {
     let mut service = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(service.stderr.take().unwrap()).lines().map(|line| line.unwrap());
@@ -190,7 +189,6 @@ fn listening(command: &mut Command) -> (std::process::Child, String, impl Iterat
     (service, listening["addr"].as_str().unwrap().to_owned(), log)
 }
 
-#[cfg(unix)]
 fn told(service: &std::process::Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &service.id().to_string()]).status().unwrap().success());
 }
@@ -226,7 +224,6 @@ fn a_service_opens_as_many_files_as_it_may() {
     assert_eq!(words[0], words[1], "{line}");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_second_signal_ends_a_service_that_waits_for_open_requests() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -248,7 +245,6 @@ fn a_second_signal_ends_a_service_that_waits_for_open_requests() {
     assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
 }
 
-#[cfg(unix)]
 #[test]
 fn a_service_is_asked_how_it_is_and_ends_in_order() {
     // What a child of `nohup` is not told, its own children are not told either.

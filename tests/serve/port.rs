@@ -28,7 +28,7 @@ async fn open(service: Service) -> Port {
         let stopped = async {
             let _ = stopped.await;
         };
-        listen::serve(app, listener, stopped).await.unwrap();
+        listen::serve(app, listener, stopped).await;
     });
     Port { addr, stop, done, _service: service }
 }

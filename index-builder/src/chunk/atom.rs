@@ -11,8 +11,8 @@ use omni_llm::embed::Tokenizer;
 use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// Characters that a chunk may hold for each of its tokens. English prose and Markdown have 3 to 5, so the cap is met only where the
-/// count of tokens says nothing of the length: a word of over 100 characters is one unknown token, however long.
+/// Characters that a chunk may hold for each of its tokens. English prose and Markdown have 3 to 5, so the cap is met only where
+/// the count of tokens says nothing of the length: a word of over 100 characters is one unknown token, however long.
 pub(super) const CHARS_PER_TOKEN: usize = 8;
 
 /// A word that is longer, in characters, may be broken.
@@ -175,7 +175,8 @@ impl<'a> Atoms<'a> {
         self.chars(run) <= limit.chars && self.about_tokens(run) <= limit.tokens
     }
 
-    /// The furthest end, up to `most`, of a run from `start` for which `holds`, which is true of short runs and false of long ones.
+    /// The furthest end, up to `most`, of a run from `start` for which `holds`, which is true of short runs and false of long
+    /// ones.
     pub(super) fn reach(&self, start: usize, most: usize, holds: impl Fn(&Range<usize>) -> bool) -> usize {
         partition(start, most, |end| holds(&(start..end)))
     }

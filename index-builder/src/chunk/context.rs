@@ -17,7 +17,8 @@ const PART_TOKENS: usize = 14;
 pub(super) fn path(title: &str, headings: &[String], tokenizer: &Tokenizer) -> String {
     let mut parts: Vec<String> = Vec::with_capacity(headings.len() + 1);
     for part in std::iter::once(title).chain(headings.iter().map(String::as_str)) {
-        // Taking a few characters too many first keeps a heading of a megabyte from being tokenised; such a one is shortened anyway.
+        // Taking a few characters too many first keeps a heading of a megabyte from being tokenised; such a one is shortened
+        // anyway.
         let part: String = part.chars().take(2 * CONTEXT_TOKENS * CHARS_PER_TOKEN).collect();
         let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
         if !part.is_empty() && parts.last() != Some(&part) {

@@ -3,10 +3,11 @@
 //! A strategy only says where a document may be cut ([`plan`]); how large chunks are and how they overlap is decided in one place
 //! ([`pack`]) over the document's words ([`atom`]). So every promise below holds for all strategies:
 //!
-//! - a chunk is an exact slice of the text, not blank; chunks ascend, and every character that is not white space is in one, but for
-//!   [`quiet`] stretches that would be chunks of their own;
+//! - a chunk is an exact slice of the text, not blank; chunks ascend, and every character that is not white space is in one, but
+//!   for [`quiet`] stretches that would be chunks of their own;
 //! - no chunk is over `chunk_size`, nor, with its heading path, over what the embedding model reads;
-//! - inside one region (a section, for `structure`) a chunk repeats the end of the one before it: see [`pack`] for the exact rule;
+//! - inside one region (a section, for `structure`) a chunk repeats the end of the one before it: see [`pack`] for the exact
+//!   rule;
 //! - page and headings are those of the chunk's first byte; `structure` never crosses a section.
 
 mod atom;

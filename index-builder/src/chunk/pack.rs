@@ -1,13 +1,13 @@
 //! Runs of atoms to chunks: the one place where sizes and overlaps are decided, whatever the strategy.
 //!
-//! A strategy says where a region of text may be cut and how good each cut is (its rank, 0 the best). A chunk is filled as far as the
-//! size allows and ends at the last of the best cuts within reach, once it adds the minimum; the next one begins at the best cut
-//! among those that repeat between half of the overlap and all of it.
+//! A strategy says where a region of text may be cut and how good each cut is (its rank, 0 the best). A chunk is filled as far as
+//! the size allows and ends at the last of the best cuts within reach, once it adds the minimum; the next one begins at the best
+//! cut among those that repeat between half of the overlap and all of it.
 //!
 //! A chunk always repeats at least the last atom of the one before it, even where that is larger than a very small overlap. It
-//! repeats less than half of the overlap only where no word begins in between, or where it could not hold the next atom too: after a
-//! long run of white space, which counts as characters. It repeats nothing only where such a run is about as long as the whole chunk
-//! may be, in characters.
+//! repeats less than half of the overlap only where no word begins in between, or where it could not hold the next atom too:
+//! after a long run of white space, which counts as characters. It repeats nothing only where such a run is about as long as the
+//! whole chunk may be, in characters.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Stretches of a document that say nothing by themselves: definitions of links, and a heading right above a deeper one, which has it
-//! in its path.
+//! Stretches of a document that say nothing by themselves: definitions of links, and a heading right above a deeper one, which
+//! has it in its path.
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
 //! `recursive`: separators from the strongest to the weakest, then words.
 //!
-//! The usual implementation splits at the strongest separator, splits what is still too large at the next one, and puts small pieces
-//! together again. Here a chunk ends at the last of the strongest separators within reach, which is the same cut without the detour.
+//! The usual implementation splits at the strongest separator, splits what is still too large at the next one, and puts small
+//! pieces together again. Here a chunk ends at the last of the strongest separators within reach, which is the same cut without
+//! the detour.
 
 use super::plan::{Mark, Plan};
 

@@ -1,9 +1,9 @@
 //! `semantic`: cut where neighbouring sentences are about different things.
 //!
 //! At each gap between sentences, the two before it are compared with the two after it. Where their cosine distance is among the
-//! largest of the document *and* large in itself, a new region begins; regions are packed like any other, so the size always holds.
-//! The percentile alone would cut a document about one thing as often as one about ten; the floor alone would shred a glossary.
-//! The windows do not overlap: shared sentences would hide the change that is looked for.
+//! largest of the document *and* large in itself, a new region begins; regions are packed like any other, so the size always
+//! holds. The percentile alone would cut a document about one thing as often as one about ten; the floor alone would shred a
+//! glossary. The windows do not overlap: shared sentences would hide the change that is looked for.
 
 use std::collections::VecDeque;
 use std::ops::Range;

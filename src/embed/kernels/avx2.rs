@@ -1,8 +1,8 @@
 //! AVX2 with FMA (Intel since 2013, AMD since 2015): two registers are one set of lanes.
 //!
-//! The byte product `vpmaddubsw` saturates at 16 bits, and then no longer equals the other kernels. Where it may, or where nobody has
-//! looked (`order.rs`), both sides are widened to 16 bits instead and multiplied by `vpmaddwd`, which cannot overflow: |255 * 127 * 2|
-//! fits 32 bits a million times over.
+//! The byte product `vpmaddubsw` saturates at 16 bits, and then no longer equals the other kernels. Where it may, or where nobody
+//! has looked (`order.rs`), both sides are widened to 16 bits instead and multiplied by `vpmaddwd`, which cannot overflow: |255 *
+//! 127 * 2| fits 32 bits a million times over.
 #![expect(unsafe_code, reason = "SIMD")]
 
 use std::arch::x86_64::*;
@@ -152,9 +152,9 @@ impl Lanes for Avx2 {
             }
             let starts: [*const i64; R] = std::array::from_fn(|row| wide[row].as_ptr().cast());
             for half_strip in 0..8 {
-                // SAFETY: features present. Group `g` of a half strip is 32 bytes at 64g, within the panel by the assertion. The first
-                // `piece` groups of each wide row were written above: `piece` is a multiple of four, as `groups` and `PIECE` are. The sums
-                // are eight of the 64 integers of each row of `out`.
+                // SAFETY: features present. Group `g` of a half strip is 32 bytes at 64g, within the panel by the assertion. The
+                // first `piece` groups of each wide row were written above: `piece` is a multiple of four, as `groups` and
+                // `PIECE` are. The sums are eight of the 64 integers of each row of `out`.
                 unsafe {
                     // Each register holds the halves of four dot products. Two weights, a row's four values, a product and twelve
                     // sums: all sixteen registers.
@@ -185,8 +185,8 @@ impl Lanes for Avx2 {
     }
 }
 
-/// [`Lanes::dot`] where it is known which groups `vpmaddubsw` multiplies exactly: three instructions for 32 products of these, not four.
-/// Of the others there are too few to widen the rows before, so even and odd bytes are taken apart where they are.
+/// [`Lanes::dot`] where it is known which groups `vpmaddubsw` multiplies exactly: three instructions for 32 products of these,
+/// not four. Of the others there are too few to widen the rows before, so even and odd bytes are taken apart where they are.
 #[inline(always)]
 fn dot_in_order<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: PanelOrder<'_>, out: &mut [[i32; 64]; R]) {
     let groups = panel.len() / 256;
@@ -195,9 +195,9 @@ fn dot_in_order<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: PanelOrde
     let starts = rows.map(<[u8]>::as_ptr);
     for half_strip in 0..8 {
         let (exact, others) = order.half_strip(half_strip);
-        // SAFETY: features present; this is only called where they are. Group `g` reads bytes 4g..4g+4 of each row, and of a half strip
-        // the 32 bytes at 64g, within rows and panel by the assertions, because the numbers of an order are less than its groups. The
-        // stores fill eight of the 64 integers of each row of `out`.
+        // SAFETY: features present; this is only called where they are. Group `g` reads bytes 4g..4g+4 of each row, and of a half
+        // strip the 32 bytes at 64g, within rows and panel by the assertions, because the numbers of an order are less than its
+        // groups. The stores fill eight of the 64 integers of each row of `out`.
         unsafe {
             let from = panel.as_ptr().add(half_strip / 2 * groups * 64 + half_strip % 2 * 32);
             let mut sums = [_mm256_setzero_si256(); R];

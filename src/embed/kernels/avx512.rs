@@ -105,8 +105,8 @@ impl Lanes for Avx512 {
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
-        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both
-        // have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
+        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four
+        // strips; both have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); 4]; R];
             let starts = rows.map(<[u8]>::as_ptr);

@@ -1,8 +1,9 @@
 //! The arithmetic of the encoder, for the instructions that this machine has.
 //!
 //! One interface: [`run`] takes an [`Op`]. All loops are written once, in [`ops`], over sixteen f32 lanes ([`Lanes`]); an
-//! instruction set brings the lanes and one integer routine. Every lane operation is exactly defined (IEEE, fused multiply-add where
-//! one is written, no reassociation), and sums across lanes go through one fixed tree, so that all kernels give the same bits.
+//! instruction set brings the lanes and one integer routine. Every lane operation is exactly defined (IEEE, fused multiply-add
+//! where one is written, no reassociation), and sums across lanes go through one fixed tree, so that all kernels give the same
+//! bits.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -52,7 +53,8 @@ pub(super) enum Op<'a> {
     LinearI8 { input: Rows<'a>, matrix: MatrixI8<'a>, gelu: bool, out: &'a mut [f32] },
     /// f32 matrix product, bias, and GELU where asked.
     LinearF32 { input: &'a [f32], matrix: MatrixF32<'a>, gelu: bool, out: &'a mut [f32] },
-    /// Self-attention of some `rows` of one sequence, of which `qkv` has all (query, key and value side by side), to rows of context.
+    /// Self-attention of some `rows` of one sequence, of which `qkv` has all (query, key and value side by side), to rows of
+    /// context.
     Attention {
         qkv: &'a [f32],
         rows: Range<usize>,
@@ -61,7 +63,8 @@ pub(super) enum Op<'a> {
         scores: &'a mut [f32],
         out: &'a mut [f32],
     },
-    /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero. What comes out goes to `out` too, unless that is empty.
+    /// `hidden = LayerNorm(hidden + delta)`, row by row; an empty `delta` is zero. What comes out goes to `out` too, unless that
+    /// is empty.
     Norm { hidden: &'a mut [f32], delta: &'a [f32], norm: Norm<'a>, epsilon: f32, out: RowsMut<'a> },
     /// f32 rows to u8 rows, unless `out` is empty.
     Quantize { input: &'a [f32], out: RowsMut<'a> },
@@ -129,7 +132,7 @@ pub(super) trait Lanes: Copy {
     fn low_bytes(self, to: &mut [u8; LANES]);
     /// `acc - zero * sum`, as f32.
     fn dequantize(acc: &[i32; LANES], sums: &[i32; LANES], zero: i32) -> Self;
-    /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows. An order is
-    /// the panel's.
+    /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows. An
+    /// order is the panel's.
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]);
 }

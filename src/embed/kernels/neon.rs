@@ -1,7 +1,7 @@
 //! NEON with the dot product of ARMv8.2 (Graviton2 and later, Apple M1 and later): four registers are one set of lanes.
 //!
-//! `sdot` takes signed bytes on both sides, so the activations are moved down by 128 and the zero point with them. Its intrinsic is not
-//! stable in the Rust that we use; one line of assembly stands for it.
+//! `sdot` takes signed bytes on both sides, so the activations are moved down by 128 and the zero point with them. Its intrinsic
+//! is not stable in the Rust that we use; one line of assembly stands for it.
 #![expect(unsafe_code, reason = "SIMD")]
 
 use std::arch::aarch64::*;
@@ -124,8 +124,8 @@ impl Lanes for Neon {
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
-        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four strips; both
-        // have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
+        // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four
+        // strips; both have `groups` groups by the assertion. The stores fill the 64 integers of each row of `out`.
         unsafe {
             let starts = rows.map(<[u8]>::as_ptr);
             for strip in 0..4 {

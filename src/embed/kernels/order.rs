@@ -1,8 +1,9 @@
 //! Which weights of an int8 matrix AVX2 may multiply with `vpmaddubsw`, its one product of bytes.
 //!
-//! That adds two products in 16 bits, and saturates. With activations up to 255 it is exact where the two weights add up to 128 at most,
-//! either way; in a trained matrix that holds for 70 to 94 % of the registers. The others are widened first, so that the sums are those
-//! of every other kernel. In which order they are added does not matter to integers, so all that can be quick come first.
+//! That adds two products in 16 bits, and saturates. With activations up to 255 it is exact where the two weights add up to 128
+//! at most, either way; in a trained matrix that holds for 70 to 94 % of the registers. The others are widened first, so that the
+//! sums are those of every other kernel. In which order they are added does not matter to integers, so all that can be quick come
+//! first.
 #![cfg_attr(not(any(target_arch = "x86_64", test)), expect(dead_code, reason = "AVX2 alone takes groups in an order"))]
 
 /// Columns that fill a register of AVX2 with four inputs each.

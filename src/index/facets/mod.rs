@@ -19,7 +19,7 @@ use super::filter::{Filter, Test};
 use super::format::{u32_at, u64_at};
 use super::section::Section;
 use super::view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// The field of access labels. Unlabelled documents have the label "".
 pub(super) const ACCESS: &str = "access";
@@ -223,8 +223,8 @@ impl<'a> Reader<'a> {
         if is_everywhere && !self.directory.columns.is_empty() {
             return Ok(Set { level: Level::Chunk, bits: Bits::none(self.view.superblock().chunks) });
         }
-        let known: Vec<String> = self.fields().map(|field| format!("`{}`", field.name)).collect();
-        let known = if known.is_empty() { "none; rebuild it with this version".to_owned() } else { known.join(", ") };
+        let known = quoted(self.fields().map(|field| field.name));
+        let known = if known.is_empty() { "none; rebuild it with this version" } else { &known };
         Err(Error::bad_request(format!("`filter`: no field `{field}` in this index; its fields are {known}")))
     }
 

@@ -1,8 +1,8 @@
 //! Values of a field, and the moments that dates mean.
 //!
-//! A date may be given as far as it is known: `2024`, `2024-05`, `2024-05-31`, or with its time to the minute or the second (RFC 3339, with a
-//! blank for the `T` and before the offset, too; in UTC without one). It means the whole period, in UTC, from its first second to before the
-//! first second after it.
+//! A date may be given as far as it is known: `2024`, `2024-05`, `2024-05-31`, or with its time to the minute or the second (RFC
+//! 3339, with a blank for the `T` and before the offset, too; in UTC without one). It means the whole period, in UTC, from its
+//! first second to before the first second after it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -45,8 +45,8 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// Reads JSON: a text, a number or a truth value, which is the text `true` or `false`. Whole numbers that a float cannot tell from
-    /// their neighbours are names and no measures: texts.
+    /// Reads JSON: a text, a number or a truth value, which is the text `true` or `false`. Whole numbers that a float cannot tell
+    /// from their neighbours are names and no measures: texts.
     pub fn from_json(value: &serde_json::Value) -> Option<Self> {
         match value {
             serde_json::Value::String(text) => Some(Self::Text(text.clone())),

@@ -6,14 +6,13 @@ use super::closed::PATTERNS;
 use super::keywords::nullable;
 use super::{Action, Lowering, Unfit, unfit};
 use crate::schema::subset::{Extras, Required};
-use crate::schema::walk::{allows_null, step};
+use crate::schema::walk::{allows_null, properties, required, step};
 
 impl Lowering<'_> {
     pub(super) fn object(&mut self, map: &Map<String, Value>, at: &str, out: &mut Map<String, Value>) -> Result<(), Unfit> {
         let none = Map::new();
-        let properties = map.get("properties").and_then(Value::as_object).unwrap_or(&none);
-        let required: Vec<&str> =
-            map.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let properties = properties(map).unwrap_or(&none);
+        let required: Vec<&str> = required(map).collect();
         let extras = map.get("additionalProperties");
         let is_open = extras != Some(&Value::Bool(false));
         if map.contains_key("patternProperties") && (self.closes() || !matches!(extras, None | Some(Value::Bool(true)))) {

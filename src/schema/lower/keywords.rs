@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Action, Loss, Lowering, MAX_DEPTH, Unfit, unfit};
-use crate::schema::walk::{kind, step};
+use crate::schema::walk::{kind, properties, step};
 
 /// Keywords that the steps of [`Lowering::schema`] have dealt with.
 const STRUCTURE: [&str; 13] = [
@@ -77,8 +77,7 @@ impl Lowering<'_> {
                     let members = rest.shift_remove("allOf").map(|members| ("allOf".to_owned(), members));
                     if self.closes() {
                         let none = Map::new();
-                        let properties = rest.get("properties").and_then(Value::as_object).unwrap_or(&none);
-                        self.shuts_out_nothing(&Map::from_iter(members), properties, at)?;
+                        self.shuts_out_nothing(&Map::from_iter(members), properties(&rest).unwrap_or(&none), at)?;
                     }
                     self.schema(&Value::Object(rest), at)
                 }

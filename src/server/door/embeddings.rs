@@ -16,7 +16,7 @@ use crate::chat::{Usage, Warning};
 use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
 use crate::provider::embed::{EmbedRequest, EmbedResponse, Input, Purpose};
-use crate::rag::{Left, cost};
+use crate::rag::{Exchange, cost};
 use crate::server::body::parse;
 use crate::server::field;
 use crate::server::rag_config::LOCAL;
@@ -115,12 +115,9 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         let warnings = unsaid(body.user.as_deref().filter(|_| !takes_user), provider.name());
         let user = body.user.filter(|_| takes_user);
         let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions, user, trace };
-        let mut left = Left(Some(app));
+        let exchange = Exchange::begin(app);
         let outcome = provider.embed(app.client(), &request, context.deadline).await;
-        left.0 = None;
-        for _ in request.trace.take_failed().iter().filter(|failed| failed.may_have_cost) {
-            app.prices().count_unknown();
-        }
+        exchange.end(&request.trace);
         let response = outcome?;
         return Ok(reply(app, context, (provider.name(), model), encoding, response, warnings));
     }

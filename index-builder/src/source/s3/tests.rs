@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::config::Credentials;
 
@@ -186,26 +186,16 @@ fn what_befalls_one_object_is_its_reason() {
     });
     let source = open(&endpoint, "docs");
     let entries = source.list().unwrap().entries;
-    let results = Mutex::new(vec![None; entries.len()]);
-    source
-        .read_all(&entries, 2, 10, |index, result| {
-            results.lock().unwrap()[index] = Some(result);
-            Ok(())
-        })
-        .unwrap();
-    let texts: Vec<_> = results
-        .into_inner()
-        .unwrap()
-        .into_iter()
-        .zip(&entries)
-        .map(|(result, entry)| match result.unwrap() {
+    let described = |entry: &Entry, result: Result<Content, Reason>| {
+        Ok(match result {
             Ok(content) => {
                 let text = String::from_utf8(content.bytes).unwrap();
                 format!("{}: {text} {:?}", entry.source, content.charset)
             }
             Err(reason) => format!("{}: {reason}", entry.source),
         })
-        .collect();
+    };
+    let texts = source.read_all(&entries, 2, 10, described).unwrap();
     let never = texts.iter().find(|text| text.starts_with("never")).unwrap();
     assert!(never.starts_with("never: cannot be read: the transfer broke off ("), "{never}");
     assert!(never.ends_with("), 4 times"), "{never}");
