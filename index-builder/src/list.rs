@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     }
     skipped.sort();
     for (path, reason) in &skipped {
-        eprintln!("skipped: {}: {reason}", shown(path));
+        eprintln!("skipped: {}: {}", shown(path), shown(reason));
     }
     for (path, why) in &listing.ignored {
         eprintln!("ignored: {}: {why}", shown(path));

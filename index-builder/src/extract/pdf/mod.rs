@@ -158,10 +158,12 @@ fn read_without_layout(bytes: &[u8], name: &str) -> Option<Document> {
 }
 
 fn why_without_layout(pages: usize) -> String {
-    match pages {
-        ..=LAYOUT_PAGES_MAX => "damaged or in odd fonts; read without its layout".to_owned(),
-        ..=PAGES_MAX => format!("more than {LAYOUT_PAGES_MAX} pages; read without their layout"),
-        _ => format!("only {PAGES_MAX} of {pages} pages were read, without their layout; split the file"),
+    if pages > PAGES_MAX {
+        format!("only {PAGES_MAX} of {pages} pages were read, without their layout; split the file")
+    } else if pages > LAYOUT_PAGES_MAX {
+        format!("more than {LAYOUT_PAGES_MAX} pages; read without their layout")
+    } else {
+        "damaged or in odd fonts; read without its layout".to_owned()
     }
 }
 

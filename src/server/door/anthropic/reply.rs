@@ -41,7 +41,7 @@ struct Reply {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Block {
-    Call(ToolUse),
+    Call(Box<ToolUse>),
     Other(Value),
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): 
             }
             Part::Text(_) if !std::mem::replace(&mut told, true) => content.push(text(&answer.content)),
             Part::Reasoning(it) => content.push(thought(it).into()),
-            Part::ToolCall(call) => content.push(Block::Call(ToolUse::of(call))),
+            Part::ToolCall(call) => content.push(Block::Call(ToolUse::of(call).into())),
             Part::Raw(raw) if raw.dialect == "anthropic" => content.push(raw.value.clone().into()),
             _ => {}
         }
