@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 
-use omni_llm::citation::Citation;
 use omni_llm::error::{Error, Result};
 use omni_llm::passage::Passage;
 use omni_llm::rag::{Answer, EXTRACTIVE, Found};
@@ -18,7 +17,7 @@ pub(crate) const SHOWN: Shown = Shown { sources: true, metadata: true };
 /// Standard output cannot be written to.
 pub(crate) fn told(answer: &Answer) -> Result<()> {
     answer.warnings.iter().for_each(|warning| note(warning));
-    answer.citations.iter().filter_map(Citation::doubt).for_each(|doubt| note(&doubt));
+    answer.doubts().for_each(|doubt| note(&doubt));
     // Quotes carry their list of sources already.
     let sources = if answer.provider == EXTRACTIVE || answer.passages.is_empty() {
         String::new()

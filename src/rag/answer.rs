@@ -173,6 +173,11 @@ impl Answer {
         reasoning(&self.parts)
     }
 
+    /// What of its citations is not there, for people.
+    pub fn doubts(&self) -> impl Iterator<Item = String> {
+        self.citations.iter().filter_map(Citation::doubt)
+    }
+
     /// The tools that the model wants called.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         wanted(&self.parts)
