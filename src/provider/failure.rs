@@ -131,6 +131,7 @@ const NO_MODEL: &[&str] = &[
 /// Likewise of a key.
 const NO_KEY: &[&str] = &["incorrect api key provided"];
 const MONEY: &[&str] = &[
+    "have any credits",
     "credit balance is too low",
     "usage limits",
     "spend limit",
@@ -202,6 +203,7 @@ fn code(provider: &str, status: u16, kinds: &[&str], is_too_long: bool, names: &
         _ if by_kind.is_some() => by_kind.unwrap_or(Code::ProviderError),
         _ if by_provider.is_some() => by_provider.unwrap_or(Code::ProviderError),
         400 if names(NO_MODEL) || (names(&["model "]) && names(&["does not exist"])) => Code::InvalidModel,
+        400 if names(&["model '"]) && names(&["' not found"]) => Code::InvalidModel,
         400 if names(NO_KEY) => Code::Authentication,
         401 | 403 => Code::Authentication,
         402 => Code::Budget,

@@ -36,6 +36,13 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
         ("custom", 425, None, json!({"error": {"message": "x"}}), Code::ProviderError),
         ("bedrock", 400, None, json!({"message": "The provided model identifier is invalid."}), Code::InvalidModel),
         ("custom", 400, None, json!({"error": {"message": "Model a/b does not exist"}}), Code::InvalidModel),
+        (
+            "cohere",
+            400,
+            None,
+            json!({"message": "model 'x' not found, make sure the correct model ID was used"}),
+            Code::InvalidModel,
+        ),
         ("mistral", 400, None, json!({"message": "x", "type": "invalid_model"}), Code::InvalidModel),
         ("custom", 500, None, json!({}), Code::ProviderError),
         (
@@ -97,6 +104,7 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
         ("bedrock", 200, Some("modelStreamErrorException"), json!({"message": "x"}), Code::ProviderError),
         ("groq", 424, None, json!({"error": {"message": "the MCP server refused"}}), Code::ProviderError),
         ("custom", 403, None, json!({"error": {"message": "Your input was flagged"}}), Code::ContentFilter),
+        ("custom", 403, None, json!({"error": "Your team doesn't have any credits or licenses yet."}), Code::Budget),
         ("bedrock", 408, None, json!({"message": "x"}), Code::Timeout),
         ("bedrock", 200, Some("throttlingException"), json!({"message": "x"}), Code::RateLimit),
         (
