@@ -28,14 +28,24 @@ pub(super) fn is_code(text: &str) -> bool {
 }
 
 fn is_line_of_code(line: &str) -> bool {
+    // Code in a block quote is no block of its own.
+    let line = unquoted(line);
     let is_statement = line.ends_with(");") || (line.ends_with(';') && line.contains(" = "));
-    is_statement || line.ends_with(['{', '}']) || ["//", "#[", "$ ", "} "].iter().any(|code| line.starts_with(code))
+    is_statement
+        || is_fence(line)
+        || line.ends_with(['{', '}'])
+        || ["//", "#[", "$ ", "} "].iter().any(|code| line.starts_with(code))
+}
+
+/// A line without the marks of a block quote.
+fn unquoted(line: &str) -> &str {
+    line.trim_start_matches(['>', ' '])
 }
 
 /// Whether a passage is the inside of code, neither fence of which it has: a quarter of its lines say so.
 pub(super) fn is_cut_code(text: &str) -> bool {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let has_fence = || lines().any(|line| is_fence(line.trim_start_matches(['>', ' '])));
+    let has_fence = || lines().any(|line| is_fence(unquoted(line)));
     !has_fence() && lines().filter(|line| is_line_of_code(line)).count() * 4 >= lines().count().max(1)
 }
 

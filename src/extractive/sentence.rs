@@ -357,6 +357,7 @@ mod tests {
         }
         assert!(read("It takes two. It is\n  fn two() {\n    one();\n}").is_empty(), "its fences are in other passages");
         assert_eq!(read("it.\n```\n\nThis is it.\n\n```rust\nrun();\n```"), ["This is it.", "```rust\nrun();\n```"]);
+        assert_eq!(texts("> ```rust,E0503\n> let x = 1;\n> ```\n\nIt fails."), ["It fails."]);
         assert_eq!(read("> }\n> run();\n> ```\n\n> It is one."), ["It is one."]);
         assert_eq!(read("It is one.\n\n```rust\nrun();\n```"), ["It is one.", "```rust\nrun();\n```"]);
         assert_eq!(texts("<a id=\"top\"></a>\n\n// A comment of code.\n\n[Next](next.md)\n\nA sentence."), ["A sentence."]);
