@@ -95,7 +95,7 @@ fn is_quoted_prose(line: &str) -> bool {
 }
 
 /// What each line of a block quote begins with.
-const QUOTE: &str = "> ";
+pub(crate) const QUOTE: &str = "> ";
 
 /// Whether a line is a fence, and not a piece of code that begins the line.
 pub(crate) fn is_fence(line: &str) -> bool {
@@ -213,9 +213,15 @@ fn is_ordinal(text: &str) -> bool {
 }
 
 /// Bytes of the marks and brackets behind a full stop that open what follows. A German quotation ends with a mark that opens elsewhere.
+/// What stands between the text of a link and its address opens nothing.
 fn opening(piece: &str) -> usize {
     let before = piece.trim_end_matches(OPENERS);
-    if before.trim_end_matches(CLOSERS).ends_with(ENDS) && !before.contains('„') { piece.len() - before.len() } else { 0 }
+    let is_link = before.ends_with(']') && piece[before.len()..].starts_with(['(', '[']);
+    if !is_link && before.trim_end_matches(CLOSERS).ends_with(ENDS) && !before.contains('„') {
+        piece.len() - before.len()
+    } else {
+        0
+    }
 }
 
 /// Whether a line that ends so does not go on in the next one.
@@ -313,6 +319,7 @@ mod tests {
 
     #[test]
     fn stops_without_a_blank_behind_them_end_no_sentence() {
+        one("Read [Is it free?](faq.md#free) and [Stop!][1] before you start.");
         one("Given `impl<P1..=Pn> Trait<T1..=Tn>` and `a[..=Last]`, `Some(x?)?Next` holds.");
         assert_eq!(
             all("**It is bold.** _Is it?_ Yes.[1] “So?” End"),

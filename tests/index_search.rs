@@ -338,6 +338,32 @@ fn a_name_that_tells_nothing_apart_of_what_is_allowed_changes_no_weight() {
 }
 
 #[test]
+fn where_only_names_are_asked_for_more_chunks_may_hold_them() {
+    let mut writer = Writer::new(manifest());
+    let document = writer.push_document(document(0));
+    let mut random = Random::new(37);
+    for number in 0..40 {
+        let name = if number % 4 == 1 { "the getUserName of user_name" } else { "the function" };
+        let text = format!("Another call of {name}{}", " again".repeat(number));
+        let chunk = Chunk { document, text: text.as_str().into(), start: 0, end: text.len() as u64, page: None, headings: "" };
+        writer.push_chunk(&chunk, &random.vector()).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    let vector = random.vector();
+    let held = |text| {
+        let hits = index.search(&Query { top_k: 10, ..query(Some(&vector), Some(text)) }).unwrap();
+        hits.iter().filter(|hit| hit.chunk % 4 == 1).count()
+    };
+    for text in ["getUserName", "What is user_name?"] {
+        assert_eq!(held(text), 10, "{text}");
+    }
+    assert!(held("Another call of getUserName") < 10, "prose is compared by its meaning, too");
+}
+
+#[test]
 fn both_sides_are_fused_with_true_scores() {
     let corpus = corpus(23, 2_000, 5);
     let (_folder, index) = open(&corpus);

@@ -9,7 +9,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use super::MAX_QUOTE_BYTES;
 use super::sentence::{Sentence, sentences};
 use crate::passage::Passage;
-use crate::words::{REVISION, Words, spellings};
+use crate::sentence::is_fence;
+use crate::words::{REVISION, Words, is_number, spellings};
 
 /// A statement that may be quoted.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub(crate) struct Candidate {
     answers: Option<Range<usize>>,
     /// Whether that question has all words of the one that is asked: nothing else answers it better.
     pub(super) is_asked: bool,
+    /// Whether a name in code that is asked for stands in it, or in the code that it announces.
+    pub(super) is_named: bool,
     pub(super) terms: BTreeSet<String>,
     pub(super) lead: usize,
     pub(super) tail: usize,
@@ -80,19 +83,24 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
         })
         .collect();
     let all: f32 = weights.values().sum();
+    let names: Vec<&str> = question.split_whitespace().filter_map(name).collect();
     let mut candidates: Vec<Candidate> = sentences
         .into_iter()
         .map(|(number, sentence, words)| {
             let passage = &passages[number];
             let above = sentence.answers.as_ref().map(|asked| terms(&passage.content[asked.clone()], &known)).unwrap_or_default();
+            let code = announced_code(&passage.content, &sentence);
+            let below = terms(code, &known);
             let share = |term: &str| match term {
                 term if words.contains(term) => 1.0,
-                term if above.contains(term) => 0.8,
+                term if above.contains(term) || below.contains(term) => 0.8,
                 term if headings[number].contains(term) => 0.35,
                 _ => 0.0,
             };
             let covered: f32 = weights.iter().map(|(term, weight)| weight * share(term)).sum();
             let covered = (all > 0.0).then(|| covered / all);
+            let is_named =
+                names.iter().any(|name| [&passage.content[sentence.range.clone()], code].iter().any(|text| holds(text, name)));
             let early = 1.0 / (1.0 + sentence.position as f32);
             Candidate {
                 passage: number,
@@ -100,6 +108,7 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
                 score: covered.unwrap_or_default() + 0.4 * passage.relevance + 0.1 * early - sentence.penalty,
                 covered,
                 cosine: None,
+                is_named,
                 is_asked: !asked.is_empty() && asked.is_subset(&above),
                 answers: sentence.answers,
                 terms: words,
@@ -126,6 +135,34 @@ pub(crate) fn rescore(candidates: &mut Vec<Candidate>, cosines: &[f32]) {
 fn sort(candidates: &mut [Candidate]) {
     candidates
         .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)).then(a.range.start.cmp(&b.range.start)));
+}
+
+/// The code that a statement announces, as far as it is quoted with it.
+fn announced_code<'a>(content: &'a str, sentence: &Sentence) -> &'a str {
+    let behind = content[sentence.range.end..sentence.tail].trim_start();
+    let is_code = is_fence(behind.lines().next().unwrap_or_default());
+    if is_code && sentence.tail - sentence.lead <= MAX_QUOTE_BYTES { behind } else { "" }
+}
+
+/// The name in code that a word of a question is: `E0382`, `max_tokens`, `getUserName`, `--help`, `1.2.3`.
+fn name(word: &str) -> Option<&str> {
+    let word = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let word = word.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '-');
+    let has_hump = || word.as_bytes().windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
+    let begins = |first: char| first.is_ascii_alphabetic() || first == '-';
+    let is_code = || word.starts_with(begins) && word.contains(|c: char| c.is_ascii_digit());
+    let is_version = || word.matches('.').count() > 1 && is_number(word);
+    let is_name = word.len() > 1 && (word.starts_with('-') || word.contains('_') || has_hump() || is_code() || is_version());
+    is_name.then_some(word)
+}
+
+/// Whether a text has a name, whatever its case, and not as a part of a longer word.
+fn holds(text: &str, name: &str) -> bool {
+    let (text, name) = (text.to_ascii_lowercase(), name.to_ascii_lowercase());
+    text.match_indices(&name).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + name.len()..]);
+        !before.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric)
+    })
 }
 
 /// The content words of a text, as the index has them; names in code whole and in parts.

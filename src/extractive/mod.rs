@@ -7,7 +7,9 @@
 //! question, nothing is quoted.
 
 mod candidate;
+mod code;
 mod sentence;
+mod table;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -126,6 +128,9 @@ fn choose(candidates: &[Candidate], passages: &[Passage], is_measured: bool) -> 
 
 /// Whether the best statement has anything to do with the question.
 fn is_near(best: &Candidate, passages: &[Passage], is_measured: bool) -> bool {
+    if best.is_named {
+        return true;
+    }
     let nearest = passages.iter().filter_map(|passage| passage.score).reduce(f32::max);
     let Some(covered) = best.covered else {
         return nearest.is_some_and(|nearest| !is_measured || nearest >= LEAST);
@@ -179,6 +184,43 @@ mod tests {
         )];
         let text = answer("how do I install the server?", &passages);
         assert!(text.contains("Install the server with this command:\n\n```sh\ncargo demo\n```\n[1]"), "{text}");
+    }
+
+    #[test]
+    fn what_follows_comes_with_the_sentence_that_says_so() {
+        let list = "The following commands are not supported.\n\n- `start`\n- `stop`";
+        let text = answer("Which commands are not supported?", &[passage("a.md", &format!("{list}\n\nOthers are."), 1.0)]);
+        assert!(text.starts_with(&format!("{list}\n[1]")), "{text}");
+        let text = "Use the following command for it.\n\nNothing is here. The server stops when you press a key.";
+        let text = answer("How do I stop the server?", &[passage("a.md", text, 1.0)]);
+        assert!(text.starts_with("“The server stops"), "{text}");
+    }
+
+    #[test]
+    fn code_is_quoted_where_it_holds_the_name_that_is_asked_for() {
+        let code = "```text\nerror[E0502]: cannot borrow `v`\n```";
+        for (text, quote) in [
+            (format!("It fails.\n\n## Errors\n\n{code}"), code.to_owned()),
+            (format!("It does not compile.\n\n{code}\n\nThat is all."), format!("It does not compile.\n\n{code}")),
+            (format!("This is what we get:\n\n{code}\n\nThat is all."), format!("This is what we get:\n\n{code}")),
+        ] {
+            let passages = [Passage { score: Some(0.1), ..passage("a.md", &text, 1.0) }];
+            let mut found = candidates("What is E0502?", &passages);
+            let cosines = vec![0.1; found.len()];
+            rescore(&mut found, &cosines);
+            let text = compose(&found, &passages, Format::Any, true);
+            assert!(text.starts_with(&format!("{quote}\n[1]")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrapped_block_quote_is_quoted_with_its_marks() {
+        let quote = "> Note: It prints to the\n> standard output. The macro prints to the error\n> stream, and returns. Others are short.";
+        let passages = [passage("a.md", &format!("It is a macro.\n\n{quote}\n\nThat is all."), 1.0)];
+        let text = answer("What does the macro print to?", &passages);
+        assert!(text.starts_with(&format!("{quote}\n[1]")), "{text}");
+        let text = answer("Which are short?", &passages);
+        assert!(text.starts_with("“Others are short.” [1]"), "{text}");
     }
 
     #[test]
@@ -283,7 +325,11 @@ mod tests {
             The field `metadata.index_digest` names the knowledge that answered.";
         let passages = [passage("codes.md", text, 1.0)];
         let text = answer("What does LATE mean?", &passages);
-        assert!(text.starts_with("“`LATE` | nothing arrived in time” [1]"), "{text}");
+        let head = "| Code | Meaning |\n| --- | --- |\n| `LATE` | nothing arrived in time |\n[1]";
+        assert!(text.starts_with(head), "its columns are named: {text}");
+        let long = format!("| Code | Meaning |\n| --- | --- |\n| `LONG` | {}|\n| `LATE` | nothing arrived |", "so ".repeat(200));
+        let text = answer("What does LATE mean?", &[passage("codes.md", &long, 1.0)]);
+        assert!(text.starts_with("“`LATE` | nothing arrived” [1]"), "they are too far away: {text}");
         let text = answer("index_digest", &passages);
         assert!(text.starts_with("“The field `metadata.index_digest` names"), "{text}");
     }

@@ -1,9 +1,11 @@
-//! Passages to what may be quoted of them: sentences and rows of tables, and what belongs to each: the sentence that it leans on, the
+//! Passages to what may be quoted of them: sentences, rows of tables and code, and what belongs to each: the sentence that it leans on, the
 //! list or code that it announces, the question that it answers.
 
 use std::ops::Range;
 
-use crate::sentence::{Block, Kind, blocks, is_fence, split};
+use super::code::{code, end_of_cut_code, is_code, is_cut_code};
+use super::table::{is_rule, rows};
+use crate::sentence::{Block, Kind, QUOTE, blocks, split};
 
 /// One statement of a passage. Questions and headings state nothing: they say what those behind them are about.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,7 +13,7 @@ pub(super) struct Sentence {
     pub(super) range: Range<usize>,
     /// Which statement of its passage it is.
     pub(super) position: usize,
-    /// Where a quote of it should begin: the sentence before, where this one leans on it.
+    /// Where a quote of it should begin: the sentence before, where this one leans on it; the head of a table.
     pub(super) lead: usize,
     /// Where a quote of it should end: behind the list, table or code that it announces.
     pub(super) tail: usize,
@@ -26,6 +28,9 @@ pub(super) struct Sentence {
 /// All statements of a passage. `is_cut` says that the document's text began before it; an answer of several sentences is one
 /// statement if it has at most `max_bytes`.
 pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sentence> {
+    if is_cut && is_cut_code(text) {
+        return Vec::new();
+    }
     let start = if is_cut { end_of_cut_code(text) } else { 0 };
     let mut blocks = blocks(&text[start..]);
     for block in &mut blocks {
@@ -34,12 +39,20 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
     let mut found: Vec<Sentence> = Vec::new();
     // The first statement below the last heading or question: none leans on what stands above.
     let mut section = 0;
+    // Where the table begins that a row belongs to.
+    let mut head = None;
     let mut number = 0;
     while let Some(block) = blocks.get(number) {
         let line = &text[block.range.clone()];
         let next = &blocks[number + 1..];
         number += 1;
-        if let Some(rows) = rows(text, block, next.first(), found.len()) {
+        if !line.starts_with('|') {
+            head = None;
+        } else if next.first().is_some_and(|below| is_rule(&text[below.range.clone()])) {
+            head = Some(block.range.start);
+            continue;
+        }
+        if let Some(rows) = rows(text, block, head, found.len(), max_bytes) {
             found.extend(rows);
             continue;
         }
@@ -50,7 +63,12 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
                     continue;
                 }
             }
-            Kind::Code | Kind::OpenCode => continue,
+            Kind::Code => {
+                let above = found.get(section..).and_then(<[Sentence]>::last);
+                found.extend(code(text, block.range.clone(), above, found.len(), max_bytes));
+                continue;
+            }
+            Kind::OpenCode => continue,
             Kind::Paragraph | Kind::Item => {}
         }
         let mut parts = if block.kind == Kind::Line { Vec::new() } else { split(text, block.range.clone()) };
@@ -81,19 +99,26 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
         }
         for range in parts {
             let before = found.get(section..).and_then(<[Sentence]>::last);
-            let tail = if text[range.clone()].ends_with(':') { announced(text, block, next) } else { range.end };
-            found.extend(statement(text, range, tail, before, found.len(), is_cut, max_bytes));
+            let tail = if announces(&text[range.clone()]) { announced(text, &range, block, next) } else { Some(range.end) };
+            let mut statement = statement(text, range.clone(), tail, before, found.len(), is_cut, max_bytes);
+            let is_quote = text[range].contains('\n') && text[..block.range.start].ends_with(QUOTE);
+            if let Some(statement) = statement.as_mut().filter(|_| is_quote && block.range.len() + QUOTE.len() <= max_bytes) {
+                // Lines of a block quote need their marks, and the first of them stands before its paragraph.
+                statement.lead = block.range.start - QUOTE.len();
+                statement.tail = statement.tail.max(block.range.end);
+            }
+            found.extend(statement);
         }
     }
     found
 }
 
-/// A sentence that may be quoted, unless it states nothing. `tail` is the end of what it announces; `before` the sentence that it may lean
-/// on.
+/// A sentence that may be quoted, unless it states nothing. `tail` is the end of what it announces, nothing where that is not there; `before`
+/// the sentence that it may lean on.
 fn statement(
     text: &str,
     range: Range<usize>,
-    tail: usize,
+    tail: Option<usize>,
     before: Option<&Sentence>,
     position: usize,
     is_cut: bool,
@@ -112,14 +137,16 @@ fn statement(
         None => range.start,
     };
     let is_orphan = leans && before.is_none() && is_cut && position == 0;
-    let is_open = if sentence.ends_with(':') { tail <= range.end } else { !sentence.ends_with(ENDS) };
+    let is_open = tail.is_none() || !sentence.ends_with(ENDS);
+    let tail = tail.unwrap_or(range.end);
     let penalty = if range.len() < SHORT_BYTES && tail == range.end { 0.3 } else { 0.0 }
         + if range.len() > 400 { 0.2 } else { 0.0 }
         + if is_noise(sentence) { 0.3 } else { 0.0 }
+        + if POINTERS.iter().any(|pointer| sentence.starts_with(pointer)) { 0.3 } else { 0.0 }
         + if is_open { 0.25 } else { 0.0 }
         + if is_orphan { 0.2 } else { 0.0 }
         + if is_first && bare(sentence).starts_with('`') { 0.3 } else { 0.0 };
-    Some(Sentence { position, lead, tail: tail.max(range.end), answers: None, penalty, is_open, range })
+    Some(Sentence { position, lead, tail, answers: None, penalty, is_open, range })
 }
 
 /// What answers a question: the rest of its paragraph, else the blocks behind it; as much as makes a quote. Also how many blocks
@@ -143,52 +170,8 @@ fn answer(text: &str, rest: &[Range<usize>], next: &[Block], max_bytes: usize) -
     (next[..fits].last().map(|last| start..last.range.end), fits)
 }
 
-/// The rows of a table that a block is, or is one of; those that name columns are none.
-fn rows(text: &str, block: &Block, below: Option<&Block>, position: usize) -> Option<Vec<Sentence>> {
-    let line = &text[block.range.clone()];
-    let mut rows = Vec::new();
-    match block.kind {
-        Kind::Line if line.starts_with('|') => {
-            let is_head = below.is_some_and(|below| is_rule(&text[below.range.clone()]));
-            if !is_head && !is_rule(line) {
-                rows.extend(row(text, block.range.clone(), position));
-            }
-        }
-        Kind::Paragraph | Kind::Item if line.lines().filter(|line| line.contains(" | ")).count() > 1 => {
-            let mut at = block.range.start;
-            for (number, line) in line.split_inclusive('\n').enumerate() {
-                // The first row of a table names its columns.
-                if number > 0 {
-                    rows.extend(row(text, at..at + line.trim_end().len(), position + rows.len()));
-                }
-                at += line.len();
-            }
-        }
-        _ => return None,
-    }
-    Some(rows)
-}
-
-/// A row of a table, without the bars around it.
-fn row(text: &str, line: Range<usize>, position: usize) -> Option<Sentence> {
-    let cells = text[line.clone()].trim_start_matches(['|', ' ']);
-    let start = line.end - cells.len();
-    let range = start..start + cells.trim_end_matches(['|', ' ']).len();
-    let cells = &text[range.clone()];
-    let penalty = if is_noise(cells) { 0.4 } else { 0.1 };
-    cells.contains(" | ").then_some(Sentence {
-        position,
-        lead: range.start,
-        tail: range.end,
-        answers: None,
-        penalty,
-        is_open: false,
-        range,
-    })
-}
-
 /// Whether there is little to read in it.
-fn is_noise(text: &str) -> bool {
+pub(super) fn is_noise(text: &str) -> bool {
     let letters = text.chars().filter(|letter| letter.is_alphabetic() || letter.is_whitespace()).count();
     (letters as f32) < 0.6 * text.chars().count() as f32
 }
@@ -205,58 +188,48 @@ fn bare(sentence: &str) -> &str {
     sentence.trim_start_matches(['*', '_', '"', '“', '(', '['])
 }
 
-/// Whether a line parts the head of a table from its rows.
-fn is_rule(line: &str) -> bool {
-    line.starts_with('|') && !line.contains(char::is_alphanumeric)
-}
-
 /// Whether a paragraph is a heading, as formats other than Markdown have them. A line such as "Telephone: 47" tells something.
 fn is_heading(line: &str) -> bool {
     let tells = |letter: char| letter.is_numeric() || letter == ':' || letter == '\n';
     line.len() <= 80 && !line.contains(tells) && !line.ends_with(ENDS) && !line.ends_with(',')
 }
 
-/// Whether nothing but a link or a tag is there.
+/// Whether nothing but links, a directive or a tag is there.
 fn is_mere_markup(sentence: &str) -> bool {
-    (sentence.starts_with('[') && sentence.ends_with(')')) || (sentence.starts_with('<') && sentence.ends_with('>'))
-}
-
-/// Whether lines are code whose fences another passage has.
-fn is_code(text: &str) -> bool {
-    text.lines().any(|line| {
-        let line = line.trim();
-        let is_statement = line.ends_with(");") || (line.ends_with(';') && line.contains(" = "));
-        is_statement || line.ends_with(['{', '}']) || ["//", "#[", "$ ", "} "].iter().any(|code| line.starts_with(code))
-    })
-}
-
-/// Where the text begins that is no code, in a passage that begins inside of code: its first fence is a closing one.
-fn end_of_cut_code(text: &str) -> usize {
-    let mut at = 0;
-    let mut before = 0;
-    for line in text.split_inclusive('\n') {
-        at += line.len();
-        if is_fence(line.trim()) {
-            let is_bare = line.trim().trim_matches(['`', '~']).is_empty();
-            return if is_bare && is_code(&text[..before]) { at } else { 0 };
+    let mut depth = 0_usize;
+    let mut is_outside = |letter: char| {
+        match letter {
+            '[' | '(' => depth += 1,
+            ']' | ')' => depth = depth.saturating_sub(1),
+            _ => return depth == 0 && letter.is_alphanumeric(),
         }
-        before = at;
-    }
-    0
+        false
+    };
+    let is_within = |marks: (char, char)| sentence.starts_with(marks.0) && sentence.ends_with(marks.1);
+    (sentence.starts_with(['[', '!']) && !sentence.contains(&mut is_outside)) || is_within(('<', '>')) || is_within((':', ':'))
 }
 
-/// The end of what a sentence at the end of a block announces: the code behind it, the items of a list, the rows of a table.
-fn announced(text: &str, block: &Block, next: &[Block]) -> usize {
-    let mut end = block.range.end;
+/// Whether a sentence says that what it is about comes behind it.
+fn announces(sentence: &str) -> bool {
+    sentence.ends_with(':') || ["following", "as follows", "below"].iter().any(|word| sentence.contains(word))
+}
+
+/// The end of what a sentence of a block announces: the code behind it, the items of a list, the rows of a table. Nothing where there is none;
+/// inside of a paragraph "the following year" says nothing of that.
+fn announced(text: &str, sentence: &Range<usize>, block: &Block, next: &[Block]) -> Option<usize> {
+    let is_colon = text[sentence.clone()].ends_with(':');
+    // Only a colon tells the items below one from those beside it.
+    let has_list = is_colon || block.kind == Kind::Paragraph;
+    let mut end = if is_colon { block.range.end } else { sentence.end };
     for (number, block) in next.iter().enumerate() {
         match block.kind {
-            Kind::Item => end = block.range.end,
+            Kind::Item if has_list => end = block.range.end,
             Kind::Line if text[block.range.clone()].starts_with('|') => end = block.range.end,
-            Kind::Code if number == 0 => return block.range.end,
+            Kind::Code if number == 0 => return Some(block.range.end),
             _ => break,
         }
     }
-    end
+    (end > sentence.end || sentence.end < block.range.end).then_some(end)
 }
 
 /// Below this many bytes, a statement says little.
@@ -267,6 +240,16 @@ const ENDS: [char; 8] = ['.', '!', ':', ')', '"', '”', '。', '`'];
 
 /// Other marks that a sentence may begin with.
 const OPENERS: [char; 7] = ['„', '«', '「', '『', '¿', '¡', '`'];
+
+/// How a sentence begins that only says where to read on.
+const POINTERS: [&str; 6] = [
+    "For more information",
+    "For more details",
+    "For further information",
+    "For additional information",
+    "See [",
+    "To learn more",
+];
 
 /// First words that lean on the sentence before.
 const LEANING: [&str; 19] = [
@@ -309,6 +292,7 @@ mod tests {
             "First item",
             "Second item.",
             "More.",
+            "```sh\nrun it. now.\n```",
             "Quoted text.",
             "Third",
         ];
@@ -371,7 +355,22 @@ mod tests {
         ] {
             assert_eq!(read(whole), [whole]);
         }
+        assert!(read("It takes two. It is\n  fn two() {\n    one();\n}").is_empty(), "its fences are in other passages");
+        assert_eq!(read("it.\n```\n\nThis is it.\n\n```rust\nrun();\n```"), ["This is it.", "```rust\nrun();\n```"]);
+        assert_eq!(texts("> ```rust,E0503\n> let x = 1;\n> ```\n\nIt fails."), ["It fails."]);
+        assert_eq!(read("> }\n> run();\n> ```\n\n> It is one."), ["It is one."]);
+        assert_eq!(read("It is one.\n\n```rust\nrun();\n```"), ["It is one.", "```rust\nrun();\n```"]);
         assert_eq!(texts("<a id=\"top\"></a>\n\n// A comment of code.\n\n[Next](next.md)\n\nA sentence."), ["A sentence."]);
+    }
+
+    #[test]
+    fn links_state_nothing_and_pointers_little() {
+        let text = "[Creating it][02]\n\n[One](one.md), [two][two].\n\n[!INCLUDE [Support](support.md)]\n\n:::code range=\"1-2\":::\n\n\
+            [It](it.md) is free for [all].\n\nFor more information, see [Creating it][02].";
+        let found = sentences(text, false, 600);
+        let said: Vec<&str> = found.iter().map(|one| &text[one.range.clone()]).collect();
+        assert_eq!(said, ["[It](it.md) is free for [all].", "For more information, see [Creating it][02]."]);
+        assert!(found[1].penalty > found[0].penalty);
     }
 
     #[test]

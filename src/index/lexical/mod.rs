@@ -37,12 +37,13 @@ const MAX_REPEATS: usize = 100;
 /// Where at most this share of the chunks is allowed, they are scored one by one.
 const FEW: usize = 64;
 
-/// A name in code is asked for by itself where at most this many chunks hold it, and at most half of those that are allowed.
+/// A name in code is asked for by itself where at most this many chunks hold it, and at most half of those that are allowed; where nothing but
+/// names is asked for, more chunks may hold it.
 const RARE: u32 = 5;
 
 /// The words of a question, found in the index.
 pub(super) struct Scorer<'a> {
-    /// Whether a phrase was found or a rare name: whoever asks so means exactly that.
+    /// Whether a phrase was found or a name, a rare one or nothing else: whoever asks so means exactly that.
     pub(super) is_exact: bool,
     chunks: u32,
     /// In the order of their terms; phrases last.
@@ -54,14 +55,20 @@ impl<'a> Scorer<'a> {
     pub(super) fn new(view: &'a View, lexical: Lexical, text: &str, allowed: &Allowed) -> Result<Self> {
         let weighing = Weighing::of(view, lexical);
         let mut terms: Vec<(String, Kind)> = Vec::new();
-        Terms::new(lexical).each(text, |term, kind| terms.push((term.to_owned(), kind)));
+        let cut = Terms::new(lexical);
+        let mut only_names = true;
+        for word in text.split_whitespace() {
+            let before = terms.len();
+            cut.each(word, |term, kind| terms.push((term.to_owned(), kind)));
+            only_names &= terms.len() == before || terms[before..].iter().any(|(_, kind)| kind.is_exact());
+        }
         terms.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let mut found = Vec::new();
         let mut is_exact = false;
         for same in terms.chunk_by(|a, b| a.0 == b.0) {
             if let Some(entry) = find(view, &same[0].0)? {
                 found.push((entry, same.len().min(MAX_REPEATS)));
-                if !is_exact && entry.chunks <= RARE && same.iter().any(|(_, kind)| kind.is_exact()) {
+                if !is_exact && (entry.chunks <= RARE || only_names) && same.iter().any(|(_, kind)| kind.is_exact()) {
                     let mut held = 0;
                     let mut cursor = Cursor::open(view, weighing, entry, 1.0)?;
                     cursor.each(0..weighing.chunks, |chunk, _| held += usize::from(allowed.contains(chunk)))?;
