@@ -76,7 +76,8 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Says what whoever reads an answer should know beside it.
 fn note(text: &str) {
-    eprintln!("note: {}", shown(&in_one_line(text)));
+    // Who no longer reads is no reason to end.
+    let _ = writeln!(std::io::stderr(), "note: {}", shown(&in_one_line(text)));
 }
 
 /// What terminals show of a text, without what they obey: names of files, documents and models, and what models write, may hold control

@@ -1,6 +1,7 @@
 //! Arguments of calls that came as JSON inside JSON, in the provider's own digits: our numbers have 64 bits, and an identifier that was
 //! rounded on the way is another one.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -10,13 +11,23 @@ use serde_json::value::RawValue;
 pub(super) type Place = (&'static str, &'static str);
 
 /// Puts the text of arguments in the place of those that lost digits when `body` was read as `reply`.
-pub(super) fn keep_digits((blocks, inside): Place, body: &[u8], reply: &mut Value) {
-    for at in 0..reply.pointer(blocks).and_then(Value::as_array).map_or(0, Vec::len) {
-        let pointer = format!("{blocks}/{at}{inside}");
-        if let Some(arguments) = reply.pointer_mut(&pointer).filter(|arguments| arguments.is_object() && is_rounded(arguments))
-            && let Some(text) = text_at(body, &pointer)
+pub(super) fn keep_digits((list, inside): Place, body: &[u8], reply: &mut Value) {
+    let blocks = reply.pointer_mut(list).and_then(Value::as_array_mut);
+    keep_digits_of(blocks.into_iter().flatten().enumerate(), inside, || list_at(body, list));
+}
+
+/// The same for some `blocks` of a list, each with its place there. `texts` is the list as it came: taken apart at most once.
+pub(crate) fn keep_digits_of<'a, 't>(
+    blocks: impl Iterator<Item = (usize, &'a mut Value)>,
+    inside: &str,
+    texts: impl FnOnce() -> Vec<&'t RawValue>,
+) {
+    let texts = LazyCell::new(texts);
+    for (at, block) in blocks {
+        if let Some(arguments) = block.pointer_mut(inside).filter(|arguments| arguments.is_object() && is_rounded(arguments))
+            && let Some(text) = texts.get(at).and_then(|block| value_at(block.get().as_bytes(), inside))
         {
-            *arguments = text.into();
+            *arguments = text.get().into();
         }
     }
 }
@@ -31,8 +42,12 @@ pub(crate) fn is_rounded(value: &Value) -> bool {
     }
 }
 
-/// The text of the value at a pointer whose steps need no escapes.
-pub(crate) fn text_at(body: &[u8], pointer: &str) -> Option<String> {
+/// The items of the list at a pointer whose steps need no escapes, as they came; none if there is no list.
+pub(crate) fn list_at<'a>(body: &'a [u8], pointer: &str) -> Vec<&'a RawValue> {
+    value_at(body, pointer).and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
+}
+
+fn value_at<'a>(body: &'a [u8], pointer: &str) -> Option<&'a RawValue> {
     let mut value: &RawValue = serde_json::from_slice(body).ok()?;
     for step in pointer.split('/').skip(1) {
         value = match step.parse::<usize>() {
@@ -40,7 +55,7 @@ pub(crate) fn text_at(body: &[u8], pointer: &str) -> Option<String> {
             Err(_) => serde_json::from_str::<HashMap<String, &RawValue>>(value.get()).ok()?.remove(step)?,
         };
     }
-    Some(value.get().to_owned())
+    Some(value)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub(crate) use self::anthropic::compaction;
-pub(crate) use self::arguments::{is_rounded, text_at};
+pub(crate) use self::arguments::{is_rounded, keep_digits_of, list_at};
 use self::capability::{Capabilities, Rules};
 pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};

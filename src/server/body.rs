@@ -54,8 +54,7 @@ const VALUES_OF_CONTAINER: usize = 40;
 
 /// Reads a body. `T`'s unknown fields are refused by path.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    // Older shells begin UTF-8 so.
-    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let body = without_mark(body);
     match body.trim_ascii_start().first() {
         None => return Err(Error::bad_request("the body is empty; send a JSON object such as `{\"prompt\": \"...\"}`")),
         // Serde would read a list as the fields in their order.
@@ -77,6 +76,11 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
             Ok(_) => mistake(body, ".", error),
         }
     })
+}
+
+/// A body without the mark with which older shells begin UTF-8.
+pub(super) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
 /// About how many values a body has.

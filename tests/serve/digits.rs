@@ -30,7 +30,9 @@ async fn they_leave_as_the_model_wrote_them() {
     let query = json!({"prompt": "Which?", "model_provider": "custom", "model_name": "m", "rag_config": {"enabled": false}});
     for (arguments, input, told) in [
         (LARGE, LARGE, LARGE),
-        (r#"{"n": 1e400}"#, r#"{"n":1e400}"#, r#"{"n":1e400}"#),
+        // What some readers refuse would make the whole answer unreadable.
+        (r#"{"n": 1e400}"#, r#"{"_raw":"{\"n\":1e400}"}"#, r#""{\"n\":1e400}""#),
+        (r#"{"n":"\ud83d"}"#, r#"{"_raw":"{\"n\":\"\\ud83d\"}"}"#, r#""{\"n\":\"\\ud83d\"}""#),
         ("{\"n\":", r#"{"_raw":"{\"n\":"}"#, r#""{\"n\":""#),
     ] {
         let service = calling(arguments).await.service();
@@ -51,12 +53,14 @@ async fn they_come_back_as_they_are() {
             "tools": [{{"name": "look", "input_schema": {{"type": "object"}}}}]}}"#
     );
     let service = replay.service();
-    let (status, answer) = service.post_text("/v1/messages", &body).await;
-    assert_eq!(
-        (status, &replay.asked()["messages"][1]["tool_calls"][0]["function"]["arguments"]),
-        (200, &json!(LARGE)),
-        "{answer}"
-    );
+    for mark in ["", "\u{feff}"] {
+        let (status, answer) = service.post_text("/v1/messages", &format!("{mark}{body}")).await;
+        assert_eq!(
+            (status, &replay.asked()["messages"][1]["tool_calls"][0]["function"]["arguments"]),
+            (200, &json!(LARGE)),
+            "{answer}"
+        );
+    }
     // Some clients of OpenAI's dialect send an object, too.
     let call = format!(r#"{{"id": "c", "type": "function", "function": {{"name": "look", "arguments": {LARGE}}}}}"#);
     let body = format!(
@@ -67,6 +71,12 @@ async fn they_come_back_as_they_are() {
     assert_eq!(
         (status, &replay.asked()["messages"][1]["tool_calls"][0]["function"]["arguments"]),
         (200, &json!(LARGE)),
+        "{answer}"
+    );
+    let (status, answer) = service.post_text("/v1/chat/completions", &body.replace(LARGE, r#""{\"a\": \"\ud83d\"}""#)).await;
+    assert_eq!(
+        (status, answer["error"]["param"].as_str()),
+        (400, Some("messages[1].tool_calls[0].function.arguments")),
         "{answer}"
     );
 }

@@ -71,7 +71,7 @@ fn betas(request: &Request) -> Option<String> {
 }
 
 /// Tokens; cached ones are not part of `input_tokens`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct WireUsage {
     input_tokens: u64,
     cache_creation_input_tokens: u64,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -135,11 +136,11 @@ fn function() -> String {
 /// Arguments as JSON text, or as the object that some clients send, in its own digits.
 fn arguments<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<String, D::Error> {
     let json = Box::<RawValue>::deserialize(reader)?;
-    Ok(match serde_json::from_str(json.get()) {
-        Ok(Value::String(text)) => text,
-        Ok(Value::Null) => String::new(),
-        Ok(other) if !is_rounded(&other) => other.to_string(),
-        _ => json.get().to_owned(),
+    Ok(match serde_json::from_str(json.get()).map_err(D::Error::custom)? {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        other if is_rounded(&other) => json.get().to_owned(),
+        other => other.to_string(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! What a caller says in Anthropic's dialect.
 
+use std::cell::LazyCell;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -7,10 +9,10 @@ use super::block::{Content, parts};
 use crate::app::App;
 use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Role, Sampling, Tool, ToolChoice, Warnings};
 use crate::error::{Error, Result};
-use crate::provider::{is_rounded, text_at};
+use crate::provider::{keep_digits_of, list_at};
 use crate::rag::Question;
 use crate::schema::{Shape, check_length};
-use crate::server::body::parse;
+use crate::server::body::{parse, without_mark};
 use crate::server::door::extension::CacheControl;
 use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
@@ -123,16 +125,12 @@ impl MessagesBody {
     /// Reads a body. Arguments of calls that our numbers would round are kept as their text.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let mut body: Self = parse(bytes)?;
+        let messages = LazyCell::new(|| list_at(without_mark(bytes), "/messages"));
         for (at, message) in body.messages.iter_mut().enumerate() {
             let Content::List(blocks) = &mut message.content else { continue };
             let calls = blocks.iter_mut().enumerate().filter(|(_, block)| block["type"] == "tool_use");
-            for (number, input) in calls.filter_map(|(number, block)| Some((number, block.get_mut("input")?))) {
-                if is_rounded(input)
-                    && let Some(text) = text_at(bytes, &format!("/messages/{at}/content/{number}/input"))
-                {
-                    *input = text.into();
-                }
-            }
+            let texts = || messages.get(at).map_or_else(Vec::new, |message| list_at(message.get().as_bytes(), "/content"));
+            keep_digits_of(calls, "/input", texts);
         }
         Ok(body)
     }
