@@ -2,10 +2,10 @@
 //! rounded on the way is another one.
 
 use std::cell::LazyCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 
 /// Where a dialect has arguments that are no texts: the pointer to the blocks of an answer, and the one from a block.
 pub(super) type Place = (&'static str, &'static str);
@@ -34,12 +34,33 @@ pub(crate) fn keep_digits_of<'a, 't>(
 
 /// Whether a number may have been an integer of more than 64 bits.
 pub(crate) fn is_rounded(value: &Value) -> bool {
+    any_large(value, &|_| true)
+}
+
+/// Whether a number of more than 64 bits lost digits when `json` was read as `value`.
+pub(super) fn has_lost_digits(value: &Value, json: &str) -> bool {
+    if !is_rounded(value) {
+        return false;
+    }
+    let is_of_number = |letter: char| matches!(letter, '0'..='9' | '.' | '+' | '-' | 'e' | 'E');
+    let written: HashSet<String> = json.split(|letter| !is_of_number(letter)).map(digits).collect();
+    any_large(value, &|number| !written.contains(&digits(&number.to_string())))
+}
+
+fn any_large(value: &Value, is_it: &dyn Fn(&Number) -> bool) -> bool {
     match value {
-        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9.2e18),
-        Value::Array(list) => list.iter().any(is_rounded),
-        Value::Object(fields) => fields.values().any(is_rounded),
+        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9.2e18) && is_it(number),
+        Value::Array(list) => list.iter().any(|value| any_large(value, is_it)),
+        Value::Object(fields) => fields.values().any(|value| any_large(value, is_it)),
         _ => false,
     }
+}
+
+/// The digits of a number that say more than its size.
+fn digits(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 /// The items of the list at a pointer whose steps need no escapes, as they came; none if there is no list.

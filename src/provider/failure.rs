@@ -162,16 +162,19 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let is_wrong = || kinds.iter().any(|kind| WRONG.iter().any(|name| name.eq_ignore_ascii_case(kind)));
     // What Bedrock was told by whoever runs the model; 500 says no more than its own status.
     let original = number(&error["originalStatusCode"]).filter(|original| *original != 500);
-    let status = original.unwrap_or_else(|| match refused.status {
+    let status = match refused.status {
         200 => number(&error["code"]).unwrap_or(if is_wrong() { 400 } else { 500 }),
         status => status,
-    });
+    };
     let lower = message.to_ascii_lowercase();
     let names = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
-    // OpenAI says it of names and descriptions, too.
-    let is_of_prompt = ["messages", "input"].iter().any(|field| text("param").starts_with(field));
+    // OpenAI says it of names, ids and descriptions, too.
+    let param = text("param");
+    let is_of_prompt = param.starts_with("input") || (param.starts_with("messages") && param.contains(".content"));
     let is_too_long = names(OVERFLOW) || (is_of_prompt && kinds.contains(&"string_above_max_length"));
-    let code = code(refused.provider, status, &kinds, is_too_long, &names);
+    let code = |status| (status, code(refused.provider, status, &kinds, is_too_long, &names));
+    // A model that wrote what it may not is told of as a wrong request: it is none of the caller's.
+    let (status, code) = original.map(code).filter(|(_, code)| *code != Code::InvalidRequest).unwrap_or_else(|| code(status));
     let wait = refused.retry_after.or_else(|| delay(error)).or_else(|| wait_in(&lower));
     let refusal = Refusal {
         status: (refused.status != 200).then_some(refused.status),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub(super) use self::answer::{Decoder, decode};
 use serde_json::{Map, Value, json};
 
-use super::arguments::{Place, is_rounded};
+use super::arguments::{Place, has_lost_digits};
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::id::is_made_up;
@@ -269,7 +269,7 @@ fn response(result: &ToolResult, warnings: &mut Warnings) -> Value {
     let text = answered(result, warnings);
     let key = if result.is_error { "error" } else { "output" };
     match serde_json::from_str(&text) {
-        Ok(value @ Value::Object(_)) if !result.is_error && !is_rounded(&value) => value,
+        Ok(value @ Value::Object(_)) if !result.is_error && !has_lost_digits(&value, &text) => value,
         _ => json!({ key: text }),
     }
 }

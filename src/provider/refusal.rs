@@ -25,8 +25,7 @@ impl Provider {
     /// Why a reply of status 2xx could not be read, where its head knows better.
     pub(super) fn unread(&self, reply: &Reply, error: Error) -> Error {
         if let Some(compression) = compression(&reply.headers) {
-            let remedy = "does a proxy in front of it compress?";
-            return failed(format!("the provider sent its answer as `{compression}`, which was not asked for; {remedy}"));
+            return compressed(compression);
         }
         let kind = reply.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         // Some send JSON as a page.
@@ -45,6 +44,12 @@ impl Provider {
     fn address_setting(&self) -> String {
         setup::setting(&self.name, self.preset, "base_url")
     }
+}
+
+/// Why a body that is compressed is not read.
+pub(super) fn compressed(compression: &str) -> Error {
+    let remedy = "does a proxy in front of it compress?";
+    failed(format!("the provider sent its answer as `{compression}`, which was not asked for; {remedy}"))
 }
 
 impl Preset {

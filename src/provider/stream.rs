@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
+use super::refusal::compressed;
 use super::retry::Health;
 use super::{Decoder, Provider, Written};
 use crate::chat::{ChatEvent, ChatRequest, Trace, unfold};
@@ -61,8 +62,11 @@ async fn begin(
     if !incoming.is_success() {
         return Err(provider.refusal(&incoming.whole(first).await?));
     }
-    let is_compressed = compression(&incoming.headers).is_some();
-    if is_compressed || (!is_stream && !dialect.begins_stream(incoming.peek(deadline).await?)) {
+    let compression = compression(&incoming.headers);
+    if let (Some(compression), true) = (compression, is_stream) {
+        return Err(compressed(compression));
+    }
+    if compression.is_some() || (!is_stream && !dialect.begins_stream(incoming.peek(deadline).await?)) {
         // A server that does not stream answers whole.
         let reply = incoming.whole(deadline).await?;
         let mut answer = dialect.decode(&reply.body).map_err(|error| provider.unread(&reply, error))?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::arguments::is_rounded;
+use super::arguments::has_lost_digits;
 use crate::chat::{ChatRequest, Part, Raw, Role, ToolResult, Warning, Warnings};
 
 /// One side's turn.
@@ -69,7 +69,7 @@ pub(super) fn turns(request: &ChatRequest) -> Vec<Turn<'_>> {
 pub(super) fn arguments(json: &str, warnings: &mut Warnings) -> Value {
     match serde_json::from_str(if json.trim().is_empty() { "{}" } else { json }) {
         Ok(value @ Value::Object(_)) => {
-            if is_rounded(&value) {
+            if has_lost_digits(&value, json) {
                 warnings.push(Warning::changed("tool_call.arguments", "a number of more than 64 bits is rounded"));
             }
             value

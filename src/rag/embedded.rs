@@ -61,7 +61,8 @@ pub(super) async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must:
     Ok((Ok(response.vectors), Some(attempt)))
 }
 
-/// Whether a failure is the provider's alone, and says nothing of the question or the index.
+/// Whether a failure is the provider's alone, and says nothing of the question: a model may be gone since the index was built, too.
 fn is_outage(code: Code) -> bool {
-    matches!(code, Code::Timeout | Code::RateLimit | Code::Overloaded | Code::ProviderError | Code::Authentication | Code::Budget)
+    let is_refused = matches!(code, Code::Authentication | Code::Budget | Code::InvalidModel);
+    is_refused || matches!(code, Code::Timeout | Code::RateLimit | Code::Overloaded | Code::ProviderError)
 }

@@ -64,7 +64,6 @@ pub(super) fn means(provider: &Provider, model: &str, request: &ChatRequest, is_
             && !request.has_tools(),
         json_object: capabilities.json_object && (!request.has_tools() || capabilities.schema_with_tools),
         subset,
-        may_ignore: subset.is_none(),
     })
 }
 

@@ -49,10 +49,8 @@ pub(crate) struct Means {
     pub forced_tool: bool,
     /// It has a JSON mode that works with this request's tools.
     pub json_object: bool,
-    /// What of JSON Schema it takes; none takes all, or ignores what it does not know.
+    /// What of JSON Schema it takes; where that is not known, it may ignore the schema without a word, so the prompt tells it, too.
     pub subset: Option<&'static Subset>,
-    /// It may ignore the schema parameter without a word, so the prompt tells the schema, too.
-    pub may_ignore: bool,
 }
 
 /// How it is asked.
@@ -126,11 +124,12 @@ pub(crate) fn plan(shape: &Shape, means: &Means, refused: &[Rung]) -> Result<Pla
             strict: shape.strict && rung == Rung::Native,
             is_wrapped: lowered.is_wrapped,
             losses: lowered.losses,
-            may_ignore: means.may_ignore,
+            may_ignore: means.subset.is_none(),
             instructions: match means.subset {
                 _ if rung != Rung::Native => None,
-                _ if means.may_ignore => Some(instructions(Some(&lowered.schema))),
-                subset => subset.filter(|subset| subset.wants_words).map(|_| instructions(None)),
+                None => Some(instructions(Some(&lowered.schema))),
+                Some(subset) if subset.wants_words => Some(instructions(None)),
+                Some(_) => None,
             },
             schema: Some(lowered.schema),
             skipped,
@@ -188,7 +187,7 @@ mod tests {
         Shape::from_response_format("answer", schema, true, "schema").unwrap()
     }
 
-    const ALL: Means = Means { native: true, forced_tool: true, json_object: true, subset: Some(&OPENAI), may_ignore: false };
+    const ALL: Means = Means { native: true, forced_tool: true, json_object: true, subset: Some(&OPENAI) };
 
     #[test]
     fn the_best_way_is_taken_and_the_others_are_accounted_for() {

@@ -173,8 +173,7 @@ fn references_that_lead_far_take_no_more_room_than_there_is() {
     }
     let shape = Shape::from_response_format("answer", chain, true, "schema").unwrap();
     for provider in ["openai", "anthropic", "gemini", "cohere"] {
-        let means =
-            Means { native: true, forced_tool: true, json_object: true, subset: subset(provider, "m"), may_ignore: false };
+        let means = Means { native: true, forced_tool: true, json_object: true, subset: subset(provider, "m") };
         plan(&shape, &means, &[]).unwrap();
     }
     read("{\"v\": \"x\"}", &shape, false);

@@ -93,26 +93,36 @@ fn usage_that_says_no_number_is_none_and_not_nothing() {
 
 #[test]
 fn usage_of_compatible_servers_is_read_by_all_of_its_names() {
-    for (usage, (completion, read, reasoning)) in [
+    for (usage, [prompt, completion, read, reasoning]) in [
         // A gateway in front of Gemini: the sum alone shows the thoughts.
-        (json!({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 50}), (45, 0, 0)),
+        (json!({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 50}), [5, 45, 0, 0]),
         (
             json!({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 50,
                 "completion_tokens_details": {"reasoning_tokens": 42}}),
-            (45, 0, 42),
+            [5, 45, 0, 42],
         ),
         (
             json!({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, "prompt_tokens_details": null,
                 "prompt_token_details": {"cached_tokens": 4}}),
-            (3, 4, 0),
+            [5, 3, 4, 0],
         ),
+        // What the sum alone shows may be of the prompt: Voxtral's sound, and a gateway in front of Bedrock's cache.
+        (
+            json!({"prompt_tokens": 6, "completion_tokens": 2, "total_tokens": 383, "prompt_tokens_details": {"audio_tokens": 375}}),
+            [6, 2, 0, 0],
+        ),
+        (
+            json!({"prompt_tokens": 368, "completion_tokens": 19, "total_tokens": 10_923, "cache_read_input_tokens": 10_536}),
+            [368, 19, 0, 0],
+        ),
+        (json!({"prompt_tokens": null, "completion_tokens": 7, "total_tokens": 507}), [0, 7, 0, 0]),
         // Perplexity.
-        (json!({"prompt_tokens": 5, "completion_tokens": 30, "total_tokens": 35, "reasoning_tokens": 20}), (30, 0, 20)),
-        (json!({"prompt_tokens": 5, "completion_tokens": 30, "total_tokens": 35, "reasoning_tokens": 73_997}), (30, 0, 30)),
+        (json!({"prompt_tokens": 5, "completion_tokens": 30, "total_tokens": 35, "reasoning_tokens": 20}), [5, 30, 0, 20]),
+        (json!({"prompt_tokens": 5, "completion_tokens": 30, "total_tokens": 35, "reasoning_tokens": 73_997}), [5, 30, 0, 0]),
     ] {
         let body = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage});
         let expected = Usage {
-            prompt_tokens: 5,
+            prompt_tokens: prompt,
             completion_tokens: completion,
             cache_read_tokens: read,
             reasoning_tokens: reasoning,

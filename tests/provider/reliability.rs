@@ -700,6 +700,11 @@ async fn what_is_no_answer_is_told_by_what_it_is() {
         }
         assert!(mock.seen.lock().unwrap().iter().all(|sent| sent.contains("accept-encoding: identity\r\n")));
     }
+    // A stream's end is not waited for.
+    let head = "content-type: text/event-stream\r\ncontent-encoding: gzip\r\ncontent-length: 99\r\n";
+    let mock = Mock::new(vec![Part::Untold(head, "\u{1f}".into())]).await;
+    let error = mock.provider().stream(&once(), &hi(), soon()).await.err().unwrap();
+    assert_eq!(error.message(), compressed);
     let whole = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}).to_string();
     let mock = Mock::new(vec![Part::Untold("content-type: text/html\r\n", whole)]).await;
     assert_eq!(mock.provider().chat(&once(), &hi(), soon()).await.unwrap().text(), "a", "some servers call everything a page");

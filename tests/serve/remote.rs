@@ -48,6 +48,7 @@ async fn embed(State(bodies): State<Arc<Mutex<Vec<Value>>>>, Json(body): Json<Va
                 return (StatusCode::GATEWAY_TIMEOUT, Json(Value::Null));
             }
             _ if text.contains("outage") => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "no"}}))),
+            _ if text.contains("gone") => return (StatusCode::NOT_FOUND, Json(json!({"error": {"code": "model_not_found"}}))),
             // Nearer to the court than to the boats, and far from both.
             "Does it float?" => json!([0.0, 0.5, 5.0]),
             _ if text.len() > 1000 || (text.contains("INFO") && !text.contains("ship")) => json!([0.0, 0.5, 5.0]),
@@ -219,6 +220,9 @@ async fn words_find_something_where_nobody_embeds_the_question() {
     assert_eq!(found["metadata"]["attempts"][0]["code"], "OVERLOADED", "{found}");
     let why = "`openai/text-embedding-3-small` did not embed the question (OVERLOADED): the sources were found by words only";
     assert_eq!(answer["metadata"]["warnings"][0], why, "{answer}");
+    let found = service.post("/v1/search", &json!({"prompt": "Cargo that is gone?"})).await.1;
+    assert_eq!(found["metadata"]["attempts"][0]["code"], "INVALID_MODEL", "{found}");
+    assert_eq!(found["hits"][0]["source"], "boats.md", "{found}");
     // Who wants the cosine wants the vector.
     let threshold = json!({"prompt": "outage", "rag_config": {"retrieval_config": {"score_threshold": 0.5}}});
     assert_eq!(service.post("/v1/search", &threshold).await.0, 503);

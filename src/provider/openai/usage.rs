@@ -24,7 +24,6 @@ pub(super) fn details(usage: &Value) -> impl Iterator<Item = (&'static str, Valu
 /// Tokens of an answer.
 pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
     let usage = told_usage(reply, choice)?;
-    let prompt = tokens(&usage["prompt_tokens"]);
     let prompt_details = &usage["prompt_tokens_details"];
     let read = [
         &prompt_details["cached_tokens"],
@@ -35,15 +34,24 @@ pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
         &usage["cached_tokens"],
     ];
     let reasoning = [&usage["completion_tokens_details"], usage].map(|counts| tokens(&counts["reasoning_tokens"]));
-    // Some count thoughts beside the answer, as the sum shows, and not all of them say how many there were.
-    let behind_prompt = tokens(&usage["total_tokens"]).saturating_sub(prompt);
+    // Some count thoughts beside the answer, as the sum shows, and not all of them say how many there were. Others count sound (Mistral) or
+    // what a cache holds (gateways in front of Claude) beside the prompt.
+    let of_prompt = [
+        &usage["prompt_tokens"],
+        &prompt_details["audio_tokens"],
+        &usage["cache_read_input_tokens"],
+        &usage["cache_creation_input_tokens"],
+    ];
+    let total = if usage["prompt_tokens"].is_number() { tokens(&usage["total_tokens"]) } else { 0 };
+    let behind_prompt = of_prompt.into_iter().map(tokens).fold(total, u64::saturating_sub);
     let completion = tokens(&usage["completion_tokens"]).max(behind_prompt);
     Some(Usage {
-        prompt_tokens: prompt,
+        prompt_tokens: tokens(&usage["prompt_tokens"]),
         completion_tokens: completion,
         cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
         cache_write_tokens: tokens(&prompt_details["cache_write_tokens"]),
         cache_write_1h_tokens: 0,
-        reasoning_tokens: reasoning[0].max(reasoning[1]).min(completion),
+        // Perplexity counts more of them than of the whole answer.
+        reasoning_tokens: reasoning.into_iter().max().filter(|count| *count <= completion).unwrap_or(0),
     })
 }

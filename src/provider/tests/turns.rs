@@ -55,11 +55,10 @@ fn answers_of_tools_stand_in_the_order_of_the_calls() {
     }
 }
 
-#[test]
-fn numbers_of_more_than_64_bits_are_not_changed_without_a_word() {
-    let number = r#"{"wei":123456789012345678901234567890}"#;
-    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: number.into(), ..ToolCall::default() };
-    let result = ToolResult { call_id: "a".into(), content: vec![Part::Text(number.into())], ..ToolResult::default() };
+/// A call with these arguments, and a tool that answers with the same.
+fn called(json: &str) -> ChatRequest {
+    let call = ToolCall { id: "a".into(), name: "f".into(), arguments: json.into(), ..ToolCall::default() };
+    let result = ToolResult { call_id: "a".into(), content: vec![Part::Text(json.into())], ..ToolResult::default() };
     let messages = vec![
         Message::text(Role::User, "hi"),
         Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] },
@@ -67,12 +66,33 @@ fn numbers_of_more_than_64_bits_are_not_changed_without_a_word() {
     ];
     let tools = vec![Tool { name: "f".into(), ..Tool::default() }];
     let sampling = Sampling { max_tokens: Some(9), ..Sampling::default() };
-    let request = ChatRequest { model: "m".into(), messages, tools, sampling, ..ChatRequest::default() };
+    ChatRequest { model: "m".into(), messages, tools, sampling, ..ChatRequest::default() }
+}
+
+#[test]
+fn numbers_of_more_than_64_bits_are_not_changed_without_a_word() {
+    // One that is sent as it is says nothing of another.
+    let request = called(r#"{"mass":5.972e24,"wei":123456789012345678901234567890}"#);
     for name in ["gemini", "bedrock", "anthropic"] {
         let written = written(name, &request);
-        assert!(written.body.to_string().contains(r#"{\"wei\":123456789012345678901234567890}"#), "{name}: {}", written.body);
+        assert!(written.body.to_string().contains(r#"\"wei\":123456789012345678901234567890}"#), "{name}: {}", written.body);
         let warnings: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, ["`tool_call.arguments`: a number of more than 64 bits is rounded; it was changed"], "{name}");
+    }
+}
+
+#[test]
+fn large_numbers_that_keep_their_digits_are_sent_without_a_word() {
+    for number in ["5.972e24", "5.9720E+24", "-597200000000000000000.0e4", "10000000000000000000000"] {
+        let json = format!(r#"{{"mass":{number}}}"#);
+        for name in ["gemini", "bedrock", "anthropic"] {
+            let Written { body, warnings, .. } = written(name, &called(&json));
+            assert_eq!(warnings.iter().count(), 0, "{name}: {number}");
+            if name == "gemini" {
+                let response = &body["contents"][2]["parts"][0]["functionResponse"]["response"];
+                assert_eq!(response["mass"].as_f64(), number.parse().ok(), "{body}");
+            }
+        }
     }
 }
 

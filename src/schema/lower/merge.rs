@@ -45,21 +45,22 @@ impl Lowering<'_> {
         lowered
     }
 
-    /// `allOf` melted into one schema, where its members do not contradict one another.
-    pub(super) fn merged(&self, map: &Map<String, Value>, depth: usize) -> Option<Map<String, Value>> {
+    /// `allOf` and a reference melted into one schema with what stands beside them, where these do not contradict one another. `depth` is
+    /// the number of references that led here.
+    pub(super) fn merged(&self, map: &Map<String, Value>, mut depth: usize) -> Option<Map<String, Value>> {
         let mut whole = map.clone();
-        let Some(Value::Array(members)) = whole.shift_remove("allOf") else { return Some(whole) };
-        for member in &members {
-            let mut member = member;
-            for _ in 0..8 {
-                let Some(to) = member.get("$ref").and_then(Value::as_str) else { break };
-                if self.open.iter().any(|open| open == to) || depth > 16 {
-                    return None;
-                }
-                member = resolve(self.root, to)?;
+        let mut target = None;
+        if let Some(to) = whole.shift_remove("$ref") {
+            if self.open.iter().any(|open| *open == to) || depth > 16 {
+                return None;
             }
+            target = Some(resolve(self.root, to.as_str()?)?);
+            depth += 1;
+        }
+        let members = whole.shift_remove("allOf");
+        for member in members.as_ref().and_then(Value::as_array).into_iter().flatten().chain(target) {
             let Value::Object(member) = member else { return None };
-            for (keyword, value) in self.merged(member, depth + 1)? {
+            for (keyword, value) in self.merged(member, depth)? {
                 let Some(before) = whole.get_mut(&keyword) else {
                     whole.insert(keyword, value);
                     continue;

@@ -67,6 +67,12 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "root reference with neighbours",
             json!({"$ref": "#/$defs/Bar", "properties": {"foo": {"type": "string"}}, "required": ["foo"], "$defs": {"Bar": {"type": "object", "properties": {"bar": {"type": "string"}}, "required": ["bar"]}}}),
         ),
+        (
+            "references with neighbours that lead to one another",
+            json!({"$ref": "#/$defs/A", "properties": {"r": {"type": "string"}}, "$defs": {
+            "A": {"$ref": "#/$defs/B", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+            "B": {"type": "object", "properties": {"b": {"type": "string"}}}}}),
+        ),
         ("list that holds itself", json!({"type": "array", "items": {"$ref": "#"}})),
         (
             "map",
@@ -275,6 +281,7 @@ fn lowering_never_refuses_what_was_valid() {
         ),
         ("inheritance", json!({"a": 1, "b": "x"})),
         ("root reference with neighbours", json!({"foo": "x", "bar": "y"})),
+        ("references with neighbours that lead to one another", json!({"r": "x", "a": "y", "b": "z"})),
         ("union", json!({"shape": {"kind": "square", "a": 1}})),
         ("tuple", json!({"pair": ["a", 1]})),
         ("tree", json!({"name": "a", "children": [{"name": "b", "children": []}]})),

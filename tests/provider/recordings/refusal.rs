@@ -32,7 +32,9 @@ pub(super) fn check(exchange: &Exchange<'_>) -> Outcome {
     let said = said(&kind, &json(&String::from_utf8_lossy(&body)).unwrap_or_default());
     let error = exchange.row().refusal(&Reply { status, headers, body: Bytes::from(body) });
     same("status", &error.refusal().status, &Some(status))?;
-    let code = code(exchange.provider, said.original.unwrap_or(status), &said);
+    // Of a wrong request it speaks where the model wrote what is wrong, too.
+    let original = said.original.map(|original| code(exchange.provider, original, &said));
+    let code = original.filter(|code| *code != Code::InvalidRequest).unwrap_or_else(|| code(exchange.provider, status, &said));
     same(&format!("code of {status} `{}`", said.message), &error.code(), &code)?;
     // The provider's own words come through, unless they may hold a key.
     let start: String = said.message.chars().take_while(|letter| !letter.is_control()).take(TOLD_CHARS).collect();
@@ -105,9 +107,9 @@ fn code(provider: &str, status: u16, said: &Said) -> Code {
     let lacks_model = says(&NO_MODEL) || behind_name.any(|(_, rest)| lacks(rest));
     // What is too much for a minute passes; what is too large for it does not.
     let is_busy = status != 413 && named(&["throttlingexception", "rate_limit_exceeded", "rate_limit_error"]);
-    let is_of_messages = ["messages", "input"].iter().any(|name| said.field.starts_with(name));
+    let is_content = said.field.starts_with("messages") && said.field.contains(".content");
     let is_too_long = named(&["context_length_exceeded", "exceed_context_size_error"])
-        || named(&["string_above_max_length"]) && is_of_messages
+        || named(&["string_above_max_length"]) && (is_content || said.field.starts_with("input"))
         || says(&TOO_LONG);
     match status {
         400 | 413 | 422 | 500 if is_too_long && !is_busy => Code::ContextLength,

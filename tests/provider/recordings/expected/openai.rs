@@ -49,14 +49,18 @@ fn usage(usage: &Value, out: &mut Expected) {
         return;
     }
     let (prompt, answered) = (count(usage, "prompt_tokens"), count(usage, "completion_tokens"));
-    // Thoughts may be counted beside the answer.
-    let answered = answered.max(count(usage, "total_tokens").saturating_sub(prompt));
+    // Thoughts may be counted beside the answer, and sound or what a cache holds beside the prompt.
+    let cached = count(usage, "cache_read_input_tokens") + count(usage, "cache_creation_input_tokens");
+    let beside = count(&usage["prompt_tokens_details"], "audio_tokens") + cached;
+    let rest = count(usage, "total_tokens").checked_sub(prompt + beside).filter(|_| usage["prompt_tokens"].is_number());
+    let answered = rest.map_or(answered, |rest| rest.max(answered));
+    let reasoning = named(usage, &["reasoning_tokens"]);
     out.tokens = Some((prompt, answered));
     out.parts = Parts {
         read: named(usage, &["cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens"]),
         written: named(usage, &["cache_write_tokens"]),
         written_1h: 0,
-        reasoning: named(usage, &["reasoning_tokens"]).min(answered),
+        reasoning: if reasoning > answered { 0 } else { reasoning },
     };
 }
 
