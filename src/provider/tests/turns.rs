@@ -87,7 +87,7 @@ fn large_numbers_that_keep_their_digits_are_sent_without_a_word() {
         let json = format!(r#"{{"mass":{number}}}"#);
         for name in ["gemini", "bedrock", "anthropic"] {
             let Written { body, warnings, .. } = written(name, &called(&json));
-            assert_eq!(warnings.iter().count(), 0, "{name}: {number}");
+            assert!(warnings.is_empty(), "{name}: {number}");
             if name == "gemini" {
                 let response = &body["contents"][2]["parts"][0]["functionResponse"]["response"];
                 assert_eq!(response["mass"].as_f64(), number.parse().ok(), "{body}");

@@ -22,6 +22,12 @@ pub(super) fn load(bytes: &[u8]) -> Option<Document> {
     Document::load_mem_with_options(bytes, options).ok().filter(|document| !document.is_encrypted())
 }
 
+/// The title that the file gives itself.
+pub(super) fn title(document: &Document) -> Option<String> {
+    let info = document.trailer.get_deref(b"Info", document).and_then(Object::as_dict);
+    info.and_then(|info| info.get_deref(b"Title", document)).and_then(lopdf::decode_text_string).ok()
+}
+
 /// The file without its encryption; none where it has none or needs a password.
 pub(super) fn decrypted(bytes: &[u8]) -> Option<Vec<u8>> {
     let document = load(bytes).filter(Document::was_encrypted)?;

@@ -26,7 +26,7 @@ use words::{Hyphens, is_unreadable, readable, unreadable_percent};
 /// Pages that are read.
 const PAGES_MAX: usize = 5_000;
 /// The longest document whose layout is read, in pages: the reader's time grows with their square.
-const LAYOUT_PAGES_MAX: usize = 1_500;
+const LAYOUT_PAGES_MAX: usize = 2_000;
 /// Above this share of unreadable characters, in percent, a page is reported; above the next, its text is left out.
 const UNREADABLE_PERCENT: usize = 5;
 const GARBAGE_PERCENT: usize = 40;
@@ -143,18 +143,27 @@ fn read_without_layout(bytes: &[u8], name: &str) -> Option<Document> {
     let document = mend::load(bytes)?;
     let mut draft = Draft::default();
     let pages = document.get_pages();
+    let mut silent_pages = Vec::new();
     for &number in pages.keys().take(PAGES_MAX) {
         draft.page(number);
         let text = document.extract_text_with_limit(&[number], STREAM_MAX_BYTES).unwrap_or_default();
+        let before = draft.len();
         if unreadable_percent(&text) <= UNREADABLE_PERCENT {
             draft.paragraph(&readable(&text));
+        }
+        if draft.len() == before {
+            silent_pages.push(number);
         }
     }
     if draft.is_empty() {
         return None;
     }
     draft.warn(why_without_layout(pages.len()));
-    Some(draft.finish(Format::Pdf, &title_or_name(None, name)))
+    if !silent_pages.is_empty() {
+        draft.warn(format!("no readable text: {} of {}", list_of_pages(&silent_pages), pages.len()));
+    }
+    let title = mend::title(&document).filter(|title| is_title(title));
+    Some(draft.finish(Format::Pdf, &title_or_name(title, name)))
 }
 
 fn why_without_layout(pages: usize) -> String {
@@ -379,9 +388,12 @@ mod tests {
     #[test]
     fn a_long_document_is_read_without_its_layout_and_says_what_is_missing() {
         let pages = LAYOUT_PAGES_MAX + 1;
-        let document = read(&pdf(&vec!["BT /F 12 Tf 50 700 Td (The mill.) Tj ET"; pages], ""), "a.pdf").unwrap();
-        assert_eq!(document.text.matches("The mill.").count(), pages);
-        assert_eq!(document.warnings, ["more than 1500 pages; read without their layout"]);
+        let mut contents = vec!["BT /F 12 Tf 50 700 Td (The mill.) Tj ET"; pages];
+        contents[2] = "0 0 m 9 9 l S";
+        let document = read(&pdf(&contents, ""), "a.pdf").unwrap();
+        assert_eq!(document.text.matches("The mill.").count(), pages - 1);
+        assert_eq!(document.warnings, ["more than 2000 pages; read without their layout", "no readable text: page 3 of 2001"]);
+        assert_eq!(document.title, "The Mill");
         assert!(why_without_layout(PAGES_MAX + 1).starts_with("only 5000 of 5001 pages were read"));
     }
 
