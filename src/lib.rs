@@ -16,7 +16,7 @@ pub mod error;
 pub(crate) mod extractive;
 pub mod hex;
 pub mod index;
-pub(crate) mod mapped;
+pub mod mapped;
 pub mod net;
 pub mod passage;
 pub mod prompt;

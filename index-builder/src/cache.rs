@@ -4,7 +4,6 @@
 //! record, which the next one drops. One builder at a time holds the folder.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs::{DirEntry, File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use crate::extract::Document;
 use crate::place::folder_of;
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 5;
+const EXTRACTION_VERSION: u32 = 6;
 
 /// What marks the folder of a cache: it holds the texts of documents, and no build shall read them as such.
 const MARKER: &str = ".omni-cache";
@@ -126,10 +125,14 @@ pub(crate) fn is_cache(folder: &Path) -> bool {
 fn require_own(folder: &Path) -> Result<()> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot read", folder.display()))?;
     // Listed before the mark is looked for, which another build may be making.
-    let names: Vec<OsString> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    // Volumes and repositories are never quite empty.
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.') && name != "lost+found").collect();
+    names.sort_unstable();
     // What copies a folder may leave hidden files out.
-    let is_vectors = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("vectors-") && name.ends_with(".bin"));
-    let is_unmarked_cache = names.iter().any(is_vectors) && names.iter().any(|name| name == "lock");
+    let is_vectors = |name: &String| name.starts_with("vectors-") && name.ends_with(".bin");
+    let is_unmarked_cache =
+        names == ["documents", "lock"] || names.iter().any(is_vectors) && names.iter().any(|name| name == "lock");
     ensure!(
         names.is_empty() || is_unmarked_cache || is_cache(folder),
         "{}: is not empty and no cache; name another folder with `--cache`",
@@ -334,6 +337,13 @@ mod tests {
         std::fs::write(unmarked.join("lock"), "").unwrap();
         Cache::open(&unmarked).unwrap();
         assert_eq!(std::fs::read(unmarked.join("vectors-f.bin")).unwrap(), b"mine");
+        let without_vectors = with("without", "lock");
+        std::fs::create_dir(without_vectors.join("documents")).unwrap();
+        Cache::open(&without_vectors).unwrap();
+        let volume = with("volume", ".gitkeep");
+        std::fs::create_dir(volume.join("lost+found")).unwrap();
+        Cache::open(&volume).unwrap();
+        assert!(Cache::open(&with("own", "documents")).is_err());
     }
 
     #[test]

@@ -8,14 +8,13 @@
 //! taken out by `forget` is left out. Labels are exported as `access`: whoever can read the index file can read everything in it.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::index::{Index, index_path};
+use omni_llm::mapped::replace;
 use serde_json::json;
-
-use crate::place;
 
 /// Bytes of a chunk's name.
 const ID_BYTES: usize = 22;
@@ -78,24 +77,21 @@ pub(crate) fn run(index: &Path, to: &Path, formats: &[Format]) -> Result<usize> 
 fn require_replaceable(folder: &Path) -> Result<()> {
     let found = NAMES.iter().map(|name| folder.join(name)).find(|path| path.exists());
     if let Some(path) = found.filter(|path| !is_export(path)) {
-        bail!("{}: exists and was not exported; name another folder with `--to`", path.display());
+        let remedy = "if an earlier `export` wrote it, make an empty file of that name there; or name another folder with `--to`";
+        bail!("{}: exists, and its folder has no `{MARKER}`, which marks what was exported; {remedy}", path.display());
     }
     Ok(())
 }
 
-/// Writes a file, whole or not at all.
-fn file(folder: &Path, name: &str, fill: impl FnOnce(&mut BufWriter<&File>) -> Result<()>) -> Result<()> {
+/// Writes a file, whole or not at all; what an export of it left that was killed, texts and all, is removed.
+fn file(folder: &Path, name: &str, fill: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>) -> Result<()> {
     let path = folder.join(name);
-    let write = || -> Result<()> {
-        let temporary = place::temporary(folder)?;
-        let mut file = BufWriter::new(temporary.as_file());
-        fill(&mut file)?;
-        file.flush()?;
-        drop(file);
-        temporary.persist(&path)?;
-        Ok(())
+    let write = |file: &mut File| {
+        let mut file = BufWriter::new(file);
+        fill(&mut file).map_err(io::Error::other)?;
+        file.flush()
     };
-    write().with_context(|| format!("{}: cannot write", path.display()))
+    replace(&path, write).with_context(|| format!("{}: cannot write", path.display()))
 }
 
 /// The head of a NumPy file, padded so that the data begins at a multiple of 64 (NumPy's format 1.0).
@@ -219,10 +215,12 @@ mod tests {
         let path = folder.path().join("chunks.jsonl");
         std::fs::write(&path, "years of work").unwrap();
         let refused = require_replaceable(folder.path()).unwrap_err().to_string();
-        assert!(refused.ends_with("/chunks.jsonl: exists and was not exported; name another folder with `--to`"), "{refused}");
+        let expected = "/chunks.jsonl: exists, and its folder has no `.omni-export`, which marks what was exported; \
+            if an earlier `export` wrote it, make an empty file of that name there; or name another folder with `--to`";
+        assert!(refused.ends_with(expected), "{refused}");
         std::fs::write(folder.path().join(MARKER), "").unwrap();
         require_replaceable(folder.path()).unwrap();
-        let full = |out: &mut BufWriter<&File>| {
+        let full = |out: &mut BufWriter<&mut File>| {
             out.write_all(b"half")?;
             bail!("no space left")
         };
@@ -230,6 +228,27 @@ mod tests {
         assert!(failed.ends_with("/chunks.jsonl: cannot write: no space left"), "{failed}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "years of work");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_a_killed_export_left_is_removed_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let other = folder.join(".chunks.jsonl.other1.partial");
+        let held = File::create(&other).unwrap();
+        held.lock().unwrap();
+        let fill = |out: &mut BufWriter<&mut File>| {
+            let hidden = std::fs::read_dir(folder)?.filter_map(|file| Some(file.ok()?.file_name().into_string().unwrap()));
+            // A copy of what a kill now would leave.
+            let own = hidden.into_iter().find(|name| *name != ".chunks.jsonl.other1.partial").unwrap();
+            std::fs::write(folder.join(own.replace(".partial", "left.partial")), "salaries")?;
+            Ok(out.write_all(b"first")?)
+        };
+        file(folder, "chunks.jsonl", fill).unwrap();
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 3);
+        file(folder, "chunks.jsonl", |out| Ok(out.write_all(b"second")?)).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.join("chunks.jsonl")).unwrap(), "second");
+        assert!(std::fs::read_dir(folder).unwrap().count() == 2 && other.exists(), "the other one is being written");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use memmap2::{Advice, Mmap, MmapOptions};
 
 use crate::error::{Error, Result};
 use fault::Watch;
-pub(crate) use replace::replace;
+pub use replace::replace;
 
 /// The bytes of a file, as long as it was when it was opened.
 pub(crate) struct Mapped {

@@ -7,7 +7,10 @@ use std::path::Path;
 const TEMPORARY: &str = ".partial";
 
 /// Puts a new file at `path`, all of it or nothing.
-pub(crate) fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<T>) -> std::io::Result<T> {
+///
+/// # Errors
+/// It cannot be written, or `fill` fails.
+pub fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<T>) -> std::io::Result<T> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(std::io::ErrorKind::IsADirectory)?.to_string_lossy();
     let prefix = format!(".{name}.");

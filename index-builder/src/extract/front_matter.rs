@@ -62,16 +62,34 @@ pub(super) fn names_access(front_matter: FrontMatter<'_>) -> bool {
 
 /// Refuses a text of another format than Markdown, where front matter is text like any other, if it says who may see the document.
 pub(super) fn require_no_access(text: &str) -> Result<(), Refusal> {
-    let is_fenced = ["---", "+++"].iter().any(|fence| text.starts_with(fence));
-    if is_fenced && split(&clean(text)).0.is_some_and(names_access) {
+    // Few texts begin with a fence; the others need not be read twice.
+    if !text.trim_start_matches(|char: char| !char.is_ascii_graphic()).starts_with(['-', '+']) {
+        return Ok(());
+    }
+    let text = clean(text);
+    let is_labelled = match split(&text).0 {
+        Some(front_matter) => read(front_matter).map_or_else(|_| names_access(front_matter), |fields| has_access(&fields)),
+        None => is_spoilt(&text, begins_with_access),
+    };
+    if is_labelled {
         let remedy = "move it into `FILE.metadata.json` beside the file";
         return Err(Refusal::new(format!("front matter: read in Markdown only, and `access` is one of its fields; {remedy}")));
     }
     Ok(())
 }
 
-/// Whether the document begins with a fence, or nearly, that encloses no front matter, and a field below it says who may see it.
+/// Whether the field is among these, at the top level: what is nested there may be anything.
+fn has_access(fields: &BTreeMap<String, Value>) -> bool {
+    fields.keys().any(|name| name.split('.').next().is_some_and(|outer| outer.eq_ignore_ascii_case("access")))
+}
+
+/// Whether a Markdown document begins with a fence, or nearly, that encloses no front matter, and a field below it says who may see it.
 pub(super) fn is_spoilt_and_names_access(source: &str) -> bool {
+    is_spoilt(source, line_names_access)
+}
+
+/// Whether a document begins with a fence, or nearly, that encloses no front matter, and below it stands such a line among fields.
+fn is_spoilt(source: &str, names_access: fn(&str) -> bool) -> bool {
     let is_fence = |line: &&str| {
         let line = line.trim();
         line.len() >= 3 && ["-", "+"].iter().any(|mark| line.trim_start_matches(mark).is_empty())
@@ -81,7 +99,7 @@ pub(super) fn is_spoilt_and_names_access(source: &str) -> bool {
     let Some(mut before) = lines.next().filter(is_fence) else { return false };
     let (mut is_begun, mut is_prose) = (false, false);
     for line in lines {
-        if line_names_access(line) {
+        if names_access(line) {
             return true;
         }
         match () {
@@ -115,6 +133,14 @@ fn line_names_access(line: &str) -> bool {
         is_named && rest.trim_start_matches([' ', '\t', '"', '\'']).starts_with([':', '=', ']'])
     };
     !line.trim_start().starts_with('#') && line.split([',', '{']).any(names_access)
+}
+
+/// Whether a line is that field, at the top level: in other texts than Markdown, `-- Access: public` is a comment.
+fn begins_with_access(line: &str) -> bool {
+    let field = line.strip_prefix('{').map_or(line, str::trim_start).trim_start_matches(['"', '\'']);
+    field
+        .split_once([':', '='])
+        .is_some_and(|(name, _)| name.trim_end_matches([' ', '\t', '"', '\'']).eq_ignore_ascii_case("access"))
 }
 
 /// Whether all lines look like fields, so that what cannot be read is front matter with a mistake, and no text between two rules.
@@ -254,13 +280,35 @@ mod tests {
             let document = crate::extract::extract(closed.as_bytes(), &format!("a.{name}"), None).unwrap();
             assert_eq!(document.metadata["access"], json!(["hr"]), "{name}");
         }
-        let open =
-            ["---\ntitle: T\n---\naccess: how to get it\n", "---\n\nNobody has access: ask.\n\n---\n", "access: hr\n---\n"];
+        let spoilt = [
+            "---\naccess: [hr]\nSalaries",
+            "\n---\naccess: [hr]\n---\n",
+            "-----\ntitle: T\n'access' : hr\n-----\n",
+            "\u{feff}\r\n+++\r\nAccess = ['hr']\r\n",
+            "---\n  access: hr\n---\n",
+            "---\na: [\n{access: hr}\n---\n",
+        ];
+        for text in spoilt {
+            for name in ["a.txt", "a.html", "a.csv"] {
+                assert!(crate::extract::extract(text.as_bytes(), name, None).is_err(), "{name}: {text}");
+            }
+        }
+        let open = [
+            "---\ntitle: T\n---\naccess: how to get it\n",
+            "---\n\nNobody has access: ask.\n\n---\n",
+            "access: hr\n---\n",
+            "-----\n-- Access: public\n-----\nselect 1;\n",
+            "----------\n  Access: public\n----------\n",
+            "---\nroles:\n  access: read\n---\n",
+            "---\nroles:\n  access: read\n",
+        ];
         for text in open {
             assert!(crate::extract::extract(text.as_bytes(), "a.txt", None).is_ok(), "{text}");
         }
         // What stands between such lines there is a document of YAML's own.
-        assert!(crate::extract::extract(b"---\naccess: read\n---\nb: 1\n", "roles.yml", None).is_ok());
+        for name in ["roles.yml", "roles.yaml.j2", ".yml.example"] {
+            assert!(crate::extract::extract(b"---\naccess: read\n---\nb: 1\n", name, None).is_ok(), "{name}");
+        }
     }
 
     #[test]

@@ -6,14 +6,14 @@ use super::draft::Draft;
 use super::encoding::{self, Decoded};
 use super::front_matter;
 use super::sniff::extension;
-use super::{Refusal, title_or_name};
+use super::{Refusal, file_name, title_or_name};
 
 /// Reads a text file in whatever encoding it is.
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
     let extension = extension(name);
-    // In YAML such lines part documents, whose fields are their own.
-    if !matches!(extension.as_str(), "yaml" | "yml") {
+    // In YAML, and what YAML is made of, such lines part documents, whose fields are their own.
+    if !file_name(name).to_ascii_lowercase().split('.').skip(1).any(|part| matches!(part, "yaml" | "yml")) {
         front_matter::require_no_access(&text)?;
     }
     let mut draft = Draft::default();
