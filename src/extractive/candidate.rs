@@ -144,8 +144,8 @@ fn announced_code<'a>(content: &'a str, sentence: &Sentence) -> &'a str {
     if is_code && sentence.tail - sentence.lead <= MAX_QUOTE_BYTES { behind } else { "" }
 }
 
-/// The name in code that a word of a question is: `E0382`, `max_tokens`, `getUserName`, `--help`, `1.2.3`. Names of other things are written
-/// like `YouTube`, `iPhone`, `Q4` or `COVID-19`.
+/// The name in code that a word of a question is: `E0382`, `max_tokens`, `getUserName`, `--help`, `1.2.3`.
+/// Names of other things are written like `YouTube`, `iPhone`, `Q4` or `COVID-19`.
 fn name(word: &str) -> Option<&str> {
     let word = word.trim_end_matches(|c: char| !c.is_alphanumeric());
     let word = word.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '-');

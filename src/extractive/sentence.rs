@@ -233,8 +233,8 @@ fn leads_on(sentence: &str) -> bool {
         || named.split_whitespace().take(2).any(is_shown)
 }
 
-/// The end of what a sentence of a block announces: the code behind it, the items of a list, the rows of a table. Nothing where there is none
-/// and it leads on to them.
+/// The end of what a sentence of a block announces: the code behind it, the items of a list, the rows of a table.
+/// Nothing where there is none and it leads on to them.
 fn announced(text: &str, sentence: &Range<usize>, block: &Block, next: &[Block]) -> Option<usize> {
     let is_colon = text[sentence.clone()].ends_with(':');
     // Only a colon tells the items below one from those beside it.
@@ -381,7 +381,8 @@ mod tests {
         ] {
             assert_eq!(read(whole), [whole]);
         }
-        let manual = "The grinding stones are cooled with water.\n\n- Never run them dry\n\n::\n\n    $ millctl cool\n    $ millctl grind\n    $ millctl stop";
+        let manual = "The grinding stones are cooled with water.\n\n- Never run them dry\n\n::\n\n\
+            \u{20}   $ millctl cool\n    $ millctl grind\n    $ millctl stop";
         assert_eq!(read(manual), ["The grinding stones are cooled with water."], "code needs no fences");
         assert_eq!(read(&manual[..manual.find("    $ millctl stop").unwrap()]).len(), 2);
         assert!(read("It takes two. It is\n  fn two() {\n    one();\n}").is_empty(), "its fences are in other passages");
