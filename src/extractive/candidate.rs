@@ -145,14 +145,17 @@ fn announced_code<'a>(content: &'a str, sentence: &Sentence) -> &'a str {
 }
 
 /// The name in code that a word of a question is: `E0382`, `max_tokens`, `getUserName`, `--help`, `1.2.3`.
+/// Names of other things are written like `YouTube`, `iPhone`, `Q4` or `COVID-19`.
 fn name(word: &str) -> Option<&str> {
     let word = word.trim_end_matches(|c: char| !c.is_alphanumeric());
     let word = word.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '-');
-    let has_hump = || word.as_bytes().windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
-    let begins = |first: char| first.is_ascii_alphabetic() || first == '-';
-    let is_code = || word.starts_with(begins) && word.contains(|c: char| c.is_ascii_digit());
+    let is_flag = || word.starts_with('-') && word.trim_start_matches('-').starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_hump = |part: &[u8]| part[..2].iter().chain(&part[3..]).all(u8::is_ascii_lowercase) && part[2].is_ascii_uppercase();
+    let has_hump = || word.starts_with(|c: char| c.is_ascii_lowercase()) && word.as_bytes().windows(4).any(is_hump);
+    let is_digits = |part: &[u8]| part[0].is_ascii_alphabetic() && part[1..].iter().all(u8::is_ascii_digit);
+    let is_code = || word.as_bytes().windows(4).any(is_digits);
     let is_version = || word.matches('.').count() > 1 && is_number(word);
-    let is_name = word.len() > 1 && (word.starts_with('-') || word.contains('_') || has_hump() || is_code() || is_version());
+    let is_name = word.contains('_') || is_flag() || has_hump() || is_code() || is_version();
     is_name.then_some(word)
 }
 

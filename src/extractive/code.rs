@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::sentence::Sentence;
+use super::sentence::{STOPS, Sentence};
 use crate::sentence::is_fence;
 
 /// Code between fences, with the sentence right `above` it. What that announces is quoted with it.
@@ -42,11 +42,16 @@ fn unquoted(line: &str) -> &str {
     line.trim_start_matches(['>', ' '])
 }
 
-/// Whether a passage is the inside of code, neither fence of which it has: a quarter of its lines say so.
+/// Whether lines among code that has no fences are prose.
+pub(super) fn is_prose(text: &str) -> bool {
+    text.ends_with(STOPS) && !is_code(text)
+}
+
+/// Whether a passage is the inside of code, neither fence of which it has: half of its lines say so.
 pub(super) fn is_cut_code(text: &str) -> bool {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let has_fence = || lines().any(|line| is_fence(unquoted(line)));
-    !has_fence() && lines().filter(|line| is_line_of_code(line)).count() * 4 >= lines().count().max(1)
+    !has_fence() && lines().filter(|line| is_line_of_code(line)).count() * 2 >= lines().count().max(1)
 }
 
 /// Where the text begins that is no code, in a passage that begins inside of code: its first fence is a closing one.

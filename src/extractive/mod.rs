@@ -33,6 +33,8 @@ const LEAST: f32 = 0.425;
 pub(crate) const MEASURED: &str = "all-MiniLM-L6-v2";
 /// The least share of its words where there are no cosines: 94 % and 14 % of such questions.
 const LEAST_COVERED: f32 = 0.25;
+/// The least share of its words where one is a name in code that is there, of which cosines tell nothing.
+const LEAST_NAMED: f32 = 0.5;
 
 /// Puts the best sentences together. `[n]` is the place of a passage in the list, counted from 1.
 pub(crate) fn compose(candidates: &[Candidate], passages: &[Passage], format: Format, is_measured: bool) -> String {
@@ -128,7 +130,7 @@ fn choose(candidates: &[Candidate], passages: &[Passage], is_measured: bool) -> 
 
 /// Whether the best statement has anything to do with the question.
 fn is_near(best: &Candidate, passages: &[Passage], is_measured: bool) -> bool {
-    if best.is_named {
+    if best.is_named && best.covered >= Some(LEAST_NAMED) {
         return true;
     }
     let nearest = passages.iter().filter_map(|passage| passage.score).reduce(f32::max);
@@ -211,6 +213,26 @@ mod tests {
             let text = compose(&found, &passages, Format::Any, true);
             assert!(text.starts_with(&format!("{quote}\n[1]")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_mentioned_answers_nothing_else() {
+        let text = "The pictures of the `max_width` garden are on YouTube and GitHub. They were taken in Q4, before COVID-19, by iPhone.";
+        let passages = [Passage { score: Some(0.1), ..passage("garden.md", text, 1.0) }];
+        for name in ["YouTube", "GitHub", "Q4", "COVID-19", "iPhone", "max_width"] {
+            let mut found = candidates(&format!("What was the revenue of {name} last summer?"), &passages);
+            let cosines = vec![0.1; found.len()];
+            rescore(&mut found, &cosines);
+            let text = compose(&found, &passages, Format::Any, true);
+            assert_eq!(text, "Nothing in the index answers this question.", "{name}");
+        }
+    }
+
+    #[test]
+    fn prose_is_quoted_that_only_sounds_like_an_announcement() {
+        let passages = [passage("vaccine.md", "# Storage\n\n- Store the vaccine below 8 degrees.", 1.0)];
+        let text = answer("Must I store the vaccine below 8 degrees?", &passages);
+        assert!(text.starts_with("“Store the vaccine below 8 degrees.” [1]"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::code::{code, end_of_cut_code, is_code, is_cut_code};
+use super::code::{code, end_of_cut_code, is_code, is_cut_code, is_prose};
 use super::table::{is_rule, rows};
 use crate::sentence::{Block, Kind, QUOTE, blocks, split};
 
@@ -28,9 +28,7 @@ pub(super) struct Sentence {
 /// All statements of a passage. `is_cut` says that the document's text began before it; an answer of several sentences is one
 /// statement if it has at most `max_bytes`.
 pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sentence> {
-    if is_cut && is_cut_code(text) {
-        return Vec::new();
-    }
+    let is_cut_code = is_cut && is_cut_code(text);
     let start = if is_cut { end_of_cut_code(text) } else { 0 };
     let mut blocks = blocks(&text[start..]);
     for block in &mut blocks {
@@ -69,6 +67,7 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
                 continue;
             }
             Kind::OpenCode => continue,
+            Kind::Paragraph | Kind::Item if is_cut_code && !is_prose(line) => continue,
             Kind::Paragraph | Kind::Item => {}
         }
         let mut parts = if block.kind == Kind::Line { Vec::new() } else { split(text, block.range.clone()) };
@@ -137,7 +136,7 @@ fn statement(
         None => range.start,
     };
     let is_orphan = leans && before.is_none() && is_cut && position == 0;
-    let is_open = tail.is_none() || !sentence.ends_with(ENDS);
+    let is_open = tail.is_none() || !is_ended(sentence);
     let tail = tail.unwrap_or(range.end);
     let penalty = if range.len() < SHORT_BYTES && tail == range.end { 0.3 } else { 0.0 }
         + if range.len() > 400 { 0.2 } else { 0.0 }
@@ -191,10 +190,15 @@ fn bare(sentence: &str) -> &str {
 /// Whether a paragraph is a heading, as formats other than Markdown have them. A line such as "Telephone: 47" tells something.
 fn is_heading(line: &str) -> bool {
     let tells = |letter: char| letter.is_numeric() || letter == ':' || letter == '\n';
-    line.len() <= 80 && !line.contains(tells) && !line.ends_with(ENDS) && !line.ends_with(',')
+    line.len() <= 80 && !line.contains(tells) && !is_ended(line) && !line.ends_with(',')
 }
 
-/// Whether nothing but links, a directive or a tag is there.
+/// Whether a statement ends, in a bracket or not.
+fn is_ended(text: &str) -> bool {
+    text.trim_end_matches(']').ends_with(ENDS)
+}
+
+/// Whether nothing but links, a directive or a tag is there; a sentence in brackets is none of them.
 fn is_mere_markup(sentence: &str) -> bool {
     let mut depth = 0_usize;
     let mut is_outside = |letter: char| {
@@ -205,8 +209,15 @@ fn is_mere_markup(sentence: &str) -> bool {
         }
         false
     };
+    let is_bracketed = sentence.starts_with(['[', '!']) && !sentence.contains(&mut is_outside) && depth == 0;
+    let is_label = sentence.ends_with(']');
+    let is_said = is_label && sentence.trim_end_matches(']').ends_with(STOPS);
+    let is_link = is_label || ["](", "]["].iter().any(|mark| sentence.contains(mark));
     let is_within = |marks: (char, char)| sentence.starts_with(marks.0) && sentence.ends_with(marks.1);
-    (sentence.starts_with(['[', '!']) && !sentence.contains(&mut is_outside)) || is_within(('<', '>')) || is_within((':', ':'))
+    !sentence.contains(char::is_alphanumeric)
+        || (is_bracketed && is_link && !is_said)
+        || is_within(('<', '>'))
+        || is_within((':', ':'))
 }
 
 /// Whether a sentence says that what it is about comes behind it.
@@ -214,8 +225,16 @@ fn announces(sentence: &str) -> bool {
     sentence.ends_with(':') || ["following", "as follows", "below"].iter().any(|word| sentence.contains(word))
 }
 
-/// The end of what a sentence of a block announces: the code behind it, the items of a list, the rows of a table. Nothing where there is none;
-/// inside of a paragraph "the following year" says nothing of that.
+/// Whether a sentence says little without what it announces. "The following year" and "below 8 degrees" announce nothing.
+fn leads_on(sentence: &str) -> bool {
+    let named = sentence.split_once("he following ").map_or("", |(_, named)| named);
+    let is_shown = |word: &str| SHOWN.iter().any(|shown| word.starts_with(shown));
+    [":", "as follows.", "the following."].iter().any(|end| sentence.ends_with(end))
+        || named.split_whitespace().take(2).any(is_shown)
+}
+
+/// The end of what a sentence of a block announces: the code behind it, the items of a list, the rows of a table.
+/// Nothing where there is none and it leads on to them.
 fn announced(text: &str, sentence: &Range<usize>, block: &Block, next: &[Block]) -> Option<usize> {
     let is_colon = text[sentence.clone()].ends_with(':');
     // Only a colon tells the items below one from those beside it.
@@ -229,7 +248,8 @@ fn announced(text: &str, sentence: &Range<usize>, block: &Block, next: &[Block])
             _ => break,
         }
     }
-    (end > sentence.end || sentence.end < block.range.end).then_some(end)
+    let is_whole = sentence.end < block.range.end || !leads_on(&text[sentence.clone()]);
+    (end > sentence.end || is_whole).then_some(end)
 }
 
 /// Below this many bytes, a statement says little.
@@ -237,6 +257,12 @@ const SHORT_BYTES: usize = 25;
 
 /// What a statement ends with.
 const ENDS: [char; 8] = ['.', '!', ':', ')', '"', '”', '。', '`'];
+
+/// What the last word of a sentence is followed by.
+pub(super) const STOPS: [char; 4] = ['.', '!', '?', '。'];
+
+/// What "the following" names where it is shown behind the sentence.
+const SHOWN: [&str; 9] = ["code", "command", "example", "list", "option", "output", "snippet", "step", "table"];
 
 /// Other marks that a sentence may begin with.
 const OPENERS: [char; 7] = ['„', '«', '「', '『', '¿', '¡', '`'];
@@ -355,6 +381,10 @@ mod tests {
         ] {
             assert_eq!(read(whole), [whole]);
         }
+        let manual = "The grinding stones are cooled with water.\n\n- Never run them dry\n\n::\n\n\
+            \u{20}   $ millctl cool\n    $ millctl grind\n    $ millctl stop";
+        assert_eq!(read(manual), ["The grinding stones are cooled with water."], "code needs no fences");
+        assert_eq!(read(&manual[..manual.find("    $ millctl stop").unwrap()]).len(), 2);
         assert!(read("It takes two. It is\n  fn two() {\n    one();\n}").is_empty(), "its fences are in other passages");
         assert_eq!(read("it.\n```\n\nThis is it.\n\n```rust\nrun();\n```"), ["This is it.", "```rust\nrun();\n```"]);
         assert_eq!(texts("> ```rust,E0503\n> let x = 1;\n> ```\n\nIt fails."), ["It fails."]);
@@ -371,6 +401,31 @@ mod tests {
         let said: Vec<&str> = found.iter().map(|one| &text[one.range.clone()]).collect();
         assert_eq!(said, ["[It](it.md) is free for [all].", "For more information, see [Creating it][02]."]);
         assert!(found[1].penalty > found[0].penalty);
+    }
+
+    #[test]
+    fn a_sentence_in_brackets_is_no_markup() {
+        let text = "[The bridge opens at nine and closes at five.]\n\n[Notice (see § 4): the path is closed in winter.";
+        assert_eq!(texts(text), text.split("\n\n").collect::<Vec<_>>());
+        assert!(sentences(text, false, 600).iter().all(|one| !one.is_open));
+        assert!(texts("[Creating it]\n\n[![Build](build.svg)](ci.md)").is_empty());
+    }
+
+    #[test]
+    fn what_only_sounds_like_an_announcement_is_whole() {
+        let is_open = |text: &str| sentences(text, false, 600)[0].is_open;
+        for whole in [
+            "- Store the vaccine below 8 degrees.",
+            "The mill was sold in the following year.",
+            "Following the river, the path climbs.",
+            "It is open to children aged 12 and below.",
+        ] {
+            assert!(!is_open(whole), "{whole}");
+        }
+        for open in ["It is started with the following Java code.", "The steps are as follows.", "Start it so:"] {
+            assert!(is_open(open), "{open}");
+            assert!(!is_open(&format!("{open}\n\n```sh\nrun\n```")), "{open}");
+        }
     }
 
     #[test]

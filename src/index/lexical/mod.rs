@@ -41,6 +41,9 @@ const FEW: usize = 64;
 /// names is asked for, more chunks may hold it.
 const RARE: u32 = 5;
 
+/// Chunks that are counted before it is asked whether they are enough.
+const COUNTED: usize = 4096;
+
 /// The words of a question, found in the index.
 pub(super) struct Scorer<'a> {
     /// Whether a phrase was found or a name, a rare one or nothing else: whoever asks so means exactly that.
@@ -69,10 +72,8 @@ impl<'a> Scorer<'a> {
             if let Some(entry) = find(view, &same[0].0)? {
                 found.push((entry, same.len().min(MAX_REPEATS)));
                 if !is_exact && (entry.chunks <= RARE || only_names) && same.iter().any(|(_, kind)| kind.is_exact()) {
-                    let mut held = 0;
-                    let mut cursor = Cursor::open(view, weighing, entry, 1.0)?;
-                    cursor.each(0..weighing.chunks, |chunk, _| held += usize::from(allowed.contains(chunk)))?;
-                    is_exact = held > 0 && held * 2 <= allowed.count(weighing.chunks);
+                    let most = allowed.count(weighing.chunks) / 2;
+                    is_exact = (1..=most).contains(&held(view, weighing, entry, allowed, most)?);
                 }
             }
         }
@@ -123,6 +124,23 @@ impl<'a> Scorer<'a> {
     fn rewind(&mut self) {
         self.cursors.iter_mut().for_each(Cursor::rewind);
     }
+}
+
+/// How many of the `allowed` chunks hold a term; where they are more than `most`, counted only so far.
+fn held(view: &View, weighing: Weighing, entry: Entry, allowed: &Allowed, most: usize) -> Result<usize> {
+    if *allowed == Allowed::All {
+        return Ok(entry.chunks as usize);
+    }
+    let mut held = 0;
+    let mut cursor = Cursor::open(view, weighing, entry, 1.0)?;
+    for start in (0..weighing.chunks).step_by(COUNTED) {
+        let end = start.saturating_add(COUNTED as u32).min(weighing.chunks);
+        cursor.each(start..end, |chunk, _| held += usize::from(allowed.contains(chunk)))?;
+        if held > most {
+            break;
+        }
+    }
+    Ok(held)
 }
 
 /// A sum as a caller sees it.
