@@ -137,10 +137,9 @@ fn line_names_access(line: &str) -> bool {
 
 /// Whether a line is that field, at the top level: in other texts than Markdown, `-- Access: public` is a comment.
 fn begins_with_access(line: &str) -> bool {
-    let field = line.strip_prefix('{').map_or(line, str::trim_start).trim_start_matches(['"', '\'']);
-    field
-        .split_once([':', '='])
-        .is_some_and(|(name, _)| name.trim_end_matches([' ', '\t', '"', '\'']).eq_ignore_ascii_case("access"))
+    let name = line.trim_start_matches(['"', '\'']).split([':', '=']).next().unwrap_or_default();
+    let is_field = name.len() < line.len() && name.trim_end_matches([' ', '\t', '"', '\'']).eq_ignore_ascii_case("access");
+    is_field || line.trim_end().eq_ignore_ascii_case("[access]") || (line.starts_with('{') && line_names_access(line))
 }
 
 /// Whether all lines look like fields, so that what cannot be read is front matter with a mistake, and no text between two rules.
@@ -287,6 +286,8 @@ mod tests {
             "\u{feff}\r\n+++\r\nAccess = ['hr']\r\n",
             "---\n  access: hr\n---\n",
             "---\na: [\n{access: hr}\n---\n",
+            "---\n{title: T, access: [hr]}\nSalaries",
+            "+++\n[access]\ngroups = [\"hr\"]\nSalaries",
         ];
         for text in spoilt {
             for name in ["a.txt", "a.html", "a.csv"] {
@@ -309,6 +310,7 @@ mod tests {
         for name in ["roles.yml", "roles.yaml.j2", ".yml.example"] {
             assert!(crate::extract::extract(b"---\naccess: read\n---\nb: 1\n", name, None).is_ok(), "{name}");
         }
+        assert!(crate::extract::extract(b"---\naccess: read\n---\nb: 1\n", "report.yaml.txt", None).is_err());
     }
 
     #[test]

@@ -8,12 +8,15 @@ use super::front_matter;
 use super::sniff::extension;
 use super::{Refusal, file_name, title_or_name};
 
+/// What YAML is made of, by the ending behind its own.
+const TEMPLATES: [&str; 7] = ["j2", "tpl", "tmpl", "template", "example", "sample", "dist"];
+
 /// Reads a text file in whatever encoding it is.
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
     let extension = extension(name);
     // In YAML, and what YAML is made of, such lines part documents, whose fields are their own.
-    if !file_name(name).to_ascii_lowercase().split('.').skip(1).any(|part| matches!(part, "yaml" | "yml")) {
+    if !is_yaml(name) {
         front_matter::require_no_access(&text)?;
     }
     let mut draft = Draft::default();
@@ -28,6 +31,13 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
         draft.warn(warning);
     }
     Ok(draft.finish(Format::Text, &title_or_name(None, name)))
+}
+
+fn is_yaml(name: &str) -> bool {
+    let name = file_name(name).to_ascii_lowercase();
+    let made_of =
+        name.rsplit_once('.').filter(|(_, ending)| TEMPLATES.contains(ending)).map_or(name.as_str(), |(made_of, _)| made_of);
+    made_of.ends_with(".yaml") || made_of.ends_with(".yml")
 }
 
 /// JSON with the letters that its `\uXXXX` stand for, and blanks for line ends and tabs, so that words are found and quoted as
