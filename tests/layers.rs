@@ -67,7 +67,8 @@ const ROOMS: [(&str, &[&str]); 23] = [
 ];
 
 /// The rooms that the builder may name.
-const BUILDER: [&str; 10] = ["chat", "config", "embed", "error", "hex", "index", "net", "provider", "rerank", "sentence"];
+const BUILDER: [&str; 11] =
+    ["chat", "config", "embed", "error", "hex", "index", "mapped", "net", "provider", "rerank", "sentence"];
 
 #[test]
 fn no_room_knows_more_than_it_may() {
