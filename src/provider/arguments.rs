@@ -2,10 +2,10 @@
 //! rounded on the way is another one.
 
 use std::cell::LazyCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Number, Value};
 
 /// Where a dialect has arguments that are no texts: the pointer to the blocks of an answer, and the one from a block.
 pub(super) type Place = (&'static str, &'static str);
@@ -43,17 +43,27 @@ pub(super) fn has_lost_digits(value: &Value, json: &str) -> bool {
         return false;
     }
     let is_of_number = |letter: char| matches!(letter, '0'..='9' | '.' | '+' | '-' | 'e' | 'E');
-    let written: HashSet<String> = json.split(|letter| !is_of_number(letter)).map(digits).collect();
-    any_large(value, &|number| !written.contains(&digits(&number.to_string())))
+    // Whether all that is read as one number says no more than that number.
+    let mut is_kept: HashMap<u64, bool> = HashMap::new();
+    for text in json.split(|letter| !is_of_number(letter)) {
+        if let Some(float) = text.parse().ok().filter(|float| is_large(*float)) {
+            *is_kept.entry(float.to_bits()).or_insert(true) &= digits(text) == digits(&format!("{float:e}"));
+        }
+    }
+    any_large(value, &|float| is_kept.get(&float.to_bits()) != Some(&true))
 }
 
-fn any_large(value: &Value, is_it: &dyn Fn(&Number) -> bool) -> bool {
+fn any_large(value: &Value, is_it: &dyn Fn(f64) -> bool) -> bool {
     match value {
-        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 9.2e18) && is_it(number),
+        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| is_large(float) && is_it(float)),
         Value::Array(list) => list.iter().any(|value| any_large(value, is_it)),
         Value::Object(fields) => fields.values().any(|value| any_large(value, is_it)),
         _ => false,
     }
+}
+
+fn is_large(float: f64) -> bool {
+    float.abs() >= 9.2e18
 }
 
 /// The digits of a number that say more than its size.

@@ -119,7 +119,7 @@ impl Retry {
     }
 }
 
-/// What is known of how a provider does. Limits and capacity are a model's own; who fails otherwise, or cannot be reached, fails for all of them.
+/// What is known of how a provider does. Limits, capacity and whether it is there are a model's own; who fails otherwise, or cannot be reached, fails for all of them.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<State>);
 
@@ -190,14 +190,17 @@ impl Health {
     pub(super) fn bad(&self, model: &str, error: &Error) {
         let is_of_all = match error.code() {
             Code::Timeout | Code::ProviderError => true,
-            Code::RateLimit | Code::Overloaded => false,
+            Code::RateLimit | Code::Overloaded | Code::InvalidModel => false,
             // A key that there is may open other models.
             Code::Authentication | Code::Budget => !error.may_have_reached(),
             // The request was to blame.
             _ => return,
         };
         let mut state = self.state();
-        state.took(FAILURE);
+        // Callers name models: one that is not there says nothing of how fast others are.
+        if error.code() != Code::InvalidModel {
+            state.took(FAILURE);
+        }
         let asked = error.wait().filter(|wait| !wait.is_zero()).map(|wait| wait.min(MAX_COOLDOWN));
         if is_of_all {
             return state.all.add(asked);
@@ -325,6 +328,23 @@ mod tests {
             health.bad(&at.to_string(), &error(Code::Overloaded));
         }
         assert!(health.state().models.len() <= MOST_MODELS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_model_that_is_gone_is_left_alone_and_says_nothing_of_the_others() {
+        let health = Health::default();
+        health.took(Duration::from_secs(1));
+        for _ in 0..MOST_FAILURES {
+            health.bad("gone", &refused(Code::InvalidModel, 404));
+        }
+        assert_eq!(["gone", "m"].map(|model| health.is_cooling(model)), [true, false]);
+        assert_eq!(health.answer_ms(), Some(1_000.0));
+        for at in 0..2 * MOST_MODELS {
+            health.bad(&at.to_string(), &refused(Code::InvalidModel, 404));
+        }
+        assert!(health.state().models.len() <= MOST_MODELS && !health.is_cooling("m"));
+        tokio::time::advance(COOLDOWN).await;
+        assert!(!health.is_cooling("gone"));
     }
 
     #[tokio::test(start_paused = true)]

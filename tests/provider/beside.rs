@@ -109,11 +109,22 @@ fn usage_of_compatible_servers_is_read_by_all_of_its_names() {
         // What the sum alone shows may be of the prompt: Voxtral's sound, and a gateway in front of Bedrock's cache.
         (
             json!({"prompt_tokens": 6, "completion_tokens": 2, "total_tokens": 383, "prompt_tokens_details": {"audio_tokens": 375}}),
-            [6, 2, 0, 0],
+            [381, 2, 0, 0],
         ),
         (
             json!({"prompt_tokens": 368, "completion_tokens": 19, "total_tokens": 10_923, "cache_read_input_tokens": 10_536}),
-            [368, 19, 0, 0],
+            [10_904, 19, 10_536, 0],
+        ),
+        // One that tells it twice, with thoughts; and one that counts it as OpenAI does.
+        (
+            json!({"prompt_tokens": 368, "completion_tokens": 19, "total_tokens": 10_953, "cache_read_input_tokens": 10_536,
+                "prompt_tokens_details": {"cached_tokens": 10_536}}),
+            [10_904, 49, 10_536, 0],
+        ),
+        (
+            json!({"prompt_tokens": 10_904, "completion_tokens": 19, "total_tokens": 10_923, "cache_read_input_tokens": 10_536,
+                "prompt_tokens_details": {"cached_tokens": 10_536}}),
+            [10_904, 19, 10_536, 0],
         ),
         (json!({"prompt_tokens": null, "completion_tokens": 7, "total_tokens": 507}), [0, 7, 0, 0]),
         // Perplexity.
@@ -128,6 +139,25 @@ fn usage_of_compatible_servers_is_read_by_all_of_its_names() {
             reasoning_tokens: reasoning,
             ..Usage::default()
         };
+        assert_eq!(whole(Dialect::OpenAi, &body).usage, Some(expected), "{usage}");
+    }
+}
+
+#[test]
+fn what_is_written_to_a_cache_beside_the_prompt_is_of_the_prompt() {
+    let usage = json!({"prompt_tokens": 8, "completion_tokens": 19, "total_tokens": 1_327, "cache_read_input_tokens": 300,
+        "cache_creation_input_tokens": 1_000});
+    let expected = Usage {
+        prompt_tokens: 1_308,
+        completion_tokens: 19,
+        cache_read_tokens: 300,
+        cache_write_tokens: 1_000,
+        ..Usage::default()
+    };
+    let mut told = usage.clone();
+    told["prompt_tokens_details"] = json!({"cached_tokens": 300, "cache_write_tokens": 1_000});
+    for usage in [usage, told] {
+        let body = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage});
         assert_eq!(whole(Dialect::OpenAi, &body).usage, Some(expected), "{usage}");
     }
 }

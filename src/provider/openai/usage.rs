@@ -36,20 +36,22 @@ pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
     let reasoning = [&usage["completion_tokens_details"], usage].map(|counts| tokens(&counts["reasoning_tokens"]));
     // Some count thoughts beside the answer, as the sum shows, and not all of them say how many there were. Others count sound (Mistral) or
     // what a cache holds (gateways in front of Claude) beside the prompt.
-    let of_prompt = [
-        &usage["prompt_tokens"],
-        &prompt_details["audio_tokens"],
-        &usage["cache_read_input_tokens"],
-        &usage["cache_creation_input_tokens"],
-    ];
-    let total = if usage["prompt_tokens"].is_number() { tokens(&usage["total_tokens"]) } else { 0 };
-    let behind_prompt = of_prompt.into_iter().map(tokens).fold(total, u64::saturating_sub);
-    let completion = tokens(&usage["completion_tokens"]).max(behind_prompt);
+    let [mut prompt, mut completion, total] =
+        ["prompt_tokens", "completion_tokens", "total_tokens"].map(|name| tokens(&usage[name]));
+    let cache = ["cache_read_input_tokens", "cache_creation_input_tokens"].map(|name| tokens(&usage[name]));
+    let beside = cache.into_iter().fold(tokens(&prompt_details["audio_tokens"]), u64::saturating_add);
+    let more = if usage["prompt_tokens"].is_number() { total.saturating_sub(prompt).saturating_sub(completion) } else { 0 };
+    let (mut cache_read, mut cache_write) = (0, 0);
+    if more >= beside {
+        prompt += beside;
+        completion += more - beside;
+        [cache_read, cache_write] = cache;
+    }
     Some(Usage {
-        prompt_tokens: tokens(&usage["prompt_tokens"]),
+        prompt_tokens: prompt,
         completion_tokens: completion,
-        cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(0),
-        cache_write_tokens: tokens(&prompt_details["cache_write_tokens"]),
+        cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(cache_read),
+        cache_write_tokens: Some(tokens(&prompt_details["cache_write_tokens"])).filter(|count| *count > 0).unwrap_or(cache_write),
         cache_write_1h_tokens: 0,
         // Perplexity counts more of them than of the whole answer.
         reasoning_tokens: reasoning.into_iter().max().filter(|count| *count <= completion).unwrap_or(0),

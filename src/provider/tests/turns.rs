@@ -82,6 +82,21 @@ fn numbers_of_more_than_64_bits_are_not_changed_without_a_word() {
 }
 
 #[test]
+fn digits_that_stand_elsewhere_are_lost_all_the_same() {
+    for json in [
+        r#"{"wei":100000000000000000001,"count":1}"#,
+        r#"{"wei":100000000000000000001,"most":1e20}"#,
+        r#"{"wei":-100000000000000000001,"most":1e20}"#,
+    ] {
+        for name in ["gemini", "bedrock", "anthropic"] {
+            let Written { body, warnings, .. } = written(name, &called(json));
+            assert_eq!(warnings.len(), 1, "{name}: {json}");
+            assert!(body.to_string().contains("100000000000000000001"), "{name}: {body}");
+        }
+    }
+}
+
+#[test]
 fn large_numbers_that_keep_their_digits_are_sent_without_a_word() {
     for number in ["5.972e24", "5.9720E+24", "-597200000000000000000.0e4", "10000000000000000000000"] {
         let json = format!(r#"{{"mass":{number}}}"#);

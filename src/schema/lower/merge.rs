@@ -34,9 +34,10 @@ impl Lowering<'_> {
                 let words = std::mem::replace(&mut inner, target.clone());
                 inner.extend(words);
             }
-            target => {
-                inner.insert("allOf".into(), json!([target]));
-            }
+            target => match inner.get_mut("allOf").and_then(Value::as_array_mut) {
+                Some(members) => members.push(target.clone()),
+                None => drop(inner.insert("allOf".into(), json!([target]))),
+            },
         }
         inner.shift_remove("$defs");
         self.open.push(reference.to_owned());

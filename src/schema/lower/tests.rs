@@ -68,6 +68,10 @@ fn schemas() -> Vec<(&'static str, Value)> {
             json!({"$ref": "#/$defs/Bar", "properties": {"foo": {"type": "string"}}, "required": ["foo"], "$defs": {"Bar": {"type": "object", "properties": {"bar": {"type": "string"}}, "required": ["bar"]}}}),
         ),
         (
+            "root reference beside allOf",
+            json!({"$ref": "#/$defs/A", "allOf": [{"properties": {"c": {"type": "string"}}, "required": ["c"]}], "$defs": {"A": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}}),
+        ),
+        (
             "references with neighbours that lead to one another",
             json!({"$ref": "#/$defs/A", "properties": {"r": {"type": "string"}}, "$defs": {
             "A": {"$ref": "#/$defs/B", "properties": {"a": {"type": "string"}}, "required": ["a"]},
@@ -281,6 +285,7 @@ fn lowering_never_refuses_what_was_valid() {
         ),
         ("inheritance", json!({"a": 1, "b": "x"})),
         ("root reference with neighbours", json!({"foo": "x", "bar": "y"})),
+        ("root reference beside allOf", json!({"a": "x", "c": "y"})),
         ("references with neighbours that lead to one another", json!({"r": "x", "a": "y", "b": "z"})),
         ("union", json!({"shape": {"kind": "square", "a": 1}})),
         ("tuple", json!({"pair": ["a", 1]})),
