@@ -30,8 +30,9 @@ pub(crate) struct Candidate {
     answers: Option<Range<usize>>,
     /// Whether that question has all words of the one that is asked: nothing else answers it better.
     pub(super) is_asked: bool,
-    /// Whether a name in code that is asked for stands in it, or in the code that it announces.
-    pub(super) is_named: bool,
+    /// The share of the question's words that it, its question and the code that it announces have, all counted the same, a name in
+    /// code as one; none where no such name stands in it or in that code.
+    pub(super) named: Option<f32>,
     pub(super) terms: BTreeSet<String>,
     pub(super) lead: usize,
     pub(super) tail: usize,
@@ -84,6 +85,8 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
         .collect();
     let all: f32 = weights.values().sum();
     let names: Vec<&str> = question.split_whitespace().filter_map(name).collect();
+    // The parts of a name are no words of their own.
+    let others = &asked - &terms(&names.join(" "), &known);
     let mut candidates: Vec<Candidate> = sentences
         .into_iter()
         .map(|(number, sentence, words)| {
@@ -99,8 +102,10 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
             };
             let covered: f32 = weights.iter().map(|(term, weight)| weight * share(term)).sum();
             let covered = (all > 0.0).then(|| covered / all);
-            let is_named =
-                names.iter().any(|name| [&passage.content[sentence.range.clone()], code].iter().any(|text| holds(text, name)));
+            let texts = [&passage.content[sentence.range.clone()], code];
+            let held = names.iter().filter(|name| texts.iter().any(|text| holds(text, name))).count();
+            let has = |term: &&String| [&words, &above, &below].iter().any(|terms| terms.contains(*term));
+            let named = (held + others.iter().filter(has).count()) as f32 / (names.len() + others.len()) as f32;
             let early = 1.0 / (1.0 + sentence.position as f32);
             Candidate {
                 passage: number,
@@ -108,7 +113,7 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
                 score: covered.unwrap_or_default() + 0.4 * passage.relevance + 0.1 * early - sentence.penalty,
                 covered,
                 cosine: None,
-                is_named,
+                named: (held > 0).then_some(named),
                 is_asked: !asked.is_empty() && asked.is_subset(&above),
                 answers: sentence.answers,
                 terms: words,

@@ -44,6 +44,11 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
         let line = &text[block.range.clone()];
         let next = &blocks[number + 1..];
         number += 1;
+        // A comment may look like a question, and what pipes commands like a table.
+        if is_cut_code && (line.ends_with('?') || !is_prose(line)) {
+            head = None;
+            continue;
+        }
         if !line.starts_with('|') {
             head = None;
         } else if next.first().is_some_and(|below| is_rule(&text[below.range.clone()])) {
@@ -67,7 +72,6 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
                 continue;
             }
             Kind::OpenCode => continue,
-            Kind::Paragraph | Kind::Item if is_cut_code && !is_prose(line) => continue,
             Kind::Paragraph | Kind::Item => {}
         }
         let mut parts = if block.kind == Kind::Line { Vec::new() } else { split(text, block.range.clone()) };
@@ -381,6 +385,10 @@ mod tests {
         ] {
             assert_eq!(read(whole), [whole]);
         }
+        let pipes = "$ cat mill.log | grep turbine | sort -u\n$ cat mill.log | grep stone | sort -u\n$ cat mill.log | wc -l";
+        assert!(read(pipes).is_empty(), "pipes make no table");
+        let bucket = "resource \"a\" \"b\" {\n}\n\nresource \"c\" \"d\" {\n\n# Is the bucket public?\nacl = \"private\"\n}";
+        assert!(read(bucket).is_empty(), "a comment asks nothing");
         let manual = "The grinding stones are cooled with water.\n\n- Never run them dry\n\n::\n\n\
             \u{20}   $ millctl cool\n    $ millctl grind\n    $ millctl stop";
         assert_eq!(read(manual), ["The grinding stones are cooled with water."], "code needs no fences");
