@@ -88,9 +88,14 @@ fn nothing(format: Format) -> String {
 /// The statements worth quoting: (passage, bytes). The passage of the best one comes first; within a passage they keep their
 /// order.
 fn choose(candidates: &[Candidate], passages: &[Passage], is_measured: bool) -> Vec<(usize, Range<usize>)> {
-    let Some(best) = candidates.first().filter(|best| is_near(best, passages, is_measured)) else { return Vec::new() };
+    // The name that is asked for may stand behind what has its other words.
+    let answers = |(number, candidate): (usize, &Candidate)| {
+        candidate.named >= Some(LEAST_NAMED) || (number == 0 && is_near(candidate, passages, is_measured))
+    };
+    let Some(first) = candidates.iter().enumerate().position(answers) else { return Vec::new() };
+    let best = &candidates[first];
     let mut chosen: Vec<&Candidate> = Vec::new();
-    for candidate in candidates {
+    for candidate in &candidates[first..] {
         if chosen.len() == MAX_QUOTES || (best.is_asked && !chosen.is_empty()) || candidate.score < WORTH * best.score {
             break;
         }
@@ -131,9 +136,6 @@ fn choose(candidates: &[Candidate], passages: &[Passage], is_measured: bool) -> 
 
 /// Whether the best statement has anything to do with the question.
 fn is_near(best: &Candidate, passages: &[Passage], is_measured: bool) -> bool {
-    if best.named >= Some(LEAST_NAMED) {
-        return true;
-    }
     let nearest = passages.iter().filter_map(|passage| passage.score).reduce(f32::max);
     let Some(covered) = best.covered else {
         return nearest.is_some_and(|nearest| !is_measured || nearest >= LEAST);
@@ -228,6 +230,9 @@ mod tests {
         let text = "You configure `max_tokens` in the file.";
         let said = answer_from_afar("Where can I configure max_tokens for my account?", text);
         assert!(said.starts_with(&format!("“{text}” [1]")), "{said}");
+        let code = "```text\nerror[E0502]: cannot borrow `v`\n```";
+        let said = answer_from_afar("How do I fix E0502?", &format!("They fix it all of the time.\n\n## Errors\n\n{code}"));
+        assert!(said.starts_with(&format!("{code}\n[1]")), "what holds the other word does not stand before it: {said}");
         let said = answer_from_afar("What was the revenue of max_tokens last quarter?", text);
         assert_eq!(said, "Nothing in the index answers this question.");
     }
