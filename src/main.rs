@@ -291,7 +291,8 @@ fn ready(app: &Arc<App>) {
     app.prepare();
 }
 
-/// What it means to be reached from elsewhere. In a container there is no other way, and only whoever publishes the port knows from where.
+/// What it means to be reached from elsewhere. In a container there is no other way, and only whoever publishes the port knows
+/// from where.
 const OPEN: &str = "not on the loopback: whoever reaches this port may ask, read documents without labels, and spend the keys of providers, \
                     without a password and without TLS; let only a proxy reach it that has both (a container: `--publish 127.0.0.1:8080:8080`)";
 

@@ -68,8 +68,8 @@ pub(crate) fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(TEMPORARY).permissions(Permissions::from_mode(0o666)).tempfile_in(folder)
 }
 
-/// Whoever holds this works in a folder alone, among those who ask for it; it leaves nothing behind. Where a folder cannot be locked,
-/// everybody goes on.
+/// Whoever holds this works in a folder alone, among those who ask for it; it leaves nothing behind. Where a folder cannot be
+/// locked, everybody goes on.
 pub(crate) fn alone(folder: &Path) -> Option<File> {
     let folder = File::open(folder).ok()?;
     folder.lock().ok()?;

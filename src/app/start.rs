@@ -1,4 +1,5 @@
-//! What is checked and opened at the start: the providers that are named, the prices, and the indexes with their embedding models.
+//! What is checked and opened at the start: the providers that are named, the prices, and the indexes with their embedding
+//! models.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -28,7 +28,8 @@ impl Workers {
         computed
     }
 
-    /// Whether a question of `tokens` tokens is shared by two threads: where it is long enough, there are two, and nobody else computes.
+    /// Whether a question of `tokens` tokens is shared by two threads: where it is long enough, there are two, and nobody else
+    /// computes.
     pub(super) fn should_split(&self, tokens: usize) -> bool {
         tokens >= SPLIT_TOKENS && rayon::current_num_threads() > 1 && self.at_work.load(Ordering::Relaxed) == 0
     }

@@ -30,8 +30,8 @@ pub(crate) struct Candidate {
     answers: Option<Range<usize>>,
     /// Whether that question has all words of the one that is asked: nothing else answers it better.
     pub(super) is_asked: bool,
-    /// The share of the question's words that it, its question and the code that it announces have, all counted the same, a name in
-    /// code as one; none where no such name stands in it or in that code.
+    /// The share of the question's words that it, its question and the code that it announces have, all counted the same, a name
+    /// in code as one; none where no such name stands in it or in that code.
     pub(super) named: Option<f32>,
     pub(super) terms: BTreeSet<String>,
     pub(super) lead: usize,
@@ -84,7 +84,7 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
         })
         .collect();
     let all: f32 = weights.values().sum();
-    let names: Vec<&str> = question.split_whitespace().filter_map(name).collect();
+    let names: Vec<String> = question.split_whitespace().filter_map(name).map(str::to_ascii_lowercase).collect();
     // The parts of a name are no words of their own.
     let others = &asked - &terms(&names.join(" "), &known);
     let mut candidates: Vec<Candidate> = sentences
@@ -102,8 +102,12 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
             };
             let covered: f32 = weights.iter().map(|(term, weight)| weight * share(term)).sum();
             let covered = (all > 0.0).then(|| covered / all);
-            let texts = [&passage.content[sentence.range.clone()], code];
-            let held = names.iter().filter(|name| texts.iter().any(|text| holds(text, name))).count();
+            let held = if names.is_empty() {
+                0
+            } else {
+                let texts = [&passage.content[sentence.range.clone()], code].map(str::to_ascii_lowercase);
+                names.iter().filter(|name| texts.iter().any(|text| holds(text, name))).count()
+            };
             let has = |term: &&String| [&words, &above, &below].iter().any(|terms| terms.contains(*term));
             let named = (held + others.iter().filter(has).count()) as f32 / (names.len() + others.len()) as f32;
             let early = 1.0 / (1.0 + sentence.position as f32);
@@ -164,10 +168,9 @@ fn name(word: &str) -> Option<&str> {
     is_name.then_some(word)
 }
 
-/// Whether a text has a name, whatever its case, and not as a part of a longer word.
+/// Whether a text has a name, both in lower case, and not as a part of a longer word.
 fn holds(text: &str, name: &str) -> bool {
-    let (text, name) = (text.to_ascii_lowercase(), name.to_ascii_lowercase());
-    text.match_indices(&name).any(|(at, _)| {
+    text.match_indices(name).any(|(at, _)| {
         let (before, behind) = (&text[..at], &text[at + name.len()..]);
         !before.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric)
     })

@@ -1,5 +1,5 @@
-//! Passages to what may be quoted of them: sentences, rows of tables and code, and what belongs to each: the sentence that it leans on, the
-//! list or code that it announces, the question that it answers.
+//! Passages to what may be quoted of them: sentences, rows of tables and code, and what belongs to each: the sentence that it
+//! leans on, the list or code that it announces, the question that it answers.
 
 use std::ops::Range;
 
@@ -116,8 +116,8 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
     found
 }
 
-/// A sentence that may be quoted, unless it states nothing. `tail` is the end of what it announces, nothing where that is not there; `before`
-/// the sentence that it may lean on.
+/// A sentence that may be quoted, unless it states nothing. `tail` is the end of what it announces, nothing where that is not
+/// there; `before` the sentence that it may lean on.
 fn statement(
     text: &str,
     range: Range<usize>,

@@ -9,7 +9,8 @@
 const MIN_MATCH: usize = 4;
 /// How far back a match may lie.
 const MAX_OFFSET: usize = u16::MAX as usize;
-/// Bytes before the end at which the last match begins at the latest, and at least the last few are literals: decoders rely on it.
+/// Bytes before the end at which the last match begins at the latest, and at least the last few are literals: decoders rely on
+/// it.
 const LAST_MATCH: usize = 12;
 const LAST_LITERALS: usize = 5;
 /// Lengths from which on a token's four bits are full and bytes follow.

@@ -16,7 +16,8 @@ use crate::error::Result;
 const QUERIES: usize = 1000;
 /// Neighbours of each that count.
 const NEIGHBOURS: usize = 10;
-/// Hits of each query: its neighbours and itself. A search for fewer takes the first of as many: searching for fewer alone would miss more of them.
+/// Hits of each query: its neighbours and itself. A search for fewer takes the first of as many: searching for fewer alone would
+/// miss more of them.
 pub(super) const TUNED: usize = NEIGHBOURS + 1;
 /// Recall@10 of `Recall::Fast` and of `Recall::Balanced` on the sample. A little above the .95 and .99 that are promised:
 /// rounding to integers costs the exact scan itself .7 of 100, and questions are not quite like what they ask for.

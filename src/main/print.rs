@@ -80,8 +80,8 @@ fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "note: {}", shown(&in_one_line(text)));
 }
 
-/// What terminals show of a text, without what they obey: names of files, documents and models, and what models write, may hold control
-/// characters.
+/// What terminals show of a text, without what they obey: names of files, documents and models, and what models write, may hold
+/// control characters.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect()
 }

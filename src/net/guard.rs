@@ -6,7 +6,8 @@ use url::{Host, Url};
 
 use super::public::is_link_local;
 
-/// Checks an address that the operator gave for a provider: addresses inside a network are the operator's choice, but not those that hand out credentials.
+/// Checks an address that the operator gave for a provider: addresses inside a network are the operator's choice, but not those
+/// that hand out credentials.
 ///
 /// # Errors
 /// Says what is wrong with it.

@@ -248,8 +248,7 @@ impl Client {
     }
 
     async fn dispatch(&self, http: &reqwest::Client, request: &Request, deadline: Instant) -> Result<reqwest::Response> {
-        let sending = http.request(request.method.clone(), request.url.clone()).header(ACCEPT_ENCODING, "identity");
-        let sending = sending.headers(request.headers.clone());
+        let sending = http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         let sending = sending.header(INSTANCE, &*self.instance).body(request.body.clone());
         timeout_at(deadline, sending.send()).await.map_err(|_| timed_out())?.map_err(unreachable)
     }
@@ -283,6 +282,7 @@ fn built(
         let tls = roots::tls(system_certificates).map_err(|cause| cause.to_string())?;
         let builder = reqwest::Client::builder()
             .user_agent(concat!("omni-llm/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(50))

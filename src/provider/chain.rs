@@ -1,8 +1,8 @@
 //! Providers that stand in for one another.
 //!
-//! A failure that another provider may not have moves the request on. A mistake in the request ends the chain at the first provider; at one
-//! that stands in it does not, because the next may take what this one refuses. Thoughts and signatures of one model are left out for the
-//! next, which would refuse them. A provider that keeps failing is passed over for a while.
+//! A failure that another provider may not have moves the request on. A mistake in the request ends the chain at the first
+//! provider; at one that stands in it does not, because the next may take what this one refuses. Thoughts and signatures of one
+//! model are left out for the next, which would refuse them. A provider that keeps failing is passed over for a while.
 
 use std::borrow::Cow;
 use std::time::Duration;

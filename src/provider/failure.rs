@@ -36,8 +36,8 @@ impl<'a> Refused<'a> {
     }
 }
 
-/// By the provider's own names, compared without case. Names of any failure (`api_error`, `InternalServerException`) have no row: they come
-/// with every status, which says more.
+/// By the provider's own names, compared without case. Names of any failure (`api_error`, `InternalServerException`) have no row:
+/// they come with every status, which says more.
 const KINDS: &[(&[&str], Code)] = &[
     (&["context_length_exceeded", "model_context_window_exceeded", "exceed_context_size_error"], Code::ContextLength),
     (&["content_filter", "content_policy_violation", "responsibleaipolicyviolation"], Code::ContentFilter),

@@ -20,7 +20,7 @@ use super::capability::{Capabilities, SchemaMode};
 use super::id::{made_up, tool_id};
 use super::terms::ASKED_TIERS;
 use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// A request that the model accepts.
 #[derive(Debug)]
@@ -304,7 +304,3 @@ impl Fit<'_> {
 
 /// Fields of vendors' own that hold names, texts and examples.
 const NO_ADDRESSES: [&str; 5] = ["input_examples", "metadata", "prediction", "prompt_cache_key", "safety_identifier"];
-
-fn quoted(words: &[String]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-}

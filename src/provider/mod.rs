@@ -51,7 +51,7 @@ pub(crate) use self::row::{known, no_such};
 pub use self::stream::Events;
 pub(crate) use self::terms::is_standard;
 use crate::chat::{ChatRequest, ChatResponse, Warning};
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, Refusal, Result, quoted};
 use crate::net::{Auth, Client, Reply, Request, Secrets};
 
 /// A provider that is ready to be asked. Cloning shares what is known of its health.
@@ -255,8 +255,7 @@ impl Provider {
         let is_taken = |flag: &&str| caps.betas.iter().any(|known| known == "*" || known == flag);
         let flags = value.split(',').map(str::trim).filter(|flag| !flag.is_empty());
         let (taken, left): (Vec<&str>, Vec<&str>) = flags.partition(is_taken);
-        let left: Vec<String> = left.iter().map(|flag| format!("`{flag}`")).collect();
-        (pair(&taken.join(",")).filter(|_| !taken.is_empty()), left.join(", "))
+        (pair(&taken.join(",")).filter(|_| !taken.is_empty()), quoted(left))
     }
 
     /// Looks up the names in addresses that a server of the operator's own is to fetch: they must not lead it to its neighbours.

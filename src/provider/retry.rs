@@ -119,7 +119,8 @@ impl Retry {
     }
 }
 
-/// What is known of how a provider does. Limits, capacity and whether it is there are a model's own; who fails otherwise, or cannot be reached, fails for all of them.
+/// What is known of how a provider does. Limits, capacity and whether it is there are a model's own; a provider that fails
+/// otherwise, or cannot be reached, fails for all its models.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<State>);
 

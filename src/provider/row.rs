@@ -6,6 +6,7 @@
 
 use super::dialect::Dialect;
 use super::embed::EmbedDialect;
+use crate::error::quoted;
 
 /// A provider as data.
 #[derive(Debug, PartialEq, Eq)]
@@ -206,7 +207,7 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 
 /// The names of our own rows, as a text.
 pub(crate) fn known() -> String {
-    PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect::<Vec<_>>().join(", ")
+    quoted(PRESETS.iter().map(|preset| preset.name))
 }
 
 /// That no provider is called so; which there are, and which of them may be meant.

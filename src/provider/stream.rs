@@ -63,7 +63,9 @@ async fn begin(
         return Err(provider.refusal(&incoming.whole(first).await?));
     }
     let compression = compression(&incoming.headers);
-    if let (Some(compression), true) = (compression, is_stream) {
+    if let Some(compression) = compression
+        && is_stream
+    {
         return Err(compressed(compression));
     }
     if compression.is_some() || (!is_stream && !dialect.begins_stream(incoming.peek(deadline).await?)) {

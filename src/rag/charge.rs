@@ -22,8 +22,8 @@ pub(crate) fn cost(app: &App, provider: &str, model: &str, usage: Option<Usage>)
     app.prices().cost(provider, model, &usage, &crate::cost::today())
 }
 
-/// An exchange with a provider while the caller waits for it. One whose caller leaves before its end may have to be paid for all the
-/// same: it is counted.
+/// An exchange with a provider while the caller waits for it. One whose caller leaves before its end may have to be paid for all
+/// the same: it is counted.
 pub(crate) struct Exchange<'a>(&'a App);
 
 impl<'a> Exchange<'a> {

@@ -18,9 +18,9 @@ const EMBEDDING_WAIT: Duration = Duration::from_secs(5);
 /// The vectors of a question's readings, or why there are none; and what it cost to have them made by a provider.
 pub(super) type Embedded = (std::result::Result<Vec<Vec<f32>>, String>, Option<Attempt>);
 
-/// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too. So where a
-/// vector is not a must, to have none is no failure, the provider may take a part of the time only, and one that keeps failing is left
-/// alone for a while.
+/// Has the readings of a question embedded by the provider whose vectors the index holds. Words alone find something, too. So
+/// where a vector is not a must, to have none is no failure, the provider may take a part of the time only, and one that keeps
+/// failing is left alone for a while.
 pub(super) async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must: bool, deadline: Instant) -> Result<Embedded> {
     let name = format!("`{}/{}`", model.provider(), model.name());
     if !is_must && model.is_cooling() {
@@ -61,7 +61,8 @@ pub(super) async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must:
     Ok((Ok(response.vectors), Some(attempt)))
 }
 
-/// Whether a failure is the provider's alone, and says nothing of the question: a model may be gone since the index was built, too.
+/// Whether a failure is the provider's alone, and says nothing of the question: a model may be gone since the index was built,
+/// too.
 fn is_outage(code: Code) -> bool {
     let is_refused = matches!(code, Code::Authentication | Code::Budget | Code::InvalidModel);
     is_refused || matches!(code, Code::Timeout | Code::RateLimit | Code::Overloaded | Code::ProviderError)

@@ -1,8 +1,8 @@
 //! Finding passages: the question is embedded by the model that embedded the index, then searched for.
 //!
-//! A message is looked up in several readings ([`super::reading`]). The hits of the reading that comes nearest to a passage lead, and
-//! alternate with those of the message by itself. Of 60 questions, some of which lean on what was said before, 58 had the right passage among
-//! the first five hits; where the last message was looked up alone, 31.
+//! A message is looked up in several readings ([`super::reading`]). The hits of the reading that comes nearest to a passage lead,
+//! and alternate with those of the message by itself. Of 60 questions, some of which lean on what was said before, 58 had the
+//! right passage among the first five hits; where the last message was looked up alone, 31.
 
 use std::sync::Arc;
 
@@ -105,7 +105,8 @@ pub struct Found {
     pub attempt: Option<Attempt>,
     /// The text that found them.
     pub query: String,
-    /// Why words only were searched, nothing was found, or what was found was not reranked; and what of the question was not embedded.
+    /// Why words only were searched, nothing was found, or what was found was not reranked; and what of the question was not
+    /// embedded.
     pub warnings: Vec<String>,
 }
 

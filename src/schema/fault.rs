@@ -44,7 +44,8 @@ pub(super) fn faults(value: &Value, root: &Value) -> Vec<Violation> {
     found
 }
 
-/// What `value` says against one of the shapes that it may have is told to `say`; what stands in it, with its schema and name, to `go_on`.
+/// What `value` says against one of the shapes that it may have is told to `say`; what stands in it, with its schema and name, to
+/// `go_on`.
 fn of_shape<'a>(
     value: &'a Value,
     shape: &'a Map<String, Value>,

@@ -49,7 +49,8 @@ pub(crate) struct Means {
     pub forced_tool: bool,
     /// It has a JSON mode that works with this request's tools.
     pub json_object: bool,
-    /// What of JSON Schema it takes; where that is not known, it may ignore the schema without a word, so the prompt tells it, too.
+    /// What of JSON Schema it takes; where that is not known, it may ignore the schema without a word, so the prompt tells it,
+    /// too.
     pub subset: Option<&'static Subset>,
 }
 

@@ -101,8 +101,8 @@ fn reached<'a>(schema: Option<&'a Map<String, Value>>, root: &'a Value, keywords
 }
 
 /// As [`branches`], without those that `value` is not meant for: of the branches of each `anyOf` and `oneOf` those that fit it as far as
-/// can be seen from outside and name the most of its properties, else those that its constants do not rule out, else all. Of several that
-/// fit equally well, the first `most`.
+/// can be seen from outside and name the most of its properties, else those that its constants do not rule out, else all. Of
+/// several that fit equally well, the first `most`.
 pub(super) fn meant<'a>(value: &Value, schema: &'a Value, root: &'a Value, most: usize) -> Vec<&'a Map<String, Value>> {
     let (mut found, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![schema]);
     while let Some(schema) = open.pop() {
@@ -139,19 +139,17 @@ fn fit(value: &Value, branch: &Value, root: &Value) -> Fit {
     if is_ruled_out(value, branch, root) {
         return Fit::Never;
     }
-    let has_type = |value: &Value, schema: &Value| is_of(value, kinds(&branches(schema, root)).as_deref());
-    let mut fits = has_type(value, branch) && is_said(value, branch, root);
+    let shapes = branches(branch, root);
+    let mut fits = is_of(value, kinds(&shapes).as_deref()) && is_said(value, branch, root);
     let Value::Object(fields) = value else { return if fits { Fit::Well(0) } else { Fit::Perhaps } };
     for map in reached(branch.as_object(), root, &["allOf"]) {
         fits &= required(map).all(|name| fields.contains_key(name));
-        fits &= told(fields, map).all(|(field, schema)| has_type(field, schema));
+        fits &= told(fields, map).all(|(field, schema)| is_of(field, kinds(&branches(schema, root)).as_deref()));
     }
     if !fits {
         return Fit::Perhaps;
     }
-    let shapes = branches(branch, root);
-    let is_named =
-        |name: &&String| shapes.iter().any(|shape| shape.get("properties").is_some_and(|told| told.get(*name).is_some()));
+    let is_named = |name: &&String| shapes.iter().filter_map(|shape| properties(shape)).any(|told| told.contains_key(*name));
     Fit::Well(fields.keys().filter(is_named).count())
 }
 

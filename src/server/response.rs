@@ -160,8 +160,8 @@ struct ToolCall {
     arguments: Box<RawValue>,
 }
 
-/// JSON that a model wrote, in its own digits: our numbers have 64 bits. None where it is no JSON that everybody reads: a half of a
-/// character, a number that nothing holds, too deep a list would make the whole answer unreadable.
+/// JSON that a model wrote, in its own digits: our numbers have 64 bits. None where it is no JSON that everybody reads: a half of
+/// a character, a number that nothing holds, too deep a list would make the whole answer unreadable.
 pub(super) fn written(json: &str) -> Option<Box<RawValue>> {
     serde_json::from_str::<serde_json::Value>(json).ok()?;
     RawValue::from_string(json.to_owned()).ok()

@@ -141,9 +141,8 @@ async fn vectors_that_are_paid_for_and_not_delivered_are_counted() {
     assert_eq!((ask(json!(texts)).await.0, unknown()), (400, 2), "but what was embedded before it does");
 }
 
-#[tokio::test]
-async fn whose_texts_they_are_is_told_where_it_is_taken() {
-    let provider = Vectors::start().await;
+/// A service with a model of its own, OpenAI and Mistral.
+fn with_remote(provider: &Vectors) -> (tempfile::TempDir, Service) {
     let (folder, _) = service();
     let service = Service::new(|config| {
         config.index = None;
@@ -151,6 +150,13 @@ async fn whose_texts_they_are_is_told_where_it_is_taken() {
         let endpoint = || omni_llm::config::Endpoint { base_url: Some(provider.base_url.clone()), ..Default::default() };
         config.providers.extend(["openai", "mistral"].map(|name| (name.to_owned(), endpoint())));
     });
+    (folder, service)
+}
+
+#[tokio::test]
+async fn whose_texts_they_are_is_told_where_it_is_taken() {
+    let provider = Vectors::start().await;
+    let (_folder, service) = with_remote(&provider);
     let ask = async |model: &str| service.post("/v1/embeddings", &json!({"model": model, "input": "the", "user": "ada"})).await.1;
     let answer = ask("openai/text-embedding-3-small").await;
     assert_eq!((&provider.last()["user"], &answer["omni"]["warnings"]), (&json!("ada"), &Value::Null), "{answer}");
@@ -165,13 +171,7 @@ async fn whose_texts_they_are_is_told_where_it_is_taken() {
 #[tokio::test]
 async fn token_numbers_go_to_whom_they_belong() {
     let provider = Vectors::start().await;
-    let (folder, _) = service();
-    let service = Service::new(|config| {
-        config.index = None;
-        config.model = Some(folder.path().to_owned());
-        let endpoint = || omni_llm::config::Endpoint { base_url: Some(provider.base_url.clone()), ..Default::default() };
-        config.providers.extend(["openai", "mistral"].map(|name| (name.to_owned(), endpoint())));
-    });
+    let (_folder, service) = with_remote(&provider);
     let ask = async |model: &str, input: Value| service.post("/v1/embeddings", &json!({"model": model, "input": input})).await;
     for (input, sent) in
         [(json!([[9906, 1917], [82]]), json!([[9906, 1917], [82]])), (json!([9906, 1917]), json!([[9906, 1917]]))]

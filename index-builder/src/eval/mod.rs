@@ -87,7 +87,8 @@ impl Scores {
         each.sum::<f64>() / self.outcomes.len().max(1) as f64
     }
 
-    /// Whether there was anything to measure: an index that never answers may also be the wrong one. `remedy` is for whoever asked.
+    /// Whether there was anything to measure: an index that never answers may also be the wrong one. `remedy` is for whoever
+    /// asked.
     ///
     /// # Errors
     /// Nothing that is expected was found.

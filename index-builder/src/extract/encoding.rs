@@ -37,7 +37,8 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, Re
     if let Some(encoding) = utf16_by_nuls(bytes) {
         return Ok(decoded_as(encoding, bytes, false));
     }
-    // Encrypted and compressed bytes have one in eleven. Old texts have tabs of both kinds, backspaces and an end (0x1a), which do not count.
+    // Encrypted and compressed bytes have one in eleven. Old texts have tabs of both kinds, backspaces and an end (0x1a), which
+    // do not count.
     let controls = bytes.iter().filter(|byte| matches!(byte, 0..=7 | 14..=25 | 28..=31)).count();
     if controls * 100 > bytes.len() {
         return Err(Refusal::unsupported("binary data"));

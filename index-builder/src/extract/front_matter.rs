@@ -60,7 +60,8 @@ pub(super) fn names_access(front_matter: FrontMatter<'_>) -> bool {
     text.lines().any(line_names_access)
 }
 
-/// Refuses a text of another format than Markdown, where front matter is text like any other, if it says who may see the document.
+/// Refuses a text of another format than Markdown, where front matter is text like any other, if it says who may see the
+/// document.
 pub(super) fn require_no_access(text: &str) -> Result<(), Refusal> {
     // Few texts begin with a fence; the others need not be read twice.
     if !text.trim_start_matches(|char: char| !char.is_ascii_graphic()).starts_with(['-', '+']) {
@@ -83,12 +84,14 @@ fn has_access(fields: &BTreeMap<String, Value>) -> bool {
     fields.keys().any(|name| name.split('.').next().is_some_and(|outer| outer.eq_ignore_ascii_case("access")))
 }
 
-/// Whether a Markdown document begins with a fence, or nearly, that encloses no front matter, and a field below it says who may see it.
+/// Whether a Markdown document begins with a fence, or nearly, that encloses no front matter, and a field below it says who may
+/// see it.
 pub(super) fn is_spoilt_and_names_access(source: &str) -> bool {
     is_spoilt(source, line_names_access)
 }
 
-/// Whether a document begins with a fence, or nearly, that encloses no front matter, and below it stands such a line among fields.
+/// Whether a document begins with a fence, or nearly, that encloses no front matter, and below it stands such a line among
+/// fields.
 fn is_spoilt(source: &str, names_access: fn(&str) -> bool) -> bool {
     let is_fence = |line: &&str| {
         let line = line.trim();

@@ -212,8 +212,8 @@ impl Source {
         }
     }
 
-    /// Reads all `entries` ahead of the work: `visit` is called once for each, on one of `workers` threads and in no certain order,
-    /// while further documents are already being read. What it returns is in the order of `entries`.
+    /// Reads all `entries` ahead of the work: `visit` is called once for each, on one of `workers` threads and in no certain
+    /// order, while further documents are already being read. What it returns is in the order of `entries`.
     ///
     /// The documents that are read and not yet visited hold at most `budget_bytes` together (or one document, if it is larger).
     ///

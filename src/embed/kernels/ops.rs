@@ -52,8 +52,8 @@ fn linear_i8<L: Lanes>(input: Rows<'_>, matrix: MatrixI8<'_>, gelu: bool, out: &
     }
 }
 
-/// The order of a matrix, for the product with `rows` rows. To look for it takes as long as the product with about thirty, which is little
-/// beside documents and much beside the first question of a process; once it is there, everybody uses it.
+/// The order of a matrix, for the product with `rows` rows. To look for it takes as long as the product with about thirty, which
+/// is little beside documents and much beside the first question of a process; once it is there, everybody uses it.
 fn order(matrix: MatrixI8<'_>, rows: usize) -> Option<&Order> {
     if rows < ROWS_TO_ORDER {
         return matrix.order.get();

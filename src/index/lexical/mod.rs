@@ -37,8 +37,8 @@ const MAX_REPEATS: usize = 100;
 /// Where at most this share of the chunks is allowed, they are scored one by one.
 const FEW: usize = 64;
 
-/// A name in code is asked for by itself where at most this many chunks hold it, and at most half of those that are allowed; where nothing but
-/// names is asked for, more chunks may hold it.
+/// A name in code is asked for by itself where at most this many chunks hold it, and at most half of those that are allowed;
+/// where nothing but names is asked for, more chunks may hold it.
 const RARE: u32 = 5;
 
 /// Chunks that are counted before it is asked whether they are enough.

@@ -34,8 +34,8 @@ pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
         &usage["cached_tokens"],
     ];
     let reasoning = [&usage["completion_tokens_details"], usage].map(|counts| tokens(&counts["reasoning_tokens"]));
-    // Some count thoughts beside the answer, as the sum shows, and not all of them say how many there were. Others count sound (Mistral) or
-    // what a cache holds (gateways in front of Claude) beside the prompt.
+    // Some count thoughts beside the answer, as the sum shows, and not all of them say how many there were. Others count sound
+    // (Mistral) or what a cache holds (gateways in front of Claude) beside the prompt.
     let [mut prompt, mut completion, total] =
         ["prompt_tokens", "completion_tokens", "total_tokens"].map(|name| tokens(&usage[name]));
     let cache = ["cache_read_input_tokens", "cache_creation_input_tokens"].map(|name| tokens(&usage[name]));

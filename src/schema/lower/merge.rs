@@ -46,8 +46,8 @@ impl Lowering<'_> {
         lowered
     }
 
-    /// `allOf` and a reference melted into one schema with what stands beside them, where these do not contradict one another. `depth` is
-    /// the number of references that led here.
+    /// `allOf` and a reference melted into one schema with what stands beside them, where these do not contradict one another.
+    /// `depth` is the number of references that led here.
     pub(super) fn merged(&self, map: &Map<String, Value>, mut depth: usize) -> Option<Map<String, Value>> {
         let mut whole = map.clone();
         let mut target = None;

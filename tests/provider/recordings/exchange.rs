@@ -92,8 +92,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// How an exchange about vectors is read, likewise. Only what we ask for is: not Ollama's own path, one text of Gemini's, pictures of
-    /// Vertex AI's or Cohere's small integers.
+    /// How an exchange about vectors is read, likewise. Only what we ask for is: not Ollama's own path, one text of Gemini's,
+    /// pictures of Vertex AI's or Cohere's small integers.
     pub(super) fn embeds(&self) -> Option<EmbedDialect> {
         let (dialect, path, body) = (self.row().embeds?, self.path(), self.json().unwrap_or_default());
         let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));

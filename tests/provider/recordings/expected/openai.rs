@@ -136,8 +136,8 @@ fn called(message: &Value, is_whole: bool, out: &mut Expected, calls: &mut Vec<D
     }
 }
 
-/// The call that a piece belongs to, if it was begun: the one with its id, else with its number, else the last. A name on another number,
-/// with another id, or after whole arguments begins another.
+/// The call that a piece belongs to, if it was begun: the one with its id, else with its number, else the last. A name on another
+/// number, with another id, or after whole arguments begins another.
 fn begun(calls: &[Draft], id: &str, name: &str, number: Option<u64>) -> Option<usize> {
     let is_number = |call: &Draft| number.is_none() || call.number.is_none() || call.number == number;
     let has_id = |call: &Draft| !id.is_empty() && call.id == id && (name.is_empty() || is_number(call));
