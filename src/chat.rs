@@ -138,7 +138,7 @@ pub struct ToolCall {
     pub arguments: String,
     /// An opaque value that must come back with the call (Gemini's `thoughtSignature`).
     pub signature: Option<String>,
-    /// Fields of one dialect's own, as they stand in its call: who called (Claude's `caller`), or that it is of a `custom` tool of OpenAI's,
+    /// Fields of one dialect's own, as they stand in its call: who called (Claude's `caller`, `toolset_name`), or that it is of a `custom` tool of OpenAI's,
     /// whose arguments are any text.
     #[serde(default)]
     pub own: Option<Raw>,
@@ -155,6 +155,9 @@ pub struct ToolResult {
     /// Whether the tool failed.
     #[serde(default)]
     pub is_error: bool,
+    /// Fields of one dialect's own, as they stand in its result.
+    #[serde(default)]
+    pub own: Option<Raw>,
 }
 
 /// How long a provider may keep a cached prompt, shortest first.
@@ -276,11 +279,6 @@ impl Media {
 }
 
 impl ToolCall {
-    /// The fields of `dialect`'s own.
-    pub fn own_of(&self, dialect: &str) -> Option<&Map<String, Value>> {
-        self.own.as_ref().filter(|own| own.dialect == dialect)?.value.as_object()
-    }
-
     /// Whether its arguments are a text and no JSON.
     pub fn is_text(&self) -> bool {
         self.own.as_ref().is_some_and(Raw::is_custom_call)
@@ -288,6 +286,11 @@ impl ToolCall {
 }
 
 impl Raw {
+    /// The fields that it has of `dialect`'s own.
+    pub(crate) fn fields(&self, dialect: &str) -> Option<&Map<String, Value>> {
+        self.value.as_object().filter(|_| self.dialect == dialect)
+    }
+
     /// Whether it says of a call that it is one of OpenAI's `custom` tools.
     pub(crate) fn is_custom_call(&self) -> bool {
         self.dialect == "openai" && self.value["type"] == "custom"

@@ -6,8 +6,8 @@
 
 mod answer;
 
-pub(crate) use self::answer::compaction;
 pub(super) use self::answer::{Decoder, decode, finish};
+pub(crate) use self::answer::{compaction, own_of_call};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
 use super::turn::{arguments, inner_text, object_schema, system, turns};
-use crate::chat::{ChatRequest, Effort, Media, Part, ResponseFormat, Source, ToolChoice, ToolResult, Warning, Warnings};
+use crate::chat::{ChatRequest, Effort, Media, Part, Raw, ResponseFormat, Source, ToolChoice, ToolResult, Warning, Warnings};
 use crate::error::{Error, Result};
 
 /// Arguments of calls in a whole answer.
@@ -189,11 +189,7 @@ fn block(part: &Part, warnings: &mut Warnings) -> Result<Option<Value>> {
         },
         Part::ToolCall(call) => {
             let input = arguments(&call.arguments, warnings);
-            let mut block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
-            if let (Some(block), Some(own)) = (block.as_object_mut(), call.own_of("anthropic")) {
-                block.extend(own.clone());
-            }
-            block
+            with_own(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input}), call.own.as_ref())
         }
         Part::ToolResult(result) => tool_result(result, warnings)?,
         Part::Raw(raw) if raw.dialect == "anthropic" => raw.value.clone(),
@@ -212,7 +208,14 @@ fn tool_result(result: &ToolResult, warnings: &mut Warnings) -> Result<Value> {
     if result.is_error {
         out["is_error"] = true.into();
     }
-    Ok(out)
+    Ok(with_own(out, result.own.as_ref()))
+}
+
+fn with_own(mut block: Value, own: Option<&Raw>) -> Value {
+    if let (Some(block), Some(own)) = (block.as_object_mut(), own.and_then(|own| own.fields("anthropic"))) {
+        block.extend(own.clone());
+    }
+    block
 }
 
 /// As bytes a document is a PDF; a text goes as text.

@@ -119,6 +119,10 @@ const OVERFLOW: &[&str] = &[
     "longer than the maximum model length",
     "maximum prompt length",
     "too large for model",
+    "exceeded model token limit",
+    "range of input length should be",
+    "tokens + `max_new_tokens` must be",
+    "`inputs` must have less than",
 ];
 /// Of a model that there is not, where vendors call it a wrong request like any other.
 const NO_MODEL: &[&str] = &[
@@ -163,7 +167,7 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     // What Bedrock was told by whoever runs the model; 500 says no more than its own status.
     let original = number(&error["originalStatusCode"]).filter(|original| *original != 500);
     let status = match refused.status {
-        200 => number(&error["code"]).unwrap_or(if is_wrong() { 400 } else { 500 }),
+        200 => number(&error["code"]).or_else(|| number(&error["status"])).unwrap_or(if is_wrong() { 400 } else { 500 }),
         status => status,
     };
     let lower = message.to_ascii_lowercase();

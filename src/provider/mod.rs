@@ -39,7 +39,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-pub(crate) use self::anthropic::compaction;
+pub(crate) use self::anthropic::{compaction, own_of_call};
 pub(crate) use self::arguments::{is_rounded, keep_digits_of, list_at};
 use self::capability::{Capabilities, Rules};
 pub(crate) use self::chain::{Walk, is_mistake, shared};

@@ -100,12 +100,15 @@ pub(super) fn left_out(request: &ChatRequest, dialect: Dialect, warnings: &mut W
             _ => {}
         }
     }
-    let calls = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
-        Part::ToolCall(call) => call.own.as_ref().filter(|own| own.dialect != who),
-        _ => None,
-    });
-    let fields = calls.filter_map(|own| own.value.as_object()).flat_map(serde_json::Map::keys);
-    fields.for_each(|field| left_out(format!("tool_call.{field}")));
+    for part in request.messages.iter().flat_map(|message| &message.parts) {
+        let (kind, own) = match part {
+            Part::ToolCall(call) => ("tool_call", &call.own),
+            Part::ToolResult(result) => ("tool_result", &result.own),
+            _ => continue,
+        };
+        let strange = own.as_ref().filter(|own| own.dialect != who).and_then(|own| own.value.as_object());
+        strange.into_iter().flat_map(serde_json::Map::keys).for_each(|field| left_out(format!("{kind}.{field}")));
+    }
     if let Some(raw) = request.native_tools.iter().find(|raw| raw.dialect != who) {
         let kind: String = raw.value["type"].as_str().unwrap_or_default().chars().take(40).collect();
         let remedy = format!("only the dialect of `{}` has such tools, and this one speaks `{who}`; send functions", raw.dialect);

@@ -402,7 +402,7 @@ fn calls_without_ids_of_their_own_are_told_apart_in_a_conversation() {
         let mut answer = Dialect::Gemini.decode(reply.to_string().as_bytes()).unwrap();
         written.fitted.restore_all(&mut answer);
         let call_id = answer.tool_calls().next().unwrap().id.clone();
-        let result = Part::ToolResult(ToolResult { call_id, content: vec![Part::Text("x".into())], is_error: false });
+        let result = Part::ToolResult(ToolResult { call_id, content: vec![Part::Text("x".into())], ..ToolResult::default() });
         request.messages.push(Message { role: Role::Assistant, parts: answer.parts });
         request.messages.push(Message { role: Role::Tool, parts: vec![result] });
     }

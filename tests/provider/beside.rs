@@ -46,6 +46,18 @@ fn what_azure_filters_last_counts() {
 }
 
 #[test]
+fn a_content_that_is_json_is_a_text_and_a_price_that_is_told_is_kept() {
+    let shaped = json!({"title": "Apples", "pages": [1, 2]});
+    let usage = json!({"prompt_tokens": 5, "completion_tokens": 2, "cost": 0.5, "cost_details": {"upstream": 0.25}});
+    let answer = json!({"provider": "Together", "usage": usage,
+        "choices": [{"message": {"role": "assistant", "content": shaped}, "finish_reason": "stop"}]});
+    let answer = whole(Dialect::OpenAi, &answer);
+    assert_eq!(answer.text(), shaped.to_string());
+    let told = json!({"provider": "Together", "cost": 0.5, "cost_details": {"upstream": 0.25}});
+    assert_eq!(Value::Object(answer.extra), told);
+}
+
+#[test]
 fn usage_that_counts_nothing_is_none() {
     let chunk = |usage: Value| json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}], "usageMetadata": usage});
     let silent = chunk(json!({"trafficType": "ON_DEMAND"}));

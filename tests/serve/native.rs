@@ -135,6 +135,45 @@ async fn an_answer_that_paused_goes_on_where_no_other_could() {
 }
 
 #[tokio::test]
+async fn a_call_says_from_which_set_of_tools_it_is() {
+    let call = json!({"type": "tool_use", "id": "t", "name": "key", "input": {"text": "ctrl+s"},
+        "caller": {"type": "direct"}, "toolset_name": "computer"});
+    let whole = json!({"id": "m", "type": "message", "role": "assistant", "model": "claude-x", "content": [call],
+        "stop_reason": "tool_use", "usage": {"input_tokens": 5, "output_tokens": 7}});
+    let mut begun = call.clone();
+    begun["input"] = json!({});
+    let piece = json!({"type": "input_json_delta", "partial_json": call["input"].to_string()});
+    let frames = vec![
+        json!({"type": "message_start", "message": {"id": "m", "model": "claude-x", "usage": {"input_tokens": 5}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": begun}),
+        json!({"type": "content_block_delta", "index": 0, "delta": piece}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 7}}),
+        json!({"type": "message_stop"}),
+    ];
+    let replay = Replay::start(whole, frames).await;
+    let service = replay.service();
+    let mut body = json!({"model": "anthropic/claude-opus-4-8", "max_tokens": 9,
+        "tools": [{"type": "computer_toolset_20260801", "name": "computer"}], "messages": [{"role": "user", "content": "Save."}]});
+    let (_, answer) = service.post("/v1/messages", &body).await;
+    assert_eq!(answer["content"], json!([call]));
+    body["stream"] = true.into();
+    let events = service.events_of("/v1/messages", &body).await;
+    let begun = events.iter().find(|(name, _)| name == "content_block_start").map(|(_, event)| &event["content_block"]);
+    assert_eq!(begun.map(|block| &block["toolset_name"]), Some(&json!("computer")));
+
+    body["stream"] = false.into();
+    let result = json!({"type": "tool_result", "tool_use_id": "t", "content": "saved", "toolset_name": "computer"});
+    for message in [json!({"role": "assistant", "content": [call]}), json!({"role": "user", "content": [result]})] {
+        body["messages"].as_array_mut().unwrap().push(message);
+    }
+    let (status, answer) = service.post("/v1/messages", &body).await;
+    assert_eq!((status, &answer["omni"]["warnings"]), (200, &Value::Null), "{answer}");
+    let sent = replay.asked();
+    assert_eq!((&sent["messages"][1]["content"][0], &sent["messages"][2]["content"][0]), (&call, &result));
+}
+
+#[tokio::test]
 async fn what_only_one_dialect_has_is_refused_by_name_elsewhere() {
     let replay = replay("end_turn").await;
     let service = replay.service();

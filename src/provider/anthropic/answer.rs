@@ -122,7 +122,7 @@ impl Decoder {
 
     /// What stands beside what a message says.
     fn facts(&mut self, beside: &Value) {
-        for name in ["context_management", "diagnostics"] {
+        for name in ["context_management", "diagnostics", "input_transformations"] {
             self.state.keep(name, &beside[name]);
         }
     }
@@ -135,8 +135,8 @@ impl Decoder {
 
     fn ending(&mut self, delta: &Value, usage: &Value, events: &mut Vec<ChatEvent>) {
         let reason = &delta["stop_reason"];
-        // To us it is as any length; Anthropic's own clients know it.
-        if reason == "model_context_window_exceeded" {
+        // To us they are as any length and any pause; Anthropic's own clients know them.
+        if matches!(reason.as_str(), Some("model_context_window_exceeded" | "compaction")) {
             self.state.extra("stop_reason", reason, events);
         }
         self.finish = reason.as_str().map(finish).or(self.finish.take());
@@ -154,7 +154,9 @@ impl Decoder {
         for name in ["service_tier", "speed", "inference_geo"] {
             self.state.extra(name, &usage[name], events);
         }
-        self.state.keep("iterations", &usage["iterations"]);
+        for name in ["iterations", "fallback_credit"] {
+            self.state.keep(name, &usage[name]);
+        }
         let server = &usage["server_tool_use"];
         if server.is_object() {
             events.push(ChatEvent::Extra("server_tool_use".to_owned(), server.clone()));
@@ -183,8 +185,7 @@ impl Decoder {
                 let index = self.calls;
                 self.calls += 1;
                 let (id, name) = (text("id").to_owned(), text("name").to_owned());
-                let caller = block.get("caller").filter(|caller| !caller.is_null());
-                let own = caller.map(|caller| Raw { dialect: "anthropic".to_owned(), value: json!({"caller": caller}) });
+                let own = own_of_call(|field| block.get(field).cloned());
                 events.push(ChatEvent::ToolCall { index, id, name, signature: None, own });
                 Open::Call { index, input: block["input"].clone(), told: false }
             }
@@ -254,6 +255,15 @@ fn told(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent)
     }
 }
 
+/// The fields that only this dialect has of a call or its result: who called, and from which set of tools.
+pub(crate) fn own_of_call(mut field: impl FnMut(&str) -> Option<Value>) -> Option<Raw> {
+    let told = ["caller", "toolset_name"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), field(name).filter(|it| !it.is_null())?)));
+    let value: Map<String, Value> = told.collect();
+    (!value.is_empty()).then(|| Raw { dialect: "anthropic".to_owned(), value: value.into() })
+}
+
 /// Claude's reasons, which Bedrock shares.
 pub(in crate::provider) fn finish(reason: &str) -> FinishReason {
     match reason {
@@ -262,7 +272,7 @@ pub(in crate::provider) fn finish(reason: &str) -> FinishReason {
         "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
         "tool_use" => FinishReason::ToolCalls,
         "refusal" => FinishReason::ContentFilter,
-        "pause_turn" => FinishReason::Pause,
+        "pause_turn" | "compaction" => FinishReason::Pause,
         other => FinishReason::Other(other.to_owned()),
     }
 }

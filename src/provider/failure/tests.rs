@@ -67,6 +67,14 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
             Code::ContextLength,
         ),
         (
+            "custom",
+            400,
+            None,
+            json!({"error": {"message": "Your request exceeded model token limit: 9", "type": "invalid_request_error"}}),
+            Code::ContextLength,
+        ),
+        ("custom", 422, None, json!({"error": "`inputs` must have less than 4096 tokens"}), Code::ContextLength),
+        (
             "anthropic",
             400,
             None,

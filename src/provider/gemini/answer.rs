@@ -22,7 +22,7 @@ pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
         }
         reply => {
             let candidate = first(&reply["candidates"]);
-            if candidate.is_object() && candidate["finishReason"].is_null() {
+            if candidate.is_object() && !candidate["finishReason"].is_string() {
                 decoder.finish = Some(FinishReason::Stop);
             }
             events.extend(decoder.chunk(reply)?);
@@ -83,14 +83,16 @@ impl Decoder {
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
             self.part(part, &mut events);
         }
-        for name in ["groundingMetadata", "safetyRatings", "avgLogprobs", "finishMessage"] {
+        for name in ["groundingMetadata", "safetyRatings", "avgLogprobs", "finishMessage", "continuationToken"] {
             self.state.keep(name, &candidate[name]);
         }
         for name in ["citationMetadata", "urlContextMetadata"] {
             self.state.unite(name, &candidate[name]);
         }
         self.state.join("logprobsResult", &candidate["logprobsResult"]);
-        self.state.keep("promptFeedback", &chunk["promptFeedback"]);
+        for name in ["promptFeedback", "modelStatus"] {
+            self.state.keep(name, &chunk[name]);
+        }
         // The price depends on these, also of a stream that is left early.
         self.state.extra("service_tier", &chunk["usageMetadata"]["serviceTier"], &mut events);
         self.state.extra("trafficType", &chunk["usageMetadata"]["trafficType"], &mut events);
@@ -232,7 +234,9 @@ fn finish(reason: &str, message: &str) -> Result<FinishReason> {
     Ok(match reason {
         "STOP" => FinishReason::Stop,
         "MAX_TOKENS" => FinishReason::Length,
-        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => FinishReason::ContentFilter,
+        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" | "ESCALATION" => {
+            FinishReason::ContentFilter
+        }
         "MALFORMED_FUNCTION_CALL"
         | "UNEXPECTED_TOOL_CALL"
         | "TOO_MANY_TOOL_CALLS"

@@ -153,8 +153,13 @@ impl Decoder {
             self.state.extra(name, &reply[name], events);
         }
         self.state.extra("service_tier", &reply["usage"]["service_tier"], events);
-        for name in ["moderation", "prompt_filter_results", "usage_breakdown", "mcp_list_tools"] {
+        // Who resells says by whom the answer is (OpenRouter).
+        for name in ["moderation", "prompt_filter_results", "provider", "usage_breakdown", "mcp_list_tools"] {
             self.state.keep(name, &reply[name]);
+        }
+        // What some say that it cost (OpenRouter, Perplexity).
+        for name in ["cost", "cost_details", "search_context_size"] {
+            self.state.keep(name, &reply["usage"][name]);
         }
         // Groq's, of streams.
         self.state.keep("usage_breakdown", &reply["x_groq"]["usage_breakdown"]);
@@ -192,7 +197,12 @@ impl Decoder {
                 events.push(ChatEvent::Text(text.clone()));
             }
             Value::Array(parts) => parts.iter().for_each(|part| self.part(part, events)),
-            _ => {}
+            Value::Null | Value::String(_) => {}
+            // Who answers in a shape may tell it as JSON (Cloudflare).
+            value => {
+                self.thoughts.end(events);
+                events.push(ChatEvent::Text(value.to_string()));
+            }
         }
         if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
             self.refused = true;

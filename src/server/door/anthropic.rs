@@ -147,7 +147,7 @@ impl ToolUse {
             name: call.name.clone(),
             input: input.unwrap_or_default(),
             extra_content: call.signature.clone().map(ExtraContent::of),
-            own: call.own_of("anthropic").cloned().unwrap_or_default(),
+            own: call.own.as_ref().and_then(|own| own.fields("anthropic")).cloned().unwrap_or_default(),
         }
     }
 }
@@ -165,7 +165,7 @@ fn reason(answer: &Answer) -> String {
         FinishReason::Length => own.unwrap_or("max_tokens"),
         FinishReason::ToolCalls => "tool_use",
         FinishReason::ContentFilter => "refusal",
-        FinishReason::Pause => "pause_turn",
+        FinishReason::Pause => own.unwrap_or("pause_turn"),
         FinishReason::Other(other) => other,
     }
     .to_owned()

@@ -45,7 +45,7 @@ fn claude(told: &str) -> FinishReason {
         "stop_sequence" => FinishReason::StopSequence,
         "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
         "refusal" | "guardrail_intervened" | "content_filtered" => FinishReason::ContentFilter,
-        "pause_turn" => FinishReason::Pause,
+        "pause_turn" | "compaction" => FinishReason::Pause,
         other => FinishReason::Other(other.to_owned()),
     }
 }
@@ -63,6 +63,7 @@ fn gemini(told: &str) -> FinishReason {
         | "IMAGE_PROHIBITED_CONTENT"
         | "IMAGE_RECITATION"
         | "IMAGE_OTHER"
+        | "ESCALATION"
         | "MODEL_ARMOR"
         | "blocked" => FinishReason::ContentFilter,
         other => FinishReason::Other(other.to_owned()),

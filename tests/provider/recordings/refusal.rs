@@ -71,7 +71,7 @@ fn innermost(message: &str) -> String {
 }
 
 /// More was sent than the model takes.
-const TOO_LONG: [&str; 13] = [
+const TOO_LONG: [&str; 17] = [
     "context length",
     "context window",
     "context size",
@@ -85,6 +85,10 @@ const TOO_LONG: [&str; 13] = [
     "too many tokens",
     "input token count",
     "too large for model",
+    "model token limit",
+    "range of input length",
+    "`max_new_tokens` must be",
+    "`inputs` must have less than",
 ];
 /// There is no such model. Of tools and calls that there are not, vendors speak, too: what is missing follows the word.
 const NO_MODEL: [&str; 6] = [

@@ -1,9 +1,10 @@
 //! Blocks of Anthropic's dialect as neutral parts.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings};
 use crate::error::{Error, Result};
+use crate::provider::own_of_call;
 use crate::server::body::TextOr;
 use crate::server::door::cited::is_ours;
 use crate::server::door::extension::{CacheControl, ExtraContent};
@@ -90,8 +91,7 @@ impl Block<'_> {
                     self.fields.shift_remove("extra_content");
                     extra.signature(self.field, self.warnings)
                 });
-                let caller = self.fields.shift_remove("caller").filter(|caller| !caller.is_null());
-                let own = caller.map(|caller| Raw { dialect: "anthropic".into(), value: json!({"caller": caller}) });
+                let own = own_of_call(|field| self.fields.shift_remove(field));
                 parts.push(Part::ToolCall(ToolCall { id, name, arguments, signature, own }));
             }
             "tool_result" => parts.push(self.result()?),
@@ -130,7 +130,8 @@ impl Block<'_> {
                 parts(content, &field, self.warnings)?
             }
         };
-        Ok(Part::ToolResult(ToolResult { call_id, content, is_error }))
+        let own = own_of_call(|field| self.fields.shift_remove(field));
+        Ok(Part::ToolResult(ToolResult { call_id, content, is_error, own }))
     }
 
     /// Whether the file is one that only this dialect has: made of blocks, or lying at the provider.

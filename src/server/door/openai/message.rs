@@ -146,7 +146,7 @@ pub(super) fn push(messages: &mut Vec<Message>, message: WireMessage, number: us
     let Some(call_id) = message.tool_call_id else {
         return Err(Error::bad_request(format!("`{field}.tool_call_id`: missing")));
     };
-    let result = Part::ToolResult(ToolResult { call_id, content: parts, is_error: false });
+    let result = Part::ToolResult(ToolResult { call_id, content: parts, ..ToolResult::default() });
     match messages.last_mut() {
         Some(last) if last.role == Role::Tool => last.parts.push(result),
         _ => messages.push(Message { role, parts: vec![result] }),

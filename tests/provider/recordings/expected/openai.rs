@@ -18,8 +18,11 @@ pub(super) fn read(bodies: &[Value], out: &mut Expected, calls: &mut Vec<Draft>)
         for counts in [&body["x_groq"]["usage"], &choice["usage"], &body["usage"]] {
             usage(counts, out);
         }
-        for name in ["prompt_filter_results", "citations", "search_results", "usage_breakdown", "mcp_list_tools"] {
+        for name in ["prompt_filter_results", "provider", "citations", "search_results", "usage_breakdown", "mcp_list_tools"] {
             note(out, name, &body[name]);
+        }
+        for name in ["cost", "cost_details", "search_context_size"] {
+            note(out, name, &body["usage"][name]);
         }
         note(out, "usage_breakdown", &body["x_groq"]["usage_breakdown"]);
         for name in ["content_filter_results", "stop_reason"] {
@@ -92,7 +95,11 @@ fn said(message: &Value, out: &mut Expected) {
         tools.retain(|known| known["index"] != tool["index"]);
         tools.push(tool.clone());
     }
-    out.text.push_str(message["content"].as_str().unwrap_or_default());
+    match &message["content"] {
+        Value::String(text) => out.text.push_str(text),
+        Value::Null | Value::Array(_) => {}
+        value => out.text.push_str(&value.to_string()),
+    }
     for part in list(&message["content"]) {
         out.text.push_str(part["text"].as_str().or(part.as_str()).unwrap_or_default());
         out.reasoning.push_str(part["thinking"].as_str().unwrap_or_default());
