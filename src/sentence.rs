@@ -260,7 +260,10 @@ const ABBREVIATIONS: [&str; 36] = [
 ];
 
 /// Abbreviations that sentences end with as well.
-const LAST: [&str; 3] = ["u.s", "a.m", "p.m"];
+#[rustfmt::skip]
+const LAST: [&str; 15] = [
+    "u.s", "a.m", "p.m", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+];
 
 /// What stands behind `U.S.` in names.
 const OFFICES: [&str; 8] = ["Army", "Congress", "Department", "Government", "Navy", "President", "Senate", "Supreme"];
@@ -304,6 +307,7 @@ mod tests {
     #[test]
     fn stops_of_dates_and_abbreviations_end_no_sentence() {
         one("Am 3. Mai 2024 und am 15. Januar, z. B. in Nr. 5 des 19. Jahrhunderts, war Mme. Curie ca. 9 Uhr da.");
+        one("Two left on Oct. 25, 1999, one on Sept. 3.");
         one("With ver. 2.0 the U.S. Government and Yahoo! Inc. meet at 9 a.m. in Berlin, see vol. 2 and No. 5.");
         for text in [
             "Solve for x. The rest follows.",

@@ -426,7 +426,18 @@ fn a_list_of_words_is_as_good_as_a_tokenizer_file() {
     assert!(packed(folder.path()).unwrap() == expected);
     write("tokenizer_config.json", &json!({"do_lower_case": false}).to_string());
     assert!(packed(folder.path()).unwrap() != expected);
+    // A token that is found in a text before it is split.
+    let piece = pieces.iter().map(|(_, piece)| piece).find(|piece| piece.as_str() == "the").unwrap();
+    write("tokenizer_config.json", &json!({"additional_special_tokens": [piece]}).to_string());
+    let added = packed(folder.path()).unwrap();
+    assert!(added != expected);
+    let token =
+        |lstrip| json!({"added_tokens_decoder": {"5": {"content": piece, "special": true, "lstrip": lstrip}}}).to_string();
+    write("tokenizer_config.json", &token(false));
+    assert!(packed(folder.path()).unwrap() == added);
     let refusal = || packed(folder.path()).unwrap_err().message().rsplit_once(": ").unwrap().1.to_owned();
+    write("tokenizer_config.json", &token(true));
+    assert!(refusal().starts_with("matched in a way the encoder does not do"), "{}", refusal());
     write("tokenizer_config.json", &json!({"tokenizer_class": "MPNetTokenizer"}).to_string());
     assert!(refusal().starts_with("not the one of BERT, which is `BertTokenizer`"), "{}", refusal());
     write("tokenizer_config.json", "{}");
@@ -444,6 +455,11 @@ fn lower_case_may_be_asked_for_beside_the_tokenizer() {
     let ids = |text: &str| Embedder::open(folder.path()).unwrap().tokenizer().encode(text);
     assert_ne!(ids("The Index"), ids("the index"));
     std::fs::write(folder.path().join("sentence_bert_config.json"), json!({"do_lower_case": true}).to_string()).unwrap();
+    assert_eq!(ids("The Index"), ids("the index"));
+    // The library's own file says it, too, of a tokenizer that says otherwise.
+    std::fs::remove_file(folder.path().join("sentence_bert_config.json")).unwrap();
+    std::fs::write(folder.path().join("tokenizer_config.json"), json!({"do_lower_case": true, "sep_token": null}).to_string())
+        .unwrap();
     assert_eq!(ids("The Index"), ids("the index"));
 }
 

@@ -75,8 +75,11 @@ impl Network {
         // Relatives that call themselves `bert` have a name of their own here; files from before `model_type` have nothing else.
         let is_bert = architecture.map_or(self.model_type.is_some(), |name| name.starts_with("Bert"));
         if !is_bert {
-            let named = architecture.map_or("", String::as_str);
-            return Err(format!("`architectures` `{named}`: the encoder knows `BertModel`, with or without a head"));
+            let named = architecture.map_or_else(
+                || "neither `architectures` nor `model_type`".to_owned(),
+                |name| format!("`architectures` `{name}`"),
+            );
+            return Err(format!("{named}: the encoder knows `BertModel`, with or without a head"));
         }
         if let Some(other) = self.position_embedding_type.as_ref().filter(|kind| *kind != "absolute") {
             return Err(format!("`position_embedding_type` `{other}`: the encoder knows `absolute`"));

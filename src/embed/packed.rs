@@ -184,8 +184,11 @@ impl Packed {
     /// Names the first section that differs.
     pub fn verify(&self) -> Result<()> {
         let Some(section) = self.altered() else { return self.require_whole() };
-        let what = format!("packed model: section `{section}` is altered; pack the model again with `index-builder model`");
-        Err(Error::new(Code::CorruptFile, what))
+        let what = format!("section `{section}` is altered; pack the model again with `index-builder model`");
+        Err(match &self.bytes {
+            Bytes::File(map) => Error::corrupt(map.path(), what),
+            Bytes::Memory(_) => Error::new(Code::CorruptFile, format!("packed model: {what}")),
+        })
     }
 
     /// The first section that is not what its checksum says.

@@ -1,4 +1,5 @@
-//! The tokenizer of a model folder: the rules and the vocabulary of its `tokenizer.json`, else of its `vocab.txt`.
+//! The tokenizer of a model folder: the rules and the vocabulary of its `tokenizer.json`, else of its `vocab.txt`. What its
+//! `tokenizer_config.json` says of case, accents and Chinese characters holds above either, as in the library that such models come from.
 //!
 //! Only WordPiece as BERT does it: whatever else a file asks for is refused by name.
 
@@ -20,16 +21,22 @@ use crate::error::Result;
 pub(super) fn read(folder: &Path) -> Result<(Rules, Vec<String>)> {
     let (json, list) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
     let checked = |(rules, pieces): (Rules, Vec<String>)| rules.check().map(|()| (rules, pieces));
+    let place = folder.join("tokenizer_config.json");
+    let settings = if place.is_file() { folder::read(&place)? } else { b"{}".to_vec() };
     if json.is_file() || !list.is_file() {
-        return of_json(&folder::read(&json)?).and_then(checked).map_err(|what| refused(&json, &what));
+        let folding = read_settings::<Folding>(&settings).map_err(|what| refused(&place, &what))?;
+        return of_json(&folder::read(&json)?, &folding).and_then(checked).map_err(|what| refused(&json, &what));
     }
-    let settings = folder.join("tokenizer_config.json");
-    let json = if settings.is_file() { folder::read(&settings)? } else { b"{}".to_vec() };
-    let settings = Settings::of(&json).map_err(|what| refused(&settings, &what))?;
+    let settings: Settings = read_settings(&settings).map_err(|what| refused(&place, &what))?;
+    settings.check().map_err(|what| refused(&place, &what))?;
     of_list(&folder::read(&list)?, &settings).and_then(checked).map_err(|what| refused(&list, &what))
 }
 
-fn of_json(json: &[u8]) -> Result<(Rules, Vec<String>), String> {
+fn read_settings<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(json).map_err(|cause| format!("not the settings of a BERT tokenizer: {cause}"))
+}
+
+fn of_json(json: &[u8], folding: &Folding) -> Result<(Rules, Vec<String>), String> {
     let broken = |cause| format!("not a BERT tokenizer: {cause}");
     // What kind each part is comes first: the parts of other kinds have other fields.
     serde_json::from_slice::<Kinds>(json).map_err(broken)?.check()?;
@@ -39,19 +46,12 @@ fn of_json(json: &[u8]) -> Result<(Rules, Vec<String>), String> {
     }
     let mut added = Vec::new();
     // An empty one is found nowhere.
-    for token in added_tokens.into_iter().filter(|token| !token.content.is_empty()) {
-        if token.single_word || token.lstrip || token.rstrip || token.normalized {
-            return Err(format!("added token `{}`: matched in a way the encoder does not do", token.content));
-        }
-        added.push(Added { id: token.id, text: token.content });
+    for AddedToken { id, token } in added_tokens.into_iter().filter(|added| !added.token.content.is_empty()) {
+        token.check()?;
+        added.push(Added { id, text: token.content });
     }
     let (opening, closing) = post_processor.ends()?;
-    let normalizer = Normalizer {
-        clean_text: normalizer.clean_text,
-        split_cjk: normalizer.handle_chinese_chars,
-        strip_accents: normalizer.strip_accents.unwrap_or(normalizer.lowercase),
-        lowercase: normalizer.lowercase,
-    };
+    let normalizer = folding.over(&normalizer);
     let words = Words { vocabulary: model.vocab, added, max_chars: model.max_input_chars_per_word };
     words.rules(normalizer, [&model.unk_token, &opening, &closing])
 }
@@ -65,20 +65,25 @@ fn of_list(lines: &[u8], settings: &Settings) -> Result<(Rules, Vec<String>), St
             return Err(format!("line {}: `{piece}` a second time", id + 1));
         }
     }
-    let normalizer = Normalizer {
-        clean_text: true,
-        split_cjk: settings.tokenize_chinese_chars,
-        strip_accents: settings.strip_accents.unwrap_or(settings.do_lower_case),
-        lowercase: settings.do_lower_case,
-    };
-    let Settings { unk_token: Token(unknown), cls_token: Token(opening), sep_token: Token(closing), .. } = &settings;
+    let bert = NormalizerFile { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase: true };
+    let normalizer = settings.folding.over(&bert);
+    let Settings { unk_token: Token(unknown), cls_token: Token(opening), sep_token: Token(closing), .. } = settings;
     let specials = [unknown, opening, closing, &settings.pad_token.0, &settings.mask_token.0];
+    let further = settings.additional_special_tokens.iter().map(|token| &token.0);
     let mut added: Vec<Added> = specials
         .into_iter()
+        .chain(further)
         .filter(|text| !text.is_empty())
         .filter_map(|text| Some(Added { id: *vocabulary.get(text)?, text: text.clone() }))
         .collect();
+    for token in settings.added_tokens_decoder.values().filter(|token| !token.content.is_empty()) {
+        token.check()?;
+        let id =
+            *vocabulary.get(&token.content).ok_or_else(|| format!("added token `{}`: not in the vocabulary", token.content))?;
+        added.push(Added { id, text: token.content.clone() });
+    }
     added.sort_by_key(|token| token.id);
+    added.dedup();
     Words { vocabulary, added, max_chars: 100 }.rules(normalizer, [unknown, opening, closing])
 }
 
@@ -177,11 +182,31 @@ struct TokenizerFile {
 #[derive(Deserialize)]
 struct AddedToken {
     id: u32,
+    #[serde(flatten)]
+    token: MarkedToken,
+}
+
+/// A token that is found in a text before it is split, and how.
+#[derive(Deserialize)]
+struct MarkedToken {
     content: String,
+    #[serde(default)]
     single_word: bool,
+    #[serde(default)]
     lstrip: bool,
+    #[serde(default)]
     rstrip: bool,
+    #[serde(default)]
     normalized: bool,
+}
+
+impl MarkedToken {
+    fn check(&self) -> Result<(), String> {
+        if self.single_word || self.lstrip || self.rstrip || self.normalized {
+            return Err(format!("added token `{}`: matched in a way the encoder does not do", self.content));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -223,15 +248,37 @@ impl PostProcessor {
     }
 }
 
+/// What `tokenizer_config.json` says of how letters are folded, where it says it.
+#[derive(Default, Deserialize)]
+struct Folding {
+    do_lower_case: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+    strip_accents: Option<bool>,
+}
+
+impl Folding {
+    fn over(&self, file: &NormalizerFile) -> Normalizer {
+        let lowercase = self.do_lower_case.unwrap_or(file.lowercase);
+        Normalizer {
+            clean_text: file.clean_text,
+            split_cjk: self.tokenize_chinese_chars.unwrap_or(file.handle_chinese_chars),
+            strip_accents: self.strip_accents.or(file.strip_accents).unwrap_or(lowercase),
+            lowercase,
+        }
+    }
+}
+
 /// What goes with a `vocab.txt`: `tokenizer_config.json`, or what BERT does where it says nothing.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Settings {
     tokenizer_class: Option<String>,
     do_basic_tokenize: bool,
-    do_lower_case: bool,
-    tokenize_chinese_chars: bool,
-    strip_accents: Option<bool>,
+    #[serde(flatten)]
+    folding: Folding,
+    additional_special_tokens: Vec<Token>,
+    /// By their ids, as texts.
+    added_tokens_decoder: BTreeMap<String, MarkedToken>,
     unk_token: Token,
     cls_token: Token,
     sep_token: Token,
@@ -265,9 +312,9 @@ impl Default for Settings {
         Self {
             tokenizer_class: None,
             do_basic_tokenize: true,
-            do_lower_case: true,
-            tokenize_chinese_chars: true,
-            strip_accents: None,
+            folding: Folding::default(),
+            additional_special_tokens: Vec::new(),
+            added_tokens_decoder: BTreeMap::new(),
             unk_token: token("[UNK]"),
             cls_token: token("[CLS]"),
             sep_token: token("[SEP]"),
@@ -278,15 +325,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn of(json: &[u8]) -> Result<Self, String> {
-        let settings: Self =
-            serde_json::from_slice(json).map_err(|cause| format!("not the settings of a BERT tokenizer: {cause}"))?;
-        if let Some(other) = settings.tokenizer_class.as_ref().filter(|class| !class.starts_with("BertTokenizer")) {
+    /// Whether a vocabulary alone is enough.
+    fn check(&self) -> Result<(), String> {
+        if let Some(other) = self.tokenizer_class.as_ref().filter(|class| !class.starts_with("BertTokenizer")) {
             return Err(format!("`tokenizer_class` `{other}`: not the one of BERT, which is `BertTokenizer`"));
         }
-        if !settings.do_basic_tokenize {
+        if !self.do_basic_tokenize {
             return Err("`do_basic_tokenize` `false`: words that are not split at punctuation".to_owned());
         }
-        Ok(settings)
+        Ok(())
     }
 }

@@ -15,12 +15,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use omni_llm::error::Code;
-use omni_llm::index::{Filter, Fusion, Index, Query};
+use omni_llm::index::{Chunk, Filter, Fusion, Index, Query};
 use omni_llm::rerank::{self, Reranking};
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::embedding::Embedding;
 use crate::extract::one_line;
@@ -232,17 +232,33 @@ fn ask_one(index: &Index, asked: &Asked, vector: &[f32], manner: Manner<'_>) -> 
     };
     let expected = asked.expected();
     let text = asked.text.as_deref().map(one_line);
+    let fits = |chunk: &Chunk<'_>| {
+        asked.page.is_none_or(|page| chunk.page == Some(page))
+            && text.as_ref().is_none_or(|text| one_line(&chunk.text).contains(text.as_str()))
+    };
     let mut ranks = vec![None; expected.len()];
-    let mut found = Vec::with_capacity(hits.len());
+    let (mut found, mut texts) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len()));
     for (hit, rank) in hits.iter().zip(1..) {
         let chunk = index.chunk(hit.chunk)?;
         let source = index.document(chunk.document)?.source;
-        let fits = asked.page.is_none_or(|page| chunk.page == Some(page))
-            && text.as_ref().is_none_or(|text| one_line(&chunk.text).contains(text.as_str()));
-        for (place, _) in expected.iter().enumerate().filter(|(_, expected)| fits && **expected == source) {
+        for (place, _) in expected.iter().enumerate().filter(|(_, expected)| **expected == source && fits(&chunk)) {
             ranks[place].get_or_insert(rank);
         }
         found.push(source);
+        texts.push(chunk.text);
+    }
+    // The same text under another name is as good; copies stand behind everything else.
+    for (place, source) in
+        expected.iter().enumerate().filter(|(place, _)| !texts.is_empty() && ranks[*place].is_none()).collect::<Vec<_>>()
+    {
+        let own = json!({"field": "source", "eq": source});
+        let own = asked.filter.as_ref().map_or(own.clone(), |filter| json!({"and": [filter, own]}));
+        let own = Filter::from_json(&own, "filter")?;
+        for copy in index.search(&Query { filter: Some(&own), distinct: false, ..query })? {
+            let copy = index.chunk(copy.chunk)?;
+            let rank = texts.iter().position(|text| fits(&copy) && *text == copy.text).map(|place| place + 1);
+            ranks[place] = [ranks[place], rank].into_iter().flatten().min();
+        }
     }
     Ok(Outcome { ranks, found })
 }
@@ -309,6 +325,27 @@ mod tests {
         let refused = ranks(&filtered, false).unwrap_err();
         assert!(refused.starts_with("question 2: `filter`: no field `team` in this index"), "{refused}");
         assert_eq!(ranks(&filtered, true), Ok(vec![Some(1), None]));
+    }
+
+    #[test]
+    fn a_copy_of_what_is_expected_is_found_where_its_twin_is() {
+        use omni_llm::index::{Document, Manifest, Writer};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kb.omni");
+        let mut writer = Writer::new(Manifest { dimensions: 1, ..Manifest::default() });
+        let copies = ["a.md", "b.md"].map(|name| (name.to_owned(), "thirty days of leave".to_owned()));
+        let others = (0..12).map(|number| (format!("{number}.md"), format!("{number} days of work")));
+        for (name, text) in others.chain(copies) {
+            let document = writer.push_document(Document { uri: name.clone(), source: name, ..Document::default() });
+            let end = text.len() as u64;
+            writer.push_chunk(&Chunk { document, text: text.into(), start: 0, end, page: None, headings: "" }, &[1.0]).unwrap();
+        }
+        writer.finish(&path).unwrap();
+        let index = Index::open(&path).unwrap();
+        let asked: Asked =
+            serde_json::from_value(json!({"question": "thirty days of leave", "sources": ["a.md", "b.md"]})).unwrap();
+        let scores = ask(&index, &[asked], &[vec![1.0]], Manner::default()).unwrap();
+        assert_eq!(scores.outcomes[0].ranks, [Some(1), Some(1)]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns; each row below it becomes a record of `column: value` lines, so that
-//! a row says what it means wherever a chunk begins, and chunks are cut between rows.
+//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns, unless it is numbers alone; each row below it
+//! becomes a record of `column: value` lines, so that a row says what it means wherever a chunk begins, and chunks are cut between rows.
 
 use ::csv::{ReaderBuilder, StringRecord};
 
@@ -24,12 +24,16 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
     for row in records(text, layout.delimiter) {
         let row = row.map_err(Refusal::damaged)?;
         let cells = row.iter().map(one_line);
-        let Some(columns) = &columns else {
-            match layout.is_heading(row.len()) {
-                true => columns = Some(cells.collect()),
-                // What stands above the table.
-                false => draft.paragraph(&cells.filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" | ")),
+        let Some(columns) = columns.as_ref().filter(|columns| !columns.is_empty()) else {
+            if columns.is_none() && layout.is_heading(row.len()) && !row.iter().all(is_number) {
+                columns = Some(cells.collect());
+                continue;
             }
+            // What stands above the table, or all of one without names.
+            if layout.is_heading(row.len()) {
+                (columns, is_empty) = (Some(Vec::new()), false);
+            }
+            draft.paragraph(&cells.filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" | "));
             continue;
         };
         let lines = cells.enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(place, cell)| match columns.get(place) {
@@ -46,6 +50,11 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
         draft.warn(warning);
     }
     Ok(draft.finish(Format::Csv, &title_or_name(None, name)))
+}
+
+fn is_number(cell: &str) -> bool {
+    cell.contains(|letter: char| letter.is_ascii_digit())
+        && cell.chars().all(|letter| letter.is_ascii_digit() || " .,+-%".contains(letter))
 }
 
 /// How a table is written.
@@ -152,6 +161,7 @@ mod tests {
     #[test]
     fn what_is_hardly_a_table_keeps_its_words() {
         assert_eq!(text(b"a,b\n", "a.csv"), "a | b");
+        assert_eq!(text(b"1,100,-2.5\n2,200,3\n", "a.csv"), "1 | 100 | -2.5\n\n2 | 200 | 3");
         assert_eq!(text(b"word\nnext\n", "a.csv"), "word: next");
         assert_eq!(text(b",b\n1,\"never closed\n2,3\n", "a.csv"), "1\nb: never closed 2,3");
     }

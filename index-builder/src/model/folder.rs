@@ -140,7 +140,14 @@ fn require_files(folder: &Path) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let message = format!("`{}`: holds no {}; name the folder of a model", folder.display(), missing.join(", no "));
+    let remedy = if folder.join("model.safetensors.index.json").is_file() {
+        "its weights are in several files; save them as one"
+    } else if folder.join("0_Transformer/config.json").is_file() {
+        "name the folder `0_Transformer` in it, and `--pooling`"
+    } else {
+        "name the folder of a model"
+    };
+    let message = format!("`{}`: holds no {}; {remedy}", folder.display(), missing.join(", no "));
     Err(Error::new(Code::NotFound, message))
 }
 

@@ -112,7 +112,7 @@ fn main_content(page: &Html, body: &Walk) -> Option<Walk> {
     let main = rs_trafilatura::extract(&html).ok()?.content_html?;
     let main = Walk::over_page(&Html::parse_document(&main));
     let is_enough = main.len() >= MAIN_MIN_BYTES && (MAIN_MIN_PERCENT..=MAIN_MAX_PERCENT).contains(&percent(&main, body));
-    is_enough.then_some(main)
+    (is_enough && !main.only_leads_on(body)).then_some(main)
 }
 
 /// How much of a page a part of it is.
@@ -247,6 +247,15 @@ mod tests {
         let kept = ["Flour is shared", "```\ngrind()\n```", "on 1 May that"];
         assert!(kept.iter().all(|words| text.contains(words)), "{text}");
         assert!(!text.contains("Somewhere else"), "{text}");
+    }
+
+    #[test]
+    fn a_list_of_links_is_not_what_a_page_says() {
+        let prose = "<p>The mill by the river ground flour for three villages, and its wheel turned day and night.</p>".repeat(4);
+        let links = "<li><a href='/x'>A chapter about something</a></li>".repeat(30);
+        let document =
+            document(&format!("<title>t</title><body><div class=legal>{prose}</div><div class=content><ul>{links}</ul></div>"));
+        assert!(document.text.contains("three villages"), "{}", document.text);
     }
 
     #[test]

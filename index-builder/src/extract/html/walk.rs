@@ -20,15 +20,18 @@ pub(super) struct Walk {
     line: String,
     /// The code being read, inside `pre`.
     code: Option<String>,
-    lists: Vec<List>,
+    /// The number of the next item; none where items have none.
+    lists: Vec<Option<usize>>,
     label: Option<String>,
+    /// What the next paragraph explains, in a list of definitions.
+    term: Option<String>,
+    /// Links around what is read.
+    links: usize,
+    /// Bytes of text outside links.
+    prose: usize,
     is_in_list: bool,
     /// The element whose end is waited for.
     skipped: Option<NodeId>,
-}
-
-struct List {
-    next: Option<usize>,
 }
 
 impl Walk {
@@ -71,7 +74,15 @@ impl Walk {
         self.draft.len()
     }
 
+    /// Whether it leads elsewhere more than it says itself, while `page` says much more.
+    pub(super) fn only_leads_on(&self, page: &Self) -> bool {
+        self.prose * 2 < self.len() && self.prose * 2 < page.prose
+    }
+
     fn text(&mut self, text: &str) {
+        if self.links == 0 {
+            self.prose += text.trim().len();
+        }
         match &mut self.code {
             Some(code) => code.push_str(text),
             None => push_words(&mut self.line, text),
@@ -84,6 +95,7 @@ impl Walk {
             self.skipped = Some(node.id());
             return;
         }
+        self.links += usize::from(name == "a");
         if let Some(code) = &mut self.code {
             if name == "br" {
                 code.push('\n');
@@ -95,11 +107,13 @@ impl Walk {
             _ if !is_block(name) => {}
             "pre" | "listing" | "xmp" => {
                 self.flush();
+                self.end_term();
                 self.code = Some(String::new());
             }
             "table" => {
                 self.flush();
                 if let Some(rows) = table::rows(node) {
+                    self.end_term();
                     self.end_list();
                     self.draft.table(&rows);
                     self.skipped = Some(node.id());
@@ -107,18 +121,20 @@ impl Walk {
             }
             "ul" | "menu" => {
                 self.flush();
-                self.lists.push(List { next: None });
+                self.end_term();
+                self.lists.push(None);
             }
             "ol" => {
                 self.flush();
+                self.end_term();
                 let start = element.attr("start").and_then(|start| start.parse().ok()).unwrap_or(1);
-                self.lists.push(List { next: Some(start) });
+                self.lists.push(Some(start));
             }
             "li" => {
                 self.flush();
                 let indent = "  ".repeat(self.lists.len().saturating_sub(1));
                 let label = match self.lists.last_mut() {
-                    Some(List { next: Some(next) }) => {
+                    Some(Some(next)) => {
                         *next = next.saturating_add(1);
                         format!("{}.", *next - 1)
                     }
@@ -131,6 +147,7 @@ impl Walk {
     }
 
     fn close(&mut self, name: &str) {
+        self.links -= usize::from(name == "a");
         match name {
             "pre" | "listing" | "xmp" => {
                 if let Some(code) = self.code.take() {
@@ -147,6 +164,7 @@ impl Walk {
                 if name == "h1" && self.h1.is_none() {
                     self.h1 = Some(heading.clone());
                 }
+                self.end_term();
                 self.end_list();
                 self.draft.heading(name.as_bytes()[1] - b'0', &heading);
             }
@@ -156,9 +174,29 @@ impl Walk {
             }
             "li" => {
                 self.flush();
+                self.end_term();
                 self.label = None;
             }
+            "dt" => {
+                let term = one_line(&std::mem::take(&mut self.line));
+                if !term.is_empty() {
+                    let before = self.term.take().map(|before| before + ", ").unwrap_or_default();
+                    self.term = Some(before + &term);
+                }
+            }
+            "dl" => {
+                self.flush();
+                self.end_term();
+            }
             _ => self.flush(),
+        }
+    }
+
+    /// Writes a term that no text explains.
+    fn end_term(&mut self) {
+        if let Some(term) = self.term.take() {
+            self.line = term;
+            self.flush();
         }
     }
 
@@ -176,10 +214,17 @@ impl Walk {
         if text.is_empty() {
             return;
         }
+        let text = match self.term.take() {
+            Some(term) if term.ends_with(|letter: char| letter.is_alphanumeric() || ")]}>\"'”’".contains(letter)) => {
+                format!("{term}: {text}")
+            }
+            Some(term) => format!("{term} {text}"),
+            None => text.to_owned(),
+        };
         match self.label.take() {
             Some(label) if self.is_in_list => self.draft.line(&format!("{label}{text}")),
             Some(label) => self.draft.paragraph(&format!("{label}{text}")),
-            None => self.draft.paragraph(text),
+            None => self.draft.paragraph(&text),
         }
         self.is_in_list = !self.lists.is_empty();
     }
@@ -200,6 +245,13 @@ mod tests {
     fn lists_are_labelled_and_indented() {
         let html = "<p>To do:<ul><li>one<li>two<ol start=4><li>four<li><p>five</ol><li>three</ul>after";
         assert_eq!(text(html), "To do:\n\n- one\n- two\n  4. four\n  5. five\n- three\n\nafter");
+    }
+
+    #[test]
+    fn a_term_stands_before_what_explains_it() {
+        let html = "<dl><dt>-q<dt>--quiet<dd><p>Say less.</p><p>Twice: nothing.</p><dt>Modes:<dd><ul><li>a</ul><dt>-x<dd><pre>y</pre><dt>-z</dl>after";
+        let text = text(html);
+        assert_eq!(text, "-q, --quiet: Say less.\n\nTwice: nothing.\n\nModes:\n\n- a\n\n-x\n\n```\ny\n```\n\n-z\n\nafter");
     }
 
     #[test]
