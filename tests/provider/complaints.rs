@@ -417,7 +417,7 @@ fn call(id: &str, name: &str) -> Part {
 }
 
 fn result(id: &str) -> Message {
-    let result = ToolResult { call_id: id.into(), content: vec![Part::Text("ok".into())], is_error: false };
+    let result = ToolResult { call_id: id.into(), content: vec![Part::Text("ok".into())], ..ToolResult::default() };
     Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] }
 }
 

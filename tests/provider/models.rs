@@ -86,7 +86,7 @@ fn stop_sequences_are_left_out_where_they_are_refused() {
 #[test]
 fn texts_of_white_space_alone_are_left_out_where_they_are_refused() {
     let call = ToolCall { id: "a".into(), name: "look".into(), arguments: "{}".into(), ..ToolCall::default() };
-    let result = ToolResult { call_id: "a".into(), content: vec![Part::Text(" ".into())], is_error: false };
+    let result = ToolResult { call_id: "a".into(), content: vec![Part::Text(" ".into())], ..ToolResult::default() };
     let mut request = ChatRequest { tools: vec![look(json!({"type": "object"}))], ..hi("") };
     request.messages.insert(0, Message::text(Role::System, "\n"));
     request.messages.push(Message { role: Role::Assistant, parts: vec![Part::Text("\n\n".into()), Part::ToolCall(call)] });

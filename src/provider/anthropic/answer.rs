@@ -1,6 +1,6 @@
 //! What comes back in Anthropic's dialect: whole answers and streams.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::Result;
