@@ -210,15 +210,14 @@ fn run(cli: Cli) -> Result<()> {
             #[cfg(target_env = "gnu")]
             memory::give_back();
             config.addr = addr.unwrap_or(config.addr);
-            start_log(&config, true);
+            start_log(&config);
             Config::check_proxies()?;
             let app = open(config, files)?;
             ready(&app)?;
             run_to_end(&app, serve(Arc::clone(&app)))
         }
         Command::Lambda { files } => {
-            // Lambda freezes the process behind an answer: a line that is not written by then would come with the next, or never.
-            start_log(&config, false);
+            start_log(&config);
             Config::check_proxies()?;
             let app = open(config, files)?;
             ready(&app)?;
@@ -288,8 +287,9 @@ fn run_to_end<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> 
 }
 
 /// Writes lines from now on, the first of them about variables that nobody reads.
-fn start_log(config: &Config, queue: bool) {
-    telemetry::start(config.log, queue);
+fn start_log(config: &Config) {
+    // Lambda freezes the process behind an answer: a line that is not written by then would come with the next, or never.
+    telemetry::start(config.log, config.lambda.runtime_api.is_none());
     for unknown in config.unknown_variables() {
         tracing::warn!("{unknown}");
     }
