@@ -195,13 +195,13 @@ fn what_is_in_the_way_is_said_before_the_work() {
 }
 
 #[test]
-fn a_build_does_not_hang_on_what_reads_its_progress() {
+fn progress_that_cannot_be_written_costs_no_index() {
     let Some(model) = model() else { return };
     let model = model.canonicalize().unwrap();
     let root = folder(&[("docs/a.md", "# A\n\nText.\n")]);
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     let build = ["build", "docs", "--out", "kb.omni", "--model", model.to_str().unwrap()];
-    assert!(builder(root.path()).args(build).stderr(full()).status().unwrap().success());
+    assert!(builder(root.path()).args(build).stderr(full()).output().unwrap().status.success());
     assert!(root.path().join("kb.omni").exists());
     let code = builder(root.path()).args(["build", "nowhere", "--out", "x.omni"]).stderr(full()).status().unwrap().code();
     assert_eq!(code, Some(1));
@@ -214,7 +214,7 @@ fn every_skipped_file_counts() {
     let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("docs/b.pdf", "no header")]);
     std::os::unix::fs::symlink("nowhere.md", root.path().join("docs/c.md")).unwrap();
     let said = refused(root.path(), &["-q", "build", "docs", "--strict", "--out", "kb.omni", "--model", model.to_str().unwrap()]);
-    assert!(said.contains("docs: 2 of 3 files are skipped, and `--strict` is set"), "{said}");
+    assert!(said.contains("`docs`: 2 of 3 files are skipped, and `--strict` is set"), "{said}");
 }
 
 #[test]
