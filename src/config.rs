@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Result};
 
@@ -157,10 +158,10 @@ impl Config {
             let said = plainly(&cause.message().replace('\n', " "));
             Error::bad_request(format!("{}: {line}{said}", path.display()))
         };
-        let mut table: toml::Table = toml::from_str(&text).map_err(wrong)?;
+        let mut table = DeTable::parse(&text).map_err(wrong)?;
         // What is empty is unset, as in the environment.
-        let config: Self =
-            if unset(&mut table) { table.try_into().map_err(wrong)? } else { toml::from_str(&text).map_err(wrong)? };
+        unset(table.get_mut());
+        let config = Self::deserialize(toml::Deserializer::from(table)).map_err(wrong)?;
         config.check().map_err(|why| Error::bad_request(format!("{}: {why}", path.display())))?;
         Ok(config)
     }
@@ -248,12 +249,17 @@ fn check_proxies(variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
     Ok(())
 }
 
-/// Takes out what is empty, and says whether anything was.
-fn unset(table: &mut toml::Table) -> bool {
-    let before = table.len();
-    table.retain(|_, value| value.as_str().is_none_or(|text| !text.trim().is_empty()));
-    let below = table.iter_mut().filter_map(|(_, value)| value.as_table_mut()).fold(false, |any, table| unset(table) | any);
-    before != table.len() || below
+/// Takes out what is empty; the rest keeps its places.
+fn unset(table: &mut DeTable<'_>) {
+    *table = std::mem::take(table)
+        .into_iter()
+        .filter(|(_, value)| value.get_ref().as_str().is_none_or(|text| !text.trim().is_empty()))
+        .collect();
+    for (_, value) in table.iter_mut() {
+        if let DeValue::Table(below) = value.get_mut() {
+            unset(below);
+        }
+    }
 }
 
 /// What was expected, in other words than Rust's.
@@ -276,7 +282,12 @@ fn threads_of(cores: usize, memory_mb: Option<usize>) -> usize {
 
 /// Whether Lambda started this process, whatever else is configured.
 pub fn is_lambda() -> bool {
-    std::env::var(RUNTIME_VARIABLE).is_ok_and(|value| !value.trim().is_empty())
+    runtime_api().is_some()
+}
+
+/// Where Lambda's Runtime API listens, whatever else is configured.
+pub fn runtime_api() -> Option<String> {
+    std::env::var(RUNTIME_VARIABLE).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// The value of a key's variable: its own, or what the file holds that `NAME_FILE` names.

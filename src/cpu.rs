@@ -34,8 +34,8 @@ impl Kernel {
     /// The forced one is not one that this CPU can run.
     pub fn choose() -> Result<Self> {
         match std::env::var(VARIABLE) {
-            Ok(name) => Self::forced(&name),
-            Err(_) => Ok(Self::available().last().copied().unwrap_or(Self(Set::Scalar))),
+            Ok(name) if !name.trim().is_empty() => Self::forced(name.trim()),
+            _ => Ok(Self::available().last().copied().unwrap_or(Self(Set::Scalar))),
         }
     }
 

@@ -2,13 +2,19 @@
 
 #[path = "main/health.rs"]
 mod health;
+#[path = "main/init.rs"]
+mod init;
 #[path = "main/inspect.rs"]
 mod inspect;
+#[cfg(target_env = "gnu")]
+#[path = "main/memory.rs"]
+mod memory;
 #[path = "main/message.rs"]
 mod message;
 #[path = "main/print.rs"]
 mod print;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -167,20 +173,29 @@ fn question(text: &str) -> Result<String, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let serves = match cli.command {
-        Some(Command::Serve { .. } | Command::Lambda { .. }) => true,
-        Some(_) => false,
-        None => is_lambda(),
+    let (serves, on_lambda) = match cli.command {
+        Some(Command::Serve { .. }) => (true, false),
+        Some(Command::Lambda { .. }) => (true, true),
+        Some(_) => (false, false),
+        None => (is_lambda(), is_lambda()),
     };
-    let Err(error) = run(cli) else { return ExitCode::SUCCESS };
-    if serves {
-        // Where the configuration itself is wrong, nothing was started yet.
-        telemetry::start(Log::default());
-        tracing::error!("{}", message(&error));
-    } else {
-        eprintln!("omni-llm: {}", print::shown(&message(&error)));
+    let outcome = run(cli);
+    if let Err(error) = &outcome {
+        let message = message(error);
+        if serves {
+            // Where the configuration itself is wrong, nothing was started yet.
+            telemetry::start(Log::default(), false);
+            tracing::error!("{message}");
+        } else {
+            // Who no longer reads has the exit code.
+            let _ = writeln!(std::io::stderr(), "omni-llm: {}", print::shown(&message));
+        }
+        if on_lambda {
+            init::report(error, &message);
+        }
     }
-    ExitCode::FAILURE
+    telemetry::flush();
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(cli: Cli) -> Result<()> {
@@ -192,18 +207,20 @@ fn run(cli: Cli) -> Result<()> {
     };
     match command {
         Command::Serve { addr, files } => {
+            #[cfg(target_env = "gnu")]
+            memory::give_back();
             config.addr = addr.unwrap_or(config.addr);
             start_log(&config);
             Config::check_proxies()?;
             let app = open(config, files)?;
-            ready(&app);
+            ready(&app)?;
             run_to_end(&app, serve(Arc::clone(&app)))
         }
         Command::Lambda { files } => {
             start_log(&config);
             Config::check_proxies()?;
             let app = open(config, files)?;
-            ready(&app);
+            ready(&app)?;
             run_to_end(&app, lambda::run(Arc::clone(&app)))
         }
         Command::Health { addr } => print(&health(addr.unwrap_or(config.addr))?),
@@ -271,14 +288,21 @@ fn run_to_end<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> 
 
 /// Writes lines from now on, the first of them about variables that nobody reads.
 fn start_log(config: &Config) {
-    telemetry::start(config.log);
+    // Lambda freezes the process behind an answer: a line that is not written by then would come with the next, or never.
+    telemetry::start(config.log, config.lambda.runtime_api.is_none());
     for unknown in config.unknown_variables() {
         tracing::warn!("{unknown}");
     }
 }
 
 /// Says what is open, and gets ready what the first request would wait for.
-fn ready(app: &Arc<App>) {
+///
+/// # Errors
+/// Nothing is: no request could be answered.
+fn ready(app: &Arc<App>) -> Result<()> {
+    if app.indexes().is_empty() && app.embedder().is_none() && app.providers().next().is_none() {
+        return Err(Error::bad_request(NOTHING));
+    }
     for opened in app.indexes() {
         tracing::info!(index = opened.name, digest = opened.index.digest(), chunks = opened.index.len(), "opened");
     }
@@ -289,7 +313,12 @@ fn ready(app: &Arc<App>) {
         tracing::warn!("no embedding model: words only are searched; get one with `index-builder model`");
     }
     app.prepare();
+    Ok(())
 }
+
+/// What a service needs to have anything to answer with.
+const NOTHING: &str = "nothing to answer with: no index, no provider and no embedding model; name an index with `--index` or `OMNI_INDEX`, \
+                       or set up a provider, for example with `OPENAI_API_KEY`";
 
 /// What it means to be reached from elsewhere. In a container there is no other way, and only whoever publishes the port knows
 /// from where.

@@ -1,9 +1,11 @@
 //! What is logged: JSON lines that Lambda's log filter understands (`timestamp` RFC 3339 and `level` at the top), or text on a
 //! terminal. One line a request, made of names and numbers: no prompt, no passage, no answer, no key.
 
+mod queue;
+
 use std::io::IsTerminal as _;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -14,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::chat::{Trace, Usage};
 use crate::config::{Level, Log, LogFormat};
 use crate::error::Error;
+use queue::Queue;
 
 /// The path that says whether the service lives.
 const HEALTH: &str = "/healthz";
@@ -21,18 +24,38 @@ const HEALTH: &str = "/healthz";
 /// What stands in the place of a code when the caller left before the answer was whole.
 const CLIENT_GONE: &str = "CLIENT_GONE";
 
-/// Writes lines to standard error from now on, one for a panic, too. Only the first call has an effect.
-pub fn start(log: Log) {
+/// Lines of a service whose log has a thread of its own.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Writes lines to standard error from now on, one for a panic, too. Only the first call has an effect. With a `queue` nobody waits for
+/// whoever reads them: a thread writes them, and [`flush`] belongs before the end. Without it a line is written when it is said, as it must be
+/// where the process may be frozen behind an answer.
+pub fn start(log: Log, queue: bool) {
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    if tracing::subscriber::set_global_default(subscriber(log.level, json, std::io::stderr)).is_ok() {
+    // Without a thread, whoever says a line writes it.
+    let write = || QUEUE.get_or_init(Queue::default).write_to(std::io::stderr());
+    let is_first = if queue && std::thread::Builder::new().spawn(write).is_ok() {
+        tracing::subscriber::set_global_default(subscriber(log.level, json, || QUEUE.get_or_init(Queue::default))).is_ok()
+    } else {
+        tracing::subscriber::set_global_default(subscriber(log.level, json, std::io::stderr)).is_ok()
+    };
+    if is_first {
         std::panic::set_hook(Box::new(|panic| {
             // Where, and not what: a panic's message can quote a text.
             tracing::error!(place = panic.location().map(ToString::to_string), "a panic");
         }));
+    }
+}
+
+/// Waits until the lines of the log are written, for a while.
+pub fn flush() {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(PATIENCE);
     }
 }
 
@@ -70,6 +93,8 @@ pub struct Line {
 struct Facts {
     status: Option<u16>,
     code: Option<&'static str>,
+    /// The status that a provider refused with.
+    upstream_status: Option<u16>,
     /// Whether the failure was ours or a provider's, which in a stream no status says.
     is_fault: bool,
     cause: Option<String>,
@@ -134,6 +159,7 @@ impl Line {
     pub fn error(&self, error: &Error) {
         self.note(|facts| {
             facts.code = Some(error.code().as_str());
+            facts.upstream_status = error.refusal().status;
             facts.is_fault = error.code().status() >= 500;
             facts.cause = error.causes();
             facts.usage = told(error, "usage").and_then(|usage| serde_json::from_value(usage).ok()).or(facts.usage);
@@ -177,6 +203,7 @@ impl Drop for Line {
                     path = self.path,
                     status,
                     code,
+                    upstream_status = facts.upstream_status,
                     duration_ms,
                     provider = facts.provider,
                     model = facts.model,
@@ -217,7 +244,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::error::Code;
+    use crate::error::{Code, Refusal};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -269,6 +296,11 @@ mod tests {
             let line = Line::new("req_3", "GET", "/");
             line.error(&Error::internal("secret text").caused_by(std::io::Error::other("disk full")));
             line.status(500);
+            drop(line);
+            let line = Line::new("req_4", "GET", "/");
+            let refusal = Refusal { status: Some(302), ..Refusal::default() };
+            line.error(&Error::new(Code::ProviderError, "secret text").refused(refusal));
+            line.status(502);
         });
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((&lines[0]["code"], &lines[0]["status"]), (&"CLIENT_GONE".into(), &499.into()));
@@ -277,6 +309,7 @@ mod tests {
             (&lines[2]["code"], &lines[2]["cause"], &lines[2]["level"]),
             (&"INTERNAL_ERROR".into(), &"disk full".into(), &"WARN".into())
         );
+        assert_eq!((&lines[3]["upstream_status"], lines[2].get("upstream_status")), (&302.into(), None));
         assert!(!text.contains("secret text"));
     }
 

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::extract::{self, Limits, Sandbox};
+use crate::note;
 use crate::pipeline;
 use crate::progress::plural;
 use crate::report::shown;
@@ -29,25 +30,25 @@ pub(crate) fn run(options: &Options, read: bool) -> Result<String> {
     }
     skipped.sort();
     for (path, reason) in &skipped {
-        eprintln!("skipped: {}: {}", shown(path), shown(reason));
+        note(format_args!("skipped: {}: {}", shown(path), shown(reason)));
     }
     for (path, why) in &listing.ignored {
-        eprintln!("ignored: {}: {why}", shown(path));
+        note(format_args!("ignored: {}: {why}", shown(path)));
     }
     if !read {
         for entry in documents.iter().filter(|entry| extract::is_unsupported_by_name(&entry.source)) {
-            eprintln!("unsure: {}: by its name no format that is read; `--read` looks into it", shown(&entry.source));
+            note(format_args!("unsure: {}: by its name no format that is read; `--read` looks into it", shown(&entry.source)));
         }
     }
     let bytes: u64 = documents.iter().map(|entry| entry.size).sum();
     let counted = |count: usize, thing: &str| format!("{count} {}", plural(count, thing));
-    eprintln!(
+    note(format_args!(
         "{}, {bytes} bytes; {} of metadata, {} skipped, {} ignored",
         counted(documents.len(), "document"),
         counted(beside.len(), "file"),
         skipped.len(),
         listing.ignored.len()
-    );
+    ));
     Ok(documents.iter().map(|entry| format!("{:>10}  {}\n", entry.size, shown(&entry.uri))).collect())
 }
 

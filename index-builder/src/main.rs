@@ -19,6 +19,7 @@ mod progress;
 mod remote;
 mod report;
 mod source;
+use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         }
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        note(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -113,7 +114,7 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
             let (text, failures) = eval::gate::run(&gate)?;
             print(&text)?;
             for failure in &failures {
-                eprintln!("failed: {failure}");
+                note(format_args!("failed: {failure}"));
             }
             return Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -141,7 +142,7 @@ fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         match extract::read(&sandbox, file)?.and_then(|document| extract::shown(&document, json)) {
             Ok(text) => print(&text)?,
             Err(refusal) => {
-                eprintln!("{}: skipped: {refusal}", shown(&file.display().to_string()));
+                note(format_args!("{}: skipped: {refusal}", shown(&file.display().to_string())));
                 code = ExitCode::FAILURE;
             }
         }
@@ -156,6 +157,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
         Err(cause) if cause.kind() != ErrorKind::BrokenPipe => Err(cause).context("standard output: cannot write"),
         _ => Ok(()),
     }
+}
+
+/// Says a line on standard error. That nobody reads it, or that it cannot be kept, costs no index.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let extract = stage.finish();
     let (documents, skipped) = sort_out(&listed, prepared);
     if documents.is_empty() || (build.strict && !skipped.is_empty()) {
-        bail!(refusal(build, listed.entries.len(), &skipped));
+        bail!(refusal(build, documents.len() + skipped.len(), &skipped));
     }
 
     let embed_started = Instant::now();
@@ -165,6 +165,9 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let recall = Index::open(&path)?.recall()?;
     warnings.extend(recall.into_iter().flat_map(|reached| poor_recall(&path.display().to_string(), reached)));
     warnings.extend(forget::not_carried_over(&path)?);
+    if out.is_dir() {
+        warnings.extend(place::others(&out, &path)?);
+    }
     warnings.extend(documents.iter().flat_map(Prepared::remarks));
     warnings.extend(metadata::mixed(documents.iter().map(|prepared| &prepared.document)));
     Ok(Report {

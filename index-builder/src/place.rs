@@ -7,8 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::index::MAGIC;
+use omni_llm::index::{MAGIC, index_files};
 use tempfile::{NamedTempFile, TempDir};
+
+use crate::report::Remark;
 
 /// What the names of files and folders begin with that are to be renamed or removed.
 const TEMPORARY: &str = ".omni-";
@@ -42,6 +44,17 @@ fn start(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut start = Vec::new();
     File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
     Ok(start)
+}
+
+/// Indexes that a folder holds beside the one at `path`: whoever is told the folder wants exactly one in it.
+pub(crate) fn others(folder: &Path, path: &Path) -> Result<Option<Remark>> {
+    let others: Vec<String> =
+        index_files(folder)?.into_iter().filter(|other| other != path).map(|other| other.display().to_string()).collect();
+    let reason = format!(
+        "there is another index in the folder: {}; a service that is told the folder starts with exactly one, so remove it, or name the file",
+        others.join(", ")
+    );
+    Ok((!others.is_empty()).then(|| Remark { source: path.display().to_string(), reason }))
 }
 
 /// Makes the folder that `out` names by the slash at its end: what is not there yet would be taken for a file.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use crate::note;
+
 /// How often a plain line is printed while a stage runs.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -43,7 +45,7 @@ impl Progress {
         std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if runtime.is_ok_and(|runtime| runtime.block_on(tokio::signal::ctrl_c()).is_ok()) {
-                eprintln!();
+                note("");
                 std::process::exit(INTERRUPTED);
             }
         });
@@ -96,7 +98,7 @@ impl Progress {
     /// Says one thing.
     pub(crate) fn say(self, text: &str) {
         if self != Self::Quiet {
-            eprintln!("{text}");
+            note(text);
         }
     }
 }
@@ -146,7 +148,7 @@ impl Stage {
         let Ok(mut printed) = self.printed.try_lock() else { return };
         if printed.elapsed() >= PLAIN_INTERVAL {
             *printed = Instant::now();
-            eprintln!("{}", plain_line(self.name, &self.things, done, self.total, self.started.elapsed()));
+            note(plain_line(self.name, &self.things, done, self.total, self.started.elapsed()));
         }
     }
 
@@ -159,7 +161,8 @@ impl Stage {
         let done = self.done.into_inner();
         if (self.lines || self.bar.is_some()) && self.total > 0 {
             let per_second = done as f64 / elapsed.as_secs_f64().max(1e-9);
-            eprintln!("{:<11} {done} {} in {:.1} s ({per_second:.1} a second)", self.name, self.things, elapsed.as_secs_f64());
+            let seconds = elapsed.as_secs_f64();
+            note(format_args!("{:<11} {done} {} in {seconds:.1} s ({per_second:.1} a second)", self.name, self.things));
         }
         elapsed.as_secs_f64()
     }

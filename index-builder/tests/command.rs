@@ -195,6 +195,51 @@ fn what_is_in_the_way_is_said_before_the_work() {
 }
 
 #[test]
+fn progress_that_cannot_be_written_costs_no_index() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n")]);
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let build = ["build", "docs", "--out", "kb.omni", "--model", model.to_str().unwrap()];
+    assert!(builder(root.path()).args(build).stderr(full()).output().unwrap().status.success());
+    assert!(root.path().join("kb.omni").exists());
+    let code = builder(root.path()).args(["build", "nowhere", "--out", "x.omni"]).stderr(full()).status().unwrap().code();
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn every_skipped_file_counts() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("docs/b.pdf", "no header")]);
+    std::os::unix::fs::symlink("nowhere.md", root.path().join("docs/c.md")).unwrap();
+    let said = refused(root.path(), &["-q", "build", "docs", "--strict", "--out", "kb.omni", "--model", model.to_str().unwrap()]);
+    assert!(said.contains("`docs`: 2 of 3 files are skipped, and `--strict` is set"), "{said}");
+}
+
+#[test]
+fn a_second_index_in_the_folder_is_told() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n")]);
+    let build = || {
+        let (is_well, printed, said) =
+            run(root.path(), &["-q", "build", "docs", "--out", "kb/", "--model", model.to_str().unwrap()]);
+        assert!(is_well, "{said}");
+        printed
+    };
+    assert!(!build().contains("warning"));
+    assert!(!build().contains("warning"), "the same documents are the same index");
+    let first = std::fs::read_dir(root.path().join("kb")).unwrap();
+    let is_index = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "omni");
+    let first = first.map(|entry| entry.unwrap().path()).find(is_index).unwrap();
+    std::fs::write(root.path().join("docs/a.md"), "# A\n\nOther text.\n").unwrap();
+    let printed = build();
+    let named = format!("there is another index in the folder: kb/{};", first.file_name().unwrap().display());
+    assert!(printed.contains(&named), "{printed}");
+}
+
+#[test]
 fn names_do_not_speak_to_the_terminal() {
     let Some(model) = model() else { return };
     let model = model.canonicalize().unwrap();

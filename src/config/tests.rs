@@ -127,7 +127,8 @@ fn mistakes_are_named_with_their_remedy() {
             load(Some("[log]\nlevel = \"loud\""), &[]),
             "omni.toml: line 2: `loud` is none of `trace`, `debug`, `info`, `warn`, `error`",
         ),
-        (load(Some("index = \"\"\n[log]\nlevl = \"info\""), &[]), "omni.toml: unknown field `levl`"),
+        (load(Some("addr = \" \"\n[limits]\nrequest_timeout_s = \"\"\n[log]\n\nlevel = 3"), &[]), "omni.toml: line 6: "),
+        (load(Some("index = \"\"\n[log]\nlevl = \"info\""), &[]), "omni.toml: line 3: unknown field `levl`"),
         (
             load(Some("[generation.preferred]\nby = \"listed\""), &[]),
             "omni.toml: line 1: a list names nobody; write `providers = [...]`, or prefer by `cheapest` or `fastest`",

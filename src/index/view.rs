@@ -228,7 +228,7 @@ impl View {
     }
 
     fn inconsistent_in(&self, name: &str) -> Error {
-        Error::corrupt(self.path(), format!("inconsistent in section `{name}`; copy it again or rebuild it with index-builder"))
+        self.map.corrupt(format_args!("inconsistent in section `{name}`; copy it again or rebuild it with index-builder"))
     }
 
     fn raw(&self, section: Section) -> &[u8] {
@@ -267,6 +267,6 @@ impl View {
 
     fn damaged(&self, name: &str, block: u64) -> Error {
         let what = format!("damaged in section `{name}` at block {block}; copy it again or rebuild it with index-builder");
-        Error::corrupt(self.path(), what)
+        self.map.corrupt(what)
     }
 }

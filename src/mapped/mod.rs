@@ -8,6 +8,7 @@
 mod fault;
 mod replace;
 
+use std::fmt::Display;
 use std::fs::{File, Metadata};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,13 @@ impl Mapped {
 
     fn overwritten(&self) -> Error {
         const REMEDY: &str = "put a new file in its place by renaming, never by writing into it, and start again";
-        Error::corrupt(&self.path, format!("was overwritten while in use; {REMEDY}"))
+        self.corrupt(format_args!("was overwritten while in use; {REMEDY}"))
+    }
+
+    /// The file cannot be trusted, as it turns out in use: callers read what it is called, the log where it is.
+    pub(crate) fn corrupt(&self, what: impl Display) -> Error {
+        let name = self.path.file_name().map_or(self.path.as_path(), Path::new);
+        Error::corrupt(name, what).caused_by(self.path.display().to_string())
     }
 }
 

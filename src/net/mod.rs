@@ -286,6 +286,7 @@ fn built(
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(50))
+            .dns_resolver(names::Resolver)
             .tls_backend_preconfigured(tls)
             .tcp_nodelay(true);
         also(builder).build().map_err(|cause| cause.to_string())

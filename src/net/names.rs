@@ -1,11 +1,13 @@
-//! What the names in a caller's addresses resolve to, where a server inside the operator's network is to fetch them.
+//! What names resolve to: those that the client calls, and those in a caller's addresses, where a server inside the operator's network is to
+//! fetch them. A lookup blocks a thread of those that searches need, for many seconds where the name server is dead: few run at once.
 
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -17,6 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Lookups that run at once, of all requests.
 static FREE: Semaphore = Semaphore::const_new(4);
+
+/// Lookups of the client's own that run at once, for all its calls.
+static CALLS: Semaphore = Semaphore::const_new(64);
+
+/// How the client knows names: as the operating system does.
+pub(super) struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = on_thread(&CALLS, move || (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>));
+            Ok(Box::new(found.await?.into_iter()) as Addrs)
+        })
+    }
+}
 
 /// Says which addresses a name has.
 pub(super) type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
@@ -103,6 +120,15 @@ mod tests {
         timeout_at(soon(), on_thread(&ONE, || Ok(()))).await.unwrap_err();
         end.send(()).unwrap();
         on_thread(&ONE, || Ok(())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_client_looks_up_few_names_at_once() {
+        let look = || Resolver.resolve("localhost".parse().unwrap());
+        let all = CALLS.acquire_many(64).await.unwrap();
+        assert!(timeout_at(Instant::now() + Duration::from_millis(50), look()).await.is_err());
+        drop(all);
+        assert!(look().await.unwrap().any(|found| found.ip().is_loopback()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,9 @@ impl Provider {
         let is_lost = reply.status == 404 && self.has_operator_address && error.refusal().kind.is_none();
         error.retold(|text| match text.strip_prefix("the provider refused the key") {
             Some(rest) => format!("`{}` refused the key{rest}; check {}", self.name, self.credential),
+            None if (300..400).contains(&reply.status) => {
+                format!("the provider redirects (status {}), which is not followed; {}", reply.status, self.elsewhere())
+            }
             None if is_lost => {
                 let (said, setting) = (text.trim_end_matches(": no reason given"), self.address_setting());
                 format!("{said}: no such path or model; does `{setting}` end as it must, often `/v1`?")
@@ -32,12 +35,16 @@ impl Provider {
         if !kind.starts_with("text/html") || !reply.body.trim_ascii_start().starts_with(b"<") {
             return error;
         }
-        let remedy = if self.has_operator_address {
+        failed(format!("the provider answered with `text/html` and not JSON; {}", self.elsewhere()))
+    }
+
+    /// What to look at where somebody else seems to answer.
+    fn elsewhere(&self) -> String {
+        if self.has_operator_address {
             format!("is `{}` right?", self.address_setting())
         } else {
             "does a proxy answer in its place?".to_owned()
-        };
-        failed(format!("the provider answered with `text/html` and not JSON; {remedy}"))
+        }
     }
 
     /// Where its address is set.

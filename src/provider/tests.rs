@@ -186,6 +186,10 @@ fn whose_key_was_refused_and_where_it_is_set_is_named() {
     let expected = "`bedrock` refused the key (status 403); check the AWS credentials and their rights";
     assert_eq!(refused("bedrock", signed, 403), expected);
     assert_eq!(refused("openai", keyed(), 500), "the provider refused (status 500): no reason given");
+    let moved = "the provider redirects (status 302), which is not followed; ";
+    assert_eq!(refused("openai", keyed(), 302), format!("{moved}does a proxy answer in its place?"));
+    let custom = Endpoint { base_url: Some("http://llm.corp/v1".into()), ..keyed() };
+    assert_eq!(refused("custom", custom, 302), format!("{moved}is `CUSTOM_BASE_URL` right?"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bodies on their way in: each within the operator's size and time, all of them together within what there is room for.
+//! Bodies on their way in: each within the operator's size and time, all requests together within what there is room for.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Context, door, failed};
 use crate::app::App;
@@ -19,7 +19,7 @@ const DRAINING: Duration = Duration::from_secs(2);
 /// Bytes that the room for bodies is counted in. The first of each body are not: there are no more of these than connections and their streams.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Room for 256 MiB of bodies that are not whole yet.
+/// Room for 256 MiB of bodies, whole or not. What is made of one takes more, so it is given back when the request is over.
 static ROOM: Semaphore = Semaphore::const_new((256 << 20) / PIECE_BYTES);
 
 /// Why a body was not taken in.
@@ -30,7 +30,7 @@ enum Refusal {
     Broken(axum::Error),
 }
 
-/// Reads a body within the operator's size and time.
+/// Reads a body within the operator's size and time; its room is the request's until that is over.
 pub(super) async fn body(app: &App, context: &Context, request: Request) -> Result<Bytes, Response> {
     let limits = &app.config().limits;
     let most = limits.max_request_size_mb << 20;
@@ -52,7 +52,10 @@ pub(super) async fn body(app: &App, context: &Context, request: Request) -> Resu
         }
     };
     let (error, status) = match outcome {
-        Ok(Ok(bytes)) => return Ok(bytes),
+        Ok(Ok((bytes, held))) => {
+            let _ = context.room.set(held);
+            return Ok(bytes);
+        }
         Ok(Err(Refusal::Broken(cause))) => (Error::bad_request("the body broke off").caused_by(cause), None),
         Ok(Err(Refusal::TooLarge)) => {
             let message = format!(
@@ -62,7 +65,7 @@ pub(super) async fn body(app: &App, context: &Context, request: Request) -> Resu
             (Error::new(Code::BodyTooLarge, message), None)
         }
         Ok(Err(Refusal::NoRoom)) => {
-            let error = Error::new(Code::Overloaded, "too many large bodies are on their way; try again in a moment");
+            let error = Error::new(Code::Overloaded, "too many large requests are open; try again in a moment");
             (error.retry_after(Some(Duration::from_secs(1))), None)
         }
         Err(_) => {
@@ -74,8 +77,8 @@ pub(super) async fn body(app: &App, context: &Context, request: Request) -> Resu
     Err(failed(context, &error, status))
 }
 
-/// The whole of a body of at most so many bytes. What has come of it takes its part of the room until the rest has.
-async fn taken(body: &mut Body, most: usize, room: &Semaphore) -> Result<Bytes, Refusal> {
+/// The whole of a body of at most so many bytes, and the part of the room that it takes.
+async fn taken<'a>(body: &mut Body, most: usize, room: &'a Semaphore) -> Result<(Bytes, Vec<SemaphorePermit<'a>>), Refusal> {
     let (mut bytes, mut held) = (Vec::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
@@ -88,7 +91,7 @@ async fn taken(body: &mut Body, most: usize, room: &Semaphore) -> Result<Bytes, 
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(bytes.into())
+    Ok((bytes.into(), held))
 }
 
 /// Takes the rest of a body that is of no use, for a while: a connection that is closed while its client still sends is reset, and the client
@@ -114,7 +117,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bodies_on_their_way_have_a_room_that_is_given_back() {
         let room = Semaphore::new(4);
-        assert_eq!(taken(&mut sent(5, true), 5 * PIECE_BYTES, &room).await.unwrap().len(), 5 * PIECE_BYTES);
+        let (bytes, held) = taken(&mut sent(5, true), 5 * PIECE_BYTES, &room).await.unwrap();
+        assert_eq!((bytes.len(), room.available_permits()), (5 * PIECE_BYTES, 0), "a whole one takes its room, too");
+        drop(held);
         assert!(matches!(taken(&mut sent(6, true), 5 * PIECE_BYTES, &room).await, Err(Refusal::TooLarge)));
         {
             let mut slow = sent(4, false);

@@ -26,7 +26,7 @@ use super::origin::Loopback;
 use crate::app::App;
 use crate::error::{Error, Result};
 
-/// Time that streams get to say that they are cut.
+/// Time that requests get to say that they are cut.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Answers on `listener` until `stop` is done, then lets open requests end, within the operator's limit, or until a second signal.
@@ -42,8 +42,16 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     let mut stop = pin!(stop);
     let (stopping, stopped) = watch::channel(None);
     let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback()).then_some(Loopback);
+    let (mut full, mut refused) = (Seldom::default(), Seldom::default());
     loop {
         let next = async {
+            if places.available_permits() == 0 && full.is_due() {
+                let max_connections = limits.max_connections;
+                tracing::warn!(
+                    max_connections,
+                    "no further connection is taken; `limits.max_connections` says how many may be open"
+                );
+            }
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.accept().await)
         };
@@ -51,10 +59,16 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
             next = next => next,
             () = &mut stop => break,
         };
-        let Ok((socket, _)) = accepted else {
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
             // Most often out of file descriptors, which pass.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+            Err(cause) => {
+                if cause.kind() != std::io::ErrorKind::ConnectionAborted && refused.is_due() {
+                    tracing::warn!(%cause, "a connection cannot be taken; is the limit of open files (`LimitNOFILE`, `ulimit -n`) too low?");
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         let _ = socket.set_nodelay(true);
         let clock = Clock::new(&limits);
@@ -100,6 +114,20 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     };
     if !is_done {
         tracing::warn!(seconds = told.elapsed().as_secs(), "stopped with requests still open");
+    }
+}
+
+/// What is said once a minute at most, however often it happens.
+#[derive(Default)]
+struct Seldom(Option<Instant>);
+
+impl Seldom {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
 }
 

@@ -30,7 +30,7 @@ mod response;
 mod sse;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -41,7 +41,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -87,6 +87,8 @@ struct Context {
     /// When the service itself stops, which nobody knows before.
     stop: Option<Stop>,
     door: Door,
+    /// What a large body takes of the room for all, given back with the last clone: behind the last byte of a stream.
+    room: Arc<OnceLock<Vec<SemaphorePermit<'static>>>>,
 }
 
 impl Context {
@@ -101,14 +103,21 @@ impl Context {
             let (mut stream, mut due) = open?;
             tokio::select! {
                 biased;
-                () = &mut due => {
-                    let error = Error::new(Code::Overloaded, "the service is stopping; send the request again");
-                    Some((Err(error), None))
-                }
+                () = &mut due => Some((Err(stopping()), None)),
                 item = stream.next() => item.map(|item| (item, Some((stream, due)))),
             }
         })
         .boxed()
+    }
+
+    /// Work that is given up where the service stops before its end.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(stop) = self.stop.clone() else { return work.await };
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = stop.due() => Err(stopping()),
+        }
     }
 
     /// Writes down who answered.
@@ -117,6 +126,11 @@ impl Context {
         self.line.hits(passages.len());
         self.line.answer(provider, model, *usage, *cost_usd);
     }
+}
+
+/// Why a request is not answered to its end.
+fn stopping() -> Error {
+    Error::new(Code::Overloaded, "the service is stopping; send the request again")
 }
 
 /// When whoever calls us stops waiting; put into a request's extensions by the front door that knows.
@@ -182,7 +196,8 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let (ours, end) = (app.deadline(), request.extensions().get().map(|&Deadline(end)| end));
     let deadline = end.map_or(ours, |end| ours.min(end));
     let (stop, most) = (request.extensions().get().cloned(), request.extensions().get().copied());
-    let context = Context { id, line, deadline, end, stop, door: Door::of(request.uri().path(), request.headers()) };
+    let door = Door::of(request.uri().path(), request.headers());
+    let context = Context { id, line, deadline, end, stop, door, room: Arc::default() };
     request.extensions_mut().insert(context.clone());
     let is_loop = request.headers().get(INSTANCE).is_some_and(|name| name == app.client().instance());
     let outcome = match foreign(&app, &request) {
@@ -293,16 +308,13 @@ async fn answer(
     respond: impl AsyncFnOnce(Bytes, Vec<String>) -> Result<Response>,
 ) -> Response {
     let labels = access::labels(app.config(), request.headers());
-    match body(app, context, request).await {
-        Ok(bytes) => {
-            let outcome = match labels {
-                Ok(labels) => respond(bytes, labels).await,
-                Err(error) => Err(error),
-            };
-            outcome.unwrap_or_else(|error| failed(context, &error, None))
+    let work = async {
+        match body(app, context, request).await {
+            Ok(bytes) => respond(bytes, labels?).await,
+            Err(response) => Ok(response),
         }
-        Err(response) => response,
-    }
+    };
+    context.unless_stopped(work).await.unwrap_or_else(|error| failed(context, &error, None))
 }
 
 /// Makes a question of a body. One that asks for a shape (`is_shaped`) has a schema to compile, which is work for a core.

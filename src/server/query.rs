@@ -25,6 +25,7 @@ use crate::rag::{self, Answer, Piece, Question};
 pub(super) async fn query(State(app): State<Arc<App>>, Extension(context): Extension<Context>, request: Request) -> Response {
     answer(&app, &context, request, async |bytes, labels| {
         let body = parse::<QueryRequest>(&bytes)?;
+        drop(bytes);
         let is_shaped = body.is_shaped();
         let work = move |app: &App| body.understand(app, &labels);
         let Asked { mut question, stream, shown } = understand(&app, &context, is_shaped, work).await?;

@@ -215,6 +215,7 @@ fn a_service_opens_as_many_files_as_it_may() {
     let mut command = process::command("sh");
     let binary = env!("CARGO_BIN_EXE_omni-llm");
     command.current_dir(folder.path()).args(["-c", &format!("ulimit -Sn 256; exec {binary} serve --addr 127.0.0.1:0")]);
+    index(folder.path());
     let (mut service, ..) = listening(&mut command);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id())).unwrap();
     service.kill().unwrap();
@@ -222,6 +223,94 @@ fn a_service_opens_as_many_files_as_it_may() {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[0], words[1], "{line}");
+}
+
+/// What is answered on a connection of its own.
+fn get(addr: &str, path: &str) -> String {
+    let mut socket = std::net::TcpStream::connect(addr).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_service_whose_log_nobody_reads_goes_on_answering() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut service, addr, mut log) = listening(&mut command(folder.path(), &["serve", "--addr", "127.0.0.1:0"], &[]));
+    // More lines than a pipe holds.
+    for _ in 0..500 {
+        assert!(get(&addr, "/nothing").starts_with("HTTP/1.1 404"));
+    }
+    assert!(get(&addr, "/healthz").starts_with("HTTP/1.1 200"));
+    assert_eq!(log.by_ref().take(500).filter(|line| line.contains("/nothing")).count(), 500);
+    told(&service, "-TERM");
+    assert!(log.any(|line| line.contains("\"stopped\"")), "what is said last is written before the end");
+    assert!(service.wait().unwrap().success());
+}
+
+#[test]
+fn connections_that_find_no_place_are_told_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("omni.toml"), "[limits]\nmax_connections = 1\n").unwrap();
+    let (mut service, addr, mut log) = listening(&mut command(folder.path(), &["serve", "--addr", "127.0.0.1:0"], &[]));
+    let _sockets = [(); 2].map(|()| std::net::TcpStream::connect(&addr).unwrap());
+    let full = log.next().unwrap();
+    assert!(full.contains("no further connection is taken; `limits.max_connections`") && full.contains("WARN"), "{full}");
+    service.kill().unwrap();
+    service.wait().unwrap();
+    let binary = env!("CARGO_BIN_EXE_omni-llm");
+    std::fs::remove_file(folder.path().join("omni.toml")).unwrap();
+    let mut few_files = process::command("sh");
+    few_files.current_dir(folder.path()).args(["-c", &format!("ulimit -n 24; exec {binary} serve --addr 127.0.0.1:0")]);
+    let (mut service, addr, mut log) = listening(&mut few_files);
+    let _sockets = [(); 24].map(|()| std::net::TcpStream::connect(&addr).unwrap());
+    let refused = log.next().unwrap();
+    assert!(refused.contains("a connection cannot be taken") && refused.contains("Too many open files"), "{refused}");
+    service.kill().unwrap();
+    service.wait().unwrap();
+}
+
+#[test]
+fn a_service_that_has_nothing_to_answer_with_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = omni_llm(folder.path()).args(["serve", "--addr", "127.0.0.1:0"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("nothing to answer with: no index, no provider"), "{said}");
+    let base_url = [("CUSTOM_BASE_URL", "http://127.0.0.1:9/v1")];
+    let (mut service, ..) = listening(omni_llm(folder.path()).envs(base_url).args(["serve", "--addr", "127.0.0.1:0"]));
+    service.kill().unwrap();
+    service.wait().unwrap();
+}
+
+#[test]
+fn lambda_is_told_why_a_start_failed() {
+    let runtime = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let api = runtime.local_addr().unwrap().to_string();
+    let mut command = command(folder.path(), &["lambda", "--index", "nope"], &[("AWS_LAMBDA_RUNTIME_API", &api)]);
+    let mut function = command.stderr(Stdio::null()).spawn().unwrap();
+    let (mut socket, _) = runtime.accept().unwrap();
+    let mut request = String::new();
+    while !request.ends_with('}') {
+        let mut some = [0; 1024];
+        let count = socket.read(&mut some).unwrap();
+        assert!(count > 0, "{request}");
+        request.push_str(std::str::from_utf8(&some[..count]).unwrap());
+    }
+    socket.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /2018-06-01/runtime/init/error HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("lambda-runtime-function-error-type: Runtime.NOT_FOUND"), "{head}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert!(body["errorMessage"].as_str().unwrap().starts_with("nope: "), "{body}");
+    assert!(!function.wait().unwrap().success());
+}
+
+#[test]
+fn an_empty_variable_of_the_kernel_is_none() {
+    assert!(run(&["search", "x"], &[("OMNI_KERNEL", " ")]).status.success());
 }
 
 #[test]
@@ -269,7 +358,7 @@ fn a_service_is_asked_how_it_is_and_ends_in_order() {
         assert!(printed(&["health", "--addr", addr]).starts_with(r#"{"status":"ok""#));
         std::fs::File::options().write(true).open(folder.path().join("kb.omni")).unwrap().set_len(100).unwrap();
         let said = refused(&["health", "--addr", addr], &[]);
-        assert!(said.contains("/healthz: status 503: ") && said.contains("was overwritten while in use"), "{said}");
+        assert!(said.contains("/healthz: status 503: ") && said.contains("\"kb.omni: was overwritten while in use"), "{said}");
         told(&service, signal);
         assert!(log.any(|line| line.contains("\"stopped\"")), "{signal}");
         assert!(service.wait().unwrap().success(), "{signal}");

@@ -218,6 +218,20 @@ async fn the_end_waits_for_open_requests_but_not_for_ever() {
     assert!(rest.contains("event: error") && rest.contains("the service is stopping; send the request again"), "{rest}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_answer_that_the_end_cuts_is_an_error_that_says_so() {
+    let mock = Mock::start().await;
+    let port = open(Service::with(&mock, |config| config.limits.shutdown_timeout_s = 1)).await;
+    let socket = send(port.addr, &json!({"prompt": "body", "model_name": "slow"}).to_string()).await;
+    while mock.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    port.stop.send(()).unwrap();
+    let answer = read(socket).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the service is stopping; send the request again"), "{answer}");
+    port.done.await.unwrap();
+}
+
 #[tokio::test]
 async fn pages_from_elsewhere_use_no_service_on_the_loopback() {
     let port = open(Service::new(|config| config.allowed_origins = vec!["app.example".into()])).await;

@@ -41,6 +41,7 @@ pub(in crate::server) async fn messages(
     let betas = betas(&request);
     answer(&app, &context, request, async |bytes, labels| {
         let body = MessagesBody::read(&bytes)?;
+        drop(bytes);
         body.require_bound()?;
         let (is_stream, is_shaped) = (body.is_stream(), body.is_shaped());
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;

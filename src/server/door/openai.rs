@@ -152,6 +152,7 @@ pub(in crate::server) async fn completions(
 ) -> Response {
     answer(&app, &context, request, async |bytes, labels| {
         let body: ChatBody = parse(&bytes)?;
+        drop(bytes);
         let (is_stream, is_shaped, with_usage) = (body.is_stream(), body.is_shaped(), body.with_usage());
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
         asked.0.request.trace = context.line.trace().clone();
