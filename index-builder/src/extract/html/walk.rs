@@ -20,15 +20,12 @@ pub(super) struct Walk {
     line: String,
     /// The code being read, inside `pre`.
     code: Option<String>,
-    lists: Vec<List>,
+    /// The next number of each open list, where it counts.
+    lists: Vec<Option<usize>>,
     label: Option<String>,
     is_in_list: bool,
     /// The element whose end is waited for.
     skipped: Option<NodeId>,
-}
-
-struct List {
-    next: Option<usize>,
 }
 
 impl Walk {
@@ -107,18 +104,18 @@ impl Walk {
             }
             "ul" | "menu" => {
                 self.flush();
-                self.lists.push(List { next: None });
+                self.lists.push(None);
             }
             "ol" => {
                 self.flush();
                 let start = element.attr("start").and_then(|start| start.parse().ok()).unwrap_or(1);
-                self.lists.push(List { next: Some(start) });
+                self.lists.push(Some(start));
             }
             "li" => {
                 self.flush();
                 let indent = "  ".repeat(self.lists.len().saturating_sub(1));
                 let label = match self.lists.last_mut() {
-                    Some(List { next: Some(next) }) => {
+                    Some(Some(next)) => {
                         *next = next.saturating_add(1);
                         format!("{}.", *next - 1)
                     }
@@ -221,7 +218,7 @@ mod tests {
 
     #[test]
     fn hidden_things_are_not_read() {
-        let html = "a<span hidden>b</span><i style='Display: NONE'>c</i><svg><text>d</text></svg><details><summary>e</summary>f</details>";
+        let html = "a<span hidden>b</span><i style='Display:\t\nNONE'>c</i><svg><text>d</text></svg><details><summary>e</summary>f</details>";
         assert_eq!(text(html), "a\n\ne\n\nf");
     }
 }
