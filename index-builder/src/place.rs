@@ -11,7 +11,7 @@ use omni_llm::index::MAGIC;
 use tempfile::{NamedTempFile, TempDir};
 
 /// What the names of files and folders begin with that are to be renamed or removed.
-const TEMPORARY: &str = ".omni-";
+pub(crate) const TEMPORARY: &str = ".omni-";
 
 /// What an index is called until its name is known.
 const UNNAMED: &str = "unnamed.omni";
