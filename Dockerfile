@@ -57,7 +57,7 @@ ARG KNOWLEDGE=examples/knowledge
 # What else the build is to know: --build-arg "BUILD_OPTIONS=--metadata my-documents/rules.json --strict"
 ARG BUILD_OPTIONS=""
 # A folder as --out gives the file its digest as name. What is in the cache is neither extracted nor embedded again.
-RUN --mount=type=cache,target=/var/cache/omni \
+RUN --mount=type=cache,target=/var/cache/omni,sharing=locked \
     mkdir -p /app/index /report \
     && target/dist/index-builder build "${KNOWLEDGE}" --out /app/index --model /app/models/all-MiniLM-L6-v2 \
         --cache /var/cache/omni --report /report/report.json ${BUILD_OPTIONS} \

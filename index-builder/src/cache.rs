@@ -1,4 +1,5 @@
-//! What a build remembers for the next one: extracted documents by content, vectors by text and model.
+//! What a build remembers for the next one: extracted documents by content, vectors by text and model, what `semantic` found between the
+//! sentences of a document.
 //!
 //! Nothing here is trusted: an entry that does not read back is made anew. A build that is killed leaves at worst a torn last
 //! record, which the next one drops. One builder at a time holds the folder.
@@ -10,14 +11,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use omni_llm::error;
 use omni_llm::hex::hex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::extract::Document;
-use crate::place::folder_of;
+use crate::place::{TEMPORARY, folder_of, temporary};
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 6;
+const EXTRACTION_VERSION: u32 = 7;
 
 /// What marks the folder of a cache: it holds the texts of documents, and no build shall read them as such.
 const MARKER: &str = ".omni-cache";
@@ -74,21 +78,45 @@ impl Cache {
 
     /// The document that these bytes gave under this name, if it was extracted before.
     pub(crate) fn document(&self, key: &str) -> Option<Document> {
+        self.recalled(key).filter(|document: &Document| document.check().is_ok())
+    }
+
+    /// The distances between windows of a text, as `maker` sees them: those of an earlier build, or what `make` gives.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn distances(
+        &self,
+        maker: &str,
+        windows: &[&str],
+        make: impl FnOnce() -> error::Result<Vec<f32>>,
+    ) -> error::Result<Vec<f32>> {
+        let kind = ["distances", env!("CARGO_PKG_VERSION"), maker];
+        let key = name_of(kind.iter().chain(windows).copied());
+        // As bits: they decide where documents are cut, and decimal digits may round.
+        if let Some(known) = self.recalled::<Vec<u32>>(&key) {
+            return Ok(known.into_iter().map(f32::from_bits).collect());
+        }
+        let made = make()?;
+        self.remember(&key, &made.iter().map(|distance| distance.to_bits()).collect::<Vec<_>>());
+        Ok(made)
+    }
+
+    fn recalled<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let path = self.document_path(key);
         let bytes = std::fs::read(&path).ok()?;
         let (digest, json) = bytes.split_at_checked(DIGEST_BYTES)?;
-        let document: Document = serde_json::from_slice(json).ok().filter(|_| hex(&Sha256::digest(json)).as_bytes() == digest)?;
-        document.check().ok()?;
+        let known = serde_json::from_slice(json).ok().filter(|_| hex(&Sha256::digest(json)).as_bytes() == digest)?;
         // What is used stays.
         drop(File::open(&path).and_then(|file| file.set_modified(SystemTime::now())));
-        Some(document)
+        Some(known)
     }
 
-    /// Remembers a document; a full disk only makes the next build slower.
-    pub(crate) fn remember(&self, key: &str, document: &Document) {
+    /// Remembers a document, or what was found out about one; a full disk only makes the next build slower.
+    pub(crate) fn remember(&self, key: &str, found: &impl Serialize) {
         let written = || -> Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(self.folder.join("documents"))?;
-            let json = serde_json::to_vec(document)?;
+            let mut file = temporary(&self.folder.join("documents"))?;
+            let json = serde_json::to_vec(found)?;
             file.write_all(hex(&Sha256::digest(&json)).as_bytes())?;
             file.write_all(&json)?;
             file.persist(self.document_path(key))?;
@@ -144,14 +172,20 @@ fn require_own(folder: &Path) -> Result<()> {
 /// Whether a file in the folder of documents is one, or was to become one, by its name.
 fn is_document(name: &str) -> bool {
     let is_key = |key: &str| key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-    name.strip_suffix(".json").is_some_and(is_key) || name.starts_with(".tmp")
+    name.strip_suffix(".json").is_some_and(is_key) || name.starts_with(TEMPORARY)
 }
 
 /// Names a document in the cache: its content, and what its name says of its format.
 pub(crate) fn document_key(content_sha256: &str, source: &str, charset: Option<&str>) -> String {
     let name = source.rsplit('/').next().unwrap_or(source);
+    let version = EXTRACTION_VERSION.to_string();
+    name_of([version.as_str(), env!("CARGO_PKG_VERSION"), content_sha256, name, charset.unwrap_or_default()])
+}
+
+/// A name that no other parts give.
+fn name_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
-    for part in [&EXTRACTION_VERSION.to_string(), env!("CARGO_PKG_VERSION"), content_sha256, name, charset.unwrap_or_default()] {
+    for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
@@ -166,7 +200,8 @@ pub(crate) fn text_key(text: &str) -> Key {
     key
 }
 
-/// Vectors of one model: fixed-size records `key, components, check`, appended as they are made.
+/// Vectors of one model: fixed-size records `key, components, check`, appended as they are made. None is ever dropped: indexes share a
+/// cache, and what one of them does not need may have been paid for by another.
 pub(crate) struct Vectors {
     path: PathBuf,
     file: File,
@@ -225,22 +260,6 @@ impl Vectors {
         }
         self.file.write_all(&bytes).with_context(|| format!("{}: cannot write", self.path.display()))
     }
-
-    /// Drops what this build did not need, once that is most of the file.
-    pub(crate) fn tidy(self, used: &HashMap<Key, Vec<f32>>) -> Result<()> {
-        let records = self.file.metadata()?.len() as usize / self.record_bytes();
-        if records <= 4 * used.len().max(1000) {
-            return Ok(());
-        }
-        let mut fresh = tempfile::NamedTempFile::new_in(folder_of(&self.path))?;
-        let mut sorted: Vec<_> = used.iter().map(|(key, vector)| (*key, vector.as_slice())).collect();
-        sorted.sort_unstable_by_key(|(key, _)| *key);
-        let mut store = Self { path: self.path.clone(), file: fresh.reopen()?, dimensions: self.dimensions };
-        store.append(&sorted)?;
-        fresh.flush()?;
-        fresh.persist(&self.path)?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -280,20 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_longer_used_is_dropped_in_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(folder.path()).unwrap();
-        let mut vectors = cache.vectors("f", 1).unwrap();
-        let keys: Vec<Key> = (0..5000).map(|n: u32| text_key(&n.to_string())).collect();
-        for key in &keys {
-            vectors.append(&[(*key, &[1.0])]).unwrap();
-        }
-        vectors.tidy(&HashMap::from([(keys[7], vec![1.0])])).unwrap();
-        let found = cache.vectors("f", 1).unwrap().find(&keys).unwrap();
-        assert_eq!(found.into_keys().collect::<Vec<_>>(), [keys[7]]);
-    }
-
-    #[test]
     fn a_document_comes_back_whole_or_not_and_goes_when_it_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
@@ -316,6 +321,35 @@ mod tests {
         File::open(&other).unwrap().set_modified(SystemTime::now() - 2 * UNUSED).unwrap();
         cache.tidy();
         assert!(!path.exists() && other.exists());
+    }
+
+    #[test]
+    fn distances_are_made_once_for_each_text_and_maker() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let distances = [0.1, 1.0 / 3.0, f32::MIN_POSITIVE];
+        assert!(cache.distances("m", &["a", "b"], || Err(error::Error::internal("no engine"))).is_err());
+        for (maker, windows, is_known) in
+            [("m", ["a", "b"], false), ("m", ["a", "b"], true), ("m", ["ab", ""], false), ("n", ["a", "b"], false)]
+        {
+            let mut is_made = false;
+            let make = || {
+                is_made = true;
+                Ok(distances.to_vec())
+            };
+            assert_eq!(cache.distances(maker, &windows, make).unwrap(), distances);
+            assert_eq!(is_made, !is_known, "{maker} {windows:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_may_be_read_by_whoever_may_read_the_folder() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        cache.remember("key", &1);
+        let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode("documents/key.json"), mode("lock"));
     }
 
     #[test]

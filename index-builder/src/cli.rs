@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use omni_llm::embed::Precision;
 use omni_llm::error::{Error, Result};
 use omni_llm::index::Lexical;
@@ -17,6 +17,11 @@ use crate::extract::Limits;
 use crate::model::{Origin, Said, default_folder};
 use crate::source;
 pub(crate) use eval::{EvalArgs, What};
+
+/// What a choice is called, here, in the index and in the API.
+pub(crate) fn name(choice: impl ValueEnum) -> String {
+    choice.to_possible_value().map(|choice| choice.get_name().to_owned()).unwrap_or_default()
+}
 
 /// Turns documents into one Omni-LLM index file
 #[derive(Debug, Parser)]
@@ -210,13 +215,12 @@ pub(crate) struct ChunkingArgs {
 impl ChunkingArgs {
     /// What was given; what was not is the strategy's to say.
     pub(crate) fn given(&self) -> chunk::Given {
-        let separators: Vec<String> = self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect();
         chunk::Given {
             strategy: self.strategy,
             chunk_size: self.chunk_size,
             chunk_overlap: self.chunk_overlap,
             unit: self.unit,
-            separators: Some(separators).filter(|separators| !separators.is_empty()),
+            separators: self.separators.iter().map(|text| text.replace("\\n", "\n").replace("\\t", "\t")).collect(),
         }
     }
 }

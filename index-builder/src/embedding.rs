@@ -5,11 +5,13 @@ use std::fmt;
 
 use anyhow::Result;
 use omni_llm::embed::{ARITHMETIC, Embedder};
+use omni_llm::error;
 use omni_llm::index::Manifest;
 use omni_llm::provider::embed::Purpose;
 use rayon::prelude::*;
 
 use crate::cache::{Cache, Key, Vectors};
+use crate::chunk;
 use crate::progress::Progress;
 use crate::remote::Remote;
 
@@ -18,31 +20,26 @@ const STEP: usize = 256;
 
 /// Who embeds.
 #[derive(Clone, Copy)]
-pub(crate) struct Embedding<'a> {
-    /// The packed model; documents are cut by its tokens in any case.
-    pub(crate) embedder: &'a Embedder,
-    /// The provider's model that takes its place.
-    pub(crate) remote: Option<&'a Remote>,
+pub(crate) enum Embedding<'a> {
+    /// The packed model.
+    Packed(&'a Embedder),
+    /// A provider's model.
+    Remote(&'a Remote),
 }
 
-impl<'a> Embedding<'a> {
-    /// By the packed model.
-    pub(crate) fn by(embedder: &'a Embedder) -> Self {
-        Self { embedder, remote: None }
-    }
-
+impl Embedding<'_> {
     /// What an index of this builder's says of it; how it was cut and what its words are is for the caller to add.
     pub(crate) fn manifest(self) -> Manifest {
         let builder = env!("CARGO_PKG_VERSION").to_owned();
-        match self.remote {
-            None => Manifest {
+        match self {
+            Self::Packed(embedder) => Manifest {
                 builder,
-                model: self.embedder.name().to_owned(),
-                model_fingerprint: self.embedder.fingerprint().to_owned(),
-                dimensions: self.embedder.dimensions(),
+                model: embedder.name().to_owned(),
+                model_fingerprint: embedder.fingerprint().to_owned(),
+                dimensions: embedder.dimensions(),
                 ..Manifest::default()
             },
-            Some(Remote { model, .. }) => Manifest {
+            Self::Remote(Remote { model, .. }) => Manifest {
                 builder,
                 provider: Some(model.provider().to_owned()),
                 model: model.name().to_owned(),
@@ -58,7 +55,10 @@ impl<'a> Embedding<'a> {
     pub(crate) fn store(self, cache: &Cache) -> Result<Vectors> {
         let Manifest { model_fingerprint, dimensions, .. } = self.manifest();
         // What a vector depends on beside its text: an encoder of our own version, or somebody's server.
-        let made_by = self.remote.map_or_else(|| ARITHMETIC.to_string(), |remote| remote.model.place());
+        let made_by = match self {
+            Self::Packed(_) => ARITHMETIC.to_string(),
+            Self::Remote(remote) => remote.model.place(),
+        };
         cache.vectors(&format!("{model_fingerprint}-{made_by}"), dimensions)
     }
 
@@ -86,16 +86,19 @@ impl<'a> Embedding<'a> {
             vectors.extend(texts.iter().map(|(key, _)| *key).zip(fresh));
             Ok(())
         };
-        if let Some(remote) = self.remote {
-            let texts = missing.iter().map(|(_, text)| (*text).to_owned()).collect();
-            remote.embed(texts, Purpose::Document, |range, fresh| {
-                stage.advance(range.len());
-                keep(&missing[range], fresh)
-            })?;
-        } else {
-            for step in missing.chunks(STEP) {
-                let texts: Vec<&str> = step.iter().map(|(_, text)| *text).collect();
-                keep(step, self.embedder.embed(&texts, &|count| stage.advance(count))?)?;
+        match self {
+            Self::Packed(embedder) => {
+                for step in missing.chunks(STEP) {
+                    let texts: Vec<&str> = step.iter().map(|(_, text)| *text).collect();
+                    keep(step, embedder.embed(&texts, &|count| stage.advance(count))?)?;
+                }
+            }
+            Self::Remote(remote) => {
+                let texts = missing.iter().map(|(_, text)| (*text).to_owned()).collect();
+                remote.embed(texts, Purpose::Document, |range, fresh| {
+                    stage.advance(range.len());
+                    keep(&missing[range], fresh)
+                })?;
             }
         }
         stage.finish();
@@ -104,11 +107,20 @@ impl<'a> Embedding<'a> {
 
     /// The vectors of questions, in their order.
     pub(crate) fn questions(self, questions: &[&str]) -> Result<Vec<Vec<f32>>> {
-        if let Some(remote) = self.remote {
-            return remote.questions(questions.iter().map(|question| (*question).to_owned()).collect());
+        match self {
+            Self::Packed(embedder) => questions.par_iter().map(|question| Ok(embedder.embed_query(question)?)).collect(),
+            Self::Remote(remote) => remote.questions(questions.iter().map(|question| (*question).to_owned()).collect()),
         }
-        questions.par_iter().map(|question| Ok(self.embedder.embed_query(question)?)).collect()
     }
+}
+
+/// The distances between windows of a document ([`chunk::distances`]), as the packed model sees them.
+///
+/// # Errors
+/// Embedding failed.
+pub(crate) fn distances(embedder: &Embedder, cache: &Cache, windows: &[&str]) -> error::Result<Vec<f32>> {
+    let maker = format!("{}-{ARITHMETIC}", embedder.fingerprint());
+    cache.distances(&maker, windows, || chunk::distances(windows, |texts| embedder.embed(texts, &|_| ())))
 }
 
 /// Its name and fingerprint.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use omni_llm::index::{Index, Tombstones, index_path};
-use unicode_normalization::UnicodeNormalization as _;
 
+use crate::metadata::composed;
 use crate::place::{alone, folder_of};
 use crate::report::Remark;
 
@@ -56,11 +56,6 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
         bring_back(&list, &uris)?;
     }
     Ok(tombstones.documents.into_iter().chain(tombstones.skipped).collect())
-}
-
-/// A name as all that look like it: file systems write `ü` as one letter or as two.
-fn composed(name: &str) -> String {
-    name.nfc().collect()
 }
 
 /// Takes documents off the other lists that a rebuild reads, too.

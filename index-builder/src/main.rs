@@ -102,7 +102,7 @@ fn evaluate(args: EvalArgs, progress: Progress) -> Result<ExitCode> {
     match args.what()? {
         What::TestSet(evaluation) => {
             for (mode, run, scores) in eval::testset::run(&evaluation, progress)? {
-                let name = format!("{mode:?}").to_lowercase();
+                let name = cli::name(mode);
                 let scores = scores.map_or_else(String::new, |scores| {
                     let eval::testset::Averages { ndcg_10, recall_100, mrr_10, queries } = scores;
                     format!("nDCG@10 {ndcg_10:.4}  Recall@100 {recall_100:.4}  MRR@10 {mrr_10:.4}  {queries} queries  ")

@@ -12,12 +12,16 @@ use std::collections::BTreeMap;
 
 use omni_llm::index::{RESERVED, Scalar};
 use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization as _;
 
 pub(crate) use mixed::mixed;
 pub(crate) use rules::{Rules, covers};
 
 /// What the name of a file beside a document ends with.
 const SIDECAR: &str = ".metadata.json";
+
+/// Bytes of such a file: JSON of small values takes dozens of times its size once it is read, and this process is no child.
+const MAX_SIDECAR_BYTES: usize = 1 << 20;
 
 /// Fields of one document.
 const MAX_FIELDS: usize = 64;
@@ -40,6 +44,9 @@ pub(crate) fn sidecar_of(source: &str) -> Option<&str> {
 
 /// Reads a file beside a document: an object of fields, or one with `metadataAttributes`.
 pub(crate) fn read_sidecar(bytes: &[u8]) -> Result<Fields, String> {
+    if bytes.len() > MAX_SIDECAR_BYTES {
+        return Err(format!("its `{SIDECAR}` has {} bytes; at most {MAX_SIDECAR_BYTES}", bytes.len()));
+    }
     let value: Value =
         serde_json::from_slice(unmarked(bytes)).map_err(|cause| format!("its `{SIDECAR}` is not JSON: {cause}"))?;
     let Value::Object(mut object) = value else { return Err(format!("its `{SIDECAR}` is not an object of fields")) };
@@ -56,6 +63,11 @@ pub(crate) fn read_sidecar(bytes: &[u8]) -> Result<Fields, String> {
 /// The bytes behind a byte-order mark, which editors of Windows put before JSON.
 fn unmarked(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// A path as all that look like it: file systems write `ü` as one letter or as two.
+pub(crate) fn composed(path: &str) -> String {
+    path.nfc().collect()
 }
 
 /// Takes the value out of Bedrock's longer form: `{"value": {"type": "STRING", "stringValue": "legal"}, "includeForEmbedding": true}`.
@@ -153,6 +165,8 @@ mod tests {
         assert_eq!(read_sidecar("\u{feff}{\"tags\": [\"x\"], \"year\": 2024}".as_bytes()).unwrap(), plain);
         assert_eq!(sidecar_of("a/guide.pdf.metadata.json"), Some("a/guide.pdf"));
         assert_eq!(sidecar_of("a/guide.pdf.Metadata.JSON"), Some("a/guide.pdf"));
+        let large = format!("{{\"list\": [{}0]}}", "0,".repeat(1 << 19));
+        assert_eq!(read_sidecar(large.as_bytes()).unwrap_err(), "its `.metadata.json` has 1048589 bytes; at most 1048576");
         assert!(read_sidecar(b"{").is_err() && read_sidecar(b"[]").is_err());
         assert!(read_sidecar(br#"{"metadataAttributes": 1}"#).is_err());
         assert_eq!(sidecar_of("é"), None);

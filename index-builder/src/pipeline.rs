@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cache::{self, Cache, Key};
 use crate::chunk;
-use crate::embedding::Embedding;
+use crate::embedding::{self, Embedding};
 use crate::eval;
 use crate::extract::{self, Limits, Sandbox};
 use crate::forget;
@@ -113,7 +113,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let embedder = Embedder::open(&build.model)?;
     embedder.verify()?;
     let remote = build.embedding.as_deref().map(|named| Remote::open(named, build.dimensions)).transpose()?;
-    let embedding = Embedding { embedder: &embedder, remote: remote.as_ref() };
+    let embedding = remote.as_ref().map_or(Embedding::Packed(&embedder), Embedding::Remote);
     // A provider's model reads more than ours; what it is sent is as long as what all-MiniLM-L6-v2 reads.
     let chunking = match &remote {
         None => build.chunking.clone().for_model(&embedder),
@@ -142,7 +142,6 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let texts: Vec<(Key, &str)> = documents.iter().flat_map(Prepared::texts).collect();
     let mut store = embedding.store(&cache)?;
     let (vectors, chunks_embedded) = embedding.embed(&texts, &mut store, "chunk", progress)?;
-    store.tidy(&vectors)?;
     let embed = embed_started.elapsed().as_secs_f64();
 
     let write_started = Instant::now();
@@ -250,14 +249,15 @@ impl Preparation<'_> {
 
     /// What is indexed of a document, with all that is known of it.
     fn prepared(&self, entry: &Entry, mut document: extract::Document, sha256: String) -> Result<Prepared, String> {
-        let Self { build, embedder, .. } = self;
+        let Self { build, embedder, cache, .. } = *self;
         let sidecar = self.listed.sidecars.get(&entry.source).cloned().transpose()?;
         let mut described = describe(entry, &document, sha256);
         let front_matter = std::mem::take(&mut document.metadata);
         build.rules.apply(&mut described, front_matter, sidecar, &mut document.warnings)?;
         document.title.clone_from(&described.title);
-        let embed = |texts: &[&str]| embedder.embed(texts, &|_| ());
-        let chunks = chunk::split(&document, self.chunking, embedder.tokenizer(), &embed).map_err(|error| error.to_string())?;
+        let distances = |windows: &[&str]| embedding::distances(embedder, cache, windows);
+        let chunks =
+            chunk::split(&document, self.chunking, embedder.tokenizer(), &distances).map_err(|error| error.to_string())?;
         if chunks.is_empty() {
             return Err("no text".to_owned());
         }

@@ -13,7 +13,7 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::report::Remark;
 
 /// What the names of files and folders begin with that are to be renamed or removed.
-const TEMPORARY: &str = ".omni-";
+pub(crate) const TEMPORARY: &str = ".omni-";
 
 /// What an index is called until its name is known.
 const UNNAMED: &str = "unnamed.omni";

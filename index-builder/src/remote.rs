@@ -21,6 +21,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::extract::one_line;
+
 /// Calls that are under way at the same time.
 const CALLS: usize = 4;
 
@@ -183,8 +185,7 @@ fn said(error: Error, texts: &[String]) -> anyhow::Error {
     let who = [error.provider(), error.model()].into_iter().flatten().collect::<Vec<_>>().join("/");
     let at = error.details().and_then(|details| usize::try_from(details["input"].as_u64()?).ok());
     let text = at.and_then(|at| texts.get(at)).map_or_else(String::new, |text| {
-        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        format!(" at the text that begins `{}`", line.chars().take(SHOWN_CHARS).collect::<String>())
+        format!(" at the text that begins `{}`", one_line(text).chars().take(SHOWN_CHARS).collect::<String>())
     });
     anyhow::Error::from(error).context(format!("embedding by `{who}` failed{text}; what was done is kept, build again to go on"))
 }

@@ -53,13 +53,12 @@ fn a_document_is_never_taken_for_an_old_index() {
 
 #[test]
 fn a_missing_model_is_said_once_with_how_to_get_it() {
-    let root = folder(&[("docs/a.md", "# A\n\nText.\n"), ("q.jsonl", "{\"question\": \"a\", \"source\": \"a.md\"}\n")]);
+    let root = folder(&[("docs/a.md", "# A\n\nText.\n")]);
     let missing = |model: &str| {
         format!("error: {model}: no such model; get the model with `index-builder model`, or name the folder of another\n")
     };
     assert_eq!(refused(root.path(), &["build", "docs"]), missing("models/all-MiniLM-L6-v2"));
     assert_eq!(refused(root.path(), &["build", "docs", "--model", "nope"]), missing("nope"));
-    assert_eq!(refused(root.path(), &["eval", "--questions", "q.jsonl", "--model", "nope"]), missing("nope"));
     std::fs::create_dir(root.path().join("all-MiniLM-L6-v2")).unwrap();
     let said = refused(root.path(), &["-q", "model", "--from", "all-MiniLM-L6-v2", "--to", "there"]);
     assert!(said.contains("what helps: put config.json, tokenizer.json, model.safetensors of https://"), "{said}");
@@ -328,6 +327,8 @@ fn a_gate_that_is_not_passed_ends_with_an_error() {
     let gate = |index: &str, rest: &[&str]| {
         run(root.path(), &[&["eval", "--questions", "q.jsonl", "--model", model, "--index", index], rest].concat())
     };
+    let said = refused(root.path(), &["eval", "--questions", "q.jsonl", "--index", "all.omni", "--model", "nope"]);
+    assert!(said.starts_with("error: nope: no such model; get the model with"), "{said}");
     let (is_well, printed, said) = gate("less.omni", &["--min-recall@5", "0.9"]);
     assert!(!is_well && printed.contains("missed     1 of 2\n"), "{printed}");
     assert_eq!(said, "failed: recall@5 is 0.5000, wanted at least 0.9\n");
@@ -380,4 +381,21 @@ fn a_build_reads_what_is_chosen_and_never_what_it_wrote() {
             assert!(run(&docs, &["forget", "knowledge.omni", "drafts/b.md"]).0);
         }
     }
+}
+
+#[test]
+fn what_is_known_of_a_document_is_no_document_of_its_excerpts() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let asked =
+        "{\"question\": \"How many days of leave are there?\", \"source\": \"leave.md\", \"excerpts\": [\"thirty days\"]}\n";
+    let root = folder(&[
+        ("docs/leave.md", "# Leave\n\nEveryone has thirty days of leave in a year.\n"),
+        ("docs/leave.md.metadata.json", "{\"team\": \"hr\"}"),
+        ("q.jsonl", asked),
+    ]);
+    let measure = ["-q", "eval", "--excerpts", "q.jsonl", "--documents", "docs", "--model", model.to_str().unwrap()];
+    let (is_well, printed, said) = run(root.path(), &measure);
+    assert!(is_well && printed.starts_with("1 questions, 1 documents, hybrid search\n"), "{printed}{said}");
+    assert!(printed.contains("\nfixed_size ") && printed.contains("\nstructure "), "{printed}");
 }

@@ -205,6 +205,22 @@ fn a_build_that_is_given_up_goes_on_without_paying_again() {
 }
 
 #[test]
+fn an_index_keeps_the_vectors_of_its_neighbours_in_the_cache() {
+    let Some(model) = model() else { return };
+    let place = Place::new(4100);
+    let server = Server::new(&[Part::Vectors(2)]);
+    succeeded(&place.build(&model, &server, &[]));
+    std::fs::create_dir(place.0.path().join("few")).unwrap();
+    std::fs::write(place.0.path().join("few/one.md"), "One.\n").unwrap();
+    let mut command = place.command(&server);
+    command.args(["build", "few", "--out", "few.omni", "--quiet", "--embedding", "custom/some-model", "--model"]).arg(&model);
+    succeeded(&command.output().unwrap());
+    server.paid();
+    succeeded(&place.build(&model, &server, &[]));
+    assert_eq!(server.paid().iter().flatten().count(), 1, "the length");
+}
+
+#[test]
 fn what_is_of_no_use_is_bought_twice_at_most() {
     let Some(model) = model() else { return };
     let place = Place::new(3);
@@ -246,7 +262,7 @@ fn a_gate_asks_with_the_model_of_the_index() {
     let questions = place.0.path().join("questions.jsonl");
     std::fs::write(&questions, "{\"question\": \"What is number 2 about?\", \"source\": \"list.md\"}\n").unwrap();
     let mut command = place.command(&server);
-    command.args(["eval", "--questions", "questions.jsonl", "--index", "kb.omni", "--model"]).arg(&model);
+    command.args(["eval", "--questions", "questions.jsonl", "--index", "kb.omni", "--model", "none"]);
     let report = succeeded(&command.output().unwrap());
     assert!(report.contains("recall@5   1.0000"), "{report}");
     assert_eq!(server.paid(), [["What is number 2 about?"]]);

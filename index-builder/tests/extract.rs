@@ -11,7 +11,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use document::Document;
 use shared::shared;
@@ -165,16 +164,6 @@ fn no_markdown_of_the_knowledge_base_is_refused() {
         });
         assert!(is_own || !source.is_ascii(), "{}: not its own text", file.display());
     }
-}
-
-#[test]
-fn a_nesting_bomb_costs_little() {
-    let folder = tempfile::tempdir().unwrap();
-    let bomb = folder.path().join("bomb.html");
-    std::fs::write(&bomb, format!("<html><body>{}", "<ul><li>".repeat(64 << 10))).unwrap();
-    let started = Instant::now();
-    assert_eq!(outcome(&bomb).unwrap_err(), "elements nested deeper than 512");
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[test]

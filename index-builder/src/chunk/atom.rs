@@ -41,16 +41,6 @@ pub(crate) enum Unit {
     Tokens,
 }
 
-impl Unit {
-    /// Its spelling.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Characters => "characters",
-            Self::Tokens => "tokens",
-        }
-    }
-}
-
 /// An upper bound on a run of atoms; both hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limit {

@@ -4,7 +4,7 @@
 use omni_llm::embed::Tokenizer;
 
 use super::atom::CHARS_PER_TOKEN;
-use crate::extract::{BlockKind, Document};
+use crate::extract::{BlockKind, Document, one_line};
 
 /// Most tokens of a heading path.
 pub(super) const CONTEXT_TOKENS: usize = 30;
@@ -20,7 +20,7 @@ pub(super) fn path(title: &str, headings: &[String], tokenizer: &Tokenizer) -> S
         // Taking a few characters too many first keeps a heading of a megabyte from being tokenised; such a one is shortened
         // anyway.
         let part: String = part.chars().take(2 * CONTEXT_TOKENS * CHARS_PER_TOKEN).collect();
-        let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
+        let part = one_line(&part);
         if !part.is_empty() && parts.last() != Some(&part) {
             parts.push(part);
         }

@@ -1,4 +1,4 @@
-//! [`Document`] to chunks: one file a strategy.
+//! [`Document`] to chunks: one file a way to plan the cuts.
 //!
 //! A strategy only says where a document may be cut ([`plan`]); how large chunks are and how they overlap is decided in one place
 //! ([`pack`]) over the document's words ([`atom`]). So every promise below holds for all strategies:
@@ -11,9 +11,7 @@
 //! - page and headings are those of the chunk's first byte; `structure` never crosses a section.
 
 mod atom;
-mod character;
 mod context;
-mod fixed_size;
 mod pack;
 mod plan;
 mod quiet;
@@ -30,12 +28,14 @@ use omni_llm::embed::Tokenizer;
 use omni_llm::error::Result;
 
 pub(crate) use atom::Unit;
+pub(crate) use semantic::distances;
 pub(crate) use settings::{Given, Settings, Strategy};
 
 use crate::extract::Document;
 use atom::{Atoms, Limit};
 use pack::{Bounds, Packer};
-use semantic::Embed;
+use plan::Plan;
+use semantic::Distances;
 
 /// A stretch of a document that is embedded, searched and shown as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,16 +53,21 @@ pub(crate) struct Chunk {
     pub(crate) tokens: usize,
 }
 
-/// Cuts a document. `embed` is called by `semantic` only, with windows of a few sentences.
+/// Cuts a document. `distances` is called by `semantic` only, with windows of a few sentences.
 ///
 /// # Errors
-/// Embedding failed.
-pub(crate) fn split(document: &Document, settings: &Settings, tokenizer: &Tokenizer, embed: Embed<'_>) -> Result<Vec<Chunk>> {
+/// `distances` failed.
+pub(crate) fn split(
+    document: &Document,
+    settings: &Settings,
+    tokenizer: &Tokenizer,
+    distances: Distances<'_>,
+) -> Result<Vec<Chunk>> {
     let text = document.text.as_str();
     let mut plan = match settings.strategy {
-        Strategy::FixedSize | Strategy::Token => fixed_size::plan(),
-        Strategy::Character => character::plan(text, &settings.separators),
-        Strategy::Recursive => recursive::plan(text, &settings.separators),
+        // No place is better than another: the last word that fits.
+        Strategy::FixedSize | Strategy::Token => Plan::default(),
+        Strategy::Character | Strategy::Recursive => recursive::plan(text, &settings.separators),
         Strategy::Semantic => semantic::plan(document),
         Strategy::Structure => structure::plan(document),
     };
@@ -82,7 +87,7 @@ pub(crate) fn split(document: &Document, settings: &Settings, tokenizer: &Tokeni
             let run = atoms.at(span.start)..atoms.at(span.end);
             atoms.size(&run, settings.unit) >= bounds.minimum
         };
-        plan.borders = semantic::borders(document, &plan, is_enough, embed)?;
+        plan.borders = semantic::borders(document, &plan, is_enough, distances)?;
     }
 
     let packer = Packer { atoms: &atoms, ranks: &ranks, bounds: &bounds };

@@ -1,4 +1,4 @@
-//! `recursive`: separators from the strongest to the weakest, then words.
+//! `recursive`: separators from the strongest to the weakest, then words; with one separator, `character`.
 //!
 //! The usual implementation splits at the strongest separator, splits what is still too large at the next one, and puts small
 //! pieces together again. Here a chunk ends at the last of the strongest separators within reach, which is the same cut without

@@ -24,8 +24,8 @@ const FLOOR: f32 = 0.5;
 /// Windows embedded in one call; bounds what is held in memory.
 const BATCH: usize = 512;
 
-/// Embeds texts, in order.
-pub(super) type Embed<'a> = &'a dyn Fn(&[&str]) -> Result<Vec<Vec<f32>>>;
+/// The cosine distance between each window of text and the one after the next; see [`distances`].
+pub(super) type Distances<'a> = &'a dyn Fn(&[&str]) -> Result<Vec<f32>>;
 
 /// Cuts between sentences. The regions come later, from [`borders`], when sentences can be measured.
 pub(super) fn plan(document: &Document) -> Plan {
@@ -35,12 +35,12 @@ pub(super) fn plan(document: &Document) -> Plan {
 /// Where regions begin. `is_enough` says of a stretch of text whether it may be a region of its own.
 ///
 /// # Errors
-/// Embedding failed.
+/// `distances` failed.
 pub(super) fn borders(
     document: &Document,
     plan: &Plan,
     is_enough: impl Fn(Range<usize>) -> bool,
-    embed: Embed<'_>,
+    distances: Distances<'_>,
 ) -> Result<Vec<usize>> {
     let text = document.text.as_str();
     let sentences = sentences(document, plan);
@@ -54,7 +54,7 @@ pub(super) fn borders(
             text[sentences[first].start..sentences[last].end].trim()
         })
         .collect();
-    let distances = distances(&windows, embed)?;
+    let distances = distances(&windows)?;
     let mut sorted = distances.clone();
     sorted.sort_by(f32::total_cmp);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
@@ -93,8 +93,11 @@ fn sentences(document: &Document, plan: &Plan) -> Vec<Range<usize>> {
     spans.filter(|span| !document.text[span.clone()].trim().is_empty()).collect()
 }
 
-/// The cosine distance between each window and the one after the next.
-fn distances(windows: &[&str], embed: Embed<'_>) -> Result<Vec<f32>> {
+/// The cosine distance between each window and the one after the next, as `embed` sees them, which embeds texts in order.
+///
+/// # Errors
+/// Embedding failed.
+pub(crate) fn distances(windows: &[&str], embed: impl Fn(&[&str]) -> Result<Vec<Vec<f32>>>) -> Result<Vec<f32>> {
     let mut distances = Vec::with_capacity(windows.len());
     let mut last: VecDeque<Vec<f32>> = VecDeque::with_capacity(3);
     for batch in windows.chunks(BATCH) {

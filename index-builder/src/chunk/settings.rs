@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::atom::{CHARS_PER_TOKEN, Limit, Unit};
 use super::context::CONTEXT_TOKENS;
+use crate::cli::name;
 
 /// Tokens that stand beside a chunk's text in what is embedded: the special ones, and the room kept for the heading path.
 const TOKENS_BESIDE: usize = Tokenizer::SPECIAL_TOKENS + CONTEXT_TOKENS;
@@ -39,24 +40,6 @@ pub(crate) enum Strategy {
     /// Sections, then blocks and paragraphs, then sentences.
     #[default]
     Structure,
-}
-
-impl Strategy {
-    /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::FixedSize, Self::Character, Self::Token, Self::Recursive, Self::Semantic, Self::Structure];
-
-    /// What the API calls it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::FixedSize => "fixed_size",
-            Self::Character => "character",
-            Self::Token => "token",
-            Self::Recursive => "recursive",
-            Self::Semantic => "semantic",
-            Self::Structure => "structure",
-        }
-    }
 }
 
 /// How documents are cut. Written with the API's names.
@@ -117,7 +100,7 @@ impl Settings {
     /// A field is out of its range; the text names it and says what is in range.
     pub(crate) fn validate(&self) -> Result<()> {
         let Self { size, overlap, unit, .. } = *self;
-        let unit_name = unit.name();
+        let unit_name = name(unit);
         if size < LEAST_SIZE {
             return Err(Error::bad_request(format!("`chunk_size`: {size} {unit_name}; at least {LEAST_SIZE}")));
         }
@@ -132,18 +115,12 @@ impl Settings {
 
     fn validate_separators(&self) -> Result<()> {
         let given = self.separators.len();
-        let name = self.strategy.name();
         if given > MOST_SEPARATORS {
             return Err(Error::bad_request(format!("`separators`: {given} of them; at most {MOST_SEPARATORS}")));
         }
-        if matches!(self.strategy, Strategy::Recursive | Strategy::Character) && given == 0 {
-            return Err(Error::bad_request(format!(
-                "`separators`: empty; give one, or leave it out for the default of `{name}`"
-            )));
-        }
         if self.strategy == Strategy::Character && given != 1 {
             return Err(Error::bad_request(format!(
-                "`separators`: {given} of them; `{name}` takes one, use `recursive` for more"
+                "`separators`: {given} of them; `character` takes one, use `recursive` for more"
             )));
         }
         Ok(())
@@ -188,7 +165,8 @@ pub(crate) struct Given {
     pub(crate) chunk_size: Option<usize>,
     pub(crate) chunk_overlap: Option<usize>,
     pub(crate) unit: Option<Unit>,
-    pub(crate) separators: Option<Vec<String>>,
+    /// None are the strategy's default.
+    pub(crate) separators: Vec<String>,
 }
 
 impl Given {
@@ -225,13 +203,13 @@ impl Given {
         if let Some(size) = self.chunk_size.filter(|size| *size > most) {
             return Err(Error::bad_request(format!(
                 "`chunk_size`: {size} {}; at most {most}, as the embedding model reads {tokens} tokens with the heading path",
-                unit.name()
+                name(unit)
             )));
         }
-        if self.separators.is_some() && defaults.separators.is_empty() {
+        if !self.separators.is_empty() && defaults.separators.is_empty() {
             return Err(Error::bad_request(format!(
                 "`separators`: `{}` has no use for them; leave them out, or choose `recursive` or `character`",
-                self.strategy.name()
+                name(self.strategy)
             )));
         }
         let (size, overlap) = default_sizes(unit);
@@ -240,7 +218,7 @@ impl Given {
             size,
             overlap: self.chunk_overlap.unwrap_or(overlap.min(size / 5)),
             unit,
-            separators: self.separators.unwrap_or(defaults.separators),
+            separators: if self.separators.is_empty() { defaults.separators } else { self.separators },
             most_tokens,
             ..defaults
         };
@@ -251,6 +229,8 @@ impl Given {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     fn fitted(given: Given, tokens: usize) -> Result<Settings, String> {
@@ -270,20 +250,19 @@ mod tests {
     }
 
     fn parted(strategy: Strategy, separators: &[&str]) -> Given {
-        Given { separators: Some(separators.iter().map(ToString::to_string).collect()), ..of(strategy) }
+        Given { separators: separators.iter().map(ToString::to_string).collect(), ..of(strategy) }
     }
 
     #[test]
     fn what_is_left_out_is_the_strategys_default() {
         assert_eq!(read(Given::default()).unwrap(), Settings::default());
-        for strategy in Strategy::ALL {
+        for &strategy in Strategy::value_variants() {
             assert_eq!(read(of(strategy)).unwrap(), Settings::new(strategy));
-            assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.name());
+            assert_eq!(serde_json::to_value(strategy).unwrap(), name(strategy));
         }
         let small = read(sized(Strategy::Token, 100)).unwrap();
         assert_eq!((small.size, small.overlap), (100, 20));
-        let given =
-            Given { chunk_overlap: Some(200), separators: Some(vec!["\n\n".to_owned()]), ..sized(Strategy::Recursive, 1000) };
+        let given = Given { chunk_overlap: Some(200), separators: vec!["\n\n".to_owned()], ..sized(Strategy::Recursive, 1000) };
         let settings = read(given).unwrap();
         assert_eq!((settings.size, settings.overlap, settings.unit), (1000, 200, Unit::Characters));
         assert_eq!(settings.separators, ["\n\n"]);
@@ -310,7 +289,6 @@ mod tests {
                 parted(Strategy::Structure, &["zz"]),
                 "`separators`: `structure` has no use for them; leave them out, or choose `recursive` or `character`",
             ),
-            (parted(Strategy::Recursive, &[]), "`separators`: empty; give one, or leave it out for the default of `recursive`"),
             (
                 parted(Strategy::Character, &["a", "b"]),
                 "`separators`: 2 of them; `character` takes one, use `recursive` for more",

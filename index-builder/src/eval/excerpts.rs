@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 use omni_llm::embed::Embedder;
 use omni_llm::index::{Fusion, Index, Lexical, Manifest, Query};
 use rayon::prelude::*;
@@ -17,9 +18,10 @@ use serde::Deserialize;
 use super::lines;
 use crate::cache::{Cache, Key};
 use crate::chunk::{self, Settings, Strategy};
-use crate::embedding::Embedding;
+use crate::cli::name;
+use crate::embedding::{self, Embedding};
 use crate::extract::{Document, Limits, Sandbox};
-use crate::pipeline::{Prepared, Unwritten, describe};
+use crate::pipeline::{Prepared, Unwritten, apart, describe};
 use crate::progress::Progress;
 use crate::source::{Entry, Options, Source};
 
@@ -69,7 +71,7 @@ pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
     let rows: Vec<Row> = lines(&excerpts.questions, "`question`, `source` and `excerpts`")?;
     let documents = read(&excerpts.documents)?;
     let asked = rows.iter().map(|row| locate(row, &documents)).collect::<Result<Vec<_>>>()?;
-    let vectors = Embedding::by(&embedder).questions(&rows.iter().map(|row| row.question.as_str()).collect::<Vec<_>>())?;
+    let vectors = Embedding::Packed(&embedder).questions(&rows.iter().map(|row| row.question.as_str()).collect::<Vec<_>>())?;
     let fusion = Fusion::weighed(excerpts.alpha, None);
     let k = excerpts.top_k;
     let mut text = format!(
@@ -85,7 +87,7 @@ pub(crate) fn run(excerpts: &Excerpts, progress: Progress) -> Result<String> {
         "IoU"
     );
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    for strategy in Strategy::ALL {
+    for &strategy in Strategy::value_variants() {
         let given = chunk::Given { strategy, chunk_size: excerpts.chunk_size, ..chunk::Given::default() };
         let settings = given.for_model(&embedder)?;
         let path = folder.path().join("strategy.omni");
@@ -117,7 +119,7 @@ fn line(strategy: Strategy, tokens: &[usize], figures: &[Figures]) -> String {
     let mean = |of: fn(&Figures) -> f64| figures.iter().map(of).sum::<f64>() / figures.len().max(1) as f64;
     format!(
         "{:<11} {:>6} {:>6} {:>5} {:>10.4} {:>13.4} {:>6.4}\n",
-        strategy.name(),
+        name(strategy),
         tokens.len(),
         tokens.iter().sum::<usize>() / tokens.len().max(1),
         tokens.iter().filter(|&&count| count < 40).count(),
@@ -170,7 +172,8 @@ fn read(folder: &Path) -> Result<Vec<(Entry, Document)>> {
     let source = Source::open(&Options { source: Some(folder.to_owned()), ..Options::default() })?;
     let sandbox = Sandbox::new(Limits::default())?;
     let mut documents = Vec::new();
-    for entry in source.list()?.entries {
+    let (_, entries) = apart(source.list()?.entries);
+    for entry in entries {
         let content = source.read(&entry)?.map_err(|reason| anyhow::anyhow!("{}: {reason}", entry.source))?;
         let document = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref())?;
         let document = document.map_err(|refusal| anyhow::anyhow!("{}: {refusal}", entry.source))?;
@@ -205,15 +208,15 @@ fn build(
     cache: &Cache,
     progress: Progress,
 ) -> Result<Vec<usize>> {
-    let embed = |texts: &[&str]| embedder.embed(texts, &|_| ());
+    let distances = |windows: &[&str]| embedding::distances(embedder, cache, windows);
     let (mut prepared, mut tokens) = (Vec::with_capacity(documents.len()), Vec::new());
     for (entry, document) in documents {
-        let chunks = chunk::split(document, settings, embedder.tokenizer(), &embed)?;
+        let chunks = chunk::split(document, settings, embedder.tokenizer(), &distances)?;
         tokens.extend(chunks.iter().map(|chunk| chunk.tokens));
         prepared.push(Prepared::new(describe(entry, document, String::new()), document, &chunks));
     }
     let texts: Vec<(Key, &str)> = prepared.iter().flat_map(Prepared::texts).collect();
-    let embedding = Embedding::by(embedder);
+    let embedding = Embedding::Packed(embedder);
     let (vectors, _) = embedding.embed(&texts, &mut embedding.store(cache)?, "chunk", progress)?;
     let manifest = Manifest { chunking: serde_json::to_value(settings)?, lexical, ..embedding.manifest() };
     Unwritten { manifest, documents: &prepared, vectors: &vectors }.write(path)?;

@@ -76,8 +76,6 @@ impl fmt::Display for Metric {
 /// Asks, and says in words what came of it and why it is not good enough.
 pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
     let questions = questions(&gate.questions)?;
-    let embedder = Embedder::open(&gate.model)?;
-    embedder.verify()?;
     let reranker = gate.reranker.as_deref().map(Reranker::open).transpose()?;
     let Retrieval { rerank_depth: depth, rerank_weight: weight, .. } = Retrieval::default();
     let reranking = reranker.as_ref().map(|reranker| Reranking { reranker, depth, weight, until: None });
@@ -85,11 +83,20 @@ pub(crate) fn run(gate: &Gate) -> Result<(String, Vec<String>)> {
         let path = index_path(named)?;
         let index = Index::open(&path)?;
         index.bury_beside(&path)?;
-        let remote = Remote::of(index.manifest())?;
-        let embedding = Embedding { embedder: &embedder, remote: remote.as_ref() };
-        let manifest = embedding.manifest();
-        index.require_model(&manifest.model, &manifest.model_fingerprint)?;
-        let vectors = embed(&questions, embedding)?;
+        let asked = |embedding: Embedding<'_>| {
+            let manifest = embedding.manifest();
+            index.require_model(&manifest.model, &manifest.model_fingerprint)?;
+            embed(&questions, embedding)
+        };
+        // A provider's index can be asked without the packed model.
+        let vectors = match Remote::of(index.manifest())? {
+            Some(remote) => asked(Embedding::Remote(&remote)),
+            None => {
+                let embedder = Embedder::open(&gate.model)?;
+                embedder.verify()?;
+                asked(Embedding::Packed(&embedder))
+            }
+        }?;
         let fusion = Fusion::weighed(gate.alpha, index.manifest().alpha);
         // What the older index does not know is what the new one is better at.
         let manner = Manner { fusion, access: &gate.access, reranking, may_lack_fields: is_older };

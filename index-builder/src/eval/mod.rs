@@ -10,7 +10,7 @@ pub(crate) mod testset;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -109,19 +109,6 @@ pub(crate) fn questions(path: &Path) -> Result<Vec<Asked>> {
         }
     }
     Ok(questions)
-}
-
-/// Whether a file of JSON lines holds questions, as far as its first one says.
-pub(crate) fn is_questions(path: &Path) -> bool {
-    const LINE_MAX_BYTES: u64 = 64 << 10;
-    // A pipe would be waited for.
-    if !path.is_file() {
-        return false;
-    }
-    let mut line = String::new();
-    let read = File::open(path).map(|file| BufReader::new(file.take(LINE_MAX_BYTES)).read_line(&mut line));
-    let asked = || serde_json::from_str::<Asked>(line.trim_start_matches('\u{feff}'));
-    matches!(read, Ok(Ok(_))) && asked().is_ok_and(|asked| !asked.expected().is_empty())
 }
 
 /// Reads a file of JSON lines.

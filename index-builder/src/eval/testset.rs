@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::{lines, metrics};
 use crate::cache::{Cache, Key, text_key};
+use crate::cli::name;
 use crate::embedding::Embedding;
 use crate::progress::Progress;
 
@@ -79,7 +80,7 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
     let qrels = evaluation.qrels.as_deref().map(judgements).transpose()?;
     let dense = evaluation.modes.iter().any(|&mode| mode != Mode::Bm25);
 
-    let embedding = Embedding::by(&embedder);
+    let embedding = Embedding::Packed(&embedder);
     let texts: Vec<String> = corpus.iter().map(|row| format!("{} {}", row.title, row.text).trim().to_owned()).collect();
     let keyed: Vec<(Key, &str)> = texts.iter().map(|text| (text_key(text), text.as_str())).collect();
     let asked: Vec<&str> = queries.iter().map(|row| row.text.as_str()).collect();
@@ -107,7 +108,7 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
             .zip(&query_vectors)
             .map(|(row, vector)| rank(&index, mode, fusion, &row.text, vector, &corpus))
             .collect::<Result<_>>()?;
-        let run = evaluation.runs.join(format!("{}.tsv", format!("{mode:?}").to_lowercase()));
+        let run = evaluation.runs.join(format!("{}.tsv", name(mode)));
         std::fs::write(&run, run_file(&queries, &rankings)).with_context(|| format!("{}: cannot write", run.display()))?;
         results.push((mode, run, qrels.as_ref().map(|qrels| score(&queries, &rankings, qrels))));
     }

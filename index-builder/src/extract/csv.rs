@@ -16,8 +16,7 @@ const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> Result<Document, Refusal> {
     let Decoded { text, warning } = encoding::decode(bytes, declared_charset)?;
     front_matter::require_no_access(&text)?;
-    let text = text.trim_start_matches('\u{feff}');
-    let (text, layout) = Layout::of(text);
+    let (text, layout) = Layout::of(&text);
     let mut draft = Draft::default();
     let mut columns: Option<Vec<String>> = None;
     let mut is_empty = true;

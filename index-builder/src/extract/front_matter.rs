@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use yaml_rust2::parser::{Event, Parser};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::Refusal;
@@ -166,11 +167,16 @@ fn words(name: &str) -> usize {
     name.split_whitespace().count()
 }
 
+/// Whether an alias stands in it, as far as it can be read.
 fn has_alias(yaml: &str) -> bool {
-    yaml.lines().any(|line| {
-        let bare = line.trim_start().trim_start_matches(['-', ' ']);
-        bare.starts_with('*') || [": *", "[*", ", *", "- *"].iter().any(|mark| line.contains(mark))
-    })
+    let mut parser = Parser::new_from_str(yaml);
+    loop {
+        match parser.next_token() {
+            Ok((Event::Alias(_), _)) => return true,
+            Ok((Event::StreamEnd, _)) | Err(_) => return false,
+            Ok(_) => {}
+        }
+    }
 }
 
 fn json_of(yaml: Yaml, depth: usize) -> Value {
@@ -268,6 +274,16 @@ mod tests {
         assert!(looks_like_fields(front_matter.unwrap()));
         assert_eq!(fields("---\nonline version: 1\n---\n"), json!({"online version": 1}));
         assert_eq!(fields("+++\n# none\n+++\n"), json!({}));
+    }
+
+    #[test]
+    fn an_asterisk_alone_is_no_alias() {
+        let yaml = "---\ndescription: \"Matches: *.rs files, *.toml\"\nnote: |\n  - *one\n  * two\n---\n";
+        assert_eq!(fields(yaml), json!({"description": "Matches: *.rs files, *.toml", "note": "- *one\n* two\n"}));
+        for yaml in ["---\na: &x 1\nb:   *x\n---\n", "---\na: &x [1]\nb: [2,*x]\n---\n", "---\n&x a: 1\n*x : 2\n---\n"] {
+            let refused = read(split(yaml).0.unwrap()).unwrap_err();
+            assert_eq!(refused, "front matter: aliases (`*name`) are not read; its fields are left out", "{yaml}");
+        }
     }
 
     #[test]

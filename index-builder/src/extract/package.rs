@@ -66,13 +66,14 @@ impl<'a> Package<'a> {
         let mut bytes = Vec::new();
         part.take(most + 1).read_to_end(&mut bytes).map_err(|_| broken())?;
         let inflated = bytes.len() as u64;
+        // What is refused below is paid for, too: a document may go on without this part.
+        self.left_bytes = self.left_bytes.saturating_sub(inflated);
         if inflated > most {
             return Err(Refusal::damaged(format_args!("`{name}` inflates beyond {} MB", most >> 20)));
         }
         if inflated > RATIO_FREE_BYTES && inflated / packed > RATIO_MAX {
             return Err(Refusal::damaged(format_args!("`{name}` inflates {} to 1; a zip bomb", inflated / packed)));
         }
-        self.left_bytes -= inflated;
         Ok(bytes)
     }
 

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use omni_llm::index;
 use serde_json::Value;
-use unicode_normalization::UnicodeNormalization as _;
 
-use super::{Fields, MAX_BYTES, access, checked, flatten, unmarked};
+use super::{Fields, MAX_BYTES, access, checked, composed, flatten, unmarked};
 use crate::extract::title_line;
 use crate::report::Remark;
 
@@ -102,7 +101,8 @@ impl Rules {
                 break;
             }
         }
-        let mut fields: Fields = places.into_iter().flatten().collect();
+        // A name without a value says nothing, whatever a place further away says.
+        let mut fields: Fields = places.into_iter().flatten().filter(|(_, value)| !value.is_null()).collect();
         fields.remove("access");
         match fields.remove("namespace") {
             Some(Value::String(namespace)) if !namespace.trim().is_empty() && namespace.len() <= MAX_BYTES => {
@@ -131,11 +131,6 @@ pub(crate) fn covers(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(ends_a_name)
 }
 
-/// A path as rules compare it: file systems write `ü` as one letter or as two.
-fn composed(path: &str) -> String {
-    path.nfc().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -162,6 +157,19 @@ mod tests {
         assert_eq!(document.title, "T");
         let expected = json!({"lang": "en", "team": "pay", "tags": "c", "year": 2024, "geo.country": "de"});
         assert_eq!(serde_json::to_value(&document.metadata).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_field_without_a_value_says_nothing() {
+        let rules = rules(r#"{"hr/": {"namespace": "people", "team": "hr"}}"#, true).unwrap();
+        let applied = |source: &str| {
+            let mut document = index::Document { source: source.into(), title: "Pay".into(), ..index::Document::default() };
+            let empty = fields(json!({"namespace": null, "team": null, "title": null}));
+            rules.apply(&mut document, empty, None, &mut Vec::new()).unwrap();
+            (document.namespace.unwrap(), document.title, document.metadata.len())
+        };
+        assert_eq!(applied("hr/pay.md"), ("people".to_owned(), "Pay".to_owned(), 1));
+        assert_eq!(applied("it/pay.md"), ("it".to_owned(), "Pay".to_owned(), 0));
     }
 
     #[test]

@@ -37,15 +37,19 @@ pub(super) fn tune(untuned: &Unwritten<'_>, out: &Path, questions: &[Asked], vec
     let labels: Vec<String> = labels.into_iter().cloned().collect();
     let mut alphas: Vec<f32> = (0..=20_u8).map(|step| f32::from(step) / 20.0).collect();
     alphas.sort_by(|a, b| (a - index::DEFAULT_ALPHA).abs().total_cmp(&(b - index::DEFAULT_ALPHA).abs()));
-    let mut best: Option<(eval::Scores, f32)> = None;
-    for alpha in alphas {
+    let ask = |alpha| {
         let fusion = index::Fusion::Adaptive { alpha };
-        let scores = eval::ask(&index, questions, vectors, eval::Manner { fusion, access: &labels, ..Default::default() })?;
-        if best.as_ref().is_none_or(|(best, _)| scores.ndcg(10) > best.ndcg(10) + WORTH_A_CHANGE) {
-            best = Some((scores, alpha));
+        eval::ask(&index, questions, vectors, eval::Manner { fusion, access: &labels, ..Default::default() })
+    };
+    // The first of them.
+    let mut alpha = index::DEFAULT_ALPHA;
+    let mut best = ask(alpha)?;
+    for other in alphas.into_iter().skip(1) {
+        let scores = ask(other)?;
+        if scores.ndcg(10) > best.ndcg(10) + WORTH_A_CHANGE {
+            (best, alpha) = (scores, other);
         }
     }
-    let Some((scores, alpha)) = best else { return Ok(index::DEFAULT_ALPHA) };
-    scores.require_any("compare their `page`, `text` and `filter` with the documents that they name")?;
+    best.require_any("compare their `page`, `text` and `filter` with the documents that they name")?;
     Ok(alpha)
 }

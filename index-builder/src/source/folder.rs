@@ -17,7 +17,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::{Content, Entry, Ignored, Listing, Reason, is_ours_by_name};
 use crate::place::{folder_of, is_index};
-use crate::{cache, eval, export, metadata, report};
+use crate::{cache, export, metadata, report};
 
 /// The device and the inode of a folder.
 type Identity = (u64, u64);
@@ -142,9 +142,6 @@ impl Folder {
 
     fn content(&self, entry: &Entry) -> Result<Content, Reason> {
         let io = |cause: std::io::Error| Reason::io(&cause);
-        if entry.size > self.max_bytes {
-            return Err(Reason::TooLarge { bytes: entry.size, max_bytes: self.max_bytes });
-        }
         let path = self.root.join(&entry.key);
         // Looked at before it is opened: opening a pipe that took the file's place would wait forever.
         if !std::fs::metadata(&path).map_err(io)?.is_file() {
@@ -172,7 +169,6 @@ impl Folder {
         let is_written = || match found.file_type().is_dir() {
             true => cache::is_cache(found.path()),
             false if name.ends_with(b".json") => report::is_report(found.path()),
-            false if name.ends_with(b".jsonl") => eval::is_questions(found.path()) || export::is_export(found.path()),
             false => is_index() || export::is_export(found.path()),
         };
         let is_own = || self.own.contains(&inside.join(self.below(found.path()))) || is_written();

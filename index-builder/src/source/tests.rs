@@ -206,8 +206,7 @@ fn the_builders_own_files_are_no_documents() {
         ("sub/.omni-export", ""),
         ("sub/chunks.jsonl", "{}"),
         ("sub/chunks.md", "chunks"),
-        ("asked.jsonl", "{\"question\": \"a\", \"source\": \"a.md\"}\n"),
-        ("faq.jsonl", "{\"question\": \"a\", \"text\": \"b\"}\n"),
+        ("faq.jsonl", "{\"question\": \"a\", \"text\": \"b\", \"source\": \"a.md\"}\n"),
         ("past.json", "{\n  \"index\": \"kb.omni\",\n  \"digest\": \"aa\",\n"),
     ] {
         write(root.path(), name, text);
@@ -215,8 +214,7 @@ fn the_builders_own_files_are_no_documents() {
     let own = ["cache", "sub/report.json", "not/there"].map(|name| root.path().join(name));
     let listing = open(root.path()).without(&own).list().unwrap();
     assert_eq!(names(&listing), ["a.md", "faq.jsonl", "notes.omni", "sub/chunks.md"]);
-    let own =
-        ["asked.jsonl", "cache", "old", "old.omni", "old.omni.tombstones", "past.json", "sub/chunks.jsonl", "sub/report.json"];
+    let own = ["cache", "old", "old.omni", "old.omni.tombstones", "past.json", "sub/chunks.jsonl", "sub/report.json"];
     let mut ignored = own.map(|path| (path.to_owned(), Ignored::Own)).to_vec();
     ignored.push(("sub/.omni-export".to_owned(), Ignored::Hidden));
     ignored.sort();

@@ -135,7 +135,7 @@ fn what_says_nothing_by_itself_is_no_chunk() {
     // A document of nothing else is kept.
     let mut document = plain("t", &links);
     document.blocks = vec![Block { span: 0..links.len(), kind: BlockKind::Definitions }];
-    assert!(split(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 10), &SMALL, &fake_embed).unwrap().len() > 1);
+    assert!(split(&document, &settings(Strategy::Structure, Unit::Tokens, 64, 10), &SMALL, &fake_distances).unwrap().len() > 1);
 }
 
 #[test]
@@ -153,25 +153,26 @@ fn semantic_cuts_where_the_subject_changes() {
     let about = |subject: &str| (0..12).map(|number| format!("The {subject} is {subject} {number}. ")).collect::<String>();
     let text = format!("{}{}", about("token"), about("word"));
     let document = plain("t", &text);
-    let embed = |texts: &[&str]| {
+    let seen = |windows: &[&str]| {
         let count = |text: &str, word: &str| f32::from(u8::try_from(text.matches(word).count()).unwrap());
-        Ok(texts.iter().map(|text| vec![count(text, "token"), count(text, "word")]).collect())
+        distances(windows, |texts| Ok(texts.iter().map(|text| vec![count(text, "token"), count(text, "word")]).collect()))
     };
     let settings = settings(Strategy::Semantic, Unit::Characters, 1000, 100);
-    let chunks = split(&document, &settings, &SMALL, &embed).unwrap();
+    let chunks = split(&document, &settings, &SMALL, &seen).unwrap();
     let spans: Vec<&str> = chunks.iter().map(|chunk| &text[chunk.span.clone()]).collect();
     assert_eq!(spans.len(), 2, "{spans:?}");
     assert!(spans[1].starts_with("The word is word"), "{spans:?}");
     // One subject alone is not cut, though some distance is always the largest.
     let document = plain("t", &about("token"));
-    assert_eq!(split(&document, &settings, &SMALL, &embed).unwrap().len(), 1);
+    assert_eq!(split(&document, &settings, &SMALL, &seen).unwrap().len(), 1);
 }
 
 #[test]
 fn an_embedder_that_fails_or_miscounts_is_an_error() {
     let document = plain("t", "One. Two. Three.");
     let settings = Settings::new(Strategy::Semantic);
-    let error = split(&document, &settings, &SMALL, &|_| Ok(Vec::new())).unwrap_err();
+    let miscounted = |windows: &[&str]| distances(windows, |_| Ok(Vec::new()));
+    let error = split(&document, &settings, &SMALL, &miscounted).unwrap_err();
     assert_eq!(error.message(), "embedding: 0 vectors for 4 texts");
     let error = split(&document, &settings, &SMALL, &|_| Err(omni_llm::error::Error::internal("no engine"))).unwrap_err();
     assert_eq!(error.message(), "no engine");
@@ -182,7 +183,7 @@ fn an_embedder_that_fails_or_miscounts_is_an_error() {
 #[test]
 fn text_without_words_has_no_chunks() {
     for text in ["", " \n\t\n ", "\u{c}\n\u{85}", "\u{2028}\u{a0}"] {
-        for strategy in STRATEGIES {
+        for &strategy in Strategy::value_variants() {
             assert_eq!(check(&plain("t", text), &Settings::new(strategy), &SMALL), Ok(Vec::new()), "{text:?}");
         }
     }
@@ -224,7 +225,7 @@ fn hostile_text_is_cut_in_linear_time() {
         for strategy in [Strategy::Structure, Strategy::Recursive] {
             let start = Instant::now();
             let settings = Settings::new(strategy);
-            let chunks = split(&plain("t", text), &settings, &SMALL, &fake_embed).unwrap();
+            let chunks = split(&plain("t", text), &settings, &SMALL, &fake_distances).unwrap();
             let beginning: String = text.chars().take(4).collect();
             // Quadratic work on so much text takes minutes.
             assert!(start.elapsed() < Duration::from_secs(60), "{strategy:?} {beginning:?}: {:?}", start.elapsed());

@@ -103,7 +103,7 @@ fn documents() -> impl proptest::strategy::Strategy<Value = Document> {
 }
 
 fn any_settings() -> impl proptest::strategy::Strategy<Value = Settings> {
-    let strategy = prop::sample::select(&STRATEGIES[..]);
+    let strategy = prop::sample::select(Strategy::value_variants());
     let separators = proptest::collection::vec(prop_oneof!["\n", "\n\n", " ", "", "e", "\\. ", "日", "## "], 1..4);
     (strategy, any::<bool>(), 0.0..1.0f64, 0.0..=0.5f64, any::<bool>(), separators).prop_map(
         |(strategy, characters, size, overlap, none, mut separators)| {
@@ -136,6 +136,6 @@ proptest! {
     fn every_promise_holds_for_any_document(document in documents(), settings in any_settings()) {
         prop_assume!(settings.validate().is_ok());
         let chunks = check(&document, &settings, &SMALL).map_err(TestCaseError::fail)?;
-        prop_assert_eq!(split(&document, &settings, &SMALL, &fake_embed).unwrap(), chunks);
+        prop_assert_eq!(split(&document, &settings, &SMALL, &fake_distances).unwrap(), chunks);
     }
 }

@@ -4,15 +4,15 @@ mod examples;
 mod made_up;
 mod real;
 
-use super::*;
-use crate::extract::{Format, Section};
+use clap::ValueEnum as _;
 
-const STRATEGIES: [Strategy; 6] =
-    [Strategy::Structure, Strategy::Semantic, Strategy::Recursive, Strategy::Token, Strategy::Character, Strategy::FixedSize];
+use super::*;
+use crate::cli::name;
+use crate::extract::{Format, Section};
 
 /// Cuts `document` and holds every promise against the result.
 fn check(document: &Document, settings: &Settings, tokenizer: &Tokenizer) -> Result<Vec<Chunk>, String> {
-    let chunks = split(document, settings, tokenizer, &fake_embed).map_err(|error| error.to_string())?;
+    let chunks = split(document, settings, tokenizer, &fake_distances).map_err(|error| error.to_string())?;
     covers(document, &chunks)?;
     for chunk in &chunks {
         is_sound(document, chunk, settings, tokenizer).map_err(|what| format!("{what}: {chunk:?}"))?;
@@ -63,7 +63,7 @@ fn is_sound(document: &Document, chunk: &Chunk, settings: &Settings, tokenizer: 
     }
     let size = if settings.unit == Unit::Tokens { own } else { text.chars().count() };
     if size > settings.size {
-        return Err(format!("{size} {}", settings.unit.name()));
+        return Err(format!("{size} {}", name(settings.unit)));
     }
     let page = document.pages.iter().rev().find(|page| page.start <= chunk.span.start).map(|page| page.number);
     if chunk.page != page {
@@ -147,6 +147,11 @@ fn size(text: &str, unit: Unit, tokenizer: &Tokenizer) -> usize {
         Unit::Characters => text.chars().count(),
         Unit::Tokens => tokenizer.count(text),
     }
+}
+
+/// The distances of windows by [`fake_embed`].
+fn fake_distances(windows: &[&str]) -> omni_llm::error::Result<Vec<f32>> {
+    distances(windows, fake_embed)
 }
 
 /// Words hashed into eight buckets: enough for neighbouring windows to differ.

@@ -8,8 +8,9 @@ use super::xml::{attribute, resolved, walk};
 use crate::extract::package::Package;
 use crate::extract::{Refusal, html};
 
-/// The text of each such part by the identifier of its relation.
-pub(super) fn read(package: &mut Package<'_>, main: &str) -> Result<HashMap<String, String>, Refusal> {
+/// The text of each such part by the identifier of its relation, and a word about those that cannot be read: the document can be read
+/// without them.
+pub(super) fn read(package: &mut Package<'_>, main: &str) -> Result<(HashMap<String, String>, Option<String>), Refusal> {
     let (folder, file) = main.rsplit_once('/').unwrap_or(("", main));
     let xml = package.text_if_any(&format!("{folder}/_rels/{file}.rels"))?;
     let mut targets = Vec::new();
@@ -18,21 +19,49 @@ pub(super) fn read(package: &mut Package<'_>, main: &str) -> Result<HashMap<Stri
             && let (Some(id), Some(kind), Some(target)) =
                 (attribute(&element, "Id"), attribute(&element, "Type"), attribute(&element, "Target"))
         {
-            let path = target.strip_prefix('/').map_or_else(|| format!("{folder}/{target}"), str::to_owned);
-            targets.push((id, kind, path));
+            let is_outside = attribute(&element, "TargetMode").is_some_and(|mode| mode == "External");
+            targets.push((id, kind, if is_outside { Err(target) } else { Ok(resolved_in(folder, &target)) }));
         }
         Ok(())
     })?;
     let mut inserts = HashMap::new();
-    for (id, kind, path) in targets {
-        let is_html = || [".html", ".htm", ".xhtml"].iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));
-        if kind.ends_with("/aFChunk") && is_html() {
-            inserts.insert(id, html::text(&package.bytes(&path)?)?);
-        } else if kind.ends_with("/diagramData") {
-            inserts.insert(id, diagram(&package.text_if_any(&path)?)?);
+    let mut unread = Vec::new();
+    for (id, kind, target) in targets {
+        let text = match (kind.rsplit('/').next(), &target) {
+            (Some("aFChunk" | "diagramData"), Err(_)) => Err(Refusal::new("outside of the file")),
+            (Some("aFChunk"), Ok(path)) if is_html(path) => package.bytes(path).and_then(|bytes| html::text(&bytes)),
+            (Some("diagramData"), Ok(path)) => package.text(path).and_then(|xml| diagram(&xml)),
+            _ => continue,
+        };
+        match text {
+            Ok(text) => drop(inserts.insert(id, text)),
+            Err(refusal) => {
+                let (Ok(name) | Err(name)) = target;
+                unread.push(format!("`{name}`: {refusal}"));
+            }
         }
     }
-    Ok(inserts)
+    let more = || if unread.len() > 1 { format!(" (and {} more)", unread.len() - 1) } else { String::new() };
+    let warning = unread.first().map(|first| format!("an inserted part is not read: {first}{}", more()));
+    Ok((inserts, warning))
+}
+
+/// A target of a part in `folder`, as its name in the package: from the root where it begins with `/`.
+fn resolved_in(folder: &str, target: &str) -> String {
+    let (folder, target) = target.strip_prefix('/').map_or((folder, target), |target| ("", target));
+    let mut names: Vec<&str> = Vec::new();
+    for name in folder.split('/').chain(target.split('/')) {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.join("/")
+}
+
+fn is_html(path: &str) -> bool {
+    [".html", ".htm", ".xhtml"].iter().any(|ending| path.to_ascii_lowercase().ends_with(ending))
 }
 
 /// The words of a diagram, one shape a line.

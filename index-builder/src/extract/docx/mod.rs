@@ -33,12 +33,13 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     let numbering = Numbering::read(&part("numbering.xml")?)?;
     let mut notes = notes(&part("footnotes.xml")?, "footnote")?;
     notes.extend(self::notes(&part("endnotes.xml")?, "endnote")?);
-    let inserts = inserts::read(&mut package, &main)?;
+    let (inserts, unread) = inserts::read(&mut package, &main)?;
     let core_title = title_of_core(&package.text_if_any("docProps/core.xml")?);
 
     let mut body = Body::new(styles, numbering, notes, inserts);
     walk(&main, &xml, |reader, event| body.visit(reader, event))?;
-    let (draft, title) = body.finish();
+    let (mut draft, title) = body.finish();
+    unread.into_iter().for_each(|warning| draft.warn(warning));
     if draft.is_empty() {
         return Err(Refusal::new("no text"));
     }
@@ -116,8 +117,9 @@ mod tests {
         <w:footnote w:id="2"><w:p><w:moveFrom><w:r><w:t>gone</w:t></w:r></w:moveFrom>
         <w:r><w:rPr><w:rPrChange><w:rPr><w:strike/></w:rPr></w:rPrChange></w:rPr><w:t>A &amp; B, 10</w:t></w:r><w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>6</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
 
-    const RELATIONS: &str =
-        r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/></Relationships>"#;
+    const RELATIONS: &str = r#"<Relationships><Relationship Id="r1" Type="x/aFChunk" Target="/word/chunk.html"/>
+        <Relationship Id="r2" Type="x/aFChunk" Target=".././word/chunk.html"/>
+        <Relationship Id="r3" Type="x/hyperlink" Target="https://example.org/" TargetMode="External"/></Relationships>"#;
 
     fn document(body: &str) -> Document {
         let body = format!(r#"<?xml version="1.0"?><w:document xmlns:w="w" xmlns:mc="mc"><w:body>{body}</w:body></w:document>"#);
@@ -178,9 +180,36 @@ mod tests {
 
     #[test]
     fn chunks_stand_in_their_place_and_fractions_keep_their_line() {
+        let twice = "<w:altChunk r:id=\"r1\"/><w:altChunk r:id=\"r2\"/>";
         let formula = "<w:p><m:oMath><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>b</m:t></m:r></m:den></m:f></m:oMath></w:p>";
-        let body = format!("{}<w:altChunk r:id=\"r1\"/>{formula}", p("", "before"));
-        assert_eq!(document(&body).text, "before\n\ninserted text\n\na/b");
+        let document = document(&format!("{}{twice}{formula}", p("", "before")));
+        assert_eq!(document.text, "before\n\ninserted text\n\ninserted text\n\na/b");
+        assert_eq!(document.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_inserted_costs_a_warning_and_not_the_document() {
+        let read = |relations: &str| {
+            let relations = format!("<Relationships>{relations}</Relationships>");
+            let body = r#"<w:document xmlns:w="w"><w:body><w:p><w:r><w:t>kept</w:t></w:r></w:p><w:altChunk r:id="r1"/></w:body></w:document>"#;
+            let parts = [
+                ("word/document.xml", body.as_bytes()),
+                ("word/_rels/document.xml.rels", relations.as_bytes()),
+                ("word/broken.xml", b"<a></b>"),
+            ];
+            let document = super::read(&packed(&parts), "a.docx").unwrap();
+            assert_eq!(document.text, "kept");
+            document.warnings
+        };
+        let missing = r#"<Relationship Id="r1" Type="x/aFChunk" Target="gone.html"/>"#;
+        let not_there = "an inserted part is not read: `word/gone.html`: damaged: no `word/gone.html` in the zip archive";
+        assert_eq!(read(missing), [not_there]);
+        let external = r#"<Relationship Id="r1" Type="x/aFChunk" Target="https://example.org/a.html" TargetMode="External"/>"#;
+        assert_eq!(read(external), ["an inserted part is not read: `https://example.org/a.html`: outside of the file"]);
+        let diagram = r#"<Relationship Id="r2" Type="x/diagramData" Target="broken.xml"/>"#;
+        let warning = &read(&[diagram, missing].concat())[0];
+        assert!(warning.starts_with("an inserted part is not read: `word/broken.xml`: damaged: `diagram`: "), "{warning}");
+        assert!(warning.ends_with(" (and 1 more)"), "{warning}");
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn text(node: NodeRef<'_, Node>) -> String {
 }
 
 fn is_hidden(element: &Element) -> bool {
-    let style = || element.attr("style").map(|style| style.to_ascii_lowercase().replace(' ', ""));
+    let style = || element.attr("style").map(|style| style.to_ascii_lowercase().split_ascii_whitespace().collect::<String>());
     element.attr("hidden").is_some()
         || element.attr("aria-hidden") == Some("true")
         || style().is_some_and(|style| style.contains("display:none") || style.contains("visibility:hidden"))

@@ -61,10 +61,8 @@ pub(super) fn text(bytes: &[u8]) -> Result<String, Refusal> {
 
 /// The first heading of level 1 in a piece of a page.
 pub(super) fn first_heading(html: &str) -> Option<String> {
-    if !html.contains("<h1") || depth::is_too_deep(html) {
-        return None;
-    }
-    Walk::over_page(&Html::parse_fragment(html)).h1
+    let page = html.contains("<h1").then(|| depth::parse(html))??;
+    Walk::over_page(&page).h1
 }
 
 /// The page as its reader sees it, and what was guessed of its encoding.
@@ -73,11 +71,9 @@ fn parse(bytes: &[u8], declared_charset: Option<&str>) -> Result<(Html, Option<S
     // The transport knows better than the page, which may have been converted on its way.
     let Decoded { text: html, warning } = encoding::decode(bytes, declared_charset.or(own_charset.as_deref()))?;
     front_matter::require_no_access(&html)?;
-    if depth::is_too_deep(&html) {
-        return Err(Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX)));
-    }
     let html = opened(&html);
-    let mut page = Html::parse_document(&html);
+    let too_deep = || Refusal::new(format!("elements nested deeper than {}", depth::DEPTH_MAX));
+    let mut page = depth::parse(&html).ok_or_else(too_deep)?;
     markup::settle(&mut page, &html);
     Ok((page, warning))
 }

@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn hidden_things_are_not_read() {
-        let html = "a<span hidden>b</span><i style='Display: NONE'>c</i><svg><text>d</text></svg><details><summary>e</summary>f</details>";
+        let html = "a<span hidden>b</span><i style='Display:\t\nNONE'>c</i><svg><text>d</text></svg><details><summary>e</summary>f</details>";
         assert_eq!(text(html), "a\n\ne\n\nf");
     }
 }

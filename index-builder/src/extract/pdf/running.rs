@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use unpdf::{Block, Page};
 
+use crate::extract::one_line;
+
 /// The fewest pages by which something is known to run on.
 const PAGES_MIN: usize = 3;
 /// The most lines that run on at one edge of a page, and the most bytes of one.
@@ -72,7 +74,7 @@ fn masked(block: &Block, pages: usize) -> Option<String> {
         rest = &from[number.len()..];
     }
     masked.push_str(rest);
-    Some(masked.split_whitespace().collect::<Vec<_>>().join(" "))
+    Some(one_line(&masked))
 }
 
 #[cfg(test)]

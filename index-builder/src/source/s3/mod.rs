@@ -137,9 +137,6 @@ impl S3 {
 
     /// Reads one object, if it is still the one that was listed.
     pub(super) fn read(&self, entry: &Entry) -> Result<Result<Content, Reason>> {
-        if entry.size > self.max_bytes {
-            return Ok(Err(Reason::TooLarge { bytes: entry.size, max_bytes: self.max_bytes }));
-        }
         self.runtime.block_on(self.fetch(entry))
     }
 

@@ -8,7 +8,7 @@ use omni_llm::error::{Code, Error};
 
 use super::super::Reason;
 use super::Place;
-use crate::cause::{innermost, one_line};
+use crate::cause::{innermost, short_line};
 
 /// A failed call, free of the SDK's types.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Refusal {
             (400, code) if code.starts_with("KMS.") => Some(Reason::Unreadable(format!("{code}: {message}"))),
             // Encrypted with the customer's own key, or nothing that can be got: a delete marker.
             (400, "InvalidRequest") | (405, _) => {
-                Some(Reason::Unreadable(one_line(&format!("{}: {message}", said(*status, code)))))
+                Some(Reason::Unreadable(short_line(&format!("{}: {message}", said(*status, code)))))
             }
             _ => None,
         }
@@ -149,7 +149,7 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>, place: &
             format!("{} answered, but not as S3 does; check `--endpoint-url` and that it is an S3 service", place.service()),
         ),
         _ => {
-            let message = one_line(message);
+            let message = short_line(message);
             let colon = if message.is_empty() { "" } else { ": " };
             let remedy = "check `--endpoint-url` and that it is an S3 service";
             (Code::ProviderError, format!("{} answered with status {status} ({said}{colon}{message}); {remedy}", place.service()))
