@@ -54,6 +54,20 @@ async fn an_account_without_money_is_no_failure_that_clients_repeat() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_is_too_long_is_said_in_the_words_that_each_dialects_clients_look_for() {
+    for said in ["maximum context length is 9 tokens", "prompt is too long: 9 tokens > 8 maximum"] {
+        let told = json!({"error": {"code": "context_length_exceeded", "message": said}});
+        let service = Replay::start(told, Vec::new()).await.service();
+        let (status, answer) = service.post("/v1/messages", &chat("custom/m")).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && message.matches("prompt is too long").count() == 1 && message.ends_with(said), "{message}");
+        let (_, answer) = service.post("/v1/chat/completions", &chat("custom/m")).await;
+        assert_eq!(answer["error"]["code"], "context_length_exceeded", "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().ends_with(said), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn what_anthropic_says_of_an_error_beside_its_message_reaches_its_clients() {
     let details = |echoed: &str| json!({"error_code": "compaction_unavailable", "echoed": echoed});
     let told = json!({"type": "error", "error": {"type": "invalid_request_error", "message": "m", "details": details(KEY)}});

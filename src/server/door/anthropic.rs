@@ -196,6 +196,9 @@ fn thought(thought: &Thought) -> Value {
     }
 }
 
+/// How Anthropic says that a conversation does not fit: its clients look for these words, and shorten it.
+const TOO_LONG: &str = "prompt is too long";
+
 /// An error as the dialect's clients read it.
 pub(super) fn error(error: &Error, request_id: &str) -> Value {
     let kind = match error.code() {
@@ -209,7 +212,10 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
         Code::Timeout => "timeout_error",
         _ => "api_error",
     };
-    let message = Door::Anthropic.renamed(error.message());
+    let mut message = Door::Anthropic.renamed(error.message());
+    if error.code() == Code::ContextLength && !message.contains(TOO_LONG) {
+        message = format!("{TOO_LONG}: {message}");
+    }
     let mut body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id});
     // The vendor's clients read of them what to do.
     let told = || error.refusal().details.as_deref().and_then(|details| serde_json::from_str(details).ok());
