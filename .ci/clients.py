@@ -175,6 +175,19 @@ history = [{"role": "user", "content": "Wake me at seven."}, {"role": "assistant
 assert claude.messages.create(model=CALLER, max_tokens=16, tools=[tool], messages=history).stop_reason
 passed("anthropic: tools, whole, streamed and back", use.input)
 
+@anthropic.beta_tool
+def set_alarm(hour: int) -> str:
+    """Sets an alarm."""
+    asked.append(hour)
+    return "done"
+
+
+# It opens a thread unasked, and must send the whole conversation once that is refused.
+asked = []
+final = claude.beta.messages.tool_runner(model=CALLER, max_tokens=100, tools=[set_alarm], **ask("Wake me at seven.")).until_done()
+assert asked == [7] and final.content[0].text == "Done.", (asked, final)
+passed("anthropic: the tool runner", final.content[0].text)
+
 schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"], "additionalProperties": False}
 answer = claude.messages.create(model=MODEL, max_tokens=200, extra_body={"temperature": 0}, output_config={"format": {"type": "json_schema", "schema": schema}},
                                 **ask("Ada Lovelace is 36 years old. Give her name and age."))

@@ -130,7 +130,7 @@ give the same file, byte for byte.
 
 ## When something fails
 
-- If every answer is an error with the code AUTHENTICATION, the key of the provider is missing (status 400) or was refused (status 502).
+- If every answer is an error with the code AUTHENTICATION, the key of the provider is missing (status 400) or was refused (status 424).
 - If answers take long, compare metadata.execution_time of a query with that of POST /v1/search: the difference is the provider.
 - If an answer lacks what you expect, ask the same with POST /v1/search and see whether the passage is found at all.
 - If a passage is not found, run `index-builder extract` on its file and see whether its text was extracted.

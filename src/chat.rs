@@ -67,7 +67,7 @@ pub enum Part {
     /// What a tool answered.
     ToolResult(ToolResult),
     /// What stands before this may be cached by the provider.
-    CachePoint(CacheTtl),
+    CachePoint(CacheMark),
     /// Something that only one dialect knows (a server-side tool's block, for example), replayed to the same dialect and left out,
     /// said so, elsewhere.
     Raw(Raw),
@@ -170,6 +170,16 @@ pub enum CacheTtl {
     /// One hour.
     #[serde(rename = "1h")]
     OneHour,
+}
+
+/// A mark of the cache: what stands before it may be kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "CacheTtl")]
+pub struct CacheMark {
+    /// How long.
+    pub ttl: CacheTtl,
+    /// Fields of one dialect's own, as they stand in its mark; left out, said so, elsewhere.
+    pub own: Option<Raw>,
 }
 
 /// A block that only one dialect knows.
@@ -344,6 +354,12 @@ impl FinishReason {
 impl Serialize for FinishReason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl From<CacheTtl> for CacheMark {
+    fn from(ttl: CacheTtl) -> Self {
+        Self { ttl, own: None }
     }
 }
 

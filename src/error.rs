@@ -81,7 +81,10 @@ impl Code {
     /// The HTTP status that a caller gets.
     pub fn status(self) -> u16 {
         match self {
-            Self::Authentication | Self::Budget | Self::InvalidModel | Self::ModelOutput | Self::ProviderError => 502,
+            // Many clients repeat whatever has a status from 500 on, and these two do not pass.
+            Self::Authentication => 424,
+            Self::Budget => 402,
+            Self::InvalidModel | Self::ModelOutput | Self::ProviderError => 502,
             Self::BodyTooLarge => 413,
             Self::ContentFilter | Self::ContextLength | Self::InvalidRequest | Self::NotSupported => 400,
             Self::CorruptFile | Self::Internal | Self::WrongModel => 500,
@@ -107,6 +110,8 @@ pub struct Refusal {
     pub kind: Option<String>,
     /// Its name of the request, for its support.
     pub request_id: Option<String>,
+    /// What else it says of the failure, as JSON: an object, where the vendor's clients read one.
+    pub details: Option<String>,
 }
 
 /// A failure: its code, its public text, its cause.
@@ -213,7 +218,7 @@ impl Error {
     pub fn retold(mut self, retell: impl Fn(&str) -> String) -> Self {
         let Inner { message, refusal, .. } = &mut *self.0;
         *message = retell(message);
-        for text in [&mut refusal.kind, &mut refusal.request_id].into_iter().flatten() {
+        for text in [&mut refusal.kind, &mut refusal.request_id, &mut refusal.details].into_iter().flatten() {
             *text = retell(text);
         }
         self

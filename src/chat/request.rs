@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{CacheTtl, Message, Raw, Trace};
+use super::{CacheMark, Message, Raw, Trace};
 
 /// One question to a model.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -131,7 +131,7 @@ pub struct Tool {
     /// Whether the provider must hold the model to the schema.
     pub strict: Option<bool>,
     /// Whether the list of tools may be cached. Tools are sent in an order of their own, so it is all of them.
-    pub cache: Option<CacheTtl>,
+    pub cache: Option<CacheMark>,
     /// Fields of one dialect's own, as they stand in its tool; left out, said so, elsewhere.
     pub own: Option<Raw>,
 }

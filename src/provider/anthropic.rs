@@ -13,11 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::arguments::Place;
-use super::body::Body;
+use super::body::{Body, merge};
 use super::capability::{Capabilities, ReasoningMode};
 use super::own;
 use super::turn::{arguments, inner_text, object_schema, system, turns};
-use crate::chat::{ChatRequest, Effort, Media, Part, Raw, ResponseFormat, Source, ToolChoice, ToolResult, Warning, Warnings};
+use crate::chat::{
+    CacheMark, CacheTtl, ChatRequest, Effort, Media, Part, Raw, ResponseFormat, Source, ToolChoice, ToolResult, Warning, Warnings,
+};
 use crate::error::{Error, Result};
 
 /// Arguments of calls in a whole answer.
@@ -107,7 +109,7 @@ fn tool(tool: &crate::chat::Tool) -> Value {
     out.set_some("description", tool.description.as_deref());
     out.set("input_schema", object_schema(&tool.parameters));
     out.set_some("strict", tool.strict);
-    out.set_some("cache_control", tool.cache.map(cache_control));
+    out.set_some("cache_control", tool.cache.as_ref().map(cache_control));
     own::add(Value::Object(out.0), tool, "anthropic")
 }
 
@@ -127,21 +129,25 @@ fn tool_choice(request: &ChatRequest) -> Option<Value> {
     Some(choice)
 }
 
-fn cache_control(ttl: crate::chat::CacheTtl) -> Value {
-    match ttl {
-        crate::chat::CacheTtl::FiveMinutes => json!({"type": "ephemeral"}),
-        crate::chat::CacheTtl::OneHour => json!({"type": "ephemeral", "ttl": "1h"}),
+fn cache_control(mark: &CacheMark) -> Value {
+    let mut control = match mark.ttl {
+        CacheTtl::FiveMinutes => json!({"type": "ephemeral"}),
+        CacheTtl::OneHour => json!({"type": "ephemeral", "ttl": "1h"}),
+    };
+    if let Some(own) = mark.own.as_ref().filter(|own| own.dialect == "anthropic") {
+        merge(&mut control, &own.value);
     }
+    control
 }
 
 fn blocks<'a>(parts: impl IntoIterator<Item = &'a Part>, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let mut blocks: Vec<Value> = Vec::new();
     for part in parts {
         match part {
-            Part::CachePoint(ttl) => {
+            Part::CachePoint(mark) => {
                 let markable = |block: &&mut Value| !matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"));
                 match blocks.last_mut().filter(markable) {
-                    Some(block) => block["cache_control"] = cache_control(*ttl),
+                    Some(block) => block["cache_control"] = cache_control(mark),
                     None => {
                         let detail = "there is nothing before it that can be marked";
                         warnings.push(Warning::dropped("cache_point", detail));

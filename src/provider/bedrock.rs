@@ -95,7 +95,7 @@ fn tools(request: &ChatRequest) -> Option<Value> {
         spec.set("inputSchema", json!({"json": object_schema(&tool.parameters)}));
         spec.set_some("strict", tool.strict);
         tools.push(json!({"toolSpec": spec.0}));
-        tools.extend(tool.cache.map(cache_point));
+        tools.extend(tool.cache.as_ref().map(|mark| cache_point(mark.ttl)));
     }
     if tools.is_empty() {
         // Tool blocks in the conversation are refused without a definition.
@@ -139,7 +139,7 @@ fn blocks<'a>(
         // A result has no place for a mark of the cache: what it marks ends with the result.
         if let Part::ToolResult(result) = part {
             let marks = result.content.iter().filter_map(|part| match part {
-                Part::CachePoint(ttl) => Some(*ttl),
+                Part::CachePoint(mark) => Some(mark.ttl),
                 _ => None,
             });
             blocks.extend(marks.max().map(cache_point));
@@ -186,7 +186,7 @@ fn block(part: &Part, documents: &mut BTreeSet<String>, warnings: &mut Warnings)
             }
             json!({"toolResult": value})
         }
-        Part::CachePoint(ttl) => cache_point(*ttl),
+        Part::CachePoint(mark) => cache_point(mark.ttl),
         Part::Citation(_) => return Ok(None),
         Part::Raw(raw) if raw.dialect == "bedrock" => raw.value.clone(),
         Part::Raw(raw) => return Ok(inner_text(raw, "raw", warnings).map(|text| json!({"text": text}))),

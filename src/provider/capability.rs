@@ -39,6 +39,8 @@ pub struct Capabilities {
     pub stop_sequences: usize,
     /// What it calls `user`; empty where it has none.
     pub user: String,
+    /// Longest name of a user that it takes, in characters; 0 is any.
+    pub user_chars: usize,
     /// The words that it takes as `service_tier`; `*` is any.
     pub service_tiers: Vec<String>,
 

@@ -147,6 +147,9 @@ const MONEY: &[&str] = &[
 /// What gateways in front of others say with status 403 when the words of the request, not its key, are in the way.
 const FLAGGED: &[&str] = &["input was flagged", "requires moderation"];
 
+/// Longer details are not passed on.
+const MOST_DETAILS_BYTES: usize = 4096;
+
 /// Turns a refusal into our error.
 pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     // Some hosts wrap the object in a list of one.
@@ -180,10 +183,12 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     // A model that wrote what it may not is told of as a wrong request: it is none of the caller's.
     let (status, code) = original.map(code).filter(|(_, code)| *code != Code::InvalidRequest).unwrap_or_else(|| code(status));
     let wait = refused.retry_after.or_else(|| delay(error)).or_else(|| wait_in(&lower));
+    let details = error.get("details").filter(|details| details.is_object()).map(Value::to_string);
     let refusal = Refusal {
         status: (refused.status != 200).then_some(refused.status),
         kind: kinds.into_iter().find(|kind| !kind.is_empty()).map(clean),
         request_id: refused.request_id.or_else(|| body.get("request_id").and_then(Value::as_str)).map(clean),
+        details: details.filter(|details| details.len() <= MOST_DETAILS_BYTES),
     };
     let public = match code {
         // Vendors quote part of the key here.

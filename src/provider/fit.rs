@@ -17,9 +17,11 @@ use serde_json::Value;
 
 use self::addresses::Addresses;
 use super::capability::{Capabilities, SchemaMode};
-use super::id::{made_up, tool_id};
+use super::id::{hash, made_up, tool_id};
 use super::terms::ASKED_TIERS;
-use crate::chat::{ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings};
+use crate::chat::{
+    CacheMark, ChatEvent, ChatRequest, ChatResponse, Message, Part, ResponseFormat, Role, Source, Warning, Warnings,
+};
 use crate::error::{Error, Result, quoted};
 
 /// A request that the model accepts.
@@ -100,9 +102,7 @@ pub(super) fn fit(
     fit.messages(&mut request)?;
     fit.format(&mut request, stream);
     fit.tier(&mut request);
-    if caps.user.is_empty() && request.user.take().is_some() {
-        fit.dropped("user");
-    }
+    fit.user(&mut request);
     let hosts = fit.addresses.names.into_iter().collect();
     Ok(Fitted { request, warnings: fit.warnings, hosts, names: fit.names, parameters: fit.parameters, ids: fit.ids })
 }
@@ -130,6 +130,25 @@ impl Fit<'_> {
     /// Checks the addresses in a field of the caller's own. Where a vendor is asked, what none of them fetches may name any.
     fn field(&mut self, name: &str, value: &Value) -> Result<(), String> {
         if !self.has_operator_address && NO_ADDRESSES.contains(&name) { Ok(()) } else { self.addresses.fields(value) }
+    }
+
+    /// Who is at the other end. What is too long a name would be refused: its hash is as good a one, and the same in every request.
+    fn user(&mut self, request: &mut ChatRequest) {
+        if self.caps.user.is_empty() && request.user.take().is_some() {
+            self.dropped("user");
+        }
+        let safety = match request.extra.get_mut("safety_identifier") {
+            Some(Value::String(name)) if request.extra_dialect == "openai" => Some(name),
+            _ => None,
+        };
+        let most = if self.caps.user_chars == 0 { usize::MAX } else { self.caps.user_chars };
+        for (field, name) in [("user", request.user.as_mut()), ("safety_identifier", safety)] {
+            if let Some(name) = name.filter(|name| name.chars().count() > most) {
+                *name = hash(name).chars().take(most).collect();
+                let detail = format!("`{}` takes at most {most} characters: its SHA-256 stands for it", self.who);
+                self.warnings.push(Warning::changed(field, detail));
+            }
+        }
     }
 
     /// The tier as the provider calls it. Only the standard one has a name everywhere; no other is taken for one that costs more or less.
@@ -180,6 +199,14 @@ impl Fit<'_> {
         }
     }
 
+    /// Takes out of a mark of the cache what comes with a beta, where not every one is taken.
+    fn mark(&mut self, mark: &mut CacheMark) {
+        let is_taken = self.caps.betas.iter().any(|beta| beta == "*");
+        let own = mark.own.take_if(|_| !is_taken);
+        let fields = own.as_ref().and_then(|own| own.value.as_object()).into_iter().flat_map(serde_json::Map::keys);
+        fields.for_each(|field| self.dropped(&format!("cache_control.{field}")));
+    }
+
     /// Whether a part is a text that says nothing and would be refused for it.
     fn is_blank(&mut self, part: &Part) -> bool {
         let Part::Text(text) = part else { return false };
@@ -208,6 +235,7 @@ impl Fit<'_> {
                         cached = true;
                         continue;
                     }
+                    Part::CachePoint(mark) => self.mark(mark),
                     Part::Raw(_) | Part::Citation(_) | Part::Image(_) | Part::Document(_) => self.reachable(&part)?,
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
@@ -220,10 +248,14 @@ impl Fit<'_> {
                     }
                     Part::ToolResult(result) => {
                         result.call_id = tool_id(&result.call_id, self.caps.tool_id_rule);
-                        result.content.retain(|part| match part {
+                        result.content.retain_mut(|part| match part {
                             Part::CachePoint(_) if !self.caps.cache_points => {
                                 cached = true;
                                 false
+                            }
+                            Part::CachePoint(mark) => {
+                                self.mark(mark);
+                                true
                             }
                             part => !self.is_blank(part),
                         });

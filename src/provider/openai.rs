@@ -177,7 +177,7 @@ fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, w
     let mut blocks: Vec<Value> = Vec::new();
     for part in parts {
         match part {
-            Part::CachePoint(ttl) => break_after(blocks.last_mut(), *ttl, warnings),
+            Part::CachePoint(mark) => break_after(blocks.last_mut(), mark.ttl, warnings),
             other => blocks.extend(block(other, caps, warnings)?),
         }
     }
@@ -191,7 +191,7 @@ fn content<'a>(parts: impl IntoIterator<Item = &'a Part>, caps: &Capabilities, w
 
 fn marks<'a>(parts: impl IntoIterator<Item = &'a Part>) -> impl Iterator<Item = CacheTtl> {
     parts.into_iter().filter_map(|part| match part {
-        Part::CachePoint(ttl) => Some(*ttl),
+        Part::CachePoint(mark) => Some(mark.ttl),
         _ => None,
     })
 }

@@ -9,7 +9,7 @@ use crate::chat::{ChatRequest, Media, Part, Raw, Source, Tool, Warning, Warnings
 use crate::error::{Error, Result};
 
 /// Fields of a request that the vendor's specification names and we have no word for (OpenAI's openapi 2.3.0, Anthropic's of May 2026
-/// with its betas and SDK 2.12.0). A field that none of them names is the provider's own and goes along.
+/// with its betas and SDK 2.14.0). A field that none of them names is the provider's own and goes along.
 const FIELDS: [(&str, &[&str]); 2] = [
     (
         "openai",
@@ -34,9 +34,14 @@ const FIELDS: [(&str, &[&str]); 2] = [
     (
         "anthropic",
         &[
+            "billing_policy",
             "cache_control",
+            "compaction",
             "container",
             "context_management",
+            "diagnostics",
+            "fallback_credit_token",
+            "fallbacks",
             "inference_geo",
             "mcp_servers",
             "metadata",
@@ -44,6 +49,7 @@ const FIELDS: [(&str, &[&str]); 2] = [
             "output_format",
             "speed",
             "user_profile_id",
+            "workspace_id",
         ],
     ),
 ];

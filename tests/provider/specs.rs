@@ -1,6 +1,8 @@
 //! Every golden body, held against the vendors' own specifications: OpenAI's, Anthropic's, Mistral's, Groq's and Cohere's as JSON
 //! Schema, AWS's service model and Google's discovery document by walks of our own that know no field but theirs.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -130,6 +132,57 @@ fn fields_of_openais_own_reach_those_whose_specification_names_them() {
             let is_known = !known[field].is_null();
             assert_eq!((written.body.get(field).is_some(), is_told), (is_known, !is_known), "{name} {field}");
         }
+    }
+}
+
+/// Fields of a request that we have a word for, or, of threads, an answer.
+const UNDERSTOOD: [&str; 14] = [
+    "max_tokens",
+    "messages",
+    "model",
+    "service_tier",
+    "stop_sequences",
+    "stream",
+    "system",
+    "temperature",
+    "thinking",
+    "thread",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+];
+
+#[test]
+fn no_field_of_anthropics_own_reaches_another_dialect() {
+    // Those of the SDK's betas, which no specification here has.
+    let mut fields: BTreeSet<String> =
+        ["billing_policy", "compaction", "fallback_credit_token", "fallbacks"].map(str::to_owned).into();
+    for (path, schemas) in [
+        (
+            "contracts/anthropic/openapi-2026-05.json",
+            ["CreateMessageParams", "BetaCreateMessageParams"].map(|it| format!("/components/schemas/{it}")),
+        ),
+        (
+            "contracts/anthropic/sdk-2.12.0-types.schema.json",
+            ["NonStreaming", "Streaming"].map(|it| format!("/message_create_params.MessageCreateParams{it}")),
+        ),
+    ] {
+        let Some(spec) = document(path) else { return };
+        for schema in schemas {
+            fields.extend(spec.pointer(&schema).unwrap()["properties"].as_object().unwrap().keys().cloned());
+        }
+    }
+    fields.retain(|field| !UNDERSTOOD.contains(&field.as_str()));
+    assert!(fields.len() > 15, "{fields:?}");
+    let extra: Map<String, Value> = fields.iter().map(|field| (field.clone(), json!({"a": 1}))).collect();
+    let request = json!({"model": "m", "messages": [{"role": "user", "parts": [{"text": "Why?"}]}], "extra": extra,
+        "extra_dialect": "anthropic"});
+    let written = provider("custom", None).write(&serde_json::from_value(request).unwrap(), false).unwrap();
+    for field in &fields {
+        let warning = format!("`{field}`: `custom/m` does not take it; it was left out");
+        let is_told = written.warnings.iter().any(|told| told.to_string() == warning);
+        assert!(written.body.get(field).is_none() && is_told, "{field}: name it in `src/provider/own.rs`");
     }
 }
 

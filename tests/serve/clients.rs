@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::openapi::require;
 use super::replay::Replay;
-use super::support::{Mock, Service, read};
+use super::support::{KEY, Mock, Service, read};
 
 fn chat(model: &str) -> Value {
     json!({"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "How large may a request body be?"}]})
@@ -29,14 +29,14 @@ async fn clients_are_told_not_to_pay_again_for_what_stays_wrong() {
     shaped["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "person", "schema": {"type": "object", "properties": {"name": {"type": "string"}}}}});
     assert_eq!(should_retry(&once, "/v1/chat/completions", &shaped).await, (502, no.clone()));
     for path in ["/v1/chat/completions", "/v1/messages"] {
-        assert_eq!(should_retry(&once, path, &chat("custom/refused")).await, (502, no.clone()));
+        assert_eq!(should_retry(&once, path, &chat("custom/refused")).await, (424, no.clone()));
         assert_eq!(should_retry(&once, path, &chat("custom/busy")).await, (429, None));
         assert_eq!(should_retry(&once, path, &chat("custom/broken")).await, (502, None), "nobody tried again yet");
         assert_eq!(should_retry(&again, path, &chat("custom/broken")).await, (502, no.clone()));
         assert_eq!(should_retry(&once, path, &json!({})).await, (400, no.clone()));
     }
     let query = json!({"prompt": "body", "model_name": "refused"});
-    assert_eq!(should_retry(&once, "/v1/query", &query).await, (502, no.clone()));
+    assert_eq!(should_retry(&once, "/v1/query", &query).await, (424, no.clone()));
     // All the time that there is was not enough, and was paid for.
     let hurried = Service::with(&mock, |config| (config.limits.request_timeout_s, config.limits.first_token_timeout_s) = (1, 1));
     for stream in [false, true] {
@@ -44,6 +44,37 @@ async fn clients_are_told_not_to_pay_again_for_what_stays_wrong() {
         slow["stream"] = json!(stream);
         assert_eq!(should_retry(&hurried, "/v1/chat/completions", &slow).await, (504, no.clone()), "streamed: {stream}");
     }
+}
+
+#[tokio::test]
+async fn an_account_without_money_is_no_failure_that_clients_repeat() {
+    let replay = Replay::start(json!({"error": {"code": "insufficient_quota", "message": "m"}}), Vec::new()).await;
+    let asked = should_retry(&replay.service(), "/v1/chat/completions", &chat("custom/m")).await;
+    assert_eq!(asked, (402, Some("false".to_owned())));
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_is_said_in_the_words_that_each_dialects_clients_look_for() {
+    for said in ["maximum context length is 9 tokens", "prompt is too long: 9 tokens > 8 maximum"] {
+        let told = json!({"error": {"code": "context_length_exceeded", "message": said}});
+        let service = Replay::start(told, Vec::new()).await.service();
+        let (status, answer) = service.post("/v1/messages", &chat("custom/m")).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && message.matches("prompt is too long").count() == 1 && message.ends_with(said), "{message}");
+        let (_, answer) = service.post("/v1/chat/completions", &chat("custom/m")).await;
+        assert_eq!(answer["error"]["code"], "context_length_exceeded", "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().ends_with(said), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_anthropic_says_of_an_error_beside_its_message_reaches_its_clients() {
+    let details = |echoed: &str| json!({"error_code": "compaction_unavailable", "echoed": echoed});
+    let told = json!({"type": "error", "error": {"type": "invalid_request_error", "message": "m", "details": details(KEY)}});
+    let replay = Replay::start(told, Vec::new()).await;
+    let (status, answer) = replay.service().post("/v1/messages", &chat("anthropic/claude-x")).await;
+    assert_eq!((status, &answer["error"]["details"]), (400, &details("(key)")), "{answer}");
+    require("AnthropicError", &answer);
 }
 
 #[tokio::test]
@@ -69,6 +100,38 @@ async fn anthropics_clients_find_their_shape_and_their_header_below_their_paths(
     assert_eq!([&model["type"], &model["display_name"]], ["model", "custom/good"], "{list}");
     assert!(model["created_at"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{list}");
     assert_eq!((&list["has_more"], &list["last_id"]), (&json!(false), &json!("rag/custom/good")));
+    // Page by page, in both directions.
+    let ids =
+        |list: &Value| list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect();
+    let all: Vec<String> = ids(&list);
+    for (field, last) in [("after_id", "last_id"), ("before_id", "first_id")] {
+        let (mut pages, mut more) = (Vec::new(), String::new());
+        loop {
+            let (status, page) = read(service.send(models(&format!("/v1/models?limit=2{more}"))).await).await;
+            assert!(status == 200 && page["data"].as_array().unwrap().len() <= 2, "{page}");
+            require("Models", &page);
+            if field == "before_id" && pages.is_empty() {
+                // The way back begins behind the last.
+                more = format!("&before_id={}", all[all.len() - 1]);
+                pages.push(vec![all[all.len() - 1].clone()]);
+                continue;
+            }
+            pages.push(ids(&page));
+            if page["has_more"] == false {
+                break;
+            }
+            more = format!("&{field}={}", page[last].as_str().unwrap());
+        }
+        if field == "before_id" {
+            pages.reverse();
+        }
+        assert_eq!(pages.concat(), all, "{field}");
+    }
+    for wrong in ["limit=0", "limit=x", "after_id=nobody"] {
+        let (status, answer) = read(service.send(models(&format!("/v1/models?{wrong}"))).await).await;
+        assert_eq!(status, 400, "{answer}");
+        require("AnthropicError", &answer);
+    }
     let response = service.send(Request::post("/v1/chat/completions").body(Body::from("{}")).unwrap()).await;
     assert!(response.headers().get("request-id").is_none());
 }

@@ -54,6 +54,118 @@ async fn what_anthropics_dialect_knows_reaches_it_and_is_said_to_be_left_out_els
 }
 
 #[tokio::test]
+async fn what_a_mark_of_the_cache_says_beside_its_time_reaches_whoever_takes_every_beta() {
+    let replay = replay().await;
+    let mark = json!({"type": "ephemeral", "scope": "global"});
+    let result =
+        json!({"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "1", "cache_control": mark}]});
+    let body = |model: &str| {
+        json!({"model": model, "max_tokens": 9, "system": [{"type": "text", "text": "Be brief.", "cache_control": mark}],
+            "tools": [{"name": "look", "input_schema": {"type": "object"}, "cache_control": mark}],
+            "messages": [{"role": "user", "content": "Why?"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "look", "input": {}}]},
+                {"role": "user", "content": [result]}]})
+    };
+    let answer = replay.service().post("/v1/messages", &body("anthropic/claude-x")).await.1;
+    let sent = replay.asked();
+    assert_eq!((&sent["system"], &sent["tools"]), (&body("")["system"], &body("")["tools"]), "{answer}");
+    assert_eq!((&sent["messages"][2]["content"][0], warnings(&answer)), (&result, vec![]));
+    let said = json!({"output": {"message": {"role": "assistant", "content": [{"text": "So."}]}}, "stopReason": "end_turn"});
+    let replay = Replay::start(said, Vec::new()).await;
+    let answer = replay.service().post("/v1/messages", &body("bedrock/us.anthropic.claude-x")).await.1;
+    assert!(!replay.asked().to_string().contains("scope"), "{answer}");
+    let expected = "`cache_control.scope`: `bedrock/us.anthropic.claude-x` does not take it; it was left out";
+    assert!(warnings(&answer).contains(&expected), "{answer}");
+}
+
+#[tokio::test]
+async fn the_fallbacks_of_anthropics_own_reach_it_alone() {
+    let replay = replay().await;
+    let service = replay.service();
+    let body = |model: &str, fallbacks: &Value| json!({"model": model, "max_tokens": 9, "fallbacks": fallbacks, "messages": [{"role": "user", "content": "Why?"}]});
+    for fallbacks in [json!([{"model": "claude-y"}]), json!("default")] {
+        let (status, answer) = service.post("/v1/messages", &body("anthropic/claude-x", &fallbacks)).await;
+        assert_eq!((status, &replay.asked()["fallbacks"], warnings(&answer)), (200, &fallbacks, vec![]), "{answer}");
+        let (status, answer) = service.post("/v1/messages", &body("custom/m", &fallbacks)).await;
+        let expected = vec!["`fallbacks`: `custom/m` does not take it; it was left out"];
+        assert_eq!((status, replay.asked().get("fallbacks"), warnings(&answer)), (200, None, expected), "{answer}");
+    }
+    for (ours, status) in [(json!([]), 200), (json!(["anthropic/claude-y"]), 200), (Value::Null, 200), (json!(["nobody"]), 400)] {
+        let (told, answer) = service.post("/v1/messages", &body("custom/m", &ours)).await;
+        assert_eq!((told, replay.asked().get("fallbacks")), (status, None), "{ours}: {answer}");
+    }
+    for wrong in [json!(["anthropic", {"model": "claude-y"}]), json!("anthropic"), json!(1)] {
+        let (status, answer) = service.post("/v1/messages", &body("anthropic/claude-x", &wrong)).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && message.starts_with("`fallbacks`: neither a list of names"), "{wrong}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_whose_name_is_too_long_for_a_provider_goes_by_its_hash() {
+    let replay = replay().await;
+    let service = replay.service();
+    let name = json!({"device_id": "d".repeat(64), "account_uuid": "", "session_id": "s".repeat(36)}).to_string();
+    let body = |model: &str, id: &str| json!({"model": model, "max_tokens": 9, "metadata": {"user_id": id}, "messages": [{"role": "user", "content": "Why?"}]});
+    let (_, answer) = service.post("/v1/messages", &body("anthropic/claude-x", &name)).await;
+    assert_eq!((&replay.asked()["metadata"]["user_id"], warnings(&answer)), (&json!(name), vec![]));
+    let mut hashes = Vec::new();
+    for _ in 0..2 {
+        let (_, answer) = service.post("/v1/messages", &body("custom/m", &name)).await;
+        let expected = vec!["`user`: `custom/m` takes at most 64 characters: its SHA-256 stands for it; it was changed"];
+        assert_eq!(warnings(&answer), expected);
+        hashes.push(replay.asked()["user"].as_str().unwrap().to_owned());
+    }
+    assert!(
+        hashes[0].len() == 64 && hashes[0] == hashes[1] && hashes[0].bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{hashes:?}"
+    );
+    let short = "ü".repeat(64);
+    let (_, answer) = service.post("/v1/messages", &body("custom/m", &short)).await;
+    assert_eq!((&replay.asked()["user"], warnings(&answer)), (&json!(short), vec![]));
+    let long = json!({"model": "custom/m", "safety_identifier": name, "messages": [{"role": "user", "content": "Why?"}]});
+    service.post("/v1/chat/completions", &long).await;
+    assert_eq!(replay.asked()["safety_identifier"], hashes[0]);
+}
+
+#[tokio::test]
+async fn the_name_of_an_earlier_answer_of_ours_does_not_reach_anthropic() {
+    let replay = replay().await;
+    let body = |name: Value| {
+        json!({"model": "anthropic/claude-x", "max_tokens": 9, "diagnostics": {"previous_message_id": name},
+            "messages": [{"role": "user", "content": "Why?"}]})
+    };
+    let expected = "`diagnostics.previous_message_id`: answers have names of this service's here; it was left out";
+    for (name, told) in [(json!("msg_1"), vec![expected]), (Value::Null, vec![])] {
+        let (_, answer) = replay.service().post("/v1/messages", &body(name)).await;
+        let sent = &replay.asked()["diagnostics"];
+        assert_eq!((sent, warnings(&answer)), (&json!({"previous_message_id": null}), told), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_thread_is_refused_as_anthropics_clients_understand_it() {
+    let replay = replay().await;
+    let service = replay.service();
+    for (path, thread) in [
+        ("/v1/messages", json!({"type": "create"})),
+        ("/v1/messages", json!({"type": "continue", "previous_message_id": "msg_1"})),
+        ("/v1/messages/count_tokens", json!({"type": "create"})),
+    ] {
+        for model in ["anthropic/claude-x", "custom/m"] {
+            let body =
+                json!({"model": model, "max_tokens": 9, "thread": thread, "messages": [{"role": "user", "content": "Why?"}]});
+            let (status, answer) = service.post(path, &body).await;
+            let expected = json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]});
+            assert_eq!((status, &answer["error"]["details"]), (400, &expected), "{answer}");
+            assert_eq!(answer["error"]["type"], "invalid_request_error");
+        }
+    }
+    let body = json!({"model": "custom/m", "max_tokens": 9, "thread": null, "messages": [{"role": "user", "content": "Why?"}]});
+    assert_eq!(service.post("/v1/messages", &body).await.0, 200);
+}
+
+#[tokio::test]
 async fn sources_in_anothers_dialect_go_as_their_text_and_files_that_lie_elsewhere_are_refused() {
     let replay = replay().await;
     let service = replay.service();
@@ -215,7 +327,6 @@ async fn what_no_door_knows_is_said() {
     let (status, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(status, 200, "{answer}");
     let expected = [
-        "messages[0].content[0].cache_control.scope",
         "messages[0].content[0].colour",
         "messages[0].content[1].image_url.fps",
         "messages[1].reasoning_details[1].why",
@@ -238,6 +349,12 @@ async fn what_no_door_knows_is_said() {
         .map(str::to_owned),
     );
     expected.push("`max_tokens`: `max_completion_tokens` says another bound, which holds; it was left out".into());
+    let mark = &replay.asked()["messages"][0]["content"][0]["cache_control"];
+    assert_eq!(
+        mark,
+        &json!({"type": "ephemeral", "scope": "global"}),
+        "what a mark says more goes to the dialect that has marks"
+    );
     expected.push("`messages[0].name`: not every provider tells speakers of one role apart; it was left out".into());
     let mut told: Vec<String> = warnings(&answer).into_iter().map(str::to_owned).collect();
     expected.sort_unstable();

@@ -226,6 +226,32 @@ fn spoken(message: Value, deltas: Vec<Value>) -> (Value, Vec<Value>) {
 }
 
 #[tokio::test]
+async fn at_which_terms_claude_answered_stands_in_the_usage_of_its_dialect() {
+    let terms = json!({"service_tier": "standard", "speed": "fast", "inference_geo": "us"});
+    let mut usage = json!({"input_tokens": 1, "output_tokens": 1});
+    usage.as_object_mut().unwrap().extend(terms.as_object().unwrap().clone());
+    let said = json!({"type": "message", "id": "m", "model": "claude-x", "stop_reason": "end_turn", "usage": usage,
+        "content": [{"type": "text", "text": "Yes."}]});
+    let frames = vec![
+        json!({"type": "message_start", "message": {"id": "m", "model": "claude-x", "usage": usage}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Yes."}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}}),
+        json!({"type": "message_stop"}),
+    ];
+    let service = Replay::start(said, frames).await.service();
+    let (_, answer) = service.post("/v1/messages", &ask("anthropic/claude-x")).await;
+    require("Message", &answer);
+    let events = service.events_of("/v1/messages", &streamed(ask("anthropic/claude-x"))).await;
+    let end = events.iter().find(|(name, _)| name == "message_delta").unwrap();
+    for told in [&answer, &end.1] {
+        for (name, value) in terms.as_object().unwrap() {
+            assert_eq!(&told["usage"][name], value, "{told}");
+        }
+        assert!(told["omni"].get("extra").is_none(), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn what_claude_did_at_other_prices_than_the_tables_has_no_cost() {
     for (more, cost) in [
         (json!({"service_tier": "standard", "speed": "standard", "inference_geo": "global"}), json!(0.002)),

@@ -219,7 +219,7 @@ async fn a_providers_refusal_keeps_its_code_and_its_wait() {
     assert!(timestamp.parse::<jiff::Timestamp>().is_ok() && timestamp.len() == "2026-11-24T10:00:00.123Z".len(), "{timestamp}");
     let (status, answer) = fail("refused").await;
     let expected = "`custom` refused the key (status 401); check `CUSTOM_API_KEY`";
-    assert_eq!((status, &answer["error"]["message"]), (502, &json!(expected)));
+    assert_eq!((status, &answer["error"]["message"]), (424, &json!(expected)));
     assert!(!answer.to_string().contains(KEY));
     let (status, answer) = fail("wrong").await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID_REQUEST")));

@@ -41,7 +41,7 @@ async fn a_failure_before_the_first_text_is_an_ordinary_error() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});
     for (model, status, code) in
-        [("busy", 429, "RATE_LIMIT"), ("cut-at-once", 502, "PROVIDER_ERROR"), ("refused", 502, "AUTHENTICATION")]
+        [("busy", 429, "RATE_LIMIT"), ("cut-at-once", 502, "PROVIDER_ERROR"), ("refused", 424, "AUTHENTICATION")]
     {
         let (seen, answer) =
             service.query(json!({"prompt": "body", "model_name": model, "model_config": {"stream": true}})).await;

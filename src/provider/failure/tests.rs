@@ -195,7 +195,8 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
     }
     let error =
         read("anthropic", 529, None, json!({"error": {"type": "overloaded_error", "message": "m"}, "request_id": "req_1"}));
-    let refusal = Refusal { status: Some(529), kind: Some("overloaded_error".into()), request_id: Some("req_1".into()) };
+    let refusal =
+        Refusal { status: Some(529), kind: Some("overloaded_error".into()), request_id: Some("req_1".into()), details: None };
     assert_eq!((error.refusal(), error.message()), (&refusal, "the provider refused (status 529): m"));
 }
 

@@ -33,10 +33,13 @@ impl Fit<'_> {
         }
         let checked = request.native_tools.iter().try_for_each(|raw| self.addresses.fields(&raw.value));
         checked.map_err(|why| Error::bad_request(format!("`tools`: an address: {why}")))?;
-        let cache = request.tools.iter_mut().filter_map(|tool| tool.cache.take()).max();
+        let mut cache = request.tools.iter_mut().filter_map(|tool| tool.cache.take()).max_by_key(|mark| mark.ttl);
         self.choice(request);
         match request.tools.last_mut() {
-            Some(last) if caps.cache_points => last.cache = cache,
+            Some(last) if caps.cache_points => {
+                cache.iter_mut().for_each(|mark| self.mark(mark));
+                last.cache = cache;
+            }
             Some(_) if cache.is_some() => self.dropped("tools.cache"),
             _ => {}
         }

@@ -88,6 +88,13 @@ struct WireUsage {
     /// The passes of one answer, where Anthropic made several.
     #[serde(skip_serializing_if = "Option::is_none")]
     iterations: Option<Value>,
+    /// At which terms the provider says that it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inference_geo: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed: Option<Value>,
 }
 
 /// Tokens written to the cache, by how long they stay.
@@ -120,6 +127,9 @@ impl WireUsage {
                 .then_some(OutputDetails { thinking_tokens: usage.reasoning_tokens }),
             server_tool_use: extra.get("server_tool_use").cloned(),
             iterations: extra.get("iterations").cloned(),
+            service_tier: extra.get("service_tier").cloned(),
+            inference_geo: extra.get("inference_geo").cloned(),
+            speed: extra.get("speed").cloned(),
         }
     }
 }
@@ -187,6 +197,9 @@ fn thought(thought: &Thought) -> Value {
     }
 }
 
+/// How Anthropic says that a conversation does not fit: its clients look for these words, and shorten it.
+const TOO_LONG: &str = "prompt is too long";
+
 /// An error as the dialect's clients read it.
 pub(super) fn error(error: &Error, request_id: &str) -> Value {
     let kind = match error.code() {
@@ -200,10 +213,15 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
         Code::Timeout => "timeout_error",
         _ => "api_error",
     };
-    let message = Door::Anthropic.renamed(error.message());
+    let mut message = Door::Anthropic.renamed(error.message());
+    if error.code() == Code::ContextLength && !message.contains(TOO_LONG) {
+        message = format!("{TOO_LONG}: {message}");
+    }
     let mut body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id});
-    if let (Some(details), Some(error)) = (error.details(), body["error"].as_object_mut()) {
-        error.insert("details".into(), details.clone());
+    // The vendor's clients read of them what to do.
+    let told = || error.refusal().details.as_deref().and_then(|details| serde_json::from_str(details).ok());
+    if let Some(details) = error.details().cloned().or_else(told) {
+        body["error"]["details"] = details;
     }
     body
 }

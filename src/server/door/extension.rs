@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::unknown;
-use crate::chat::{CacheTtl, Warning, Warnings};
+use crate::chat::{CacheMark, CacheTtl, Raw, Warning, Warnings};
 
 /// A mark of the cache, as Anthropic writes it.
 #[derive(Debug, Deserialize)]
@@ -15,12 +15,12 @@ pub(super) struct CacheControl {
 }
 
 impl CacheControl {
-    /// How long what stands before the mark in `field` is kept; a time that is not known here is the shortest.
-    pub(super) fn ttl(mut self, field: &str, warnings: &mut Warnings) -> CacheTtl {
+    /// The mark that stands in `field`; a time that is not known here is the shortest.
+    pub(super) fn mark(mut self, field: &str, warnings: &mut Warnings) -> CacheMark {
         // There is one kind of mark.
         self.rest.shift_remove("type");
-        unknown(self.rest, &format!("{field}.cache_control"), warnings);
-        match self.ttl.as_deref() {
+        self.rest.retain(|_, value| !value.is_null());
+        let ttl = match self.ttl.as_deref() {
             Some("1h") => CacheTtl::OneHour,
             None | Some("5m") => CacheTtl::FiveMinutes,
             Some(other) => {
@@ -28,7 +28,9 @@ impl CacheControl {
                 warnings.push(Warning::changed(format!("{field}.cache_control.ttl"), detail));
                 CacheTtl::FiveMinutes
             }
-        }
+        };
+        let own = (!self.rest.is_empty()).then(|| Raw { dialect: "anthropic".into(), value: self.rest.into() });
+        CacheMark { ttl, own }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Extension;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Target, now_s};
@@ -41,12 +41,53 @@ impl Model {
     }
 }
 
+/// Which of the models, as Anthropic's clients ask page by page.
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct Page {
+    limit: Option<usize>,
+    after_id: Option<String>,
+    before_id: Option<String>,
+}
+
+impl Page {
+    /// The models of the page, and whether there are more in the direction in which the pages go.
+    fn of(self, mut models: Vec<Model>) -> crate::error::Result<(Vec<Model>, bool)> {
+        let at = |field: &str, id: &Option<String>| {
+            let Some(id) = id else { return Ok(None) };
+            let place = models.iter().position(|model| model.id == *id);
+            place.map(Some).ok_or_else(|| Error::bad_request(format!("`{field}`: no such model is listed")))
+        };
+        let (after, before) = (at("after_id", &self.after_id)?, at("before_id", &self.before_id)?);
+        let limit = self.limit.unwrap_or(usize::MAX);
+        if limit == 0 {
+            return Err(Error::bad_request("`limit`: 0 leaves no room for a model"));
+        }
+        models.truncate(before.unwrap_or(usize::MAX));
+        models.drain(..after.map_or(0, |at| at + 1).min(models.len()));
+        let rest = models.len().saturating_sub(limit);
+        if before.is_some() && after.is_none() {
+            models.drain(..rest);
+        } else {
+            models.truncate(limit);
+        }
+        Ok((models, rest > 0))
+    }
+}
+
 /// `GET /v1/models`.
-pub(in crate::server) async fn list(State(app): State<Arc<App>>) -> Response {
-    let models = models(&app);
+pub(in crate::server) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Response {
+    let page = page.map_err(|_| Error::bad_request("the query: not `limit`, a number, `after_id` and `before_id`, once each"));
+    let (models, has_more) = match page.and_then(|Query(page)| page.of(models(&app))) {
+        Ok(page) => page,
+        Err(error) => return failed(&context, &error, None),
+    };
     let id = |model: Option<&Model>| model.map(|model| model.id.clone());
     let (first_id, last_id) = (id(models.first()), id(models.last()));
-    let list = json!({"object": "list", "data": models, "has_more": false, "first_id": first_id, "last_id": last_id});
+    let list = json!({"object": "list", "data": models, "has_more": has_more, "first_id": first_id, "last_id": last_id});
     json(StatusCode::OK, &list)
 }
 

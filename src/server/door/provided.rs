@@ -20,8 +20,18 @@ const OPENAI: [&str; 8] = [
     "system_fingerprint",
 ];
 /// The same in Anthropic's.
-const ANTHROPIC: [&str; 7] =
-    ["container", "context_management", "iterations", "server_tool_use", "stop_details", "stop_reason", "stop_sequence"];
+const ANTHROPIC: [&str; 10] = [
+    "container",
+    "context_management",
+    "inference_geo",
+    "iterations",
+    "server_tool_use",
+    "service_tier",
+    "speed",
+    "stop_details",
+    "stop_reason",
+    "stop_sequence",
+];
 
 /// A citation of the provider's, and the text that rests on it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

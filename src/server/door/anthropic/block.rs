@@ -112,7 +112,7 @@ impl Block<'_> {
             self.fields.get("cache_control").and_then(|it| serde_json::from_value::<CacheControl>(it.clone()).ok())
         {
             self.fields.shift_remove("cache_control");
-            parts.push(Part::CachePoint(control.ttl(self.field, self.warnings)));
+            parts.push(Part::CachePoint(control.mark(self.field, self.warnings)));
         }
         unknown(self.fields, self.field, self.warnings);
         Ok(())

@@ -3,11 +3,11 @@
 use std::cell::LazyCell;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::block::{Content, parts};
 use crate::app::App;
-use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Role, Sampling, Tool, ToolChoice, Warnings};
+use crate::chat::{ChatRequest, Effort, Message, Part, Raw, Role, Sampling, Tool, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
 use crate::provider::{keep_digits_of, list_at};
 use crate::rag::Question;
@@ -39,7 +39,8 @@ pub(super) struct MessagesBody {
     metadata: Option<Metadata>,
     service_tier: Option<String>,
     rag: Option<Rag>,
-    fallbacks: Option<Vec<String>>,
+    /// A list of names is ours; anything else is Anthropic's own.
+    fallbacks: Option<Value>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -153,6 +154,11 @@ impl MessagesBody {
 
 /// Checks a request against what this service can do.
 pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Result<(Question, Shown)> {
+    if body.rest.get("thread").is_some_and(|thread| !thread.is_null()) {
+        // What Anthropic's clients, which open threads unasked, read as a wish for the whole conversation.
+        let details = json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]});
+        return Err(Error::not_supported("thread", "send the whole conversation").with_details(details));
+    }
     if body.messages.is_empty() {
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
@@ -184,6 +190,9 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
     leave_out_ours(&mut messages);
     // What is not known goes to the provider in the object in which it came.
     let mut extra = body.rest;
+    leave_out_our_name(&mut extra, &mut warnings);
+    let (fallbacks, own_fallbacks) = fallbacks(body.fallbacks)?;
+    extra.insert("fallbacks".into(), own_fallbacks);
     let output = body.output_config.unwrap_or_default();
     extra.insert("output_config".into(), own(output.rest));
     let shape = match output.format {
@@ -222,7 +231,7 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
         extra_dialect: "anthropic".into(),
         ..ChatRequest::default()
     };
-    let added = Added { rag: body.rag, fallbacks: body.fallbacks, warnings };
+    let added = Added { rag: body.rag, fallbacks, warnings };
     question(app, target, added, request, shape, labels)
 }
 
@@ -239,6 +248,31 @@ fn leave_out_ours(messages: &mut [Message]) {
     };
     for message in messages {
         message.parts.retain(|part| !matches!(part, Part::Citation(cited) if is_ours(&cited.value)));
+    }
+}
+
+/// Takes out of `diagnostics` the name of an earlier answer: it is one of ours, which Anthropic cannot know.
+fn leave_out_our_name(extra: &mut Map<String, Value>, warnings: &mut Warnings) {
+    const NAME: &str = "previous_message_id";
+    let diagnostics = extra.get_mut("diagnostics").and_then(Value::as_object_mut);
+    if let Some(name) = diagnostics.and_then(|it| it.get_mut(NAME)).filter(|name| !name.is_null()) {
+        *name = Value::Null;
+        warnings.push(Warning::dropped(format!("diagnostics.{NAME}"), "answers have names of this service's here"));
+    }
+}
+
+/// The stand-ins that are named to us, and those that are Anthropic's to ask: `"default"`, or objects.
+fn fallbacks(named: Option<Value>) -> Result<(Option<Vec<String>>, Value)> {
+    match named.unwrap_or_default() {
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            Ok((Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()), Value::Null))
+        }
+        Value::Array(items) if items.iter().all(Value::is_object) => Ok((None, items.into())),
+        Value::String(word) if word == "default" => Ok((None, word.into())),
+        Value::Null => Ok((None, Value::Null)),
+        _ => Err(Error::bad_request(
+            "`fallbacks`: neither a list of names nor what Anthropic takes; send names as `provider` or `provider/model`",
+        )),
     }
 }
 
@@ -278,7 +312,7 @@ fn neutral_tool(tool: Value, number: usize, warnings: &mut Warnings) -> Result<T
         description: tool.description,
         parameters: tool.input_schema,
         strict: tool.strict,
-        cache: tool.cache_control.map(|control| control.ttl(&format!("tools[{number}]"), warnings)),
+        cache: tool.cache_control.map(|control| control.mark(&format!("tools[{number}]"), warnings)),
         own: (!own.is_null()).then(|| Raw { dialect: "anthropic".into(), value: own }),
     })
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ReasoningDetail, WireCall};
 use crate::chat::{
-    CacheTtl, Media, Message, Part, Raw, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
+    CacheMark, Media, Message, Part, Raw, Role, Source, Thought, ToolCall, ToolResult, Warning, Warnings, place, untold,
 };
 use crate::error::{Error, Result};
 use crate::server::body::TextOr;
@@ -236,9 +236,9 @@ impl WirePart {
                 return Err(Error::not_supported(&format!("{field}.type: {shown}"), remedy));
             }
         }
-        let ttl = self.cache_control.map(|control| control.ttl(field, warnings));
-        let ttl = ttl.or(self.prompt_cache_breakpoint.map(|_| CacheTtl::default()));
-        parts.extend(ttl.map(Part::CachePoint));
+        let mark = self.cache_control.map(|control| control.mark(field, warnings));
+        let mark = mark.or(self.prompt_cache_breakpoint.map(|_| CacheMark::default()));
+        parts.extend(mark.map(Part::CachePoint));
         Ok(())
     }
 }

@@ -136,7 +136,7 @@ impl WireTool {
             description: function.description,
             parameters,
             strict: function.strict,
-            cache: self.cache_control.map(|control| control.ttl(&format!("tools[{number}]"), warnings)),
+            cache: self.cache_control.map(|control| control.mark(&format!("tools[{number}]"), warnings)),
             own: (!own.is_empty()).then(|| Raw { dialect: "openai".into(), value: own.into() }),
         })
     }
