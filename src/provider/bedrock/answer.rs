@@ -8,7 +8,7 @@ use crate::chat::{ChatEvent, FinishReason, Raw, Usage, push_base64};
 use crate::error::{Code, Error, Result};
 use crate::provider::anthropic;
 use crate::provider::dialect::{cut, failed, is_counted, parse, tokens};
-use crate::provider::state::State;
+use crate::provider::state::{State, is_empty};
 
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -57,10 +57,12 @@ impl Decoder {
             "contentBlockStart" => {
                 self.close(&mut events);
                 let (start, number) = (&payload["start"], payload["contentBlockIndex"].as_u64());
-                if start["toolUse"].is_object() && !is_served(&start["toolUse"]) {
-                    self.call(&start["toolUse"], number, &mut events);
-                } else if ["toolUse", "toolResult", "image"].iter().any(|kind| start[kind].is_object()) {
-                    self.raws.insert(number, start.clone());
+                match ["toolUse", "toolResult", "image"].into_iter().find(|kind| start[*kind].is_object()) {
+                    Some("toolUse") if !is_served(&start["toolUse"]) => self.call(&start["toolUse"], number, &mut events),
+                    Some(kind) => {
+                        self.raws.insert(number, json!({kind: start[kind]}));
+                    }
+                    None => {}
                 }
             }
             "contentBlockDelta" => match self.raws.get_mut(&payload["contentBlockIndex"].as_u64()) {
@@ -144,7 +146,11 @@ impl Decoder {
             "toolUse" if !is_served(value) => {
                 self.call(value, None, events);
                 let input = &value["input"];
-                let json = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
+                let json = match input {
+                    Value::String(text) if !text.is_empty() => text.clone(),
+                    input if is_empty(input) => "{}".to_owned(),
+                    input => input.to_string(),
+                };
                 events.push(ChatEvent::Arguments { index: self.calls.len() - 1, json });
             }
             "reasoningContent" => {
@@ -206,30 +212,35 @@ fn raw(value: Value) -> ChatEvent {
     ChatEvent::Raw(Raw { dialect: "bedrock".to_owned(), value })
 }
 
-/// Adds the next piece to a block of which `start` told the beginning: arguments as text, results one by one, a picture's bytes.
+/// Adds the next piece to a block of which `start` told the beginning, an object: arguments as text, results one by one, a picture's
+/// bytes. Pieces of another kind are none of it.
 fn add(block: &mut Value, delta: &Value) {
-    if let Some(json) = delta["toolUse"]["input"].as_str() {
-        match &mut block["toolUse"]["input"] {
+    if let (Some(call), Some(json)) = (block.get_mut("toolUse"), delta["toolUse"]["input"].as_str()) {
+        match &mut call["input"] {
             Value::String(before) => before.push_str(json),
             input => *input = json.into(),
         }
     }
-    for piece in delta["toolResult"].as_array().into_iter().flatten() {
-        let content = &mut block["toolResult"]["content"];
+    if let (Some(result), Some(pieces)) = (block.get_mut("toolResult"), delta["toolResult"].as_array()) {
+        let content = &mut result["content"];
         if !content.is_array() {
             *content = json!([]);
         }
         let Value::Array(content) = content else { return };
-        match (content.last_mut().and_then(|last| last.get_mut("text")), piece["text"].as_str()) {
-            (Some(Value::String(before)), Some(more)) => before.push_str(more),
-            _ => content.push(piece.clone()),
+        for piece in pieces {
+            match (content.last_mut().and_then(|last| last.get_mut("text")), piece["text"].as_str()) {
+                (Some(Value::String(before)), Some(more)) => before.push_str(more),
+                _ => content.push(piece.clone()),
+            }
         }
     }
-    for (name, value) in delta["image"].as_object().into_iter().flatten() {
-        let before = block["image"].get_mut(name).and_then(|before| before.get_mut("bytes"));
-        match (before, value["bytes"].as_str()) {
-            (Some(Value::String(before)), Some(more)) => push_base64(before, more),
-            _ => block["image"][name] = value.clone(),
+    if let (Some(image), Some(fields)) = (block.get_mut("image"), delta["image"].as_object()) {
+        for (name, value) in fields {
+            let before = image.get_mut(name).and_then(|before| before.get_mut("bytes"));
+            match (before, value["bytes"].as_str()) {
+                (Some(Value::String(before)), Some(more)) => push_base64(before, more),
+                _ => image[name] = value.clone(),
+            }
         }
     }
 }

@@ -189,22 +189,28 @@ fn steps(path: &str) -> Vec<(&str, bool)> {
     steps
 }
 
-/// Puts a piece of an argument where its path says; a text goes on from the text before it. What would grow without bound is left
-/// out.
+/// Puts a piece of an argument where its path says; a text goes on from the text before it. A path that is too deep, or leaves places of
+/// a list empty, is left out: a few bytes of it would ask for any room.
 fn put(root: &mut Value, piece: &Value) {
-    const MOST_ITEMS: usize = 4096;
+    /// JSON that is deeper is read by nobody.
+    const MOST_DEEP: usize = 64;
+    let steps = steps(piece["jsonPath"].as_str().unwrap_or_default());
+    if steps.len() > MOST_DEEP {
+        return;
+    }
     let mut place = root;
-    for (step, is_place) in steps(piece["jsonPath"].as_str().unwrap_or_default()) {
+    for (step, is_place) in steps {
         place = match step.parse::<usize>() {
-            Ok(number) if is_place && number < MOST_ITEMS && !place.is_object() => {
+            Ok(number) if is_place && !place.is_object() => {
                 if !place.is_array() {
                     *place = Value::Array(Vec::new());
                 }
                 let Value::Array(items) = place else { return };
-                if items.len() <= number {
-                    items.resize(number + 1, Value::Null);
+                if number == items.len() {
+                    items.push(Value::Null);
                 }
-                &mut items[number]
+                let Some(item) = items.get_mut(number) else { return };
+                item
             }
             _ => {
                 if !place.is_object() {

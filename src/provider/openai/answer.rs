@@ -260,8 +260,9 @@ impl Decoder {
         };
         let at = same_id.or_else(|| {
             let at = same_number?;
-            let another = if id.is_empty() { is_whole(at) } else { !self.calls[at].id.is_empty() };
-            (!(named && another)).then_some(at)
+            // Most pieces have no name, and no need to read all arguments before them.
+            let another = || if id.is_empty() { is_whole(at) } else { !self.calls[at].id.is_empty() };
+            (!(named && another())).then_some(at)
         });
         if at.is_none() && self.calls.len() == MAX_CALLS {
             return Err(failed(format!("the provider's answer has more than {MAX_CALLS} tool calls")));
