@@ -72,6 +72,8 @@ struct Facts {
     code: Option<&'static str>,
     /// Whether the failure was ours or a provider's, which in a stream no status says.
     is_fault: bool,
+    /// What the provider calls a request that it refused.
+    provider_request_id: Option<String>,
     cause: Option<String>,
     provider: Option<String>,
     model: Option<String>,
@@ -135,6 +137,7 @@ impl Line {
         self.note(|facts| {
             facts.code = Some(error.code().as_str());
             facts.is_fault = error.code().status() >= 500;
+            facts.provider_request_id.clone_from(&error.refusal().request_id);
             facts.cause = error.causes();
             facts.usage = told(error, "usage").and_then(|usage| serde_json::from_value(usage).ok()).or(facts.usage);
             facts.cost_usd = told(error, "cost_usd").and_then(|dollars| dollars.as_f64()).or(facts.cost_usd);
@@ -185,6 +188,7 @@ impl Drop for Line {
                     completion_tokens,
                     cost_usd = facts.cost_usd,
                     partial,
+                    provider_request_id = facts.provider_request_id,
                     cause = facts.cause,
                     "request"
                 )
