@@ -301,6 +301,11 @@ impl Raw {
         self.value.as_object().filter(|_| self.dialect == dialect)
     }
 
+    /// A block of `dialect`'s.
+    pub fn of(dialect: &str, value: impl Into<Value>) -> Self {
+        Self { dialect: dialect.to_owned(), value: value.into() }
+    }
+
     /// Whether it says of a call that it is one of OpenAI's `custom` tools.
     pub(crate) fn is_custom_call(&self) -> bool {
         self.dialect == "openai" && self.value["type"] == "custom"

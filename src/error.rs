@@ -213,15 +213,21 @@ impl Error {
         self
     }
 
-    /// The same failure with every text of the provider's as `retell` makes it.
+    /// The same failure with its message as `retell` makes it.
     #[must_use]
-    pub fn retold(mut self, retell: impl Fn(&str) -> String) -> Self {
-        let Inner { message, refusal, .. } = &mut *self.0;
-        *message = retell(message);
-        for text in [&mut refusal.kind, &mut refusal.request_id, &mut refusal.details].into_iter().flatten() {
-            *text = retell(text);
-        }
+    pub fn retold(mut self, retell: impl FnOnce(&str) -> String) -> Self {
+        self.0.message = retell(&self.0.message);
         self
+    }
+
+    /// The same failure with every text of the provider's as `mask` makes it.
+    #[must_use]
+    pub fn masked(mut self, mask: impl Fn(&str) -> String) -> Self {
+        let refusal = &mut self.0.refusal;
+        for text in [&mut refusal.kind, &mut refusal.request_id, &mut refusal.details].into_iter().flatten() {
+            *text = mask(text);
+        }
+        self.retold(mask)
     }
 
     /// Says that the request cannot have reached the provider.

@@ -97,6 +97,8 @@ struct Facts {
     upstream_status: Option<u16>,
     /// Whether the failure was ours or a provider's, which in a stream no status says.
     is_fault: bool,
+    /// What the provider calls a request that it refused.
+    provider_request_id: Option<String>,
     cause: Option<String>,
     provider: Option<String>,
     model: Option<String>,
@@ -161,6 +163,7 @@ impl Line {
             facts.code = Some(error.code().as_str());
             facts.upstream_status = error.refusal().status;
             facts.is_fault = error.code().status() >= 500;
+            facts.provider_request_id.clone_from(&error.refusal().request_id);
             facts.cause = error.causes();
             facts.usage = told(error, "usage").and_then(|usage| serde_json::from_value(usage).ok()).or(facts.usage);
             facts.cost_usd = told(error, "cost_usd").and_then(|dollars| dollars.as_f64()).or(facts.cost_usd);
@@ -212,6 +215,7 @@ impl Drop for Line {
                     completion_tokens,
                     cost_usd = facts.cost_usd,
                     partial,
+                    provider_request_id = facts.provider_request_id,
                     cause = facts.cause,
                     "request"
                 )

@@ -12,6 +12,9 @@ pub fn place(whole: &str, part: &str) -> Option<Range<usize>> {
     }
     let dense = |text: &str| text.split_whitespace().collect::<String>();
     let part = dense(part);
+    if part.is_empty() {
+        return Some(0..0);
+    }
     let start = dense(whole).find(&part)?;
     let mut range = 0..0;
     let mut seen = 0;
@@ -57,6 +60,7 @@ mod tests {
             ("some", "", Some("")),
             ("", "", Some("")),
             ("some", " ", Some("")),
+            ("\nsome", " ", Some("")),
             ("", "some", None),
             ("one", "two", None),
         ] {

@@ -86,9 +86,7 @@ impl Incoming {
         if self.is_out_of_time() {
             return Err(late());
         }
-        let chunk = timeout_at(by, self.response.chunk()).await.map_err(|_| late())?;
-        let chunk =
-            chunk.map_err(|cause| Error::new(Code::ProviderError, "the provider broke the connection off").caused_by(cause))?;
+        let chunk = timeout_at(by, self.response.chunk()).await.map_err(|_| late())?.map_err(unreachable)?;
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
         if self.seen > MAX_REPLY_BYTES {
             return Err(too_large());

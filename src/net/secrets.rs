@@ -31,7 +31,7 @@ impl Secrets {
 
     /// The error as others may read it.
     pub fn hidden_in(&self, error: Error) -> Error {
-        error.retold(|text| self.hidden(text))
+        error.masked(|text| self.hidden(text))
     }
 
     fn hidden(&self, text: &str) -> String {

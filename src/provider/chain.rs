@@ -100,6 +100,7 @@ impl Walk {
                 provider = self.provider().name(),
                 code = error.code().as_str(),
                 status = error.refusal().status,
+                provider_request_id = error.refusal().request_id,
                 cause = error.causes(),
                 "asking the next provider"
             );

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::capability::{Capabilities, ReasoningMode};
-use super::dialect::{cut, failed, is_counted, parse, tokens};
+use super::dialect::{Reader, cut, failed, is_counted, parse, tokens};
 use super::failure::{Refused, failure};
 use super::media::image_url;
-use super::state::State;
+use super::state::{State, push_text};
 use super::turn::{answered, inner_text};
 use crate::chat::{
     ChatEvent, ChatRequest, Effort, FinishReason, Media, Message, Part, Raw, ResponseFormat, Role, Source, ToolChoice, Usage,
@@ -175,10 +175,10 @@ pub(super) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     decoder.state.start(reply["id"].as_str().or(reply["generation_id"].as_str()).unwrap_or_default(), "", &mut events);
-    told(&message["tool_plan"], &mut events, ChatEvent::Reasoning);
+    push_text(message["tool_plan"].as_str().unwrap_or_default(), &mut events, ChatEvent::Reasoning);
     match &message["content"] {
         Value::Array(blocks) => blocks.iter().for_each(|block| content(block, &mut events)),
-        text => told(text, &mut events, ChatEvent::Text),
+        text => push_text(text.as_str().unwrap_or_default(), &mut events, ChatEvent::Text),
     }
     for call in message["tool_calls"].as_array().into_iter().flatten() {
         decoder.call(call, &mut events);
@@ -201,12 +201,8 @@ pub(super) struct Decoder {
     finish: Option<FinishReason>,
 }
 
-impl Decoder {
-    /// Reads the data of one frame.
-    pub(super) fn frame(&mut self, data: &str) -> Result<Vec<ChatEvent>> {
-        if data.trim().is_empty() || data.trim() == "[DONE]" {
-            return Ok(Vec::new());
-        }
+impl Reader for Decoder {
+    fn frame(&mut self, _: &str, data: &str) -> Result<Vec<ChatEvent>> {
         let frame = parse(data.as_bytes())?;
         let mut events = Vec::new();
         let message = &frame["delta"]["message"];
@@ -216,7 +212,9 @@ impl Decoder {
                 content(&message["content"], &mut events);
                 likelihoods(&frame["logprobs"], &mut events);
             }
-            "tool-plan-delta" => told(&message["tool_plan"], &mut events, ChatEvent::Reasoning),
+            "tool-plan-delta" => {
+                push_text(message["tool_plan"].as_str().unwrap_or_default(), &mut events, ChatEvent::Reasoning);
+            }
             "tool-call-start" => self.call(&message["tool_calls"], &mut events),
             "tool-call-delta" => {
                 let json = message["tool_calls"]["function"]["arguments"].as_str().unwrap_or_default();
@@ -241,16 +239,16 @@ impl Decoder {
         Ok(events)
     }
 
-    /// Whether the last frame was seen.
-    pub(super) fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.finish.is_some()
     }
 
-    /// Says how the stream ended when no more bytes come.
-    pub(super) fn end(&mut self) -> Result<Vec<ChatEvent>> {
+    fn end(&mut self) -> Result<Vec<ChatEvent>> {
         self.finish.take().map(|reason| vec![ChatEvent::Finish(reason)]).ok_or_else(cut)
     }
+}
 
+impl Decoder {
     fn call(&mut self, call: &Value, events: &mut Vec<ChatEvent>) {
         // A list of one, in some versions.
         let call = call.get(0).unwrap_or(call);
@@ -312,18 +310,12 @@ fn likelihoods(logprobs: &Value, events: &mut Vec<ChatEvent>) {
 }
 
 fn content(block: &Value, events: &mut Vec<ChatEvent>) {
-    if block["thinking"].is_string() {
-        told(&block["thinking"], events, ChatEvent::Reasoning);
-    } else if block["text"].is_string() {
-        told(&block["text"], events, ChatEvent::Text);
+    if let Some(thought) = block["thinking"].as_str() {
+        push_text(thought, events, ChatEvent::Reasoning);
+    } else if let Some(text) = block["text"].as_str() {
+        push_text(text, events, ChatEvent::Text);
     } else if block.get("type").is_some_and(|kind| kind != "text" && kind != "thinking") {
-        events.push(ChatEvent::Raw(Raw { dialect: "cohere".to_owned(), value: block.clone() }));
-    }
-}
-
-fn told(text: &Value, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
-    if let Some(text) = text.as_str().filter(|text| !text.is_empty()) {
-        events.push(event(text.to_owned()));
+        events.push(ChatEvent::Raw(Raw::of("cohere", block.clone())));
     }
 }
 

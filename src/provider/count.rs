@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::retry::Retry;
 use super::{Dialect, Provider};
-use crate::chat::{ChatRequest, Trace};
+use crate::chat::ChatRequest;
 use crate::error::{Error, Result};
 use crate::net::{Client, Request};
 
@@ -47,6 +47,6 @@ impl Provider {
         let mut out = Request::new(self.url("messages/count_tokens", &request.model)?, written.body.to_string());
         out.headers = written.request.headers;
         let ask = || self.attempt(client, &out, deadline, |reply| super::dialect::parse(&reply.body));
-        Retry::new(client, deadline, &self.name, &Trace::default()).run(None, ask).await
+        Retry::new(client, deadline, &self.name, &request.trace).run(None, ask).await
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! All of it is pure: bytes in, values out. Which dialect a provider speaks, and where, is a matter of its row.
 
+use std::fmt::Debug;
+
 use serde_json::Value;
 
 use super::arguments::keep_digits;
@@ -85,16 +87,18 @@ impl Dialect {
 
     /// Reads a stream.
     pub fn decoder(self) -> Decoder {
-        let (framing, reader) = match self {
-            Self::OpenAi => (Framing::Sse(sse::Parser::default()), Reader::OpenAi(openai::Decoder::default())),
-            Self::Anthropic => (Framing::Sse(sse::Parser::default()), Reader::Anthropic(anthropic::Decoder::default())),
-            Self::Bedrock => {
-                (Framing::EventStream(event_stream::Parser::default()), Reader::Bedrock(bedrock::Decoder::default()))
-            }
-            Self::Gemini => (Framing::Sse(sse::Parser::default()), Reader::Gemini(gemini::Decoder::default())),
-            Self::Cohere => (Framing::Sse(sse::Parser::default()), Reader::Cohere(cohere::Decoder::default())),
+        let reader: Box<dyn Reader> = match self {
+            Self::OpenAi => Box::<openai::Decoder>::default(),
+            Self::Anthropic => Box::<anthropic::Decoder>::default(),
+            Self::Bedrock => Box::<bedrock::Decoder>::default(),
+            Self::Gemini => Box::<gemini::Decoder>::default(),
+            Self::Cohere => Box::<cohere::Decoder>::default(),
         };
-        Decoder { framing, reader, failure: None, ended: false }
+        let framing = match self {
+            Self::Bedrock => Framing::EventStream(event_stream::Parser::default()),
+            _ => Framing::Sse(sse::Parser::default()),
+        };
+        Decoder { dialect: self, framing, reader, failure: None, ended: false }
     }
 
     /// Whether a body whose `content-type` does not say so is one of the dialect's streams, as it begins.
@@ -114,8 +118,9 @@ impl Dialect {
 /// Turns the bytes of a streamed answer into events. The last of them is [`ChatEvent::Finish`].
 #[derive(Debug)]
 pub struct Decoder {
+    dialect: Dialect,
     framing: Framing,
-    reader: Reader,
+    reader: Box<dyn Reader>,
     /// What is to be told behind the events that came before it.
     failure: Option<Error>,
     ended: bool,
@@ -127,13 +132,21 @@ enum Framing {
     EventStream(event_stream::Parser),
 }
 
-#[derive(Debug)]
-enum Reader {
-    OpenAi(openai::Decoder),
-    Anthropic(anthropic::Decoder),
-    Bedrock(bedrock::Decoder),
-    Gemini(gemini::Decoder),
-    Cohere(cohere::Decoder),
+/// What reads one dialect's streams.
+pub(super) trait Reader: Debug + Send {
+    /// Reads one frame by its name and its data.
+    fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>>;
+
+    /// Reads `[DONE]`, which says something in OpenAI's dialect alone.
+    fn done(&mut self) {}
+
+    /// Whether the last frame was seen.
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// Says how the stream ended when no more bytes come.
+    fn end(&mut self) -> Result<Vec<ChatEvent>>;
 }
 
 impl Decoder {
@@ -164,7 +177,11 @@ impl Decoder {
         match &mut self.framing {
             Framing::Sse(parser) => {
                 for frame in parser.push(bytes)? {
-                    events.extend(self.reader.frame(&frame.event, frame.data.as_bytes())?);
+                    match frame.data.trim() {
+                        "" => {}
+                        "[DONE]" => self.reader.done(),
+                        _ => events.extend(self.reader.frame(&frame.event, &frame.data)?),
+                    }
                 }
             }
             Framing::EventStream(parser) => {
@@ -175,7 +192,8 @@ impl Decoder {
                         let refused = Refused { kind: Some(&message.name), ..Refused::inside("bedrock") };
                         return Err(failure(&refused, &body));
                     }
-                    events.extend(self.reader.frame(&message.name, &message.payload)?);
+                    let data = std::str::from_utf8(&message.payload).map_err(|_| failed("the provider's stream is not text"))?;
+                    events.extend(self.reader.frame(&message.name, data)?);
                 }
             }
         }
@@ -214,53 +232,9 @@ impl Decoder {
         let values = serde_json::Deserializer::from_str(parser.unframed()).into_iter::<Value>();
         let is_failure = |told: &Value| told_error(told.get(0).unwrap_or(told)).is_some();
         let told = values.map_while(std::result::Result::ok).find(is_failure)?;
-        Some(failure(&Refused::inside(self.reader.name()), &told))
-    }
-}
-
-impl Reader {
-    /// Who speaks so, where that is one provider.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::OpenAi(_) => "",
-            Self::Anthropic(_) => "anthropic",
-            Self::Bedrock(_) => "bedrock",
-            Self::Gemini(_) => "gemini",
-            Self::Cohere(_) => "cohere",
-        }
-    }
-
-    /// Whether the dialect's last event was seen.
-    fn is_done(&self) -> bool {
-        match self {
-            Self::OpenAi(reader) => reader.is_done(),
-            Self::Anthropic(reader) => reader.is_done(),
-            Self::Bedrock(reader) => reader.is_done(),
-            // Usage may follow the finish reason.
-            Self::Gemini(_) => false,
-            Self::Cohere(reader) => reader.is_done(),
-        }
-    }
-
-    fn end(&mut self) -> Result<Vec<ChatEvent>> {
-        match self {
-            Self::OpenAi(reader) => reader.end(),
-            Self::Anthropic(reader) => reader.end(),
-            Self::Bedrock(reader) => reader.end(),
-            Self::Gemini(reader) => reader.end(),
-            Self::Cohere(reader) => reader.end(),
-        }
-    }
-
-    fn frame(&mut self, name: &str, data: &[u8]) -> Result<Vec<ChatEvent>> {
-        let text = std::str::from_utf8(data).map_err(|_| failed("the provider's stream is not text"))?;
-        match self {
-            Self::OpenAi(reader) => reader.frame(name, text),
-            Self::Anthropic(reader) => reader.frame(name, text),
-            Self::Bedrock(reader) => reader.frame(name, text),
-            Self::Gemini(reader) => reader.frame(text),
-            Self::Cohere(reader) => reader.frame(text),
-        }
+        // OpenAI's dialect is spoken by many.
+        let who = if self.dialect == Dialect::OpenAi { "" } else { self.dialect.as_str() };
+        Some(failure(&Refused::inside(who), &told))
     }
 }
 

@@ -144,7 +144,7 @@ impl Provider {
                 return Err(lost(failed(format!("the provider gave {} vectors for {} texts", vectors.len(), inputs.len()))));
             }
             answer.vectors.extend(vectors);
-            answer.prompt_tokens = answer.prompt_tokens.zip(prompt_tokens).map(|(sum, count)| sum + count);
+            answer.prompt_tokens = answer.prompt_tokens.zip(prompt_tokens).map(|(sum, count)| sum.saturating_add(count));
         }
         if answer.vectors.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
             return Err(lost(failed("the provider's vectors differ in length")));

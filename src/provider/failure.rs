@@ -2,7 +2,7 @@
 //!
 //! A provider's name of the failure says more than its status (quotas come as 400, overload as 429), and a status means different
 //! things to different providers (498), so the rows are by provider where they have to be. Message texts decide only where vendors give
-//! nothing else: context length, and money.
+//! nothing else.
 
 mod reason;
 
@@ -40,7 +40,16 @@ impl<'a> Refused<'a> {
 /// they come with every status, which says more.
 const KINDS: &[(&[&str], Code)] = &[
     (&["context_length_exceeded", "model_context_window_exceeded", "exceed_context_size_error"], Code::ContextLength),
-    (&["content_filter", "content_policy_violation", "responsibleaipolicyviolation"], Code::ContentFilter),
+    (
+        &[
+            "content_filter",
+            "content_policy_violation",
+            "responsibleaipolicyviolation",
+            "data_inspection_failed",
+            "datainspectionfailed",
+        ],
+        Code::ContentFilter,
+    ),
     (
         &["insufficient_quota", "billing_error", "billing_not_active", "servicequotaexceededexception", "insufficient_credits"],
         Code::Budget,
@@ -104,48 +113,77 @@ const STATUSES: &[(&str, u16, Code)] = &[
     ("groq", 498, Code::Overloaded),
 ];
 
-const OVERFLOW: &[&str] = &[
-    "context length",
-    "context window",
-    "context size",
-    "maximum context",
-    "prompt is too long",
-    "input is too long",
-    "input length and `max_tokens` exceed",
-    "exceeds the maximum number of tokens",
-    "too many tokens",
-    "input token count",
-    "input tokens exceed",
-    "longer than the maximum model length",
-    "maximum prompt length",
-    "too large for model",
-    "exceeded model token limit",
-    "range of input length should be",
-    "tokens + `max_new_tokens` must be",
-    "`inputs` must have less than",
-];
-/// Of a model that there is not, where vendors call it a wrong request like any other.
-const NO_MODEL: &[&str] = &[
-    "model identifier is invalid",
-    "with on-demand throughput isn",
-    "is not a valid model id",
-    "model not found",
-    "supported api model names are",
-];
-/// Likewise of a key.
-const NO_KEY: &[&str] = &["incorrect api key provided"];
-const MONEY: &[&str] = &[
-    "have any credits",
-    "credit balance is too low",
-    "usage limits",
-    "spend limit",
-    "spending limit",
-    "billing hard limit",
-    "quota exceeded for your plan",
-];
+/// Whether the words of a message say more than a provider's name of the failure.
+#[derive(Clone, Copy, PartialEq)]
+enum When {
+    BeforeNames,
+    AfterNames,
+}
 
-/// What gateways in front of others say with status 403 when the words of the request, not its key, are in the way.
-const FLAGGED: &[&str] = &["input was flagged", "requires moderation"];
+/// By words of the message, beside a status that is the same for other failures.
+const WORDS: &[(When, &[u16], &[&str], Code)] = &[
+    (
+        When::BeforeNames,
+        &[400, 413, 422, 500],
+        &[
+            "context length",
+            "context window",
+            "context size",
+            "maximum context",
+            "prompt is too long",
+            "input is too long",
+            "input length and `max_tokens` exceed",
+            "exceeds the maximum number of tokens",
+            "too many tokens",
+            "input token count",
+            "input tokens exceed",
+            "longer than the maximum model length",
+            "maximum prompt length",
+            "too large for model",
+            "exceeded model token limit",
+            "range of input length should be",
+            "tokens + `max_new_tokens` must be",
+            "`inputs` must have less than",
+        ],
+        Code::ContextLength,
+    ),
+    (
+        When::BeforeNames,
+        &[400, 403, 429],
+        &[
+            "have any credits",
+            "credit balance is too low",
+            "usage limits",
+            "spend limit",
+            "spending limit",
+            "billing hard limit",
+            "quota exceeded for your plan",
+        ],
+        Code::Budget,
+    ),
+    // What gateways in front of others say when the words of the request, not its key, are in the way.
+    (When::BeforeNames, &[403], &["input was flagged", "requires moderation"], Code::ContentFilter),
+    (
+        When::AfterNames,
+        &[400],
+        &[
+            "model identifier is invalid",
+            "with on-demand throughput isn",
+            "is not a valid model id",
+            "model not found",
+            "supported api model names are",
+        ],
+        Code::InvalidModel,
+    ),
+    (When::AfterNames, &[400], &["incorrect api key provided"], Code::Authentication),
+    // Anthropic, OpenAI, DeepSeek.
+    (
+        When::AfterNames,
+        &[400],
+        &["content filtering policy", "violating our usage policy", "content exists risk"],
+        Code::ContentFilter,
+    ),
+];
 
 /// Longer details are not passed on.
 const MOST_DETAILS_BYTES: usize = 4096;
@@ -174,12 +212,11 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
         status => status,
     };
     let lower = message.to_ascii_lowercase();
-    let names = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
     // OpenAI says it of names, ids and descriptions, too.
     let param = text("param");
     let is_of_prompt = param.starts_with("input") || (param.starts_with("messages") && param.contains(".content"));
-    let is_too_long = names(OVERFLOW) || (is_of_prompt && kinds.contains(&"string_above_max_length"));
-    let code = |status| (status, code(refused.provider, status, &kinds, is_too_long, &names));
+    let is_long_prompt = is_of_prompt && kinds.contains(&"string_above_max_length");
+    let code = |status| (status, code(refused.provider, status, &kinds, is_long_prompt, &lower));
     // A model that wrote what it may not is told of as a wrong request: it is none of the caller's.
     let (status, code) = original.map(code).filter(|(_, code)| *code != Code::InvalidRequest).unwrap_or_else(|| code(status));
     let wait = refused.retry_after.or_else(|| delay(error)).or_else(|| wait_in(&lower));
@@ -200,23 +237,27 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     if matches!(status, 409 | 425) { error.worth_repeating() } else { error }
 }
 
-fn code(provider: &str, status: u16, kinds: &[&str], is_too_long: bool, names: &dyn Fn(&[&str]) -> bool) -> Code {
-    let by_kind = kinds.iter().filter(|kind| !kind.is_empty()).find_map(|kind| {
+fn code(provider: &str, status: u16, kinds: &[&str], is_long_prompt: bool, message: &str) -> Code {
+    let by_name = kinds.iter().filter(|kind| !kind.is_empty()).find_map(|kind| {
         let row = KINDS.iter().find(|(names, _)| names.iter().any(|name| name.eq_ignore_ascii_case(kind)));
         row.map(|(_, code)| *code)
     });
-    let by_provider = STATUSES.iter().find(|(who, number, _)| *who == provider && *number == status).map(|(_, _, code)| *code);
+    let by_name = if is_long_prompt { Some(Code::ContextLength) } else { by_name };
     // Bedrock says `Too many tokens` of a minute, too. What is too large for a minute (413) stays so.
-    let is_busy = matches!(by_kind, Some(Code::RateLimit | Code::Overloaded)) && status != 413;
-    match status {
-        400 | 413 | 422 | 500 if is_too_long && !is_busy => Code::ContextLength,
-        400 | 403 | 429 if names(MONEY) => Code::Budget,
-        403 if names(FLAGGED) => Code::ContentFilter,
-        _ if by_kind.is_some() => by_kind.unwrap_or(Code::ProviderError),
-        _ if by_provider.is_some() => by_provider.unwrap_or(Code::ProviderError),
-        400 if names(NO_MODEL) || (names(&["model "]) && names(&["does not exist"])) => Code::InvalidModel,
-        400 if names(&["model '"]) && names(&["' not found"]) => Code::InvalidModel,
-        400 if names(NO_KEY) => Code::Authentication,
+    let is_busy = matches!(by_name, Some(Code::RateLimit | Code::Overloaded)) && status != 413;
+    let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+    let by_words = |when: When| {
+        let mut rows = WORDS.iter().filter(|(at, statuses, ..)| *at == when && statuses.contains(&status));
+        let row = rows.find(|(_, _, words, code)| says(words) && !(is_busy && *code == Code::ContextLength));
+        row.map(|(.., code)| *code)
+    };
+    let by_provider = || STATUSES.iter().find(|(who, number, _)| *who == provider && *number == status).map(|(_, _, code)| *code);
+    let lacks_model = || {
+        let is_said = says(&["model "]) && says(&["does not exist"]) || says(&["model '"]) && says(&["' not found"]);
+        (status == 400 && is_said).then_some(Code::InvalidModel)
+    };
+    let told = by_words(When::BeforeNames).or(by_name).or_else(by_provider);
+    told.or_else(|| by_words(When::AfterNames)).or_else(lacks_model).unwrap_or(match status {
         401 | 403 => Code::Authentication,
         402 => Code::Budget,
         404 => Code::InvalidModel,
@@ -226,7 +267,7 @@ fn code(provider: &str, status: u16, kinds: &[&str], is_too_long: bool, names: &
         400 | 422 => Code::InvalidRequest,
         503 | 529 => Code::Overloaded,
         _ => Code::ProviderError,
-    }
+    })
 }
 
 /// Google's `RetryInfo`: `{"retryDelay": "34s"}` among the details.

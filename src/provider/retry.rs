@@ -86,6 +86,7 @@ impl Retry {
             provider = &*self.provider,
             code = error.code().as_str(),
             status = error.refusal().status,
+            provider_request_id = error.refusal().request_id,
             cause = error.causes(),
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "asking again"

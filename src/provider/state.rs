@@ -68,6 +68,13 @@ impl State {
     }
 }
 
+/// Tells a text, unless it is empty.
+pub(super) fn push_text(text: &str, events: &mut Vec<ChatEvent>, kind: fn(String) -> ChatEvent) {
+    if !text.is_empty() {
+        events.push(kind(text.to_owned()));
+    }
+}
+
 /// Whether a value says nothing.
 pub(super) fn is_empty(value: &Value) -> bool {
     match value {

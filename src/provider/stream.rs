@@ -11,7 +11,7 @@ use super::refusal::compressed;
 use super::retry::Health;
 use super::{Decoder, Provider, Written};
 use crate::chat::{ChatEvent, ChatRequest, Trace, unfold};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::net::{Client, Incoming, Request, Secrets, compression};
 
 /// The events of one answer. The last is [`ChatEvent::Finish`] or an error.
@@ -154,9 +154,6 @@ impl Live {
             let outcome = match chunk {
                 Ok(Some(bytes)) => self.decoder.push(&bytes),
                 Ok(None) => self.decoder.finish().inspect(|events| self.over = events.is_empty()),
-                Err(error) if first.is_some() && error.code() == Code::Timeout => {
-                    Err(Error::new(Code::Timeout, "the provider did not begin to answer in time").final_word())
-                }
                 // An answer that has said that it ends is whole, however its connection ends; a failure that was told says more.
                 Err(error) => match self.decoder.told() {
                     Some(told) => Err(told),

@@ -421,9 +421,10 @@ fn a_path_that_a_server_of_the_operators_does_not_know_names_his_setting() {
     let refused = |name: &str, address: Option<&str>, body: &'static str| {
         let endpoint =
             Endpoint { base_url: address.map(str::to_owned), like: (name == "ours").then(|| "custom".into()), ..keyed() };
-        let reply = Reply { status: 404, headers: reqwest::header::HeaderMap::new(), body: body.into() };
+        let headers = [("x-request-id", "r-1")].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let reply = Reply { status: 404, headers: headers.into_iter().collect(), body: body.into() };
         let error = open(name, &config(name, endpoint)).unwrap().refusal(&reply);
-        assert_eq!(error.code(), Code::InvalidModel);
+        assert_eq!((error.code(), error.refusal().request_id.as_deref()), (Code::InvalidModel, Some("r-1")));
         error.message().to_owned()
     };
     let inside = Some("http://llm.corp:11434");

@@ -240,6 +240,41 @@ fn arguments_in_pieces_may_be_of_any_kind_and_depth() {
     assert_eq!(answer.finish_reason, FinishReason::ToolCalls);
 }
 
+/// A few bytes ask for no room, and for no stack.
+#[test]
+fn arguments_in_pieces_are_neither_deeper_nor_wider_than_what_came() {
+    let read = |paths: &[String]| {
+        let pieces: Vec<Value> = paths.iter().map(|path| json!({"jsonPath": path, "numberValue": 1})).collect();
+        let call = json!({"name": "look", "partialArgs": pieces});
+        let chunk = json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}, "finishReason": "STOP"}]});
+        let answer = streamed(Dialect::Gemini, &[chunk]);
+        calls(&answer)[0].1.to_owned()
+    };
+    let deep = |steps: usize| format!("${}", ".a".repeat(steps));
+    assert_eq!(read(&[deep(20_000), format!("${}", "[0]".repeat(10_000)), deep(65), "$.b".into()]), "{\"b\":1}");
+    assert_eq!(read(&[deep(64)]).matches("\"a\":").count(), 64);
+    let wide = ["$.list[1]", "$.list[0]", "$.list[2]", "$.list[4095]", "$.list[1]"];
+    assert_eq!(read(&wide.map(str::to_owned)), "{\"list\":[1,1]}");
+    let squared = read(&vec!["$.list[0][4095]".to_owned(); 1000]);
+    assert!(squared.len() < 100, "{} bytes", squared.len());
+}
+
+/// Each of many pieces is read once, not with all that came before it.
+#[test]
+fn arguments_in_many_pieces_are_not_read_again_and_again() {
+    const PIECES: usize = 40_000;
+    let text = "0123456789".repeat(10);
+    let piece = |call: Value| json!({"choices": [{"delta": {"tool_calls": [call]}}]});
+    let mut chunks = vec![piece(json!({"index": 0, "id": "c", "function": {"name": "look", "arguments": "{\"text\":\""}}))];
+    chunks.extend(vec![piece(json!({"index": 0, "function": {"arguments": text}})); PIECES]);
+    chunks.push(piece(json!({"index": 0, "function": {"arguments": "\"}"}})));
+    chunks.push(json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}));
+    let began = std::time::Instant::now();
+    let answer = streamed(Dialect::OpenAi, &chunks);
+    assert_eq!(calls(&answer)[0].1.len(), 100 * PIECES + 11);
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
+
 #[test]
 fn bedrocks_citations_stand_behind_the_text_that_rests_on_them() {
     let citation =

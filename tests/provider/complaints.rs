@@ -653,29 +653,59 @@ fn a_call_without_arguments_says_so_when_it_ends() {
     }
 }
 
+fn odd() -> [Value; 5] {
+    [Value::Null, json!("odd"), json!(7), json!([]), json!({})]
+}
+
+/// The value at each place as something odd, alone and beside a field that seldom stands there.
+fn oddities(value: &Value, each: &mut dyn FnMut(&Value)) {
+    const BESIDE: [&str; 14] = [
+        "toolUse",
+        "toolResult",
+        "image",
+        "reasoningContent",
+        "citation",
+        "content",
+        "text",
+        "thinking",
+        "tool_calls",
+        "functionCall",
+        "partialArgs",
+        "custom",
+        "delta",
+        "type",
+    ];
+    let mut places = Vec::new();
+    pointers(value, String::new(), &mut places);
+    for (place, odd) in places.iter().filter(|place| !place.is_empty()).flat_map(|place| odd().map(|odd| (place, odd))) {
+        let mut changed = value.clone();
+        *changed.pointer_mut(place).unwrap() = odd;
+        each(&changed);
+        let (parent, own) = place.rsplit_once('/').unwrap();
+        let Some(fields) = changed.pointer(parent).and_then(Value::as_object).cloned() else { continue };
+        for name in BESIDE.into_iter().filter(|name| *name != own) {
+            for beside in [json!({}), json!([{}]), json!("odd")] {
+                let mut fields = fields.clone();
+                fields.insert(name.to_owned(), beside);
+                *changed.pointer_mut(parent).unwrap() = fields.into();
+                each(&changed);
+            }
+        }
+    }
+}
+
 #[test]
 fn any_field_may_be_missing_or_odd() {
     for dialect in DIALECTS {
-        let mut places = Vec::new();
-        pointers(&buffered(dialect), String::new(), &mut places);
-        for place in &places {
-            for odd in [Value::Null, json!("odd"), json!(7), json!([]), json!({})] {
-                let mut reply = buffered(dialect);
-                *reply.pointer_mut(place).unwrap() = odd;
-                // An answer or an error, never a panic.
-                let _ = dialect.decode(reply.to_string().as_bytes());
-            }
-        }
-        for at in 0..sample(dialect).len() {
-            let mut places = Vec::new();
-            pointers(&sample(dialect)[at], String::new(), &mut places);
-            for place in places.iter().filter(|place| !place.is_empty()) {
-                for odd in [Value::Null, json!("odd"), json!(7), json!([]), json!({})] {
-                    let mut frames = sample(dialect);
-                    *frames[at].pointer_mut(place).unwrap() = odd;
-                    let _ = events(dialect, &[&stream(dialect, &frames)]);
-                }
-            }
+        // An answer or an error, never a panic.
+        odd().iter().for_each(|reply| drop(dialect.decode(reply.to_string().as_bytes())));
+        oddities(&buffered(dialect), &mut |reply| drop(dialect.decode(reply.to_string().as_bytes())));
+        for (at, frame) in sample(dialect).iter().enumerate() {
+            oddities(frame, &mut |odd| {
+                let mut frames = sample(dialect);
+                frames[at] = odd.clone();
+                drop(events(dialect, &[&stream(dialect, &frames)]));
+            });
         }
     }
     let read = |value: Value| Dialect::OpenAi.decode(value.to_string().as_bytes()).unwrap();

@@ -608,6 +608,7 @@ async fn silence_ends_the_call_before_and_after_the_first_content() {
         let began = Instant::now();
         let error = mock.provider().stream(&client, &hi(), soon()).await.err().unwrap();
         assert_eq!(error.code(), Code::Timeout);
+        assert!(error.message().contains("`limits.first_token_timeout_s`") && error.is_final(), "{error}");
         let took = began.elapsed().as_millis();
         assert!((900..3000).contains(&took), "{took} ms");
     }
@@ -774,6 +775,16 @@ async fn no_key_is_in_any_text() {
 }
 
 #[tokio::test]
+async fn tokens_that_are_counted_again_leave_a_trace() {
+    let counted = Part::Whole(200, "", json!({"input_tokens": 3}).to_string());
+    let mock = Mock::new(vec![busy(429, "retry-after-ms: 1\r\n"), counted]).await;
+    let request = hi();
+    let told = provider("anthropic", Some(&mock.url)).count_tokens(&client(|_| {}), &request, soon()).await.unwrap();
+    assert_eq!(told["input_tokens"], 3);
+    assert_eq!(request.trace.take_failed().len(), 1);
+}
+
+#[tokio::test]
 async fn vectors_keep_the_order_of_their_texts() {
     let rows = |from: usize, count: usize| {
         let rows: Vec<Value> = (from..from + count).map(|at| json!([at as f64 + 0.5])).collect();
@@ -796,6 +807,11 @@ async fn vectors_keep_the_order_of_their_texts() {
     };
     let said = provider.embed(&client(|_| {}), &request, soon()).await.unwrap();
     assert_eq!((said.vectors.len(), said.vectors[99][0], said.prompt_tokens), (100, 99.5, Some(100)));
+    let absurd =
+        |count: usize| json!({"embeddings": {"float": vec![[1.0]; count]}, "meta": {"billed_units": {"input_tokens": 1e30}}});
+    let many = Mock::new([96, 4].map(|count| Part::Whole(200, "", absurd(count).to_string())).into()).await;
+    let said = super::support::provider("cohere", Some(&many.url)).embed(&client(|_| {}), &request, soon()).await.unwrap();
+    assert_eq!(said.prompt_tokens, Some(u64::MAX));
     assert!(mock.seen.lock().unwrap().iter().all(|request| request.contains("\"input_type\":\"search_query\"")));
     let uncounted = Part::Whole(200, "", json!({"embeddings": {"float": vec![[1.0]; 4]}}).to_string());
     let half = Mock::new(vec![rows(0, 96), uncounted]).await;

@@ -448,4 +448,9 @@ async fn thoughts_that_come_back_in_two_places_are_told_once() {
     let body = json!({"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
     let (_, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(warnings(&answer).len(), 1, "`reasoning` is not lost without a word: {answer}");
+    // Blanks stand nowhere and take nothing away.
+    let said = json!({"role": "assistant", "content": "So.", "reasoning_content": "\nOkay", "reasoning_details": [{"type": "reasoning.text", "text": "\n"}]});
+    let body = json!({"model": "custom/m", "messages": [{"role": "user", "content": "Why?"}, said, {"role": "user", "content": "And?"}]});
+    let (status, answer) = service.post("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{answer}");
 }

@@ -36,6 +36,16 @@ async fn stand_in(mock: &Mock) -> String {
     answer["metadata"]["request_id"].as_str().unwrap().to_owned()
 }
 
+/// Asks one who is busy, once and then for long.
+async fn press() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |config| config.generation.retries = 1);
+    for model in ["busy-once", "busy"] {
+        let asked = json!({"prompt": "PROMPTWORD", "model_name": model, "fallbacks": ["custom/good"]});
+        assert_eq!(service.query(asked).await.0, 200);
+    }
+}
+
 /// Asks, and leaves before the answer is whole.
 async fn leave(service: &Service, model: &str) {
     let body = json!({"prompt": "PROMPTWORD", "model_name": model, "model_config": {"stream": model == "endless"}}).to_string();
@@ -75,6 +85,7 @@ async fn a_line_has_names_and_numbers_and_no_content() {
     let response = embeds.send(axum::http::Request::post("/v1/embeddings").body(axum::body::Body::from(body)).unwrap()).await;
     let embedded = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     let moved = stand_in(&mock).await;
+    press().await;
     leave(&service, "endless").await;
     leave(&service, "slow").await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -118,6 +129,10 @@ async fn a_line_has_names_and_numbers_and_no_content() {
         let line = find(message, "request_id", &json!(moved));
         assert_eq!((&line["provider"], &line["code"]), (&json!("dead"), &json!("PROVIDER_ERROR")));
         assert!(line["cause"].as_str().is_some_and(|cause| cause.contains("refused")), "{line}");
+    }
+    for message in ["asking again", "asking the next provider", "request"] {
+        let line = find(message, "provider_request_id", &json!("vendor_7"));
+        assert_eq!((&line["provider"], &line["code"]), (&json!("custom"), &json!("RATE_LIMIT")), "{line}");
     }
     // What is told before the first word counts nothing of the answer.
     for (model, prompt_tokens) in [("endless", Some(11)), ("slow", None)] {

@@ -328,6 +328,7 @@ fn json(status: u16, body: &Value) -> Response {
 
 fn busy(after: Option<(&'static str, &str)>) -> Response {
     let mut response = json(429, &json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}));
+    response.headers_mut().insert("x-request-id", "vendor_7".parse().unwrap());
     if let Some((name, value)) = after {
         response.headers_mut().insert(name, value.parse().unwrap());
     }

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage};
 use crate::error::Result;
-use crate::provider::dialect::{cut, failed, parse, tokens, told_error};
+use crate::provider::dialect::{Reader, cut, failed, parse, tokens, told_error};
 use crate::provider::failure::{Refused, failure};
-use crate::provider::state::State;
+use crate::provider::state::{State, push_text};
 
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -67,12 +67,8 @@ enum Open {
     },
 }
 
-impl Decoder {
-    /// Reads one frame.
-    pub(in crate::provider) fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
-        if data.trim().is_empty() {
-            return Ok(Vec::new());
-        }
+impl Reader for Decoder {
+    fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
         let frame = parse(data.as_bytes())?;
         let mut events = Vec::new();
         match frame["type"].as_str().unwrap_or(name) {
@@ -102,13 +98,11 @@ impl Decoder {
         Ok(events)
     }
 
-    /// Whether the last frame was seen.
-    pub(in crate::provider) fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Says how the stream ended when no more bytes come.
-    pub(in crate::provider) fn end(&mut self) -> Result<Vec<ChatEvent>> {
+    fn end(&mut self) -> Result<Vec<ChatEvent>> {
         match self.finish.take() {
             _ if !self.done => Err(cut()),
             reason => {
@@ -119,7 +113,9 @@ impl Decoder {
             }
         }
     }
+}
 
+impl Decoder {
     /// What stands beside what a message says.
     fn facts(&mut self, beside: &Value) {
         for name in ["context_management", "diagnostics", "input_transformations"] {
@@ -170,11 +166,11 @@ impl Decoder {
         }
         self.open = match text("type") {
             "text" => {
-                told(text("text"), events, ChatEvent::Text);
+                push_text(text("text"), events, ChatEvent::Text);
                 Open::Text { citations: block["citations"].as_array().cloned().unwrap_or_default() }
             }
             "thinking" => {
-                told(text("thinking"), events, ChatEvent::Reasoning);
+                push_text(text("thinking"), events, ChatEvent::Reasoning);
                 Open::Thought { signature: text("signature").to_owned() }
             }
             "redacted_thinking" => {
@@ -196,8 +192,8 @@ impl Decoder {
     fn delta(&mut self, delta: &Value, events: &mut Vec<ChatEvent>) {
         let text = |name: &str| delta[name].as_str().unwrap_or_default();
         match (text("type"), &mut self.open) {
-            ("text_delta", _) => told(text("text"), events, ChatEvent::Text),
-            ("thinking_delta", _) => told(text("thinking"), events, ChatEvent::Reasoning),
+            ("text_delta", _) => push_text(text("text"), events, ChatEvent::Text),
+            ("thinking_delta", _) => push_text(text("thinking"), events, ChatEvent::Reasoning),
             ("signature_delta", Open::Thought { signature }) => signature.push_str(text("signature")),
             ("citations_delta", Open::Text { citations }) => citations.push(delta["citation"].clone()),
             ("input_json_delta", Open::Call { index, told, .. }) => {
@@ -225,10 +221,10 @@ impl Decoder {
             Open::Nothing => {}
             Open::Text { citations } => {
                 self.was_text &= citations.is_empty();
-                let raw = |value| Raw { dialect: "anthropic".to_owned(), value };
+                let raw = |value| Raw::of("anthropic", value);
                 events.extend(citations.into_iter().map(raw).map(ChatEvent::Citation));
             }
-            Open::Thought { signature } => told(&signature, events, ChatEvent::Signature),
+            Open::Thought { signature } => push_text(&signature, events, ChatEvent::Signature),
             Open::Call { index, input, told } => {
                 if !told {
                     let json = match input {
@@ -243,15 +239,9 @@ impl Decoder {
                 if let Ok(input) = serde_json::from_str::<Value>(&json) {
                     block.insert("input".to_owned(), input);
                 }
-                events.push(ChatEvent::Raw(Raw { dialect: "anthropic".to_owned(), value: Value::Object(block) }));
+                events.push(ChatEvent::Raw(Raw::of("anthropic", block)));
             }
         }
-    }
-}
-
-fn told(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
-    if !text.is_empty() {
-        events.push(event(text.to_owned()));
     }
 }
 
@@ -261,7 +251,7 @@ pub(crate) fn own_of_call(mut field: impl FnMut(&str) -> Option<Value>) -> Optio
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), field(name).filter(|it| !it.is_null())?)));
     let value: Map<String, Value> = told.collect();
-    (!value.is_empty()).then(|| Raw { dialect: "anthropic".to_owned(), value: value.into() })
+    (!value.is_empty()).then(|| Raw::of("anthropic", value))
 }
 
 /// Claude's reasons, which Bedrock shares.

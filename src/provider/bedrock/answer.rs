@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage, push_base64};
 use crate::error::{Code, Error, Result};
 use crate::provider::anthropic;
-use crate::provider::dialect::{cut, failed, is_counted, parse, tokens};
-use crate::provider::state::State;
+use crate::provider::dialect::{Reader, cut, failed, is_counted, parse, tokens};
+use crate::provider::state::{State, is_empty, push_text};
 
 /// Reads a buffered answer of status 2xx.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -48,19 +48,20 @@ pub(in crate::provider) struct Decoder {
     finish: Option<FinishReason>,
 }
 
-impl Decoder {
-    /// Reads one message.
-    pub(in crate::provider) fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
+impl Reader for Decoder {
+    fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
         let payload = parse(data.as_bytes())?;
         let mut events = Vec::new();
         match name {
             "contentBlockStart" => {
                 self.close(&mut events);
                 let (start, number) = (&payload["start"], payload["contentBlockIndex"].as_u64());
-                if start["toolUse"].is_object() && !is_served(&start["toolUse"]) {
-                    self.call(&start["toolUse"], number, &mut events);
-                } else if ["toolUse", "toolResult", "image"].iter().any(|kind| start[kind].is_object()) {
-                    self.raws.insert(number, start.clone());
+                match ["toolUse", "toolResult", "image"].into_iter().find(|kind| start[*kind].is_object()) {
+                    Some("toolUse") if !is_served(&start["toolUse"]) => self.call(&start["toolUse"], number, &mut events),
+                    Some(kind) => {
+                        self.raws.insert(number, json!({kind: start[kind]}));
+                    }
+                    None => {}
                 }
             }
             "contentBlockDelta" => match self.raws.get_mut(&payload["contentBlockIndex"].as_u64()) {
@@ -93,16 +94,16 @@ impl Decoder {
         Ok(events)
     }
 
-    /// Whether the last frame was seen.
-    pub(in crate::provider) fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.told_usage && self.finish.is_some()
     }
 
-    /// Says how the stream ended when no more bytes come.
-    pub(in crate::provider) fn end(&mut self) -> Result<Vec<ChatEvent>> {
+    fn end(&mut self) -> Result<Vec<ChatEvent>> {
         self.finish.take().map(|reason| vec![ChatEvent::Finish(reason)]).ok_or_else(cut)
     }
+}
 
+impl Decoder {
     fn delta(&mut self, payload: &Value, events: &mut Vec<ChatEvent>) {
         let delta = &payload["delta"];
         if let Some(text) = delta["text"].as_str().filter(|text| !text.is_empty()) {
@@ -118,9 +119,7 @@ impl Decoder {
             events.extend(index.map(|index| ChatEvent::Arguments { index, json: json.to_owned() }));
         }
         let thought = &delta["reasoningContent"];
-        if let Some(text) = thought["text"].as_str().filter(|text| !text.is_empty()) {
-            events.push(ChatEvent::Reasoning(text.to_owned()));
-        }
+        push_text(thought["text"].as_str().unwrap_or_default(), events, ChatEvent::Reasoning);
         if let Some(signature) = thought["signature"].as_str() {
             self.signature.push_str(signature);
         }
@@ -144,7 +143,11 @@ impl Decoder {
             "toolUse" if !is_served(value) => {
                 self.call(value, None, events);
                 let input = &value["input"];
-                let json = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
+                let json = match input {
+                    Value::String(text) if !text.is_empty() => text.clone(),
+                    input if is_empty(input) => "{}".to_owned(),
+                    input => input.to_string(),
+                };
                 events.push(ChatEvent::Arguments { index: self.calls.len() - 1, json });
             }
             "reasoningContent" => {
@@ -177,7 +180,7 @@ impl Decoder {
         }
         if !self.citations.is_empty() {
             self.text = None;
-            let raw = |value| Raw { dialect: "bedrock".to_owned(), value };
+            let raw = |value| Raw::of("bedrock", value);
             events.extend(self.citations.drain(..).map(raw).map(ChatEvent::Citation));
         }
     }
@@ -203,33 +206,38 @@ fn is_served(call: &Value) -> bool {
 }
 
 fn raw(value: Value) -> ChatEvent {
-    ChatEvent::Raw(Raw { dialect: "bedrock".to_owned(), value })
+    ChatEvent::Raw(Raw::of("bedrock", value))
 }
 
-/// Adds the next piece to a block of which `start` told the beginning: arguments as text, results one by one, a picture's bytes.
+/// Adds the next piece to a block of which `start` told the beginning, an object: arguments as text, results one by one, a picture's
+/// bytes. Pieces of another kind are none of it.
 fn add(block: &mut Value, delta: &Value) {
-    if let Some(json) = delta["toolUse"]["input"].as_str() {
-        match &mut block["toolUse"]["input"] {
+    if let (Some(call), Some(json)) = (block.get_mut("toolUse"), delta["toolUse"]["input"].as_str()) {
+        match &mut call["input"] {
             Value::String(before) => before.push_str(json),
             input => *input = json.into(),
         }
     }
-    for piece in delta["toolResult"].as_array().into_iter().flatten() {
-        let content = &mut block["toolResult"]["content"];
-        if !content.is_array() {
-            *content = json!([]);
-        }
-        let Value::Array(content) = content else { return };
-        match (content.last_mut().and_then(|last| last.get_mut("text")), piece["text"].as_str()) {
-            (Some(Value::String(before)), Some(more)) => before.push_str(more),
-            _ => content.push(piece.clone()),
+    if let Some(result) = block.get_mut("toolResult") {
+        for piece in delta["toolResult"].as_array().into_iter().flatten() {
+            let content = &mut result["content"];
+            if !content.is_array() {
+                *content = json!([]);
+            }
+            let Value::Array(content) = content else { return };
+            match (content.last_mut().and_then(|last| last.get_mut("text")), piece["text"].as_str()) {
+                (Some(Value::String(before)), Some(more)) => before.push_str(more),
+                _ => content.push(piece.clone()),
+            }
         }
     }
-    for (name, value) in delta["image"].as_object().into_iter().flatten() {
-        let before = block["image"].get_mut(name).and_then(|before| before.get_mut("bytes"));
-        match (before, value["bytes"].as_str()) {
-            (Some(Value::String(before)), Some(more)) => push_base64(before, more),
-            _ => block["image"][name] = value.clone(),
+    if let Some(image) = block.get_mut("image") {
+        for (name, value) in delta["image"].as_object().into_iter().flatten() {
+            let before = image.get_mut(name).and_then(|before| before.get_mut("bytes"));
+            match (before, value["bytes"].as_str()) {
+                (Some(Value::String(before)), Some(more)) => push_base64(before, more),
+                _ => image[name] = value.clone(),
+            }
         }
     }
 }

@@ -162,7 +162,8 @@ impl EmbedDialect {
             }
             Self::Vertex => {
                 let rows = || reply["predictions"].as_array().into_iter().flatten().map(|row| &row["embeddings"]);
-                let total = rows().map(|row| count(&row["statistics"]["token_count"])).sum();
+                let count = |row: &Value| count(&row["statistics"]["token_count"]);
+                let total = rows().try_fold(0_u64, |sum, row| Some(sum.saturating_add(count(row)?)));
                 Ok((rows().map(|row| vector(&row["values"])).collect::<Result<_>>()?, total))
             }
         }

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use crate::chat::{ChatEvent, FinishReason, Raw, Usage, proof};
 use crate::error::{Code, Error, Result};
 use crate::provider::arguments::keep_digits;
-use crate::provider::dialect::{cut, failed, first, is_counted, parse, tokens, told_error};
+use crate::provider::dialect::{Reader, cut, failed, first, is_counted, parse, tokens, told_error};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::id::made_up;
-use crate::provider::state::{State, is_empty};
+use crate::provider::state::{State, is_empty, push_text};
 
 /// Reads a buffered answer of status 2xx; a list is a stream that came whole.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
@@ -46,19 +46,15 @@ pub(in crate::provider) struct Decoder {
     finish: Option<FinishReason>,
 }
 
-impl Decoder {
-    /// Reads the data of one frame.
-    pub(in crate::provider) fn frame(&mut self, data: &str) -> Result<Vec<ChatEvent>> {
-        if data.trim().is_empty() || data.trim() == "[DONE]" {
-            return Ok(Vec::new());
-        }
+// No frame is the last: usage may follow the finish reason.
+impl Reader for Decoder {
+    fn frame(&mut self, _: &str, data: &str) -> Result<Vec<ChatEvent>> {
         let mut chunk = parse(data.as_bytes())?;
         keep_digits(super::ARGUMENTS, data.as_bytes(), &mut chunk);
         self.chunk(&chunk)
     }
 
-    /// Says how the stream ended when no more bytes come.
-    pub(in crate::provider) fn end(&mut self) -> Result<Vec<ChatEvent>> {
+    fn end(&mut self) -> Result<Vec<ChatEvent>> {
         let reason = self.finish.take().ok_or_else(cut)?;
         let calls = self.calls > 0 && reason == FinishReason::Stop;
         let mut events = Vec::new();
@@ -67,7 +63,9 @@ impl Decoder {
         events.push(ChatEvent::Finish(if calls { FinishReason::ToolCalls } else { reason }));
         Ok(events)
     }
+}
 
+impl Decoder {
     fn chunk(&mut self, chunk: &Value) -> Result<Vec<ChatEvent>> {
         let body = chunk.as_array().and_then(|items| items.first()).unwrap_or(chunk);
         if told_error(body).is_some() {
@@ -147,15 +145,11 @@ impl Decoder {
             return;
         }
         match part["text"].as_str() {
-            Some(text) if part["thought"] == true => {
-                if !text.is_empty() {
-                    events.push(ChatEvent::Reasoning(text.to_owned()));
-                }
-            }
+            Some(text) if part["thought"] == true => push_text(text, events, ChatEvent::Reasoning),
             Some("") if signature.is_none() => {}
             // An empty text still parts its signature from the thought before it.
             Some(text) => events.push(ChatEvent::Text(text.to_owned())),
-            None => events.push(ChatEvent::Raw(Raw { dialect: "gemini".to_owned(), value: part.clone() })),
+            None => events.push(ChatEvent::Raw(Raw::of("gemini", part.clone()))),
         }
         if part["text"].is_string() {
             events.extend(signature.map(|signature| ChatEvent::Signature(proof::named("gemini", signature))));
@@ -191,22 +185,28 @@ fn steps(path: &str) -> Vec<(&str, bool)> {
     steps
 }
 
-/// Puts a piece of an argument where its path says; a text goes on from the text before it. What would grow without bound is left
-/// out.
+/// Puts a piece of an argument where its path says; a text goes on from the text before it. A path that is too deep, or leaves places of
+/// a list empty, is left out: a few bytes of it would ask for any room.
 fn put(root: &mut Value, piece: &Value) {
-    const MOST_ITEMS: usize = 4096;
+    /// JSON that is deeper is read by nobody.
+    const MOST_DEEP: usize = 64;
+    let steps = steps(piece["jsonPath"].as_str().unwrap_or_default());
+    if steps.len() > MOST_DEEP {
+        return;
+    }
     let mut place = root;
-    for (step, is_place) in steps(piece["jsonPath"].as_str().unwrap_or_default()) {
+    for (step, is_place) in steps {
         place = match step.parse::<usize>() {
-            Ok(number) if is_place && number < MOST_ITEMS && !place.is_object() => {
+            Ok(number) if is_place && !place.is_object() => {
                 if !place.is_array() {
                     *place = Value::Array(Vec::new());
                 }
                 let Value::Array(items) = place else { return };
-                if items.len() <= number {
-                    items.resize(number + 1, Value::Null);
+                if number == items.len() {
+                    items.push(Value::Null);
                 }
-                &mut items[number]
+                let Some(item) = items.get_mut(number) else { return };
+                item
             }
             _ => {
                 if !place.is_object() {

@@ -6,10 +6,10 @@ use super::thought::Thoughts;
 use super::usage::{details, told_usage, usage};
 use crate::chat::{ChatEvent, FinishReason, Raw};
 use crate::error::Result;
-use crate::provider::dialect::{cut, failed, parse, told_error};
+use crate::provider::dialect::{Reader, cut, failed, parse, told_error};
 use crate::provider::failure::{Refused, failure};
 use crate::provider::id::made_up;
-use crate::provider::state::{State, is_empty};
+use crate::provider::state::{State, is_empty, push_text};
 
 /// Tool calls of one answer; each piece of one is looked for among all of them.
 const MAX_CALLS: usize = 1024;
@@ -74,14 +74,9 @@ struct Call {
     is_answered: bool,
 }
 
-impl Decoder {
-    /// Reads the data of one frame.
-    pub(in crate::provider) fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
-        if self.done || data.trim().is_empty() {
-            return Ok(Vec::new());
-        }
-        if data.trim() == "[DONE]" {
-            self.done = true;
+impl Reader for Decoder {
+    fn frame(&mut self, name: &str, data: &str) -> Result<Vec<ChatEvent>> {
+        if self.done {
             return Ok(Vec::new());
         }
         let is_error = name == "error";
@@ -102,13 +97,15 @@ impl Decoder {
         Ok(events)
     }
 
-    /// Whether the last frame was seen.
-    pub(in crate::provider) fn is_done(&self) -> bool {
+    fn done(&mut self) {
+        self.done = true;
+    }
+
+    fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Says how the stream ended when no more bytes come.
-    pub(in crate::provider) fn end(&mut self) -> Result<Vec<ChatEvent>> {
+    fn end(&mut self) -> Result<Vec<ChatEvent>> {
         if let Some(call) = self.calls.iter().find(|call| call.index.is_none()) {
             return Err(failed(format!("the provider's tool call `{}` has no name", call.id)));
         }
@@ -127,7 +124,9 @@ impl Decoder {
         events.push(ChatEvent::Finish(reason));
         Ok(events)
     }
+}
 
+impl Decoder {
     /// The first of several answers, by their numbers. Who gives one answer may give it any.
     fn choice<'a>(&mut self, choices: &'a Value) -> &'a Value {
         let choices = choices.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -206,7 +205,7 @@ impl Decoder {
         }
         if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
             self.refused = true;
-            state_text(refusal, events, ChatEvent::Refusal);
+            push_text(refusal, events, ChatEvent::Refusal);
         }
         for name in ["annotations", "executed_tools", "images"] {
             if let Some(Value::Array(items)) =
@@ -241,7 +240,7 @@ impl Decoder {
         }
         self.thoughts.end(events);
         match part["text"].as_str().or(part.as_str()) {
-            Some(text) => state_text(text, events, ChatEvent::Text),
+            Some(text) => push_text(text, events, ChatEvent::Text),
             None => events.push(raw(part)),
         }
     }
@@ -270,8 +269,9 @@ impl Decoder {
         };
         let at = same_id.or_else(|| {
             let at = same_number?;
-            let another = if id.is_empty() { is_whole(at) } else { !self.calls[at].id.is_empty() };
-            (!(named && another)).then_some(at)
+            // Most pieces have no name, and no need to read all arguments before them.
+            let another = || if id.is_empty() { is_whole(at) } else { !self.calls[at].id.is_empty() };
+            (!(named && another())).then_some(at)
         });
         if at.is_none() && self.calls.len() == MAX_CALLS {
             return Err(failed(format!("the provider's answer has more than {MAX_CALLS} tool calls")));
@@ -307,7 +307,7 @@ impl Decoder {
                 self.begun += 1;
                 let id = if is_taken { made_up() } else { call.id.clone() };
                 let signature = call.signature.clone();
-                let own = call.is_custom.then(|| Raw { dialect: "openai".to_owned(), value: json!({"type": "custom"}) });
+                let own = call.is_custom.then(|| Raw::of("openai", json!({"type": "custom"})));
                 events.push(ChatEvent::ToolCall { index, id, name: name.to_owned(), signature, own });
                 if !call.arguments.is_empty() {
                     events.push(ChatEvent::Arguments { index, json: call.arguments.clone() });
@@ -334,14 +334,8 @@ impl Decoder {
     }
 }
 
-pub(super) fn state_text(text: &str, events: &mut Vec<ChatEvent>, event: fn(String) -> ChatEvent) {
-    if !text.is_empty() {
-        events.push(event(text.to_owned()));
-    }
-}
-
 pub(super) fn raw(value: &Value) -> ChatEvent {
-    ChatEvent::Raw(Raw { dialect: "openai".to_owned(), value: value.clone() })
+    ChatEvent::Raw(Raw::of("openai", value.clone()))
 }
 
 /// A failure in the place of an answer or of a piece of one. vLLM, Mistral and others tell it without an `error` around it, which

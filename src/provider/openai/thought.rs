@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{raw, state_text};
+use super::answer::raw;
 use crate::chat::{ChatEvent, holds, proof, untold};
+use crate::provider::state::push_text;
 
 /// Reads the thoughts of a message, or of its pieces.
 #[derive(Debug, Default)]
@@ -26,14 +27,14 @@ impl Thoughts {
         // What the details say is told by them: they have the proofs.
         let mut is_known = false;
         for text in untold(texts, &detailed) {
-            state_text(text, events, ChatEvent::Reasoning);
+            push_text(text, events, ChatEvent::Reasoning);
             self.told.push_str(text);
             is_known |= !detailed.is_empty() && holds(text, &detailed);
         }
         for detail in details {
             let words = words(detail);
             if !self.is_told(words) && !is_known {
-                state_text(words, events, ChatEvent::Reasoning);
+                push_text(words, events, ChatEvent::Reasoning);
             }
             // Servers of this dialect serve any vendor's models and take no proof back.
             let proof =
@@ -63,11 +64,11 @@ impl Thoughts {
     /// Reads a thought of Mistral's, or a piece of one, which is a part of the content.
     pub(super) fn part(&mut self, part: &Value, events: &mut Vec<ChatEvent>) {
         let pieces = match &part["thinking"] {
-            Value::String(text) => return state_text(text, events, ChatEvent::Reasoning),
+            Value::String(text) => return push_text(text, events, ChatEvent::Reasoning),
             pieces => pieces.as_array().map(Vec::as_slice).unwrap_or_default(),
         };
         let text: String = pieces.iter().filter_map(|piece| piece["text"].as_str()).collect();
-        state_text(&text, events, ChatEvent::Reasoning);
+        push_text(&text, events, ChatEvent::Reasoning);
         let signature = part["signature"].as_str().filter(|signature| !signature.is_empty());
         events.extend(signature.map(|signature| ChatEvent::Signature(proof::named("mistral", signature))));
         // What it thought about goes back as it came, in a thought.

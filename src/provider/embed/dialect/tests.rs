@@ -160,6 +160,8 @@ fn vectors_come_in_the_order_of_the_texts_whatever_their_spelling() {
     assert_eq!(EmbedDialect::Gemini.read(&reply).unwrap().0, vec![vec![1.0], vec![2.0]]);
     let reply = json!({"predictions": [{"embeddings": {"values": [1.0], "statistics": {"token_count": 4}}}, {"embeddings": {"values": [2.0]}}]});
     assert_eq!(EmbedDialect::Vertex.read(&reply).unwrap().1, None, "a part of the tokens is not their number");
+    let row = json!({"embeddings": {"values": [1.0], "statistics": {"token_count": 1e30}}});
+    assert_eq!(EmbedDialect::Vertex.read(&json!({"predictions": [row, row]})).unwrap().1, Some(u64::MAX));
     for bad in [json!([]), json!(["x"]), json!(null), json!("%"), json!([1e300])] {
         assert!(vector(&bad).is_err(), "{bad}");
     }

@@ -33,6 +33,7 @@ pub(super) async fn counted(
     };
     let provider = app.provider(&name)?;
     let mut request = question.request;
+    request.trace = context.line.trace().clone();
     let model = provider.model(question.model.as_deref())?;
     provider.alias(model).unwrap_or(model).clone_into(&mut request.model);
     request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
