@@ -17,7 +17,7 @@ use crate::extract::Document;
 use crate::place::folder_of;
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 6;
+const EXTRACTION_VERSION: u32 = 7;
 
 /// What marks the folder of a cache: it holds the texts of documents, and no build shall read them as such.
 const MARKER: &str = ".omni-cache";
