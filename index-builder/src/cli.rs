@@ -165,7 +165,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
 
-    /// Seconds that one file may take
+    /// Seconds of CPU time that one file may take; ten times as long may pass on a busy machine
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) file_timeout_s: u64,
 
@@ -185,7 +185,7 @@ pub(crate) struct BuildArgs {
 impl BuildArgs {
     /// What reading one file may take.
     pub(crate) fn limits(&self) -> Limits {
-        Limits { wall: Duration::from_secs(self.file_timeout_s), memory_bytes: self.file_memory_mib << 20 }
+        Limits { cpu: Duration::from_secs(self.file_timeout_s), memory_bytes: self.file_memory_mib << 20 }
     }
 }
 

@@ -30,21 +30,32 @@ const ANSWER_MAX_BYTES: u64 = 256 << 20;
 /// As much of the child's last words as is read for its cause of death.
 const STDERR_MAX_BYTES: u64 = 64 << 10;
 
+/// How many times as long as its computing a file may take altogether: on a busy machine a child waits for its turn, and which
+/// documents are in an index must not depend on that.
+const WALL_FACTOR: u32 = 10;
+
 /// How a child ends that could not begin (`EX_TEMPFAIL` of `sysexits.h`).
 const NO_THREAD: i32 = 75;
 
 /// What one file may cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Seconds from start to answer.
-    pub(crate) wall: Duration,
+    /// CPU time of the child; from start to answer, ten times as much.
+    pub(crate) cpu: Duration,
     /// Address space of the child, in bytes.
     pub(crate) memory_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { wall: Duration::from_secs(60), memory_bytes: 3 << 29 }
+        Self { cpu: Duration::from_secs(60), memory_bytes: 3 << 29 }
+    }
+}
+
+impl Limits {
+    /// From start to answer.
+    fn wall(self) -> Duration {
+        self.cpu.saturating_mul(WALL_FACTOR)
     }
 }
 
@@ -80,7 +91,7 @@ impl Sandbox {
             name: name.to_owned(),
             declared_charset: declared_charset.map(str::to_owned),
             memory_bytes: self.limits.memory_bytes,
-            cpu_seconds: self.limits.wall.as_secs() + 1,
+            cpu_seconds: self.limits.cpu.as_secs().max(1),
         };
         let ending = self.run(&order, bytes).map_err(|cause| {
             let remedy = "files are read in child processes; allow more processes, or use fewer `--threads`";
@@ -113,7 +124,7 @@ impl Sandbox {
                 Some(words)
             })?;
             thread::Builder::new().spawn_scoped(scope, move || sender.send(read_at_most(stdout, ANSWER_MAX_BYTES + 1)))?;
-            let answer = answers.recv_timeout(self.limits.wall).ok();
+            let answer = answers.recv_timeout(self.limits.wall()).ok();
             if answer.as_ref().is_none_or(|answer| answer.len() as u64 > ANSWER_MAX_BYTES) {
                 child.0.kill()?;
             }
@@ -142,10 +153,10 @@ fn obey(input: &mut (impl BufRead + Send)) -> io::Result<()> {
     let mut line = Vec::new();
     (&mut *input).take(1 << 20).read_until(b'\n', &mut line)?;
     let order: Order = serde_json::from_slice(&line)?;
-    limit(Resource::As, order.memory_bytes)?;
-    limit(Resource::Core, 0)?;
-    // The parent watches the clock; this stops a child whose parent was killed.
-    limit(Resource::Cpu, order.cpu_seconds)?;
+    limit(Resource::As, order.memory_bytes, order.memory_bytes)?;
+    limit(Resource::Core, 0, 0)?;
+    // The first second beyond ends with the signal that says why, the next one with the one that says nothing.
+    limit(Resource::Cpu, order.cpu_seconds, order.cpu_seconds + 1)?;
     // The file comes behind the thread: whether there is memory for its stack must not depend on the document.
     let read = || -> io::Result<_> {
         let mut bytes = Vec::new();
@@ -164,9 +175,9 @@ fn obey(input: &mut (impl BufRead + Send)) -> io::Result<()> {
     output.flush()
 }
 
-fn limit(resource: Resource, most: u64) -> io::Result<()> {
-    let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
-    Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
+fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
+    let allowed = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    Ok(setrlimit(resource, Rlimit { current: Some(current.min(allowed)), maximum: Some(maximum.min(allowed)) })?)
 }
 
 fn read_at_most(source: Option<impl Read>, most_bytes: u64) -> Vec<u8> {
@@ -218,7 +229,7 @@ impl Ending {
     fn answer(self, limits: Limits) -> Result<Vec<u8>, Refusal> {
         const SIGXCPU: i32 = 24;
         let Some(answer) = self.answer else {
-            return Err(killed(limits));
+            return Err(killed(limits.wall(), ""));
         };
         if answer.len() as u64 > ANSWER_MAX_BYTES {
             return Err(Refusal::new(format!("more than {} MB of text", ANSWER_MAX_BYTES >> 20)));
@@ -233,7 +244,7 @@ impl Ending {
                 format!("needed more than {gib:.1} GiB; `build --file-memory-mib` allows more")
             }
             _ if last_words.contains("has overflowed its stack") => "nested too deeply (stack overflow)".to_owned(),
-            Some(SIGXCPU) => return Err(killed(limits)),
+            Some(SIGXCPU) => return Err(killed(limits.cpu, " of computing")),
             Some(signal) => format!("crashed (signal {signal})"),
             None => format!("crashed (exit status {})", self.status.code().unwrap_or(-1)),
         };
@@ -241,8 +252,8 @@ impl Ending {
     }
 }
 
-fn killed(limits: Limits) -> Refusal {
-    Refusal::new(format!("killed after {} s; `build --file-timeout-s` allows more", limits.wall.as_secs_f32()))
+fn killed(after: Duration, of_what: &str) -> Refusal {
+    Refusal::new(format!("killed after {} s{of_what}; `build --file-timeout-s` allows more", after.as_secs_f32()))
 }
 
 #[cfg(test)]
@@ -260,7 +271,7 @@ mod tests {
     }
 
     fn reason(script: &str) -> String {
-        let limits = Limits { wall: Duration::from_secs(20), ..Limits::default() };
+        let limits = Limits { cpu: Duration::from_secs(20), ..Limits::default() };
         sandbox(script, limits).1.extract(b"text", "a.txt", None).unwrap().unwrap_err().to_string()
     }
 
@@ -272,7 +283,7 @@ mod tests {
         assert_eq!(reason("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$"), memory);
         assert_eq!(reason("echo out of memory >&2; exit 1"), memory);
         assert_eq!(reason("echo thread 1 has overflowed its stack >&2; kill -ABRT $$"), "nested too deeply (stack overflow)");
-        assert_eq!(reason("kill -XCPU $$"), "killed after 20 s; `build --file-timeout-s` allows more");
+        assert_eq!(reason("kill -XCPU $$"), "killed after 20 s of computing; `build --file-timeout-s` allows more");
         assert_eq!(reason("exit 0"), "the child process gave no answer: EOF while parsing a value at line 1 column 0");
         assert_eq!(reason("cat > /dev/null; echo '{\"Err\":\"scanned\"}'"), "scanned");
         assert_eq!(reason("head -c 1000000 /dev/zero >&2; cat > /dev/null; echo '{\"Err\":\"talkative\"}'"), "talkative");
@@ -280,13 +291,20 @@ mod tests {
 
     #[test]
     fn a_child_that_hangs_is_killed() {
-        let limits = Limits { wall: Duration::from_millis(250), ..Limits::default() };
+        let limits = Limits { cpu: Duration::from_millis(25), ..Limits::default() };
         let started = std::time::Instant::now();
         let (_folder, sandbox) = sandbox("exec sleep 60", limits);
         // More than a pipe holds: the writer hangs too.
         let reason = sandbox.extract(&vec![b'a'; 1 << 20], "a.txt", None).unwrap().unwrap_err();
         assert_eq!(reason.to_string(), "killed after 0.25 s; `build --file-timeout-s` allows more");
         assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_child_may_wait_for_its_turn() {
+        let limits = Limits { cpu: Duration::from_secs(1), ..Limits::default() };
+        let (_folder, sandbox) = sandbox("cat > /dev/null; sleep 1.5; echo '{\"Err\":\"late\"}'", limits);
+        assert_eq!(sandbox.extract(b"text", "a.txt", None).unwrap().unwrap_err().to_string(), "late");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) fn with_letters(bytes: &[u8]) -> Option<Vec<u8>> {
         match to_unicode(&document, font) {
             Some(map) => maps.extend(with_ligatures(&map, &ligatures).map(|map| (*id, Some(map)))),
             None => match by_embedded_font(&document, font) {
-                Some(letters) => maps.push((*id, Some(write_map(&letters)))),
+                Some(letters) => maps.push((*id, Some(write_map(&letters, 4)))),
                 // An empty map hides the encoding that a simple font has as well.
                 None if font.has(b"ToUnicode") => maps.push((*id, None)),
                 None => {}
@@ -68,7 +68,7 @@ pub(super) fn with_letters(bytes: &[u8]) -> Option<Vec<u8>> {
     save(document)
 }
 
-fn save(mut document: Document) -> Option<Vec<u8>> {
+pub(super) fn save(mut document: Document) -> Option<Vec<u8>> {
     document.trailer.remove(b"Encrypt");
     let mut bytes = Vec::new();
     document.save_to(&mut bytes).ok()?;
@@ -76,7 +76,7 @@ fn save(mut document: Document) -> Option<Vec<u8>> {
 }
 
 /// The text of a font's map, where it maps anything.
-fn to_unicode(document: &Document, font: &Dictionary) -> Option<String> {
+pub(super) fn to_unicode(document: &Document, font: &Dictionary) -> Option<String> {
     let stream = font.get_deref(b"ToUnicode", document).ok()?.as_stream().ok()?;
     let map = String::from_utf8_lossy(&stream.get_plain_content_with_limit(STREAM_MAX_BYTES).ok()?).into_owned();
     let maps = ["beginbfchar", "beginbfrange"]
@@ -87,7 +87,7 @@ fn to_unicode(document: &Document, font: &Dictionary) -> Option<String> {
 }
 
 /// The letters of a composite font's codes, by the tables of the TrueType font that is embedded.
-fn by_embedded_font(document: &Document, font: &Dictionary) -> Option<BTreeMap<u16, char>> {
+pub(super) fn by_embedded_font(document: &Document, font: &Dictionary) -> Option<BTreeMap<u16, char>> {
     let encoding = font.get(b"Encoding").ok()?.as_name().ok()?;
     if !matches!(encoding, b"Identity-H" | b"Identity-V") {
         return None;
@@ -129,16 +129,18 @@ fn as_letter(code: u16) -> Option<(u16, char)> {
     Some((code, char::from_u32(u32::from(code))?))
 }
 
-/// A `ToUnicode` map (PDF 32000-1, 9.10.3) of two-byte codes.
-fn write_map(letters: &BTreeMap<u16, char>) -> String {
-    let mut map = "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n/CMapType 2 def\n\
-                   1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n"
-        .to_owned();
+/// A `ToUnicode` map (PDF 32000-1, 9.10.3) of codes with so many hexadecimal digits.
+pub(super) fn write_map(letters: &BTreeMap<u16, char>, digits: usize) -> String {
+    let mut map = format!(
+        "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n/CMapType 2 def\n\
+         1 begincodespacerange\n<{:0>digits$}> <{:F>digits$}>\nendcodespacerange\n",
+        "", ""
+    );
     let lines: Vec<String> = letters
         .iter()
         .map(|(code, letter)| {
             let mut units = [0; 2];
-            letter.encode_utf16(&mut units).iter().fold(format!("<{code:04X}> <"), |line, unit| format!("{line}{unit:04X}"))
+            letter.encode_utf16(&mut units).iter().fold(format!("<{code:0digits$X}> <"), |line, unit| format!("{line}{unit:04X}"))
                 + ">\n"
         })
         .collect();
@@ -197,7 +199,7 @@ mod tests {
     fn a_map_is_read_back() {
         let letters: BTreeMap<u16, char> =
             (0..250).map(|code| (code + 1, char::from_u32(0x1f600 + u32::from(code)).unwrap())).collect();
-        let map = write_map(&letters);
+        let map = write_map(&letters, 4);
         assert_eq!(map.matches("beginbfchar").count(), 3);
         assert!(map.contains("<0001> <D83DDE00>\n"), "{map}");
     }

@@ -1,11 +1,13 @@
 //! PDF, read by `unpdf`: its pages hold paragraphs, headings, lists and tables in reading order.
 //!
 //! What the reader could not make out is told: as a warning where some text was lost, as a refusal where none is left. A file
-//! that opens with the empty password is read; a file that needs another one is refused. Where the reader loses letters, it gets
-//! the file once more with better fonts. Where it finds no page or no text, `lopdf` is asked, which knows nothing of layout but
-//! repairs some files and reads some fonts that it does not.
+//! that opens with the empty password is read; a file that needs another one is refused. It gets the file with better fonts where
+//! these can be had, and once more with letters from within them where it loses some. Where it finds no page or no text, `lopdf` is
+//! asked, which knows nothing of layout but repairs some files and reads some fonts that it does not.
 
 mod filled;
+mod fonts;
+mod hidden;
 mod lines;
 mod mend;
 mod overprint;
@@ -14,14 +16,14 @@ mod words;
 
 use unpdf::model::{ListStyle, Table};
 use unpdf::parser::TextBlock;
-use unpdf::parser::backend::RawBackend;
+use unpdf::parser::backend::{DocumentIntegrity, PdfBackend as _, RawBackend};
 use unpdf::{Block, Error, Page, ParseOptions, PdfParser};
 
 use super::document::{Document, Format};
 use super::draft::Draft;
 use super::{Refusal, title_or_name};
 use lines::Lines;
-use words::{Hyphens, is_unreadable, readable, unreadable_percent};
+use words::{Hyphens, is_leader, is_unreadable, readable, signs_percent, unreadable_percent};
 
 /// Pages that are read.
 const PAGES_MAX: usize = 5_000;
@@ -30,6 +32,9 @@ const LAYOUT_PAGES_MAX: usize = 2_000;
 /// Above this share of unreadable characters, in percent, a page is reported; above the next, its text is left out.
 const UNREADABLE_PERCENT: usize = 5;
 const GARBAGE_PERCENT: usize = 40;
+/// The same of signs among letters, digits and signs; code has 40 of them.
+const SUSPECT_SIGNS_PERCENT: usize = 50;
+const GARBAGE_SIGNS_PERCENT: usize = 60;
 
 /// Most inflated bytes of one stream.
 const STREAM_MAX_BYTES: usize = 64 << 20;
@@ -39,18 +44,41 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     // The reader wants the header first; files that went through mail or HTTP have lines before it.
     let start = bytes.windows(5).position(|five| five == b"%PDF-").unwrap_or(0);
     let bytes = &bytes[start..];
+    let fonts = fonts::bettered(bytes).unwrap_or_default();
+    let original = fonts.file.as_ref().and_then(|_| integrity(bytes));
+    let is_whole = |file: &&[u8]| {
+        let pages = |integrity: DocumentIntegrity| integrity.found_page_count;
+        original.is_some() && integrity(file).map(pages) == original.map(pages)
+    };
+    let bytes = fonts.file.as_deref().filter(is_whole).unwrap_or(bytes);
+    let read = |bytes: &[u8], mut document: unpdf::Document| {
+        document.extraction_quality.suppressed_text_runs += fonts.lost;
+        document.extraction_quality.xref_reconstructed |= original.is_some_and(|original| original.xref_reconstructed);
+        read_with_layout(bytes, name, document)
+    };
     match parse(bytes) {
-        Ok(document) if loses_letters(&document) => match mend::with_letters(bytes) {
-            Some(mended) => parse(&mended).and_then(|better| read_with_layout(&mended, name, better)),
-            None => read_with_layout(bytes, name, document),
-        },
-        Ok(document) => read_with_layout(bytes, name, document),
+        Ok(document) => {
+            let mended = match () {
+                () if loses_letters(&document) => mend::with_letters(bytes),
+                () if document.pages.iter().any(hidden::is_suspect) => hidden::without_spaces(bytes),
+                () => None,
+            };
+            match mended {
+                Some(mended) => parse(&mended).and_then(|better| read(&mended, better)),
+                None => read(bytes, document),
+            }
+        }
         Err(refusal) => match mend::decrypted(bytes) {
-            Some(decrypted) => parse(&decrypted).and_then(|document| read_with_layout(&decrypted, name, document)),
+            Some(decrypted) => parse(&decrypted).and_then(|document| read(&decrypted, document)),
             None => Err(refusal),
         },
     }
     .or_else(|refusal| read_without_layout(bytes, name).ok_or(refusal))
+}
+
+/// What the reader sees of a file's structure; none where it cannot open the file.
+fn integrity(bytes: &[u8]) -> Option<DocumentIntegrity> {
+    RawBackend::load_bytes(bytes).ok().map(|file| file.integrity())
 }
 
 fn parse(bytes: &[u8]) -> Result<unpdf::Document, Refusal> {
@@ -83,11 +111,14 @@ fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> 
     let mut unreadable_pages = Vec::new();
     for page in &mut document.pages {
         let before = draft.len();
-        match unreadable_percent(&page.plain_text()) {
-            percent if percent > GARBAGE_PERCENT => unreadable_pages.push(page.number),
-            percent => {
+        let text = page.plain_text();
+        match (unreadable_percent(&text), signs_percent(&text)) {
+            (percent, signs) if percent > GARBAGE_PERCENT || signs > GARBAGE_SIGNS_PERCENT => unreadable_pages.push(page.number),
+            (percent, signs) => {
                 if percent > UNREADABLE_PERCENT {
                     draft.warn(format!("page {}: unreadable text layer ({percent} % of its characters)", page.number));
+                } else if signs > SUSPECT_SIGNS_PERCENT {
+                    draft.warn(format!("page {}: unreadable text layer? {signs} % of its characters are signs", page.number));
                 }
                 let doubled = backend.as_ref().filter(|_| overprint::is_suspect(page));
                 match doubled.and_then(|backend| overprint::mended(backend, page.number)) {
@@ -148,7 +179,7 @@ fn read_without_layout(bytes: &[u8], name: &str) -> Option<Document> {
         draft.page(number);
         let text = document.extract_text_with_limit(&[number], STREAM_MAX_BYTES).unwrap_or_default();
         let before = draft.len();
-        if unreadable_percent(&text) <= UNREADABLE_PERCENT {
+        if unreadable_percent(&text) <= UNREADABLE_PERCENT && signs_percent(&text) <= GARBAGE_SIGNS_PERCENT {
             draft.paragraph(&readable(&text));
         }
         if draft.len() == before {
@@ -189,11 +220,15 @@ fn refusal(cause: Error) -> Refusal {
 fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
     draft.page(page.number);
     let mut is_in_list = false;
+    let mut last_table = Vec::new();
     for block in &page.elements {
         let was_in_list = std::mem::take(&mut is_in_list);
         match block {
             Block::Paragraph(paragraph) => {
                 let text = hyphens.join(&readable(&paragraph.plain_text()));
+                if is_leader(text.trim_start_matches(['-', '•', ' '])) {
+                    continue;
+                }
                 match (paragraph.heading_level(), &paragraph.style.list_info) {
                     (Some(level), _) => draft.heading(level, &text),
                     (None, Some(item)) => {
@@ -210,7 +245,13 @@ fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
                     (None, None) => draft.paragraph(&text),
                 }
             }
-            Block::Table(table) => draft.table(&rows(table, hyphens)),
+            Block::Table(table) => {
+                let rows = rows(table, hyphens);
+                if !is_cut_from(&rows, &last_table) {
+                    draft.table(&rows);
+                    last_table = rows;
+                }
+            }
             Block::Code { content } => draft.code(&readable(content)),
             Block::Raw { content } => draft.paragraph(&hyphens.join(&readable(content))),
             Block::Image { .. } | Block::HorizontalRule | Block::PageBreak | Block::SectionBreak => {}
@@ -235,6 +276,13 @@ fn rows(table: &Table, hyphens: &Hyphens) -> Vec<Vec<String>> {
         hyphens.join(&paragraphs.join(" "))
     };
     table.rows.iter().map(|row| row.cells.iter().map(cell).collect()).collect()
+}
+
+/// Whether a table repeats rows of the one before, whole or cut off on their right.
+fn is_cut_from(rows: &[Vec<String>], before: &[Vec<String>]) -> bool {
+    const ROWS_MIN: usize = 3;
+    let mut before = before.iter();
+    rows.len() >= ROWS_MIN && rows.iter().all(|row| before.any(|whole| whole.starts_with(row)))
 }
 
 fn warn_of_losses(draft: &mut Draft, quality: &unpdf::ExtractionQuality) {
@@ -339,6 +387,103 @@ mod tests {
         let document = read(file.replace("trailer", &format!("{objects}trailer")).as_bytes(), "a.pdf").unwrap();
         document.check().unwrap();
         assert_eq!(document.text, "Application\n\nname: Ada Lovelace\n\ncolours: red, blue\n\nApproved in May.");
+    }
+
+    /// The file with another font, which may refer to objects from 30 on.
+    fn with_font(contents: &[&str], font: &str, objects: &[&str]) -> Vec<u8> {
+        let file = String::from_utf8(pdf(contents, "")).unwrap();
+        let objects: String = (30..).zip(objects).map(|(number, object)| format!("{number} 0 obj\n{object}\nendobj\n")).collect();
+        let file = file.replace("<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>", &format!("<</Type/Font{font}>>"));
+        file.replace("trailer", &format!("{objects}trailer")).into_bytes()
+    }
+
+    fn widths() -> String {
+        format!("/FirstChar 32/LastChar 255/Widths[{}]", "500 ".repeat(224))
+    }
+
+    fn stream(content: &str) -> String {
+        format!("<</Length {}>>\nstream\n{content}\nendstream", content.len())
+    }
+
+    #[test]
+    fn actual_text_names_letters_that_the_map_does_not() {
+        let map = stream(
+            "begincmap 1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <20> <7A> <0020> endbfrange \
+             3 beginbfchar <8D> <0000> <8E> <0000> <8F> <F603> endbfchar endcmap",
+        );
+        let content = "BT /F 12 Tf 50 700 Td (Flour a) Tj /Span<</ActualText<FEFF00660074>>>BDC <8F> Tj EMC (er ) Tj \
+                       /Span<</ActualText(7)>>BDC <8D> Tj EMC (. ) Tj <8E> Tj ET";
+        let font = format!("/Subtype/Type1/BaseFont/Mill/ToUnicode 30 0 R{}", widths());
+        let document = read(&with_font(&[content], &font, &[&map]), "a.pdf").unwrap();
+        assert_eq!(document.text.trim(), "Flour after 7.");
+        let damaged = "damaged; read by searching for its objects";
+        assert_eq!(document.warnings, ["1 pieces of text in fonts without a character map; left out", damaged]);
+    }
+
+    #[test]
+    fn glyphs_named_by_numbers_are_latin_letters() {
+        let content = ["BT /F 12 Tf 50 700 Td (Il mulino \\350 pi\\371 vecchio) Tj ET"];
+        let text = |differences: &str| {
+            let encoding = format!("<</Type/Encoding/Differences[{differences}]>>");
+            let font = "/Subtype/Type3/FontMatrix[.001 0 0 .001 0 0]/FontBBox[0 0 9 9]/CharProcs<<>>/Encoding 30 0 R";
+            read(&with_font(&content, &(font.to_owned() + &widths()), &[&encoding]), "a.pdf").unwrap().text
+        };
+        assert_eq!(text("32/32 73/73 101/101 232/232 249/249"), "Il mulino è più vecchio");
+        // Numbers of glyphs, which begin at nought, say nothing.
+        assert!(!text("0/0/1/2 232/232 249/249").contains('è'));
+    }
+
+    #[test]
+    fn a_font_of_one_width_sets_code() {
+        let widths = "525 ".repeat(95);
+        let font = |widths: &str| {
+            let font =
+                format!("/Subtype/Type1/BaseFont/CMTT10/FirstChar 32/LastChar 126/Widths[{widths}]/FontDescriptor 30 0 R>>");
+            let more = "endobj\n40 0 obj\n<</Type/Font/Subtype/Type1/BaseFont/Helvetica";
+            let descriptor = "<</Type/FontDescriptor/FontName/CMTT10/Flags 4>>";
+            let prose = "/G 12 Tf 50 700 Td (The mill grinds the flour of three villages by day and by night, for it has two) Tj \
+                         0 -14 Td (stones, and the miller counts the sacks in a loop of his own:) Tj";
+            let content =
+                format!("BT {prose} /F 10 Tf 0 -40 Td (for \\(i = 0; i < m; i++\\) {{) Tj 12 -12 Td (grind\\(sack[i]\\);) Tj ET");
+            let file = String::from_utf8(with_font(&[&content], &(font + more), &[descriptor])).unwrap();
+            read(file.replace("/Font<</F 3 0 R", "/Font<</F 3 0 R/G 40 0 R").as_bytes(), "a.pdf").unwrap().text
+        };
+        assert!(font(&widths).contains("```\nfor (i = 0; i < m; i++) {\n"), "{}", font(&widths));
+        assert!(!font(&widths.replacen("525", "250", 80)).contains("```"));
+    }
+
+    #[test]
+    fn a_text_layer_of_wrong_codes_is_left_out() {
+        let garbage = "BT /F 12 Tf 50 700 Td (!\"#$ !\"%&'!*$*$+#*'!*!,-#&&%%!! #$ !\"#$!\"# $!*%+) Tj \
+                       0 -14 Td (+#*'!*!,-#&&%%!! #$ !\"#$!\"#  $!*%+ !\"#$ !\"%&'!*$*$+#*'!*!,-#&&%%!! #$) Tj \
+                       0 -14 Td (!\"%&'!*$*$+#*'!*!,-#&&%%!! #$ !\"#$!\"#  $!*%+ !\"#$ !\"%&'!*$*$+#*'!* !\"#$!) Tj ET";
+        let words = "BT /F 12 Tf 50 700 Td (The mill.) Tj ET";
+        assert_eq!(read(&pdf(&[garbage], ""), "a.pdf").unwrap_err().to_string(), "unreadable text layer (1 page)");
+        let document = read(&pdf(&[words, garbage], ""), "a.pdf").unwrap();
+        assert_eq!((document.text.as_str(), document.warnings.len()), ("The mill.", 2));
+        assert!(document.warnings.contains(&"unreadable text layer, left out: page 2".to_owned()), "{:?}", document.warnings);
+    }
+
+    #[test]
+    fn hidden_spaces_break_no_words() {
+        let broken = [("the m", "illion"), ("of a b", "ig mill"), ("and l", "oans"), ("as r", "ecorded")];
+        let lines = broken.iter().cycle().take(12);
+        let lines = lines.map(|(head, tail)| format!("({head}) Tj 3 Tr ( ) Tj 0 Tr ({tail}) Tj 0 -14 Td "));
+        let content = lines.fold("BT /F 12 Tf 50 700 Td ".to_owned(), |content, line| content + &line);
+        let text = read(&pdf(&[&(content + "ET")], ""), "a.pdf").unwrap().text;
+        assert!(text.contains("the million") && text.contains("and loans") && !text.contains(" m "), "{text}");
+        let hidden = "BT /F 12 Tf 3 Tr 50 700 Td (a b) Tj ( ) Tj (ig m) Tj ( ) Tj (ill) Tj ET";
+        assert_eq!(hidden::without_spaces(&pdf(&[hidden], "")), None);
+    }
+
+    #[test]
+    fn a_table_that_repeats_the_one_before_is_none() {
+        let rows = |text: &str| text.lines().map(|row| row.split('|').map(str::to_owned).collect()).collect::<Vec<Vec<String>>>();
+        let table = rows("year|1|2\nauto|3|4\ncard|5|6\ntotal|8|10");
+        assert!(is_cut_from(&rows("auto|3\ncard|5\ntotal|8"), &table) && is_cut_from(&table, &table));
+        for other in ["auto|3\ncard|5", "auto|3\ncard|6\ntotal|8", "card|5\nauto|3\ntotal|8"] {
+            assert!(!is_cut_from(&rows(other), &table), "{other}");
+        }
     }
 
     #[test]

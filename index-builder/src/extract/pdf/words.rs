@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// Words that follow a hyphen that stays: `long- and short-term`.
 const AFTER_SUSPENDED: [&str; 18] =
@@ -66,6 +67,36 @@ pub(super) fn unreadable_percent(text: &str) -> usize {
     unreadable * 100 / all.max(1)
 }
 
+/// The share of signs among letters, digits and signs, in percent: a text layer of wrong codes has more of them than program code or
+/// formulas. What rules, leaders and lists are drawn with counts for nothing, and neither does a text too short to tell.
+pub(super) fn signs_percent(text: &str) -> usize {
+    const CHARS_MIN: usize = 100;
+    let (mut all, mut signs) = (0, 0);
+    for char in text.chars().filter(|char| !char.is_whitespace() && !"._-=*|·…•—–".contains(*char)) {
+        all += 1;
+        signs += usize::from(!char.is_alphanumeric() && !is_combining_mark(char));
+    }
+    if all < CHARS_MIN { 0 } else { signs * 100 / all }
+}
+
+/// Whether a line is the rest of a table of contents: leaders, page numbers and nothing else.
+pub(super) fn is_leader(text: &str) -> bool {
+    let (mut dots, mut middle_dots, mut digits) = (0, 0, 0);
+    for char in text.chars().filter(|char| !char.is_whitespace()) {
+        match char {
+            '.' => dots += 1,
+            '·' => middle_dots += 1,
+            '…' => dots += 3,
+            '0'..='9' => digits += 1,
+            _ => return false,
+        }
+    }
+    match digits {
+        0 => middle_dots > 0 || dots > 3,
+        _ => middle_dots > 1 || dots > digits + 3,
+    }
+}
+
 /// The text with ligatures and presentation forms spelled out and without unreadable characters; the bullets of the Symbol and
 /// Wingdings fonts are what they look like.
 pub(super) fn readable(text: &str) -> String {
@@ -113,5 +144,19 @@ mod tests {
         assert_eq!(readable("e\u{fb03}cient \u{f0b7} \u{e001}x\u{2}"), "efficient • x");
         assert_eq!(readable("\u{fefb}"), "\u{644}\u{627}");
         assert_eq!(unreadable_percent("ab \u{e001}\u{fffd}"), 50);
+    }
+
+    #[test]
+    fn signs_tell_wrong_codes_from_code_and_numbers() {
+        let percent = |text: &str| signs_percent(&text.repeat(20));
+        assert_eq!(percent("!\"#$ !\"%&'!()$*$+#*'!*"), 100);
+        assert!(percent("\\newcommand{\\DR}[1][0]{\\B[#1]{dr}}") < 50 && percent("(1,024.50) % - 3.1 | ....... 7") < 40);
+        assert_eq!((percent("ܡܟ\u{730}ܢ \u{e40}\u{e14}\u{e47}\u{e01}"), signs_percent("!?!")), (0, 0));
+    }
+
+    #[test]
+    fn a_leader_is_no_formula_and_no_number() {
+        assert!(["·", "· ·", ". . . . . . 12", "· · 3", "……"].into_iter().all(is_leader));
+        assert!(!["2 · 3", "...", "10.1.2.3", "12", "a · ·"].into_iter().any(is_leader));
     }
 }
