@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::*;
-use crate::extract::extract;
+use crate::extract::{Block, BlockKind};
 
 fn shared() -> Option<PathBuf> {
     crate::testing::shared::shared("docs")
@@ -24,11 +24,8 @@ fn texts(folder: &Path) -> Vec<(PathBuf, Document)> {
         .filter_map(|file| {
             let text = String::from_utf8(std::fs::read(file.path()).unwrap()).ok()?;
             let is_markdown = file.path().extension().is_some_and(|extension| extension == "md");
-            let document = match is_markdown {
-                true => extract(text.as_bytes(), "a.md", None).ok()?,
-                false => plain(&file.file_name().to_string_lossy(), &normal(&text)),
-            };
-            Some((file.path().to_owned(), document))
+            let name = file.file_name().to_string_lossy();
+            Some((file.path().to_owned(), if is_markdown { markdown(&name, &text) } else { plain(&name, &normal(&text)) }))
         })
         .collect()
 }
@@ -36,6 +33,51 @@ fn texts(folder: &Path) -> Vec<(PathBuf, Document)> {
 /// Text as extractors leave it.
 fn normal(text: &str) -> String {
     text.replace("\r\n", "\n").replace(['\0', '\u{feff}', '\u{ad}'], "").nfc().collect()
+}
+
+/// A light reader: headings, code blocks and tables. The extractor has a better one; the promises do not depend on it.
+fn markdown(name: &str, text: &str) -> Document {
+    use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+    let mut document = plain(name, &normal(text));
+    document.format = Format::Markdown;
+    let mut starts: Vec<(usize, Vec<String>)> = vec![(0, Vec::new())];
+    let mut path: Vec<(usize, String)> = Vec::new();
+    let mut heading: Option<String> = None;
+    for (event, span) in Parser::new_ext(&document.text, Options::ENABLE_TABLES).into_offset_iter() {
+        match event {
+            Event::Start(Tag::Heading { level, .. }) => {
+                path.retain(|(above, _)| *above < level as usize);
+                path.push((level as usize, String::new()));
+                heading = Some(String::new());
+                starts.push((span.start, Vec::new()));
+            }
+            Event::Text(text) | Event::Code(text) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&text);
+                }
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                path.last_mut().unwrap().1 = heading.take().unwrap();
+                starts.last_mut().unwrap().1 = path.iter().map(|(_, heading)| heading.clone()).collect();
+            }
+            Event::Start(Tag::CodeBlock(_)) => document.blocks.push(Block { span, kind: BlockKind::Code }),
+            Event::Start(Tag::Table(_)) => document.blocks.push(Block { span, kind: BlockKind::Table }),
+            _ => {}
+        }
+    }
+    if let Some((_, headings)) = starts.get(1)
+        && let Some(first) = headings.first()
+    {
+        document.title.clone_from(first);
+    }
+    let ends: Vec<usize> = starts.iter().skip(1).map(|(start, _)| *start).chain([document.text.len()]).collect();
+    document.sections = starts
+        .into_iter()
+        .zip(ends)
+        .filter(|((start, _), end)| start < end)
+        .map(|((start, headings), end)| Section { span: start..end, headings })
+        .collect();
+    document
 }
 
 #[test]
