@@ -651,6 +651,22 @@ fn a_call_without_arguments_says_so_when_it_ends() {
         assert_eq!(told, 1, "{dialect:?}: {events:?}");
         assert_eq!(fold(&events).tool_calls().next().unwrap().arguments, "{}");
     }
+    for input in [json!({}), json!(""), Value::Null] {
+        let call = json!({"toolUse": {"toolUseId": "c", "name": "f", "input": input}});
+        let reply = json!({"output": {"message": {"content": [call]}}, "stopReason": "tool_use"});
+        let answer = Dialect::Bedrock.decode(reply.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.tool_calls().next().unwrap().arguments, "{}");
+    }
+}
+
+/// Servers that stand in front of others send them in every dialect.
+#[test]
+fn blank_frames_and_marks_of_the_end_say_nothing() {
+    for dialect in DIALECTS.into_iter().filter(|dialect| *dialect != Dialect::Bedrock) {
+        let told = stream(dialect, &sample(dialect));
+        let noisy = [&b"data:\n\ndata:  \n\n"[..], &told, b"data: [DONE]\n\n"].concat();
+        assert_eq!(events(dialect, &[&noisy]).unwrap(), events(dialect, &[&told]).unwrap(), "{dialect:?}");
+    }
 }
 
 fn odd() -> [Value; 5] {
