@@ -697,15 +697,16 @@ fn oddities(value: &Value, each: &mut dyn FnMut(&Value)) {
         let mut changed = value.clone();
         *changed.pointer_mut(place).unwrap() = odd;
         each(&changed);
+        if changed.pointer(place) != Some(&json!("odd")) {
+            continue;
+        }
         let (parent, own) = place.rsplit_once('/').unwrap();
         let Some(fields) = changed.pointer(parent).and_then(Value::as_object).cloned() else { continue };
         for name in BESIDE.into_iter().filter(|name| *name != own) {
-            for beside in [json!({}), json!([{}]), json!("odd")] {
-                let mut fields = fields.clone();
-                fields.insert(name.to_owned(), beside);
-                *changed.pointer_mut(parent).unwrap() = fields.into();
-                each(&changed);
-            }
+            let mut fields = fields.clone();
+            fields.insert(name.to_owned(), json!({}));
+            *changed.pointer_mut(parent).unwrap() = fields.into();
+            each(&changed);
         }
     }
 }
