@@ -259,22 +259,6 @@ fn arguments_in_pieces_are_neither_deeper_nor_wider_than_what_came() {
     assert!(squared.len() < 100, "{} bytes", squared.len());
 }
 
-/// Each of many pieces is read once, not with all that came before it.
-#[test]
-fn arguments_in_many_pieces_are_not_read_again_and_again() {
-    const PIECES: usize = 40_000;
-    let text = "0123456789".repeat(10);
-    let piece = |call: Value| json!({"choices": [{"delta": {"tool_calls": [call]}}]});
-    let mut chunks = vec![piece(json!({"index": 0, "id": "c", "function": {"name": "look", "arguments": "{\"text\":\""}}))];
-    chunks.extend(vec![piece(json!({"index": 0, "function": {"arguments": text}})); PIECES]);
-    chunks.push(piece(json!({"index": 0, "function": {"arguments": "\"}"}})));
-    chunks.push(json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}));
-    let began = std::time::Instant::now();
-    let answer = streamed(Dialect::OpenAi, &chunks);
-    assert_eq!(calls(&answer)[0].1.len(), 100 * PIECES + 11);
-    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
-}
-
 #[test]
 fn bedrocks_citations_stand_behind_the_text_that_rests_on_them() {
     let citation =
