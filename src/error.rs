@@ -4,6 +4,7 @@
 //! [`Error::message`]; the log line carries the whole cause chain.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The result of everything in this crate.
@@ -110,9 +111,10 @@ pub struct Refusal {
 }
 
 /// A failure: its code, its public text, its cause.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     code: Code,
     message: String,
@@ -125,7 +127,7 @@ struct Inner {
     again: Option<bool>,
     was_repeated: bool,
     details: Option<serde_json::Value>,
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -175,6 +177,7 @@ impl Error {
     /// Adds the cause that the log line shows.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let cause: Box<dyn std::error::Error + Send + Sync> = cause.into();
         self.0.cause = Some(cause.into());
         self
     }
@@ -216,6 +219,13 @@ impl Error {
         for text in [&mut refusal.kind, &mut refusal.request_id].into_iter().flatten() {
             *text = retell(text);
         }
+        self
+    }
+
+    /// The same failure with the field, variable or key that it is about before it.
+    #[must_use]
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.0.message = format!("`{place}`: {}", self.0.message);
         self
     }
 

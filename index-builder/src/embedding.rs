@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::Result;
 use omni_llm::embed::{ARITHMETIC, Embedder};
 use omni_llm::index::Manifest;
-use omni_llm::provider::embed::Purpose;
+use omni_llm::provider::embed::Side;
 use rayon::prelude::*;
 
 use crate::cache::{Cache, Key, Vectors};
@@ -88,7 +88,7 @@ impl<'a> Embedding<'a> {
         };
         if let Some(remote) = self.remote {
             let texts = missing.iter().map(|(_, text)| (*text).to_owned()).collect();
-            remote.embed(texts, Purpose::Document, |range, fresh| {
+            remote.embed(texts, Side::Document, |range, fresh| {
                 stage.advance(range.len());
                 keep(&missing[range], fresh)
             })?;
