@@ -16,8 +16,8 @@ use crate::cost::Prices;
 use crate::embed::{Embedder, Reranker};
 use crate::error::{Code, Error, Result};
 use crate::net::Client;
-use crate::provider::Provider;
 use crate::provider::capability::Rules;
+use crate::provider::{Provider, Unready, no_such};
 use crate::rerank::Reranking;
 use crate::schema::Rung;
 
@@ -28,13 +28,15 @@ pub struct App {
     indexes: Vec<Opened>,
     embedder: Option<Embedder>,
     reranker: Option<Reranker>,
-    providers: BTreeMap<String, Provider>,
-    rules: Arc<Rules>,
+    providers: Providers,
     client: Client,
     computing: Arc<Semaphore>,
     prices: Prices,
     refused: Mutex<Refused>,
 }
+
+/// Every provider that there is, or why it cannot be asked.
+type Providers = BTreeMap<String, Result<Provider, Unready>>;
 
 /// Ways of asking for a shape that a provider's model refused.
 type Refused = HashMap<(String, String), Vec<Rung>>;
@@ -54,15 +56,15 @@ impl App {
         start::check_known(&config)?;
         let rules = Arc::new(config.capabilities.as_deref().map_or_else(|| Rules::new(None), start::own_rules)?);
         let providers = start::set_up(&config, &rules)?;
-        start::check_named(&config, &providers, &rules)?;
+        start::check_named(&config, &providers)?;
         let embedder = config.model.as_deref().map(Embedder::open).transpose()?;
         let reranker = config.reranker.as_deref().map(Reranker::open).transpose()?;
-        let indexes = start::open_indexes(&config, &providers, &rules, embedder.as_ref())?;
+        let indexes = start::open_indexes(&config, &providers, embedder.as_ref())?;
         let client = Client::new(&config);
         let prices = start::prices(&config)?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
-        Ok(Self { config, indexes, embedder, reranker, providers, rules, client, computing, prices, refused: Mutex::default() })
+        Ok(Self { config, indexes, embedder, reranker, providers, client, computing, prices, refused: Mutex::default() })
     }
 
     /// What the operator said.
@@ -126,7 +128,7 @@ impl App {
             let Some(provider) = name.and_then(|name| app.provider(&name).ok()) else { return };
             if let Ok(model) = provider.model(None) {
                 let _ = provider.capabilities(model);
-                let _ = app.prices.price(provider.name(), model, 0, &crate::cost::today());
+                let _ = app.prices.price(provider.name(), model, 0);
             }
         });
     }
@@ -141,15 +143,18 @@ impl App {
     /// # Errors
     /// It is unknown, or its key or address is missing; the text names the variable.
     pub fn provider(&self, name: &str) -> Result<Provider> {
-        self.ready(name).map_err(|error| error.retold(|text| format!("`model_provider`: {text}")))
+        self.ready(name).map_err(|error| error.at("model_provider"))
     }
 
     fn ready(&self, name: &str) -> Result<Provider> {
         match self.providers.get(name) {
-            Some(provider) => Ok(provider.clone()),
+            Some(Ok(provider)) => Ok(provider.clone()),
             // Whoever asks over HTTP sees another machine than the one to set it on.
-            None => Provider::set_up(name, &self.config, &self.rules)?
-                .map_err(|missing| missing.retold(|text| format!("{text} where the service runs"))),
+            Some(Err(Unready { error, is_missing: true })) => {
+                Err(error.clone().retold(|text| format!("{text} where the service runs")))
+            }
+            Some(Err(unready)) => Err(unready.error.clone()),
+            None => Err(Error::bad_request(no_such(name))),
         }
     }
 
@@ -181,7 +186,7 @@ impl App {
 
     /// Every provider that is ready to be asked, by name.
     pub fn providers(&self) -> impl Iterator<Item = &Provider> {
-        self.providers.values()
+        self.providers.values().flatten()
     }
 
     /// Who answers where nobody is named: the operator's preference among providers that are ready and have a model by default.
@@ -192,16 +197,15 @@ impl App {
             return None;
         }
         let named: Vec<&Provider> = match providers.as_slice() {
-            [] => self.providers.values().collect(),
-            names => names.iter().filter_map(|name| self.providers.get(name)).collect(),
+            [] => self.providers().collect(),
+            names => names.iter().filter_map(|name| self.providers.get(name)).flatten().collect(),
         };
-        let today = crate::cost::today();
         let rank = |provider: &Provider, model: &str| match by {
             PreferredBy::Listed => 0.0,
             PreferredBy::Fastest => provider.answer_ms().unwrap_or(0.0),
             // A price that is not known is no low price.
             PreferredBy::Cheapest => {
-                let price = self.prices.price(provider.name(), model, 1_000, &today);
+                let price = self.prices.price(provider.name(), model, 1_000);
                 price.map_or(f64::INFINITY, |price| 1_000.0 * price.input + 500.0 * price.output)
             }
         };

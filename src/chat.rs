@@ -19,7 +19,9 @@ pub use request::{ChatRequest, Effort, Reasoning, ResponseFormat, Sampling, Thin
 pub use trace::{Failed, Progress, Trace};
 pub use warning::{Action, Warning, Warnings};
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// Who says a message.
@@ -105,8 +107,9 @@ pub enum Source {
     Base64 {
         /// As in `image/png`.
         media_type: String,
-        /// Standard base64, padded.
-        data: String,
+        /// Standard base64, padded. Shared, because requests are copied on their way.
+        #[serde(deserialize_with = "shared")]
+        data: Arc<str>,
     },
     /// Plain text, for documents.
     Text(String),
@@ -388,6 +391,10 @@ impl Usage {
     pub fn uncached_tokens(&self) -> u64 {
         self.prompt_tokens.saturating_sub(self.cache_read_tokens).saturating_sub(self.cache_write_tokens)
     }
+}
+
+fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    String::deserialize(deserializer).map(Arc::from)
 }
 
 /// The texts among `parts`, joined; a refusal is one.

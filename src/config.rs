@@ -114,7 +114,7 @@ impl Config {
         let named = file.map(Path::to_path_buf).or_else(|| variable(CONFIG_VARIABLE).map(PathBuf::from));
         let mut config = match named {
             Some(path) if file.is_some() => Self::read(&path)?,
-            Some(path) => Self::read(&path).map_err(|error| error.retold(|text| format!("`{CONFIG_VARIABLE}`: {text}")))?,
+            Some(path) => Self::read(&path).map_err(|error| error.at(CONFIG_VARIABLE))?,
             None if Path::new(CONFIG_FILE).is_file() => Self::read(Path::new(CONFIG_FILE))?,
             None => Self::default(),
         };

@@ -60,9 +60,14 @@ impl Prices {
         self.unknown.load(Ordering::Relaxed)
     }
 
-    /// Dollars of one exchange on `day`. None, and counted, where it is not known.
-    pub fn cost(&self, provider: &str, model: &str, usage: &Usage, day: &str) -> Option<f64> {
-        let cost = self.price(provider, model, usage.prompt_tokens, day).and_then(|price| price.of(usage));
+    /// Dollars of one exchange today, at the price of the first of `models` that has one. None, and counted, where it is not known.
+    pub fn charge(&self, provider: &str, models: &[&str], usage: Option<&Usage>) -> Option<f64> {
+        self.charge_on(&today(), provider, models, usage)
+    }
+
+    fn charge_on(&self, day: &str, provider: &str, models: &[&str], usage: Option<&Usage>) -> Option<f64> {
+        let price = |tokens: u64| models.iter().find_map(|model| self.price_on(day, provider, model, tokens));
+        let cost = usage.and_then(|usage| price(usage.prompt_tokens)?.of(usage));
         if cost.is_none() {
             self.count_unknown();
         }
@@ -70,12 +75,16 @@ impl Prices {
     }
 
     /// Counts an exchange whose tokens are not known.
-    pub fn count_unknown(&self) {
+    pub(crate) fn count_unknown(&self) {
         self.unknown.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What a model costs on `day` for a prompt of that size.
-    pub fn price(&self, provider: &str, model: &str, prompt_tokens: u64, day: &str) -> Option<Price> {
+    /// What a model costs today for a prompt of that size.
+    pub fn price(&self, provider: &str, model: &str, prompt_tokens: u64) -> Option<Price> {
+        self.price_on(&today(), provider, model, prompt_tokens)
+    }
+
+    fn price_on(&self, day: &str, provider: &str, model: &str, prompt_tokens: u64) -> Option<Price> {
         let (row, factor) = self.book().row(provider, model)?;
         let mut price = Price {
             input: row.input,
@@ -104,7 +113,11 @@ impl Prices {
     }
 
     /// What the caller should know of a model that its provider has ended or will end soon.
-    pub fn retirement(&self, provider: &str, model: &str, day: &str) -> Option<String> {
+    pub fn retirement(&self, provider: &str, model: &str) -> Option<String> {
+        self.retirement_on(&today(), provider, model)
+    }
+
+    fn retirement_on(&self, day: &str, provider: &str, model: &str) -> Option<String> {
         let row = self.book().retired(provider, model)?;
         Some(match row.day.as_deref() {
             Some(end) if end > day => format!("`{model}`: `{provider}` ends it on {end}; choose another model before that day"),
@@ -151,7 +164,7 @@ fn book(theirs: Option<Table>) -> Book {
 }
 
 /// Today, in UTC.
-pub(crate) fn today() -> Day {
+fn today() -> Day {
     jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date().to_string()
 }
 
@@ -172,7 +185,7 @@ mod tests {
     }
 
     fn cost(provider: &str, model: &str, usage: Usage, day: &str) -> Option<f64> {
-        Prices::open(None).unwrap().cost(provider, model, &usage, day).map(|cost| (cost * 1e8).round() / 1e8)
+        Prices::open(None).unwrap().charge_on(day, provider, &[model], Some(&usage)).map(|cost| (cost * 1e8).round() / 1e8)
     }
 
     #[test]
@@ -245,19 +258,24 @@ mod tests {
             ("mistral", "codestral-latest"),
             ("bedrock", "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-5-5"),
         ] {
-            assert!(prices.price(provider, model, 0, DAY).is_some(), "{model}");
+            assert!(prices.price(provider, model, 0).is_some(), "{model}");
         }
     }
 
     #[test]
     fn what_is_not_known_is_none_and_counted() {
         let prices = Prices::open(None).unwrap();
+        let used = usage(1_000_000, 0, 0, 0);
         for (provider, model) in [("openai", "gpt-99"), ("custom", "gpt-5.4"), ("openai", "gpt-5.44"), ("openai", "")] {
-            assert_eq!(prices.cost(provider, model, &usage(1, 0, 0, 1), DAY), None, "{model}");
+            assert_eq!(prices.charge(provider, &[model], Some(&used)), None, "{model}");
         }
-        assert_eq!(prices.unknown_count(), 4);
-        assert_eq!(prices.cost("openai", "gpt-5.4", &usage(0, 0, 0, 0), DAY), Some(0.0));
-        assert_eq!(prices.unknown_count(), 4);
+        assert_eq!((prices.charge("openai", &["gpt-5.4"], None), prices.unknown_count()), (None, 5));
+        assert_eq!(prices.charge("openai", &["gpt-5.4"], Some(&usage(0, 0, 0, 0))), Some(0.0));
+        let by_its_name = prices.charge_on(DAY, "openai", &["gpt-5.4"], Some(&used));
+        for names in [["", "gpt-5.4"], ["a-server's", "gpt-5.4"], ["gpt-5.4", "gpt-6-sol"]] {
+            assert_eq!(prices.charge_on(DAY, "openai", &names, Some(&used)), by_its_name, "the first that has a price");
+        }
+        assert_eq!(prices.unknown_count(), 5);
     }
 
     #[test]
@@ -266,10 +284,10 @@ mod tests {
         let path = folder.path().join("prices.json");
         std::fs::write(&path, r#"{"models": [{"provider": "bedrock", "model": "anthropic.claude-opus-5-5", "input": 3, "output": 1}, {"provider": "custom", "model": "llama", "input": 0, "output": 1}, {"provider": "openai", "model": "gpt-5.5", "input": 1, "output": 1}]}"#).unwrap();
         let prices = Prices::open(Some(&path)).unwrap();
-        assert_eq!(prices.cost("custom", "llama", &usage(5, 0, 0, 1_000_000), DAY), Some(1.0));
-        assert_eq!(prices.cost("openai", "gpt-5.5", &usage(1_000_000, 0, 0, 0), DAY), Some(1.0));
-        assert_eq!(prices.cost("bedrock", "anthropic.claude-opus-5-5", &usage(1_000_000, 0, 0, 0), DAY), Some(3.0));
-        assert!(prices.cost("openai", "gpt-5.4", &usage(1, 0, 0, 0), DAY).is_some());
+        assert_eq!(prices.charge("custom", &["llama"], Some(&usage(5, 0, 0, 1_000_000))), Some(1.0));
+        assert_eq!(prices.charge("openai", &["gpt-5.5"], Some(&usage(1_000_000, 0, 0, 0))), Some(1.0));
+        assert_eq!(prices.charge("bedrock", &["anthropic.claude-opus-5-5"], Some(&usage(1_000_000, 0, 0, 0))), Some(3.0));
+        assert!(prices.charge("openai", &["gpt-5.4"], Some(&usage(1, 0, 0, 0))).is_some());
         std::fs::write(&path, r#"{"models": [{"provider": "x", "model": "y", "input": -1, "output": 1}]}"#).unwrap();
         assert_eq!(Prices::open(Some(&path)).unwrap_err().message(), "prices: `y`: a price is negative or no number");
         std::fs::write(&path, "3").unwrap();
@@ -281,14 +299,14 @@ mod tests {
         Table::read(BUILT_IN, "ours").unwrap();
         let prices = Prices::open(None).unwrap();
         assert!(prices.book.get().is_none());
-        assert!(prices.price("openai", "gpt-5.4", 0, DAY).is_some());
+        assert!(prices.price("openai", "gpt-5.4", 0).is_some());
         assert!(prices.book.get().is_some());
     }
 
     #[test]
     fn ended_models_are_said() {
         let prices = Prices::open(None).unwrap();
-        let said = |provider, model| prices.retirement(provider, model, DAY);
+        let said = |provider, model| prices.retirement_on(DAY, provider, model);
         assert_eq!(
             said("openai", "gpt-4").unwrap(),
             "`gpt-4`: `openai` ended it on 2026-10-23 and may refuse it; choose another model"

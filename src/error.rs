@@ -4,6 +4,7 @@
 //! [`Error::message`]; the log line carries the whole cause chain.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The result of everything in this crate.
@@ -115,9 +116,10 @@ pub struct Refusal {
 }
 
 /// A failure: its code, its public text, its cause.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     code: Code,
     message: String,
@@ -130,7 +132,7 @@ struct Inner {
     again: Option<bool>,
     was_repeated: bool,
     details: Option<serde_json::Value>,
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -180,6 +182,7 @@ impl Error {
     /// Adds the cause that the log line shows.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let cause: Box<dyn std::error::Error + Send + Sync> = cause.into();
         self.0.cause = Some(cause.into());
         self
     }
@@ -228,6 +231,13 @@ impl Error {
             *text = mask(text);
         }
         self.retold(mask)
+    }
+
+    /// The same failure with the field, variable or key that it is about before it.
+    #[must_use]
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.0.message = format!("`{place}`: {}", self.0.message);
+        self
     }
 
     /// Says that the request cannot have reached the provider.

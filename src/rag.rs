@@ -18,9 +18,9 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 
-pub use self::answer::{Answer, Attempt, EXTRACTIVE, Fallback, Piece, Purpose, Structured};
+pub use self::answer::{Answer, Attempt, EXTRACTIVE, Fallback, Piece, Step, Structured};
 use self::call::Call;
-pub(crate) use self::charge::{Exchange, cost};
+pub(crate) use self::charge::Exchange;
 use self::means::means;
 pub use self::question::{ANSWER_TOKENS, Question};
 pub(crate) use self::retrieve::no_index;
@@ -88,7 +88,7 @@ async fn prepare(
     if let Some(retrieval) = &question.retrieval {
         let conversation = aim.as_ref().map_or(&question.request.messages, |(_, request)| &request.messages);
         let found = Box::pin(retrieve::find(app, &question.prompt, conversation, retrieval, deadline)).await?;
-        question.query = Some(found.query);
+        (question.query, question.vector) = (Some(found.query), found.vector);
         answer.passages = found.passages;
         answer.index_digest = Some(found.index_digest);
         answer.attempts.extend(found.attempt);
@@ -129,7 +129,7 @@ fn aim(app: &App, question: &mut Question, is_stream: bool) -> Result<(Answer, O
     let (provider, model) = &links[0];
     provider.name().clone_into(&mut answer.provider);
     model.clone_into(&mut answer.model);
-    answer.warnings.extend(app.prices().retirement(provider.name(), model, &crate::cost::today()));
+    answer.warnings.extend(app.prices().retirement(provider.name(), model));
     let messages = std::mem::take(&mut question.request.messages);
     let mut request = ChatRequest { messages, ..question.request.clone() };
     request.sampling.answer_tokens = generation.max_tokens.or(question.answer_tokens);

@@ -4,7 +4,7 @@
 mod embed_support;
 
 use embed_support::{Noise, Shape, sections, small_model, small_reranker};
-use omni_llm::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, Purpose, Reranker, pack};
+use omni_llm::embed::{Description, Embedder, Head, Kernel, Packed, Pooling, Precision, Reranker, pack};
 use omni_llm::error::Code;
 use omni_llm::hex::hex;
 use serde_json::json;
@@ -116,7 +116,7 @@ fn a_reranker_opens_packed_or_not() {
     assert_eq!(packed.score(QUERY, &["the index"]).unwrap(), unpacked.score(QUERY, &["the index"]).unwrap());
     let manifest = packed.manifest();
     // Neither means anything to a pair.
-    assert_eq!((manifest.purpose, manifest.pooling, &manifest.query_prefix[..]), (Purpose::Reranking, Pooling::Cls, ""));
+    assert_eq!((manifest.purpose, manifest.pooling, &manifest.query_prefix[..]), (Head::Reranking, Pooling::Cls, ""));
     Packed::open(&path).unwrap().verify().unwrap();
 
     // Its head is checked like all other sections, and a file that is cut under it is refused.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use omni_llm::embed::{ARITHMETIC, Embedder};
 use omni_llm::error;
 use omni_llm::index::Manifest;
-use omni_llm::provider::embed::Purpose;
+use omni_llm::provider::embed::Side;
 use rayon::prelude::*;
 
 use crate::cache::{Cache, Key, Vectors};
@@ -95,7 +95,7 @@ impl Embedding<'_> {
             }
             Self::Remote(remote) => {
                 let texts = missing.iter().map(|(_, text)| (*text).to_owned()).collect();
-                remote.embed(texts, Purpose::Document, |range, fresh| {
+                remote.embed(texts, Side::Document, |range, fresh| {
                     stage.advance(range.len());
                     keep(&missing[range], fresh)
                 })?;

@@ -16,7 +16,7 @@ use omni_llm::index::Manifest;
 use omni_llm::net::{Client, backoff};
 use omni_llm::provider::Provider;
 use omni_llm::provider::capability::Rules;
-use omni_llm::provider::embed::{Model, Purpose};
+use omni_llm::provider::embed::{Model, Side};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -74,7 +74,7 @@ impl Remote {
     pub(crate) fn embed(
         &self,
         texts: Vec<String>,
-        purpose: Purpose,
+        purpose: Side,
         mut each: impl FnMut(Range<usize>, Vec<Vec<f32>>) -> Result<()>,
     ) -> Result<()> {
         let batches = self.model.batches(&texts)?.into_iter().flat_map(split);
@@ -107,7 +107,7 @@ impl Remote {
     /// The vectors of questions, in their order.
     pub(crate) fn questions(&self, questions: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut found = vec![Vec::new(); questions.len()];
-        self.embed(questions, Purpose::Query, |range, vectors| {
+        self.embed(questions, Side::Query, |range, vectors| {
             found[range].iter_mut().zip(vectors).for_each(|(place, vector)| *place = vector);
             Ok(())
         })?;

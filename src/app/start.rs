@@ -1,12 +1,11 @@
 //! What is checked and opened at the start: the providers that are named, the prices, and the indexes with their embedding
 //! models.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::opened::Opened;
-use super::split;
+use super::{Providers, split};
 use crate::config::{Config, Generation};
 use crate::cost::Prices;
 use crate::embed::Embedder;
@@ -15,7 +14,7 @@ use crate::index::index_path;
 use crate::net::is_allowed;
 use crate::provider::capability::Rules;
 use crate::provider::embed::Model;
-use crate::provider::{PRESETS, Provider, known, no_such, preset};
+use crate::provider::{PRESETS, Provider, Unready, known, no_such, preset};
 
 /// Whether there is a provider of each name that the operator gives.
 pub(super) fn check_known(config: &Config) -> Result<()> {
@@ -23,11 +22,8 @@ pub(super) fn check_known(config: &Config) -> Result<()> {
         let like = endpoint.like.as_deref();
         if preset(like.unwrap_or(name)).is_none() {
             return Err(Error::bad_request(match like {
-                None => format!(
-                    "configuration: `providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {}",
-                    known()
-                ),
-                Some(like) => format!("configuration: `providers.{name}.like`: {}", no_such(like)),
+                None => format!("`providers.{name}`: add `like = \"custom\"`, or whichever of ours it speaks like: {}", known()),
+                Some(like) => format!("`providers.{name}.like`: {}", no_such(like)),
             }));
         }
     }
@@ -39,27 +35,20 @@ pub(super) fn check_known(config: &Config) -> Result<()> {
         .chain(fallback_providers.iter().map(|named| ("FALLBACK_PROVIDERS", split(named).0, "")));
     for (variable, name, hint) in named {
         if preset(name).is_none() && !config.providers.contains_key(name) {
-            return Err(wrong(variable, Error::bad_request(format!("{}{hint}", no_such(name)))));
+            return Err(Error::bad_request(format!("{}{hint}", no_such(name))).at(variable));
         }
     }
     Ok(())
 }
 
-/// An error in what the operator says of who answers, with the setting before it.
-fn wrong(variable: &str, error: Error) -> Error {
-    error.retold(|text| format!("configuration: `{variable}`: {text}"))
-}
-
-/// Every provider that can be asked. What is wrong about one that the operator set up is an error.
-pub(super) fn set_up(config: &Config, rules: &Arc<Rules>) -> Result<BTreeMap<String, Provider>> {
+/// Every provider. What is wrong about one that the operator set up is an error.
+pub(super) fn set_up(config: &Config, rules: &Arc<Rules>) -> Result<Providers> {
     let names = PRESETS.iter().map(|preset| preset.name).chain(config.providers.keys().map(String::as_str));
-    let mut providers = BTreeMap::new();
+    let mut providers = Providers::new();
     for name in names {
         match Provider::set_up(name, config, rules) {
-            Ok(Ok(provider)) => drop(providers.insert(name.to_owned(), provider)),
-            Err(error) if config.providers.contains_key(name) => return Err(error),
-            // Nobody set it up.
-            Ok(Err(_)) | Err(_) => {}
+            Err(Unready { error, is_missing: false }) if config.providers.contains_key(name) => return Err(error),
+            outcome => drop(providers.insert(name.to_owned(), outcome)),
         }
     }
     Ok(providers)
@@ -67,20 +56,15 @@ pub(super) fn set_up(config: &Config, rules: &Arc<Rules>) -> Result<BTreeMap<Str
 
 /// The operator's own prices, over the built-in ones.
 pub(super) fn prices(config: &Config) -> Result<Prices> {
-    Prices::open(config.prices.as_deref()).map_err(|error| setting("OMNI_PRICES", error))
+    Prices::open(config.prices.as_deref()).map_err(|error| error.at("OMNI_PRICES"))
 }
 
 /// All indexes, in the operator's order, each under a name of its own.
-pub(super) fn open_indexes(
-    config: &Config,
-    providers: &BTreeMap<String, Provider>,
-    rules: &Arc<Rules>,
-    embedder: Option<&Embedder>,
-) -> Result<Vec<Opened>> {
+pub(super) fn open_indexes(config: &Config, providers: &Providers, embedder: Option<&Embedder>) -> Result<Vec<Opened>> {
     let mut indexes: Vec<Opened> = Vec::new();
     for named in config.index.iter().chain(&config.indexes) {
         let mut opened = Opened::open(&index_path(named)?)?;
-        opened.remote = remote(named, &opened, config, providers, rules)?;
+        opened.remote = remote(named, &opened, config, providers)?;
         if let (None, Some(embedder)) = (&opened.remote, embedder) {
             opened.index.require_model(embedder.name(), embedder.fingerprint())?;
         }
@@ -98,18 +82,12 @@ pub(super) fn open_indexes(
 }
 
 /// The provider's model that embedded an index, where it was not the packed one.
-fn remote(
-    named: &Path,
-    opened: &Opened,
-    config: &Config,
-    providers: &BTreeMap<String, Provider>,
-    rules: &Arc<Rules>,
-) -> Result<Option<Model>> {
+fn remote(named: &Path, opened: &Opened, config: &Config, providers: &Providers) -> Result<Option<Model>> {
     let manifest = opened.index.manifest();
     let Some(provider) = &manifest.provider else { return Ok(None) };
     let model = &manifest.model;
     let why = |cause: Error| Error::new(cause.code(), format!("{}: embedded by `{provider}/{model}`: {cause}", named.display()));
-    let provider = provider_named(provider, config, providers, rules).map_err(why)?;
+    let provider = provider_named(provider, config, providers).map_err(why)?;
     let model = Model::new(provider, model, manifest.dimensions, manifest.shortened);
     opened.index.require_model(model.name(), &model.fingerprint())?;
     Ok(Some(model))
@@ -117,36 +95,33 @@ fn remote(
 
 /// The operator's own rules about what models accept.
 pub(super) fn own_rules(path: &Path) -> Result<Rules> {
-    let text = std::fs::read_to_string(path).map_err(|cause| setting("OMNI_CAPABILITIES", Error::io(path, cause)))?;
-    let place = |text: &str| format!("{}: {text}", path.display());
-    Rules::new(Some(&text)).map_err(|error| setting("OMNI_CAPABILITIES", error.retold(place)))
-}
-
-/// An error with the setting that it is about before it.
-fn setting(variable: &str, error: Error) -> Error {
-    error.retold(|text| format!("`{variable}`: {text}"))
+    let read = || {
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause))?;
+        Rules::new(Some(&text)).map_err(|error| error.retold(|text| format!("{}: {text}", path.display())))
+    };
+    read().map_err(|error| error.at("OMNI_CAPABILITIES"))
 }
 
 /// Whether those whom the operator names to answer can be asked: found out now, and not when somebody fails.
-pub(super) fn check_named(config: &Config, providers: &BTreeMap<String, Provider>, rules: &Arc<Rules>) -> Result<()> {
-    let opened = |name: &str| provider_named(name, config, providers, rules);
+pub(super) fn check_named(config: &Config, providers: &Providers) -> Result<()> {
+    let opened = |name: &str| provider_named(name, config, providers);
     if let Some(name) = &config.generation.provider {
-        opened(name).map_err(|error| wrong("OMNI_PROVIDER", error))?;
+        opened(name).map_err(|error| error.at("OMNI_PROVIDER"))?;
     }
-    for name in config.generation.preferred.providers.iter().filter(|name| providers.contains_key(*name)) {
-        opened(name).map_err(|error| wrong("PREFERRED_PROVIDERS", error))?;
+    for name in config.generation.preferred.providers.iter().filter(|name| matches!(providers.get(*name), Some(Ok(_)))) {
+        opened(name).map_err(|error| error.at("PREFERRED_PROVIDERS"))?;
     }
     for (name, model) in config.generation.fallback_providers.iter().map(|named| split(named)) {
         let has_model = opened(name).and_then(|provider| provider.model(model).map(drop));
-        has_model.map_err(|error| wrong("FALLBACK_PROVIDERS", error))?;
+        has_model.map_err(|error| error.at("FALLBACK_PROVIDERS"))?;
     }
     Ok(())
 }
 
 /// The provider of this name, ready to be asked: the same one where several ask, so that all know how it does.
-fn provider_named(name: &str, config: &Config, providers: &BTreeMap<String, Provider>, rules: &Arc<Rules>) -> Result<Provider> {
-    let known = providers.get(name).cloned();
-    known.map_or_else(|| Provider::open(name, config, rules), Ok).and_then(|provider| allowed(config, provider))
+fn provider_named(name: &str, config: &Config, providers: &Providers) -> Result<Provider> {
+    let known = providers.get(name).ok_or_else(|| Error::bad_request(no_such(name)))?;
+    known.clone().map_err(|unready| unready.error).and_then(|provider| allowed(config, provider))
 }
 
 /// The provider, where the operator's list of hosts lets it be called.
@@ -172,30 +147,28 @@ mod tests {
         let said = |config: Config| App::open(config).err().unwrap().message().to_owned();
         let unknown = said(config);
         assert!(
-            unknown.starts_with("configuration: `OMNI_PROVIDER`: `opnai`: no such provider; there are `openai`, `anthropic`, "),
+            unknown.starts_with("`OMNI_PROVIDER`: `opnai`: no such provider; there are `openai`, `anthropic`, "),
             "{unknown}"
         );
         let mut config = Config::default();
         config.generation.fallback_providers = vec!["custom/m".into(), "opnai/m".into()];
-        assert!(said(config).starts_with("configuration: `FALLBACK_PROVIDERS`: `opnai`: no such provider; there are "));
+        assert!(said(config).starts_with("`FALLBACK_PROVIDERS`: `opnai`: no such provider; there are "));
         let mut config = Config::default();
         config.generation.preferred.providers = vec!["cheepest".into()];
         let unknown = said(config);
-        assert!(
-            unknown.starts_with("configuration: `PREFERRED_PROVIDERS`: `cheepest`: no such provider; there are "),
-            "{unknown}"
-        );
+        assert!(unknown.starts_with("`PREFERRED_PROVIDERS`: `cheepest`: no such provider; there are "), "{unknown}");
         assert!(unknown.ends_with("; or write `cheapest` or `fastest`"), "{unknown}");
         let message = |endpoint: Endpoint| {
             let mut config = Config::default();
             config.providers.insert("mine".into(), endpoint);
             App::open(config).err().unwrap().message().to_owned()
         };
-        assert!(message(Endpoint::default()).starts_with(
-            "configuration: `providers.mine`: add `like = \"custom\"`, or whichever of ours it speaks like: `openai`, "
-        ));
+        assert!(
+            message(Endpoint::default())
+                .starts_with("`providers.mine`: add `like = \"custom\"`, or whichever of ours it speaks like: `openai`, ")
+        );
         let typo = Endpoint { like: Some("opnai".into()), ..Endpoint::default() };
-        assert!(message(typo).starts_with("configuration: `providers.mine.like`: `opnai`: no such provider; there are "));
+        assert!(message(typo).starts_with("`providers.mine.like`: `opnai`: no such provider; there are "));
     }
 
     #[test]
@@ -211,18 +184,18 @@ mod tests {
         assert_eq!(message(|config| config.generation.fallback_providers = vec!["custom/m".into()]), None);
         assert_eq!(
             message(|config| config.generation.provider = Some("openai".into())).unwrap(),
-            "configuration: `OMNI_PROVIDER`: `openai` needs a key; set `OPENAI_API_KEY`"
+            "`OMNI_PROVIDER`: `openai` needs a key; set `OPENAI_API_KEY`"
         );
         assert_eq!(
             message(|config| config.generation.fallback_providers = vec!["custom/m".into(), "groq/m".into()]).unwrap(),
-            "configuration: `FALLBACK_PROVIDERS`: `groq` needs a key; set `GROQ_API_KEY`"
+            "`FALLBACK_PROVIDERS`: `groq` needs a key; set `GROQ_API_KEY`"
         );
         let blocked = "`custom` is at `h`, which `OMNI_ALLOWED_HOSTS` does not have; add it, or name another";
         let on_a_list: fn(&mut Config) = |config| {
             config.net.allowed_hosts = vec!["api.openai.com".into()];
             config.generation.provider = Some("custom".into());
         };
-        assert_eq!(message(on_a_list).unwrap(), format!("configuration: `OMNI_PROVIDER`: {blocked}"));
+        assert_eq!(message(on_a_list).unwrap(), format!("`OMNI_PROVIDER`: {blocked}"));
         assert_eq!(
             message(|config| {
                 config.net.allowed_hosts = vec!["H".into()];
@@ -233,7 +206,7 @@ mod tests {
         assert!(
             message(|config| config.generation.fallback_providers = vec!["custom".into()])
                 .unwrap()
-                .starts_with("configuration: `FALLBACK_PROVIDERS`: `model_name`: missing, and `custom` has no model by default")
+                .starts_with("`FALLBACK_PROVIDERS`: `model_name`: missing, and `custom` has no model by default")
         );
     }
 

@@ -1,7 +1,5 @@
 //! What a model is asked.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -41,9 +39,9 @@ pub struct ChatRequest {
     pub service_tier: Option<String>,
     /// An opaque name of the person at the other end, for the provider's abuse checks.
     pub user: Option<String>,
-    /// HTTP headers of the provider's own, as `anthropic-beta`. Those that the provider's row does not allow are left out, said so.
+    /// What of Claude's own is to be switched on (`anthropic-beta`). Those that the model does not take are left out, said so.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub betas: Vec<String>,
     /// Fields of the provider's own, merged into the body that is sent. They cannot replace the model, the messages or the stream flag.
     #[serde(default)]
     pub extra: Map<String, Value>,

@@ -241,10 +241,10 @@ impl Packed {
     }
 
     /// What turns the first token of a pair into a score; only a reranker has it.
-    pub(super) fn head(&self) -> Head<'_> {
+    pub(super) fn head(&self) -> Classifier<'_> {
         let (width, at) = (self.manifest.dimensions, self.after_layers());
         let (weights, bias) = self.numbers(at + 2).split_at(width);
-        Head { pooler: self.matrix(at + 1, width, width), weights, bias }
+        Classifier { pooler: self.matrix(at + 1, width, width), weights, bias }
     }
 
     /// What a token of the second text has over one of the first; only a reranker has it.
@@ -307,7 +307,7 @@ pub(super) struct Layer<'a> {
 
 /// A pooler and a classifier with one label.
 #[derive(Clone, Copy)]
-pub(super) struct Head<'a> {
+pub(super) struct Classifier<'a> {
     pub(super) pooler: Matrix<'a>,
     pub(super) weights: &'a [f32],
     /// One number.

@@ -59,15 +59,16 @@ impl Candidate {
 pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate> {
     let known = Words::new(true, true, REVISION);
     let asked = terms(question, &known);
-    let sentences: Vec<(usize, Sentence, BTreeSet<String>)> = passages
+    let sentences: Vec<((usize, usize), Sentence, BTreeSet<String>)> = passages
         .iter()
         .enumerate()
         .flat_map(|(number, passage)| {
-            sentences(&passage.content, passage.start > 0, MAX_QUOTE_BYTES).into_iter().map(move |sentence| (number, sentence))
+            let statements = sentences(&passage.content, passage.start > 0).into_iter().enumerate();
+            statements.map(move |(position, sentence)| ((number, position), sentence))
         })
-        .map(|(number, sentence)| {
-            let words = terms(&passages[number].content[sentence.range.clone()], &known);
-            (number, sentence, words)
+        .map(|(place, sentence)| {
+            let words = terms(&passages[place.0].content[sentence.range.clone()], &known);
+            (place, sentence, words)
         })
         // A heading or a label that says what was asked says nothing.
         .filter(|(_, sentence, words)| !(sentence.is_open && words.is_subset(&asked)))
@@ -89,7 +90,7 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
     let others = &asked - &terms(&names.join(" "), &known);
     let mut candidates: Vec<Candidate> = sentences
         .into_iter()
-        .map(|(number, sentence, words)| {
+        .map(|((number, position), sentence, words)| {
             let passage = &passages[number];
             let above = sentence.answers.as_ref().map(|asked| terms(&passage.content[asked.clone()], &known)).unwrap_or_default();
             let code = announced_code(&passage.content, &sentence);
@@ -110,7 +111,7 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
             };
             let has = |term: &&String| [&words, &above, &below].iter().any(|terms| terms.contains(*term));
             let named = (held + others.iter().filter(has).count()) as f32 / (names.len() + others.len()) as f32;
-            let early = 1.0 / (1.0 + sentence.position as f32);
+            let early = 1.0 / (1.0 + position as f32);
             Candidate {
                 passage: number,
                 range: sentence.range,

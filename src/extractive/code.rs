@@ -2,24 +2,20 @@
 
 use std::ops::Range;
 
+use super::MAX_QUOTE_BYTES;
 use super::sentence::{STOPS, Sentence};
 use crate::sentence::is_fence;
 
 /// Code between fences, with the sentence right `above` it. What that announces is quoted with it.
-pub(super) fn code(
-    text: &str,
-    range: Range<usize>,
-    above: Option<&Sentence>,
-    position: usize,
-    max_bytes: usize,
-) -> Option<Sentence> {
+pub(super) fn code(text: &str, range: Range<usize>, above: Option<&Sentence>) -> Option<Sentence> {
     let is_announced = above.is_some_and(|above| above.tail >= range.end);
-    if is_announced || range.len() > max_bytes {
+    if is_announced || range.len() > MAX_QUOTE_BYTES {
         return None;
     }
-    let belongs = |above: &&Sentence| range.end - above.lead <= max_bytes && text[above.tail..range.start].trim().is_empty();
+    let belongs =
+        |above: &&Sentence| range.end - above.lead <= MAX_QUOTE_BYTES && text[above.tail..range.start].trim().is_empty();
     let lead = above.filter(belongs).map_or(range.start, |above| above.lead);
-    Some(Sentence { position, lead, tail: range.end, answers: None, penalty: 0.3, is_open: false, range })
+    Some(Sentence { lead, tail: range.end, answers: None, penalty: 0.3, is_open: false, range })
 }
 
 /// Whether lines are code whose fences another passage has.

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::MAX_QUOTE_BYTES;
 use super::code::{code, end_of_cut_code, is_code, is_cut_code, is_prose};
 use super::table::{is_rule, rows};
 use crate::sentence::{Block, Kind, QUOTE, blocks, split};
@@ -11,8 +12,6 @@ use crate::sentence::{Block, Kind, QUOTE, blocks, split};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sentence {
     pub(super) range: Range<usize>,
-    /// Which statement of its passage it is.
-    pub(super) position: usize,
     /// Where a quote of it should begin: the sentence before, where this one leans on it; the head of a table.
     pub(super) lead: usize,
     /// Where a quote of it should end: behind the list, table or code that it announces.
@@ -26,8 +25,8 @@ pub(super) struct Sentence {
 }
 
 /// All statements of a passage. `is_cut` says that the document's text began before it; an answer of several sentences is one
-/// statement if it has at most `max_bytes`.
-pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sentence> {
+/// statement if it is no longer than a quote.
+pub(super) fn sentences(text: &str, is_cut: bool) -> Vec<Sentence> {
     let is_cut_code = is_cut && is_cut_code(text);
     let start = if is_cut { end_of_cut_code(text) } else { 0 };
     let mut blocks = blocks(&text[start..]);
@@ -55,7 +54,7 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
             head = Some(block.range.start);
             continue;
         }
-        if let Some(rows) = rows(text, block, head, found.len(), max_bytes) {
+        if let Some(rows) = rows(text, block, head) {
             found.extend(rows);
             continue;
         }
@@ -68,7 +67,7 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
             }
             Kind::Code => {
                 let above = found.get(section..).and_then(<[Sentence]>::last);
-                found.extend(code(text, block.range.clone(), above, found.len(), max_bytes));
+                found.extend(code(text, block.range.clone(), above));
                 continue;
             }
             Kind::OpenCode => continue,
@@ -78,7 +77,7 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
         if block.kind == Kind::Line || parts.first().is_some_and(|first| text[first.clone()].ends_with('?')) {
             let question = if parts.is_empty() { block.range.clone() } else { parts.remove(0) };
             section = found.len();
-            let (range, used) = answer(text, &parts, next, max_bytes);
+            let (range, used) = answer(text, &parts, next);
             number += used;
             if let Some(range) = range {
                 parts.retain(|part| part.start >= range.end);
@@ -86,15 +85,7 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
                 let is_short = range.len() < SHORT_BYTES;
                 let lead = if is_short { question.start } else { range.start };
                 let penalty = if is_short { 0.3 } else { 0.0 };
-                found.push(Sentence {
-                    position: found.len(),
-                    lead,
-                    tail: range.end,
-                    answers: Some(question),
-                    penalty,
-                    is_open: false,
-                    range,
-                });
+                found.push(Sentence { lead, tail: range.end, answers: Some(question), penalty, is_open: false, range });
             }
         } else if block.kind == Kind::Paragraph && !next.is_empty() && is_heading(line) {
             section = found.len();
@@ -103,9 +94,10 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
         for range in parts {
             let before = found.get(section..).and_then(<[Sentence]>::last);
             let tail = if announces(&text[range.clone()]) { announced(text, &range, block, next) } else { Some(range.end) };
-            let mut statement = statement(text, range.clone(), tail, before, found.len(), is_cut, max_bytes);
+            let mut statement = statement(text, range.clone(), tail, before, is_cut, found.is_empty());
             let is_quote = text[range].contains('\n') && text[..block.range.start].ends_with(QUOTE);
-            if let Some(statement) = statement.as_mut().filter(|_| is_quote && block.range.len() + QUOTE.len() <= max_bytes) {
+            if let Some(statement) = statement.as_mut().filter(|_| is_quote && block.range.len() + QUOTE.len() <= MAX_QUOTE_BYTES)
+            {
                 // Lines of a block quote need their marks, and the first of them stands before its paragraph.
                 statement.lead = block.range.start - QUOTE.len();
                 statement.tail = statement.tail.max(block.range.end);
@@ -117,29 +109,28 @@ pub(super) fn sentences(text: &str, is_cut: bool, max_bytes: usize) -> Vec<Sente
 }
 
 /// A sentence that may be quoted, unless it states nothing. `tail` is the end of what it announces, nothing where that is not
-/// there; `before` the sentence that it may lean on.
+/// there; `before` the sentence that it may lean on; `is_first` says that no statement of the passage stands above it.
 fn statement(
     text: &str,
     range: Range<usize>,
     tail: Option<usize>,
     before: Option<&Sentence>,
-    position: usize,
     is_cut: bool,
-    max_bytes: usize,
+    is_first: bool,
 ) -> Option<Sentence> {
     let sentence = &text[range.clone()];
-    let is_first = is_cut && text[..range.start].trim().is_empty();
-    let is_fragment = is_first && begins_inside(sentence);
+    let is_at_cut = is_cut && text[..range.start].trim().is_empty();
+    let is_fragment = is_at_cut && begins_inside(sentence);
     if sentence.ends_with('?') || is_fragment || is_mere_markup(sentence) || is_code(sentence) {
         return None;
     }
     let leans = LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
     let lead = match before.filter(|_| leans) {
-        Some(before) if range.end - before.lead <= max_bytes => before.lead,
+        Some(before) if range.end - before.lead <= MAX_QUOTE_BYTES => before.lead,
         Some(before) => before.range.start,
         None => range.start,
     };
-    let is_orphan = leans && before.is_none() && is_cut && position == 0;
+    let is_orphan = leans && is_cut && is_first;
     let is_open = tail.is_none() || !is_ended(sentence);
     let tail = tail.unwrap_or(range.end);
     let penalty = if range.len() < SHORT_BYTES && tail == range.end { 0.3 } else { 0.0 }
@@ -148,16 +139,16 @@ fn statement(
         + if POINTERS.iter().any(|pointer| sentence.starts_with(pointer)) { 0.3 } else { 0.0 }
         + if is_open { 0.25 } else { 0.0 }
         + if is_orphan { 0.2 } else { 0.0 }
-        + if is_first && bare(sentence).starts_with('`') { 0.3 } else { 0.0 };
-    Some(Sentence { position, lead, tail, answers: None, penalty, is_open, range })
+        + if is_at_cut && bare(sentence).starts_with('`') { 0.3 } else { 0.0 };
+    Some(Sentence { lead, tail, answers: None, penalty, is_open, range })
 }
 
 /// What answers a question: the rest of its paragraph, else the blocks behind it; as much as makes a quote. Also how many blocks
 /// that is.
-fn answer(text: &str, rest: &[Range<usize>], next: &[Block], max_bytes: usize) -> (Option<Range<usize>>, usize) {
+fn answer(text: &str, rest: &[Range<usize>], next: &[Block]) -> (Option<Range<usize>>, usize) {
     let asks = |range: &Range<usize>| text[range.clone()].ends_with('?');
     if let Some(first) = rest.first() {
-        let fits = rest.iter().take_while(|part| part.end - first.start <= max_bytes && !asks(part)).last();
+        let fits = rest.iter().take_while(|part| part.end - first.start <= MAX_QUOTE_BYTES && !asks(part)).last();
         return (fits.map(|last| first.start..last.end), 0);
     }
     let Some(first) = next.first() else { return (None, 0) };
@@ -169,7 +160,7 @@ fn answer(text: &str, rest: &[Range<usize>], next: &[Block], max_bytes: usize) -
         Kind::Code => true,
         Kind::Paragraph | Kind::Item => !split(text, block.range.clone()).first().is_some_and(asks),
     };
-    let fits = next.iter().take_while(|block| block.range.end - start <= max_bytes && belongs(block)).count();
+    let fits = next.iter().take_while(|block| block.range.end - start <= MAX_QUOTE_BYTES && belongs(block)).count();
     (next[..fits].last().map(|last| start..last.range.end), fits)
 }
 
@@ -309,7 +300,7 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<&str> {
-        sentences(text, false, 600).into_iter().map(|sentence| &text[sentence.range]).collect()
+        sentences(text, false).into_iter().map(|sentence| &text[sentence.range]).collect()
     }
 
     #[test]
@@ -338,7 +329,7 @@ mod tests {
     fn what_answers_a_question_is_one_statement() {
         let text = "Questions about it\n\nDo I need a key?\nNo. None\nis needed to begin.\n\n## How do I begin?\n\n1. Build it:\n\n```sh\nrun\n```\n\n\
             2. Serve it.\n\n## Further\n\nRead on.\n\nIs it free?\nYes.";
-        let all = sentences(text, false, 600);
+        let all = sentences(text, false);
         let answered: Vec<(&str, &str)> =
             all.iter().filter_map(|one| Some((&text[one.answers.clone()?], &text[one.lead..one.tail]))).collect();
         let expected = [
@@ -351,27 +342,28 @@ mod tests {
             texts(text),
             ["No. None\nis needed to begin.", "1. Build it:\n\n```sh\nrun\n```\n\n2. Serve it.", "Read on.", "Yes."]
         );
-        let short = sentences("## Why?\n\nOne sentence.\n\nAnother sentence.", false, 15);
-        assert_eq!(short.len(), 2, "an answer of more than the bytes of a quote is cut between blocks: {short:?}");
+        let long = format!("## Why?\n\nOne sentence.\n\nAnother one{}.", " and more".repeat(MAX_QUOTE_BYTES / 9));
+        let cut = sentences(&long, false);
+        assert_eq!(cut.len(), 2, "an answer of more than the bytes of a quote is cut between blocks: {cut:?}");
     }
 
     #[test]
     fn rows_of_tables_are_statements_and_their_heads_are_none() {
         let text = "The codes are:\n\n| Code | Status |\n| --- | --- |\n| `LATE` | 504 |\n\nVariable | Meaning\nOMNI_ADDR | where it listens\n";
         assert_eq!(texts(text), ["The codes are:", "`LATE` | 504", "OMNI_ADDR | where it listens"]);
-        let codes = &sentences(text, false, 600)[0];
+        let codes = &sentences(text, false)[0];
         assert!(text[codes.lead..codes.tail].ends_with("| `LATE` | 504 |"), "a table is announced as a list is");
     }
 
     #[test]
     fn what_a_passage_cuts_in_two_is_no_statement() {
         let read = |text: &'static str| -> Vec<&str> {
-            sentences(text, true, 600).into_iter().map(|sentence| &text[sentence.range]).collect()
+            sentences(text, true).into_iter().map(|sentence| &text[sentence.range]).collect()
         };
         assert_eq!(read("that the file is closed. It is then read again."), ["It is then read again."]);
         assert_eq!(read("    let x = f();\n}\n```\n\nThis opens the file."), ["This opens the file."]);
         assert_eq!(read("413 | too large | send less |\n\nAll codes are listed."), ["All codes are listed."]);
-        let cut = sentences("`OPT_OUT=1` to disable it.\n\n`OMNI_ADDR` sets the address.", true, 600);
+        let cut = sentences("`OPT_OUT=1` to disable it.\n\n`OMNI_ADDR` sets the address.", true);
         assert!(cut[0].penalty > cut[1].penalty, "what begins with code may be cut: {cut:?}");
         assert_eq!(read("[the rule](rule.md) allows it. It is on."), ["It is on."]);
         assert_eq!(read("- `OPT_OUT=1` disables it."), ["`OPT_OUT=1` disables it."]);
@@ -405,7 +397,7 @@ mod tests {
     fn links_state_nothing_and_pointers_little() {
         let text = "[Creating it][02]\n\n[One](one.md), [two][two].\n\n[!INCLUDE [Support](support.md)]\n\n:::code range=\"1-2\":::\n\n\
             [It](it.md) is free for [all].\n\nFor more information, see [Creating it][02].";
-        let found = sentences(text, false, 600);
+        let found = sentences(text, false);
         let said: Vec<&str> = found.iter().map(|one| &text[one.range.clone()]).collect();
         assert_eq!(said, ["[It](it.md) is free for [all].", "For more information, see [Creating it][02]."]);
         assert!(found[1].penalty > found[0].penalty);
@@ -415,13 +407,13 @@ mod tests {
     fn a_sentence_in_brackets_is_no_markup() {
         let text = "[The bridge opens at nine and closes at five.]\n\n[Notice (see § 4): the path is closed in winter.";
         assert_eq!(texts(text), text.split("\n\n").collect::<Vec<_>>());
-        assert!(sentences(text, false, 600).iter().all(|one| !one.is_open));
+        assert!(sentences(text, false).iter().all(|one| !one.is_open));
         assert!(texts("[Creating it]\n\n[![Build](build.svg)](ci.md)").is_empty());
     }
 
     #[test]
     fn what_only_sounds_like_an_announcement_is_whole() {
-        let is_open = |text: &str| sentences(text, false, 600)[0].is_open;
+        let is_open = |text: &str| sentences(text, false)[0].is_open;
         for whole in [
             "- Store the vaccine below 8 degrees.",
             "The mill was sold in the following year.",
@@ -439,7 +431,7 @@ mod tests {
     #[test]
     fn a_leaning_sentence_leans_on_the_paragraph_before_but_not_over_a_heading() {
         let text = "The index is a file.\n\nIt is mapped. It is never copied.\n\n# Other\n\nThis page is short.";
-        let leads: Vec<usize> = sentences(text, false, 600).iter().map(|sentence| sentence.lead).collect();
+        let leads: Vec<usize> = sentences(text, false).iter().map(|sentence| sentence.lead).collect();
         assert_eq!(leads, [0, 0, 0, text.find("This").unwrap()]);
     }
 }

@@ -230,7 +230,7 @@ fn document_source(media: &Media) -> Result<Value> {
     match media_type.as_str() {
         "application/pdf" => Ok(source(media)),
         kind if kind.starts_with("text/") => {
-            let text = STANDARD.decode(data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = STANDARD.decode(data.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let wrong = || Error::bad_request(format!("`messages`: a document of `{kind}`: not UTF-8 in base64"));
             Ok(source(&Media::of(Source::Text(text.ok_or_else(wrong)?))))
         }
@@ -243,7 +243,7 @@ fn document_source(media: &Media) -> Result<Value> {
 fn source(media: &Media) -> Value {
     match &media.source {
         Source::Url { url, .. } => json!({"type": "url", "url": url}),
-        Source::Base64 { media_type, data } => json!({"type": "base64", "media_type": media_type, "data": data}),
+        Source::Base64 { media_type, data } => json!({"type": "base64", "media_type": media_type, "data": **data}),
         Source::Text(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
     }
 }

@@ -199,12 +199,12 @@ fn image(media: &Media) -> Result<Value> {
     };
     let format = media_type.strip_prefix("image/").unwrap_or(media_type);
     let format = if format == "jpg" { "jpeg" } else { format };
-    Ok(json!({"image": {"format": format, "source": {"bytes": data}}}))
+    Ok(json!({"image": {"format": format, "source": {"bytes": **data}}}))
 }
 
 fn document(media: &Media, documents: &mut BTreeSet<String>, warnings: &mut Warnings) -> Result<Value> {
     let (format, bytes) = match &media.source {
-        Source::Base64 { media_type, data } => (extension(media_type)?, data.clone()),
+        Source::Base64 { media_type, data } => (extension(media_type)?, data.to_string()),
         Source::Text(text) => ("txt", STANDARD.encode(text)),
         Source::Url { .. } => return Err(Error::bad_request("`messages`: Bedrock takes documents as bytes only; send base64")),
     };

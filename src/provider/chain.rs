@@ -144,7 +144,7 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
 }
 
 /// Removes what only the first provider accepts; returns words for the warning. Always thoughts and signatures; for another provider
-/// (`is_stranger`) also its fields, headers, tier and blocks.
+/// (`is_stranger`) also its fields, betas, tier and blocks.
 fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
     let mut taken = Vec::new();
     if is_stranger {
@@ -155,8 +155,8 @@ fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
         }
         taken.extend(extra.keys().take(MOST_NAMED).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())));
         taken.extend((extra.len() > MOST_NAMED).then(|| format!("{} more fields", extra.len() - MOST_NAMED)));
-        let headers = !std::mem::take(&mut request.headers).is_empty();
-        taken.extend(headers.then(|| "its headers".to_owned()));
+        let betas = !std::mem::take(&mut request.betas).is_empty();
+        taken.extend(betas.then(|| "its headers".to_owned()));
         taken.extend(request.service_tier.take().map(|_| "`service_tier`".to_owned()));
         taken.extend(
             // What is asked stays: the text in it is read, or it is refused. Without it the question is another one.

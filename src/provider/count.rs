@@ -34,19 +34,15 @@ impl Provider {
         if self.preset.dialect != Dialect::Anthropic || self.preset.path != "messages" {
             return Err(Error::not_supported("count_tokens", format!("`{}` does not count the tokens of a message", self.name)));
         }
-        let counted = self.counted(client, request, deadline).await;
-        counted.map_err(|error| self.blame(error, request))
-    }
-
-    async fn counted(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Value> {
-        let mut written = self.write(request, false)?;
-        self.check_names(client, &written, deadline).await?;
-        if let Some(fields) = written.body.as_object_mut() {
+        let written = self.prepared(client, request, false, deadline).await?;
+        let mut body = written.body();
+        if let Some(fields) = body.as_object_mut() {
             fields.retain(|name, _| COUNTED.contains(&name.as_str()));
         }
-        let mut out = Request::new(self.url("messages/count_tokens", &request.model)?, written.body.to_string());
+        let mut out = Request::new(self.url("messages/count_tokens", &request.model)?, body.to_string());
         out.headers = written.request.headers;
         let ask = || self.attempt(client, &out, deadline, |reply| super::dialect::parse(&reply.body));
-        Retry::new(client, deadline, &self.name, &request.trace).run(None, ask).await
+        let counted = Retry::new(client, deadline, &self.name, &request.trace).run(None, ask).await;
+        counted.map_err(|error| self.blame(error, request))
     }
 }

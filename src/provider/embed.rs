@@ -24,7 +24,7 @@ use crate::net::Client;
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Purpose {
+pub enum Side {
     /// A question.
     Query,
     /// A text that is to be found.
@@ -79,7 +79,7 @@ pub struct EmbedRequest {
     /// The texts; none of them empty.
     pub inputs: Vec<Input>,
     /// What they are for.
-    pub purpose: Purpose,
+    pub purpose: Side,
     /// The length of a vector, where the model leaves a choice.
     pub dimensions: Option<u32>,
     /// Whose texts they are; told where [`Provider::embeds_for_users`].

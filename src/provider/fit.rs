@@ -33,6 +33,13 @@ pub(super) struct Fitted {
     pub(super) warnings: Warnings,
     /// The names in addresses that the provider is to fetch: what they resolve to was not looked at.
     pub(super) hosts: Vec<String>,
+    /// What its answer needs.
+    pub(super) back: Back,
+}
+
+/// How an answer is told in the words of the request as it came.
+#[derive(Debug, Default)]
+pub(super) struct Back {
     /// The callers' names of tools by their aliases.
     names: BTreeMap<String, String>,
     /// The callers' names of tools' parameters by their aliases.
@@ -41,7 +48,7 @@ pub(super) struct Fitted {
     ids: BTreeSet<String>,
 }
 
-impl Fitted {
+impl Back {
     /// As [`Self::restore`], for a whole answer.
     pub(super) fn restore_all(&self, answer: &mut ChatResponse) {
         for part in &mut answer.parts {
@@ -88,8 +95,8 @@ pub(super) fn fit(
         return Err(Error::bad_request("`messages`: empty; send at least one"));
     }
     let addresses = Addresses::new(&caps.stores, has_operator_address);
-    let (names, parameters, ids) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-    let mut fit = Fit { caps, who, has_operator_address, warnings: Warnings::default(), names, parameters, ids, addresses };
+    let (warnings, back) = (Warnings::default(), Back::default());
+    let mut fit = Fit { caps, who, has_operator_address, warnings, back, addresses };
     for (name, value) in &request.extra {
         fit.field(name, value).map_err(|why| Error::bad_request(format!("`{name}`: an address: {why}")))?;
     }
@@ -104,7 +111,7 @@ pub(super) fn fit(
     fit.tier(&mut request);
     fit.user(&mut request);
     let hosts = fit.addresses.names.into_iter().collect();
-    Ok(Fitted { request, warnings: fit.warnings, hosts, names: fit.names, parameters: fit.parameters, ids: fit.ids })
+    Ok(Fitted { request, warnings: fit.warnings, hosts, back: fit.back })
 }
 
 struct Fit<'a> {
@@ -112,9 +119,7 @@ struct Fit<'a> {
     who: &'a str,
     has_operator_address: bool,
     warnings: Warnings,
-    names: BTreeMap<String, String>,
-    parameters: BTreeMap<String, String>,
-    ids: BTreeSet<String>,
+    back: Back,
     addresses: Addresses<'a>,
 }
 
@@ -222,7 +227,7 @@ impl Fit<'_> {
     fn messages(&mut self, request: &mut ChatRequest) -> Result<()> {
         let mut cached = false;
         let aliases: BTreeMap<String, String> =
-            self.parameters.iter().map(|(alias, name)| (name.clone(), alias.clone())).collect();
+            self.back.parameters.iter().map(|(alias, name)| (name.clone(), alias.clone())).collect();
         for message in &mut request.messages {
             let parts = std::mem::take(&mut message.parts);
             for mut part in parts {
@@ -240,7 +245,7 @@ impl Fit<'_> {
                     Part::ToolCall(call) => {
                         self.alias(&mut call.name);
                         let id = tool_id(&call.id, self.caps.tool_id_rule);
-                        self.ids.insert(std::mem::replace(&mut call.id, id));
+                        self.back.ids.insert(std::mem::replace(&mut call.id, id));
                         if call.arguments.trim().is_empty() && !call.is_text() {
                             "{}".clone_into(&mut call.arguments);
                         }

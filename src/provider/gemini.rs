@@ -276,7 +276,7 @@ fn response(result: &ToolResult, warnings: &mut Warnings) -> Value {
 
 fn file(media: &Media) -> Result<Value> {
     Ok(match &media.source {
-        Source::Base64 { media_type, data } => json!({"inlineData": {"mimeType": media_type, "data": data}}),
+        Source::Base64 { media_type, data } => json!({"inlineData": {"mimeType": media_type, "data": **data}}),
         Source::Url { url, media_type } => {
             let kind = media_type.clone().or_else(|| guessed(url)).ok_or_else(|| {
                 Error::bad_request("`messages`: Gemini needs the media type of an address; name it, or send the bytes as base64")

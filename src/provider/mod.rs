@@ -44,10 +44,11 @@ pub(crate) use self::arguments::{is_rounded, keep_digits_of, list_at};
 use self::capability::{Capabilities, Rules};
 pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
-use self::fit::{Fitted, fit};
+use self::fit::{Back, Fitted, fit};
 use self::retry::{Health, Retry};
 pub use self::row::{AuthKind, PRESETS, Preset, preset};
 pub(crate) use self::row::{known, no_such};
+pub(crate) use self::setup::Unready;
 pub use self::stream::Events;
 pub(crate) use self::terms::is_standard;
 use crate::chat::{ChatRequest, ChatResponse, Warning};
@@ -62,8 +63,6 @@ pub struct Provider {
     base_url: Url,
     /// Whether the operator said where it is, so that it may stand inside the operator's network.
     has_operator_address: bool,
-    /// Paths that name no model, and where they lead.
-    fixed: Arc<[(&'static str, Url)]>,
     auth: Auth,
     /// What of the operator's is to be checked where it is refused, in words.
     credential: Arc<str>,
@@ -79,11 +78,19 @@ pub struct Provider {
 pub struct Written {
     /// Where to, with what, and which headers.
     pub request: Request,
-    /// The body before it became bytes.
-    pub body: Value,
     /// What was dropped, renamed or changed.
     pub warnings: Vec<Warning>,
-    fitted: Fitted,
+    /// The names in addresses that the provider is to fetch.
+    hosts: Vec<String>,
+    /// A stream keeps this and not the request, whose pictures are large.
+    back: Arc<Back>,
+}
+
+impl Written {
+    /// The body, read again.
+    pub fn body(&self) -> Value {
+        serde_json::from_slice(&self.request.body).unwrap_or_default()
+    }
 }
 
 /// A model is one segment of a path.
@@ -158,12 +165,11 @@ impl Provider {
     /// # Errors
     /// The provider refused, failed, or did not answer by `deadline`; the error names it and the model.
     pub async fn chat(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<ChatResponse> {
-        let written = self.write(request, false).map_err(|error| self.blame(error, request))?;
-        self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
+        let written = self.prepared(client, request, false, deadline).await?;
         let ask = || self.attempt(client, &written.request, deadline, |reply| self.preset.dialect.decode(&reply.body));
         let mut answer = self.asked(client, request, deadline, ask).await?;
         self.health.good(&request.model);
-        written.fitted.restore_all(&mut answer);
+        written.back.restore_all(&mut answer);
         answer.warnings.splice(0..0, written.warnings);
         Ok(answer)
     }
@@ -174,8 +180,7 @@ impl Provider {
     /// # Errors
     /// As [`Self::chat`], up to the first content; later failures are items of the stream, and its last.
     pub async fn stream(&self, client: &Client, request: &ChatRequest, deadline: Instant) -> Result<Events> {
-        let written = Arc::new(self.write(request, true).map_err(|error| self.blame(error, request))?);
-        self.check_names(client, &written, deadline).await.map_err(|error| self.blame(error, request))?;
+        let written = self.prepared(client, request, true, deadline).await?;
         self.asked(client, request, deadline, || stream::open(self, client, request, &written, deadline)).await
     }
 
@@ -206,10 +211,10 @@ impl Provider {
     pub fn write(&self, request: &ChatRequest, stream: bool) -> Result<Written> {
         let caps = self.capabilities(&request.model)?;
         let who = format!("{}/{}", self.name, request.model);
-        let mut fitted = fit(request, &caps, (&who, self.has_operator_address), stream)?;
-        let mut warnings = std::mem::take(&mut fitted.warnings);
-        own::take_out(&mut fitted.request, &caps, &who, &mut warnings);
-        let mut body = self.preset.dialect.encode(&fitted.request, &caps, stream, &mut warnings)?;
+        let Fitted { request: mut fitted, mut warnings, hosts, back } =
+            fit(request, &caps, (&who, self.has_operator_address), stream)?;
+        own::take_out(&mut fitted, &caps, &who, &mut warnings);
+        let mut body = self.preset.dialect.encode(&fitted, &caps, stream, &mut warnings)?;
         if !self.preset.model_in_body {
             body.0.shift_remove("model");
         }
@@ -217,19 +222,21 @@ impl Provider {
             body.set(name, *value);
         }
         let path = if stream { self.preset.stream_path } else { self.preset.path };
-        let body = Value::Object(body.0);
         let bytes =
-            serde_json::to_vec(&body).map_err(|cause| Error::internal("the request cannot be written").caused_by(cause))?;
+            serde_json::to_vec(&body.0).map_err(|cause| Error::internal("the request cannot be written").caused_by(cause))?;
         let mut out = self.request(self.url(path, &request.model)?, bytes);
-        for (name, value) in &request.headers {
-            let (forwarded, left) = self.forwarded(name, value, &caps);
-            out.headers.extend(forwarded);
-            if !left.is_empty() {
-                let detail = format!("`{}` does not take {left}", self.name);
-                warnings.push(Warning::dropped(format!("headers.{name}"), detail));
-            }
+        let is_taken = |beta: &&String| caps.betas.iter().any(|known| known == "*" || known == *beta);
+        let (taken, left): (Vec<&String>, Vec<&String>) = request.betas.iter().partition(is_taken);
+        if !taken.is_empty() {
+            let list = taken.iter().map(|beta| beta.as_str()).collect::<Vec<_>>().join(",");
+            let value = HeaderValue::try_from(list).map_err(|_| Error::bad_request("`anthropic-beta`: no header can be so"))?;
+            out.headers.insert("anthropic-beta", value);
         }
-        Ok(Written { request: out, body, warnings: warnings.into_vec(), fitted })
+        if !left.is_empty() {
+            let detail = format!("`{}` does not take {}", self.name, quoted(left));
+            warnings.push(Warning::dropped("headers.anthropic-beta", detail));
+        }
+        Ok(Written { request: out, warnings: warnings.into_vec(), hosts, back: Arc::new(back) })
     }
 
     /// A request to `url` with the headers that every request has.
@@ -241,32 +248,18 @@ impl Provider {
         request
     }
 
-    /// A header of the caller's, as far as the row lets it through, and in words what it does not.
-    fn forwarded(&self, name: &str, value: &str, caps: &Capabilities) -> (Option<(HeaderName, HeaderValue)>, String) {
-        if !self.preset.forwards.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return (None, "it".to_owned());
+    /// Writes the request, and looks up the names in addresses that a server of the operator's own is to fetch: they must not lead it to
+    /// its neighbours.
+    async fn prepared(&self, client: &Client, request: &ChatRequest, stream: bool, deadline: Instant) -> Result<Written> {
+        let written = self.write(request, stream).map_err(|error| self.blame(error, request))?;
+        if self.has_operator_address && !written.hosts.is_empty() {
+            // Boxed, because few requests come here.
+            Box::pin(client.check_names(&written.hosts, deadline)).await.map_err(|why| {
+                let message = format!("an address in the request: {why}; name another, or send what is there");
+                self.blame(Error::bad_request(message), request)
+            })?;
         }
-        let pair = |value: &str| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
-        if !name.eq_ignore_ascii_case("anthropic-beta") {
-            let pair = pair(value);
-            let left = if pair.is_some() { "" } else { "it" };
-            return (pair, left.to_owned());
-        }
-        let is_taken = |flag: &&str| caps.betas.iter().any(|known| known == "*" || known == flag);
-        let flags = value.split(',').map(str::trim).filter(|flag| !flag.is_empty());
-        let (taken, left): (Vec<&str>, Vec<&str>) = flags.partition(is_taken);
-        (pair(&taken.join(",")).filter(|_| !taken.is_empty()), quoted(left))
-    }
-
-    /// Looks up the names in addresses that a server of the operator's own is to fetch: they must not lead it to its neighbours.
-    async fn check_names(&self, client: &Client, written: &Written, deadline: Instant) -> Result<()> {
-        if !self.has_operator_address || written.fitted.hosts.is_empty() {
-            return Ok(());
-        }
-        // Boxed, because few requests come here.
-        let checked = Box::pin(client.check_names(&written.fitted.hosts, deadline)).await;
-        checked
-            .map_err(|why| Error::bad_request(format!("an address in the request: {why}; name another, or send what is there")))
+        Ok(written)
     }
 
     /// Signs, where the key or token may have to be fetched first.
@@ -301,9 +294,6 @@ impl Provider {
     }
 
     fn url(&self, path: &str, model: &str) -> Result<Url> {
-        if let Some((_, known)) = self.fixed.iter().find(|(fixed, _)| *fixed == path) {
-            return Ok(known.clone());
-        }
         let path = path.replace("{model}", &utf8_percent_encode(self.bare(model), SEGMENT).to_string());
         self.base_url.join(&path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))
     }

@@ -33,8 +33,6 @@ pub struct Preset {
     pub body: &'static [(&'static str, &'static str)],
     /// Whether the body names the model and says whether to stream; otherwise the path does.
     pub model_in_body: bool,
-    /// Headers of the caller's that go along.
-    pub forwards: &'static [&'static str],
     /// How it embeds texts, if it does.
     pub embeds: Option<EmbedDialect>,
     /// The variable that holds its key; empty where it takes none.
@@ -73,7 +71,6 @@ const COMPATIBLE: Preset = Preset {
     headers: &[],
     body: &[],
     model_in_body: true,
-    forwards: &[],
     embeds: Some(EmbedDialect::OpenAi),
     key_variable: "CUSTOM_API_KEY",
 };
@@ -86,7 +83,6 @@ const CLAUDE: Preset = Preset {
     stream_path: "messages",
     auth: AuthKind::Header("x-api-key"),
     headers: &[("anthropic-version", "2023-06-01")],
-    forwards: &["anthropic-beta"],
     embeds: None,
     key_variable: "ANTHROPIC_API_KEY",
     ..COMPATIBLE
@@ -133,13 +129,7 @@ const VERTEX: Preset = Preset {
 
 /// Every provider of this build.
 pub const PRESETS: &[Preset] = &[
-    Preset {
-        name: "openai",
-        base_url: "https://api.openai.com/v1",
-        forwards: &["openai-organization", "openai-project"],
-        key_variable: "OPENAI_API_KEY",
-        ..COMPATIBLE
-    },
+    Preset { name: "openai", base_url: "https://api.openai.com/v1", key_variable: "OPENAI_API_KEY", ..COMPATIBLE },
     CLAUDE,
     BEDROCK,
     VERTEX,

@@ -14,20 +14,31 @@ use crate::net::google::Tokens;
 use crate::net::key::Key;
 use crate::net::{Auth, guard};
 
+/// Why a provider cannot be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Unready {
+    pub(crate) error: Error,
+    /// Whether nobody set it up, which is no mistake.
+    pub(crate) is_missing: bool,
+}
+
+impl From<Error> for Unready {
+    fn from(error: Error) -> Self {
+        Self { error, is_missing: false }
+    }
+}
+
 impl Provider {
     /// Joins what is known of `name` with what the operator said.
     ///
     /// # Errors
     /// No such provider, what the operator said of it is wrong, or its key or address is missing; the text names the variable.
     pub fn open(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Self> {
-        Self::set_up(name, config, rules)?
+        Self::set_up(name, config, rules).map_err(|unready| unready.error)
     }
 
-    /// As [`Self::open`], with what is missing apart: a provider that nobody set up is no mistake.
-    ///
-    /// # Errors
-    /// No such provider, or what the operator said of it is wrong.
-    pub(crate) fn set_up(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Result<Self>> {
+    /// As [`Self::open`], with what is missing told from what is wrong.
+    pub(crate) fn set_up(name: &str, config: &Config, rules: &Arc<Rules>) -> Result<Self, Unready> {
         let none = Endpoint::default();
         let endpoint = config.providers.get(name).unwrap_or(&none);
         let preset = row(name, endpoint)?;
@@ -41,8 +52,8 @@ impl Provider {
         });
         let headers = headers.collect::<Result<Vec<_>>>()?.into();
         let place = place(name, preset, endpoint)?;
-        if let Some(missing) = missing(name, preset, endpoint, config) {
-            return Ok(Err(missing));
+        if let Some(error) = missing(name, preset, endpoint, config) {
+            return Err(Unready { error, is_missing: true });
         }
         let base_url = address(name, preset, endpoint, config)?;
         let auth = auth(place, preset, endpoint, config)?;
@@ -51,11 +62,9 @@ impl Provider {
             Auth::Google(_) => "the Google credentials and their rights".into(),
             _ => format!("`{}`", key_setting(name, preset, endpoint)).into(),
         };
-        let fixed = [preset.path, preset.stream_path].into_iter().filter(|path| !path.contains("{model}"));
-        Ok(Ok(Self {
+        Ok(Self {
             name: name.into(),
             preset,
-            fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
             base_url,
             has_operator_address: endpoint.base_url.is_some(),
             auth,
@@ -65,7 +74,7 @@ impl Provider {
             headers,
             rules: Arc::clone(rules),
             health: Arc::default(),
-        }))
+        })
     }
 }
 
@@ -167,8 +176,7 @@ fn auth(place: Place, preset: &Preset, endpoint: &Endpoint, config: &Config) -> 
         }
         (_, None, AuthKind::Google) if endpoint.auth.is_none() => {
             let tokens = Tokens::new(config.google_key_file.as_deref(), &config.aws);
-            let named = |error: Error| error.retold(|text| format!("`GOOGLE_APPLICATION_CREDENTIALS`: {text}"));
-            Auth::Google(Arc::new(tokens.map_err(named)?))
+            Auth::Google(Arc::new(tokens.map_err(|error| error.at("GOOGLE_APPLICATION_CREDENTIALS"))?))
         }
         (_, None, _) => Auth::None,
     })

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
+use super::fit::Back;
 use super::refusal::compressed;
 use super::retry::Health;
 use super::{Decoder, Provider, Written};
@@ -22,7 +23,7 @@ pub(super) async fn open(
     provider: &Provider,
     client: &Client,
     request: &ChatRequest,
-    written: &Arc<Written>,
+    written: &Written,
     deadline: Instant,
 ) -> Result<Events> {
     let first = deadline.min(Instant::now() + client.first_token());
@@ -51,7 +52,7 @@ async fn begin(
     provider: &Provider,
     client: &Client,
     request: &ChatRequest,
-    (written, signed): (&Arc<Written>, &Request),
+    (written, signed): (&Written, &Request),
     (first, deadline): (Instant, Instant),
 ) -> Result<(Vec<ChatEvent>, Option<Box<Live>>)> {
     let mut incoming = client.stream(signed, first).await?;
@@ -72,7 +73,7 @@ async fn begin(
         // A server that does not stream answers whole.
         let reply = incoming.whole(deadline).await?;
         let mut answer = dialect.decode(&reply.body).map_err(|error| provider.unread(&reply, error))?;
-        written.fitted.restore_all(&mut answer);
+        written.back.restore_all(&mut answer);
         provider.health.good(&request.model);
         return Ok((warnings.chain(unfold(answer)).collect(), None));
     }
@@ -81,7 +82,7 @@ async fn begin(
         incoming,
         decoder: dialect.decoder(),
         ready: warnings.collect(),
-        written: Arc::clone(written),
+        back: Arc::clone(&written.back),
         provider: Arc::clone(&provider.name),
         model: request.model.clone(),
         health: Arc::clone(&provider.health),
@@ -118,7 +119,7 @@ struct Live {
     incoming: Incoming,
     decoder: Decoder,
     ready: VecDeque<ChatEvent>,
-    written: Arc<Written>,
+    back: Arc<Back>,
     provider: Arc<str>,
     model: String,
     health: Arc<Health>,
@@ -135,7 +136,7 @@ impl Live {
     async fn next(&mut self, first: Option<Instant>) -> Option<Result<ChatEvent>> {
         loop {
             if let Some(mut event) = self.ready.pop_front() {
-                self.written.fitted.restore(&mut event);
+                self.back.restore(&mut event);
                 self.has_begun |= is_content(&event);
                 match &event {
                     ChatEvent::Usage(usage) => self.trace.used(*usage, self.has_begun),

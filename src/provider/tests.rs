@@ -94,7 +94,7 @@ fn every_row_knows_where_to_send_what() {
     }
     let written =
         open("anthropic-vertex", &config("anthropic-vertex", Endpoint { project: Some("p".into()), ..keyed() })).unwrap();
-    let body = written.write(&hi("claude-sonnet-4-5@20250929"), false).unwrap().body;
+    let body = written.write(&hi("claude-sonnet-4-5@20250929"), false).unwrap().body();
     assert_eq!((body.get("model"), &body["anthropic_version"]), (None, &Value::from("vertex-2023-10-16")));
     let regional = Endpoint { project: Some("p".into()), location: Some("europe-west4".into()), ..keyed() };
     let written = open("vertexai", &config("vertexai", regional)).unwrap().write(&hi("m"), false).unwrap();
@@ -226,30 +226,22 @@ fn openais_models_reason_on_bedrock_too() {
         let reasoning = Some(crate::chat::Reasoning { effort: Some(crate::chat::Effort::Low), ..Default::default() });
         let mut request = ChatRequest { reasoning, ..hi(model) };
         request.sampling.max_tokens = Some(9);
-        let body = provider.write(&request, false).unwrap().body;
+        let body = provider.write(&request, false).unwrap().body();
         assert_eq!((&body["reasoning_effort"], &body["max_completion_tokens"]), (&Value::from("low"), &Value::from(9)), "{body}");
     }
 }
 
 #[test]
-fn only_headers_of_the_row_and_flags_of_the_model_go_along() {
+fn only_betas_of_the_model_go_along() {
     let endpoint = Endpoint { project: Some("p".into()), ..keyed() };
     let provider = open("anthropic-vertex", &config("anthropic-vertex", endpoint)).unwrap();
     let mut request = hi("claude-sonnet-4-6");
-    request.headers = [("Anthropic-Beta", "made-up, context-1m-2025-08-07,,older"), ("authorization", "x")]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    request.betas = ["made-up", "context-1m-2025-08-07", "older"].map(str::to_owned).into();
     let written = provider.write(&request, false).unwrap();
     assert_eq!(written.request.headers["anthropic-beta"], "context-1m-2025-08-07");
-    assert!(!written.request.headers.contains_key("authorization"));
     let told: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
-    let expected = [
-        "`headers.Anthropic-Beta`: `anthropic-vertex` does not take `made-up`, `older`; it was left out",
-        "`headers.authorization`: `anthropic-vertex` does not take it; it was left out",
-    ];
-    assert_eq!(told, expected);
-    request.headers = [("anthropic-beta".to_owned(), "made-up".to_owned())].into();
+    assert_eq!(told, ["`headers.anthropic-beta`: `anthropic-vertex` does not take `made-up`, `older`; it was left out"]);
+    request.betas = vec!["made-up".to_owned()];
     let written = provider.write(&request, false).unwrap();
     assert!(!written.request.headers.contains_key("anthropic-beta"));
     assert!(written.warnings[0].to_string().contains("does not take `made-up`"), "{:?}", written.warnings);
@@ -295,7 +287,7 @@ fn names_in_every_field_that_goes_along_are_looked_up() {
     request.messages[0].parts.push(Part::Raw(raw));
     let parameters = json!({"properties": {"x": {"$ref": "//c.example/x"}}});
     request.tools.push(Tool { name: "t".into(), parameters, ..Tool::default() });
-    let mut hosts = provider.write(&request, false).unwrap().fitted.hosts;
+    let mut hosts = provider.write(&request, false).unwrap().hosts;
     hosts.sort();
     assert_eq!(hosts, ["a.example", "b.example", "c.example"]);
 }
@@ -341,7 +333,7 @@ fn documents_are_to_be_cited_by_those_who_can() {
         let media = Media::of(Source::Text("Air scatters blue.".into()));
         request.messages[0].parts.push(Part::Document(Media { cited: true, context: Some("of 1871".into()), ..media }));
         let written = provider.write(&request, false).unwrap();
-        let document = &written.body["messages"][0]["content"][1]["document"];
+        let document = &written.body()["messages"][0]["content"][1]["document"];
         assert_eq!((document["citations"]["enabled"] == true, document["context"] == "of 1871"), (takes, takes), "{document}");
         let told: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
         let left_out = |it: &str| format!("`document.{it}`: `bedrock/{model}` does not take it; it was left out");
@@ -359,7 +351,7 @@ fn files_in_stores_are_named_only_where_the_operator_lets_them_be() {
     let closed = open("vertexai", &config).unwrap().write(&request, false).unwrap_err();
     assert_eq!(closed.message(), "`messages`: the address of an image: `gs` is neither `https` nor `http`");
     let opened = Provider::open("vertexai", &config, &rules("stores = [\"gs\"]").unwrap()).unwrap();
-    let body = opened.write(&request, false).unwrap().body;
+    let body = opened.write(&request, false).unwrap().body();
     assert_eq!(body["contents"][0]["parts"][1]["fileData"]["fileUri"], "gs://bucket/cat.png");
     let never = rules("stores = [\"file\"]").unwrap_err();
     assert!(never.message().starts_with("capabilities: unknown variant `file`, expected `gs` or `s3`"), "{never}");
@@ -378,19 +370,19 @@ fn names_of_parameters_that_are_refused_come_back_as_they_were() {
     let call = ToolCall { id: "a".into(), name: "look".into(), arguments: said.into(), ..ToolCall::default() };
     request.messages.push(Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] });
     let written = provider.write(&request, false).unwrap();
-    let schema = &written.body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"];
+    let schema = &written.body()["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"];
     let filter = schema["required"][0].as_str().unwrap();
     let inner = &schema["properties"][filter]["items"];
     let age = inner["required"][0].as_str().unwrap();
     assert!(filter.starts_with("_filter_") && age.starts_with("max_age_") && inner["properties"][age].is_object(), "{schema}");
     let args = json!({filter: [{age: 3, "plain": "max-age"}]});
-    assert_eq!(written.body["contents"][1]["parts"][0]["functionCall"]["args"], args);
+    assert_eq!(written.body()["contents"][1]["parts"][0]["functionCall"]["args"], args);
     assert_eq!(written.warnings.len(), 2, "{:?}", written.warnings);
     let reply = json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "look", "args": args}}]}, "finishReason": "STOP"}]});
     let mut answer = Dialect::Gemini.decode(reply.to_string().as_bytes()).unwrap();
     let mut events = crate::chat::unfold(answer.clone());
-    written.fitted.restore_all(&mut answer);
-    events.iter_mut().for_each(|event| written.fitted.restore(event));
+    written.back.restore_all(&mut answer);
+    events.iter_mut().for_each(|event| written.back.restore(event));
     assert_eq!(answer.tool_calls().next().unwrap().arguments, said);
     assert_eq!(crate::chat::fold(&events), answer);
 }
@@ -404,13 +396,13 @@ fn calls_without_ids_of_their_own_are_told_apart_in_a_conversation() {
         // An answer without a name, so that what is made up of it is the same each time.
         let reply = json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": name, "args": {}}}]}, "finishReason": "STOP"}]});
         let mut answer = Dialect::Gemini.decode(reply.to_string().as_bytes()).unwrap();
-        written.fitted.restore_all(&mut answer);
+        written.back.restore_all(&mut answer);
         let call_id = answer.tool_calls().next().unwrap().id.clone();
         let result = Part::ToolResult(ToolResult { call_id, content: vec![Part::Text("x".into())], ..ToolResult::default() });
         request.messages.push(Message { role: Role::Assistant, parts: answer.parts });
         request.messages.push(Message { role: Role::Tool, parts: vec![result] });
     }
-    let body = provider.write(&request, false).unwrap().body;
+    let body = provider.write(&request, false).unwrap().body();
     let named = [2, 4, 6].map(|at| body["contents"][at]["parts"][0]["functionResponse"].clone());
     let expected = ["first", "second", "third"].map(|name| json!({"name": name, "response": {"output": "x"}}));
     assert_eq!(named, expected);
@@ -499,7 +491,7 @@ fn documents_of_one_name_have_ids_of_their_own() {
     let parts = ["a", "a", "a 3", "a"].map(document).into_iter().chain([Part::Text("hi".into())]).collect();
     let request =
         ChatRequest { model: "m".into(), messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() };
-    let body = written("cohere", &request).body;
+    let body = written("cohere", &request).body();
     let ids: Vec<&str> = body["documents"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["a", "a 2", "a 3", "a 4"]);
     assert_eq!(body["documents"][1]["data"]["title"], "a");
@@ -508,7 +500,7 @@ fn documents_of_one_name_have_ids_of_their_own() {
         ["report 2", "report", "report", "報告", "レポート"].map(document).into_iter().chain([Part::Text("hi".into())]).collect();
     let request =
         ChatRequest { model: "m".into(), messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() };
-    let body = written("bedrock", &request).body;
+    let body = written("bedrock", &request).body();
     let blocks = body["messages"][0]["content"].as_array().unwrap();
     let names: Vec<&str> = blocks.iter().filter_map(|it| it["document"]["name"].as_str()).collect();
     assert_eq!(names, ["report 2", "report", "report 3", "4", "5"]);

@@ -56,7 +56,7 @@ pub struct Attempt {
     /// Which model.
     pub model: String,
     /// Why it was made.
-    pub purpose: Purpose,
+    pub purpose: Step,
     /// Tokens, where they are known.
     pub usage: Option<Usage>,
     /// Dollars, where they are known.
@@ -71,7 +71,7 @@ pub struct Attempt {
 
 /// Why an exchange with a provider was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Purpose {
+pub enum Step {
     /// The question was answered.
     #[serde(rename = "answer")]
     Answer,
@@ -148,7 +148,7 @@ pub enum Piece {
 impl Answer {
     /// The exchanges in which a model answered.
     pub(super) fn answers(&self) -> impl Iterator<Item = &Attempt> {
-        self.attempts.iter().filter(|attempt| attempt.code.is_none() && attempt.purpose != Purpose::Embedding)
+        self.attempts.iter().filter(|attempt| attempt.code.is_none() && attempt.purpose != Step::Embedding)
     }
 
     /// Dollars of everything that succeeded, where they are known.
@@ -184,7 +184,7 @@ impl Answer {
     }
 
     /// Takes over what a provider answered; a later answer replaces an earlier one, but what it cost stays.
-    pub(super) fn take(&mut self, app: &App, response: ChatResponse, purpose: Purpose) {
+    pub(super) fn take(&mut self, app: &App, response: ChatResponse, purpose: Step) {
         let cost_usd = charge(app, &self.provider, &self.model, &response);
         if !response.model.is_empty() {
             self.model.clone_from(&response.model);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::answer::{Answer, Attempt, Purpose};
+use super::answer::{Answer, Attempt, Step};
 use super::charge::Exchange;
 use super::means::{is_of_the_field, is_of_the_way, means};
 use crate::app::App;
@@ -32,7 +32,7 @@ pub(super) struct Call {
     shape: Option<Shape>,
     is_stream: bool,
     /// Why it is made now.
-    pub(super) purpose: Purpose,
+    pub(super) purpose: Step,
     pub(super) plan: Option<Plan>,
     /// With a shape: what was left out of the request for the provider that is asked now.
     without: String,
@@ -59,7 +59,7 @@ impl Call {
             is_told: false,
             shape: shape.cloned(),
             is_stream,
-            purpose: Purpose::Answer,
+            purpose: Step::Answer,
             plan: None,
             without: String::new(),
             refused: Vec::new(),
@@ -126,7 +126,7 @@ impl Call {
         self.walk.provider().name().clone_into(&mut answer.provider);
         self.walk.model().clone_into(&mut answer.model);
         // Of the provider that was named first it is said already.
-        let retired = app.prices().retirement(&answer.provider, &answer.model, &crate::cost::today());
+        let retired = app.prices().retirement(&answer.provider, &answer.model);
         if let Some(warning) = retired.filter(|warning| !answer.warnings.contains(warning)) {
             answer.warnings.push(warning);
         }

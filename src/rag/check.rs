@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::answer::{Answer, Purpose, Structured};
+use super::answer::{Answer, Step, Structured};
 use super::call::Call;
 use super::question::Question;
 use crate::app::App;
@@ -36,7 +36,7 @@ pub(super) async fn finish(
     // What not every answer goes through is boxed: its state would make every request's future larger, which is moved and allocated.
     match &question.shape {
         Some(shape) => Box::pin(settle(app, (shape, question.show_text), call, &mut answer, response, deadline)).await?,
-        None => answer.take(app, response, Purpose::Answer),
+        None => answer.take(app, response, call.purpose),
     }
     // What is cut off is not cited.
     answer.cut(question.max_chars);
@@ -73,7 +73,7 @@ async fn settle(
     loop {
         let text = call.text(&response);
         let calls_tools = response.tool_calls().any(|it| !call.is_answer(&it.name));
-        answer.take(app, response, if repairs == 0 { Purpose::Answer } else { Purpose::Repair });
+        answer.take(app, response, call.purpose);
         let is_cut = answer.finish_reason == FinishReason::Length;
         let is_withheld = is_shown && (is_cut || answer.finish_reason == FinishReason::ContentFilter);
         if is_withheld && call.rung() == Rung::ForcedTool {
@@ -113,7 +113,7 @@ async fn settle(
         call.request.messages.push(Message::text(Role::Assistant, if text.trim().is_empty() { "{}" } else { &text }));
         call.request.messages.push(Message::text(Role::User, schema::repair_prompt(&reading.violations)));
         call.request.sampling.temperature = call.request.sampling.temperature.map(|_| 0.0);
-        call.purpose = Purpose::Repair;
+        call.purpose = Step::Repair;
         let repaired = call.chat(app, answer, deadline).await;
         // What was paid for and written until then is not lost with it.
         response =
@@ -227,11 +227,11 @@ async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &m
     let told = citation::repair_prompt(&answer.citations);
     call.request.messages.push(Message::text(Role::Assistant, answer.content.clone()));
     call.request.messages.push(Message::text(Role::User, told));
-    call.purpose = Purpose::CitationRepair;
+    call.purpose = Step::CitationRepair;
     let response = call.chat(app, answer, deadline).await?;
     match &question.shape {
         Some(shape) => settle(app, (shape, question.show_text), call, answer, response, deadline).await?,
-        None => answer.take(app, response, Purpose::CitationRepair),
+        None => answer.take(app, response, call.purpose),
     }
     let is_blank = answer.content.trim().is_empty() && answer.structured.is_none();
     if is_blank || answer.finish_reason == FinishReason::Length || !is_answer(answer) {

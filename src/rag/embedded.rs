@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{self, Attempt};
-use super::charge::{Exchange, cost};
+use super::answer::{Attempt, Step};
+use super::charge::Exchange;
 use crate::app::App;
 use crate::chat::{Trace, Usage};
 use crate::error::{Code, Result};
-use crate::provider::embed::{Model, Purpose};
+use crate::provider::embed::{Model, Side};
 use crate::provider::shared;
 
 /// How long embedding a question may take where a search by words can stand in.
@@ -31,14 +31,14 @@ pub(super) async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must:
     let mut attempt = Attempt {
         provider: model.provider().to_owned(),
         model: model.name().to_owned(),
-        purpose: answer::Purpose::Embedding,
+        purpose: Step::Embedding,
         usage: None,
         cost_usd: None,
         code: None,
         status: None,
     };
     let (trace, exchange) = (Trace::default(), Exchange::begin(app));
-    let outcome = model.embed(app.client(), texts, Purpose::Query, trace.clone(), until).await;
+    let outcome = model.embed(app.client(), texts, Side::Query, trace.clone(), until).await;
     exchange.end(&trace);
     let response = match outcome {
         Ok(response) => response,
@@ -57,7 +57,7 @@ pub(super) async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must:
         }
     };
     attempt.usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
-    attempt.cost_usd = cost(app, model.provider(), model.name(), attempt.usage);
+    attempt.cost_usd = app.prices().charge(model.provider(), &[model.name()], attempt.usage.as_ref());
     Ok((Ok(response.vectors), Some(attempt)))
 }
 

@@ -188,7 +188,7 @@ mod tests {
                 let request = ChatRequest { model: model.into(), messages, tools: vec![tool], ..ChatRequest::default() };
                 let written = provider.write(&request, false).unwrap();
                 assert_eq!(
-                    written.body.to_string().contains("\"strict\":true"),
+                    written.body().to_string().contains("\"strict\":true"),
                     is_whole,
                     "{name}: {schema} {:?}",
                     written.warnings

@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answer::{Answer, Piece, Purpose};
+use super::answer::{Answer, Piece};
 use super::call::Call;
 use super::charge::charge;
 use super::check;
@@ -225,7 +225,7 @@ impl Outgoing {
         let is_nothing = response.parts.is_empty() && self.question.citations == Policy::Annotate;
         if self.question.shape.is_none() && (self.question.retrieval.is_none() || is_nothing) {
             // Nothing is to be checked.
-            answer.take(&self.app, response, Purpose::Answer);
+            answer.take(&self.app, response, self.call.purpose);
             self.ready.push_back(Ok(Piece::Done(Box::new(answer))));
             return;
         }

@@ -16,6 +16,8 @@ pub struct Question {
     pub prompt: String,
     /// What was looked up, and so what quotes answer; none is the prompt.
     pub query: Option<String>,
+    /// Its vector, where this service's own model embedded it.
+    pub vector: Option<Vec<f32>>,
     /// Who is to answer; none is the operator's choice.
     pub provider: Option<String>,
     /// Which model; none is the operator's choice.

@@ -71,7 +71,10 @@ pub(super) async fn answer(app: &Arc<App>, question: &Arc<Question>, mut answer:
         let mut found = extractive::candidates(query, &answer.passages);
         if let Some(embedder) = app.embedder() {
             found.truncate(RESCORED_SENTENCES);
-            let asked = embedder.embed_query(query)?;
+            let asked = match &question.vector {
+                Some(known) => Cow::Borrowed(known),
+                None => Cow::Owned(embedder.embed_query(query)?),
+            };
             let statements: Vec<Cow<'_, str>> = found.iter().map(|candidate| candidate.text(&answer.passages)).collect();
             let sentences: Vec<&str> = statements.iter().map(AsRef::as_ref).collect();
             let vectors = embedder.embed(&sentences, &|_| {})?;

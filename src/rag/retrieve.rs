@@ -105,6 +105,8 @@ pub struct Found {
     pub attempt: Option<Attempt>,
     /// The text that found them.
     pub query: String,
+    /// Its vector, where this service's own model embedded it.
+    pub vector: Option<Vec<f32>>,
     /// Why words only were searched, nothing was found, or what was found was not reranked; and what of the question was not
     /// embedded.
     pub warnings: Vec<String>,
@@ -157,6 +159,7 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
     let opened = meant(app, retrieval)?;
     opened.refresh();
     let mut warnings = Vec::new();
+    let is_local = remote.is_none();
     let (vectors, attempt) = match remote {
         Some(embedded) => embedded,
         None => {
@@ -207,7 +210,8 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
     let is_hybrid = vectors.is_some();
     let passages = Passage::read(&opened.index, &hits, is_hybrid)?;
     let index_digest = opened.index.digest().to_owned();
-    Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), warnings })
+    let vector = vectors.filter(|_| is_local).map(|mut vectors| vectors.swap_remove(chosen));
+    Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), vector, warnings })
 }
 
 /// Which of several readings comes nearest to a passage; of equals the first. Words alone cannot tell: without vectors it is the last one,

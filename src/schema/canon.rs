@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::name::Names;
-use super::walk::{each_child, each_child_mut, resolve};
+use super::walk::{NAMED, each_child, each_child_mut, resolve};
 use crate::error::{Error, Result};
 
 /// Bytes of one schema, written down.
@@ -104,7 +104,7 @@ fn modernise(schema: &mut Value, depth: usize) {
     if let Some(Value::String(reference)) = map.get_mut("$ref")
         && reference.starts_with('#')
     {
-        *reference = reference.replace("/definitions/", "/$defs/");
+        *reference = modern(reference);
     }
     if map.get("items").is_some_and(Value::is_array) {
         let (prefix, rest) = (map.shift_remove("items"), map.shift_remove("additionalItems"));
@@ -148,6 +148,17 @@ fn modernise(schema: &mut Value, depth: usize) {
         }
     }
     each_child_mut(map, |child| modernise(child, depth + 1));
+}
+
+/// A reference of an older draft: its `definitions` are `$defs` where they are the keyword, and not what a property is called.
+fn modern(reference: &str) -> String {
+    let mut is_name = false;
+    let steps = reference.split('/').map(|step| {
+        let is_keyword = !is_name;
+        is_name = is_keyword && NAMED.contains(&step);
+        if is_keyword && step == "definitions" { "$defs" } else { step }
+    });
+    steps.collect::<Vec<_>>().join("/")
 }
 
 /// Refuses references that lead outside, and schemas too deep to walk. Where parts of a schema have names of their own (`$id`),
@@ -247,7 +258,10 @@ mod tests {
                 "b": {"type": "array", "items": [{"type": "string"}], "additionalItems": false},
                 "c": {"type": "string", "nullable": true, "enum": ["x"]},
                 "d": {"$ref": "#/definitions/A", "nullable": true},
-                "e": {"const": {"definitions": {"nullable": true}}}
+                "e": {"const": {"definitions": {"nullable": true}}},
+                "definitions": {"definitions": {"B": {"type": "string"}}, "items": {"type": "null"}},
+                "f": {"$ref": "#/properties/definitions/items"},
+                "g": {"$ref": "#/properties/definitions/definitions/B"}
             },
             "dependencies": {"a": ["b"], "b": {"required": ["c"]}}
         });
@@ -258,7 +272,10 @@ mod tests {
                 "b": {"type": "array", "prefixItems": [{"type": "string"}], "items": false},
                 "c": {"type": ["string", "null"], "enum": ["x", null]},
                 "d": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]},
-                "e": {"const": {"definitions": {"nullable": true}}}
+                "e": {"const": {"definitions": {"nullable": true}}},
+                "definitions": {"$defs": {"B": {"type": "string"}}, "items": {"type": "null"}},
+                "f": {"$ref": "#/properties/definitions/items"},
+                "g": {"$ref": "#/properties/definitions/$defs/B"}
             },
             "dependentRequired": {"a": ["b"]}, "dependentSchemas": {"b": {"required": ["c"]}}
         });

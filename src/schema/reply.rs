@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use super::lower::WRAPPER;
 use super::objects::candidates;
 use super::partial::UNFINISHED;
-use super::walk::{allows_null, branches, kinds, meant, properties, required, step};
+use super::walk::{allows_null, branches, is_of, kinds, meant, properties, required, step};
 use super::{Change, Method, Shape, Violation};
 
 /// Levels that are mended.
@@ -238,15 +238,8 @@ impl<'a> Mending<'a> {
         }
         let Some(kinds) = kinds else { return };
         let has = |kind: &str| kinds.contains(&kind);
-        let fits = match &*value {
-            Value::Null => has("null"),
-            Value::Bool(_) => has("boolean"),
-            Value::Number(_) => has("number") || has("integer"),
-            Value::String(_) => has("string"),
-            Value::Array(_) => has("array"),
-            Value::Object(_) => has("object"),
-        };
-        if fits {
+        // Whether a number is whole is for the validator to say.
+        if is_of(value, Some(kinds)) || (value.is_f64() && has("integer")) {
             return;
         }
         let (new, what) = match &*value {

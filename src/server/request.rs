@@ -107,6 +107,7 @@ impl QueryRequest {
             question: Question {
                 prompt: self.prompt,
                 query: None,
+                vector: None,
                 answer_tokens: Some(ANSWER_TOKENS),
                 provider: self.model_provider,
                 model: self.model_name,

@@ -419,7 +419,7 @@ fn what_mistrals_own_tools_answer_is_not_the_answer() {
         let said = Message { role: Role::Assistant, parts: whole.parts.clone() };
         let messages = vec![Message::text(Role::User, "hi"), said, Message::text(Role::User, "go on")];
         let written = provider(name, None).write(&ChatRequest { model: "m".into(), messages, ..ChatRequest::default() }, false);
-        let body = written.unwrap().body.to_string();
+        let body = written.unwrap().body().to_string();
         assert!(body.contains("It is so.") && !body.contains("<html>"), "{name}: {body}");
     }
 }

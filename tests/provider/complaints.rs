@@ -24,7 +24,7 @@
 //! | 20 | unknown models cost nothing | `what_is_not_known_is_none_and_counted` |
 //! | 21 | memory grows | not a test: `benches/gateway.rs` watches it over 100,000 requests |
 //! | 22 | cold starts | not a test: `benches/cold_start.rs` |
-//! | 23 | beta flags forwarded to those who refuse them | `only_headers_of_the_row_and_flags_of_the_model_go_along` |
+//! | 23 | beta flags forwarded to those who refuse them | `only_betas_of_the_model_go_along` |
 //! | 24 | tool calls leak as text | `interleaved_blocks_keep_their_identity` |
 //! | 25 | strict enumerations | `any_field_may_be_missing_or_odd` |
 //! | 26 | characters split between chunks | `a_stream_folds_into_exactly_the_buffered_answer_however_it_is_split`, `events_are_equal_however_the_bytes_are_split`, every stream of `tests/provider/recordings.rs` |
@@ -436,17 +436,14 @@ fn names_that_are_refused_come_back_as_they_were() {
         ..ChatRequest::default()
     };
     let written = provider("bedrock", None).write(&request, false).unwrap();
-    let sent: Vec<&str> = written.body["toolConfig"]["tools"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|tool| tool["toolSpec"]["name"].as_str().unwrap())
-        .collect();
+    let body = written.body();
+    let sent: Vec<&str> =
+        body["toolConfig"]["tools"].as_array().unwrap().iter().map(|tool| tool["toolSpec"]["name"].as_str().unwrap()).collect();
     let distinct: std::collections::BTreeSet<&&str> = sent.iter().collect();
     assert_eq!(distinct.len(), names.len(), "aliases collide: {sent:?}");
     let good = |name: &str| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     assert!(sent.iter().all(|name| good(name)) && sent.contains(&"fine_name"), "{sent:?}");
-    let in_history = written.body["messages"][1]["content"][0]["toolUse"]["name"].as_str().unwrap();
+    let in_history = body["messages"][1]["content"][0]["toolUse"]["name"].as_str().unwrap();
     assert!(sent.contains(&in_history));
     assert_eq!(written.warnings.len(), 4, "{:?}", written.warnings);
 }
@@ -470,7 +467,7 @@ fn parallel_results_are_one_turn() {
         ("bedrock", "us.anthropic.claude-sonnet-4-5", "content"),
         ("gemini", "gemini-2.5-flash", "parts"),
     ] {
-        let body = provider(name, None).write(&request(model), false).unwrap().body;
+        let body = provider(name, None).write(&request(model), false).unwrap().body();
         let turns = body.get("messages").or(body.get("contents")).unwrap().as_array().unwrap();
         assert_eq!(turns.len(), 3, "{name}: {body}");
         assert_eq!(turns[2][content].as_array().unwrap().len(), 3, "{name}: results first, then the text");
@@ -490,7 +487,7 @@ fn mistral_gets_ids_of_nine_letters_and_digits() {
         tools: vec![tool("f")],
         ..ChatRequest::default()
     };
-    let body = provider("mistral", None).write(&request, false).unwrap().body;
+    let body = provider("mistral", None).write(&request, false).unwrap().body();
     let calls = &body["messages"][1]["tool_calls"];
     let id = calls[0]["id"].as_str().unwrap();
     assert!(id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
@@ -517,7 +514,7 @@ fn every_tool_of_the_mcp_examples_is_written() {
             tools: vec![tool],
             ..ChatRequest::default()
         };
-        let body = provider("gemini", None).write(&request, false).unwrap().body.to_string();
+        let body = provider("gemini", None).write(&request, false).unwrap().body().to_string();
         for keyword in ["\"$schema\"", "\"exclusiveMinimum\"", "\"const\"", "\"pattern\""] {
             assert!(!body.contains(&format!("{keyword}:")), "{name}: {body}");
         }
@@ -545,7 +542,7 @@ fn a_budget_is_no_smaller_than_the_model_takes() {
         let messages = vec![Message::text(Role::User, "hi")];
         let request = ChatRequest { model: model.into(), messages, reasoning, ..ChatRequest::default() };
         let written = provider("gemini", None).write(&request, false).unwrap();
-        assert_eq!(written.body["generationConfig"]["thinkingConfig"]["thinkingBudget"], sent, "{}", written.body);
+        assert_eq!(written.body()["generationConfig"]["thinkingConfig"]["thinkingBudget"], sent, "{}", written.body());
     }
 }
 
@@ -604,7 +601,8 @@ fn signatures_survive_a_round_trip() {
             ..ChatRequest::default()
         };
         let written = provider(name, None).write(&request, false).unwrap();
-        let turns = written.body.get("messages").or(written.body.get("contents")).unwrap();
+        let body = written.body();
+        let turns = body.get("messages").or(body.get("contents")).unwrap();
         assert_eq!(turns[1][field].to_string(), content.to_string(), "{name}");
         assert!(written.warnings.is_empty(), "{name}: {:?}", written.warnings);
     }

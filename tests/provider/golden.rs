@@ -57,7 +57,7 @@ impl Golden {
             Ok(written) => {
                 let url = &written.request.url;
                 let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-                let mut sent = json!({"path": format!("{}{query}", url.path()), "body": written.body});
+                let mut sent = json!({"path": format!("{}{query}", url.path()), "body": written.body()});
                 if !written.warnings.is_empty() {
                     sent["warnings"] = written.warnings.iter().map(|warning| Value::from(warning.to_string())).collect();
                 }

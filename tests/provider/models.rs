@@ -20,7 +20,7 @@ fn look(parameters: Value) -> Tool {
 /// The body, and what is told about it.
 fn sent(name: &str, request: &ChatRequest) -> (Value, Vec<String>) {
     let written = provider(name, None).write(request, false).unwrap();
-    (written.body, written.warnings.iter().map(ToString::to_string).collect())
+    (written.body(), written.warnings.iter().map(ToString::to_string).collect())
 }
 
 #[test]

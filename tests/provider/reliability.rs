@@ -11,7 +11,7 @@ use omni_llm::config::{Config, Endpoint, Secret};
 use omni_llm::error::{Code, Result};
 use omni_llm::net::Client;
 use omni_llm::provider::Provider;
-use omni_llm::provider::embed::{EmbedRequest, Input, Purpose};
+use omni_llm::provider::embed::{EmbedRequest, Input, Side};
 use omni_llm::rag::{self, Answer, Piece, Question};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -749,7 +749,7 @@ async fn no_key_is_in_any_text() {
         let request = EmbedRequest {
             model: "m".into(),
             inputs: vec![Input::Text("x".into())],
-            purpose: Purpose::Query,
+            purpose: Side::Query,
             dimensions: None,
             user: None,
             trace: Trace::default(),
@@ -800,7 +800,7 @@ async fn vectors_keep_the_order_of_their_texts() {
     let request = EmbedRequest {
         model: "embed-v4.0".into(),
         inputs,
-        purpose: Purpose::Query,
+        purpose: Side::Query,
         dimensions: None,
         user: None,
         trace: Trace::default(),

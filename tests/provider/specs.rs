@@ -130,7 +130,7 @@ fn fields_of_openais_own_reach_those_whose_specification_names_them() {
             let warning = format!("`{field}`: `{name}/{model}` does not take it; it was left out");
             let is_told = written.warnings.iter().any(|told| told.to_string() == warning);
             let is_known = !known[field].is_null();
-            assert_eq!((written.body.get(field).is_some(), is_told), (is_known, !is_known), "{name} {field}");
+            assert_eq!((written.body().get(field).is_some(), is_told), (is_known, !is_known), "{name} {field}");
         }
     }
 }
@@ -182,7 +182,7 @@ fn no_field_of_anthropics_own_reaches_another_dialect() {
     for field in &fields {
         let warning = format!("`{field}`: `custom/m` does not take it; it was left out");
         let is_told = written.warnings.iter().any(|told| told.to_string() == warning);
-        assert!(written.body.get(field).is_none() && is_told, "{field}: name it in `src/provider/own.rs`");
+        assert!(written.body().get(field).is_none() && is_told, "{field}: name it in `src/provider/own.rs`");
     }
 }
 

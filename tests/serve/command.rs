@@ -68,7 +68,7 @@ fn what_is_wrong_is_said_by_the_name_it_was_given_under() {
     // Nobody asks whom the variable names.
     let other = [("OMNI_PROVIDER", "openai")];
     assert!(refused(&["ask", "x", "--provider", "custom"], &other).contains("`--provider`: `custom` has no address"));
-    assert!(refused(&["ask", "x"], &other).contains("configuration: `OMNI_PROVIDER`: `openai` needs a key"));
+    assert!(refused(&["ask", "x"], &other).contains("`OMNI_PROVIDER`: `openai` needs a key"));
     let blank = refused(&["ask", " "], none);
     assert!(blank.contains("invalid value ' ' for '<QUESTION>...': empty; write the question"), "{blank}");
     for addr in [":8080", "8080", "localhost"] {

@@ -311,6 +311,8 @@ fn content(part: &str, is_first: bool) -> &'static str {
         "cites-more" => {
             "“The largest request body is 6 MiB by default” [1]. And it has “nobody ever wrote these words in here” [1]."
         }
+        "cites-shaped" if is_first => r#"{"quote": "nobody ever wrote these words in here", "source": 1}"#,
+        "cites-shaped" => r#"{"quote": "The largest request body is 6 MiB by default", "source": 1}"#,
         "cites-blank" | "blank" => "",
         "lists" => "He says that “nobody ever wrote these words in here” [1].\n\n**Sources**\n- [1] limits.md",
         "cites-said" => "It may have 6 MiB by default [1]. The tool says “all systems operate normally since Tuesday”.",

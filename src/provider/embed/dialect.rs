@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::SEGMENT;
 use super::super::dialect::{failed, parse, tokens};
-use super::{EmbedRequest, EmbedResponse, Input, Purpose};
+use super::{EmbedRequest, EmbedResponse, Input, Side};
 use crate::error::{Error, Result};
 use crate::net::Reply;
 
@@ -67,11 +67,11 @@ impl EmbedDialect {
     }
 
     /// What is to stand before a text, where a model learns from there alone what it is for.
-    pub(super) fn prefix(self, model: &str, purpose: Purpose) -> Option<&'static str> {
+    pub(super) fn prefix(self, model: &str, purpose: Side) -> Option<&'static str> {
         let is_google = matches!(self, Self::Gemini | Self::Vertex);
         (is_google && model.trim_start_matches("models/").starts_with(PREFIXED)).then_some(match purpose {
-            Purpose::Query => "task: search result | query: ",
-            Purpose::Document => "title: none | text: ",
+            Side::Query => "task: search result | query: ",
+            Side::Document => "title: none | text: ",
         })
     }
 
@@ -79,7 +79,7 @@ impl EmbedDialect {
         let (model, purpose, dimensions) = (request.model.as_str(), request.purpose, request.dimensions);
         let name = model.trim_start_matches("models/");
         let segment = utf8_percent_encode(name, SEGMENT);
-        let task = if purpose == Purpose::Query { "RETRIEVAL_QUERY" } else { "RETRIEVAL_DOCUMENT" };
+        let task = if purpose == Side::Query { "RETRIEVAL_QUERY" } else { "RETRIEVAL_DOCUMENT" };
         let prefix = self.prefix(model, purpose);
         let part = |text: &&str| json!({"text": format!("{}{text}", prefix.unwrap_or_default())});
         let texts = inputs.iter().map(Input::text).collect::<Result<Vec<_>>>();
@@ -171,19 +171,19 @@ impl EmbedDialect {
 }
 
 /// Cohere's own body, apart from the model.
-fn cohere_body(texts: &[&str], purpose: Purpose) -> Value {
-    let input_type = if purpose == Purpose::Query { "search_query" } else { "search_document" };
+fn cohere_body(texts: &[&str], purpose: Side) -> Value {
+    let input_type = if purpose == Side::Query { "search_query" } else { "search_document" };
     json!({"texts": texts, "input_type": input_type, "embedding_types": ["float"]})
 }
 
 /// The body for one of Bedrock's models, and where it says how long a vector is to be. Only Cohere's take more than one text.
-fn bedrock_body(model: &str, texts: &[&str], purpose: Purpose, dimensions: Option<u32>) -> Result<(Value, &'static str)> {
+fn bedrock_body(model: &str, texts: &[&str], purpose: Side, dimensions: Option<u32>) -> Result<(Value, &'static str)> {
     let text = texts.first();
     if model.contains("cohere") {
         return Ok((cohere_body(texts, purpose), "/output_dimension"));
     }
     if model.contains("nova") {
-        let purpose = if purpose == Purpose::Query { "TEXT_RETRIEVAL" } else { "GENERIC_INDEX" };
+        let purpose = if purpose == Side::Query { "TEXT_RETRIEVAL" } else { "GENERIC_INDEX" };
         let text = json!({"truncationMode": "END", "value": text});
         let body = json!({"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": purpose, "text": text}});
         return Ok((body, "/singleEmbeddingParams/embeddingDimension"));

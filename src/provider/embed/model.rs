@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::{EmbedRequest, EmbedResponse, Input, Purpose};
+use super::{EmbedRequest, EmbedResponse, Input, Side};
 use crate::chat::{Failed, Trace};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
@@ -45,7 +45,7 @@ impl Model {
     ) -> Result<Self> {
         let inputs = vec![Input::Text("How long is a vector?".to_owned())];
         let trace = Trace::default();
-        let request = EmbedRequest { model: name.to_owned(), inputs, purpose: Purpose::Document, dimensions, user: None, trace };
+        let request = EmbedRequest { model: name.to_owned(), inputs, purpose: Side::Document, dimensions, user: None, trace };
         let response = provider.embed(client, &request, deadline).await?;
         let found = response.vectors.first().map_or(0, Vec::len);
         let model = Self::new(provider, name, dimensions.map_or(found, |asked| asked as usize), dimensions.is_some());
@@ -80,7 +80,7 @@ impl Model {
 
     /// Names the model by provider, name, dimensions and document prefix; 16 hex digits.
     pub fn fingerprint(&self) -> String {
-        let prefix = self.provider.preset.embeds.and_then(|dialect| dialect.prefix(&self.name, Purpose::Document));
+        let prefix = self.provider.preset.embeds.and_then(|dialect| dialect.prefix(&self.name, Side::Document));
         let prefix = prefix.map(|prefix| format!("\0{prefix}")).unwrap_or_default();
         let whole = format!("{}\0{}\0{}{prefix}", self.provider(), self.name, self.dimensions);
         hex(&Sha256::digest(whole)[..8])
@@ -107,7 +107,7 @@ impl Model {
         &self,
         client: &Client,
         texts: Vec<String>,
-        purpose: Purpose,
+        purpose: Side,
         trace: Trace,
         deadline: Instant,
     ) -> Result<EmbedResponse> {

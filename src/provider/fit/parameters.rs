@@ -38,7 +38,7 @@ impl Fit<'_> {
     fn parameter(&mut self, name: String) -> String {
         let good = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         let Some(alias) = alias_of(&name, self.caps.parameter_name_chars, false, good) else { return name };
-        if self.parameters.insert(alias.clone(), name.clone()).is_none() {
+        if self.back.parameters.insert(alias.clone(), name.clone()).is_none() {
             let detail = format!("`{}` does not take `{name}`: `{alias}`", self.who);
             self.warnings.push(Warning::renamed("tools.parameters", detail));
         }

@@ -123,7 +123,7 @@ impl Fit<'_> {
         };
         let any_first = caps.tool_name_rule == NameRule::Word;
         let Some(alias) = alias_of(name, caps.tool_name_chars, any_first, good) else { return };
-        if self.names.insert(alias.clone(), name.clone()).is_none() {
+        if self.back.names.insert(alias.clone(), name.clone()).is_none() {
             self.warnings.push(Warning::renamed("tools.name", format!("`{}` does not take `{name}`: `{alias}`", self.who)));
         }
         *name = alias;

@@ -20,7 +20,7 @@ fn texts_that_a_tool_answers_with_stay_apart() {
         ..ChatRequest::default()
     };
     for name in ["openai", "mistral", "cohere", "gemini"] {
-        let body = open(name, &config(name, keyed())).unwrap().write(&request, false).unwrap().body.to_string();
+        let body = open(name, &config(name, keyed())).unwrap().write(&request, false).unwrap().body().to_string();
         assert!(body.contains(r#"one\ntwo"#), "{name}: {body}");
     }
 }
@@ -46,7 +46,7 @@ fn answers_of_tools_stand_in_the_order_of_the_calls() {
     let tools = vec![Tool { name: "price".into(), ..Tool::default() }];
     let request = ChatRequest { model: "m".into(), messages, tools, ..ChatRequest::default() };
     for (name, turns) in [("vertexai", "contents"), ("anthropic", "messages"), ("bedrock", "messages")] {
-        let body = written(name, &request).body;
+        let body = written(name, &request).body();
         for (turn, first, second) in [(2, "A", "B"), (4, "B", "A")] {
             let turn = body[turns][turn].to_string();
             let [first, second] = [first, second].map(|id| turn.find(&format!("the price of {id}")).unwrap());
@@ -75,7 +75,7 @@ fn numbers_of_more_than_64_bits_are_not_changed_without_a_word() {
     let request = called(r#"{"mass":5.972e24,"wei":123456789012345678901234567890}"#);
     for name in ["gemini", "bedrock", "anthropic"] {
         let written = written(name, &request);
-        assert!(written.body.to_string().contains(r#"\"wei\":123456789012345678901234567890}"#), "{name}: {}", written.body);
+        assert!(written.body().to_string().contains(r#"\"wei\":123456789012345678901234567890}"#), "{name}: {}", written.body());
         let warnings: Vec<String> = written.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings, ["`tool_call.arguments`: a number of more than 64 bits is rounded; it was changed"], "{name}");
     }
@@ -89,7 +89,8 @@ fn digits_that_stand_elsewhere_are_lost_all_the_same() {
         r#"{"wei":-100000000000000000001,"most":1e20}"#,
     ] {
         for name in ["gemini", "bedrock", "anthropic"] {
-            let Written { body, warnings, .. } = written(name, &called(json));
+            let sent = written(name, &called(json));
+            let (body, warnings) = (sent.body(), sent.warnings);
             assert_eq!(warnings.len(), 1, "{name}: {json}");
             assert!(body.to_string().contains("100000000000000000001"), "{name}: {body}");
         }
@@ -101,7 +102,8 @@ fn large_numbers_that_keep_their_digits_are_sent_without_a_word() {
     for number in ["5.972e24", "5.9720E+24", "-597200000000000000000.0e4", "10000000000000000000000"] {
         let json = format!(r#"{{"mass":{number}}}"#);
         for name in ["gemini", "bedrock", "anthropic"] {
-            let Written { body, warnings, .. } = written(name, &called(&json));
+            let sent = written(name, &called(&json));
+            let (body, warnings) = (sent.body(), sent.warnings);
             assert!(warnings.is_empty(), "{name}: {number}");
             if name == "gemini" {
                 let response = &body["contents"][2]["parts"][0]["functionResponse"]["response"];
@@ -119,7 +121,8 @@ fn instructions_alone_are_what_the_user_says_where_they_stand_apart() {
     for (name, system, turns) in
         [("anthropic", "system", "messages"), ("bedrock", "system", "messages"), ("gemini", "systemInstruction", "contents")]
     {
-        let Written { body, warnings, .. } = written(name, &request);
+        let sent = written(name, &request);
+        let (body, warnings) = (sent.body(), sent.warnings);
         assert!(body[system].to_string().contains("be brief") && !body[system].to_string().contains("haiku"), "{body}");
         assert!(body[turns][0]["role"] == "user" && body[turns].to_string().contains("haiku"), "{body}");
         let expected = format!(
@@ -127,6 +130,7 @@ fn instructions_alone_are_what_the_user_says_where_they_stand_apart() {
         );
         assert_eq!(warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
     }
-    let Written { body, warnings, .. } = written("openai", &request);
+    let sent = written("openai", &request);
+    let (body, warnings) = (sent.body(), sent.warnings);
     assert_eq!((body["messages"].as_array().unwrap().len(), warnings.len()), (2, 0));
 }

@@ -46,7 +46,7 @@ pub(in crate::server) async fn messages(
         let (is_stream, is_shaped) = (body.is_stream(), body.is_shaped());
         let mut asked = understand(&app, &context, is_shaped, move |app| understood(app, body, &labels)).await?;
         asked.0.request.trace = context.line.trace().clone();
-        asked.0.request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
+        asked.0.request.betas = betas;
         if is_stream { streamed(&app, &context, asked).await } else { whole(&app, &context, asked).await }
     })
     .await
@@ -66,9 +66,9 @@ pub(in crate::server) async fn count_tokens(
 }
 
 /// What a client says that it knows besides.
-fn betas(request: &Request) -> Option<String> {
-    let betas = request.headers().get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
-    Some(betas.collect::<Vec<_>>().join(",")).filter(|betas| !betas.is_empty())
+fn betas(request: &Request) -> Vec<String> {
+    let lines = request.headers().get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(|beta| beta.trim().to_owned()).filter(|beta| !beta.is_empty()).collect()
 }
 
 /// Tokens; cached ones are not part of `input_tokens`.

@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::chat::{Usage, Warning};
 use crate::embed::Embedder;
 use crate::error::{Code, Error, Result};
-use crate::provider::embed::{EmbedRequest, EmbedResponse, Input, Purpose};
-use crate::rag::{Exchange, cost};
+use crate::provider::embed::{EmbedRequest, EmbedResponse, Input, Side};
+use crate::rag::Exchange;
 use crate::server::body::parse;
 use crate::server::field;
 use crate::server::rag_config::LOCAL;
@@ -36,7 +36,7 @@ struct EmbeddingsBody {
     input: Value,
     encoding_format: Option<Encoding>,
     dimensions: Option<u32>,
-    input_type: Option<Purpose>,
+    input_type: Option<Side>,
     user: Option<String>,
 }
 
@@ -107,7 +107,7 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
     }
     let (encoding, dimensions) = (body.encoding_format.unwrap_or_default(), body.dimensions);
     // Most providers give a question another vector than a document.
-    let purpose = body.input_type.unwrap_or(Purpose::Document);
+    let purpose = body.input_type.unwrap_or(Side::Document);
     if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| is_provider(app, name)) {
         let provider = app.provider(provider)?;
         let trace = context.line.trace().clone();
@@ -148,7 +148,7 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
 }
 
 /// Tokens of the texts, each of which the model that is loaded here reads to its end.
-fn counted(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32>) -> Result<u64> {
+fn counted(app: &App, texts: &[String], purpose: Side, dimensions: Option<u32>) -> Result<u64> {
     let embedder = embedder(app)?;
     if let Some(wanted) = dimensions.filter(|wanted| *wanted as usize != embedder.dimensions()) {
         let has = embedder.dimensions();
@@ -157,8 +157,8 @@ fn counted(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32
     let mut tokens = 0;
     for (at, text) in texts.iter().enumerate() {
         let count = match purpose {
-            Purpose::Query => embedder.count_query(text),
-            Purpose::Document => embedder.count(text),
+            Side::Query => embedder.count_query(text),
+            Side::Document => embedder.count(text),
         };
         let most = embedder.tokenizer().max_tokens();
         if count > most {
@@ -170,11 +170,11 @@ fn counted(app: &App, texts: &[String], purpose: Purpose, dimensions: Option<u32
     Ok(tokens)
 }
 
-fn embedded(app: &App, texts: &[String], purpose: Purpose) -> Result<Vec<Vec<f32>>> {
+fn embedded(app: &App, texts: &[String], purpose: Side) -> Result<Vec<Vec<f32>>> {
     let embedder = embedder(app)?;
     match purpose {
-        Purpose::Query => texts.iter().map(|text| embedder.embed_query(text)).collect(),
-        Purpose::Document => embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &|_| {}),
+        Side::Query => texts.iter().map(|text| embedder.embed_query(text)).collect(),
+        Side::Document => embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &|_| {}),
     }
 }
 
@@ -198,7 +198,7 @@ fn reply(
 ) -> Response {
     let (provider, model) = who;
     let usage = response.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, ..Usage::default() });
-    let cost_usd = if provider == LOCAL { Some(0.0) } else { cost(app, provider, model, usage) };
+    let cost_usd = if provider == LOCAL { Some(0.0) } else { app.prices().charge(provider, &[model], usage.as_ref()) };
     context.line.answer(provider, model, usage, cost_usd);
     let embedding =
         |(index, vector): (usize, Vec<f32>)| Embedding { object: "embedding", index, embedding: written(vector, encoding) };

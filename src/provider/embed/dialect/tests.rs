@@ -3,7 +3,7 @@
 use super::*;
 use crate::chat::Trace;
 
-fn written(dialect: EmbedDialect, model: &str, purpose: Purpose, dimensions: Option<u32>, texts: &[&str]) -> (String, Value) {
+fn written(dialect: EmbedDialect, model: &str, purpose: Side, dimensions: Option<u32>, texts: &[&str]) -> (String, Value) {
     let inputs: Vec<Input> = texts.iter().map(|text| Input::Text((*text).to_owned())).collect();
     let request =
         EmbedRequest { model: model.into(), inputs: inputs.clone(), purpose, dimensions, user: None, trace: Trace::default() };
@@ -14,7 +14,7 @@ fn written(dialect: EmbedDialect, model: &str, purpose: Purpose, dimensions: Opt
 #[test]
 fn a_question_is_not_embedded_as_a_document() {
     use EmbedDialect::{Bedrock, Cohere, Gemini, Mistral, OpenAi, Vertex};
-    use Purpose::{Document, Query};
+    use Side::{Document, Query};
     let table = [
         (
             OpenAi,
@@ -185,7 +185,7 @@ fn token_numbers_go_only_where_openais_dialect_is_spoken() {
     let request = EmbedRequest {
         model: "m".into(),
         inputs: inputs.to_vec(),
-        purpose: Purpose::Document,
+        purpose: Side::Document,
         dimensions: None,
         user: None,
         trace: Trace::default(),

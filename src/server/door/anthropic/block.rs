@@ -153,7 +153,7 @@ impl Block<'_> {
             text.ok_or_else(|| Error::bad_request(format!("`{}.source.{name}`: missing", self.field)))
         };
         match source.get("type").and_then(Value::as_str) {
-            Some("base64") => Ok(Source::Base64 { media_type: text("media_type")?, data: text("data")? }),
+            Some("base64") => Ok(Source::Base64 { media_type: text("media_type")?, data: text("data")?.into() }),
             Some("url") => Ok(Source::Url { url: text("url")?, media_type: None }),
             Some("text") => Ok(Source::Text(text("data")?)),
             _ => Err(Error::bad_request(format!(

@@ -18,7 +18,7 @@ pub(super) async fn counted(
     context: &Context,
     body: MessagesBody,
     labels: &[String],
-    betas: Option<String>,
+    betas: Vec<String>,
 ) -> Result<Response> {
     if body.is_shaped() {
         return Err(Error::not_supported("output_config.format", "count without it"));
@@ -36,7 +36,7 @@ pub(super) async fn counted(
     request.trace = context.line.trace().clone();
     let model = provider.model(question.model.as_deref())?;
     provider.alias(model).unwrap_or(model).clone_into(&mut request.model);
-    request.headers.extend(betas.map(|betas| ("anthropic-beta".to_owned(), betas)));
+    request.betas = betas;
     let told = provider.count_tokens(app.client(), &request, context.deadline).await?;
     context.line.answer(provider.name(), &request.model, None, Some(0.0));
     Ok(json(StatusCode::OK, &told))

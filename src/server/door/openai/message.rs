@@ -249,7 +249,7 @@ fn source(url: String, default_type: &str) -> Source {
     match inline {
         Some((media_type, data)) => {
             let media_type = media_type.split(';').next().filter(|text| !text.is_empty()).unwrap_or(default_type);
-            Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+            Source::Base64 { media_type: media_type.to_owned(), data: data.into() }
         }
         None => Source::Url { url, media_type: None },
     }
