@@ -7,9 +7,12 @@
 
 mod filled;
 mod lines;
+mod margin;
 mod mend;
+mod outline;
 mod overprint;
 mod running;
+mod turns;
 mod words;
 
 use unpdf::model::{ListStyle, Table};
@@ -18,9 +21,10 @@ use unpdf::parser::backend::RawBackend;
 use unpdf::{Block, Error, Page, ParseOptions, PdfParser};
 
 use super::document::{Document, Format};
-use super::draft::Draft;
+use super::draft::{Draft, one_line};
 use super::{Refusal, title_or_name};
 use lines::Lines;
+use outline::Titles;
 use words::{Hyphens, is_unreadable, readable, unreadable_percent};
 
 /// Pages that are read.
@@ -74,30 +78,44 @@ fn loses_letters(document: &unpdf::Document) -> bool {
 fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> Result<Document, Refusal> {
     let mut draft = Draft::default();
     let mut hyphens = Hyphens::default();
-    running::drop_repeats(&mut document.pages);
+    let titles = Titles::of(document.outline.as_ref(), &document.pages);
+    let dropped = running::drop_repeats(&mut document.pages, &titles);
+    titles.settle(&mut document.pages);
+    document.pages.iter_mut().for_each(turns::join_initials);
     document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
-    let suspect = document.pages.iter().any(|page| overprint::is_suspect(page) || lines::is_suspect(page));
+    let is_suspect = |page: &Page| overprint::is_suspect(page) || margin::is_suspect(page) || lines::is_suspect(page);
+    let suspect = document.pages.iter().any(is_suspect);
     let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
     let filled = filled::read(bytes);
+    let percents: Vec<usize> = document.pages.iter().map(|page| unreadable_percent(&page.plain_text())).collect();
+    let mut anew: Vec<Option<Vec<TextBlock>>> = Vec::new();
+    for ((page, dropped), percent) in document.pages.iter_mut().zip(&dropped).zip(&percents) {
+        let backend = backend.as_ref().filter(|_| *percent <= GARBAGE_PERCENT);
+        let mut blocks = backend.and_then(|backend| read_anew(page, backend));
+        blocks.iter_mut().for_each(|blocks| blocks.retain(|block| !dropped.contains(&one_line(&block.text()))));
+        anew.push(blocks);
+    }
+    let is_plain = |(page, blocks): (&Page, &Option<_>)| blocks.is_none() && filled.get(&page.number).is_none_or(Vec::is_empty);
+    let is_plain: Vec<bool> = document.pages.iter().zip(&anew).map(is_plain).collect();
+    let goes_on = turns::join(&mut document.pages, |index| is_plain[index] && percents[index] <= GARBAGE_PERCENT);
     let mut silent_pages = Vec::new();
     let mut unreadable_pages = Vec::new();
-    for page in &mut document.pages {
+    for (index, page) in document.pages.iter_mut().enumerate() {
         let before = draft.len();
-        match unreadable_percent(&page.plain_text()) {
+        match percents[index] {
             percent if percent > GARBAGE_PERCENT => unreadable_pages.push(page.number),
             percent => {
                 if percent > UNREADABLE_PERCENT {
                     draft.warn(format!("page {}: unreadable text layer ({percent} % of its characters)", page.number));
                 }
-                let doubled = backend.as_ref().filter(|_| overprint::is_suspect(page));
-                match doubled.and_then(|backend| overprint::mended(backend, page.number)) {
-                    Some(blocks) => add_blocks(&mut draft, page.number, &blocks, &hyphens),
+                match &anew[index] {
+                    Some(blocks) => add_blocks(&mut draft, page.number, blocks, &titles, &hyphens),
                     None => {
                         let lines = backend.as_ref().filter(|_| lines::is_suspect(page));
                         if let Some(lines) = lines.and_then(|backend| Lines::of(backend, page.number)) {
                             lines.settle(&mut page.elements);
                         }
-                        add_page(&mut draft, page, &hyphens);
+                        add_page(&mut draft, page, goes_on[index], &hyphens);
                     }
                 }
             }
@@ -186,10 +204,27 @@ fn refusal(cause: Error) -> Refusal {
     }
 }
 
-fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
+/// The blocks of a page that the reader reads badly; none where its own are as good.
+fn read_anew(page: &mut Page, backend: &RawBackend) -> Option<Vec<TextBlock>> {
+    if overprint::is_suspect(page)
+        && let Some(blocks) = overprint::mended(backend, page.number)
+    {
+        return Some(blocks);
+    }
+    let (blocks, is_one_column) = margin::is_suspect(page).then(|| margin::mended(backend, page.number)).flatten()?;
+    // The order of tables and of further columns is inside the reader.
+    if page.elements.iter().any(Block::is_table) {
+        return None;
+    }
+    page.ambiguous_layout_regions += u32::from(!is_one_column);
+    is_one_column.then_some(blocks)
+}
+
+/// Adds a page; its first block may go on with the last one of the page before.
+fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, hyphens: &Hyphens) {
     draft.page(page.number);
     let mut is_in_list = false;
-    for block in &page.elements {
+    for (index, block) in page.elements.iter().enumerate() {
         let was_in_list = std::mem::take(&mut is_in_list);
         match block {
             Block::Paragraph(paragraph) => {
@@ -207,6 +242,7 @@ fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
                         };
                         if was_in_list { draft.line(&text) } else { draft.paragraph(&text) }
                     }
+                    (None, None) if goes_on && index == 0 => draft.line(&text),
                     (None, None) => draft.paragraph(&text),
                 }
             }
@@ -218,11 +254,11 @@ fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
     }
 }
 
-fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], hyphens: &Hyphens) {
+fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], titles: &Titles, hyphens: &Hyphens) {
     draft.page(number);
     for block in blocks {
         let text = hyphens.join(&readable(&block.text()));
-        match block.heading_level {
+        match titles.level_on(number, &text, block.heading_level) {
             0 => draft.paragraph(&text),
             level => draft.heading(level, &text),
         }
@@ -339,6 +375,15 @@ mod tests {
         let document = read(file.replace("trailer", &format!("{objects}trailer")).as_bytes(), "a.pdf").unwrap();
         document.check().unwrap();
         assert_eq!(document.text, "Application\n\nname: Ada Lovelace\n\ncolours: red, blue\n\nApproved in May.");
+    }
+
+    #[test]
+    fn a_sentence_goes_on_on_the_next_page() {
+        let pages = ["The mill by the river grinds the flour of three vil-", "lages by day and by night."];
+        let pages = pages.map(|text| format!("BT /F 12 Tf 50 700 Td ({text}) Tj ET"));
+        let document = read(&pdf(&[&pages[0], &pages[1]], ""), "a.pdf").unwrap();
+        assert_eq!(document.text, "The mill by the river grinds the flour of three villages\nby day and by night.");
+        assert_eq!(document.pages.iter().map(|page| page.number).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]
