@@ -312,8 +312,8 @@ fn follows(number: &[u32], next: &[u32]) -> bool {
 }
 
 /// The level of each heading. One that nobody knows lies as deep as the one of its size on the path above it, or below a larger one;
-/// where only headings stand between it and one that is known (`CHAPTER`, `ONE`), as deep as that. Where those that are known are `all`,
-/// it lies below them.
+/// where those that are known are `all`, it lies below them, or as deep as the next one where only headings stand between (`CHAPTER`,
+/// `ONE`).
 fn levels(known: &[Option<u8>], sizes: &[u8], runs_on: &[bool], all: bool) -> Vec<u8> {
     let mut least = 0;
     let mut path: Vec<(u8, u8)> = Vec::new();
@@ -329,7 +329,7 @@ fn levels(known: &[Option<u8>], sizes: &[u8], runs_on: &[bool], all: bool) -> Ve
             None if path.is_empty() => size,
             None => 1,
         };
-        let level = known[index].or_else(ahead).unwrap_or_else(|| by_size().max(least));
+        let level = known[index].or_else(|| ahead().filter(|_| all)).unwrap_or_else(|| by_size().max(least));
         if let (true, Some(known)) = (all, known[index]) {
             least = known.saturating_add(1);
         }
