@@ -9,9 +9,12 @@ mod filled;
 mod fonts;
 mod hidden;
 mod lines;
+mod margin;
 mod mend;
+mod outline;
 mod overprint;
 mod running;
+mod turns;
 mod words;
 
 use unpdf::model::{ListStyle, Table};
@@ -20,9 +23,10 @@ use unpdf::parser::backend::{DocumentIntegrity, PdfBackend as _, RawBackend};
 use unpdf::{Block, Error, Page, ParseOptions, PdfParser};
 
 use super::document::{Document, Format};
-use super::draft::Draft;
+use super::draft::{Draft, one_line};
 use super::{Refusal, title_or_name};
 use lines::Lines;
+use outline::Titles;
 use words::{Hyphens, is_leader, is_unreadable, readable, signs_percent, unreadable_percent};
 
 /// Pages that are read.
@@ -102,33 +106,48 @@ fn loses_letters(document: &unpdf::Document) -> bool {
 fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> Result<Document, Refusal> {
     let mut draft = Draft::default();
     let mut hyphens = Hyphens::default();
-    running::drop_repeats(&mut document.pages);
+    let titles = Titles::of(document.outline.as_ref(), &document.pages);
+    let dropped = running::drop_repeats(&mut document.pages, &titles);
+    titles.settle(&mut document.pages);
+    document.pages.iter_mut().for_each(turns::join_initials);
     document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
-    let suspect = document.pages.iter().any(|page| overprint::is_suspect(page) || lines::is_suspect(page));
+    let is_suspect = |page: &Page| overprint::is_suspect(page) || margin::is_suspect(page) || lines::is_suspect(page);
+    let suspect = document.pages.iter().any(is_suspect);
     let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
     let filled = filled::read(bytes);
+    let quality = |text: &str| (unreadable_percent(text), signs_percent(text));
+    let quality: Vec<(usize, usize)> = document.pages.iter().map(|page| quality(&page.plain_text())).collect();
+    let is_garbage = |(percent, signs): (usize, usize)| percent > GARBAGE_PERCENT || signs > GARBAGE_SIGNS_PERCENT;
+    let mut anew: Vec<Option<Vec<TextBlock>>> = Vec::new();
+    for ((page, dropped), quality) in document.pages.iter_mut().zip(&dropped).zip(&quality) {
+        let backend = backend.as_ref().filter(|_| !is_garbage(*quality));
+        let mut blocks = backend.and_then(|backend| read_anew(page, backend));
+        blocks.iter_mut().for_each(|blocks| blocks.retain(|block| !dropped.contains(&one_line(&block.text()))));
+        anew.push(blocks);
+    }
+    let is_plain = |(page, blocks): (&Page, &Option<_>)| blocks.is_none() && filled.get(&page.number).is_none_or(Vec::is_empty);
+    let is_plain: Vec<bool> = document.pages.iter().zip(&anew).map(is_plain).collect();
+    let goes_on = turns::join(&mut document.pages, |index| is_plain[index] && !is_garbage(quality[index]));
     let mut silent_pages = Vec::new();
     let mut unreadable_pages = Vec::new();
-    for page in &mut document.pages {
+    for (index, page) in document.pages.iter_mut().enumerate() {
         let before = draft.len();
-        let text = page.plain_text();
-        match (unreadable_percent(&text), signs_percent(&text)) {
-            (percent, signs) if percent > GARBAGE_PERCENT || signs > GARBAGE_SIGNS_PERCENT => unreadable_pages.push(page.number),
+        match quality[index] {
+            quality if is_garbage(quality) => unreadable_pages.push(page.number),
             (percent, signs) => {
                 if percent > UNREADABLE_PERCENT {
                     draft.warn(format!("page {}: unreadable text layer ({percent} % of its characters)", page.number));
                 } else if signs > SUSPECT_SIGNS_PERCENT {
                     draft.warn(format!("page {}: unreadable text layer? {signs} % of its characters are signs", page.number));
                 }
-                let doubled = backend.as_ref().filter(|_| overprint::is_suspect(page));
-                match doubled.and_then(|backend| overprint::mended(backend, page.number)) {
-                    Some(blocks) => add_blocks(&mut draft, page.number, &blocks, &hyphens),
+                match &anew[index] {
+                    Some(blocks) => add_blocks(&mut draft, page.number, blocks, &titles, &hyphens),
                     None => {
                         let lines = backend.as_ref().filter(|_| lines::is_suspect(page));
                         if let Some(lines) = lines.and_then(|backend| Lines::of(backend, page.number)) {
                             lines.settle(&mut page.elements);
                         }
-                        add_page(&mut draft, page, &hyphens);
+                        add_page(&mut draft, page, goes_on[index], &hyphens);
                     }
                 }
             }
@@ -217,11 +236,28 @@ fn refusal(cause: Error) -> Refusal {
     }
 }
 
-fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
+/// The blocks of a page that the reader reads badly; none where its own are as good.
+fn read_anew(page: &mut Page, backend: &RawBackend) -> Option<Vec<TextBlock>> {
+    if overprint::is_suspect(page)
+        && let Some(blocks) = overprint::mended(backend, page.number)
+    {
+        return Some(blocks);
+    }
+    let (blocks, is_one_column) = margin::is_suspect(page).then(|| margin::mended(backend, page.number)).flatten()?;
+    // The order of tables and of further columns is inside the reader.
+    if page.elements.iter().any(Block::is_table) {
+        return None;
+    }
+    page.ambiguous_layout_regions += u32::from(!is_one_column);
+    is_one_column.then_some(blocks)
+}
+
+/// Adds a page; its first block may go on with the last one of the page before.
+fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, hyphens: &Hyphens) {
     draft.page(page.number);
     let mut is_in_list = false;
     let mut last_table = Vec::new();
-    for block in &page.elements {
+    for (index, block) in page.elements.iter().enumerate() {
         let was_in_list = std::mem::take(&mut is_in_list);
         match block {
             Block::Paragraph(paragraph) => {
@@ -242,6 +278,7 @@ fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
                         };
                         if was_in_list { draft.line(&text) } else { draft.paragraph(&text) }
                     }
+                    (None, None) if goes_on && index == 0 => draft.line(&text),
                     (None, None) => draft.paragraph(&text),
                 }
             }
@@ -259,11 +296,11 @@ fn add_page(draft: &mut Draft, page: &Page, hyphens: &Hyphens) {
     }
 }
 
-fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], hyphens: &Hyphens) {
+fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], titles: &Titles, hyphens: &Hyphens) {
     draft.page(number);
     for block in blocks {
         let text = hyphens.join(&readable(&block.text()));
-        match block.heading_level {
+        match titles.level_on(number, &text, block.heading_level) {
             0 => draft.paragraph(&text),
             level => draft.heading(level, &text),
         }
@@ -484,6 +521,15 @@ mod tests {
         for other in ["auto|3\ncard|5", "auto|3\ncard|6\ntotal|8", "card|5\nauto|3\ntotal|8"] {
             assert!(!is_cut_from(&rows(other), &table), "{other}");
         }
+    }
+
+    #[test]
+    fn a_sentence_goes_on_on_the_next_page() {
+        let pages = ["The mill by the river grinds the flour of three vil-", "lages by day and by night."];
+        let pages = pages.map(|text| format!("BT /F 12 Tf 50 700 Td ({text}) Tj ET"));
+        let document = read(&pdf(&[&pages[0], &pages[1]], ""), "a.pdf").unwrap();
+        assert_eq!(document.text, "The mill by the river grinds the flour of three villages\nby day and by night.");
+        assert_eq!(document.pages.iter().map(|page| page.number).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

@@ -1,70 +1,187 @@
-//! Running heads and feet: what stands first or last on most pages, but for the pages' numbers, cuts a sentence in two on each of them.
+//! Running heads and feet: what stands first or last on one page after the other, or on every other one, but for the pages' numbers,
+//! cuts a sentence in two on each of them.
 //!
-//! It is kept once, where it cuts nothing: a head on its first page, a foot on its last.
+//! It is kept once, where it cuts nothing: a head on its first page, a foot on its last; the name of a section, where the section
+//! begins.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use unpdf::{Block, Page};
 
 use crate::extract::one_line;
 
-/// The fewest pages by which something is known to run on.
+use super::outline::{Titles, name};
+
+/// The fewest pages by which something is known to run on, and the fewest where the numbers on them are no pages of the file.
 const PAGES_MIN: usize = 3;
+const COUNTED_PAGES_MIN: usize = 4;
+/// How many pages on the next one is: heads of left and right pages may differ.
+const STEP_MAX: usize = 2;
 /// The most lines that run on at one edge of a page, and the most bytes of one.
 const LINES_MAX: usize = 3;
-const BYTES_MAX: usize = 120;
+const BYTES_MAX: usize = 160;
+/// The fewest words beside a number that stands last: those of `Invoice No. 7` say what the page is about.
+const WORDS_MIN: usize = 3;
 
-/// Takes what runs on out of the pages.
-pub(super) fn drop_repeats(pages: &mut [Page]) {
+/// Takes what runs on out of the pages. Returns the lines that each of them lost.
+pub(super) fn drop_repeats(pages: &mut [Page], titles: &Titles) -> Vec<Vec<String>> {
     for page in &mut *pages {
         // The blocks that have no text are nobody's first or last.
         page.elements
             .retain(|block| matches!(block, Block::Paragraph(_) | Block::Table(_) | Block::Code { .. } | Block::Raw { .. }));
     }
-    let heads = running(pages, |page, line| page.elements.get(line));
-    let feet = running(pages, |page, line| page.elements.iter().nth_back(line));
-    let first = heads.iter().position(|lines| *lines > 0);
-    let last = feet.iter().rposition(|lines| *lines > 0);
-    for (number, page) in pages.iter_mut().enumerate() {
-        // A page that says nothing else says this.
-        if heads[number] + feet[number] >= page.elements.len() {
-            continue;
-        }
-        if last != Some(number) {
-            page.elements.truncate(page.elements.len() - feet[number]);
-        }
-        if first != Some(number) {
-            page.elements.drain(..heads[number]);
-        }
+    let heads = running(pages, titles, true);
+    let feet = running(pages, titles, false);
+    let places = |runs: &[Run]| runs.iter().flat_map(|run| run.places.clone()).collect::<BTreeSet<_>>();
+    let (at_head, at_foot) = (places(&heads), places(&feet));
+    let mut said = HashSet::new();
+    for (number, page) in pages.iter().enumerate() {
+        let is_body = |index: &usize| !at_head.contains(&(number, *index)) && !at_foot.contains(&(number, *index));
+        said.extend((0..page.elements.len()).filter(is_body).filter_map(|index| heading(&page.elements[index])));
     }
-}
-
-/// How many lines run on at one edge of each page.
-fn running(pages: &[Page], at: impl Fn(&Page, usize) -> Option<&Block>) -> Vec<usize> {
-    let mut lines = vec![0; pages.len()];
-    for _ in 0..LINES_MAX {
-        let mut alike: HashMap<String, Vec<usize>> = HashMap::new();
-        for (number, page) in pages.iter().enumerate() {
-            if let Some(text) = at(page, lines[number]).and_then(|block| masked(block, pages.len())) {
-                alike.entry(text).or_default().push(number);
+    let mut dropped: BTreeSet<(usize, usize)> = at_head.union(&at_foot).copied().collect();
+    // A page that says nothing else says this.
+    let is_bare = |number: usize| (0..pages[number].elements.len()).all(|index| dropped.contains(&(number, index)));
+    let bare: Vec<bool> = (0..pages.len()).map(is_bare).collect();
+    dropped.retain(|(number, _)| !bare[*number]);
+    let mut kept: Vec<((usize, usize), bool)> =
+        at_head.union(&at_foot).filter(|(number, _)| bare[*number]).map(|at| (*at, true)).collect();
+    for (runs, is_head) in [(&heads, true), (&feet, false)] {
+        for run in runs.iter().filter(|run| !run.is_known) {
+            let at = if is_head { run.places.first() } else { run.places.last() };
+            let Some(at) = at.copied().filter(|at| dropped.contains(at)) else { continue };
+            let text = text(&pages[at.0].elements[at.1]).unwrap_or_default();
+            if !said.contains(&name(&text)) {
+                dropped.remove(&at);
+                // What is on most pages, or stands last, is nobody's heading.
+                kept.push((at, !is_head || 2 * run.places.len() > pages.len()));
             }
         }
-        // No more than one can be on over half of the pages.
-        let most = alike.into_values().find(|on| on.len() >= PAGES_MIN && 2 * on.len() > pages.len());
-        most.into_iter().flatten().for_each(|number| lines[number] += 1);
     }
-    lines
+    for ((number, index), _) in kept.into_iter().filter(|(_, is_plain)| *is_plain) {
+        if let Block::Paragraph(paragraph) = &mut pages[number].elements[index] {
+            paragraph.style.heading_level = None;
+        }
+    }
+    let mut lost = vec![Vec::new(); pages.len()];
+    for (number, index) in dropped.into_iter().rev() {
+        let block = pages[number].elements.remove(index);
+        lost[number].extend(text(&block));
+    }
+    lost
 }
 
-/// The text of a short paragraph without what may be the number of a page, or of all of them: other numbers say what differs, an
-/// invoice or its sum. A heading names what follows, on however many pages.
-fn masked(block: &Block, pages: usize) -> Option<String> {
+/// What runs on at one edge.
+struct Run {
+    /// Page and block.
+    places: Vec<(usize, usize)>,
+    /// Whether it names sections that begin elsewhere.
+    is_known: bool,
+}
+
+/// What says that two lines are one that runs on.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Alike {
+    /// On most pages: the words without what may be the number of a page.
+    Most(String),
+    /// One page after the other: the words.
+    Words(String),
+    /// So too: the words beside a number that counts with the pages, and how far it is from theirs.
+    Counted(String, i64),
+    /// The name of a section that began before.
+    Section,
+}
+
+/// What runs on at one edge, from the outermost line inwards.
+fn running(pages: &[Page], titles: &Titles, is_head: bool) -> Vec<Run> {
+    let at = |page: &Page, line: usize| match page.elements.len().checked_sub(line + 1) {
+        Some(_) if is_head => Some(line),
+        from_end => from_end,
+    };
+    let mut runs = Vec::new();
+    let mut lines = vec![0; pages.len()];
+    for _ in 0..LINES_MAX {
+        let mut alike: BTreeMap<Alike, Vec<usize>> = BTreeMap::new();
+        for (number, page) in pages.iter().enumerate() {
+            let Some(index) = at(page, lines[number]) else { continue };
+            for key in keys(page, index, is_head, titles, pages.len()) {
+                alike.entry(key).or_default().push(number);
+            }
+        }
+        let mut taken = vec![false; pages.len()];
+        for (key, on) in alike {
+            let found = match key {
+                Alike::Most(_) if 2 * on.len() > pages.len() && on.len() >= PAGES_MIN => vec![on],
+                Alike::Most(_) => Vec::new(),
+                Alike::Counted(..) => chains(&on, COUNTED_PAGES_MIN),
+                Alike::Words(_) | Alike::Section => chains(&on, PAGES_MIN),
+            };
+            for mut on in found {
+                on.retain(|number| !std::mem::replace(&mut taken[*number], true));
+                let places = on.iter().filter_map(|number| Some((*number, at(&pages[*number], lines[*number])?))).collect();
+                runs.push(Run { places, is_known: key == Alike::Section });
+            }
+        }
+        taken.into_iter().zip(&mut lines).for_each(|(taken, line)| *line += usize::from(taken));
+    }
+    runs
+}
+
+/// Runs of so many pages, each at most two behind the one before.
+fn chains(on: &[usize], least: usize) -> Vec<Vec<usize>> {
+    on.chunk_by(|one, next| next - one <= STEP_MAX).filter(|chain| chain.len() >= least).map(<[usize]>::to_vec).collect()
+}
+
+fn keys(page: &Page, index: usize, is_head: bool, titles: &Titles, pages: usize) -> Vec<Alike> {
+    let block = &page.elements[index];
+    let Some(text) = text(block) else { return Vec::new() };
+    let is_heading = heading(block).is_some();
+    let name = name(&text);
+    // Where the section begins, its name stands below a head, but not as the foot, or above a foot.
+    let others = if is_head { index + 1..page.elements.len().saturating_sub(2) } else { 0..index };
+    let is_other = |other: &Block| self::text(other).is_some_and(|other| self::name(&other) == name);
+    if titles.begins(&name, page.number) && !page.elements.get(others).is_some_and(|others| others.iter().any(is_other)) {
+        return Vec::new();
+    }
+    let mut keys = vec![Alike::Words(text.clone())];
+    // A heading names what follows, and its number says which, on however many pages.
+    keys.push(Alike::Most(if is_heading { text.clone() } else { masked(&text, pages) }));
+    if !is_heading && let Some((words, number)) = counted(&text) {
+        keys.push(Alike::Counted(words, number - i64::from(page.number)));
+    }
+    if titles.began(&name, page.number) {
+        keys.push(Alike::Section);
+    }
+    keys
+}
+
+/// The text of a short paragraph, its blanks folded.
+fn text(block: &Block) -> Option<String> {
     let Block::Paragraph(paragraph) = block else { return None };
     let text = paragraph.plain_text();
-    if paragraph.is_heading() || text.len() > BYTES_MAX {
-        return None;
-    }
-    let (mut masked, mut rest) = (String::new(), text.as_str());
+    let is_short = text.len() <= BYTES_MAX && text.chars().any(char::is_alphanumeric);
+    is_short.then(|| text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The name of a heading.
+fn heading(block: &Block) -> Option<String> {
+    let is_heading = matches!(block, Block::Paragraph(paragraph) if paragraph.is_heading());
+    text(block).filter(|_| is_heading).map(|text| name(&text))
+}
+
+/// The words behind a number, or the many before one, and the number.
+fn counted(text: &str) -> Option<(String, i64)> {
+    let split = |number: &str, words: &str| Some((words.to_owned(), number.parse().ok()?));
+    let first = text.split_once(' ').and_then(|(number, words)| split(number, words));
+    first.or_else(|| {
+        let (words, number) = text.rsplit_once(' ')?;
+        split(number, words).filter(|_| words.split(' ').count() >= WORDS_MIN)
+    })
+}
+
+/// The text without what may be the number of a page, or of all of them: other numbers say what differs, an invoice or its sum.
+fn masked(text: &str, pages: usize) -> String {
+    let (mut masked, mut rest) = (String::new(), text);
     while let Some(start) = rest.find(|char: char| char.is_ascii_digit()) {
         let (before, from) = rest.split_at(start);
         let end = from.find(|char: char| !char.is_ascii_digit() && !matches!(char, '.' | ',')).unwrap_or(from.len());
@@ -74,15 +191,20 @@ fn masked(block: &Block, pages: usize) -> Option<String> {
         rest = &from[number.len()..];
     }
     masked.push_str(rest);
-    Some(one_line(&masked))
+    one_line(&masked)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use unpdf::Paragraph;
+    use unpdf::model::{Outline, OutlineItem};
 
     fn left(pages: &[&[&str]]) -> Vec<String> {
+        left_with(&Titles::default(), pages)
+    }
+
+    fn left_with(titles: &Titles, pages: &[&[&str]]) -> Vec<String> {
         let page = |(number, texts): (usize, &&[&str])| {
             let mut page = Page::a4(number as u32 + 1);
             page.add_block(Block::HorizontalRule);
@@ -93,7 +215,7 @@ mod tests {
             page
         };
         let mut pages: Vec<Page> = pages.iter().enumerate().map(page).collect();
-        drop_repeats(&mut pages);
+        drop_repeats(&mut pages, titles);
         pages.iter().map(|page| page.plain_text().replace("\n\n", "/")).collect()
     }
 
@@ -116,8 +238,8 @@ mod tests {
         assert_eq!(left(&few), ["Same/a", "Same/b"]);
         let nothing_else: [&[&str]; 3] = [&["Sheet 1"], &["Sheet 2"], &["Sheet 3"]];
         assert_eq!(left(&nothing_else), ["Sheet 1", "Sheet 2", "Sheet 3"]);
-        let half: [&[&str]; 6] = [&["Same", "a"], &["b"], &["Same", "c"], &["d"], &["Same", "e"], &["f"]];
-        assert_eq!(left(&half), ["Same/a", "b", "Same/c", "d", "Same/e", "f"]);
+        let far: [&[&str]; 7] = [&["Same", "a"], &["b"], &["c"], &["Same", "d"], &["e"], &["f"], &["Same", "g"]];
+        assert_eq!(left(&far), ["Same/a", "b", "c", "Same/d", "e", "f", "Same/g"]);
         let numbered: [&[&str]; 3] = [
             &["Invoice 1001", "a", "Sum: 1.5 EUR", "1/3"],
             &["Invoice 1002", "b", "Sum: 2.5 EUR", "2/3"],
@@ -125,5 +247,42 @@ mod tests {
         ];
         let kept = ["Invoice 1001/a/Sum: 1.5 EUR", "Invoice 1002/b/Sum: 2.5 EUR", "Invoice 1003/c/Sum: 3.5 EUR/3/3"];
         assert_eq!(left(&numbered), kept);
+    }
+
+    #[test]
+    fn heads_of_left_and_right_pages_and_of_chapters_run_on() {
+        let pages: [&[&str]; 12] = [
+            &["# Wheels", "a"],
+            &["88 Mills, 2020", "b"],
+            &["# On wheels", "c"],
+            &["90 Mills, 2020", "d"],
+            &["# On wheels", "e"],
+            &["92 Mills, 2020", "f"],
+            &["# On wheels", "g"],
+            &["94 Mills, 2020", "h"],
+            &["# On stones", "i"],
+            &["# Granite", "j"],
+            &["# On stones", "k"],
+            &["# On stones", "l"],
+        ];
+        let expected =
+            ["Wheels/a", "88 Mills, 2020/b", "On wheels/c", "d", "e", "f", "g", "h", "On stones/i", "Granite/j", "k", "l"];
+        assert_eq!(left(&pages), expected);
+    }
+
+    #[test]
+    fn what_names_a_section_is_kept_where_the_section_begins() {
+        let item = |title: &str, page| OutlineItem { title: title.to_owned(), page: Some(page), level: 0, children: Vec::new() };
+        let outline = Outline { items: vec![item("Wheels", 1), item("Blades", 2), item("Stones", 4), item("Ropes", 6)] };
+        let pages: [&[&str]; 6] = [
+            &["# 1 Wheels", "a"],
+            &["# Chapter 1. Wheels", "# 1.1 Blades", "b", "# 1.1. Blades"],
+            &["# Chapter 1. Wheels", "c", "# 1.1. Blades"],
+            &["# 2 Stones", "d"],
+            &["# Chapter 2. Stones", "e", "Chapter 2. Stones"],
+            &["# 3 Ropes", "f"],
+        ];
+        let expected = ["1 Wheels/a", "1.1 Blades/b", "c", "2 Stones/d", "e", "3 Ropes/f"];
+        assert_eq!(left_with(&Titles::of(Some(&outline), &[]), &pages), expected);
     }
 }
