@@ -212,11 +212,22 @@ fn equal_input_gives_equal_bytes_on_any_number_of_threads() {
         .map(|threads| {
             let path = folder.path().join(format!("{threads}.omni"));
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| build_coded(&path, &corpus));
+            let digest = "50bd292699794b636db48da97cda519c77002a299b288ec4849717e9ce40e047";
+            assert_eq!(pool.install(|| build_coded(&path, &corpus)), digest);
             fs::read(path).unwrap()
         })
         .collect();
     assert!(files[0] == files[1] && files[1] == files[2]);
+}
+
+/// Unless the changelog says why, what is written is the same from one version to the next.
+#[test]
+fn equal_input_gives_the_bytes_of_before() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build_coded(&path, &repetitive());
+    let before = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/index_v1_clusters.omni")).unwrap();
+    assert!(fs::read(&path).unwrap() == before);
 }
 
 #[test]
