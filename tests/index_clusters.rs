@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, manifest, query};
+use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, fill, manifest, query, written};
 use omni_llm::index::{Filter, Index, Query, Recall, Writer};
 use tempfile::TempDir;
 
@@ -19,11 +19,7 @@ fn build_coded(path: &Path, corpus: &[Pushed]) -> String {
 }
 
 fn open(corpus: &[Pushed]) -> (TempDir, Index) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("kb.omni");
-    build_coded(&path, corpus);
-    let index = Index::open(&path).unwrap();
-    (folder, index)
+    written(fill(Writer::new(manifest()).exact_up_to(0), corpus))
 }
 
 fn search(index: &Index, vector: &[f32], recall: Recall, top_k: usize) -> Vec<u32> {
@@ -299,6 +295,8 @@ fn a_file_that_is_overwritten_in_place_makes_searches_fail_and_nothing_else() {
     assert_eq!(ask(&index).unwrap_err(), lost);
     assert_eq!(index.chunk(0).unwrap_err().to_string(), lost);
     assert_eq!(index.verify().unwrap_err().to_string(), lost);
+    assert_eq!(index.recall().unwrap_err().to_string(), lost);
+    assert_eq!(index.vector(0).unwrap_err().to_string(), lost);
     write(&bytes, 1);
 
     // Another index of the same length: with its own checksums, all of them right.
