@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// The variable that forces an instruction set, for tests and measurements: `scalar`, `avx2`, `avx512` or `neon`.
 const VARIABLE: &str = "OMNI_KERNEL";
 
-/// An instruction set that this CPU has. Only [`Self::available`] makes one, so that owning it is the proof.
+/// An instruction set that this CPU has. Only this file makes one, so that owning it is the proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel(Set);
 

@@ -12,7 +12,7 @@ use crate::index::{HEADING_SEPARATOR, Hit, Index, Query};
 pub struct Reranking<'a> {
     /// The cross-encoder.
     pub reranker: &'a Reranker,
-    /// The most hits that it reads.
+    /// Hits that it reads, or as many as are wanted where that is more.
     pub depth: usize,
     /// Its weight against the order before it, 0 to 1.
     pub weight: f32,

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, manifest, query};
+use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, fill, manifest, query, written};
 use omni_llm::index::{Filter, Index, Query, Recall, Writer};
 use tempfile::TempDir;
 
@@ -19,11 +19,7 @@ fn build_coded(path: &Path, corpus: &[Pushed]) -> String {
 }
 
 fn open(corpus: &[Pushed]) -> (TempDir, Index) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("kb.omni");
-    build_coded(&path, corpus);
-    let index = Index::open(&path).unwrap();
-    (folder, index)
+    written(fill(Writer::new(manifest()).exact_up_to(0), corpus))
 }
 
 fn search(index: &Index, vector: &[f32], recall: Recall, top_k: usize) -> Vec<u32> {
@@ -212,11 +208,22 @@ fn equal_input_gives_equal_bytes_on_any_number_of_threads() {
         .map(|threads| {
             let path = folder.path().join(format!("{threads}.omni"));
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| build_coded(&path, &corpus));
+            let digest = "50bd292699794b636db48da97cda519c77002a299b288ec4849717e9ce40e047";
+            assert_eq!(pool.install(|| build_coded(&path, &corpus)), digest);
             fs::read(path).unwrap()
         })
         .collect();
     assert!(files[0] == files[1] && files[1] == files[2]);
+}
+
+/// Unless the changelog says why, what is written is the same from one version to the next.
+#[test]
+fn equal_input_gives_the_bytes_of_before() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build_coded(&path, &repetitive());
+    let before = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/index_v1_clusters.omni")).unwrap();
+    assert!(fs::read(&path).unwrap() == before);
 }
 
 #[test]
@@ -285,6 +292,8 @@ fn a_file_that_is_overwritten_in_place_makes_searches_fail_and_nothing_else() {
     assert_eq!(ask(&index).unwrap_err(), lost);
     assert_eq!(index.chunk(0).unwrap_err().to_string(), lost);
     assert_eq!(index.verify().unwrap_err().to_string(), lost);
+    assert_eq!(index.recall().unwrap_err().to_string(), lost);
+    assert_eq!(index.vector(0).unwrap_err().to_string(), lost);
     write(&bytes, 1);
 
     // Another index of the same length: with its own checksums, all of them right.

@@ -239,8 +239,7 @@ impl Worker {
         run(kernel, Op::Apply { function: Function::Tanh, values: pooled });
         // In f64 and in order, so that neither the kernel nor the sum loses a bit of it.
         let sum = |row: &[f32]| row.iter().zip(head.weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-        let bias: f64 = head.bias.iter().map(|&bias| f64::from(bias)).sum();
-        pooled.chunks_exact(width).map(|row| (sum(row) + bias) as f32).collect()
+        pooled.chunks_exact(width).map(|row| (sum(row) + f64::from(head.bias)) as f32).collect()
     }
 
     fn hidden(&self) -> &[f32] {

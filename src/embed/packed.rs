@@ -243,8 +243,8 @@ impl Packed {
     /// What turns the first token of a pair into a score; only a reranker has it.
     pub(super) fn head(&self) -> Classifier<'_> {
         let (width, at) = (self.manifest.dimensions, self.after_layers());
-        let (weights, bias) = self.numbers(at + 2).split_at(width);
-        Classifier { pooler: self.matrix(at + 1, width, width), weights, bias }
+        let numbers = self.numbers(at + 2);
+        Classifier { pooler: self.matrix(at + 1, width, width), weights: &numbers[..width], bias: numbers[width] }
     }
 
     /// What a token of the second text has over one of the first; only a reranker has it.
@@ -310,8 +310,7 @@ pub(super) struct Layer<'a> {
 pub(super) struct Classifier<'a> {
     pub(super) pooler: Matrix<'a>,
     pub(super) weights: &'a [f32],
-    /// One number.
-    pub(super) bias: &'a [f32],
+    pub(super) bias: f32,
 }
 
 /// A linear layer.

@@ -107,7 +107,7 @@ impl Tokenizer {
         let Inner { rules, max_tokens, reaches, .. } = &*self.0;
         let mut ids = Vec::with_capacity((prefix.len() + text.len() + Self::SPECIAL_TOKENS).min(*max_tokens));
         ids.push(rules.opening);
-        let most = max_tokens.saturating_sub(1).max(1);
+        let most = max_tokens - 1;
         // A word ends at white space, so that what follows, which may be long, need not be copied behind it.
         if prefix.is_empty() || (prefix.ends_with([' ', '\n']) && !reaches) {
             self.push(prefix, most, &mut ids);

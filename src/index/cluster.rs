@@ -9,7 +9,7 @@
 //! Coded files have the first two in one section and the rows in another: a search reads the codes of every cluster that
 //! it probes and few of the rows, and clusters that are probed together then share pieces of the file.
 
-use super::format::{f32_at, u32_at, u64_at};
+use super::format::{f32_at, first, u32_at, u64_at};
 use super::section::Section;
 use super::view::View;
 use crate::error::Result;
@@ -94,12 +94,9 @@ impl Cluster {
 
     /// The cluster that holds the vector at `place`.
     pub(super) fn holding(view: &View, directory: &[u8], layout: Layout, place: u32) -> Result<Self> {
-        let (mut low, mut high) = (0, (directory.len() / RECORD).saturating_sub(1));
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if u32_at(directory, middle * RECORD + 8) <= place { low = middle } else { high = middle }
-        }
-        let cluster = Self::of(view, directory, layout, low as u32)?;
+        let clusters = (directory.len() / RECORD).saturating_sub(1) as u32;
+        let next = first(1..clusters, |number| Ok(u32_at(directory, number as usize * RECORD + 8) <= place))?;
+        let cluster = Self::of(view, directory, layout, next - 1)?;
         if !(cluster.first..cluster.first + cluster.rows).contains(&place) {
             return Err(view.inconsistent(Section::Clusters));
         }

@@ -54,8 +54,8 @@ impl Steps {
     }
 
     /// What a sum of table entries is more than the sum that it stands for.
-    pub(super) fn excess(self) -> i32 {
-        self.most * self.width as i32
+    pub(super) fn excess(self) -> i16 {
+        (self.most * self.width as i32) as i16
     }
 
     /// The factor of a vector: an estimate is `(sum << shift) * factor / 2^15`.

@@ -21,6 +21,9 @@ const MAX_VALUES: usize = 1000;
 /// Bytes of one text.
 const MAX_BYTES: usize = 2048;
 
+/// What a node does; those that hold filters first.
+const OPERATORS: [&str; 7] = ["and", "or", "not", "eq", "in", "range", "prefix"];
+
 /// Which chunks a search may find.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
@@ -135,6 +138,9 @@ fn alternatives(value: &str) -> Result<Vec<Test>, String> {
             }
         };
         if let Some(plain) = alternative {
+            if plain.is_empty() {
+                return Err("nothing stands beside a comma; leave it out, or write `\"\"` for an empty text".to_owned());
+            }
             let prefix = plain.strip_suffix('*');
             if prefix.unwrap_or(plain).contains('*') {
                 return Err("`*` stands at the end of a value, for what begins so; put a value that has one into double quotes"
@@ -166,57 +172,60 @@ fn read(value: &Value, path: &str, depth: usize, nodes: &mut usize) -> Result<Fi
         return Err(Error::bad_request(format!("`{path}`: more than {MAX_NODES} filters; use `in` for lists of values")));
     }
     let object = object(value, path)?;
-    let operators = ["and", "or", "not", "eq", "in", "range", "prefix"];
     for key in object.keys() {
-        if key != "field" && !operators.contains(&key.as_str()) {
-            let known = quoted(operators);
+        if key != "field" && !OPERATORS.contains(&key.as_str()) {
+            let known = quoted(OPERATORS);
             return Err(Error::bad_request(format!("`{path}.{key}`: unknown field; expected `field` and one of {known}")));
         }
     }
+    let field = object.get("field");
     let mut given = object.iter().filter(|(key, _)| *key != "field");
     let (Some((operator, operand)), None) = (given.next(), given.next()) else {
-        let message = format!(
-            "`{path}`: has {} operators; give exactly one of `and`, `or`, `not`, `eq`, `in`, `range`, `prefix`",
-            object.len() - usize::from(object.contains_key("field"))
-        );
-        return Err(Error::bad_request(message));
+        let (count, known) = (object.len() - usize::from(field.is_some()), quoted(OPERATORS));
+        return Err(Error::bad_request(format!("`{path}`: has {count} operators; give exactly one of {known}")));
     };
     let inner = format!("{path}.{operator}");
-    let field = match (object.get("field"), operator.as_str()) {
-        (None, "and" | "or" | "not") => String::new(),
+    match (field, operator.as_str()) {
+        (None, "and" | "or" | "not") => node(operator, operand, &inner, depth, nodes),
         (Some(_), "and" | "or" | "not") => {
-            return Err(Error::bad_request(format!(
-                "`{path}.field`: has no place beside `{operator}`; put it into the filters inside"
-            )));
+            let message = format!("`{path}.field`: has no place beside `{operator}`; put it into the filters inside");
+            Err(Error::bad_request(message))
         }
-        (Some(Value::String(field)), _) => field.clone(),
-        _ => return Err(Error::bad_request(format!("`{path}.field`: missing; name the field that `{operator}` tests"))),
+        (Some(Value::String(field)), _) => Ok(Filter::Field { field: field.clone(), test: test(operator, operand, &inner)? }),
+        _ => Err(Error::bad_request(format!("`{path}.field`: missing; name the field that `{operator}` tests"))),
+    }
+}
+
+/// What holds other filters.
+fn node(operator: &str, operand: &Value, path: &str, depth: usize, nodes: &mut usize) -> Result<Filter> {
+    if operator == "not" {
+        return Ok(Filter::Not(Box::new(read(operand, path, depth + 1, nodes)?)));
+    }
+    let Some(list) = operand.as_array().filter(|list| !list.is_empty()) else {
+        return Err(Error::bad_request(format!("`{path}`: not a list of filters; put at least one into it")));
     };
-    let test = match operator.as_str() {
-        "and" | "or" => {
-            let Some(list) = operand.as_array().filter(|list| !list.is_empty()) else {
-                return Err(Error::bad_request(format!("`{inner}`: not a list of filters; put at least one into it")));
-            };
-            let parts = list.iter().enumerate();
-            let parts = parts.map(|(at, part)| read(part, &format!("{inner}[{at}]"), depth + 1, nodes)).collect::<Result<_>>()?;
-            return Ok(if operator == "and" { Filter::All(parts) } else { Filter::Any(parts) });
-        }
-        "not" => return Ok(Filter::Not(Box::new(read(operand, &inner, depth + 1, nodes)?))),
-        "eq" => Test::In(vec![scalar(operand, &inner)?]),
+    let parts = list.iter().enumerate();
+    let parts = parts.map(|(at, part)| read(part, &format!("{path}[{at}]"), depth + 1, nodes)).collect::<Result<_>>()?;
+    Ok(if operator == "and" { Filter::All(parts) } else { Filter::Any(parts) })
+}
+
+/// What tests a field.
+fn test(operator: &str, operand: &Value, path: &str) -> Result<Test> {
+    match operator {
+        "eq" => Ok(Test::In(vec![scalar(operand, path)?])),
         "in" => {
             let Some(list) = operand.as_array().filter(|list| (1..=MAX_VALUES).contains(&list.len())) else {
-                return Err(Error::bad_request(format!("`{inner}`: not a list of 1 to {MAX_VALUES} values")));
+                return Err(Error::bad_request(format!("`{path}`: not a list of 1 to {MAX_VALUES} values")));
             };
             let values = list.iter().enumerate();
-            Test::In(values.map(|(at, value)| scalar(value, &format!("{inner}[{at}]"))).collect::<Result<_>>()?)
+            Ok(Test::In(values.map(|(at, value)| scalar(value, &format!("{path}[{at}]"))).collect::<Result<_>>()?))
         }
-        "prefix" => match scalar(operand, &inner)? {
-            Scalar::Text(prefix) => Test::Prefix(prefix),
-            Scalar::Number(_) => return Err(Error::bad_request(format!("`{inner}`: not a text"))),
+        "prefix" => match scalar(operand, path)? {
+            Scalar::Text(prefix) => Ok(Test::Prefix(prefix)),
+            Scalar::Number(_) => Err(Error::bad_request(format!("`{path}`: not a text"))),
         },
-        _ => range(operand, &inner)?,
-    };
-    Ok(Filter::Field { field, test })
+        _ => range(operand, path),
+    }
 }
 
 fn range(value: &Value, path: &str) -> Result<Test> {
@@ -346,6 +355,11 @@ mod tests {
         );
         assert_eq!(error(r#"title="a"#), r#"`--filter`: `title="a`: the quote is not closed"#);
         assert_eq!(error(r#"title="a" b"#), r#"`--filter`: `title="a" b`: only a comma may follow a value in quotes"#);
+        for empty in ["source=a.txt,", "source=,a.txt", "source=a.txt,,b.txt", r#"source="a.txt", "#] {
+            let expected = "nothing stands beside a comma; leave it out, or write `\"\"` for an empty text";
+            assert_eq!(error(empty), format!("`--filter`: `{empty}`: {expected}"));
+        }
+        assert_eq!(Filter::parse(r#"source="""#).unwrap(), Filter::equal("source", ""));
         assert_eq!(error("year>=2020,2021"), "`--filter`: `year>=2020,2021`: `>=` takes one value");
     }
 }

@@ -5,8 +5,10 @@
 //! those that it does not know, unless they are marked as required. `docs/index-format.md` draws the whole file.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::section::{Entry, Extent, KINDS, REQUIRED, Section};
+use crate::words::REVISION;
 
 /// The first bytes of every index.
 pub const MAGIC: [u8; 8] = *b"OMNI-IDX";
@@ -27,13 +29,11 @@ pub(super) const MAX_DIMENSIONS: usize = 16_384;
 pub(super) const ROW_ALIGNMENT: usize = 64;
 
 /// Bytes of one record of [`Section::Chunks`].
-pub(super) const CHUNK_RECORD: u64 = 48;
+pub(super) const CHUNK_RECORD: usize = 48;
 /// Bytes of one record of [`Section::Documents`]; one more than there are documents ends the last.
 pub(super) const DOCUMENT_RECORD: u64 = 16;
 /// Bytes of one record of [`Section::Lexicon`]; one more than there are terms ends the last.
 pub(super) const TERM_RECORD: u64 = 16;
-/// A chunk without a page.
-pub(super) const NO_PAGE: u32 = u32::MAX;
 
 const DIGEST_AT: usize = 64;
 const TABLE_AT: usize = 128;
@@ -62,35 +62,40 @@ pub(super) struct Superblock {
     pub(super) table: Vec<Entry>,
 }
 
-/// Why the first 4 KiB cannot be used.
+/// What helps where bytes are not what they were.
+pub(super) const REMEDY: &str = "copy it again or rebuild it with index-builder";
+
+/// Why a file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     NotAnIndex,
     Older(u32),
     Newer(u32),
     Unknown(u32),
+    /// Its words were written by these rules.
+    Words(u32),
     Damaged,
-    Truncated { expected: u64, actual: u64 },
+    Truncated {
+        expected: u64,
+        actual: u64,
+    },
     Inconsistent(&'static str),
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const REMEDY: &str = "copy it again or rebuild it with index-builder";
+        const UPDATE: &str = "update the service or rebuild the file with this version's index-builder";
         match self {
             Self::NotAnIndex => write!(f, "not an Omni-LLM index; build one with index-builder"),
             Self::Older(version) => write!(
                 f,
                 "written in format {version}, which came before the first stable one; rebuild it with this version's index-builder"
             ),
-            Self::Newer(version) => write!(
-                f,
-                "written in format {version}, this service reads up to {VERSION}; update the service or rebuild the file with this version's index-builder"
-            ),
-            Self::Unknown(kind) => write!(
-                f,
-                "needs section {kind}, which this service does not know; update the service or rebuild the file with this version's index-builder"
-            ),
+            Self::Newer(version) => write!(f, "written in format {version}, this service reads up to {VERSION}; {UPDATE}"),
+            Self::Unknown(kind) => write!(f, "needs section {kind}, which this service does not know; {UPDATE}"),
+            Self::Words(revision) => {
+                write!(f, "words written by revision {revision} of the rules, this service knows up to {REVISION}; {UPDATE}")
+            }
             Self::Damaged => write!(f, "damaged in the superblock; {REMEDY}"),
             Self::Truncated { expected, actual } if actual < expected => {
                 write!(f, "truncated, expected {expected} bytes, has {actual}; {REMEDY}")
@@ -102,12 +107,11 @@ impl fmt::Display for Refusal {
 }
 
 impl Superblock {
-    /// Lays the sections out behind the superblock, in the order of [`KINDS`]; `lengths` are by section number.
-    pub(super) fn place(&mut self, lengths: [u64; Section::ALL.len()]) {
+    /// Lays the sections out behind the superblock, in the order of [`KINDS`]; `length` says the bytes of each.
+    pub(super) fn place(&mut self, length: impl Fn(Section) -> u64) {
         let mut end = SUPERBLOCK as u64;
         self.table.clear();
-        for known in KINDS.iter().filter(|known| lengths[known.section as usize] > 0) {
-            let length = lengths[known.section as usize];
+        for (known, length) in KINDS.iter().map(|known| (known, length(known.section))).filter(|(_, length)| *length > 0) {
             let alignment = known.alignment(length);
             let offset = end.next_multiple_of(alignment.into());
             self.table.push(Entry { kind: known.kind, flags: REQUIRED, alignment, extent: Extent { offset, length } });
@@ -252,7 +256,7 @@ impl Superblock {
             (Section::Checksums, self.blocks() * 4),
             (Section::Lexicon, (terms + 1) * TERM_RECORD),
             (Section::Lengths, chunks * 4),
-            (Section::Chunks, chunks * CHUNK_RECORD),
+            (Section::Chunks, chunks * CHUNK_RECORD as u64),
             (Section::Documents, (documents + 1) * DOCUMENT_RECORD),
         ];
         if expected.into_iter().any(|(section, length)| self.extent(section).length != length) {
@@ -271,6 +275,16 @@ pub(super) fn without_digest(superblock: &[u8]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// The first number of a range that is not `before`, where those that are stand in front; its end where all are.
+pub(super) fn first(range: Range<u32>, mut before: impl FnMut(u32) -> crate::error::Result<bool>) -> crate::error::Result<u32> {
+    let Range { start: mut low, end: mut high } = range;
+    while low < high {
+        let middle = low.midpoint(high);
+        if before(middle)? { low = middle + 1 } else { high = middle }
+    }
+    Ok(low)
 }
 
 /// The `u32` at byte `at`; 0 where there is none.
@@ -308,9 +322,9 @@ mod tests {
         }
         lengths[Section::Headings as usize] = 0;
         lengths[Section::Blocks as usize] = 2 * BLOCK + 1;
-        superblock.place(lengths);
+        superblock.place(|section| lengths[section as usize]);
         lengths[Section::Checksums as usize] = superblock.blocks() * 4;
-        superblock.place(lengths);
+        superblock.place(|section| lengths[section as usize]);
         superblock
     }
 

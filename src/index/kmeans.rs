@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::order;
-use super::quantised::quantise;
+use super::quantised::{Rows, quantise};
 use crate::cpu::Kernel;
 
 /// Rounds of training.
@@ -19,32 +19,11 @@ const TASK: usize = 512;
 const TILE: usize = 64;
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Rows of `i8` and the scale of each.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Table<'a> {
-    /// Bytes of a row.
-    pub(super) stride: usize,
-    /// The rows, end to end.
-    pub(super) values: &'a [u8],
-    /// One by the length of each row.
-    pub(super) scales: &'a [f32],
-}
-
-impl<'a> Table<'a> {
-    /// One row.
-    pub(super) fn row(&self, number: u32) -> &'a [u8] {
-        let start = number as usize * self.stride;
-        &self.values[start..start + self.stride]
-    }
-}
-
 /// Clusters of rows.
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
-    /// Rows of `i8`: the direction of each middle.
-    pub(super) values: Vec<u8>,
-    /// One by the length of each of them.
-    pub(super) scales: Vec<f32>,
+    /// The direction of each middle.
+    pub(super) middles: Rows,
     /// The mean cosine of the members with it: how far out the middle of the members lies.
     pub(super) lengths: Vec<f32>,
     /// The rows in each cluster, ascending.
@@ -52,49 +31,44 @@ pub(super) struct Clusters {
 }
 
 /// Divides all rows into at most `count` clusters, none of them empty.
-pub(super) fn divide(table: Table<'_>, count: usize, kernel: Kernel) -> Clusters {
-    let rows = table.scales.len();
-    let sample = sample(rows, count * SAMPLE);
+pub(super) fn divide(rows: &Rows, count: usize, kernel: Kernel) -> Clusters {
+    let mut sample = sample(rows.len(), count * SAMPLE);
     // The first middles are rows from all over; the sample is in random order.
-    let mut clusters = Clusters::default();
-    for &row in sample.iter().take(count) {
-        clusters.values.extend_from_slice(table.row(row));
-        clusters.scales.push(table.scales[row as usize]);
-    }
-    let mut sorted = sample;
-    sorted.sort_unstable();
+    let middles = Rows::of(rows.stride, sample.iter().take(count).map(|&row| rows.vector(row)));
+    let mut clusters = Clusters { middles, ..Clusters::default() };
+    sample.sort_unstable();
     for _ in 0..ROUNDS {
-        clusters.assign(table, &sorted, kernel);
-        clusters.center(table);
+        clusters.assign(rows, &sample, kernel);
+        clusters.center(rows);
     }
-    let all: Vec<u32> = (0..rows as u32).collect();
+    let all: Vec<u32> = (0..rows.len() as u32).collect();
     // The middles stay as they are from here on: so the nearest middle of a vector is that of its own cluster, and whoever
     // asks for the vector itself finds it in the first cluster that is probed.
-    clusters.assign(table, &all, kernel);
-    clusters.measure(table, kernel);
+    clusters.assign(rows, &all, kernel);
+    clusters.measure(rows, kernel);
     clusters
 }
 
 impl Clusters {
-    /// Gives each of `rows` to the middle with the highest cosine, the first of equals.
-    fn assign(&mut self, table: Table<'_>, rows: &[u32], kernel: Kernel) {
-        let nearest: Vec<u32> = rows.par_chunks(TASK).flat_map_iter(|rows| self.nearest(table, rows, kernel)).collect();
-        self.members = vec![Vec::new(); self.scales.len()];
-        for (&row, cluster) in rows.iter().zip(nearest) {
+    /// Gives each of `some` rows to the middle with the highest cosine, the first of equals.
+    fn assign(&mut self, rows: &Rows, some: &[u32], kernel: Kernel) {
+        let nearest: Vec<u32> = some.par_chunks(TASK).flat_map_iter(|some| self.nearest(rows, some, kernel)).collect();
+        self.members = vec![Vec::new(); self.middles.len()];
+        for (&row, cluster) in some.iter().zip(nearest) {
             self.members[cluster as usize].push(row);
         }
     }
 
-    fn nearest(&self, table: Table<'_>, rows: &[u32], kernel: Kernel) -> Vec<u32> {
-        let mut best = vec![(f32::NEG_INFINITY, 0); rows.len()];
+    fn nearest(&self, rows: &Rows, some: &[u32], kernel: Kernel) -> Vec<u32> {
+        let mut best = vec![(f32::NEG_INFINITY, 0); some.len()];
         let mut dots = [0; TILE];
-        for (tile, middles) in self.values.chunks(TILE * table.stride).enumerate() {
+        for (tile, middles) in self.middles.values.chunks(TILE * rows.stride).enumerate() {
             let first = tile * TILE;
-            let dots = &mut dots[..middles.len() / table.stride];
-            for (&row, best) in rows.iter().zip(&mut best) {
-                kernel.dots(bytemuck::cast_slice(table.row(row)), middles, dots);
+            let dots = &mut dots[..middles.len() / rows.stride];
+            for (&row, best) in some.iter().zip(&mut best) {
+                kernel.dots(bytemuck::cast_slice(rows.row(row)), middles, dots);
                 for (number, &dot) in (first..).zip(dots.iter()) {
-                    let cosine = dot as f32 * self.scales[number];
+                    let cosine = dot as f32 * self.middles.scales[number];
                     if cosine > best.0 {
                         *best = (cosine, number as u32);
                     }
@@ -105,59 +79,51 @@ impl Clusters {
     }
 
     /// Moves each middle to the mean of its members and drops those without any.
-    fn center(&mut self, table: Table<'_>) {
+    fn center(&mut self, rows: &Rows) {
         self.members.retain(|members| !members.is_empty());
-        let middles: Vec<_> = self.members.par_iter().map(|members| quantise(&sum(table, members))).collect();
-        self.values.clear();
-        self.scales.clear();
-        for middle in middles {
-            self.values.extend(middle.row.iter().map(|value| value.cast_unsigned()));
-            self.scales.push(middle.scale);
-        }
+        let middles: Vec<_> = self.members.par_iter().map(|members| quantise(&sum(rows, members))).collect();
+        self.middles = Rows::of(rows.stride, middles);
     }
 
     /// Finds out how far out each middle lies, and drops those without members.
-    fn measure(&mut self, table: Table<'_>, kernel: Kernel) {
+    fn measure(&mut self, rows: &Rows, kernel: Kernel) {
         let length = |(number, members): (usize, &Vec<u32>)| {
-            let middle = &self.values[number * table.stride..(number + 1) * table.stride];
+            let middle = self.middles.row(number as u32);
             let mut dot = [0];
             let cosine = |&member: &u32| {
-                kernel.dots(bytemuck::cast_slice(middle), table.row(member), &mut dot);
-                f64::from(dot[0] as f32 * self.scales[number] * table.scales[member as usize])
+                kernel.dots(bytemuck::cast_slice(middle), rows.row(member), &mut dot);
+                f64::from(dot[0] as f32 * self.middles.scales[number] * rows.scales[member as usize])
             };
             (members.iter().map(cosine).sum::<f64>() / members.len().max(1) as f64) as f32
         };
         self.lengths = self.members.par_iter().enumerate().map(length).collect();
         let full: Vec<u32> =
             (0..).zip(&self.members).filter(|(_, members)| !members.is_empty()).map(|(number, _)| number).collect();
-        self.pick(&full, table.stride);
+        self.pick(&full);
     }
 
     /// Keeps these clusters, in this order.
-    fn pick(&mut self, order: &[u32], stride: usize) {
-        let middles = Table { stride, values: &self.values, scales: &self.scales };
+    fn pick(&mut self, order: &[u32]) {
         *self = Self {
-            values: order.iter().flat_map(|&number| middles.row(number)).copied().collect(),
-            scales: order.iter().map(|&number| self.scales[number as usize]).collect(),
+            middles: Rows::of(self.middles.stride, order.iter().map(|&number| self.middles.vector(number))),
             lengths: order.iter().map(|&number| self.lengths[number as usize]).collect(),
             members: order.iter().map(|&number| std::mem::take(&mut self.members[number as usize])).collect(),
         };
     }
 
     /// Puts similar clusters beside each other.
-    pub(super) fn order(&mut self, stride: usize, kernel: Kernel) {
+    pub(super) fn order(&mut self, kernel: Kernel) {
         let weights: Vec<usize> = self.members.iter().map(Vec::len).collect();
-        let order = order::order(Table { stride, values: &self.values, scales: &self.scales }, &weights, kernel);
-        self.pick(&order, stride);
+        self.pick(&order::order(&self.middles, &weights, kernel));
     }
 }
 
 /// The sum of unit vectors.
-pub(super) fn sum(table: Table<'_>, members: &[u32]) -> Vec<f32> {
-    let mut sum = vec![0.0_f32; table.stride];
+pub(super) fn sum(rows: &Rows, members: &[u32]) -> Vec<f32> {
+    let mut sum = vec![0.0_f32; rows.stride];
     for &member in members {
-        let scale = table.scales[member as usize];
-        for (sum, &value) in sum.iter_mut().zip(table.row(member)) {
+        let scale = rows.scales[member as usize];
+        for (sum, &value) in sum.iter_mut().zip(rows.row(member)) {
             *sum += f32::from(value.cast_signed()) * scale;
         }
     }
@@ -192,25 +158,18 @@ mod tests {
         // A third of the rows are equal: more than a cluster's share.
         let vectors: Vec<Vec<f32>> =
             (0..rows).map(|row| (0..24).map(|_| if row % 3 == 0 { 0.5 } else { random.float() }).collect()).collect();
-        let (mut values, mut scales) = (Vec::new(), Vec::new());
-        for vector in &vectors {
-            let quantised = quantise(vector);
-            values.extend(quantised.row.iter().map(|value| value.cast_unsigned()));
-            scales.push(quantised.scale);
-        }
-        let table = Table { stride: 64, values: &values, scales: &scales };
+        let table = Rows::of(64, vectors.iter().map(|vector| quantise(vector)));
         let mut before: Option<Clusters> = None;
         for kernel in Kernel::available() {
             for threads in [1, 2, 5] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let clusters = pool.install(|| divide(table, 40, kernel));
+                let clusters = pool.install(|| divide(&table, 40, kernel));
                 let mut all: Vec<u32> = clusters.members.iter().flatten().copied().collect();
                 all.sort_unstable();
                 assert!(all.into_iter().eq(0..rows));
                 assert!(clusters.members.iter().all(|members| !members.is_empty() && members.is_sorted()));
                 if let Some(before) = &before {
-                    assert_eq!(before.values, clusters.values);
-                    assert_eq!((&before.scales, &before.lengths), (&clusters.scales, &clusters.lengths));
+                    assert_eq!((&before.middles, &before.lengths), (&clusters.middles, &clusters.lengths));
                     assert_eq!(before.members, clusters.members);
                 }
                 before = Some(clusters);

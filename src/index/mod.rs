@@ -1,6 +1,7 @@
 //! The index: one immutable file, written once, mapped by many.
 //!
-//! [`Writer`] and [`Index`] share nothing but the layout in `format`; `docs/index-format.md` describes it for others.
+//! [`Writer`] and [`Index`] share the layout (`format`, `section`, the records), the cutting of text into terms and the search itself,
+//! by which a new file is tuned; `docs/index-format.md` describes the file for others.
 
 mod allowed;
 mod arrange;
@@ -49,14 +50,15 @@ pub use self::document::{Chunk, Document, HEADING_SEPARATOR};
 pub use self::facets::{DEFAULT_NAMESPACE, Field, Kind, RESERVED, Scalar};
 pub use self::file::{index_files, index_path};
 pub use self::filter::{Filter, Test};
-use self::format::CHUNK_RECORD;
 pub use self::format::MAGIC;
+use self::format::Refusal;
 pub use self::fusion::{DEFAULT_ALPHA, Fusion};
 pub use self::manifest::{Lexical, Manifest};
 pub use self::query::{Hit, Query, Recall};
 use self::rotation::Rotation;
 use self::section::Section;
 pub use self::tombstones::Tombstones;
+use self::vectors::Vectors;
 use self::view::View;
 pub use self::writer::Writer;
 use crate::cpu::Kernel;
@@ -87,6 +89,9 @@ impl Index {
             .map_err(|cause| view.inconsistent(Section::Manifest).caused_by(cause))?;
         if manifest.dimensions != view.superblock().dimensions as usize {
             return Err(view.inconsistent(Section::Manifest));
+        }
+        if manifest.lexical.revision > crate::words::REVISION {
+            return Err(Error::corrupt(path, Refusal::Words(manifest.lexical.revision)));
         }
         let digest = hex(&view.superblock().digest);
         let rotation = Rotation::new(view.superblock().stride());
@@ -149,7 +154,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn recall(&self) -> Result<Option<[f32; 2]>> {
-        let plan = plan::Plan::of(&self.view)?;
+        let plan = self.whole(|| plan::Plan::of(&self.view))?;
         Ok(plan.coded.then_some([plan.fast.recall, plan.balanced.recall]))
     }
 
@@ -158,10 +163,7 @@ impl Index {
     /// # Errors
     /// The query contradicts itself, its vector has another length, or the file is damaged where it was touched.
     pub fn search(&self, query: &Query<'_>) -> Result<Vec<Hit>> {
-        self.view.require_whole()?;
-        let hits = search::search(self, query)?;
-        self.view.require_whole()?;
-        Ok(hits)
+        self.whole(|| search::search(self, query))
     }
 
     /// Puts hits that repeat a better one behind all others, as [`Query::distinct`] does, and keeps `top_k`.
@@ -169,9 +171,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn spread(&self, hits: Vec<Hit>, top_k: usize) -> Result<Vec<Hit>> {
-        let vectors = vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?;
-        let (mut hits, _) = search::spread(self, &vectors, hits, top_k, |hit| hit.chunk)?;
-        self.view.require_whole()?;
+        let (mut hits, _) = self.whole(|| search::spread(self, &self.vectors()?, hits, top_k, |hit| hit.chunk))?;
         hits.truncate(top_k);
         Ok(hits)
     }
@@ -190,8 +190,7 @@ impl Index {
     /// # Errors
     /// The file is damaged in what was read.
     pub fn warm(&self, budget_bytes: u64, deadline: Instant) -> Result<u64> {
-        self.view.require_whole()?;
-        self.view.warm(budget_bytes, deadline)
+        self.whole(|| self.view.warm(budget_bytes, deadline))
     }
 
     /// How many chunks a caller with these labels finds through a filter.
@@ -199,8 +198,8 @@ impl Index {
     /// # Errors
     /// The filter names a field that is not in the index or tests it for what it cannot be, or the file is damaged.
     pub fn count(&self, filter: Option<&Filter>, access: &[String]) -> Result<usize> {
-        self.view.require_whole()?;
-        Ok(search::allowed(self, filter, access)?.count(self.view.superblock().chunks))
+        let allowed = self.whole(|| search::allowed(self, filter, access))?;
+        Ok(allowed.count(self.view.superblock().chunks))
     }
 
     /// What chunks can be filtered by.
@@ -208,7 +207,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn fields(&self) -> Result<Vec<Field>> {
-        Ok(self.facets()?.fields().collect())
+        self.whole(|| Ok(self.facets()?.fields().collect()))
     }
 
     /// The namespaces of the documents and how many documents are in each, sorted.
@@ -216,7 +215,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn namespaces(&self) -> Result<Vec<(String, u32)>> {
-        let named = self.facets()?.values(facets::NAMESPACE)?;
+        let named = self.whole(|| self.facets()?.values(facets::NAMESPACE))?;
         Ok(if named.is_empty() { vec![(DEFAULT_NAMESPACE.to_owned(), self.view.superblock().documents)] } else { named })
     }
 
@@ -225,9 +224,9 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn labels(&self) -> Result<Vec<(String, u32)>> {
-        let mut labels = self.facets()?.values(facets::ACCESS)?;
+        let mut labels = self.whole(|| self.facets()?.values(facets::ACCESS))?;
         // What stands for everybody, and for nobody, is none.
-        labels.retain(|(label, _)| !matches!(label.as_str(), "" | "\n"));
+        labels.retain(|(label, _)| !matches!(label.as_str(), "" | facets::NOBODY));
         Ok(labels)
     }
 
@@ -236,7 +235,7 @@ impl Index {
     /// # Errors
     /// The file is damaged.
     pub fn has_document(&self, uri: &str) -> Result<bool> {
-        Ok(self.facets()?.documents_with("uri", uri)?.is_some())
+        self.whole(|| self.facets()?.has_uri(uri))
     }
 
     /// The vector of a chunk: as it was given but for rounding, of length one.
@@ -244,12 +243,25 @@ impl Index {
     /// # Errors
     /// There is no such chunk, or the file is damaged there.
     pub fn vector(&self, chunk: u32) -> Result<Vec<f32>> {
-        self.record(Section::Chunks, CHUNK_RECORD, CHUNK_RECORD, chunk, self.len())?;
-        vectors::Vectors::of(&self.view, self.kernel, &self.rotation)?.unit(chunk)
+        self.whole(|| {
+            self.chunk_record(chunk)?;
+            self.vectors()?.unit(chunk)
+        })
+    }
+
+    /// Hands out only what was read of the file that was opened.
+    fn whole<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.view.require_whole()?;
+        let read = read()?;
+        self.view.require_whole()?;
+        Ok(read)
+    }
+
+    fn vectors(&self) -> Result<Vectors<'_>> {
+        Vectors::of(&self.view, self.kernel, &self.rotation)
     }
 
     fn facets(&self) -> Result<facets::Reader<'_>> {
-        self.view.require_whole()?;
         let directory = match self.facets.get() {
             Some(directory) => directory,
             None => {
@@ -266,8 +278,7 @@ impl Index {
     /// # Errors
     /// The first section that is damaged.
     pub fn verify(&self) -> Result<()> {
-        self.view.require_whole()?;
-        self.view.verify()
+        self.whole(|| self.view.verify())
     }
 }
 

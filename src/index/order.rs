@@ -4,15 +4,15 @@
 //! likewise, down to one cluster. The half that is more like what stands before comes first. A chain in which each is
 //! followed by the nearest that is left keeps neighbours together too, but ends in a long row of leftovers.
 
-use super::kmeans::{Table, sum};
-use super::quantised::{Quantised, quantise};
+use super::kmeans::sum;
+use super::quantised::{Quantised, Rows, quantise};
 use crate::cpu::Kernel;
 
 /// How often the poles of a division move.
 const ROUNDS: usize = 8;
 
 /// The numbers of the rows of `middles` in their new order; `weights` says how many vectors each stands for.
-pub(super) fn order(middles: Table<'_>, weights: &[usize], kernel: Kernel) -> Vec<u32> {
+pub(super) fn order(middles: &Rows, weights: &[usize], kernel: Kernel) -> Vec<u32> {
     let all: Vec<u32> = (0..weights.len() as u32).collect();
     let mut order = Vec::with_capacity(all.len());
     Halving { middles, weights, kernel }.append(all, &mut order);
@@ -20,7 +20,7 @@ pub(super) fn order(middles: Table<'_>, weights: &[usize], kernel: Kernel) -> Ve
 }
 
 struct Halving<'a> {
-    middles: Table<'a>,
+    middles: &'a Rows,
     weights: &'a [usize],
     kernel: Kernel,
 }
@@ -33,7 +33,7 @@ impl Halving<'_> {
         }
         let (mut first, mut second) = self.halves(group);
         if let Some(&last) = order.last() {
-            let last = self.row(last);
+            let last = self.middles.vector(last);
             if self.cosine(&self.middle(&second), &last) > self.cosine(&self.middle(&first), &last) {
                 std::mem::swap(&mut first, &mut second);
             }
@@ -49,7 +49,7 @@ impl Halving<'_> {
         for _ in 0..ROUNDS {
             let mut sides: Vec<(f32, u32)> = group
                 .iter()
-                .map(|&number| (self.row(number), number))
+                .map(|&number| (self.middles.vector(number), number))
                 .map(|(row, number)| (self.cosine(&right, &row) - self.cosine(&left, &row), number))
                 .collect();
             sides.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -77,18 +77,13 @@ impl Halving<'_> {
     }
 
     fn farthest(&self, from: &Quantised, group: &[u32]) -> Quantised {
-        let cosine = |number: u32| self.cosine(from, &self.row(number));
+        let cosine = |number: u32| self.cosine(from, &self.middles.vector(number));
         let farthest = group.iter().copied().min_by(|&a, &b| cosine(a).total_cmp(&cosine(b)).then(a.cmp(&b)));
-        self.row(farthest.unwrap_or_default())
+        self.middles.vector(farthest.unwrap_or_default())
     }
 
     fn middle(&self, group: &[u32]) -> Quantised {
         quantise(&sum(self.middles, group))
-    }
-
-    fn row(&self, number: u32) -> Quantised {
-        let row = bytemuck::cast_slice(self.middles.row(number)).to_vec();
-        Quantised { row, scale: self.middles.scales[number as usize] }
     }
 
     fn cosine(&self, a: &Quantised, b: &Quantised) -> f32 {
@@ -107,15 +102,9 @@ mod tests {
         // Points of a circle, shuffled: a good order walks around it.
         let count = 200_u32;
         let angle = |number: u32| (number * 77 % count) as f32 / count as f32 * std::f32::consts::TAU;
-        let (mut values, mut scales) = (Vec::new(), Vec::new());
-        for number in 0..count {
-            let row = quantise(&[angle(number).cos(), angle(number).sin()]);
-            values.extend(row.row.iter().map(|value| value.cast_unsigned()));
-            scales.push(row.scale);
-        }
-        let middles = Table { stride: 64, values: &values, scales: &scales };
+        let middles = Rows::of(64, (0..count).map(|number| quantise(&[angle(number).cos(), angle(number).sin()])));
         for kernel in Kernel::available() {
-            let order = order(middles, &vec![1; count as usize], kernel);
+            let order = order(&middles, &vec![1; count as usize], kernel);
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert!(sorted.into_iter().eq(0..count));
@@ -126,15 +115,12 @@ mod tests {
 
     #[test]
     fn equal_middles_and_heavy_ones_are_divided_too() {
-        let row = quantise(&[1.0, 0.0]);
-        let values: Vec<u8> = row.row.iter().map(|value| value.cast_unsigned()).collect::<Vec<_>>().repeat(5);
-        let scales = vec![row.scale; 5];
-        let middles = Table { stride: 64, values: &values, scales: &scales };
+        let middles = Rows::of(64, std::iter::repeat_n(quantise(&[1.0, 0.0]), 5));
         for weights in [[1, 1, 1, 1, 1], [100, 1, 1, 1, 1], [1, 1, 1, 1, 100], [0, 0, 0, 0, 0]] {
-            let mut order = order(middles, &weights, Kernel::available()[0]);
+            let mut order = order(&middles, &weights, Kernel::available()[0]);
             order.sort_unstable();
             assert_eq!(order, [0, 1, 2, 3, 4]);
         }
-        assert!(super::order(Table { stride: 64, values: &[], scales: &[] }, &[], Kernel::available()[0]).is_empty());
+        assert!(super::order(&Rows::of(64, []), &[], Kernel::available()[0]).is_empty());
     }
 }

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 
 use super::dictionary::train;
-use super::format::{CHUNK_RECORD, DOCUMENT_RECORD, u32_at, u64_at};
+use super::format::{CHUNK_RECORD, DOCUMENT_RECORD, u64_at};
 use super::lz4::Packer;
-use super::section::Section;
+use super::record::ChunkRecord;
+use super::section::{Section, Sections};
 
 /// Fewer bytes have too little in common, and are small as they are.
 const WORTHWHILE: usize = 256 << 10;
@@ -18,18 +19,18 @@ const SHARE: usize = 16;
 
 /// Packs [`Section::Records`] and [`Section::Texts`], and says so in the rows of [`Section::Documents`] and
 /// [`Section::Chunks`].
-pub(super) fn pack(sections: &mut [Vec<u8>]) {
-    let records = std::mem::take(&mut sections[Section::Records as usize]);
-    let texts = std::mem::take(&mut sections[Section::Texts as usize]);
-    let documents = sections[Section::Documents as usize].chunks_exact(DOCUMENT_RECORD as usize);
+pub(super) fn pack(sections: &mut Sections) {
+    let records = std::mem::take(&mut sections[Section::Records]);
+    let texts = std::mem::take(&mut sections[Section::Texts]);
+    let documents = sections[Section::Documents].chunks_exact(DOCUMENT_RECORD as usize);
     let ends: Vec<usize> = documents.map(|row| u64_at(row, 0) as usize).collect();
     let records: Vec<&[u8]> = ends.windows(2).map(|ends| &records[ends[0]..ends[1]]).collect();
-    let chunks = sections[Section::Chunks as usize].chunks_exact(CHUNK_RECORD as usize);
-    let texts: Vec<&[u8]> = chunks.map(|row| &texts[u64_at(row, 0) as usize..][..u32_at(row, 24) as usize]).collect();
+    let chunks = sections[Section::Chunks].chunks_exact(CHUNK_RECORD).map(ChunkRecord::decode);
+    let texts: Vec<&[u8]> = chunks.map(|row| &texts[row.text as usize..][..row.length as usize]).collect();
     let dictionary = dictionary(&records, &texts);
 
     let mut stored = Vec::new();
-    let mut rows = sections[Section::Documents as usize].chunks_exact_mut(DOCUMENT_RECORD as usize);
+    let mut rows = sections[Section::Documents].chunks_exact_mut(DOCUMENT_RECORD as usize);
     for ((record, packed), row) in records.iter().zip(each(&records, &dictionary)).zip(rows.by_ref()) {
         let length = if packed.is_some() { record.len() as u32 } else { 0 };
         row[..8].copy_from_slice(&(stored.len() as u64).to_le_bytes());
@@ -39,16 +40,16 @@ pub(super) fn pack(sections: &mut [Vec<u8>]) {
     // The last row is where all records end.
     rows.for_each(|row| row[..8].copy_from_slice(&(stored.len() as u64).to_le_bytes()));
     let records = std::mem::take(&mut stored);
-    let rows = sections[Section::Chunks as usize].chunks_exact_mut(CHUNK_RECORD as usize);
+    let rows = sections[Section::Chunks].chunks_exact_mut(CHUNK_RECORD);
     for ((text, packed), row) in texts.iter().zip(each(&texts, &dictionary)).zip(rows) {
-        let length = packed.as_ref().map_or(0, |packed| packed.len() as u32);
-        row[..8].copy_from_slice(&(stored.len() as u64).to_le_bytes());
-        row[44..48].copy_from_slice(&length.to_le_bytes());
+        let packed_length = packed.as_ref().map_or(0, |packed| packed.len() as u32);
+        let record = ChunkRecord { text: stored.len() as u64, packed: packed_length, ..ChunkRecord::decode(row) };
+        row.copy_from_slice(&record.encode());
         stored.extend_from_slice(packed.as_deref().unwrap_or(text));
     }
-    sections[Section::Records as usize] = records;
-    sections[Section::Texts as usize] = stored;
-    sections[Section::Dictionary as usize] = dictionary;
+    sections[Section::Records] = records;
+    sections[Section::Texts] = stored;
+    sections[Section::Dictionary] = dictionary;
 }
 
 /// What recurs in records and in texts, each in proportion; nothing where that would not be worth it.

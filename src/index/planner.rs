@@ -43,7 +43,8 @@ impl Vectors<'_> {
             // Where a filter leaves too little in the nearest clusters, some more are still far less than all.
             for wider in [1, WIDER] {
                 let setting = Setting { probes: setting.probes.saturating_mul(wider), ..setting };
-                if let Some(mut found) = Probe::new(self, query).nearest(allowed, limit.max(TUNED), sure.max(TUNED), setting)? {
+                let (most, sure) = (limit.max(TUNED), sure.max(TUNED));
+                if let Some(mut found) = Probe::new(self, query).nearest(allowed, matching, most, sure, setting)? {
                     found.truncate(limit);
                     return Ok(found);
                 }

@@ -9,16 +9,14 @@ use super::allowed::Allowed;
 use super::cluster::{Cluster, GROUP, Heads};
 use super::code::{self, Table};
 use super::format::f32_at;
-use super::kernels::Scan;
+use super::kernels::{Scan, prefetch};
 use super::plan::Setting;
 use super::quantised::{Quantised, score};
 use super::section::Section;
 use super::top::{Scored, Top};
-use super::vectors::{AHEAD, Vectors};
+use super::tune::NEIGHBOURS;
+use super::vectors::{ROWS_AHEAD, Vectors};
 use crate::error::Result;
-
-/// Neighbours that the settings are tuned for.
-const NEIGHBOURS: f32 = 10.0;
 
 /// A query on its way through the clusters.
 pub(super) struct Probe<'a> {
@@ -55,6 +53,34 @@ struct Opened<'a> {
     heads: Heads<'a>,
 }
 
+/// The best estimates so far, and what they mean for those that are still to come.
+struct Best {
+    /// As many as the setting holds for: they say how far is probed.
+    sure: Top<i16>,
+    /// As many as are wanted: they say what is a candidate.
+    all: Top<i16>,
+    /// Estimates below it cannot be wrong by enough.
+    bar: i16,
+    margin: i16,
+    reach: i16,
+    candidates: Vec<Candidate>,
+}
+
+impl Best {
+    /// Whether a cluster is probed: the farther its middle, the less likely it has what is better than the k-th best.
+    fn is_near(&self, middle: &Middle) -> bool {
+        !self.all.is_full() || middle.cosine.saturating_add(self.reach) >= worst(&self.sure)
+    }
+
+    fn offer(&mut self, candidate: Candidate) {
+        let Reverse(estimate) = candidate.estimate;
+        self.candidates.push(candidate);
+        self.sure.push(estimate);
+        self.all.push(estimate);
+        self.bar = worst(&self.all).saturating_sub(self.margin);
+    }
+}
+
 impl<'a> Probe<'a> {
     /// Prepares a query.
     pub(super) fn new(vectors: &'a Vectors<'a>, query: &'a Quantised) -> Self {
@@ -63,56 +89,53 @@ impl<'a> Probe<'a> {
         Self { vectors, query, table: Table::new(&rotated) }
     }
 
-    /// The best `limit` of the allowed chunks in the nearest clusters, of which the first `sure` are found as the setting says;
-    /// none if there are fewer there and more elsewhere.
-    pub(super) fn nearest(&self, allowed: &Allowed, limit: usize, sure: usize, setting: Setting) -> Result<Option<Vec<Scored>>> {
+    /// The best `limit` of the allowed chunks, of which there are `matching`, in the nearest clusters; the first `sure` of them, not more
+    /// than `limit`, are found as the setting says. None if there are fewer there and more elsewhere.
+    pub(super) fn nearest(
+        &self,
+        allowed: &Allowed,
+        matching: usize,
+        limit: usize,
+        sure: usize,
+        setting: Setting,
+    ) -> Result<Option<Vec<Scored>>> {
         let chunks = self.vectors.view.superblock().chunks;
-        let matching = allowed.count(chunks);
-        let (wanted, sure) = (matching.min(limit), matching.min(limit).min(sure));
+        let (wanted, sure) = (matching.min(limit), matching.min(sure));
         // The best ten of a tenth are about the best hundred of all.
-        let deep = (sure as f32 * chunks as f32 / matching.max(1) as f32 / NEIGHBOURS).max(1.0);
+        let deep = (sure as f32 * chunks as f32 / matching.max(1) as f32 / NEIGHBOURS as f32).max(1.0);
         // The fourth root, of square roots: those are the same on every machine.
-        let setting = Setting { probes: (setting.probes as f32 * deep.sqrt().sqrt()) as u32, ..setting };
-        let margin = setting.margin.min(i16::MAX as u32) as i16;
-        let reach = if setting.reach == 0 { i16::MAX } else { setting.reach.min(i16::MAX as u32) as i16 };
-        let middles = self.middles(setting.probes as usize)?;
+        let probes = (setting.probes as f32 * deep.sqrt().sqrt()) as u32;
+        let mut best = Best {
+            sure: Top::new(sure),
+            all: Top::new(wanted),
+            bar: i16::MIN,
+            margin: setting.margin.min(i16::MAX as u32) as i16,
+            reach: if setting.reach == 0 { i16::MAX } else { setting.reach.min(i16::MAX as u32) as i16 },
+            candidates: Vec::new(),
+        };
+        let middles = self.middles(probes as usize)?;
         let mut clusters: Vec<Opened<'_>> = Vec::with_capacity(middles.len());
-        let mut candidates = Vec::new();
-        let (mut best, mut all) = (Top::new(sure), Top::new(wanted));
-        let mut bar = i16::MIN;
         let (mut estimates, mut reached) = (Vec::new(), Vec::new());
-        for (probe, middle) in (0_u32..).zip(&middles) {
-            // The farther a middle, the less likely it has what is better than the k-th best.
-            let near = |middle: &Middle| !all.is_full() || middle.cosine.saturating_add(reach) >= worst(&best);
-            if !near(middle) {
+        for (number, middle) in middles.iter().enumerate() {
+            if !best.is_near(middle) {
                 break;
             }
-            if probe.is_power_of_two() || probe == 0 {
+            if number.is_power_of_two() || number == 0 {
                 // As many again are asked for before the first of them is waited for.
-                let wave = middles[probe as usize..].iter().take((probe as usize).max(1)).take_while(|middle| near(middle));
-                for middle in wave {
-                    let (section, start, length) = self.vectors.cluster(middle.number)?.head();
-                    self.vectors.view.will_need(section, start, length);
-                }
+                self.ask_ahead(&middles[number..middles.len().min(number + number.max(1))], &best)?;
             }
-            if clusters.len() == probe as usize {
+            if clusters.len() == number {
                 clusters.push(self.open(middle.number)?);
             }
-            if let Some(next) = middles.get(probe as usize + 1).filter(|next| near(next)) {
+            if let Some(next) = middles.get(number + 1).filter(|next| best.is_near(next)) {
                 clusters.push(self.open(next.number)?);
             }
-            let opened = clusters[probe as usize];
+            let opened = clusters[number];
             let groups = (opened.cluster.rows as usize).div_ceil(GROUP);
             estimates.resize(groups, [0; GROUP]);
             reached.resize(groups, 0);
-            let scan = Scan {
-                sums: &self.table.sums,
-                excess: self.table.steps.excess() as i16,
-                shift: self.table.steps.shift,
-                base: middle.base,
-                bar,
-                next: clusters.get(probe as usize + 1).map_or(&[], |next| next.groups),
-            };
+            let next = clusters.get(number + 1).map_or(&[][..], |next| next.groups);
+            let scan = Scan { table: &self.table, base: middle.base, bar: best.bar, next };
             self.vectors.kernel.scan(&scan, opened.groups, &mut estimates, &mut reached);
             for (group, (estimates, &reached)) in (0..).zip(estimates.iter().zip(&reached)) {
                 let mut rest = reached;
@@ -120,22 +143,28 @@ impl<'a> Probe<'a> {
                     let at = rest.trailing_zeros();
                     rest &= rest - 1;
                     let (row, estimate) = (group * GROUP as u32 + at, estimates[at as usize]);
-                    if estimate < bar || row >= opened.cluster.rows || !allowed.permits(|| opened.heads.chunk(row)) {
-                        continue;
+                    if estimate >= best.bar && row < opened.cluster.rows && allowed.permits(|| opened.heads.chunk(row)) {
+                        best.offer(Candidate { estimate: Reverse(estimate), probe: number as u32, row });
                     }
-                    candidates.push(Candidate { estimate: Reverse(estimate), probe, row });
-                    best.push(estimate);
-                    all.push(estimate);
-                    bar = worst(&all).saturating_sub(margin);
                 }
             }
         }
+        let Best { mut candidates, bar, margin, .. } = best;
         candidates.retain(|candidate| candidate.estimate.0 >= bar);
         if candidates.len() < wanted {
             return Ok(None);
         }
         candidates.sort_unstable();
         self.rescore(&candidates, &clusters, wanted, margin).map(Some)
+    }
+
+    /// Asks for the clusters of these middles, as far as they are near, without waiting.
+    fn ask_ahead(&self, middles: &[Middle], best: &Best) -> Result<()> {
+        for middle in middles.iter().take_while(|middle| best.is_near(middle)) {
+            let (section, start, length) = self.vectors.cluster(middle.number)?.head();
+            self.vectors.view.will_need(section, start, length);
+        }
+        Ok(())
     }
 
     fn open(&self, number: u32) -> Result<Opened<'a>> {
@@ -175,12 +204,12 @@ impl<'a> Probe<'a> {
         let view = self.vectors.view;
         let row = |candidate: &Candidate| clusters[candidate.probe as usize].cluster.rows(view, candidate.row, 1);
         let mut top = Top::<Scored>::new(limit);
-        for candidate in candidates.iter().take(AHEAD) {
-            self.vectors.kernel.prefetch(row(candidate)?);
+        for candidate in candidates.iter().take(ROWS_AHEAD) {
+            prefetch(row(candidate)?);
         }
         for (number, candidate) in candidates.iter().enumerate() {
-            if let Some(next) = candidates.get(number + AHEAD) {
-                self.vectors.kernel.prefetch(row(next)?);
+            if let Some(next) = candidates.get(number + ROWS_AHEAD) {
+                prefetch(row(next)?);
             }
             if let Some(worst) = top.worst()
                 && candidate.estimate.0.saturating_add(margin) < code::units(worst.score)

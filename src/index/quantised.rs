@@ -7,6 +7,7 @@
 
 use super::code::round;
 use super::format::ROW_ALIGNMENT;
+use crate::error::{Error, Result};
 
 /// A vector as integers.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,61 @@ pub(super) struct Quantised {
     pub(super) row: Vec<i8>,
     /// One by the length of `row`; 0 for a vector of zeros.
     pub(super) scale: f32,
+}
+
+/// Vectors as rows of integers, end to end.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Rows {
+    /// Bytes of a row.
+    pub(super) stride: usize,
+    /// Rows of `i8`.
+    pub(super) values: Vec<u8>,
+    /// One by the length of each row.
+    pub(super) scales: Vec<f32>,
+}
+
+impl Rows {
+    /// Rows of `stride` bytes.
+    pub(super) fn of(stride: usize, vectors: impl IntoIterator<Item = Quantised>) -> Self {
+        let mut rows = Self { stride, ..Self::default() };
+        vectors.into_iter().for_each(|vector| rows.push(&vector));
+        rows
+    }
+
+    /// Adds one.
+    pub(super) fn push(&mut self, vector: &Quantised) {
+        self.values.extend_from_slice(bytemuck::cast_slice(&vector.row));
+        self.scales.push(vector.scale);
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// The values of one.
+    pub(super) fn row(&self, number: u32) -> &[u8] {
+        let start = number as usize * self.stride;
+        &self.values[start..start + self.stride]
+    }
+
+    /// One with its scale.
+    pub(super) fn vector(&self, number: u32) -> Quantised {
+        Quantised { row: bytemuck::cast_slice(self.row(number)).to_vec(), scale: self.scales[number as usize] }
+    }
+}
+
+/// Rounds a vector that has to have this many components and to be finite; messages call what it is of `what`.
+pub(super) fn checked(vector: &[f32], dimensions: usize, what: &str) -> Result<Quantised> {
+    if vector.len() != dimensions {
+        let message =
+            format!("vector: has {} components, the index has {dimensions}; embed with the index's model", vector.len());
+        return Err(Error::bad_request(message));
+    }
+    if !vector.iter().all(|value| value.is_finite()) {
+        return Err(Error::bad_request(format!("vector: holds a value that is not finite; embed the {what} again")));
+    }
+    Ok(quantise(vector))
 }
 
 /// Rounds a vector to integers.

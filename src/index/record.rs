@@ -1,8 +1,8 @@
-//! Documents and chunks as they are read back.
+//! Documents and chunks as they are read back, and the record of a chunk.
 
 use std::borrow::Cow;
 
-use super::format::{CHUNK_RECORD, DOCUMENT_RECORD, NO_PAGE, u32_at, u64_at};
+use super::format::{CHUNK_RECORD, DOCUMENT_RECORD, u32_at, u64_at};
 use super::section::Section;
 use super::view::View;
 use super::{Chunk, Document, Index};
@@ -14,15 +14,17 @@ impl Index {
     /// # Errors
     /// There is no such document, or the file is damaged there.
     pub fn document(&self, number: u32) -> Result<Document> {
-        self.view.require_whole()?;
-        let record = self.record(Section::Documents, DOCUMENT_RECORD, 2 * DOCUMENT_RECORD, number, self.document_count())?;
-        let (start, end) = (u64_at(record, 0), u64_at(record, DOCUMENT_RECORD as usize));
-        let stored = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
-        let json = match u32_at(record, 12) {
-            0 => Cow::Borrowed(self.view.bytes(Section::Records, start, stored)?),
-            length => self.view.unpacked(Section::Records, start, stored, length)?.into(),
-        };
-        serde_json::from_slice(&json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
+        self.whole(|| {
+            self.require_number(Section::Documents, number, self.document_count())?;
+            let record = self.view.bytes(Section::Documents, u64::from(number) * DOCUMENT_RECORD, 2 * DOCUMENT_RECORD)?;
+            let (start, end) = (u64_at(record, 0), u64_at(record, DOCUMENT_RECORD as usize));
+            let stored = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Documents))?;
+            let json = match u32_at(record, 12) {
+                0 => Cow::Borrowed(self.view.bytes(Section::Records, start, stored)?),
+                length => self.view.unpacked(Section::Records, start, stored, length)?.into(),
+            };
+            serde_json::from_slice(&json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
+        })
     }
 
     /// All documents and their numbers.
@@ -36,18 +38,17 @@ impl Index {
     /// There is no such chunk, or the file is damaged there.
     pub fn chunk(&self, number: u32) -> Result<Chunk<'_>> {
         self.view.require_whole()?;
-        let record = self.record(Section::Chunks, CHUNK_RECORD, CHUNK_RECORD, number, self.len())?;
-        let document = u32_at(record, 28);
-        if document as usize >= self.document_count() {
+        let record = self.chunk_record(number)?;
+        if record.document as usize >= self.document_count() {
             return Err(self.view.inconsistent(Section::Chunks));
         }
         Ok(Chunk {
-            document,
-            text: text_at(&self.view, record)?,
-            start: u64_at(record, 8),
-            end: u64_at(record, 16),
-            page: Some(u32_at(record, 32)).filter(|&page| page != NO_PAGE),
-            headings: self.view.text(Section::Headings, u32_at(record, 36).into(), u32_at(record, 40).into())?,
+            document: record.document,
+            text: record.text(&self.view)?,
+            start: record.start,
+            end: record.end,
+            page: record.page,
+            headings: self.view.text(Section::Headings, record.heading.into(), record.heading_length.into())?,
         })
     }
 
@@ -60,31 +61,82 @@ impl Index {
         Ok(chunk.id(&self.document(chunk.document)?.uri))
     }
 
-    pub(super) fn record(&self, section: Section, step: u64, length: u64, number: u32, count: usize) -> Result<&[u8]> {
-        if number as usize >= count {
-            let path = self.view.path().display();
-            return Err(Error::new(
-                Code::NotFound,
-                format!("{path}: no number {number} in `{}`; it holds {count}", section.name()),
-            ));
+    pub(super) fn chunk_record(&self, number: u32) -> Result<ChunkRecord> {
+        self.require_number(Section::Chunks, number, self.len())?;
+        ChunkRecord::of(&self.view, number)
+    }
+
+    fn require_number(&self, section: Section, number: u32, count: usize) -> Result<()> {
+        if (number as usize) < count {
+            return Ok(());
         }
-        self.view.bytes(section, u64::from(number) * step, length)
+        let path = self.view.path().display();
+        Err(Error::new(Code::NotFound, format!("{path}: no number {number} in `{}`; it holds {count}", section.name())))
     }
 }
 
-/// The text of a chunk.
-pub(super) fn text_of(view: &View, chunk: u32) -> Result<Cow<'_, str>> {
-    text_at(view, view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?)
+/// A chunk without a page.
+pub(super) const NO_PAGE: u32 = u32::MAX;
+
+/// One record of [`Section::Chunks`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChunkRecord {
+    /// Where its text begins in [`Section::Texts`].
+    pub(super) text: u64,
+    /// Its first byte in the document's text.
+    pub(super) start: u64,
+    /// The byte after its last.
+    pub(super) end: u64,
+    /// Bytes of its text.
+    pub(super) length: u32,
+    /// Number of its document.
+    pub(super) document: u32,
+    /// The page on which it starts, if it has one.
+    pub(super) page: Option<u32>,
+    /// Where its headings begin in [`Section::Headings`].
+    pub(super) heading: u32,
+    /// Bytes of its headings.
+    pub(super) heading_length: u32,
+    /// Bytes that its text takes packed; 0 where it stands as it is.
+    pub(super) packed: u32,
 }
 
-/// The text that the record of a chunk tells of.
-fn text_at<'a>(view: &'a View, record: &[u8]) -> Result<Cow<'a, str>> {
-    let (start, length) = (u64_at(record, 0), u32_at(record, 24));
-    match u32_at(record, 44) {
-        0 => view.text(Section::Texts, start, length.into()).map(Cow::Borrowed),
-        stored => {
-            let bytes = view.unpacked(Section::Texts, start, stored.into(), length)?;
-            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| view.inconsistent(Section::Texts))
+impl ChunkRecord {
+    /// That of a chunk in a file.
+    pub(super) fn of(view: &View, chunk: u32) -> Result<Self> {
+        let length = CHUNK_RECORD as u64;
+        view.bytes(Section::Chunks, u64::from(chunk) * length, length).map(Self::decode)
+    }
+
+    /// Reads it.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        Self {
+            text: u64_at(bytes, 0),
+            start: u64_at(bytes, 8),
+            end: u64_at(bytes, 16),
+            length: u32_at(bytes, 24),
+            document: u32_at(bytes, 28),
+            page: Some(u32_at(bytes, 32)).filter(|&page| page != NO_PAGE),
+            heading: u32_at(bytes, 36),
+            heading_length: u32_at(bytes, 40),
+            packed: u32_at(bytes, 44),
         }
+    }
+
+    /// Its bytes.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let long = [self.text, self.start, self.end].map(u64::to_le_bytes);
+        let page = self.page.unwrap_or(NO_PAGE);
+        let short = [self.length, self.document, page, self.heading, self.heading_length, self.packed].map(u32::to_le_bytes);
+        [long.as_flattened(), short.as_flattened()].concat()
+    }
+
+    /// The text of its chunk.
+    pub(super) fn text<'a>(&self, view: &'a View) -> Result<Cow<'a, str>> {
+        if self.packed == 0 {
+            return view.text(Section::Texts, self.text, self.length.into()).map(Cow::Borrowed);
+        }
+        let bytes = view.unpacked(Section::Texts, self.text, self.packed.into(), self.length)?;
+        String::from_utf8(bytes).map(Cow::Owned).map_err(|_| view.inconsistent(Section::Texts))
     }
 }

@@ -1,15 +1,17 @@
 //! From a query to hits: what may be seen, candidates of both sides, one order, near-duplicates behind the others.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
 use super::allowed::{Allowed, Bits};
 use super::filter::Filter;
-use super::format::{CHUNK_RECORD, u32_at};
 use super::fusion::{self, Candidate, Fusion, Side};
 use super::lexical::Scorer;
-use super::quantised::{Quantised, quantise};
-use super::record::text_of;
-use super::section::Section;
+use super::quantised::{Quantised, checked};
+use super::record::ChunkRecord;
 use super::top::Scored;
 use super::vectors::Vectors;
+use super::view::View;
 use super::{Hit, Index, Query};
 use crate::error::{Error, Result};
 
@@ -24,12 +26,12 @@ const TWINS: f32 = 0.97;
 
 /// The best chunks, best first.
 pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
-    check(index, query)?;
+    let vector = query.vector.map(|vector| checked(vector, index.manifest.dimensions, "question")).transpose()?;
+    check(query)?;
     let allowed = allowed(index, query.filter, query.access)?;
-    let view = &index.view;
-    let vectors = Vectors::of(view, index.kernel, &index.rotation)?;
-    let vector = query.vector.map(quantise);
-    let mut scorer = query.text.map(|text| Scorer::new(view, index.manifest.lexical, text, &allowed)).transpose()?;
+    let vectors = index.vectors()?;
+    let scorer = |text| Scorer::new(&index.view, index.manifest.lexical, text, &allowed);
+    let mut scorer = query.text.map(scorer).transpose()?;
     let reserve = query.top_k.max(CANDIDATES);
     let depth = match (&vector, &scorer) {
         (Some(_), Some(_)) => reserve,
@@ -48,7 +50,7 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
         };
         let is_all = found.len() < limit;
         if let (Some(threshold), Some(vector)) = (query.score_threshold, &vector) {
-            complete_cosines(&vectors, vector, &mut found)?;
+            complete(&mut found, |one| &mut one.cosine, |chunks| vectors.cosines(vector, chunks))?;
             found.retain(|one| one.cosine.is_some_and(|cosine| cosine >= threshold));
         }
         if !query.distinct {
@@ -62,8 +64,8 @@ pub(super) fn search(index: &Index, query: &Query<'_>) -> Result<Vec<Hit>> {
     }
     found.truncate(query.top_k);
     if let (Some(vector), Some(scorer)) = (&vector, &mut scorer) {
-        complete_cosines(&vectors, vector, &mut found)?;
-        complete_bm25s(scorer, &mut found)?;
+        complete(&mut found, |one| &mut one.cosine, |chunks| vectors.cosines(vector, chunks))?;
+        complete(&mut found, |one| &mut one.bm25, |chunks| scorer.scores(chunks))?;
     }
     let hit = |one: Candidate| Hit {
         chunk: one.chunk,
@@ -95,18 +97,7 @@ pub(super) fn allowed(index: &Index, filter: Option<&Filter>, access: &[String])
     Ok(allowed.map_or(Allowed::All, Allowed::Only))
 }
 
-fn check(index: &Index, query: &Query<'_>) -> Result<()> {
-    let dimensions = index.view.superblock().dimensions as usize;
-    if let Some(vector) = query.vector {
-        if vector.len() != dimensions {
-            let message =
-                format!("vector: has {} components, the index has {dimensions}; embed with the index's model", vector.len());
-            return Err(Error::bad_request(message));
-        }
-        if !vector.iter().all(|value| value.is_finite()) {
-            return Err(Error::bad_request("vector: holds a value that is not finite; embed the question again"));
-        }
-    }
+fn check(query: &Query<'_>) -> Result<()> {
     if query.vector.is_none() && query.text.is_none() {
         return Err(Error::bad_request("query: has neither a vector nor a text; give one of them"));
     }
@@ -143,31 +134,26 @@ fn fuse(
     let mut candidates = fusion::candidates(&near, &named);
     // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
     if near.is_flat() {
-        complete_cosines(vectors, vector, &mut candidates)?;
+        complete(&mut candidates, |one| &mut one.cosine, |chunks| vectors.cosines(vector, chunks))?;
     }
     if named.is_flat() {
-        complete_bm25s(scorer, &mut candidates)?;
+        complete(&mut candidates, |one| &mut one.bm25, |chunks| scorer.scores(chunks))?;
     }
     fusion::fuse(fusion, &near, &named, &mut candidates);
     Ok(candidates)
 }
 
-/// Looks up the cosines that are not known yet.
-fn complete_cosines(vectors: &Vectors<'_>, vector: &Quantised, candidates: &mut [Candidate]) -> Result<()> {
-    let unknown: Vec<&mut Candidate> = candidates.iter_mut().filter(|one| one.cosine.is_none()).collect();
-    let chunks: Vec<u32> = unknown.iter().map(|one| one.chunk).collect();
-    let cosines = vectors.cosines(vector, &chunks)?;
-    unknown.into_iter().zip(cosines).for_each(|(one, cosine)| one.cosine = Some(cosine));
-    Ok(())
-}
-
-/// Looks up what words say of those of which it is not known yet.
-fn complete_bm25s(scorer: &mut Scorer<'_>, candidates: &mut [Candidate]) -> Result<()> {
-    let mut unknown: Vec<&mut Candidate> = candidates.iter_mut().filter(|one| one.bm25.is_none()).collect();
+/// Looks up the scores of one side that are not known yet, in the order of the chunks.
+fn complete(
+    candidates: &mut [Candidate],
+    score: fn(&mut Candidate) -> &mut Option<f32>,
+    look_up: impl FnOnce(&[u32]) -> Result<Vec<f32>>,
+) -> Result<()> {
+    let mut unknown: Vec<&mut Candidate> = candidates.iter_mut().filter_map(|one| score(one).is_none().then_some(one)).collect();
     unknown.sort_unstable_by_key(|one| one.chunk);
     let chunks: Vec<u32> = unknown.iter().map(|one| one.chunk).collect();
-    let bm25s = scorer.scores(&chunks)?;
-    unknown.into_iter().zip(bm25s).for_each(|(one, bm25)| one.bm25 = Some(bm25));
+    let scores = look_up(&chunks)?;
+    unknown.into_iter().zip(scores).for_each(|(one, known)| *score(one) = Some(known));
     Ok(())
 }
 
@@ -181,13 +167,12 @@ pub(super) fn spread<T>(
     top_k: usize,
     chunk_of: impl Fn(&T) -> u32,
 ) -> Result<(Vec<T>, usize)> {
-    let (mut kept, mut seen): (Vec<T>, Seen) = (Vec::new(), Seen::default());
-    let mut twins = Vec::new();
+    let (mut kept, mut twins, mut seen) = (Vec::new(), Vec::new(), Seen { view: &index.view, vectors, known: Vec::new() });
     for hit in hits {
         if kept.len() >= top_k {
             break;
         }
-        if seen.add(index, vectors, chunk_of(&hit))? {
+        if seen.add(chunk_of(&hit))? {
             kept.push(hit);
         } else {
             twins.push(hit);
@@ -199,35 +184,49 @@ pub(super) fn spread<T>(
 }
 
 /// Chunks that say different things.
-#[derive(Default)]
-struct Seen {
-    chunks: Vec<u32>,
-    /// The document of each, and the bytes of its text.
-    records: Vec<(u32, u32)>,
+struct Seen<'a> {
+    view: &'a View,
+    vectors: &'a Vectors<'a>,
+    known: Vec<Known<'a>>,
 }
 
-impl Seen {
+struct Known<'a> {
+    chunk: u32,
+    record: ChunkRecord,
+    /// Read where another is as long.
+    text: OnceCell<Cow<'a, str>>,
+}
+
+impl<'a> Known<'a> {
+    fn text(&self, view: &'a View) -> Result<&str> {
+        if let Some(text) = self.text.get() {
+            return Ok(text);
+        }
+        let text = self.record.text(view)?;
+        Ok(self.text.get_or_init(|| text))
+    }
+}
+
+impl Seen<'_> {
     /// Adds a chunk, unless it says the same as one that is here.
-    fn add(&mut self, index: &Index, vectors: &Vectors<'_>, chunk: u32) -> Result<bool> {
-        let record = index.view.bytes(Section::Chunks, u64::from(chunk) * CHUNK_RECORD, CHUNK_RECORD)?;
-        let (document, length) = (u32_at(record, 28), u32_at(record, 24));
+    fn add(&mut self, chunk: u32) -> Result<bool> {
+        let one = Known { chunk, record: ChunkRecord::of(self.view, chunk)?, text: OnceCell::new() };
         let mut neighbours = Vec::new();
-        for (&other, &(its_document, its_length)) in self.chunks.iter().zip(&self.records) {
-            if length == its_length && text_of(&index.view, chunk)? == text_of(&index.view, other)? {
+        for other in &self.known {
+            if one.record.length == other.record.length && one.text(self.view)? == other.text(self.view)? {
                 return Ok(false);
             }
-            if document == its_document {
-                neighbours.push(other);
+            if one.record.document == other.record.document {
+                neighbours.push(other.chunk);
             }
         }
         if !neighbours.is_empty() {
-            let similarities = vectors.cosines(&vectors.vector(chunk)?, &neighbours)?;
+            let similarities = self.vectors.cosines(&self.vectors.vector(chunk)?, &neighbours)?;
             if similarities.into_iter().any(|similarity| similarity > TWINS) {
                 return Ok(false);
             }
         }
-        self.chunks.push(chunk);
-        self.records.push((document, length));
+        self.known.push(one);
         Ok(true)
     }
 }

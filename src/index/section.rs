@@ -1,5 +1,7 @@
 //! The sections of an index file: what each holds, its number in the section table, and where it stands.
 
+use std::ops::{Index, IndexMut};
+
 use super::format::BLOCK;
 
 /// A section of more blocks than this is large.
@@ -113,6 +115,31 @@ impl Section {
     /// What messages call it.
     pub(super) fn name(self) -> &'static str {
         KINDS[self as usize].name
+    }
+}
+
+/// The bytes of each section while a file is made.
+#[derive(Default)]
+pub(super) struct Sections([Vec<u8>; Section::ALL.len()]);
+
+impl Sections {
+    /// All of them, in the order of the file.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.0.iter()
+    }
+}
+
+impl Index<Section> for Sections {
+    type Output = Vec<u8>;
+
+    fn index(&self, section: Section) -> &Vec<u8> {
+        &self.0[section as usize]
+    }
+}
+
+impl IndexMut<Section> for Sections {
+    fn index_mut(&mut self, section: Section) -> &mut Vec<u8> {
+        &mut self.0[section as usize]
     }
 }
 

@@ -93,17 +93,20 @@ impl Index {
                 ),
             ));
         }
-        let mut gone = Bits::none(self.view.superblock().documents);
-        // Whatever was gone and is in this index all the same.
-        for uri in &tombstones.skipped {
-            self.add_to(&mut gone, uri)?;
-        }
-        for uri in &tombstones.documents {
-            if !self.add_to(&mut gone, uri)? {
-                let remedy = "`index-builder forget INDEX --undo` takes it out of the list";
-                return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; {remedy}")));
+        let gone = self.whole(|| {
+            let (facets, mut gone) = (self.facets()?, Bits::none(self.view.superblock().documents));
+            // Whatever was gone and is in this index all the same.
+            for uri in &tombstones.skipped {
+                facets.add_documents(uri, &mut gone)?;
             }
-        }
+            for uri in &tombstones.documents {
+                if !facets.add_documents(uri, &mut gone)? {
+                    let remedy = "`index-builder forget INDEX --undo` takes it out of the list";
+                    return Err(Error::bad_request(format!("tombstones: no document `{uri}` in the index; {remedy}")));
+                }
+            }
+            Ok(gone)
+        })?;
         self.gone.replace(&gone);
         Ok(())
     }
@@ -123,20 +126,16 @@ impl Index {
     /// # Errors
     /// The file is damaged. Then nothing changes.
     pub fn bury_also(&self, tombstones: &Tombstones) -> Result<()> {
-        let count = self.view.superblock().documents;
-        let mut gone = self.gone.documents(count).unwrap_or_else(|| Bits::none(count));
-        for uri in tombstones.documents.iter().chain(&tombstones.skipped) {
-            self.add_to(&mut gone, uri)?;
-        }
+        let gone = self.whole(|| {
+            let (facets, count) = (self.facets()?, self.view.superblock().documents);
+            let mut gone = self.gone.documents(count).unwrap_or_else(|| Bits::none(count));
+            for uri in tombstones.documents.iter().chain(&tombstones.skipped) {
+                facets.add_documents(uri, &mut gone)?;
+            }
+            Ok(gone)
+        })?;
         self.gone.replace(&gone);
         Ok(())
-    }
-
-    /// Adds the documents at `uri`, and says whether there are any.
-    fn add_to(&self, set: &mut Bits, uri: &str) -> Result<bool> {
-        let documents = self.facets()?.documents_with("uri", uri)?;
-        documents.iter().for_each(|documents| set.unite(documents));
-        Ok(documents.is_some())
     }
 
     /// Whether a document is gone.

@@ -6,16 +6,18 @@
 use rayon::prelude::*;
 
 use super::allowed::Allowed;
+use super::format::first;
 use super::plan::{Plan, Setting};
 use super::probe::Probe;
 use super::quantised::Quantised;
+use super::top::Top;
 use super::vectors::Vectors;
 use crate::error::Result;
 
 /// Queries: vectors of the index.
 const QUERIES: usize = 1000;
 /// Neighbours of each that count.
-const NEIGHBOURS: usize = 10;
+pub(super) const NEIGHBOURS: usize = 10;
 /// Hits of each query: its neighbours and itself. A search for fewer takes the first of as many: searching for fewer alone would
 /// miss more of them.
 pub(super) const TUNED: usize = NEIGHBOURS + 1;
@@ -37,10 +39,11 @@ pub(super) fn tune(vectors: &Vectors<'_>) -> Result<Plan> {
     let mut settings = [Setting::default(); TARGETS.len()];
     for (setting, target) in settings.iter_mut().zip(TARGETS) {
         let recall = |probes, reach, margin| sample.recall(vectors, Setting { probes, reach, margin, recall: 0.0 });
-        let [first, second, third] = LOST.map(|lost| 1.0 - (1.0 - target) * lost);
-        let probes = least(1, vectors.plan.clusters, |probes| Ok(recall(probes, FAR, WIDE)? >= first))?;
-        let reach = STEP * least(1, FAR / STEP, |steps| Ok(recall(probes, steps * STEP, WIDE)? >= second))?;
-        let margin = STEP * least(1, WIDE / STEP, |steps| Ok(recall(probes, reach, steps * STEP)? >= third))?;
+        // The least that reaches each; where nothing does, the most that there is.
+        let [capped, skipped, cut] = LOST.map(|lost| 1.0 - (1.0 - target) * lost);
+        let probes = first(1..vectors.plan.clusters, |probes| Ok(recall(probes, FAR, WIDE)? < capped))?;
+        let reach = STEP * first(1..FAR / STEP, |steps| Ok(recall(probes, steps * STEP, WIDE)? < skipped))?;
+        let margin = STEP * first(1..WIDE / STEP, |steps| Ok(recall(probes, reach, steps * STEP)? < cut))?;
         *setting = Setting { probes, reach, margin, recall: recall(probes, reach, margin)? };
     }
     Ok(Plan { fast: settings[0], balanced: settings[1], ..vectors.plan })
@@ -59,7 +62,9 @@ impl Sample {
         let query = |chunk| Ok((chunk, vectors.vector(chunk)?));
         let queries: Vec<(u32, Quantised)> = (0..chunks).step_by(step).map(query).collect::<Result<_>>()?;
         let exact = |(chunk, query): &(u32, Quantised)| {
-            let found = vectors.scan_alone(query, TUNED)?;
+            // Without help from other threads, which have queries of their own.
+            let one = |top, number| vectors.scan_cluster(query, &Allowed::All, number, top);
+            let found = (0..vectors.plan.clusters).try_fold(Top::new(TUNED), one)?.into_sorted();
             Ok(found.into_iter().map(|scored| scored.chunk).filter(|other| other != chunk).take(NEIGHBOURS).collect())
         };
         let nearest = queries.par_iter().map(exact).collect::<Result<_>>()?;
@@ -67,21 +72,13 @@ impl Sample {
     }
 
     fn recall(&self, vectors: &Vectors<'_>, setting: Setting) -> Result<f32> {
+        let chunks = vectors.view.superblock().chunks as usize;
         let found = |((chunk, query), nearest): (&(u32, Quantised), &Vec<u32>)| -> Result<usize> {
-            let found = Probe::new(vectors, query).nearest(&Allowed::All, TUNED, TUNED, setting)?.unwrap_or_default();
+            let found = Probe::new(vectors, query).nearest(&Allowed::All, chunks, TUNED, TUNED, setting)?.unwrap_or_default();
             Ok(found.iter().filter(|scored| scored.chunk != *chunk && nearest.contains(&scored.chunk)).count())
         };
         let found: Result<usize> = self.queries.par_iter().zip(&self.nearest).map(found).sum();
         let wanted: usize = self.nearest.iter().map(Vec::len).sum();
         Ok(found? as f32 / wanted.max(1) as f32)
     }
-}
-
-/// The least number for which `holds` (it holds for all above), or the last.
-fn least(mut low: u32, mut high: u32, holds: impl Fn(u32) -> Result<bool>) -> Result<u32> {
-    while low < high {
-        let middle = low.midpoint(high);
-        if holds(middle)? { high = middle } else { low = middle + 1 }
-    }
-    Ok(low)
 }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::allowed::Allowed;
 use super::cluster::{Cluster, Heads, Layout};
 use super::format::u32_at;
+use super::kernels::prefetch;
 use super::plan::Plan;
 use super::quantised::{Quantised, score};
 use super::rotation::Rotation;
@@ -21,10 +22,10 @@ const BATCH: u32 = 128;
 const PARALLEL_ROWS: usize = 50_000;
 
 /// A filter that leaves at most one vector of this many is answered by looking those up, one by one.
-const SCATTERED: usize = 32;
+const SPARSE: usize = 32;
 
 /// Rows that are asked for before they are needed.
-pub(super) const AHEAD: usize = 6;
+pub(super) const ROWS_AHEAD: usize = 6;
 
 /// The vectors of a file.
 #[derive(Clone, Copy)]
@@ -44,12 +45,6 @@ impl<'a> Vectors<'a> {
         let layout = Layout::of(view, plan.coded);
         let directory = view.section(Section::Clusters)?;
         Ok(Self { view, kernel, plan, layout, rotation, directory })
-    }
-
-    /// The best `limit` of all, found without help from other threads.
-    pub(super) fn scan_alone(&self, query: &Quantised, limit: usize) -> Result<Vec<Scored>> {
-        let one = |top, number| self.scan_cluster(query, &Allowed::All, number, top);
-        (0..self.plan.clusters).try_fold(Top::new(limit), one).map(Top::into_sorted)
     }
 
     /// The vector of a chunk.
@@ -77,7 +72,7 @@ impl<'a> Vectors<'a> {
     pub(super) fn scan(&self, query: &Quantised, allowed: &Allowed, matching: usize, limit: usize) -> Result<Top<Scored>> {
         let chunks = self.view.superblock().chunks as usize;
         if let Allowed::Only(bits) = allowed
-            && matching < chunks / SCATTERED
+            && matching < chunks / SPARSE
         {
             return self.scan_scattered(query, bits.iter(), limit);
         }
@@ -97,15 +92,22 @@ impl<'a> Vectors<'a> {
         let found: Vec<Found<'_>> = places.iter().map(|&(place, chunk)| self.at(place, chunk)).collect::<Result<_>>()?;
         let mut top = Top::new(limit);
         for (number, (one, &(_, chunk))) in found.iter().zip(&places).enumerate() {
-            if let Some(next) = found.get(number + AHEAD) {
-                self.kernel.prefetch(next.values(self.view)?);
+            if let Some(next) = found.get(number + ROWS_AHEAD) {
+                prefetch(next.values(self.view)?);
             }
             top.push(Scored { score: self.score_of(query, one)?, chunk });
         }
         Ok(top)
     }
 
-    fn scan_cluster(&self, query: &Quantised, allowed: &Allowed, number: u32, mut top: Top<Scored>) -> Result<Top<Scored>> {
+    /// Scores the allowed rows of one cluster.
+    pub(super) fn scan_cluster(
+        &self,
+        query: &Quantised,
+        allowed: &Allowed,
+        number: u32,
+        mut top: Top<Scored>,
+    ) -> Result<Top<Scored>> {
         let cluster = self.cluster(number)?;
         for (section, start, length) in [cluster.head(), cluster.extent(0, cluster.rows)] {
             self.view.will_need(section, start, length);

@@ -17,7 +17,7 @@ use memmap2::Advice;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::format::{BLOCK, Refusal, SUPERBLOCK, Superblock, u32_at, without_digest};
+use super::format::{BLOCK, REMEDY, Refusal, SUPERBLOCK, Superblock, u32_at, without_digest};
 use super::lz4::unpack;
 use super::section::{Extent, Section};
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ const PIECE: u64 = 512 * 1024;
 const READERS: usize = 8;
 
 /// What is read in runs of a cluster, or of a row, that lie apart.
-const SCATTERED: [Section; 2] = [Section::Codes, Section::Blocks];
+const RANDOM: [Section; 2] = [Section::Codes, Section::Blocks];
 
 /// An index file as sections of checked bytes.
 pub(super) struct View {
@@ -68,7 +68,7 @@ impl View {
         };
         // Clusters lie apart, and what is needed of them is asked for by name: the system's own guess, which may be megabytes
         // around each touch, would read most of the file for one question. Only a hint.
-        for section in SCATTERED {
+        for section in RANDOM {
             let extent = view.extents[section as usize];
             view.map.advise(Advice::Random, extent.offset, extent.length);
         }
@@ -133,7 +133,7 @@ impl View {
         self.bytes(section, 0, self.extents[section as usize].length)
     }
 
-    /// Whether a file has no such section: one of an older version.
+    /// Whether a file has no such section: an older one, or one that has nothing to put there.
     pub(super) fn is_absent(&self, section: Section) -> bool {
         self.raw(section).is_empty()
     }
@@ -171,10 +171,7 @@ impl View {
         }
         let digest = Sha256::new().chain_update(without_digest(start)).chain_update(&self.map[SUPERBLOCK..]).finalize();
         if digest.as_slice() != self.superblock.digest {
-            return Err(Error::corrupt(
-                self.path(),
-                "its content does not match its digest; copy it again or rebuild it with index-builder",
-            ));
+            return Err(Error::corrupt(self.path(), format!("its content does not match its digest; {REMEDY}")));
         }
         Ok(())
     }
@@ -228,7 +225,7 @@ impl View {
     }
 
     fn inconsistent_in(&self, name: &str) -> Error {
-        self.map.corrupt(format_args!("inconsistent in section `{name}`; copy it again or rebuild it with index-builder"))
+        self.map.corrupt(format_args!("inconsistent in section `{name}`; {REMEDY}"))
     }
 
     fn raw(&self, section: Section) -> &[u8] {
@@ -246,7 +243,7 @@ impl View {
             return Ok(());
         }
         let extent = self.extents[section as usize];
-        if SCATTERED.contains(&section) {
+        if RANDOM.contains(&section) {
             let length = BLOCK.min(extent.length - block * BLOCK);
             self.map.advise(Advice::WillNeed, extent.offset + block * BLOCK, length);
         }
@@ -266,7 +263,6 @@ impl View {
     }
 
     fn damaged(&self, name: &str, block: u64) -> Error {
-        let what = format!("damaged in section `{name}` at block {block}; copy it again or rebuild it with index-builder");
-        self.map.corrupt(what)
+        self.map.corrupt(format_args!("damaged in section `{name}` at block {block}; {REMEDY}"))
     }
 }

@@ -12,15 +12,16 @@ use std::path::Path;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::arrange::{EXACT_UP_TO, Rows};
+use super::arrange::EXACT_UP_TO;
 use super::facets::Facets;
-use super::format::{BLOCK, MAX_DIMENSIONS, NO_PAGE, SUPERBLOCK, Superblock, without_digest};
+use super::format::{BLOCK, MAX_DIMENSIONS, ROW_ALIGNMENT, SUPERBLOCK, Superblock, without_digest};
 use super::lexical::Postings;
 use super::packing::pack;
 use super::plan::Plan;
-use super::quantised::quantise;
+use super::quantised::{Rows, checked};
+use super::record::{ChunkRecord, NO_PAGE};
 use super::rotation::Rotation;
-use super::section::Section;
+use super::section::{Section, Sections};
 use super::tune::tune;
 use super::vectors::Vectors;
 use super::view::View;
@@ -35,9 +36,10 @@ pub struct Writer {
     manifest: Manifest,
     postings: Postings,
     facets: Facets,
-    titles: Vec<String>,
-    /// Sections that grow by pushing, by their number.
-    sections: [Vec<u8>; Section::ALL.len()],
+    documents: u32,
+    /// Of the last document.
+    title: String,
+    sections: Sections,
     rows: Rows,
     exact_up_to: usize,
     headings: HashMap<String, (u32, u32)>,
@@ -47,11 +49,18 @@ pub struct Writer {
 impl Writer {
     /// Begins an index.
     pub fn new(manifest: Manifest) -> Self {
-        let postings = Postings::new(manifest.lexical);
-        let sections = Section::ALL.map(|_| Vec::new());
-        let rows = Rows::new(manifest.dimensions);
-        let (facets, titles, headings) = (Facets::default(), Vec::new(), HashMap::new());
-        Self { manifest, postings, facets, titles, sections, rows, exact_up_to: EXACT_UP_TO, headings, chunks: 0 }
+        Self {
+            postings: Postings::new(manifest.lexical),
+            facets: Facets::default(),
+            documents: 0,
+            title: String::new(),
+            sections: Sections::default(),
+            rows: Rows::of(manifest.dimensions.next_multiple_of(ROW_ALIGNMENT), []),
+            exact_up_to: EXACT_UP_TO,
+            headings: HashMap::new(),
+            chunks: 0,
+            manifest,
+        }
     }
 
     /// Up to how many chunks every vector is scored; above, vectors are divided into clusters, of which a search probes
@@ -64,13 +73,14 @@ impl Writer {
 
     /// Adds a document and says its number.
     pub fn push_document(&mut self, document: Document) -> u32 {
-        let number = self.titles.len() as u32;
-        self.document_record(self.chunks);
+        let number = self.documents;
+        self.document_record();
         self.facets.push_document(&document);
         // Strings, numbers and a sorted map of strings always serialise.
         let json = serde_json::to_vec(&document).unwrap_or_default();
-        self.section(Section::Records).extend_from_slice(&json);
-        self.titles.push(document.title);
+        self.sections[Section::Records].extend_from_slice(&json);
+        self.documents += 1;
+        self.title = document.title;
         number
     }
 
@@ -81,43 +91,38 @@ impl Writer {
     /// The vector has another length than the manifest says or holds a NaN or an infinity, the document is not the last
     /// one that was pushed, or the file would be larger than its format allows.
     pub fn push_chunk(&mut self, chunk: &Chunk<'_>, vector: &[f32]) -> Result<u32> {
-        if vector.len() != self.manifest.dimensions {
-            let (actual, expected) = (vector.len(), self.manifest.dimensions);
-            return Err(Error::bad_request(format!(
-                "vector: has {actual} components, the index has {expected}; embed with the index's model"
-            )));
-        }
-        if !vector.iter().all(|value| value.is_finite()) {
-            return Err(Error::bad_request("vector: holds a value that is not finite; embed the text again"));
-        }
-        let Some(title) = self.titles.last().filter(|_| chunk.document as usize + 1 == self.titles.len()) else {
+        let vector = checked(vector, self.manifest.dimensions, "text")?;
+        if chunk.document.checked_add(1) != Some(self.documents) {
             let message = format!(
                 "chunk: belongs to document {}, not to the last one pushed; push documents one after the other",
                 chunk.document
             );
             return Err(Error::bad_request(message));
-        };
+        }
         let too_large = |what| Error::bad_request(format!("index: {what}; split the documents into several indexes"));
         let number = self.chunks;
         let length = u32::try_from(chunk.text.len()).map_err(|_| too_large("a chunk of more than 4 GiB"))?;
         let next =
             number.checked_add(1).filter(|&next| next < u32::MAX).ok_or_else(|| too_large("more than 4 billion chunks"))?;
-        let title = if chunk.is_headed(title) { "" } else { title };
+        let title = if chunk.is_headed(&self.title) { "" } else { &self.title };
         self.postings.push(&[title, chunk.headings, &chunk.text]);
         let (heading, heading_length) = self.heading(chunk.headings).ok_or_else(|| too_large("more than 4 GiB of headings"))?;
 
         self.facets.push_chunk(chunk.headings, chunk.page.filter(|&page| page != NO_PAGE));
-        let text = self.section(Section::Texts).len() as u64;
-        let record = self.section(Section::Chunks);
-        for value in [text, chunk.start, chunk.end] {
-            record.extend_from_slice(&value.to_le_bytes());
-        }
-        let page = chunk.page.filter(|&page| page != NO_PAGE).unwrap_or(NO_PAGE);
-        for value in [length, chunk.document, page, heading, heading_length, 0] {
-            record.extend_from_slice(&value.to_le_bytes());
-        }
-        self.section(Section::Texts).extend_from_slice(chunk.text.as_bytes());
-        self.rows.push(&quantise(vector));
+        let record = ChunkRecord {
+            text: self.sections[Section::Texts].len() as u64,
+            start: chunk.start,
+            end: chunk.end,
+            length,
+            document: chunk.document,
+            page: chunk.page,
+            heading,
+            heading_length,
+            packed: 0,
+        };
+        self.sections[Section::Chunks].extend_from_slice(&record.encode());
+        self.sections[Section::Texts].extend_from_slice(chunk.text.as_bytes());
+        self.rows.push(&vector);
         self.chunks = next;
         Ok(number)
     }
@@ -131,46 +136,36 @@ impl Writer {
             let message = format!("manifest: {} dimensions; an index holds 1 to {MAX_DIMENSIONS}", self.manifest.dimensions);
             return Err(Error::bad_request(message));
         }
-        self.document_record(self.chunks);
+        self.document_record();
         self.manifest.labelled = self.facets.is_labelled();
-        let words = self.postings.finish()?;
         let mut sections = self.sections;
+        let (terms, total_length) = self.postings.finish(&mut sections)?;
         pack(&mut sections);
-        sections[Section::Manifest as usize] =
+        sections[Section::Manifest] =
             serde_json::to_vec(&self.manifest).map_err(|cause| Error::internal("manifest: not valid JSON").caused_by(cause))?;
         let kernel = Kernel::choose()?;
-        let arranged = self.rows.arrange(self.exact_up_to, kernel);
-        sections[Section::Plan as usize] = arranged.plan.encode();
-        sections[Section::Centroids as usize] = arranged.centroids;
-        sections[Section::Clusters as usize] = arranged.clusters;
-        sections[Section::Codes as usize] = arranged.codes;
-        sections[Section::Blocks as usize] = arranged.blocks;
-        sections[Section::Places as usize] = arranged.places;
-        sections[Section::Facets as usize] = self.facets.finish()?;
-        sections[Section::Lexicon as usize] = words.lexicon;
-        sections[Section::Terms as usize] = words.terms;
-        sections[Section::Postings as usize] = words.postings;
-        sections[Section::Lengths as usize] = words.lengths;
-        sections[Section::Checksums as usize] = checksums(&sections);
+        let plan = self.rows.arrange(self.exact_up_to, kernel, &mut sections);
+        sections[Section::Facets] = self.facets.finish()?;
+        sections[Section::Checksums] = checksums(&sections);
 
         let mut superblock = Superblock {
             chunks: self.chunks,
-            documents: self.titles.len() as u32,
-            terms: words.term_count,
+            documents: self.documents,
+            terms,
             dimensions: self.manifest.dimensions as u32,
-            total_length: words.total_length,
-            checksums_crc: crc32c::crc32c(&sections[Section::Checksums as usize]),
+            total_length,
+            checksums_crc: crc32c::crc32c(&sections[Section::Checksums]),
             ..Superblock::default()
         };
-        superblock.place(Section::ALL.map(|section| sections[section as usize].len() as u64));
+        superblock.place(|section| sections[section].len() as u64);
         replace(path, |file| {
             write(file, &superblock, &sections)?;
-            if arranged.plan.coded {
+            if plan.coded {
                 let plan = tuned(file, path, kernel).map_err(std::io::Error::other)?;
-                sections[Section::Plan as usize] = plan.encode();
-                sections[Section::Checksums as usize] = Vec::new();
-                sections[Section::Checksums as usize] = checksums(&sections);
-                superblock.checksums_crc = crc32c::crc32c(&sections[Section::Checksums as usize]);
+                sections[Section::Plan] = plan.encode();
+                sections[Section::Checksums] = Vec::new();
+                sections[Section::Checksums] = checksums(&sections);
+                superblock.checksums_crc = crc32c::crc32c(&sections[Section::Checksums]);
                 rewrite(file, &superblock, &sections)?;
             }
             seal(file, superblock, &sections)
@@ -178,16 +173,12 @@ impl Writer {
         .map_err(|cause| Error::io(path, cause))
     }
 
-    fn section(&mut self, section: Section) -> &mut Vec<u8> {
-        &mut self.sections[section as usize]
-    }
-
     /// Where the next document begins, or, after the last, where everything ends.
-    fn document_record(&mut self, first_chunk: u32) {
-        let record = self.section(Section::Records).len() as u64;
-        let documents = self.section(Section::Documents);
+    fn document_record(&mut self) {
+        let record = self.sections[Section::Records].len() as u64;
+        let documents = &mut self.sections[Section::Documents];
         documents.extend_from_slice(&record.to_le_bytes());
-        documents.extend_from_slice(&first_chunk.to_le_bytes());
+        documents.extend_from_slice(&self.chunks.to_le_bytes());
         documents.extend_from_slice(&[0; 4]);
     }
 
@@ -195,7 +186,7 @@ impl Writer {
         if let Some(&place) = self.headings.get(headings) {
             return Some(place);
         }
-        let section = self.section(Section::Headings);
+        let section = &mut self.sections[Section::Headings];
         let place = (u32::try_from(section.len()).ok()?, u32::try_from(headings.len()).ok()?);
         section.extend_from_slice(headings.as_bytes());
         self.headings.insert(headings.to_owned(), place);
@@ -204,14 +195,14 @@ impl Writer {
 }
 
 /// One CRC32C a block, over all sections (the checksums themselves are still empty here).
-fn checksums(sections: &[Vec<u8>]) -> Vec<u8> {
+fn checksums(sections: &Sections) -> Vec<u8> {
     let blocks: Vec<&[u8]> = sections.iter().flat_map(|section| section.chunks(BLOCK as usize)).collect();
     let crcs: Vec<[u8; 4]> = blocks.into_par_iter().map(|block| crc32c::crc32c(block).to_le_bytes()).collect();
     crcs.concat()
 }
 
 /// Writes everything but the digest.
-fn write(file: &mut File, superblock: &Superblock, sections: &[Vec<u8>]) -> std::io::Result<()> {
+fn write(file: &mut File, superblock: &Superblock, sections: &Sections) -> std::io::Result<()> {
     file.write_all(&superblock.encode())?;
     each(superblock, sections, |bytes| file.write_all(bytes))
 }
@@ -226,16 +217,16 @@ fn tuned(file: &File, path: &Path, kernel: Kernel) -> Result<Plan> {
 }
 
 /// Writes what tuning changed.
-fn rewrite(file: &mut File, superblock: &Superblock, sections: &[Vec<u8>]) -> std::io::Result<()> {
+fn rewrite(file: &mut File, superblock: &Superblock, sections: &Sections) -> std::io::Result<()> {
     for section in [Section::Plan, Section::Checksums] {
         file.seek(SeekFrom::Start(superblock.extent(section).offset))?;
-        file.write_all(&sections[section as usize])?;
+        file.write_all(&sections[section])?;
     }
     Ok(())
 }
 
 /// Writes the superblock with the digest of everything, and says it.
-fn seal(file: &mut File, mut superblock: Superblock, sections: &[Vec<u8>]) -> std::io::Result<String> {
+fn seal(file: &mut File, mut superblock: Superblock, sections: &Sections) -> std::io::Result<String> {
     let mut hash = Sha256::new().chain_update(without_digest(&superblock.encode()));
     each(&superblock, sections, |bytes| {
         hash.update(bytes);
@@ -248,15 +239,11 @@ fn seal(file: &mut File, mut superblock: Superblock, sections: &[Vec<u8>]) -> st
 }
 
 /// Goes over everything behind the superblock, padding included.
-fn each(
-    superblock: &Superblock,
-    sections: &[Vec<u8>],
-    mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
-) -> std::io::Result<()> {
+fn each(superblock: &Superblock, sections: &Sections, mut take: impl FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
     let mut end = SUPERBLOCK as u64;
     for entry in &superblock.table {
         take(&vec![0; (entry.extent.offset - end) as usize])?;
-        take(entry.section().map(|section| sections[section as usize].as_slice()).unwrap_or_default())?;
+        take(entry.section().map(|section| sections[section].as_slice()).unwrap_or_default())?;
         end = entry.extent.end();
     }
     Ok(())

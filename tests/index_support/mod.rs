@@ -6,8 +6,9 @@ mod random;
 
 use std::path::Path;
 
-use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
 pub(crate) use random::Random;
+use tempfile::TempDir;
 
 /// Components of the vectors of these tests: not a multiple of anything, so that rows are padded.
 pub(crate) const DIMENSIONS: usize = 24;
@@ -94,7 +95,12 @@ pub(crate) fn build(path: &Path, corpus: &[Pushed]) -> String {
 }
 
 /// Writes an index of `corpus` with a writer of one's own.
-pub(crate) fn build_with(mut writer: Writer, path: &Path, corpus: &[Pushed]) -> String {
+pub(crate) fn build_with(writer: Writer, path: &Path, corpus: &[Pushed]) -> String {
+    fill(writer, corpus).finish(path).unwrap()
+}
+
+/// Pushes a corpus.
+pub(crate) fn fill(mut writer: Writer, corpus: &[Pushed]) -> Writer {
     let mut documents = 0;
     for pushed in corpus {
         while documents <= pushed.document {
@@ -103,7 +109,16 @@ pub(crate) fn build_with(mut writer: Writer, path: &Path, corpus: &[Pushed]) -> 
         }
         writer.push_chunk(&pushed.chunk(), &pushed.vector).unwrap();
     }
-    writer.finish(path).unwrap()
+    writer
+}
+
+/// What was pushed, written as `kb.omni` into a folder of its own and opened.
+pub(crate) fn written(writer: Writer) -> (TempDir, Index) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    writer.finish(&path).unwrap();
+    let index = Index::open(&path).unwrap();
+    (folder, index)
 }
 
 /// A query for everything, best 10.

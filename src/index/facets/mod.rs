@@ -4,25 +4,27 @@
 //! `prefix` are one run of neighbours. The directory is read when the first filter asks; searches without filters, labels
 //! and tombstones never touch this section.
 
+mod column;
 mod value;
 mod write;
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
+use self::column::Table;
 pub use self::value::{Kind, Scalar};
-use self::value::{date_key, number_key, spellings};
 pub(super) use self::write::Facets;
 use super::allowed::Bits;
-use super::filter::{Filter, Test};
-use super::format::{u32_at, u64_at};
+use super::filter::Filter;
+use super::format::u32_at;
 use super::section::Section;
 use super::view::View;
 use crate::error::{Error, Result, quoted};
 
 /// The field of access labels. Unlabelled documents have the label "".
 pub(super) const ACCESS: &str = "access";
+
+/// The label of documents that have nothing but empty ones: a mistake that must not open them. No caller has it.
+pub(super) const NOBODY: &str = "\n";
 
 /// The field of namespaces; there is none where no document names one.
 pub(super) const NAMESPACE: &str = "namespace";
@@ -121,25 +123,22 @@ impl<'a> Reader<'a> {
 
     /// The values of a text field with how many documents or chunks have each.
     pub(super) fn values(&self, field: &str) -> Result<Vec<(String, u32)>> {
-        let Some(column) = self.column(field).filter(|column| column.kind == Kind::Text) else { return Ok(Vec::new()) };
-        (0..column.values)
+        let Some(table) = self.table(field).filter(|table| table.column.kind == Kind::Text) else { return Ok(Vec::new()) };
+        (0..table.column.values)
             .map(|value| {
-                let text = std::str::from_utf8(self.text(column, value)?);
+                let text = std::str::from_utf8(table.text(value)?);
                 let text = text.map_err(|_| self.view.inconsistent(Section::Facets))?;
-                Ok((text.to_owned(), self.count(column, value)?))
+                Ok((text.to_owned(), table.count(value)?))
             })
             .collect()
     }
 
     /// The chunks that a caller with these labels may see, in an index that says it has labels.
     pub(super) fn visible(&self, labels: &[String]) -> Result<Bits> {
-        let Some(column) = self.column(ACCESS) else { return Err(self.view.inconsistent(Section::Facets)) };
-        let mut set = self.empty(column);
-        for label in std::iter::once("").chain(labels.iter().map(String::as_str)) {
-            let run = self.named(column, label)?;
-            self.add(column, run, &mut set)?;
-        }
-        self.chunks(set)
+        let Some(table) = self.table(ACCESS) else { return Err(self.view.inconsistent(Section::Facets)) };
+        let labels = std::iter::once("").chain(labels.iter().map(String::as_str)).filter(|label| *label != NOBODY);
+        let runs = labels.map(|label| table.named(label)).collect::<Result<Vec<_>>>()?;
+        self.chunks(table.set(runs)?)
     }
 
     /// The chunks of some documents.
@@ -147,14 +146,17 @@ impl<'a> Reader<'a> {
         self.chunks(Set { level: Level::Document, bits: documents })
     }
 
-    /// The documents that have `value` in a text field that documents have.
-    pub(super) fn documents_with(&self, field: &str, value: &str) -> Result<Option<Bits>> {
-        let Some(column) = self.column(field).filter(|column| column.level == Level::Document) else { return Ok(None) };
-        let mut set = self.empty(column);
-        let run = self.equal(column, &Scalar::Text(value.to_owned()))?;
-        let is_known = !run.is_empty();
-        self.add(column, run, &mut set)?;
-        Ok(is_known.then_some(set.bits))
+    /// Whether there is a document with this `uri`.
+    pub(super) fn has_uri(&self, uri: &str) -> Result<bool> {
+        self.uris().map_or(Ok(false), |table| Ok(!table.named(uri)?.is_empty()))
+    }
+
+    /// Adds the documents with this `uri`, and says whether there are any.
+    pub(super) fn add_documents(&self, uri: &str, into: &mut Bits) -> Result<bool> {
+        let Some(table) = self.uris() else { return Ok(false) };
+        let run = table.named(uri)?;
+        table.add(run.clone(), into)?;
+        Ok(!run.is_empty())
     }
 
     /// The chunks that a filter lets through.
@@ -163,14 +165,13 @@ impl<'a> Reader<'a> {
         self.chunks(set)
     }
 
-    fn column(&self, field: &str) -> Option<&'a Column> {
-        self.directory.columns.iter().find(|column| column.name == field)
+    fn table(&self, field: &str) -> Option<Table<'a>> {
+        let column = self.directory.columns.iter().find(|column| column.name == field)?;
+        Some(Table { view: self.view, start: self.directory.start, column })
     }
 
-    fn empty(&self, column: &Column) -> Set {
-        let superblock = self.view.superblock();
-        let end = if column.level == Level::Document { superblock.documents } else { superblock.chunks };
-        Set { level: column.level, bits: Bits::none(end) }
+    fn uris(&self) -> Option<Table<'a>> {
+        self.table("uri").filter(|table| table.column.level == Level::Document)
     }
 
     fn evaluate(&self, filter: &Filter) -> Result<Set> {
@@ -183,22 +184,17 @@ impl<'a> Reader<'a> {
                 Ok(set)
             }
             Filter::Field { field, test } => {
-                let Some(column) = self.column(field).filter(|_| field != ACCESS) else { return self.absent(field) };
-                let mut set = self.empty(column);
-                let runs = self.runs(column, test)?;
+                let Some(table) = self.table(field).filter(|_| field != ACCESS) else { return self.absent(field) };
+                let (runs, values) = (table.runs(test)?, table.column.values);
                 if let [run] = &runs[..]
-                    && column.whole
-                    && run.len() > column.values as usize / 2
+                    && table.column.whole
+                    && run.len() > values as usize / 2
                 {
-                    self.add(column, 0..run.start, &mut set)?;
-                    self.add(column, run.end..column.values, &mut set)?;
+                    let mut set = table.set([0..run.start, run.end..values])?;
                     set.bits.complement();
                     return Ok(set);
                 }
-                for run in runs {
-                    self.add(column, run, &mut set)?;
-                }
-                Ok(set)
+                table.set(runs)
             }
         }
     }
@@ -228,127 +224,6 @@ impl<'a> Reader<'a> {
         Err(Error::bad_request(format!("`filter`: no field `{field}` in this index; its fields are {known}")))
     }
 
-    /// The runs of values that pass a test.
-    fn runs(&self, column: &Column, test: &Test) -> Result<Vec<Range<u32>>> {
-        match test {
-            Test::In(values) => values.iter().map(|value| self.equal(column, value)).collect(),
-            Test::Prefix(prefix) => {
-                if column.kind != Kind::Text {
-                    let kind = column.kind.as_str();
-                    let message = format!("`filter`: `{}` holds {kind}s; `prefix` is for text, use `range`", column.name);
-                    return Err(Error::bad_request(message));
-                }
-                let run = |prefix: &[u8]| {
-                    let first = self.first_text(column, |text| text < prefix)?;
-                    Ok(first..self.first_text(column, |text| text < prefix || text.starts_with(prefix))?)
-                };
-                spellings(prefix).map(|prefix| run(prefix.as_bytes())).collect()
-            }
-            Test::Range { low, high } => {
-                let bound = |value: &Scalar| self.keys_of(column, value).ok_or_else(|| wrong_kind(column, value));
-                if column.kind == Kind::Text {
-                    let message =
-                        format!("`filter`: `{}` holds text; `range` is for numbers and dates, use `in` or `prefix`", column.name);
-                    return Err(Error::bad_request(message));
-                }
-                let mut run = 0..column.values;
-                if let Some((value, inclusive)) = low {
-                    let keys = bound(value)?;
-                    run.start = self.first_key(column, if *inclusive { keys.start } else { keys.end })?;
-                }
-                if let Some((value, inclusive)) = high {
-                    let keys = bound(value)?;
-                    run.end = self.first_key(column, if *inclusive { keys.end } else { keys.start })?;
-                }
-                run.end = run.end.max(run.start);
-                Ok(std::iter::once(run).collect())
-            }
-        }
-    }
-
-    fn equal(&self, column: &Column, value: &Scalar) -> Result<Range<u32>> {
-        if column.kind != Kind::Text {
-            let keys = self.keys_of(column, value).ok_or_else(|| wrong_kind(column, value))?;
-            return Ok(self.first_key(column, keys.start)?..self.first_key(column, keys.end)?);
-        }
-        self.named(column, &value.text())
-    }
-
-    /// The value that is this text, if there is one.
-    fn named(&self, column: &Column, text: &str) -> Result<Range<u32>> {
-        for text in spellings(text) {
-            let at = self.first_text(column, |other| other < text.as_bytes())?;
-            if at < column.values && self.text(column, at)? == text.as_bytes() {
-                return Ok(at..at + 1);
-            }
-        }
-        Ok(0..0)
-    }
-
-    /// The keys that a value stands for: one number, or the moments of a period.
-    fn keys_of(&self, column: &Column, value: &Scalar) -> Option<Range<u64>> {
-        match column.kind {
-            Kind::Text => None,
-            Kind::Number => value.number().map(number_key).map(|key| key..key.saturating_add(1)),
-            Kind::Date => value.period().map(|period| date_key(period.start)..date_key(period.end)),
-        }
-    }
-
-    fn bytes(&self, table: u64, at: u64, length: u64) -> Result<&'a [u8]> {
-        let start = self.directory.start.checked_add(table).and_then(|start| start.checked_add(at));
-        self.view.bytes(Section::Facets, start.ok_or_else(|| self.view.inconsistent(Section::Facets))?, length)
-    }
-
-    /// The first value whose key is not below `key`.
-    fn first_key(&self, column: &Column, key: u64) -> Result<u32> {
-        search(column.values, |value| Ok(u64_at(self.bytes(column.keys, u64::from(value) * 8, 8)?, 0) < key))
-    }
-
-    /// The first value that is not `before`.
-    fn first_text(&self, column: &Column, before: impl Fn(&[u8]) -> bool) -> Result<u32> {
-        search(column.values, |value| Ok(before(self.text(column, value)?)))
-    }
-
-    fn text(&self, column: &Column, value: u32) -> Result<&'a [u8]> {
-        let offsets = self.bytes(column.keys, u64::from(value) * 4, 8)?;
-        let (start, end) = (u64::from(u32_at(offsets, 0)), u64::from(u32_at(offsets, 4)));
-        let length = end.checked_sub(start).ok_or_else(|| self.view.inconsistent(Section::Facets))?;
-        self.bytes(column.texts, start, length)
-    }
-
-    /// How many have a value.
-    fn count(&self, column: &Column, value: u32) -> Result<u32> {
-        Ok(u32_at(self.bytes(column.lists, u64::from(value) * 8, 8)?, 4))
-    }
-
-    /// Adds what has one of the values of a run. Their lists are neighbours, so that a run is read as one.
-    fn add(&self, column: &Column, run: Range<u32>, set: &mut Set) -> Result<()> {
-        if run.is_empty() {
-            return Ok(());
-        }
-        let inconsistent = || self.view.inconsistent(Section::Facets);
-        let words = words_of(set.bits.end());
-        let length = |count: u32| if count as usize > words { words } else { count as usize };
-        let table = self.bytes(column.lists, u64::from(run.start) * 8, u64::from(run.end - run.start) * 8)?;
-        let (first, last) = (u32_at(table, 0), table.len() - 8);
-        let end = u64::from(u32_at(table, last)) + length(u32_at(table, last + 4)) as u64;
-        let bytes = end.checked_sub(first.into()).ok_or_else(inconsistent)? * 4;
-        let postings = self.bytes(column.postings, u64::from(first) * 4, bytes)?;
-        for entry in table.chunks_exact(8) {
-            let (start, count) = (u32_at(entry, 0), u32_at(entry, 4));
-            let start = start.checked_sub(first).ok_or_else(inconsistent)? as usize * 4;
-            let list = postings.get(start..start + length(count) * 4).ok_or_else(inconsistent)?;
-            if count as usize > words {
-                for (at, pair) in list.chunks(8).enumerate() {
-                    set.bits.insert_word(at, u64::from(u32_at(pair, 0)) | u64::from(u32_at(pair, 4)) << 32);
-                }
-            } else {
-                list.chunks_exact(4).for_each(|number| set.bits.insert(u32_at(number, 0)));
-            }
-        }
-        Ok(())
-    }
-
     fn chunks(&self, set: Set) -> Result<Bits> {
         let superblock = self.view.superblock();
         if set.level == Level::Chunk {
@@ -363,7 +238,8 @@ impl<'a> Reader<'a> {
             };
         };
         let mut chunks = Bits::none(superblock.chunks);
-        let firsts = self.bytes(firsts, 0, (u64::from(superblock.documents) + 1) * 4)?;
+        let start = self.directory.start.checked_add(firsts).ok_or_else(|| self.view.inconsistent(Section::Facets))?;
+        let firsts = self.view.bytes(Section::Facets, start, (u64::from(superblock.documents) + 1) * 4)?;
         for run in set.bits.runs() {
             chunks.insert_range(u32_at(firsts, run.start as usize * 4)..u32_at(firsts, run.end as usize * 4));
         }
@@ -374,20 +250,4 @@ impl<'a> Reader<'a> {
 /// The 32-bit words of a bitmap of `end` numbers.
 fn words_of(end: u32) -> usize {
     end.div_ceil(32) as usize
-}
-
-/// The first of `count` that is not `before`, where those that are stand in front.
-fn search(count: u32, before: impl Fn(u32) -> Result<bool>) -> Result<u32> {
-    let (mut low, mut high) = (0, count);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if before(middle)? { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
-}
-
-fn wrong_kind(column: &Column, value: &Scalar) -> Error {
-    let (name, kind) = (&column.name, column.kind.as_str());
-    let example = if column.kind == Kind::Date { "`2024-05-31`" } else { "`12.5`" };
-    Error::bad_request(format!("`filter`: `{name}` holds {kind}s, `{}` is none; write one such as {example}", value.text()))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
 
 use super::value::{Kind, Scalar, composed, date_key, number_key};
-use super::{ACCESS, Column, DEFAULT_NAMESPACE, Directory, Level, NAMESPACE, RESERVED, words_of};
+use super::{ACCESS, Column, DEFAULT_NAMESPACE, Directory, Level, NAMESPACE, NOBODY, RESERVED, words_of};
 use crate::error::{Error, Result};
 use crate::index::{Document, HEADING_SEPARATOR};
 
@@ -12,7 +12,6 @@ use crate::index::{Document, HEADING_SEPARATOR};
 #[derive(Default)]
 pub(in crate::index) struct Facets {
     fields: BTreeMap<String, Field>,
-    documents: u32,
     chunks: u32,
     /// The first chunk of each document.
     firsts: Vec<u32>,
@@ -30,8 +29,7 @@ struct Field {
 impl Facets {
     /// Adds the next document.
     pub(in crate::index) fn push_document(&mut self, document: &Document) {
-        let number = self.documents;
-        self.documents += 1;
+        let number = self.firsts.len() as u32;
         self.firsts.push(self.chunks);
         for (field, value) in
             [("uri", &document.uri), ("source", &document.source), ("title", &document.title), ("format", &document.format)]
@@ -54,9 +52,8 @@ impl Facets {
         for label in document.access.iter().filter(|label| !label.is_empty()) {
             self.add(ACCESS, Level::Document, number, Scalar::Text(label.clone()));
         }
-        // Nothing but empty labels is a mistake that must not open the document: nobody has the label of a newline.
         if !document.access.is_empty() && document.access.iter().all(String::is_empty) {
-            self.add(ACCESS, Level::Document, number, Scalar::Text("\n".to_owned()));
+            self.add(ACCESS, Level::Document, number, Scalar::Text(NOBODY.to_owned()));
         }
     }
 
@@ -109,14 +106,15 @@ impl Facets {
             default.sort_unstable();
         }
         let mut body = Body::default();
-        let one_chunk_each = self.documents == self.chunks && self.firsts.iter().copied().eq(0..self.documents);
+        let documents = self.firsts.len() as u32;
+        let one_chunk_each = self.firsts.iter().copied().eq(0..self.chunks);
         let firsts = (!one_chunk_each).then(|| {
             let firsts = self.firsts.iter().chain([&self.chunks]);
             body.put(firsts.flat_map(|first| first.to_le_bytes()).collect())
         });
         let mut columns = Vec::with_capacity(self.fields.len());
         for (name, field) in take(&mut self.fields) {
-            let end = if field.level == Level::Document { self.documents } else { self.chunks };
+            let end = if field.level == Level::Document { documents } else { self.chunks };
             columns.push(body.column(name, field, end)?);
         }
         let directory = serde_json::to_vec(&Directory { columns, firsts, start: 0 })

@@ -54,12 +54,12 @@ fn sum(lanes: __m256i) -> i32 {
 /// Estimates of every group, and which of them reach the bar.
 #[target_feature(enable = "avx2")]
 pub(super) fn scan(scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]], reached: &mut [u32]) {
-    let width = scan.sums.len();
-    let (tables, _) = scan.sums.as_chunks::<HALF>();
+    let width = scan.table.sums.len();
+    let (tables, _) = scan.table.sums.as_chunks::<HALF>();
     let (tables, _) = tables.as_chunks::<2>();
     let nibble = _mm256_set1_epi8(15);
-    let excess = _mm256_set1_epi16(scan.excess);
-    let shift = _mm_cvtsi32_si128(scan.shift as i32);
+    let excess = _mm256_set1_epi16(scan.table.steps.excess());
+    let shift = _mm_cvtsi32_si128(scan.table.steps.shift as i32);
     let (base, bar) = (_mm256_set1_epi16(scan.base), _mm256_set1_epi16(scan.bar));
     for (number, ((group, estimates), reached)) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached).enumerate() {
         prefetch(scan.ahead(groups, number));

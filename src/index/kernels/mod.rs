@@ -12,6 +12,7 @@ mod neon;
 mod scalar;
 
 use super::cluster::GROUP;
+use super::code::Table;
 use crate::cpu::{Kernel, Set};
 
 /// Bytes that the kernels take at a time; a row is a multiple of it.
@@ -21,17 +22,13 @@ const LANE: usize = super::format::ROW_ALIGNMENT;
 const FACTORS: usize = GROUP * 4;
 
 /// Groups that are asked for before they are needed: clusters lie apart, where no hardware looks ahead.
-const AHEAD: usize = 3;
+const GROUPS_AHEAD: usize = 3;
 
 /// What a scan over codes needs of the query and the cluster; see `code.rs` for what it means.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scan<'a> {
-    /// 16 sums for each 4 components, none above 127.
-    pub(super) sums: &'a [u8],
-    /// Taken off each sum.
-    pub(super) excess: i16,
-    /// By how many bits it is then moved up.
-    pub(super) shift: u32,
+    /// No sum in it is above 127.
+    pub(super) table: &'a Table,
     /// Added to every estimate.
     pub(super) base: i16,
     /// Estimates from here on are reported.
@@ -41,10 +38,10 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// The group that is scanned [`AHEAD`] groups after that with this number; where there is none, nothing.
+    /// The group that is scanned [`GROUPS_AHEAD`] groups after that with this number; where there is none, nothing.
     fn ahead(&self, groups: &'a [u8], number: usize) -> &'a [u8] {
-        let bytes = self.sums.len() + FACTORS;
-        let start = (number + AHEAD) * bytes;
+        let bytes = self.table.sums.len() + FACTORS;
+        let start = (number + GROUPS_AHEAD) * bytes;
         let (groups, start) = if start < groups.len() { (groups, start) } else { (self.next, start - groups.len()) };
         groups.get(start..start + bytes).unwrap_or_default()
     }
@@ -79,8 +76,8 @@ impl Kernel {
         expect(unsafe_code, reason = "calling code compiled for an instruction set")
     )]
     pub(super) fn scan(self, scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]], reached: &mut [u32]) {
-        debug_assert!(scan.sums.len().is_multiple_of(4 * LANE) && estimates.len() == reached.len());
-        debug_assert_eq!(groups.len(), estimates.len() * (scan.sums.len() + FACTORS));
+        debug_assert!(scan.table.sums.len().is_multiple_of(4 * LANE) && estimates.len() == reached.len());
+        debug_assert_eq!(groups.len(), estimates.len() * (scan.table.sums.len() + FACTORS));
         match self.set() {
             Set::Scalar => scalar::scan(scan, groups, estimates, reached),
             // SAFETY: a `Kernel` with this set exists only where the CPU has the instructions.
@@ -94,16 +91,12 @@ impl Kernel {
             Set::Neon => unsafe { neon::scan(scan, groups, estimates, reached) },
         }
     }
-
-    /// Asks the CPU to fetch a row that is needed soon.
-    pub(super) fn prefetch(self, row: &[u8]) {
-        prefetch(row);
-    }
 }
 
+/// Asks the CPU to fetch bytes that are needed soon.
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a hint with an address"))]
 #[inline]
-fn prefetch(bytes: &[u8]) {
+pub(super) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in bytes.chunks(LANE) {
         // SAFETY: a hint reads nothing; SSE is part of every x86-64.
@@ -153,13 +146,14 @@ mod tests {
         fn all_kernels_estimate_alike(lanes in 1_usize..9, count in 0_usize..5, base: i16, bar: i16, seed: u64) {
             let mut source = Random::new(seed);
             let mut random = || source.next();
-            let steps = Steps::new(lanes * LANE);
             let sums: Vec<u8> = (0..lanes * LANE * 4).map(|_| (random() % 121) as u8).collect();
-            let scan = Scan { sums: &sums, excess: steps.excess() as i16, shift: steps.shift, base, bar, next: &[] };
-            let mut groups: Vec<u8> = (0..(sums.len() + FACTORS) * count).map(|_| random() as u8).collect();
+            let width = sums.len();
+            let table = Table { steps: Steps::new(lanes * LANE), sums };
+            let scan = Scan { table: &table, base, bar, next: &[] };
+            let mut groups: Vec<u8> = (0..(width + FACTORS) * count).map(|_| random() as u8).collect();
             // Factors have no sign.
-            for group in groups.chunks_exact_mut(sums.len() + FACTORS) {
-                group[sums.len() + FACTORS / 2..].iter_mut().skip(1).step_by(2).for_each(|high| *high &= 0x7f);
+            for group in groups.chunks_exact_mut(width + FACTORS) {
+                group[width + FACTORS / 2..].iter_mut().skip(1).step_by(2).for_each(|high| *high &= 0x7f);
             }
             let (mut expected, mut reached) = (vec![[0; GROUP]; count], vec![0; count]);
             scalar::scan(&scan, &groups, &mut expected, &mut reached);

@@ -38,11 +38,12 @@ pub(super) fn dots(query: &[i8], rows: &[u8], out: &mut [i32]) {
 /// Estimates of every group, and which of them reach the bar.
 #[target_feature(enable = "neon")]
 pub(super) fn scan(scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]], reached: &mut [u32]) {
-    let width = scan.sums.len();
-    let (tables, _) = scan.sums.as_chunks::<TABLE>();
+    let width = scan.table.sums.len();
+    let (tables, _) = scan.table.sums.as_chunks::<TABLE>();
     let (tables, _) = tables.as_chunks::<2>();
     let nibble = vdupq_n_u8(15);
-    let shift = vdupq_n_s16(scan.shift as i16);
+    let excess = vdupq_n_u16(scan.table.steps.excess().cast_unsigned());
+    let shift = vdupq_n_s16(scan.table.steps.shift as i16);
     let (base, bar) = (vdupq_n_s16(scan.base), vdupq_n_s16(scan.bar));
     for (number, ((group, estimates), reached)) in groups.chunks_exact(width + FACTORS).zip(estimates).zip(reached).enumerate() {
         prefetch(scan.ahead(groups, number));
@@ -74,7 +75,7 @@ pub(super) fn scan(scan: &Scan<'_>, groups: &[u8], estimates: &mut [[i16; GROUP]
         let (out, _) = estimates.as_chunks_mut::<8>();
         *reached = 0;
         for (eight, sums) in sums.into_iter().enumerate() {
-            let signed = vreinterpretq_s16_u16(vsubq_u16(sums, vdupq_n_u16(scan.excess.cast_unsigned())));
+            let signed = vreinterpretq_s16_u16(vsubq_u16(sums, excess));
             // SAFETY: both arrays hold the 16 bytes that are read, which any address may hold.
             let (offsets, factors) =
                 unsafe { (vld1q_s16(offsets[eight].as_ptr().cast()), vld1q_s16(factors[eight].as_ptr().cast())) };

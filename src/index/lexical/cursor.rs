@@ -38,18 +38,13 @@ impl<'a> Cursor<'a> {
         let blocks = chunks.div_ceil(BLOCK) as usize;
         let table_bytes = if blocks > 1 { (blocks * ROW) as u64 } else { 0 };
         let length = length.checked_sub(table_bytes).ok_or_else(|| view.inconsistent(Section::Postings))?;
+        let standing = Self::standing(view, weighing, chunks);
         let mut cursor = Self {
-            view,
-            weighing,
-            weight: weighing.weight(chunks) * repeats,
+            weight: standing.weight * repeats,
             table: view.bytes(Section::Postings, start, table_bytes)?,
             start: start + table_bytes,
             length,
-            chunks,
-            block: 0,
-            decoded: None,
-            entries: Entries::default(),
-            greatest: 0,
+            ..standing
         };
         if blocks == 1 {
             cursor.decode(0)?;
@@ -60,8 +55,15 @@ impl<'a> Cursor<'a> {
 
     /// Over postings that are in no list.
     pub(super) fn of(view: &'a View, weighing: Weighing, postings: &[(u32, u32)]) -> Result<Self> {
-        let chunks = postings.len() as u32;
-        let mut cursor = Self {
+        let standing = Self::standing(view, weighing, postings.len() as u32);
+        let mut cursor = Self { decoded: Some(0), entries: postings.iter().copied().collect(), ..standing };
+        cursor.greatest = cursor.greatest()?;
+        Ok(cursor)
+    }
+
+    /// Before the first posting of so many chunks, none of them read.
+    fn standing(view: &'a View, weighing: Weighing, chunks: u32) -> Self {
+        Self {
             view,
             weighing,
             weight: weighing.weight(chunks),
@@ -70,12 +72,10 @@ impl<'a> Cursor<'a> {
             length: 0,
             chunks,
             block: 0,
-            decoded: Some(0),
-            entries: postings.iter().copied().collect(),
+            decoded: None,
+            entries: Entries::default(),
             greatest: 0,
-        };
-        cursor.greatest = cursor.greatest()?;
-        Ok(cursor)
+        }
     }
 
     /// Chunks that hold the word.
@@ -146,7 +146,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn blocks(&self) -> usize {
-        self.chunks.div_ceil(BLOCK).min(if self.table.is_empty() { 1 } else { u32::MAX }) as usize
+        if self.table.is_empty() { usize::from(self.chunks > 0) } else { self.table.len() / ROW }
     }
 
     fn skip_to(&mut self, chunk: u32) {

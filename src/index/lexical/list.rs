@@ -1,4 +1,4 @@
-//! Lists of postings as the writer makes them.
+//! Lists of postings, written and read.
 //!
 //! A posting is the gap to the chunk before, doubled, plus one if the term occurs more than once; then how often. Both
 //! LEB128. A list of more than [`BLOCK`] postings begins with a table, one row a block: last chunk, end of its bytes,
@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::Weighing;
 use crate::error::{Error, Result};
 use crate::index::Lexical;
+use crate::index::section::{Section, Sections};
 use crate::index::terms::Terms;
 
 /// Postings of one block.
@@ -41,16 +42,6 @@ struct List {
     next: u32,
 }
 
-/// The sections of a finished lexicon.
-pub(in crate::index) struct Sections {
-    pub(in crate::index) lexicon: Vec<u8>,
-    pub(in crate::index) terms: Vec<u8>,
-    pub(in crate::index) postings: Vec<u8>,
-    pub(in crate::index) lengths: Vec<u8>,
-    pub(in crate::index) term_count: u32,
-    pub(in crate::index) total_length: u64,
-}
-
 impl Postings {
     /// No chunk yet.
     pub(in crate::index) fn new(lexical: Lexical) -> Self {
@@ -76,8 +67,9 @@ impl Postings {
         }
     }
 
-    /// Sorts the terms and lays the lists end to end.
-    pub(in crate::index) fn finish(self) -> Result<Sections> {
+    /// Sorts the terms and lays the lists end to end into their sections. Says how many terms there are, and how many all chunks have
+    /// together.
+    pub(in crate::index) fn finish(self, sections: &mut Sections) -> Result<(u32, u64)> {
         let total_length = self.lengths.iter().copied().map(u64::from).sum();
         let weighing = Weighing::new(self.lexical, self.lengths.len() as u32, total_length);
         let mut lists: Vec<_> = self.lists.into_iter().collect();
@@ -93,8 +85,11 @@ impl Postings {
             postings.extend_from_slice(&list.bytes);
         }
         record(&mut lexicon, &terms, &postings, 0)?;
-        let lengths = self.lengths.iter().flat_map(|length| length.to_le_bytes()).collect();
-        Ok(Sections { lexicon, terms, postings, lengths, term_count, total_length })
+        sections[Section::Lengths] = self.lengths.iter().flat_map(|length| length.to_le_bytes()).collect();
+        sections[Section::Lexicon] = lexicon;
+        sections[Section::Terms] = terms;
+        sections[Section::Postings] = postings;
+        Ok((term_count, total_length))
     }
 }
 

@@ -18,7 +18,7 @@ use self::cursor::Cursor;
 pub(super) use self::list::Postings;
 use super::Lexical;
 use super::allowed::Allowed;
-use super::format::{TERM_RECORD, u32_at, u64_at};
+use super::format::{TERM_RECORD, first, u32_at, u64_at};
 use super::section::Section;
 use super::terms::{Kind, Terms};
 use super::top::{Scored, Top};
@@ -49,14 +49,15 @@ pub(super) struct Scorer<'a> {
     /// Whether a phrase was found or a name, a rare one or nothing else: whoever asks so means exactly that.
     pub(super) is_exact: bool,
     chunks: u32,
-    /// In the order of their terms; phrases last.
+    /// In the order of their terms, or, where these were too many, the rarest first; phrases last.
     cursors: Vec<Cursor<'a>>,
 }
 
 impl<'a> Scorer<'a> {
     /// Looks the words of `text` up, and the phrases that stand in quotation marks, those in chunks that are `allowed`.
     pub(super) fn new(view: &'a View, lexical: Lexical, text: &str, allowed: &Allowed) -> Result<Self> {
-        let weighing = Weighing::of(view, lexical);
+        let superblock = view.superblock();
+        let weighing = Weighing::new(lexical, superblock.chunks, superblock.total_length);
         let mut terms: Vec<(String, Kind)> = Vec::new();
         let cut = Terms::new(lexical);
         let mut only_names = true;
@@ -85,13 +86,13 @@ impl<'a> Scorer<'a> {
         let cursor = |(entry, repeats): (Entry, usize)| Cursor::open(view, weighing, entry, repeats as f32);
         let mut cursors = found.into_iter().map(cursor).collect::<Result<Vec<_>>>()?;
         for phrase in phrase::quoted(text) {
-            let postings = phrase::postings(view, lexical, weighing, phrase, allowed)?;
+            let postings = phrase::postings(view, &cut, weighing, phrase, allowed)?;
             if !postings.is_empty() {
                 cursors.push(Cursor::of(view, weighing, &postings)?);
                 is_exact = true;
             }
         }
-        Ok(Self { is_exact, chunks: view.superblock().chunks, cursors })
+        Ok(Self { is_exact, chunks: superblock.chunks, cursors })
     }
 
     /// The `limit` chunks with the highest scores above zero; ties in the order of their numbers.
@@ -163,11 +164,6 @@ impl Weighing {
         Self { chunks, constant: lexical.k1 * (1.0 - lexical.b), per_term }
     }
 
-    fn of(view: &View, lexical: Lexical) -> Self {
-        let superblock = view.superblock();
-        Self::new(lexical, superblock.chunks, superblock.total_length)
-    }
-
     /// What a word that occurs `count` times in `length` words adds, without its weight: 0 to 1.
     fn impact(self, count: u32, length: u32) -> f32 {
         let count = count as f32;
@@ -191,21 +187,19 @@ struct Entry {
 }
 
 fn find(view: &View, term: &str) -> Result<Option<Entry>> {
-    let (mut low, mut high) = (0, view.superblock().terms);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let entry = view.bytes(Section::Lexicon, u64::from(middle) * TERM_RECORD, 2 * TERM_RECORD)?;
-        let (start, end) = (u64::from(u32_at(entry, 8)), u64::from(u32_at(entry, 24)));
-        let length = end.checked_sub(start).ok_or_else(|| view.inconsistent(Section::Lexicon))?;
-        match view.bytes(Section::Terms, start, length)?.cmp(term.as_bytes()) {
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
-            std::cmp::Ordering::Equal => {
-                let (start, end) = (u64_at(entry, 0), u64_at(entry, 16));
-                let length = end.checked_sub(start).ok_or_else(|| view.inconsistent(Section::Lexicon))?;
-                return Ok(Some(Entry { start, length, chunks: u32_at(entry, 12) }));
-            }
-        }
+    let terms = view.superblock().terms;
+    let record = |number: u32| view.bytes(Section::Lexicon, u64::from(number) * TERM_RECORD, 2 * TERM_RECORD);
+    let length = |start: u64, end: u64| end.checked_sub(start).ok_or_else(|| view.inconsistent(Section::Lexicon));
+    let text = |number: u32| {
+        let record = record(number)?;
+        let start = u64::from(u32_at(record, 8));
+        view.bytes(Section::Terms, start, length(start, u32_at(record, 24).into())?)
+    };
+    let at = first(0..terms, |number| Ok(text(number)? < term.as_bytes()))?;
+    if at == terms || text(at)? != term.as_bytes() {
+        return Ok(None);
     }
-    Ok(None)
+    let record = record(at)?;
+    let start = u64_at(record, 0);
+    Ok(Some(Entry { start, length: length(start, u64_at(record, 16))?, chunks: u32_at(record, 12) }))
 }

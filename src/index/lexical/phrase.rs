@@ -10,9 +10,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use super::cursor::Cursor;
 use super::{Weighing, find};
 use crate::error::Result;
-use crate::index::Lexical;
 use crate::index::allowed::Allowed;
-use crate::index::record::text_of;
+use crate::index::record::ChunkRecord;
 use crate::index::terms::Terms;
 use crate::index::top::Top;
 use crate::index::view::View;
@@ -68,15 +67,9 @@ pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The chunks that hold `phrase` and are `allowed`, and how often.
-pub(super) fn postings(
-    view: &View,
-    lexical: Lexical,
-    weighing: Weighing,
-    phrase: &str,
-    allowed: &Allowed,
-) -> Result<Vec<(u32, u32)>> {
+pub(super) fn postings(view: &View, cut: &Terms, weighing: Weighing, phrase: &str, allowed: &Allowed) -> Result<Vec<(u32, u32)>> {
     let mut terms = Vec::new();
-    Terms::new(lexical).each(phrase, |term, kind| terms.extend(kind.counts().then(|| term.to_owned())));
+    cut.each(phrase, |term, kind| terms.extend(kind.counts().then(|| term.to_owned())));
     terms.sort_unstable();
     terms.dedup();
     let mut cursors = Vec::with_capacity(terms.len());
@@ -108,9 +101,14 @@ pub(super) fn postings(
     let mut chunks: Vec<u32> = top.into_sorted().into_iter().map(|(_, Reverse(chunk))| chunk).collect();
     chunks.sort_unstable();
     let words: Vec<_> = phrase.unicode_words().map(fold).collect();
+    let letters = letters(&words.concat());
     let mut postings = Vec::new();
     for chunk in chunks {
-        let text = text_of(view, chunk)?;
+        let text = ChunkRecord::of(view, chunk)?.text(view)?;
+        // Cutting texts into words is what takes long. Only ASCII folds to its own letters, with nothing else between words.
+        if text.is_ascii() && !self::letters(&text).contains(&letters) {
+            continue;
+        }
         let held: Vec<_> = text.unicode_words().map(fold).collect();
         let count = held.windows(words.len()).filter(|window| *window == words.as_slice()).count();
         if count > 0 {
@@ -118,6 +116,11 @@ pub(super) fn postings(
         }
     }
     Ok(postings)
+}
+
+/// The letters and digits of a text, small.
+fn letters(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
