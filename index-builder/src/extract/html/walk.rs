@@ -10,6 +10,11 @@ use super::markup::{is_block, is_silent, push_words};
 use super::table;
 use crate::extract::draft::{Draft, one_line};
 
+/// The most terms that one text explains: an option and its short form, a word and what else it is called.
+const TERMS_MAX: usize = 4;
+/// Marks that end a term like a letter; a colon follows.
+const TERM_ENDS: [char; 8] = [')', ']', '}', '>', '"', '\'', '”', '’'];
+
 /// What was read of a page.
 #[derive(Default)]
 pub(super) struct Walk {
@@ -24,10 +29,10 @@ pub(super) struct Walk {
     lists: Vec<Option<usize>>,
     label: Option<String>,
     /// What the next paragraph explains, in a list of definitions.
-    term: Option<String>,
+    terms: Vec<String>,
     /// Links around what is read.
     links: usize,
-    /// Bytes of text outside links.
+    /// Bytes of text outside links, but for single words.
     prose: usize,
     is_in_list: bool,
     /// The element whose end is waited for.
@@ -66,6 +71,7 @@ impl Walk {
             }
         }
         walk.flush();
+        walk.end_terms();
         walk
     }
 
@@ -80,7 +86,7 @@ impl Walk {
     }
 
     fn text(&mut self, text: &str) {
-        if self.links == 0 {
+        if self.links == 0 && text.trim().contains(char::is_whitespace) {
             self.prose += text.trim().len();
         }
         match &mut self.code {
@@ -107,26 +113,30 @@ impl Walk {
             _ if !is_block(name) => {}
             "pre" | "listing" | "xmp" => {
                 self.flush();
-                self.end_term();
+                self.end_terms();
                 self.code = Some(String::new());
             }
             "table" => {
                 self.flush();
                 if let Some(rows) = table::rows(node) {
-                    self.end_term();
+                    self.end_terms();
                     self.end_list();
                     self.draft.table(&rows);
                     self.skipped = Some(node.id());
                 }
             }
+            "dl" => {
+                self.flush();
+                self.end_terms();
+            }
             "ul" | "menu" => {
                 self.flush();
-                self.end_term();
+                self.end_terms();
                 self.lists.push(None);
             }
             "ol" => {
                 self.flush();
-                self.end_term();
+                self.end_terms();
                 let start = element.attr("start").and_then(|start| start.parse().ok()).unwrap_or(1);
                 self.lists.push(Some(start));
             }
@@ -164,7 +174,7 @@ impl Walk {
                 if name == "h1" && self.h1.is_none() {
                     self.h1 = Some(heading.clone());
                 }
-                self.end_term();
+                self.end_terms();
                 self.end_list();
                 self.draft.heading(name.as_bytes()[1] - b'0', &heading);
             }
@@ -174,27 +184,24 @@ impl Walk {
             }
             "li" => {
                 self.flush();
-                self.end_term();
+                self.end_terms();
                 self.label = None;
             }
             "dt" => {
                 let term = one_line(&std::mem::take(&mut self.line));
-                if !term.is_empty() {
-                    let before = self.term.take().map(|before| before + ", ").unwrap_or_default();
-                    self.term = Some(before + &term);
-                }
+                self.terms.extend(Some(term).filter(|term| !term.is_empty()));
             }
             "dl" => {
                 self.flush();
-                self.end_term();
+                self.end_terms();
             }
             _ => self.flush(),
         }
     }
 
-    /// Writes a term that no text explains.
-    fn end_term(&mut self) {
-        if let Some(term) = self.term.take() {
+    /// Writes terms that no text explains.
+    fn end_terms(&mut self) {
+        for term in std::mem::take(&mut self.terms) {
             self.line = term;
             self.flush();
         }
@@ -214,13 +221,15 @@ impl Walk {
         if text.is_empty() {
             return;
         }
-        let text = match self.term.take() {
-            Some(term) if term.ends_with(|letter: char| letter.is_alphanumeric() || ")]}>\"'”’".contains(letter)) => {
-                format!("{term}: {text}")
-            }
-            Some(term) => format!("{term} {text}"),
-            None => text.to_owned(),
-        };
+        // More are a list of their own.
+        if self.terms.len() > TERMS_MAX {
+            let last = self.terms.pop();
+            self.end_terms();
+            self.terms.extend(last);
+        }
+        let term = std::mem::take(&mut self.terms).join(", ");
+        let gap = if term.ends_with(char::is_alphanumeric) || term.ends_with(TERM_ENDS) { ": " } else { " " };
+        let text = if term.is_empty() { text.to_owned() } else { format!("{term}{gap}{text}") };
         match self.label.take() {
             Some(label) if self.is_in_list => self.draft.line(&format!("{label}{text}")),
             Some(label) => self.draft.paragraph(&format!("{label}{text}")),
@@ -250,8 +259,9 @@ mod tests {
     #[test]
     fn a_term_stands_before_what_explains_it() {
         let html = "<dl><dt>-q<dt>--quiet<dd><p>Say less.</p><p>Twice: nothing.</p><dt>Modes:<dd><ul><li>a</ul><dt>-x<dd><pre>y</pre><dt>-z</dl>after";
-        let text = text(html);
-        assert_eq!(text, "-q, --quiet: Say less.\n\nTwice: nothing.\n\nModes:\n\n- a\n\n-x\n\n```\ny\n```\n\n-z\n\nafter");
+        let contents = "<dl><dt>1. a<dd><dl><dt>1.1. b<dt>1.2. c</dl><dt>2. d</dl>";
+        assert_eq!(text(contents), "1. a\n\n1.1. b\n\n1.2. c\n\n2. d");
+        assert_eq!(text(html), "-q, --quiet: Say less.\n\nTwice: nothing.\n\nModes:\n\n- a\n\n-x\n\n```\ny\n```\n\n-z\n\nafter");
     }
 
     #[test]
