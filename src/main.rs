@@ -171,7 +171,17 @@ fn question(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("empty; write the question".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// Waits for the log when all else is over, a panic too.
+struct Flush;
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        telemetry::flush();
+    }
+}
+
 fn main() -> ExitCode {
+    let _flush = Flush;
     let cli = Cli::parse();
     let (serves, on_lambda) = match cli.command {
         Some(Command::Serve { .. }) => (true, false),
@@ -194,7 +204,6 @@ fn main() -> ExitCode {
             init::report(error, &message);
         }
     }
-    telemetry::flush();
     if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::chat::{Trace, Usage};
 use crate::config::{Level, Log, LogFormat};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use queue::Queue;
 
 /// The path that says whether the service lives.
@@ -162,7 +162,8 @@ impl Line {
         self.note(|facts| {
             facts.code = Some(error.code().as_str());
             facts.upstream_status = error.refusal().status;
-            facts.is_fault = error.code().status() >= 500;
+            // What is the operator's to mend, too.
+            facts.is_fault = error.code().status() >= 500 || matches!(error.code(), Code::Authentication | Code::Budget);
             facts.provider_request_id.clone_from(&error.refusal().request_id);
             facts.cause = error.causes();
             facts.usage = told(error, "usage").and_then(|usage| serde_json::from_value(usage).ok()).or(facts.usage);
@@ -305,6 +306,10 @@ mod tests {
             let refusal = Refusal { status: Some(302), ..Refusal::default() };
             line.error(&Error::new(Code::ProviderError, "secret text").refused(refusal));
             line.status(502);
+            drop(line);
+            let line = Line::new("req_5", "GET", "/");
+            line.error(&Error::new(Code::Budget, "secret text"));
+            line.status(402);
         });
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((&lines[0]["code"], &lines[0]["status"]), (&"CLIENT_GONE".into(), &499.into()));
@@ -314,6 +319,7 @@ mod tests {
             (&"INTERNAL_ERROR".into(), &"disk full".into(), &"WARN".into())
         );
         assert_eq!((&lines[3]["upstream_status"], lines[2].get("upstream_status")), (&302.into(), None));
+        assert_eq!(lines[4]["level"], "WARN", "an open bill is the operator's");
         assert!(!text.contains("secret text"));
     }
 

@@ -4,14 +4,17 @@
 mod index_support;
 #[path = "index_support/threads.rs"]
 mod threads;
+#[path = "index_support/written.rs"]
+mod written;
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, fill, manifest, query, written};
+use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, fill, manifest, query};
 use omni_llm::index::{Filter, Index, Query, Recall, Writer};
 use tempfile::TempDir;
+use written::written;
 
 /// Writes an index that is coded from the first chunk on.
 fn build_coded(path: &Path, corpus: &[Pushed]) -> String {

@@ -3,16 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod index_support;
+#[path = "index_support/written.rs"]
+mod written;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use index_support::{Random, build, corpus, document, fill, manifest, query, written};
+use index_support::{Random, build, corpus, document, fill, manifest, query};
 use omni_llm::error::{Code, Result};
 use omni_llm::index::{Document, Filter, Fusion, Index, Kind, Query, Recall, Scalar, Test, Tombstones, Writer};
 use tempfile::TempDir;
+use written::written;
 
 const SUPERBLOCK: usize = 4096;
 const CHECKSUMS: u32 = 2;

@@ -4,15 +4,18 @@
 
 #[expect(dead_code, reason = "this test has documents of its own")]
 mod index_support;
+#[path = "index_support/written.rs"]
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use index_support::{DIMENSIONS, Random, manifest, query, written};
+use index_support::{DIMENSIONS, Random, manifest, query};
 use omni_llm::index::{Chunk, Document, Filter, Hit, Index, Kind, Manifest, Query, Tombstones, Writer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use written::written;
 
 const DOCUMENTS: u32 = 300;
 

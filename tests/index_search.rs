@@ -5,10 +5,13 @@
 mod index_support;
 #[path = "index_support/threads.rs"]
 mod threads;
+#[path = "index_support/written.rs"]
+mod written;
 
-use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, fill, manifest, query, written};
+use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, fill, manifest, query};
 use omni_llm::index::{Chunk, Filter, Fusion, Hit, Index, Query, Recall, Writer};
 use tempfile::TempDir;
+use written::written;
 
 fn open(corpus: &[Pushed]) -> (TempDir, Index) {
     written(fill(Writer::new(manifest()), corpus))

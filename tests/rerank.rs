@@ -5,9 +5,9 @@ mod embed_support;
 mod index_support;
 
 use embed_support::small_reranker;
-use index_support::{Random, corpus, fill, manifest, query, written};
+use index_support::{Random, build, corpus, query};
 use omni_llm::embed::Reranker;
-use omni_llm::index::{Hit, Index, Query, Writer};
+use omni_llm::index::{Hit, Index, Query};
 use omni_llm::rerank::{Reranking, search};
 
 const QUESTION: &str = "w1 w2 w3";
@@ -21,7 +21,8 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let model = small_reranker();
+        let (folder, model) = (tempfile::tempdir().unwrap(), small_reranker());
+        let path = folder.path().join("kb.omni");
         let mut corpus = corpus(31, 60, 4);
         // Two of another document that say what the first one says.
         for twin in [20, 41] {
@@ -29,8 +30,8 @@ impl Rig {
             corpus[twin].headings = corpus[0].headings.clone();
             corpus[twin].vector = corpus[0].vector.clone();
         }
-        let (folder, index) = written(fill(Writer::new(manifest()), &corpus));
-        let reranker = Reranker::open(model.path()).unwrap();
+        build(&path, &corpus);
+        let (index, reranker) = (Index::open(&path).unwrap(), Reranker::open(model.path()).unwrap());
         Self { index, reranker, vector: Random::new(31).vector(), _folders: [folder, model] }
     }
 

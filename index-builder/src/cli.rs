@@ -157,7 +157,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) tune_alpha: Option<PathBuf>,
 
-    /// Folder of what is remembered between builds [default: `.omni-cache` beside the index]
+    /// Folder of what is remembered between builds; its vectors are kept for ever, remove it to begin anew [default: `.omni-cache` beside
+    /// the index]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
 

@@ -69,7 +69,7 @@ fn of_list(lines: &[u8], settings: &Settings) -> Result<(Rules, Vec<String>), St
     let normalizer = settings.folding.over(&bert);
     let Settings { unk_token: Token(unknown), cls_token: Token(opening), sep_token: Token(closing), .. } = settings;
     let specials = [unknown, opening, closing, &settings.pad_token.0, &settings.mask_token.0];
-    let further = settings.additional_special_tokens.iter().map(|token| &token.0);
+    let further = settings.additional_special_tokens.iter().flatten().map(|token| &token.0);
     let mut added: Vec<Added> = specials
         .into_iter()
         .chain(further)
@@ -276,7 +276,7 @@ struct Settings {
     do_basic_tokenize: bool,
     #[serde(flatten)]
     folding: Folding,
-    additional_special_tokens: Vec<Token>,
+    additional_special_tokens: Option<Vec<Token>>,
     /// By their ids, as texts.
     added_tokens_decoder: BTreeMap<String, MarkedToken>,
     unk_token: Token,
@@ -313,7 +313,7 @@ impl Default for Settings {
             tokenizer_class: None,
             do_basic_tokenize: true,
             folding: Folding::default(),
-            additional_special_tokens: Vec::new(),
+            additional_special_tokens: None,
             added_tokens_decoder: BTreeMap::new(),
             unk_token: token("[UNK]"),
             cls_token: token("[CLS]"),

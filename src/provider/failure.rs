@@ -220,7 +220,9 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     // A model that wrote what it may not is told of as a wrong request: it is none of the caller's.
     let (status, code) = original.map(code).filter(|(_, code)| *code != Code::InvalidRequest).unwrap_or_else(|| code(status));
     let wait = refused.retry_after.or_else(|| delay(error)).or_else(|| wait_in(&lower));
-    let details = error.get("details").filter(|details| details.is_object()).map(Value::to_string);
+    // Anthropic's, which its clients act on; others' mean something else.
+    let is_anthropics = body.get("type").is_some_and(|kind| kind == "error");
+    let details = error.get("details").filter(|details| is_anthropics && details.is_object()).map(Value::to_string);
     let refusal = Refusal {
         status: (refused.status != 200).then_some(refused.status),
         kind: kinds.into_iter().find(|kind| !kind.is_empty()).map(clean),

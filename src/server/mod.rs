@@ -308,12 +308,12 @@ async fn answer(
     respond: impl AsyncFnOnce(Bytes, Vec<String>) -> Result<Response>,
 ) -> Response {
     let labels = access::labels(app.config(), request.headers());
-    let work = async {
-        match body(app, context, request).await {
-            Ok(bytes) => respond(bytes, labels?).await,
-            Err(response) => Ok(response),
-        }
+    // Read to its end also where the service stops: who still sends reads no answer.
+    let bytes = match body(app, context, request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
     };
+    let work = async { respond(bytes, labels?).await };
     context.unless_stopped(work).await.unwrap_or_else(|error| failed(context, &error, None))
 }
 

@@ -31,9 +31,12 @@ impl Queue {
             let is_idle = |state: &mut State| state.lines.is_empty() && state.lost == 0;
             let mut state = self.changed.wait_while(self.state(), is_idle).unwrap_or_else(PoisonError::into_inner);
             let Some(line) = state.lines.pop_front() else {
-                let lines = std::mem::take(&mut state.lost);
+                let lines = state.lost;
                 drop(state);
                 tracing::warn!(lines, "lines of the log were lost: nobody read it for a while");
+                // Whoever waits for all waits for that line, too.
+                self.state().lost -= lines;
+                self.changed.notify_all();
                 continue;
             };
             drop(state);

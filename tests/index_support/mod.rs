@@ -6,9 +6,8 @@ mod random;
 
 use std::path::Path;
 
-use omni_llm::index::{Chunk, Document, Index, Lexical, Manifest, Query, Writer};
+use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
 pub(crate) use random::Random;
-use tempfile::TempDir;
 
 /// Components of the vectors of these tests: not a multiple of anything, so that rows are padded.
 pub(crate) const DIMENSIONS: usize = 24;
@@ -110,15 +109,6 @@ pub(crate) fn fill(mut writer: Writer, corpus: &[Pushed]) -> Writer {
         writer.push_chunk(&pushed.chunk(), &pushed.vector).unwrap();
     }
     writer
-}
-
-/// What was pushed, written as `kb.omni` into a folder of its own and opened.
-pub(crate) fn written(writer: Writer) -> (TempDir, Index) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("kb.omni");
-    writer.finish(&path).unwrap();
-    let index = Index::open(&path).unwrap();
-    (folder, index)
 }
 
 /// A query for everything, best 10.

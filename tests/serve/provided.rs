@@ -249,6 +249,11 @@ async fn at_which_terms_claude_answered_stands_in_the_usage_of_its_dialect() {
         }
         assert!(told["omni"].get("extra").is_none(), "{told}");
     }
+    // Others have words of their own for it.
+    let said = json!({"id": "c", "model": "m", "service_tier": "default",
+        "choices": [{"message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}]});
+    let (_, answer) = Replay::start(said, vec![]).await.service().post("/v1/messages", &ask("custom/m")).await;
+    assert_eq!((answer["usage"].get("service_tier"), &answer["omni"]["extra"]["service_tier"]), (None, &json!("default")));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns, unless it is numbers alone; each row below it
-//! becomes a record of `column: value` lines, so that a row says what it means wherever a chunk begins, and chunks are cut between rows.
+//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns, unless all rows are numbers
+//! alone; each row below it becomes a record of `column: value` lines, so that a row says what it means wherever a chunk begins, and
+//! chunks are cut between rows.
 
 use ::csv::{ReaderBuilder, StringRecord};
 
@@ -24,7 +25,7 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
         let row = row.map_err(Refusal::damaged)?;
         let cells = row.iter().map(one_line);
         let Some(columns) = columns.as_ref().filter(|columns| !columns.is_empty()) else {
-            if columns.is_none() && layout.is_heading(row.len()) && !row.iter().all(is_number) {
+            if columns.is_none() && layout.is_heading(row.len()) && !layout.is_of_numbers {
                 columns = Some(cells.collect());
                 continue;
             }
@@ -61,6 +62,8 @@ struct Layout {
     delimiter: u8,
     /// Cells of the heading, where most rows have equally many.
     columns: Option<usize>,
+    /// Whether the first rows hold numbers alone, a row that could name the columns too.
+    is_of_numbers: bool,
 }
 
 impl Layout {
@@ -73,7 +76,7 @@ impl Layout {
         // Of delimiters that part equally well, the first.
         let layouts = DELIMITERS.into_iter().rev().map(|delimiter| Self::with(text, delimiter as u8));
         let best = layouts.max_by_key(|(_, fitness)| *fitness);
-        (text, best.map_or(Self { delimiter: b',', columns: None }, |(layout, _)| layout))
+        (text, best.map_or(Self { delimiter: b',', columns: None, is_of_numbers: false }, |(layout, _)| layout))
     }
 
     /// Whether a row of so many cells may name the columns. A name may be missing, as where rows begin with their numbers or end with a
@@ -86,12 +89,13 @@ impl Layout {
     /// sentences, parts some rows into more cells, and not the heading.
     fn with(text: &str, delimiter: u8) -> (Self, [usize; 3]) {
         const ROWS: usize = 20;
-        let rows = records(text, delimiter).take(ROWS).filter_map(Result::ok);
-        let widths: Vec<usize> = rows.map(|row| row.len()).collect();
+        let rows: Vec<StringRecord> = records(text, delimiter).take(ROWS).filter_map(Result::ok).collect();
+        let is_of_numbers = rows.iter().flatten().all(is_number);
+        let widths: Vec<usize> = rows.iter().map(StringRecord::len).collect();
         let alike = |width| widths.iter().filter(|other| **other == width).count();
         let columns = widths.iter().copied().find(|width| alike(*width) * 2 > widths.len());
         let rows = columns.filter(|columns| *columns > 1).map_or(0, alike);
-        (Self { delimiter, columns }, [rows, columns.unwrap_or(1), widths.first().copied().unwrap_or(0)])
+        (Self { delimiter, columns, is_of_numbers }, [rows, columns.unwrap_or(1), widths.first().copied().unwrap_or(0)])
     }
 }
 
@@ -160,6 +164,7 @@ mod tests {
     #[test]
     fn what_is_hardly_a_table_keeps_its_words() {
         assert_eq!(text(b"a,b\n", "a.csv"), "a | b");
+        assert_eq!(text(b"2019,2020\na,b\n", "a.csv"), "2019: a\n2020: b");
         assert_eq!(text(b"1,100,-2.5\n2,200,3\n", "a.csv"), "1 | 100 | -2.5\n\n2 | 200 | 3");
         assert_eq!(text(b"word\nnext\n", "a.csv"), "word: next");
         assert_eq!(text(b",b\n1,\"never closed\n2,3\n", "a.csv"), "1\nb: never closed 2,3");

@@ -116,7 +116,14 @@ impl Left {
             _ => None,
         });
         let blocks = blocks.collect();
-        let (own, extra) = std::mem::take(&mut answer.extra).into_iter().partition(|(name, _)| fields.contains(&name.as_str()));
+        // Others have words of their own for it.
+        let is_strange = |name: &str, value: &Value| {
+            door == Door::Anthropic
+                && name == "service_tier"
+                && !value.as_str().is_some_and(|tier| ["standard", "priority", "batch"].contains(&tier))
+        };
+        let is_own = |(name, value): &(String, Value)| fields.contains(&name.as_str()) && !is_strange(name, value);
+        let (own, extra) = std::mem::take(&mut answer.extra).into_iter().partition(is_own);
         answer.extra = own;
         Self { provider_citations, blocks, extra }
     }

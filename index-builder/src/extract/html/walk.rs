@@ -121,6 +121,7 @@ impl Walk {
                 if let Some(rows) = table::rows(node) {
                     self.end_terms();
                     self.end_list();
+                    self.prose += rows.iter().flatten().map(String::len).sum::<usize>();
                     self.draft.table(&rows);
                     self.skipped = Some(node.id());
                 }

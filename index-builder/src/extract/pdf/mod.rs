@@ -62,12 +62,9 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     };
     match parse(bytes) {
         Ok(document) => {
-            let mended = match () {
-                () if loses_letters(&document) => mend::with_letters(bytes),
-                () if document.pages.iter().any(hidden::is_suspect) => hidden::without_spaces(bytes),
-                () => None,
-            };
-            match mended {
+            let letters = loses_letters(&document).then(|| mend::with_letters(bytes)).flatten();
+            let spaces = || document.pages.iter().any(hidden::is_suspect).then(|| hidden::without_spaces(bytes)).flatten();
+            match letters.or_else(spaces) {
                 Some(mended) => parse(&mended).and_then(|better| read(&mended, better)),
                 None => read(bytes, document),
             }
@@ -266,7 +263,11 @@ fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, hyphens: &Hyphens) {
                     continue;
                 }
                 match (paragraph.heading_level(), &paragraph.style.list_info) {
-                    (Some(level), _) => draft.heading(level, &text),
+                    (Some(level), _) => {
+                        // Two sections may have the same table.
+                        last_table.clear();
+                        draft.heading(level, &text);
+                    }
                     (None, Some(item)) => {
                         is_in_list = true;
                         let indent = "  ".repeat(usize::from(item.level));
@@ -300,6 +301,9 @@ fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], titles: &Tit
     draft.page(number);
     for block in blocks {
         let text = hyphens.join(&readable(&block.text()));
+        if is_leader(text.trim_start_matches(['-', '•', ' '])) {
+            continue;
+        }
         match titles.level_on(number, &text, block.heading_level) {
             0 => draft.paragraph(&text),
             level => draft.heading(level, &text),

@@ -140,7 +140,7 @@ impl Titles {
         // The title of the whole, in the largest type, stays above the numbers; an outline is the whole itself.
         let is_above = |at: usize| known[at].is_some() && sizes[at] <= sizes[0];
         if self.entries.is_empty() && !(0..known.len()).any(is_above) {
-            known.iter_mut().flatten().for_each(|level| *level += 1);
+            known.iter_mut().flatten().for_each(|level| *level = level.saturating_add(1));
         }
         let runs_on: Vec<bool> = places.windows(2).map(|two| is_next(pages, two[0], two[1])).chain([false]).collect();
         for ((page, block), level) in places.into_iter().zip(levels(&known, &sizes, &runs_on, !self.entries.is_empty())) {
@@ -329,7 +329,7 @@ fn levels(known: &[Option<u8>], sizes: &[u8], runs_on: &[bool], all: bool) -> Ve
             None if path.is_empty() => size,
             None => 1,
         };
-        let level = known[index].or_else(|| ahead().filter(|_| all)).unwrap_or_else(|| by_size().max(least));
+        let level = known[index].or_else(|| all.then(ahead).flatten()).unwrap_or_else(|| by_size().max(least));
         if let (true, Some(known)) = (all, known[index]) {
             least = known.saturating_add(1);
         }
