@@ -118,7 +118,7 @@ pub(super) fn mapped(map: &str) -> BTreeMap<u16, String> {
     for block in blocks(map, "bfrange") {
         let mut tokens = Tokens(block);
         while let (Some(low), Some(high), Some(to)) = (tokens.next(), tokens.next(), tokens.next()) {
-            let codes = code(low).zip(code(high)).map_or(1..=0, |(low, high)| low..=high);
+            let codes = code(low).zip(code(high)).map_or(0..0, |(low, high)| low..high + 1);
             match to {
                 "[" => tokens.by_ref().take_while(|to| *to != "]").zip(codes).for_each(|(to, code)| insert(code, to, 0)),
                 to => codes.enumerate().for_each(|(more, code)| insert(code, to, more)),

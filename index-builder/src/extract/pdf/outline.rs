@@ -272,8 +272,10 @@ fn places(pages: &[Page]) -> Vec<(usize, usize)> {
 
 /// A heading's words, the number of its page, and the level that its type size gave it.
 fn heading(pages: &[Page], (page, block): (usize, usize)) -> (String, u32, u8) {
-    let (paragraph, text) = text_of(&pages[page].elements[block]).expect("a heading is a paragraph");
-    (text, pages[page].number, paragraph.heading_level().unwrap_or(1))
+    // A heading is a paragraph.
+    let (level, text) = text_of(&pages[page].elements[block])
+        .map_or((None, String::new()), |(paragraph, text)| (paragraph.heading_level(), text));
+    (text, pages[page].number, level.unwrap_or(1))
 }
 
 /// Whether nothing stands between two headings.
