@@ -363,7 +363,10 @@ fn what_the_encoder_cannot_run_is_refused_by_name() {
         config(json!({"architectures": ["JinaBertForMaskedLM"]})),
         "`architectures` `JinaBertForMaskedLM`: the encoder knows `BertModel`, with or without a head"
     );
-    assert_eq!(config(json!({"model_type": null})), "`architectures` ``: the encoder knows `BertModel`, with or without a head");
+    assert_eq!(
+        config(json!({"model_type": null})),
+        "neither `architectures` nor `model_type`: the encoder knows `BertModel`, with or without a head"
+    );
     for (kind, name) in [("distilbert", "DistilBertModel"), ("mpnet", "MPNetModel"), ("xlm-roberta", "XLMRobertaModel")] {
         // These name their sizes otherwise, which must not be what is said first.
         let other = refusal("config.json", &|config| *config = json!({"model_type": kind, "architectures": [name]}));
