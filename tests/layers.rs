@@ -28,7 +28,6 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "chat",
             "citation",
             "config",
-            "cost",
             "error",
             "extractive",
             "index",

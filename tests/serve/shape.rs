@@ -275,7 +275,7 @@ async fn citations_are_checked_and_the_policy_decides() {
     let (_, answer) = service.query(ask("drop")).await;
     assert_eq!(answer["response"]["content"], "“The largest request body is 6 MiB by default” [1].");
     assert_eq!(answer["citations"].as_array().unwrap().len(), 1);
-    assert!(answer["metadata"]["warnings"][0].as_str().unwrap().contains("1 did not hold and were dropped"), "{answer}");
+    assert!(answer["metadata"]["warnings"].to_string().contains("1 did not hold and were dropped"), "{answer}");
 
     let before = mock.calls();
     let (_, answer) = service.query(ask("repair")).await;
