@@ -154,8 +154,8 @@ impl EmbedDialect {
             },
             Self::Bedrock => Ok((vec![vector(&reply["embedding"])?], count(&reply["inputTextTokenCount"]))),
             Self::Gemini => {
-                let rows = reply["embeddings"].as_array().into_iter().flatten();
-                Ok((rows.map(|row| vector(&row["values"])).collect::<Result<_>>()?, None))
+                let vectors = reply["embeddings"].as_array().into_iter().flatten().map(|row| vector(&row["values"]));
+                Ok((vectors.collect::<Result<_>>()?, count(&reply["usageMetadata"]["promptTokenCount"])))
             }
             Self::Vertex if reply.get("embedding").is_some() => {
                 Ok((vec![vector(&reply["embedding"]["values"])?], count(&reply["usageMetadata"]["promptTokenCount"])))

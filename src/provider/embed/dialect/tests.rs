@@ -180,6 +180,13 @@ fn bedrock_counts_in_a_header_what_its_models_do_not() {
 }
 
 #[test]
+fn google_counts_where_its_models_do() {
+    let body = json!({"embeddings": [{"values": [1.0]}], "usageMetadata": {"promptTokenCount": 9}});
+    let reply = Reply { status: 200, headers: Default::default(), body: body.to_string().into() };
+    assert_eq!(EmbedDialect::Gemini.decode(&reply).unwrap().prompt_tokens, Some(9));
+}
+
+#[test]
 fn token_numbers_go_only_where_openais_dialect_is_spoken() {
     let inputs = [Input::Tokens(vec![9906, 1917]), Input::Text("a".into())];
     let request = EmbedRequest {
