@@ -141,8 +141,8 @@ pub struct ToolCall {
     pub arguments: String,
     /// An opaque value that must come back with the call (Gemini's `thoughtSignature`).
     pub signature: Option<String>,
-    /// Fields of one dialect's own, as they stand in its call: who called (Claude's `caller`, `toolset_name`), or that it is of a `custom` tool of OpenAI's,
-    /// whose arguments are any text.
+    /// Fields of one dialect's own, as they stand in its call: who called (Claude's `caller`, `toolset_name`), or that it is of a
+    /// `custom` tool of OpenAI's, whose arguments are any text.
     #[serde(default)]
     pub own: Option<Raw>,
 }

@@ -60,6 +60,8 @@ use crate::net::{Auth, Client, Reply, Request, Secrets};
 pub struct Provider {
     name: Arc<str>,
     preset: &'static Preset,
+    /// Paths that name no model, and where they lead.
+    fixed: Arc<[(&'static str, Url)]>,
     base_url: Url,
     /// Whether the operator said where it is, so that it may stand inside the operator's network.
     has_operator_address: bool,
@@ -294,6 +296,9 @@ impl Provider {
     }
 
     fn url(&self, path: &str, model: &str) -> Result<Url> {
+        if let Some((_, known)) = self.fixed.iter().find(|(fixed, _)| *fixed == path) {
+            return Ok(known.clone());
+        }
         let path = path.replace("{model}", &utf8_percent_encode(self.bare(model), SEGMENT).to_string());
         self.base_url.join(&path).map_err(|cause| Error::internal(format!("the provider's address: {cause}")))
     }

@@ -62,9 +62,11 @@ impl Provider {
             Auth::Google(_) => "the Google credentials and their rights".into(),
             _ => format!("`{}`", key_setting(name, preset, endpoint)).into(),
         };
+        let fixed = [preset.path, preset.stream_path].into_iter().filter(|path| !path.contains("{model}"));
         Ok(Self {
             name: name.into(),
             preset,
+            fixed: fixed.filter_map(|path| Some((path, base_url.join(path).ok()?))).collect(),
             base_url,
             has_operator_address: endpoint.base_url.is_some(),
             auth,

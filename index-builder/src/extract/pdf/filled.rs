@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use lopdf::{Dictionary, Document, Object, decode_text_string};
 
-use super::mend;
-
 /// Bits of a field and of an annotation that keep it from readers.
 const PASSWORD: i64 = 1 << 13;
 const HIDDEN: i64 = 1 << 1;
@@ -13,14 +11,15 @@ const HIDDEN: i64 = 1 << 1;
 /// How far a field may lie below the one that names it.
 const DEPTH_MAX: usize = 16;
 
-/// The words of each page by its number, a field as `name: value`.
-pub(super) fn read(bytes: &[u8]) -> BTreeMap<u32, Vec<String>> {
-    // Where neither is, no page has anything on it; a look into the objects of a file takes as long as its text.
-    let may_hold = ["/Annots", "/ObjStm"].iter().any(|name| bytes.windows(name.len()).any(|window| window == name.as_bytes()));
-    let Some(document) = may_hold.then(|| mend::load(bytes)).flatten() else { return BTreeMap::new() };
+/// The words of each page of a file by its number, a field as `name: value`.
+pub(super) fn read(document: &Document, bytes: &[u8]) -> BTreeMap<u32, Vec<String>> {
+    // Where neither is, no page has anything on it.
+    if !["/Annots", "/ObjStm"].iter().any(|name| bytes.windows(name.len()).any(|window| window == name.as_bytes())) {
+        return BTreeMap::new();
+    }
     let words = |page| {
         let annotations = document.get_page_annotations(page).unwrap_or_default();
-        annotations.into_iter().filter_map(|annotation| words(&document, annotation)).collect::<Vec<_>>()
+        annotations.into_iter().filter_map(|annotation| words(document, annotation)).collect::<Vec<_>>()
     };
     document.get_pages().into_iter().map(|(number, page)| (number, words(page))).collect()
 }

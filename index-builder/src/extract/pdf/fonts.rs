@@ -11,7 +11,7 @@ use lopdf::content::Content;
 use lopdf::{Dictionary, Document, Object, ObjectId, Stream, decode_text_string};
 
 use super::STREAM_MAX_BYTES;
-use super::mend::{by_embedded_font, load, save, to_unicode, write_map};
+use super::mend::{by_embedded_font, save, to_unicode, write_map};
 use super::words::is_unreadable;
 
 /// The bit of a descriptor's flags for fonts of one width.
@@ -40,9 +40,8 @@ struct Holes {
     codes: BTreeMap<u16, bool>,
 }
 
-/// Betters the fonts of a file; none where it cannot be loaded.
-pub(super) fn bettered(bytes: &[u8]) -> Option<Fonts> {
-    let mut document = load(bytes)?;
+/// Betters the fonts of a file; none where they cannot be written.
+pub(super) fn bettered(mut document: Document) -> Option<Fonts> {
     let mut holes = HashMap::new();
     let mut maps = Vec::new();
     let mut fixed = Vec::new();

@@ -17,6 +17,8 @@ mod running;
 mod turns;
 mod words;
 
+use std::collections::BTreeMap;
+
 use unpdf::model::{ListStyle, Table};
 use unpdf::parser::TextBlock;
 use unpdf::parser::backend::{DocumentIntegrity, PdfBackend as _, RawBackend};
@@ -48,7 +50,9 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     // The reader wants the header first; files that went through mail or HTTP have lines before it.
     let start = bytes.windows(5).position(|five| five == b"%PDF-").unwrap_or(0);
     let bytes = &bytes[start..];
-    let fonts = fonts::bettered(bytes).unwrap_or_default();
+    let loaded = mend::load(bytes);
+    let filled = loaded.as_ref().map(|file| filled::read(file, bytes)).unwrap_or_default();
+    let fonts = loaded.and_then(fonts::bettered).unwrap_or_default();
     let original = fonts.file.as_ref().and_then(|_| integrity(bytes));
     let is_whole = |file: &&[u8]| {
         let pages = |integrity: DocumentIntegrity| integrity.found_page_count;
@@ -58,7 +62,7 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     let read = |bytes: &[u8], mut document: unpdf::Document| {
         document.extraction_quality.suppressed_text_runs += fonts.lost;
         document.extraction_quality.xref_reconstructed |= original.is_some_and(|original| original.xref_reconstructed);
-        read_with_layout(bytes, name, document)
+        read_with_layout(bytes, name, document, &filled)
     };
     match parse(bytes) {
         Ok(document) => {
@@ -100,7 +104,12 @@ fn loses_letters(document: &unpdf::Document) -> bool {
     document.extraction_quality.suppressed_text_runs > 0 || document.pages.iter().any(|page| is_suspect(&page.plain_text()))
 }
 
-fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> Result<Document, Refusal> {
+fn read_with_layout(
+    bytes: &[u8],
+    name: &str,
+    mut document: unpdf::Document,
+    filled: &BTreeMap<u32, Vec<String>>,
+) -> Result<Document, Refusal> {
     let mut draft = Draft::default();
     let mut hyphens = Hyphens::default();
     let titles = Titles::of(document.outline.as_ref(), &document.pages);
@@ -111,7 +120,6 @@ fn read_with_layout(bytes: &[u8], name: &str, mut document: unpdf::Document) -> 
     let is_suspect = |page: &Page| overprint::is_suspect(page) || margin::is_suspect(page) || lines::is_suspect(page);
     let suspect = document.pages.iter().any(is_suspect);
     let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
-    let filled = filled::read(bytes);
     let quality = |text: &str| (unreadable_percent(text), signs_percent(text));
     let quality: Vec<(usize, usize)> = document.pages.iter().map(|page| quality(&page.plain_text())).collect();
     let is_garbage = |(percent, signs): (usize, usize)| percent > GARBAGE_PERCENT || signs > GARBAGE_SIGNS_PERCENT;
@@ -259,7 +267,7 @@ fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, hyphens: &Hyphens) {
         match block {
             Block::Paragraph(paragraph) => {
                 let text = hyphens.join(&readable(&paragraph.plain_text()));
-                if is_leader(text.trim_start_matches(['-', '•', ' '])) {
+                if is_leader(&text) {
                     continue;
                 }
                 match (paragraph.heading_level(), &paragraph.style.list_info) {
@@ -301,7 +309,7 @@ fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], titles: &Tit
     draft.page(number);
     for block in blocks {
         let text = hyphens.join(&readable(&block.text()));
-        if is_leader(text.trim_start_matches(['-', '•', ' '])) {
+        if is_leader(&text) {
             continue;
         }
         match titles.level_on(number, &text, block.heading_level) {

@@ -160,7 +160,7 @@ fn text(block: &Block) -> Option<String> {
     let Block::Paragraph(paragraph) = block else { return None };
     let text = paragraph.plain_text();
     let is_short = text.len() <= BYTES_MAX && text.chars().any(char::is_alphanumeric);
-    is_short.then(|| text.split_whitespace().collect::<Vec<_>>().join(" "))
+    is_short.then(|| one_line(&text))
 }
 
 /// The name of a heading.

@@ -79,10 +79,10 @@ pub(super) fn signs_percent(text: &str) -> usize {
     if all < CHARS_MIN { 0 } else { signs * 100 / all }
 }
 
-/// Whether a line is the rest of a table of contents: leaders, page numbers and nothing else.
+/// Whether a line, or an item of a list, is the rest of a table of contents: leaders, page numbers and nothing else.
 pub(super) fn is_leader(text: &str) -> bool {
     let (mut dots, mut middle_dots, mut digits) = (0, 0, 0);
-    for char in text.chars().filter(|char| !char.is_whitespace()) {
+    for char in text.trim_start_matches(['-', '•', ' ']).chars().filter(|char| !char.is_whitespace()) {
         match char {
             '.' => dots += 1,
             '·' => middle_dots += 1,
