@@ -25,9 +25,10 @@ WORKDIR /build
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY index-builder/Cargo.toml index-builder/
+COPY omni-retrieval/Cargo.toml omni-retrieval/
 # Empty sources in the place of ours, benches too: the manifest may name them, and Cargo wants to find what it names.
-RUN mkdir -p src index-builder/src benches \
-    && touch src/lib.rs \
+RUN mkdir -p src index-builder/src omni-retrieval/src benches \
+    && touch src/lib.rs omni-retrieval/src/lib.rs \
     && echo 'fn main() {}' | tee src/main.rs > index-builder/src/main.rs \
     && sed -n '/^\[\[bench\]\]/,/^$/s/^name *= *"\(.*\)"/\1/p' Cargo.toml | while read -r bench; do touch "benches/$bench.rs"; done
 # Documents come from the build context, so the builder needs no S3 and the AWS SDK is not compiled.
@@ -37,7 +38,7 @@ RUN cargo build --locked --profile dist --no-default-features --package omni-llm
 FROM deps AS build
 COPY . .
 # Cargo compares times: ours must be later than those of the empty sources.
-RUN find src index-builder/src -name '*.rs' -exec touch {} + \
+RUN find src index-builder/src omni-retrieval/src -name '*.rs' -exec touch {} + \
     && cargo build --locked --profile dist --no-default-features --package omni-llm --package index-builder
 
 # ---- model: in a stage of its own, so that the layer stays the same while the code changes

@@ -8,9 +8,9 @@
 //! ONNX Runtime runs where `PEER_PYTHON` names a Python that has onnxruntime, tokenizers and numpy, and `PEER_ONNX` the folder with its
 //! int8 model: `../shared/peers/README.md` says where that comes from.
 
-#[path = "../tests/embed_support/mod.rs"]
+#[path = "../omni-retrieval/tests/embed_support/mod.rs"]
 mod embed_support;
-#[path = "../tests/embed_support/reference.rs"]
+#[path = "../omni-retrieval/tests/embed_support/reference.rs"]
 mod reference;
 mod support {
     pub(crate) mod figures;

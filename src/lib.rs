@@ -10,24 +10,19 @@ pub mod chat;
 pub(crate) mod citation;
 pub mod config;
 pub(crate) mod cost;
-pub(crate) mod cpu;
-pub mod embed;
-pub mod error;
 pub(crate) mod extractive;
-pub mod hex;
-pub mod index;
-pub mod mapped;
 pub mod net;
 pub mod passage;
 pub mod prompt;
 pub mod provider;
 pub mod rag;
-pub mod rerank;
 pub(crate) mod schema;
-pub mod sentence;
 pub mod server;
 pub mod telemetry;
-pub(crate) mod words;
+
+pub(crate) use omni_retrieval::words;
+/// What the builder needs, too, is a crate of its own; its rooms keep their names here.
+pub use omni_retrieval::{embed, error, hex, index, mapped, rerank, sentence};
 
 #[cfg(test)]
 #[path = "../tests/support"]

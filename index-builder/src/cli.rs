@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use omni_llm::embed::Precision;
-use omni_llm::error::{Error, Result};
-use omni_llm::index::Lexical;
+use omni_retrieval::embed::Precision;
+use omni_retrieval::error::{Error, Result};
+use omni_retrieval::index::Lexical;
 
 use crate::chunk::{self, Strategy, Unit};
 use crate::export::Format;

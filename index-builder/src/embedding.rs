@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use anyhow::Result;
-use omni_llm::embed::{ARITHMETIC, Embedder};
-use omni_llm::error;
-use omni_llm::index::Manifest;
 use omni_llm::provider::embed::Side;
+use omni_retrieval::embed::{ARITHMETIC, Embedder};
+use omni_retrieval::error;
+use omni_retrieval::index::Manifest;
 use rayon::prelude::*;
 
 use crate::cache::{Cache, Key, Vectors};

@@ -12,8 +12,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::index::{Index, index_path};
-use omni_llm::mapped::replace;
+use omni_retrieval::index::{Index, index_path};
+use omni_retrieval::mapped::replace;
 use serde_json::json;
 
 /// Bytes of a chunk's name.
@@ -155,7 +155,7 @@ fn chunks(index: &Index) -> Result<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use omni_llm::index::{Chunk, Document, Manifest, Writer};
+    use omni_retrieval::index::{Chunk, Document, Manifest, Writer};
     use serde_json::Value;
 
     use super::*;

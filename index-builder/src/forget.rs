@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use omni_llm::index::{Index, Tombstones, index_path};
+use omni_retrieval::index::{Index, Tombstones, index_path};
 
 use crate::metadata::composed;
 use crate::place::{alone, folder_of};
@@ -173,7 +173,7 @@ fn sources(index: &Index) -> Result<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
-    use omni_llm::index::{Chunk, Document, Manifest, Query, Writer};
+    use omni_retrieval::index::{Chunk, Document, Manifest, Query, Writer};
 
     use super::*;
 

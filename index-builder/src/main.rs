@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
-use omni_llm::index::Tombstones;
+use omni_retrieval::index::Tombstones;
 
 use cli::{BuildArgs, Cli, Command, EvalArgs, What};
 use pipeline::Build;

@@ -10,7 +10,7 @@ mod rules;
 
 use std::collections::BTreeMap;
 
-use omni_llm::index::{RESERVED, Scalar};
+use omni_retrieval::index::{RESERVED, Scalar};
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization as _;
 

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use omni_llm::embed::{DEFAULT_MODEL, Precision};
-use omni_llm::error::{Code, Error, Result};
+use omni_retrieval::embed::{DEFAULT_MODEL, Precision};
+use omni_retrieval::error::{Code, Error, Result};
 use walkdir::WalkDir;
 
 use crate::place::folder_of;

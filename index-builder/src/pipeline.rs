@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::embed::{Embedder, MAX_TOKENS};
-use omni_llm::error;
-use omni_llm::hex::hex;
-use omni_llm::index::{self, Index, Lexical, Manifest};
+use omni_retrieval::embed::{Embedder, MAX_TOKENS};
+use omni_retrieval::error;
+use omni_retrieval::hex::hex;
+use omni_retrieval::index::{self, Index, Lexical, Manifest};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{self, Cache, Key};

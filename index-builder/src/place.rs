@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::index::{MAGIC, index_files};
+use omni_retrieval::index::{MAGIC, index_files};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::report::Remark;

@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use model::model;
-use omni_llm::index::{DEFAULT_ALPHA, Index, Query};
+use omni_retrieval::index::{DEFAULT_ALPHA, Index, Query};
 use serde_json::{Value, json};
 
 /// What the server does with a call.

@@ -1,7 +1,7 @@
 //! `index-builder model --from FOLDER` with any BERT encoder: packed, built with and opened by the service.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
-#[path = "../../tests/embed_support/mod.rs"]
+#[path = "../../omni-retrieval/tests/embed_support/mod.rs"]
 mod embed_support;
 
 use std::path::Path;
@@ -10,8 +10,8 @@ use std::process::Command;
 use embed_support::Shape;
 use omni_llm::app::App;
 use omni_llm::config::Config;
-use omni_llm::embed::{Embedder, Pooling, Reranker};
-use omni_llm::index::{Index, Query};
+use omni_retrieval::embed::{Embedder, Pooling, Reranker};
+use omni_retrieval::index::{Index, Query};
 use serde_json::json;
 
 /// A model that nobody knows, in a folder of this name.
@@ -74,7 +74,7 @@ fn a_folder_is_packed_built_with_and_served() {
         run(root.path(), &["model", "--from", "bge-small-odd", "--pooling", "mean", "--name", "odd", "--query-prefix", ""]);
     assert!(is_well, "{said}");
     let error = App::open(config(&root.path().join("models/odd"))).err().unwrap();
-    assert_eq!(error.code(), omni_llm::error::Code::WrongModel, "{error}");
+    assert_eq!(error.code(), omni_retrieval::error::Code::WrongModel, "{error}");
     let manifest = Embedder::open(&root.path().join("models/odd")).unwrap().manifest().clone();
     assert_eq!((manifest.pooling, &manifest.query_prefix[..]), (Pooling::Mean, ""));
 }

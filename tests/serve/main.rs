@@ -11,7 +11,7 @@ mod command;
 mod counted;
 mod digits;
 mod door;
-#[path = "../embed_support/mod.rs"]
+#[path = "../../omni-retrieval/tests/embed_support/mod.rs"]
 mod embed_support;
 mod embeddings;
 mod errors;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use omni_llm::embed::{DEFAULT_MODEL, Description, PACKED_FILE, Packed, Precision, pack};
+use omni_retrieval::embed::{DEFAULT_MODEL, Description, PACKED_FILE, Packed, Precision, pack};
 
 /// The folder of all-MiniLM-L6-v2: `OMNI_MODEL`, else that of `index-builder model`; none, and said so, where nothing is there.
 pub(crate) fn model() -> Option<PathBuf> {
-    let repository = env!("CARGO_MANIFEST_DIR").trim_end_matches("/index-builder");
+    let repository = env!("CARGO_MANIFEST_DIR").trim_end_matches("/index-builder").trim_end_matches("/omni-retrieval");
     let beside = || Path::new(repository).join("models").join(DEFAULT_MODEL);
     let folder = std::env::var_os("OMNI_MODEL").map_or_else(beside, PathBuf::from);
     if !folder.exists() {

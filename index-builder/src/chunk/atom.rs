@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use omni_llm::embed::Tokenizer;
+use omni_retrieval::embed::Tokenizer;
 use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation as _;
 

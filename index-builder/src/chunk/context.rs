@@ -1,7 +1,7 @@
 //! What is put before a chunk for embedding and never becomes part of its text: the heading path, and the columns of a table that
 //! began before. BM25 has the title and all headings of its own.
 
-use omni_llm::embed::Tokenizer;
+use omni_retrieval::embed::Tokenizer;
 
 use super::atom::CHARS_PER_TOKEN;
 use crate::extract::{BlockKind, Document, one_line};

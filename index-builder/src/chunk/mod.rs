@@ -24,8 +24,8 @@ mod tests;
 
 use std::ops::Range;
 
-use omni_llm::embed::Tokenizer;
-use omni_llm::error::Result;
+use omni_retrieval::embed::Tokenizer;
+use omni_retrieval::error::Result;
 
 pub(crate) use atom::Unit;
 pub(crate) use semantic::distances;

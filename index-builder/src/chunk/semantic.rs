@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use omni_llm::error::{Error, Result};
+use omni_retrieval::error::{Error, Result};
 
 use super::plan::Plan;
 use super::structure::{self, SENTENCE};

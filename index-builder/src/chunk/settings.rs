@@ -2,8 +2,8 @@
 //!
 //! Fields that are left out get the strategy's defaults, so that `{"strategy":"recursive"}` is complete.
 
-use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
-use omni_llm::error::{Code, Error, Result};
+use omni_retrieval::embed::{Embedder, MAX_TOKENS, Tokenizer};
+use omni_retrieval::error::{Code, Error, Result};
 use serde::Serialize;
 
 use super::atom::{CHARS_PER_TOKEN, Limit, Unit};

@@ -3,7 +3,7 @@
 //! Sections are never crossed. Inside one, cuts are best between paragraphs and at the edges of blocks, then between list items,
 //! code lines and table rows, then between sentences, then at line ends, which in prose are mostly wrapping.
 
-use omni_llm::sentence;
+use omni_retrieval::sentence;
 
 use super::plan::{Mark, Plan};
 use crate::extract::{Block, BlockKind, Document};

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use omni_llm::error::{Error, Result};
-use omni_llm::index::Lexical;
+use omni_retrieval::error::{Error, Result};
+use omni_retrieval::index::Lexical;
 
 use super::LexicalArgs;
 use crate::eval::excerpts::Excerpts;

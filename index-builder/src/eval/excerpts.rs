@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
-use omni_llm::embed::Embedder;
-use omni_llm::index::{Fusion, Index, Lexical, Manifest, Query};
+use omni_retrieval::embed::Embedder;
+use omni_retrieval::index::{Fusion, Index, Lexical, Manifest, Query};
 use rayon::prelude::*;
 use serde::Deserialize;
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use omni_llm::config::Retrieval;
-use omni_llm::embed::{Embedder, Reranker};
-use omni_llm::index::{Fusion, Index, index_path};
-use omni_llm::rerank::Reranking;
+use omni_retrieval::embed::{Embedder, Reranker};
+use omni_retrieval::index::{Fusion, Index, index_path};
+use omni_retrieval::rerank::Reranking;
 
 use super::{Asked, Manner, Scores, Unknown, ask, embed, questions};
 use crate::embedding::Embedding;

@@ -14,9 +14,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::error::Code;
-use omni_llm::index::{Chunk, Filter, Fusion, Index, Query};
-use omni_llm::rerank::{self, Reranking};
+use omni_retrieval::error::Code;
+use omni_retrieval::index::{Chunk, Filter, Fusion, Index, Query};
+use omni_retrieval::rerank::{self, Reranking};
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn text_is_found_across_lines_and_a_missing_field_is_named_or_a_miss() {
-        use omni_llm::index::{Chunk, Document, Manifest, Writer};
+        use omni_retrieval::index::{Chunk, Document, Manifest, Writer};
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kb.omni");
         let mut writer = Writer::new(Manifest { dimensions: 1, ..Manifest::default() });
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_copy_of_what_is_expected_is_found_where_its_twin_is() {
-        use omni_llm::index::{Document, Manifest, Writer};
+        use omni_retrieval::index::{Document, Manifest, Writer};
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kb.omni");
         let mut writer = Writer::new(Manifest { dimensions: 1, ..Manifest::default() });

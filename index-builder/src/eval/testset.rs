@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::embed::Embedder;
-use omni_llm::index::{self, Fusion, Index, Lexical, Manifest, Query, Writer};
+use omni_retrieval::embed::Embedder;
+use omni_retrieval::index::{self, Fusion, Index, Lexical, Manifest, Query, Writer};
 use rayon::prelude::*;
 use serde::Deserialize;
 

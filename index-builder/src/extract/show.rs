@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use omni_llm::error;
+use omni_retrieval::error;
 
 use super::{Document, INPUT_MAX_BYTES, Refusal, Sandbox};
 

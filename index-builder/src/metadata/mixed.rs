@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use omni_llm::index::{self, Kind, RESERVED, Scalar};
+use omni_retrieval::index::{self, Kind, RESERVED, Scalar};
 
 use crate::report::Remark;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use omni_llm::index;
+use omni_retrieval::index;
 use serde_json::Value;
 
 use super::{Fields, MAX_BYTES, access, checked, composed, flatten, unmarked};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use omni_llm::hex::hex;
+use omni_retrieval::hex::hex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 

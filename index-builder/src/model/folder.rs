@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use omni_llm::embed::{Description, Head, Manifest, Packed, Pooling, Precision, pack, write_packed};
-use omni_llm::error::{Code, Error, Result};
+use omni_retrieval::embed::{Description, Head, Manifest, Packed, Pooling, Precision, pack, write_packed};
+use omni_retrieval::error::{Code, Error, Result};
 
 use super::packing;
 use crate::progress::Progress;

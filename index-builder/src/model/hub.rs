@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use hf_hub::api::sync::ApiBuilder;
-use omni_llm::embed::DEFAULT_MODEL;
+use omni_retrieval::embed::DEFAULT_MODEL;
 
 use super::check::{FILES, check_file};
 use super::{Growth, OWNER, SILENCE, at};

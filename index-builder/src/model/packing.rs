@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use omni_llm::embed::{
+use omni_retrieval::embed::{
     DEFAULT_MODEL, Description, MAX_TOKENS, Manifest, PACKED_FILE, Packed, Pooling, Precision, pack, write_packed,
 };
-use omni_llm::error::Result;
+use omni_retrieval::error::Result;
 
 /// The packed file with weights as trained, for comparison.
 const F32_FILE: &str = "model-f32.bin";

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use omni_llm::index;
+use omni_retrieval::index;
 
 use super::listed::Listed;
 use super::write::Unwritten;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use omni_llm::index::{self, Manifest, Writer};
+use omni_retrieval::index::{self, Manifest, Writer};
 
 use super::Prepared;
 use super::listed::Listed;

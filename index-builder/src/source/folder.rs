@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use omni_llm::error::{Code, Error, Result};
+use omni_retrieval::error::{Code, Error, Result};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Content, Entry, Ignored, Listing, Reason, is_ours_by_name};

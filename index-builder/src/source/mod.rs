@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use omni_llm::error::{Code, Error, Result};
+use omni_retrieval::error::{Code, Error, Result};
 
 use budget::Budget;
 use folder::Folder;

@@ -193,7 +193,7 @@ fn what_is_no_file_or_too_large_is_a_reason() {
 #[test]
 fn the_builders_own_files_are_no_documents() {
     let root = folder();
-    let index = String::from_utf8_lossy(&omni_llm::index::MAGIC).into_owned() + " and the rest";
+    let index = String::from_utf8_lossy(&omni_retrieval::index::MAGIC).into_owned() + " and the rest";
     for (name, text) in [
         ("a.md", "a"),
         ("notes.omni", "a text about omnibuses"),

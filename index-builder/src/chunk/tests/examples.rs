@@ -174,10 +174,10 @@ fn an_embedder_that_fails_or_miscounts_is_an_error() {
     let miscounted = |windows: &[&str]| distances(windows, |_| Ok(Vec::new()));
     let error = split(&document, &settings, &SMALL, &miscounted).unwrap_err();
     assert_eq!(error.message(), "embedding: 0 vectors for 4 texts");
-    let error = split(&document, &settings, &SMALL, &|_| Err(omni_llm::error::Error::internal("no engine"))).unwrap_err();
+    let error = split(&document, &settings, &SMALL, &|_| Err(omni_retrieval::error::Error::internal("no engine"))).unwrap_err();
     assert_eq!(error.message(), "no engine");
     // No other strategy embeds anything.
-    split(&document, &Settings::default(), &SMALL, &|_| Err(omni_llm::error::Error::internal("no engine"))).unwrap();
+    split(&document, &Settings::default(), &SMALL, &|_| Err(omni_retrieval::error::Error::internal("no engine"))).unwrap();
 }
 
 #[test]

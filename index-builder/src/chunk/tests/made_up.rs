@@ -35,7 +35,7 @@ pub(super) static SMALL: LazyLock<Tokenizer> = LazyLock::new(|| {
     });
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).unwrap();
-    Tokenizer::open(folder.path(), omni_llm::embed::MAX_TOKENS).unwrap()
+    Tokenizer::open(folder.path(), omni_retrieval::embed::MAX_TOKENS).unwrap()
 });
 
 fn piece() -> impl proptest::strategy::Strategy<Value = String> {

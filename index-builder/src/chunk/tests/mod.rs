@@ -150,13 +150,13 @@ fn size(text: &str, unit: Unit, tokenizer: &Tokenizer) -> usize {
 }
 
 /// The distances of windows by [`fake_embed`].
-fn fake_distances(windows: &[&str]) -> omni_llm::error::Result<Vec<f32>> {
+fn fake_distances(windows: &[&str]) -> omni_retrieval::error::Result<Vec<f32>> {
     distances(windows, fake_embed)
 }
 
 /// Words hashed into eight buckets: enough for neighbouring windows to differ.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of an embedder")]
-fn fake_embed(texts: &[&str]) -> omni_llm::error::Result<Vec<Vec<f32>>> {
+fn fake_embed(texts: &[&str]) -> omni_retrieval::error::Result<Vec<Vec<f32>>> {
     let embed = |text: &&str| {
         let mut vector = vec![0.0; 8];
         for word in text.split_whitespace() {

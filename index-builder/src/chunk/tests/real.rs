@@ -13,7 +13,7 @@ fn shared() -> Option<PathBuf> {
 }
 
 fn model() -> Option<Tokenizer> {
-    crate::testing::model::model().map(|folder| Tokenizer::open(&folder, omni_llm::embed::MAX_TOKENS).unwrap())
+    crate::testing::model::model().map(|folder| Tokenizer::open(&folder, omni_retrieval::embed::MAX_TOKENS).unwrap())
 }
 
 /// Every file of the collection that is text already, read as Markdown where it is that.

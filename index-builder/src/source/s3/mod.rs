@@ -20,7 +20,7 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{EncodingType, Object};
-use omni_llm::error::{Code, Error, Result};
+use omni_retrieval::error::{Code, Error, Result};
 use tokio::runtime::Runtime;
 
 use self::refusal::Refusal;

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use omni_llm::error::{Code, Error};
+use omni_retrieval::error::{Code, Error};
 
 use super::super::Reason;
 use super::Place;

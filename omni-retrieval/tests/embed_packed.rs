@@ -4,8 +4,8 @@
 mod embed_support;
 
 use embed_support::{Shape, header_end, model::model, sections, small_model, small_reranker};
-use omni_llm::embed::{Description, Embedder, Head, Kernel, Packed, Pooling, Precision, Reranker, pack};
-use omni_llm::error::Code;
+use omni_retrieval::embed::{Description, Embedder, Head, Kernel, Packed, Pooling, Precision, Reranker, pack};
+use omni_retrieval::error::Code;
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -314,7 +314,7 @@ fn a_file_that_shrinks_under_running_embeddings_kills_nobody() {
 #[test]
 fn errors_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let message = |result: Result<Embedder, omni_llm::error::Error>| {
+    let message = |result: Result<Embedder, omni_retrieval::error::Error>| {
         result.err().unwrap().message().replace(&*folder.path().to_string_lossy(), "X")
     };
     assert_eq!(message(Embedder::open(folder.path())), "X/config.json: no such file; get the model with `index-builder model`");

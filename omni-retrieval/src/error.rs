@@ -11,7 +11,7 @@ use std::time::Duration;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Names as messages list them: each in backticks.
-pub(crate) fn quoted(names: impl IntoIterator<Item = impl fmt::Display>) -> String {
+pub fn quoted(names: impl IntoIterator<Item = impl fmt::Display>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -235,7 +235,7 @@ impl Error {
 
     /// The same failure with the field, variable or key that it is about before it.
     #[must_use]
-    pub(crate) fn at(mut self, place: &str) -> Self {
+    pub fn at(mut self, place: &str) -> Self {
         self.0.message = format!("`{place}`: {}", self.0.message);
         self
     }

@@ -8,26 +8,26 @@ use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// Longer words (base64, minified code) are not words; what people look for, such as a SHA-512, is shorter.
-pub(crate) const MAX_BYTES: usize = 128;
+pub const MAX_BYTES: usize = 128;
 
 /// Turns a word into what it is compared by.
-pub(crate) struct Words {
+pub struct Words {
     stemmer: Option<Stemmer>,
     stop_words: bool,
     revision: u32,
 }
 
 /// The rules of [`Words::normalise`] as they are now; an index says by which its words were written.
-pub(crate) const REVISION: u32 = 1;
+pub const REVISION: u32 = 1;
 
 impl Words {
     /// With English Snowball stemming or without; with function words left out or kept; by the rules of a revision.
-    pub(crate) fn new(stemming: bool, stop_words: bool, revision: u32) -> Self {
+    pub fn new(stemming: bool, stop_words: bool, revision: u32) -> Self {
         Self { stemmer: stemming.then(|| Stemmer::create(Algorithm::English)), stop_words, revision }
     }
 
     /// Folded, without `'s`, stemmed; nothing for a function word.
-    pub(crate) fn normalise<'a>(&self, word: &'a str) -> Option<Cow<'a, str>> {
+    pub fn normalise<'a>(&self, word: &'a str) -> Option<Cow<'a, str>> {
         let word = match fold(word) {
             Cow::Borrowed(word) => Cow::Borrowed(word.strip_suffix("'s").unwrap_or(word)),
             Cow::Owned(mut word) => {
@@ -51,7 +51,7 @@ impl Words {
 }
 
 /// Lower case, typographic apostrophes straightened, compatibility forms and accents removed.
-pub(crate) fn fold(word: &str) -> Cow<'_, str> {
+pub fn fold(word: &str) -> Cow<'_, str> {
     if word.is_ascii() {
         if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Cow::Owned(word.to_ascii_lowercase());
@@ -81,7 +81,7 @@ fn spelled_out(word: &str) -> String {
 
 /// The other spellings by which a word is found: without an elided article, the commas of thousands or the `v` of a version, and of a
 /// Korean word, whose particles are part of it, each two syllables.
-pub(crate) fn spellings(word: &str) -> impl Iterator<Item = Cow<'_, str>> {
+pub fn spellings(word: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let version = word.strip_prefix(['v', 'V']).filter(|rest| rest.contains('.') && is_number(rest));
     let parts = elided(word).into_iter().chain(version).chain(syllables(word));
     parts.map(Cow::Borrowed).chain(without_commas(word).map(Cow::Owned))
@@ -104,7 +104,7 @@ fn without_commas(number: &str) -> Option<String> {
 }
 
 /// Whether a word is digits, with points and commas.
-pub(crate) fn is_number(word: &str) -> bool {
+pub fn is_number(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use candle_nn::{Linear, Module as _};
 use embed_support::{Noise, Shape, model::model, shared::shared};
-use omni_llm::embed::{Description, Embedder, Packed, Pooling, Precision, Reranker, pack};
+use omni_retrieval::embed::{Description, Embedder, Packed, Pooling, Precision, Reranker, pack};
 use rayon::prelude::*;
 use reference::Reference;
 use safetensors::Dtype;

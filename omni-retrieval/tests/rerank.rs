@@ -6,9 +6,9 @@ mod index_support;
 
 use embed_support::small_reranker;
 use index_support::{Random, build, corpus, query};
-use omni_llm::embed::Reranker;
-use omni_llm::index::{Hit, Index, Query};
-use omni_llm::rerank::{Reranking, search};
+use omni_retrieval::embed::Reranker;
+use omni_retrieval::index::{Hit, Index, Query};
+use omni_retrieval::rerank::{Reranking, search};
 
 const QUESTION: &str = "w1 w2 w3";
 

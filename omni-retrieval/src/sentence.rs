@@ -17,7 +17,7 @@ const EITHER: [char; 3] = ['“', '«', '›'];
 
 /// A run of lines that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Block {
+pub struct Block {
     /// Which bytes of the text, without the marker of a list item.
     pub range: Range<usize>,
     /// What it is.
@@ -26,7 +26,7 @@ pub(crate) struct Block {
 
 /// What a run of lines is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Sentences.
     Paragraph,
     /// Sentences behind a list marker.
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
 }
 
 /// Everything in a text but its blank lines.
-pub(crate) fn blocks(text: &str) -> Vec<Block> {
+pub fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut open: Option<Block> = None;
     // Whether it is prose of a block quote, of which each line has a marker.
@@ -95,15 +95,15 @@ fn is_quoted_prose(line: &str) -> bool {
 }
 
 /// What each line of a block quote begins with.
-pub(crate) const QUOTE: &str = "> ";
+pub const QUOTE: &str = "> ";
 
 /// Whether a line is a fence, and not a piece of code that begins the line.
-pub(crate) fn is_fence(line: &str) -> bool {
+pub fn is_fence(line: &str) -> bool {
     line.starts_with("~~~") || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
 }
 
 /// Bytes of the list or quote marker that a line begins with.
-pub(crate) fn marker(line: &str) -> usize {
+pub fn marker(line: &str) -> usize {
     for marker in ["- [ ] ", "- [x] ", "- ", "* ", "+ ", "• ", QUOTE] {
         if line.starts_with(marker) {
             return marker.len();
@@ -116,7 +116,7 @@ pub(crate) fn marker(line: &str) -> usize {
 
 /// Sentences of one block. Unicode's rule ends a sentence behind every full stop; ours joins it again after an abbreviation
 /// and inside of code (`?`, `0..=9`).
-pub(crate) fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
+pub fn split(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let (mut start, mut body) = (block.start, block.start);
     for (offset, piece) in text[block.clone()].split_sentence_bound_indices() {
@@ -231,7 +231,7 @@ fn is_whole(line: &str) -> bool {
 }
 
 /// Whether a sentence ends with this text: with a full stop or the like, what closes behind it, and a blank where the script has blanks.
-pub(crate) fn is_ended(text: &str) -> bool {
+pub fn is_ended(text: &str) -> bool {
     let body = text.trim_end();
     let bare = body.trim_end_matches(CLOSERS);
     (body.len() < text.len() || bare.ends_with(WIDE_ENDS)) && bare.ends_with(ENDS) && !is_abbreviated(body, "")

@@ -6,7 +6,7 @@ mod embed_support;
 use std::path::Path;
 
 use embed_support::{Noise, model::model, shared::shared};
-use omni_llm::embed::{Embedder, MAX_TOKENS, Tokenizer};
+use omni_retrieval::embed::{Embedder, MAX_TOKENS, Tokenizer};
 use rayon::prelude::*;
 use serde_json::json;
 

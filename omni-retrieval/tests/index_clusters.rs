@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use index_support::{DIMENSIONS, Pushed, Random, build, build_with, corpus, document, fill, manifest, query};
-use omni_llm::index::{Filter, Index, Query, Recall, Writer};
+use omni_retrieval::index::{Filter, Index, Query, Recall, Writer};
 use tempfile::TempDir;
 use written::written;
 

@@ -2,9 +2,9 @@
 #![expect(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "test code")]
 
-#[path = "../support/model.rs"]
+#[path = "../../../tests/support/model.rs"]
 pub(crate) mod model;
-#[path = "../support/shared.rs"]
+#[path = "../../../tests/support/shared.rs"]
 pub(crate) mod shared;
 
 use std::collections::HashMap;

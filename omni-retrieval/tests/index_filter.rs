@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use index_support::{DIMENSIONS, Random, manifest, query};
-use omni_llm::index::{Chunk, Document, Filter, Hit, Index, Kind, Manifest, Query, Tombstones, Writer};
+use omni_retrieval::index::{Chunk, Document, Filter, Hit, Index, Kind, Manifest, Query, Tombstones, Writer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -6,7 +6,7 @@ mod embed_support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use omni_llm::embed::{Description, Embedder, Packed, Precision, pack};
+use omni_retrieval::embed::{Description, Embedder, Packed, Precision, pack};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };

@@ -1,6 +1,6 @@
 //! What a test wrote, opened.
 
-use omni_llm::index::{Index, Writer};
+use omni_retrieval::index::{Index, Writer};
 use tempfile::TempDir;
 
 /// What was pushed, written as `kb.omni` into a folder of its own and opened.

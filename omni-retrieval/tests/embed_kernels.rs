@@ -4,8 +4,8 @@
 mod embed_support;
 
 use embed_support::{Noise, Shape, model::model, small_model};
-use omni_llm::embed::{ARITHMETIC, Description, Embedder, Kernel, Packed, Precision, pack};
-use omni_llm::hex::hex;
+use omni_retrieval::embed::{ARITHMETIC, Description, Embedder, Kernel, Packed, Precision, pack};
+use omni_retrieval::hex::hex;
 use sha2::{Digest as _, Sha256};
 
 /// Texts of 0 to 40 words, so that every tail of every tile occurs.

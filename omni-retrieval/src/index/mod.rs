@@ -27,7 +27,7 @@ mod probe;
 mod quantised;
 mod query;
 #[cfg(test)]
-#[path = "../../tests/support/random.rs"]
+#[path = "../../../tests/support/random.rs"]
 #[expect(dead_code, reason = "other tests need numbers of other kinds")]
 mod random;
 mod record;

@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
-use omni_llm::embed::Pooling;
+use omni_retrieval::embed::Pooling;
 
 /// A loaded BERT encoder.
 pub(crate) struct Reference(BertModel);

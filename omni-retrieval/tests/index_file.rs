@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use index_support::{Random, build, corpus, document, fill, manifest, query};
-use omni_llm::error::{Code, Result};
-use omni_llm::index::{Document, Filter, Fusion, Index, Kind, Query, Recall, Scalar, Test, Tombstones, Writer};
+use omni_retrieval::error::{Code, Result};
+use omni_retrieval::index::{Document, Filter, Fusion, Index, Kind, Query, Recall, Scalar, Test, Tombstones, Writer};
 use tempfile::TempDir;
 use written::written;
 

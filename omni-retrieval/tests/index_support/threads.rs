@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omni_llm::index::{Hit, Index};
+use omni_retrieval::index::{Hit, Index};
 
 use super::index_support::{Random, query};
 

@@ -9,7 +9,7 @@ mod threads;
 mod written;
 
 use index_support::{DIMENSIONS, Pushed, Random, build, corpus, document, fill, manifest, query};
-use omni_llm::index::{Chunk, Filter, Fusion, Hit, Index, Query, Recall, Writer};
+use omni_retrieval::index::{Chunk, Filter, Fusion, Hit, Index, Query, Recall, Writer};
 use tempfile::TempDir;
 use written::written;
 

@@ -1,12 +1,12 @@
 //! What the tests of the index share: a seeded random source and small indexes.
 
-#[path = "../support/random.rs"]
+#[path = "../../../tests/support/random.rs"]
 #[expect(dead_code, reason = "other tests need numbers of other kinds")]
 mod random;
 
 use std::path::Path;
 
-use omni_llm::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
+use omni_retrieval::index::{Chunk, Document, Lexical, Manifest, Query, Writer};
 pub(crate) use random::Random;
 
 /// Components of the vectors of these tests: not a multiple of anything, so that rows are padded.

@@ -4,9 +4,9 @@
 mod embed_support;
 
 use embed_support::{Noise, Shape, sections, small_model, small_reranker};
-use omni_llm::embed::{Description, Embedder, Head, Kernel, Packed, Pooling, Precision, Reranker, pack};
-use omni_llm::error::Code;
-use omni_llm::hex::hex;
+use omni_retrieval::embed::{Description, Embedder, Head, Kernel, Packed, Pooling, Precision, Reranker, pack};
+use omni_retrieval::error::Code;
+use omni_retrieval::hex::hex;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -88,7 +88,7 @@ fn other_passages_and_threads_do_not_matter() {
 #[test]
 fn what_embeds_does_not_rerank_and_the_other_way_round() {
     let (embeds, reranks) = (small_model(), small_reranker());
-    let message = |error: omni_llm::error::Error| {
+    let message = |error: omni_retrieval::error::Error| {
         assert_eq!(error.code(), Code::NotSupported);
         error.message().split_once(": ").unwrap().1.to_owned()
     };
