@@ -55,12 +55,12 @@ fn main() -> Result<()> {
             black_box(Packed::open(file.path())).map(|_| started.elapsed())
         });
         figures.add_times(&format!("{label}, open"), opens.collect::<Result<_, _>>()?, None);
-        for name in ["avx512", "avx2", "neon"] {
+        for name in ["avx512", "avxvnni", "avx2", "neon"] {
             let Some(kernel) = Kernel::named(name) else { continue };
             ours(&format!("{label} {name}"), &Embedder::open(file.path())?.with_kernel(kernel), texts, &mut figures)?;
         }
     }
-    for name in ["avx512", "avx2", "neon"] {
+    for name in ["avx512", "avxvnni", "avx2", "neon"] {
         let Some(kernel) = Kernel::named(name) else { continue };
         parts(&format!("int8 {name}"), kernel, &mut figures)?;
     }

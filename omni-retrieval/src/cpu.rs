@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 
-/// The variable that forces an instruction set, for tests and measurements: `scalar`, `avx2`, `avx512` or `neon`.
+/// The variable that forces an instruction set, for tests and measurements: `scalar`, `avx2`, `avxvnni`, `avx512` or `neon`.
 const VARIABLE: &str = "OMNI_KERNEL";
 
 /// An instruction set that this CPU has. Only this file makes one, so that owning it is the proof.
@@ -19,6 +19,9 @@ pub(crate) enum Set {
     /// AVX2 and FMA: Intel since 2013, AMD since 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2 and VNNI in its encoding: Intel's laptops and small machines since 2021, which have no AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// AVX-512 F, BW, VL and VNNI: Intel since 2019, AMD since Zen 4.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -61,6 +64,9 @@ impl Kernel {
             if avx2 {
                 kernels.push(Self(Set::Avx2));
             }
+            if avx2 && is_x86_feature_detected!("avxvnni") {
+                kernels.push(Self(Set::AvxVnni));
+            }
             if avx2
                 && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
@@ -77,12 +83,14 @@ impl Kernel {
         kernels
     }
 
-    /// `scalar`, `avx2`, `avx512` or `neon`.
+    /// `scalar`, `avx2`, `avxvnni`, `avx512` or `neon`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Set::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => "avxvnni",
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "avx512",
             #[cfg(target_arch = "aarch64")]

@@ -27,7 +27,7 @@ fn embedder(folder: &std::path::Path, precision: Precision) -> Embedder {
 
 fn assert_equal_on_all_kernels(folder: &std::path::Path, precision: Precision, texts: &[&str]) {
     let expected = embedder(folder, precision).with_kernel(Kernel::named("scalar").unwrap()).embed(texts, &|_| {}).unwrap();
-    for name in ["avx2", "avx512", "neon"] {
+    for name in ["avx2", "avxvnni", "avx512", "neon"] {
         let Some(kernel) = Kernel::named(name) else {
             println!("skipped: no {name} here");
             continue;

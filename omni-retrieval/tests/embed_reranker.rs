@@ -40,7 +40,7 @@ fn all_kernels_give_the_same_bits() {
             bits(&reranker.score(QUERY, &passages).unwrap())
         };
         let expected = score(Kernel::named("scalar").unwrap());
-        for name in ["avx2", "avx512", "neon"] {
+        for name in ["avx2", "avxvnni", "avx512", "neon"] {
             let Some(kernel) = Kernel::named(name) else {
                 println!("skipped: no {name} here");
                 continue;

@@ -143,7 +143,7 @@ impl Index {
         self.view.superblock().documents as usize
     }
 
-    /// The instruction set that scans vectors: `scalar`, `avx2`, `avx512` or `neon`.
+    /// The instruction set that scans vectors: `scalar`, `avx2`, `avxvnni`, `avx512` or `neon`.
     pub fn kernel(&self) -> &'static str {
         self.kernel.name()
     }

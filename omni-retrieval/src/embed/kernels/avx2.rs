@@ -1,6 +1,6 @@
-//! AVX2 with FMA (Intel since 2013, AMD since 2015): two registers are one set of lanes.
+//! AVX2 with FMA (Intel since 2013, AMD since 2015), with or without AVX-VNNI: two registers are one set of lanes.
 //!
-//! The byte product `vpmaddubsw` saturates at 16 bits, and then no longer equals the other kernels. Where it may, or where nobody
+//! VNNI's product of bytes is exact. AVX2's own, `vpmaddubsw`, saturates at 16 bits, and then no longer equals the other kernels. Where it may, or where nobody
 //! has looked (`order.rs`), both sides are widened to 16 bits instead and multiplied by `vpmaddwd`, which cannot overflow: |255 *
 //! 127 * 2| fits 32 bits a million times over.
 #![expect(unsafe_code, reason = "SIMD")]
@@ -12,22 +12,28 @@ use super::{LANES, Lanes, Op, PanelOrder, ops};
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn run(op: Op<'_>) {
-    ops::run::<Avx2>(op);
+    ops::run::<Avx2<false>>(op);
+}
+
+#[target_feature(enable = "avx2,fma,avxvnni")]
+pub(super) fn run_vnni(op: Op<'_>) {
+    ops::run::<Avx2<true>>(op);
 }
 
 /// Groups of four values that are widened together: six rows of them take 4.5 KiB, and the weights that go with them 24.
 const PIECE: usize = 96;
 
-/// Two registers. Its methods are only reached through [`run`], so the features are there: the argument of every block below.
+/// Two registers. Its methods are only reached through [`run`] and, with `VNNI`, [`run_vnni`], so the features are there: the
+/// argument of every block below.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256, __m256);
+pub(super) struct Avx2<const VNNI: bool>(__m256, __m256);
 
-impl Lanes for Avx2 {
+impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const ROWS: usize = 6;
     const ROWS_F32: usize = 6;
     const COLUMNS_F32: usize = 1;
     const SHIFT: i32 = 0;
-    const ORDERED: bool = true;
+    const ORDERED: bool = !VNNI;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -133,6 +139,9 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
+        if VNNI {
+            return dot_vnni(rows, panel, out);
+        }
         if let Some(order) = order {
             return dot_in_order(rows, panel, order, out);
         }
@@ -179,6 +188,40 @@ impl Lanes for Avx2 {
                         let out = out.as_mut_ptr().add(half_strip * 8).cast();
                         _mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), sums));
                     }
+                }
+            }
+        }
+    }
+}
+
+/// [`Lanes::dot`] with AVX-VNNI: one instruction for 32 products.
+#[inline(always)]
+fn dot_vnni<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]; R]) {
+    let groups = panel.len() / 256;
+    assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
+    let starts = rows.map(<[u8]>::as_ptr);
+    for strip in 0..4 {
+        // SAFETY: features present; this is only called where they are. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64
+        // of the strip; both have `groups` groups by the assertion. The stores fill sixteen of the 64 integers of each row of `out`.
+        unsafe {
+            // Six rows: two weights, a row's four values and twelve sums.
+            let mut acc = [[_mm256_setzero_si256(); 2]; R];
+            let from = panel.as_ptr().add(strip * groups * 64);
+            for group in 0..groups {
+                let at = from.add(group * 64);
+                // The next panel, as in the AVX-512 kernel. A prefetch never faults.
+                _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(panel.len()));
+                let weights = [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())];
+                for (start, acc) in starts.iter().zip(&mut acc) {
+                    let four = _mm256_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());
+                    for (acc, weights) in acc.iter_mut().zip(weights) {
+                        *acc = _mm256_dpbusd_avx_epi32(*acc, four, weights);
+                    }
+                }
+            }
+            for (out, acc) in out.iter_mut().zip(acc) {
+                for (half, acc) in acc.into_iter().enumerate() {
+                    _mm256_storeu_si256(out.as_mut_ptr().add(strip * 16 + half * 8).cast(), acc);
                 }
             }
         }

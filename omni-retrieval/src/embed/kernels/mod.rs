@@ -40,6 +40,9 @@ pub(super) fn run(kernel: Kernel, op: Op<'_>) {
         Set::Avx2 => unsafe { avx2::run(op) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
+        Set::AvxVnni => unsafe { avx2::run_vnni(op) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
         Set::Avx512 => unsafe { avx512::run(op) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.

@@ -60,7 +60,7 @@ impl Kernel {
             Set::Scalar => scalar::dots(query, rows, out),
             // SAFETY: a `Kernel` with this set exists only where the CPU has the instructions.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { avx2::dots(query, rows, out) },
+            Set::Avx2 | Set::AvxVnni => unsafe { avx2::dots(query, rows, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512::dots(query, rows, out) },
@@ -82,7 +82,7 @@ impl Kernel {
             Set::Scalar => scalar::scan(scan, groups, estimates, reached),
             // SAFETY: a `Kernel` with this set exists only where the CPU has the instructions.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { avx2::scan(scan, groups, estimates, reached) },
+            Set::Avx2 | Set::AvxVnni => unsafe { avx2::scan(scan, groups, estimates, reached) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512::scan(scan, groups, estimates, reached) },
