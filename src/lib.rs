@@ -20,9 +20,9 @@ pub(crate) mod schema;
 pub mod server;
 pub mod telemetry;
 
-pub(crate) use omni_retrieval::words;
 /// What the builder needs, too, is a crate of its own; its rooms keep their names here.
-pub use omni_retrieval::{embed, error, hex, index, mapped, rerank, sentence};
+pub use omni_retrieval::{embed, error, index};
+pub(crate) use omni_retrieval::{hex, rerank, sentence, words};
 
 #[cfg(test)]
 #[path = "../tests/support"]

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("app", &["config", "cost", "embed", "error", "index", "net", "provider", "rerank", "schema"]),
     ("chat", &[]),
     ("citation", &["passage", "sentence"]),
     ("config", &["error"]),
     ("cost", &["chat", "error"]),
     ("cpu", &["error"]),
-    ("embed", &["cpu", "error", "hex", "mapped"]),
+    ("embed", &["cpu", "error", "hex", "mapped", "replace"]),
     ("error", &[]),
     ("extractive", &["passage", "prompt", "sentence", "words"]),
     ("hex", &[]),
-    ("index", &["cpu", "error", "hex", "mapped", "words"]),
+    ("index", &["cpu", "error", "hex", "mapped", "replace", "words"]),
     ("mapped", &["error"]),
     ("net", &["config", "error", "hex"]),
     ("passage", &["error", "index"]),
@@ -38,6 +38,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "schema",
         ],
     ),
+    ("replace", &[]),
     ("rerank", &["embed", "error", "index"]),
     ("schema", &["error"]),
     ("sentence", &[]),

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use omni_retrieval::index::{Index, index_path};
-use omni_retrieval::mapped::replace;
+use omni_retrieval::replace::replace;
 use serde_json::json;
 
 /// Bytes of a chunk's name.

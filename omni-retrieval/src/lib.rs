@@ -15,6 +15,8 @@
 //!     let model = Embedder::open(Path::new("models/all-MiniLM-L6-v2"))?;
 //!     let index = Index::open(Path::new("knowledge.omni"))?;
 //!     index.require_model(model.name(), model.fingerprint())?;
+//!     // What was forgotten stays so.
+//!     index.bury_beside(Path::new("knowledge.omni"))?;
 //!
 //!     let question = "How do I refresh the knowledge?";
 //!     let vector = model.embed_query(question)?;
@@ -32,7 +34,8 @@ pub mod embed;
 pub mod error;
 pub mod hex;
 pub mod index;
-pub mod mapped;
+pub(crate) mod mapped;
+pub mod replace;
 pub mod rerank;
 pub mod sentence;
 pub mod words;

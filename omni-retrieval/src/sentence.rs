@@ -248,16 +248,27 @@ fn is_abbreviated(sentence: &str, next: &str) -> bool {
     let is_short = |text: &str| letter(text).is_some_and(|letter| text[letter.len_utf8()..].starts_with('.'));
     let only = letter(bare).filter(|letter| letter.len_utf8() == bare.len());
     let is_initial = only.is_some_and(|only| only.is_uppercase() || (only.is_lowercase() && is_short(next)));
-    let goes_on = || next.starts_with(|c: char| c.is_ascii_digit()) || OFFICES.iter().any(|office| next.starts_with(office));
+    let is_digit = |letter: char| letter.is_ascii_digit();
+    let goes_on = || next.starts_with(is_digit) || OFFICES.iter().any(|office| next.starts_with(office));
+    // What follows begins with a capital and is no number such as `A12`.
+    let is_new =
+        || next.starts_with(char::is_uppercase) && !next.split_whitespace().next().is_some_and(|word| word.contains(is_digit));
     // Before a name such as `.NET` there is no word.
-    is_initial || word.is_empty() || is_known(&ABBREVIATIONS) || (is_known(&LAST) && goes_on())
+    is_initial
+        || word.is_empty()
+        || is_known(&ABBREVIATIONS)
+        || (is_known(&LAST) && goes_on())
+        || (is_known(&LAST_BEFORE_CAPITAL) && !is_new())
 }
 
 #[rustfmt::skip]
-const ABBREVIATIONS: [&str; 36] = [
-    "e.g", "i.e", "etc", "vs", "cf", "al", "fig", "figs", "eq", "no", "nos", "vol", "pp", "ch", "sec", "dr", "mr", "mrs", "ms",
-    "mme", "prof", "st", "jr", "sr", "inc", "ltd", "co", "approx", "dept", "est", "resp", "ver", "bzw", "ca", "nr", "usw",
+const ABBREVIATIONS: [&str; 26] = [
+    "e.g", "i.e", "vs", "cf", "al", "fig", "figs", "eq", "vol", "pp", "ch", "dr", "mr", "mrs", "ms", "mme", "prof", "st", "sr",
+    "approx", "dept", "resp", "ver", "bzw", "ca", "nr",
 ];
+
+/// Abbreviations that sentences end with where a capital follows: `(“Acme”)` and `[1]` behind `Inc.` begin none.
+const LAST_BEFORE_CAPITAL: [&str; 10] = ["etc", "no", "nos", "sec", "jr", "inc", "ltd", "co", "est", "usw"];
 
 /// Abbreviations that sentences end with as well.
 #[rustfmt::skip]
@@ -268,8 +279,8 @@ const LAST: [&str; 15] = [
 /// What stands behind `U.S.` in names.
 const OFFICES: [&str; 8] = ["Army", "Congress", "Department", "Government", "Navy", "President", "Senate", "Supreme"];
 
-/// What stands behind the name of a company, which may end like a sentence: `Yahoo! Inc.`.
-const COMPANIES: [&str; 3] = ["Inc", "Ltd", "Corp"];
+/// What stands behind the name of a company, which may end like a sentence: `Yahoo! Inc.`, `Acme & Co. KG`.
+const COMPANIES: [&str; 6] = ["Inc", "Ltd", "Corp", "LLC", "KG", "KGaA"];
 
 /// What German dates and ordinals count.
 const COUNTED: [&str; 15] = [
@@ -309,7 +320,14 @@ mod tests {
         one("Am 3. Mai 2024 und am 15. Januar, z. B. in Nr. 5 des 19. Jahrhunderts, war Mme. Curie ca. 9 Uhr da.");
         one("Two left on Oct. 25, 1999, one on Sept. 3.");
         one("With ver. 2.0 the U.S. Government and Yahoo! Inc. meet at 9 a.m. in Berlin, see vol. 2 and No. 5.");
+        one(
+            "Acme Inc. (“Acme”) and Muster GmbH & Co. KG sell parts No. A12 to B9, tools etc. [1] and more, est. 1999, see Sec. 3.",
+        );
         for text in [
+            "A failed upload is repeated after 30 sec. The support team answers within two working days.",
+            "The bananas are sold by Acme Ltd. They need some sun.",
+            "The answer is no. It costs money.",
+            "Es gibt Äpfel, Birnen usw. Der Rest ist hier.",
             "Solve for x. The rest follows.",
             "Backups run at 2 a.m. Restores need root.",
             "We ship from the U.S. Orders take two days.",

@@ -8,6 +8,7 @@ mod written;
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -129,7 +130,7 @@ fn words_by_newer_rules_are_refused_and_not_looked_for_by_older_ones() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: words written by revision 2 of the rules, this service knows up to 1; update the service or rebuild the file with this version's index-builder",
+            "{}: words written by revision 2 of the rules, this program knows up to 1; update it or rebuild the file with this version's index-builder",
             path.display()
         )
     );
@@ -185,6 +186,22 @@ fn a_killed_writer_leaves_the_old_file_whole_and_its_leftover_is_removed() {
     // Whoever had the old file open still has it.
     open.verify().unwrap();
     assert_eq!((open.digest(), open.len()), (digest.as_str(), 10));
+}
+
+#[test]
+fn who_may_read_an_index_may_read_the_next_and_nobody_else() {
+    let folder = TempDir::new().unwrap();
+    let (path, plain) = (folder.path().join("kb.omni"), folder.path().join("plain"));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    build(&path, &corpus(5, 10, 2));
+    fs::write(&plain, "").unwrap();
+    assert_eq!(mode(&path), mode(&plain));
+    // Less than the umask leaves, and more.
+    for kept in [0o600, 0o666] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(kept)).unwrap();
+        build(&path, &corpus(6, 10, 2));
+        assert_eq!(mode(&path), kept);
+    }
 }
 
 #[test]
@@ -289,6 +306,25 @@ fn a_flipped_bit_in_any_block_is_an_error_at_first_touch() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_log_has_where_a_file_is_and_what_is_wrong_with_its_json() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("kb.omni");
+    build(&path, &corpus(14, 10, 2));
+    let bytes = fs::read(&path).unwrap();
+    // The first letter of the manifest, of the facets' directory behind its length, and of a record.
+    for (kind, offset) in [(1, 0), (64, 4), (15, 0)] {
+        let mut forged = bytes.clone();
+        let section = sections(&bytes).into_iter().find(|section| section.kind == kind).unwrap();
+        forged[section.start + offset] = b'?';
+        reseal(&mut forged);
+        fs::write(&path, forged).unwrap();
+        let read = |index: Index| index.fields().and_then(|_| index.document(0).map(drop));
+        let error = Index::open(&path).and_then(read).unwrap_err();
+        assert_eq!(error.causes().unwrap(), format!("{}: expected value at line 1 column 1", path.display()), "section {kind}");
     }
 }
 

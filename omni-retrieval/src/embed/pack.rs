@@ -17,7 +17,7 @@ use super::weights::Weights;
 use super::{vocabulary, wordpiece};
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use crate::mapped::replace;
+use crate::replace::replace;
 
 /// Writes a packed model in one step: a process that has mapped an older one keeps that.
 ///

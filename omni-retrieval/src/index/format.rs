@@ -84,17 +84,17 @@ pub(super) enum Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UPDATE: &str = "update the service or rebuild the file with this version's index-builder";
+        const UPDATE: &str = "update it or rebuild the file with this version's index-builder";
         match self {
             Self::NotAnIndex => write!(f, "not an Omni-LLM index; build one with index-builder"),
             Self::Older(version) => write!(
                 f,
                 "written in format {version}, which came before the first stable one; rebuild it with this version's index-builder"
             ),
-            Self::Newer(version) => write!(f, "written in format {version}, this service reads up to {VERSION}; {UPDATE}"),
-            Self::Unknown(kind) => write!(f, "needs section {kind}, which this service does not know; {UPDATE}"),
+            Self::Newer(version) => write!(f, "written in format {version}, this program reads up to {VERSION}; {UPDATE}"),
+            Self::Unknown(kind) => write!(f, "needs section {kind}, which this program does not know; {UPDATE}"),
             Self::Words(revision) => {
-                write!(f, "words written by revision {revision} of the rules, this service knows up to {REVISION}; {UPDATE}")
+                write!(f, "words written by revision {revision} of the rules, this program knows up to {REVISION}; {UPDATE}")
             }
             Self::Damaged => write!(f, "damaged in the superblock; {REMEDY}"),
             Self::Truncated { expected, actual } if actual < expected => {
@@ -369,7 +369,7 @@ mod tests {
         let refused = Superblock::decode(&superblock.encode(), superblock.file_length).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "needs section 900, which this service does not know; update the service or rebuild the file with this version's index-builder"
+            "needs section 900, which this program does not know; update it or rebuild the file with this version's index-builder"
         );
     }
 
@@ -387,7 +387,7 @@ mod tests {
         );
         assert_eq!(
             text(&forged(&superblock, |bytes| bytes[8] = 3), superblock.file_length),
-            "written in format 3, this service reads up to 1; update the service or rebuild the file with this version's index-builder"
+            "written in format 3, this program reads up to 1; update it or rebuild the file with this version's index-builder"
         );
         assert_eq!(
             text(&forged(&superblock, |bytes| bytes[8] = 0), superblock.file_length),

@@ -2,7 +2,8 @@
 //!
 //! With `min_max` each side is a share of its own best: that is 1, and 0 is a score of 0, as has a candidate that came from the
 //! other side only. So the order does not hang on how many candidates there are: the first hits of an exact search are the same
-//! however many are wanted. A fixed least score was found better than the least of a list, and a convex combination better than
+//! however many are wanted, up to the 100 candidates that each side always brings; where more are wanted, both sides may bring
+//! what but one did before. A fixed least score was found better than the least of a list, and a convex combination better than
 //! reciprocal ranks, by Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, arXiv 2210.11934. With `rrf`
 //! only ranks count (Cormack, Clarke, Büttcher 2009).
 

@@ -78,15 +78,14 @@ pub struct Index {
 
 impl Index {
     /// Maps the file and checks its header, section table and manifest; does no work per vector. Everything else is
-    /// checked when it is first touched.
+    /// checked when it is first touched. Documents that were forgotten are found until [`Self::bury_beside`] has read their list.
     ///
     /// # Errors
     /// Not an index, of a newer version, truncated or altered: the text says what to do.
     pub fn open(path: &Path) -> Result<Self> {
         let kernel = Kernel::choose()?;
         let view = View::open(path)?;
-        let manifest: Manifest = serde_json::from_slice(view.section(Section::Manifest)?)
-            .map_err(|cause| view.inconsistent(Section::Manifest).caused_by(cause))?;
+        let manifest: Manifest = view.json(Section::Manifest, view.section(Section::Manifest)?)?;
         if manifest.dimensions != view.superblock().dimensions as usize {
             return Err(view.inconsistent(Section::Manifest));
         }

@@ -23,7 +23,7 @@ impl Index {
                 0 => Cow::Borrowed(self.view.bytes(Section::Records, start, stored)?),
                 length => self.view.unpacked(Section::Records, start, stored, length)?.into(),
             };
-            serde_json::from_slice(&json).map_err(|cause| self.view.inconsistent(Section::Records).caused_by(cause))
+            self.view.json(Section::Records, &json)
         })
     }
 

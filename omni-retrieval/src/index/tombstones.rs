@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Index;
 use super::allowed::Bits;
 use crate::error::{Code, Error, Result};
-use crate::mapped::replace;
+use crate::replace::replace;
 
 /// What the name of the file ends with, behind the name of the index.
 const EXTENSION: &str = ".tombstones";

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use memmap2::Advice;
 use rayon::prelude::*;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::format::{BLOCK, REMEDY, Refusal, SUPERBLOCK, Superblock, u32_at, without_digest};
@@ -141,6 +142,13 @@ impl View {
     /// The checksums of `section` are right and still its content makes no sense.
     pub(super) fn inconsistent(&self, section: Section) -> Error {
         self.inconsistent_in(section.name())
+    }
+
+    /// What JSON of a section says.
+    pub(super) fn json<T: DeserializeOwned>(&self, section: Section, json: &[u8]) -> Result<T> {
+        // The log needs both: where the file is, and what is wrong with it.
+        let told = |cause: serde_json::Error| format!("{}: {cause}", self.path().display());
+        serde_json::from_slice(json).map_err(|cause| self.inconsistent(section).caused_by(told(cause)))
     }
 
     /// Reads everything: each block against its checksum, the padding, the digest.

@@ -29,7 +29,7 @@ use super::{Chunk, Document, Manifest};
 use crate::cpu::Kernel;
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use crate::mapped::replace;
+use crate::replace::replace;
 
 /// Collects documents and chunks, then writes the file whole or not at all.
 pub struct Writer {

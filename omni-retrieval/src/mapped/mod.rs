@@ -6,7 +6,6 @@
 //! the missing pages into zeros that are never handed out.
 
 mod fault;
-mod replace;
 
 use std::fmt::Display;
 use std::fs::{File, Metadata};
@@ -19,7 +18,6 @@ use memmap2::{Advice, Mmap, MmapOptions};
 
 use crate::error::{Error, Result};
 use fault::Watch;
-pub use replace::replace;
 
 /// The bytes of a file, as long as it was when it was opened.
 pub(crate) struct Mapped {

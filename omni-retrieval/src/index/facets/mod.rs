@@ -104,7 +104,7 @@ impl Directory {
         }
         let length = u32_at(view.bytes(Section::Facets, 0, 4)?, 0);
         let json = view.bytes(Section::Facets, 4, length.into())?;
-        let read: Self = serde_json::from_slice(json).map_err(|cause| view.inconsistent(Section::Facets).caused_by(cause))?;
+        let read: Self = view.json(Section::Facets, json)?;
         Ok(Self { start: (4 + u64::from(length)).next_multiple_of(8), ..read })
     }
 }

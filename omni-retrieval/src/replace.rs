@@ -6,7 +6,7 @@ use std::path::Path;
 /// What the name of a temporary file ends with; it begins with a dot and the name of the target.
 const TEMPORARY: &str = ".partial";
 
-/// Puts a new file at `path`, all of it or nothing.
+/// Puts a new file at `path`, all of it or nothing, with the permissions of the one that is there, but not its owner.
 ///
 /// # Errors
 /// It cannot be written, or `fill` fails.
@@ -15,13 +15,18 @@ pub fn replace<T>(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<T
     let name = path.file_name().ok_or(std::io::ErrorKind::IsADirectory)?.to_string_lossy();
     let prefix = format!(".{name}.");
     remove_leftovers(folder, &prefix)?;
+    let there = std::fs::metadata(path).ok().map(|metadata| metadata.permissions());
     let mut builder = tempfile::Builder::new();
-    // Whoever may read the folder may read the file; the umask still applies.
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    // Where nothing is there, whoever may read the folder may read the file; the umask still applies.
+    builder.permissions(there.clone().unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666)));
     let mut temporary = builder.prefix(&prefix).suffix(TEMPORARY).tempfile_in(folder)?;
     // The lock tells other writers that this is no leftover; where there are no locks, nobody removes anything.
     let _ = temporary.as_file().try_lock();
     let value = fill(temporary.as_file_mut())?;
+    // Whatever the umask took of them. Where a file system gives all files the same, there is nothing to set.
+    if let Some(there) = there.filter(|there| temporary.as_file().metadata().is_ok_and(|made| made.permissions() != *there)) {
+        temporary.as_file().set_permissions(there)?;
+    }
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()?;
