@@ -6,6 +6,7 @@ use lopdf::{Dictionary, Document, Object, decode_text_string};
 
 /// Bits of a field and of an annotation that keep it from readers.
 const PASSWORD: i64 = 1 << 13;
+const PUSH_BUTTON: i64 = 1 << 16;
 const HIDDEN: i64 = 1 << 1;
 
 /// How far a field may lie below the one that names it.
@@ -31,16 +32,23 @@ fn words(document: &Document, annotation: &Dictionary) -> Option<String> {
         return None;
     }
     match annotation.get_deref(b"Subtype", document).ok()?.as_name().ok()? {
-        b"FreeText" => text(document, annotation.get_deref(b"Contents", document).ok()?),
+        b"FreeText" => text(document, annotation.get_deref(b"Contents", document).ok()?, None),
         b"Widget" => {
             let fields = lineage(document, annotation);
             let inherited = |name: &[u8]| fields.iter().find_map(|field| field.get_deref(name, document).ok());
-            let is_words = matches!(inherited(b"FT")?.as_name().ok()?, b"Tx" | b"Ch");
-            if !is_words || is_set(inherited(b"Ff"), PASSWORD) {
-                return None;
-            }
-            let value = text(document, inherited(b"V")?)?;
-            Some(match inherited(b"TU").or_else(|| inherited(b"T")).and_then(|name| text(document, name)) {
+            let value = inherited(b"V")?;
+            let value = match inherited(b"FT")?.as_name().ok()? {
+                b"Tx" if !is_set(inherited(b"Ff"), PASSWORD) => text(document, value, None),
+                b"Ch" => text(document, value, inherited(b"Opt")),
+                b"Btn" if !is_set(inherited(b"Ff"), PUSH_BUTTON) => {
+                    let chosen = value.as_name().ok().filter(|chosen| *chosen != b"Off")?;
+                    // Of several buttons that are one choice, the others are off.
+                    let is_chosen = annotation.has(b"V") || annotation.get(b"AS").ok().is_none_or(|state| state == value);
+                    is_chosen.then(|| String::from_utf8_lossy(chosen).into_owned())
+                }
+                _ => None,
+            }?;
+            Some(match inherited(b"TU").or_else(|| inherited(b"T")).and_then(|name| text(document, name, None)) {
                 Some(name) => format!("{name}: {value}"),
                 None => value,
             })
@@ -55,14 +63,16 @@ fn lineage<'d>(document: &'d Document, field: &'d Dictionary) -> Vec<&'d Diction
     std::iter::successors(Some(field), above).take(DEPTH_MAX).collect()
 }
 
-/// A text, or several that were chosen.
-fn text(document: &Document, object: &Object) -> Option<String> {
+/// A text, or several that were chosen, each as the field shows it: its options may be pairs of a code and a text.
+fn text(document: &Document, object: &Object, options: Option<&Object>) -> Option<String> {
+    let decoded = |object| decode_text_string(document.dereference(object).ok()?.1).ok();
+    let options = options.and_then(|options| options.as_array().ok()).into_iter().flatten();
+    let pairs = options.filter_map(|option| document.dereference(option).ok()?.1.as_array().ok()?.first_chunk::<2>());
+    let shown: BTreeMap<String, String> = pairs.filter_map(|[code, text]| Some((decoded(code)?, decoded(text)?))).collect();
+    let shown = |one| decoded(one).map(|code| shown.get(&code).cloned().unwrap_or(code));
     let text = match object {
-        Object::Array(several) => {
-            let each = several.iter().filter_map(|one| decode_text_string(document.dereference(one).ok()?.1).ok());
-            each.collect::<Vec<_>>().join(", ")
-        }
-        one => decode_text_string(one).ok()?,
+        Object::Array(several) => several.iter().filter_map(shown).collect::<Vec<_>>().join(", "),
+        one => shown(one)?,
     };
     Some(text.trim().replace('\r', "\n")).filter(|text| !text.is_empty())
 }

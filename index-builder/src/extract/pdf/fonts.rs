@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use lopdf::content::Content;
 use lopdf::{Dictionary, Document, Object, ObjectId, Stream, decode_text_string};
@@ -18,6 +19,8 @@ use super::words::is_unreadable;
 const FIXED_PITCH: i64 = 1;
 /// The longest ligature, in characters, that `ActualText` is believed to spell.
 const LIGATURE_MAX_CHARS: usize = 8;
+/// The most codes that the ranges of a map are read for: twice as many as there are.
+const RANGES_MAX_CODES: usize = 2 << 16;
 /// A font that maps fewer letters is one of icons, whose private-use codes stand for no letter.
 const TEXT_FONT_MIN_LETTERS: usize = 10;
 
@@ -32,12 +35,14 @@ pub(super) struct Fonts {
 
 /// A glyph: its font and its code there.
 type Glyph = (ObjectId, u16);
+/// What `ActualText` says, and the glyphs that it says it of; other glyphs than those of holes are none.
+type Span = (Option<String>, Vec<Option<Glyph>>);
 
 /// The codes of a font that its map gives no readable letter, and whether that is a loss.
 struct Holes {
-    map: String,
+    map: Rc<str>,
     is_composite: bool,
-    codes: BTreeMap<u16, bool>,
+    codes: Rc<BTreeMap<u16, bool>>,
 }
 
 /// Betters the fonts of a file; none where they cannot be written.
@@ -45,22 +50,26 @@ pub(super) fn bettered(mut document: Document) -> Option<Fonts> {
     let mut holes = HashMap::new();
     let mut maps = Vec::new();
     let mut fixed = Vec::new();
-    for (&id, object) in &document.objects {
-        let Ok(font) = object.as_dict() else { continue };
-        if !font.has_type(b"Font") {
-            continue;
-        }
-        let map = to_unicode(&document, font);
+    let fonts = document.objects.iter().filter_map(|(&id, object)| Some((id, object.as_dict().ok()?)));
+    let fonts = fonts.filter(|(_, font)| font.has_type(b"Font"));
+    // A map that many fonts share is read once.
+    let map_of = |font: &Dictionary| font.get(b"ToUnicode").and_then(Object::as_reference).ok();
+    let mut fonts: Vec<_> = fonts.map(|(id, font)| (map_of(font), id, font)).collect();
+    fonts.sort_by_key(|(map, id, _)| (*map, *id));
+    for fonts in fonts.chunk_by(|(one, ..), (other, ..)| one.is_some() && one == other) {
+        let map: Option<Rc<str>> = to_unicode(&document, fonts[0].2).map(Rc::from);
         let letters = map.as_deref().map(mapped).unwrap_or_default();
-        fixed.extend(fixed_pitch(&document, font, &letters));
-        match map {
-            Some(map) => {
-                let codes = unreadable(&letters);
-                if !codes.is_empty() {
-                    holes.insert(id, Holes { map, is_composite: font.has(b"DescendantFonts"), codes });
+        let codes = Rc::new(unreadable(&letters));
+        for &(_, id, font) in fonts {
+            fixed.extend(fixed_pitch(&document, font, &letters));
+            match &map {
+                Some(_) if codes.is_empty() => {}
+                Some(map) => {
+                    let is_composite = font.has(b"DescendantFonts");
+                    holes.insert(id, Holes { map: Rc::clone(map), is_composite, codes: Rc::clone(&codes) });
                 }
+                None => maps.extend(by_numbers(&document, font).map(|letters| (id, write_map(&letters, 2)))),
             }
-            None => maps.extend(by_numbers(&document, font).map(|letters| (id, write_map(&letters, 2)))),
         }
     }
     let mut lost = 0;
@@ -102,16 +111,17 @@ pub(super) fn bettered(mut document: Document) -> Option<Fonts> {
 /// The texts of the codes of a `ToUnicode` map.
 pub(super) fn mapped(map: &str) -> BTreeMap<u16, String> {
     let mut letters = BTreeMap::new();
-    let mut insert = |code: usize, hex: &str, more: usize| {
-        if let (Ok(code), Some(text)) = (u16::try_from(code), utf16(hex, more)) {
+    let mut insert = |code: usize, units: &[u16], more: usize| {
+        if let (Ok(code), Some(text)) = (u16::try_from(code), text(units, more)) {
             letters.insert(code, text);
         }
     };
+    let mut codes_left = RANGES_MAX_CODES;
     let code = |hex: &str| usize::from_str_radix(hex.trim(), 16).ok().filter(|code| *code <= usize::from(u16::MAX));
     for block in blocks(map, "bfchar") {
         let mut tokens = Tokens(block);
         while let (Some(from), Some(to)) = (tokens.next(), tokens.next()) {
-            code(from).into_iter().for_each(|code| insert(code, to, 0));
+            code(from).into_iter().for_each(|code| insert(code, &units(to), 0));
         }
     }
     for block in blocks(map, "bfrange") {
@@ -119,8 +129,12 @@ pub(super) fn mapped(map: &str) -> BTreeMap<u16, String> {
         while let (Some(low), Some(high), Some(to)) = (tokens.next(), tokens.next(), tokens.next()) {
             let codes = code(low).zip(code(high)).map_or(0..0, |(low, high)| low..high + 1);
             match to {
-                "[" => tokens.by_ref().take_while(|to| *to != "]").zip(codes).for_each(|(to, code)| insert(code, to, 0)),
-                to => codes.enumerate().for_each(|(more, code)| insert(code, to, more)),
+                "[" => tokens.by_ref().take_while(|to| *to != "]").zip(codes).for_each(|(to, code)| insert(code, &units(to), 0)),
+                to => {
+                    let units = units(to);
+                    codes.clone().take(codes_left).enumerate().for_each(|(more, code)| insert(code, &units, more));
+                    codes_left = codes_left.saturating_sub(codes.len());
+                }
             }
         }
     }
@@ -156,14 +170,18 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// The text of UTF-16 in hexadecimal digits, its last unit so many further.
-fn utf16(hex: &str, more: usize) -> Option<String> {
+/// The units of UTF-16 in hexadecimal digits; none where it is none.
+fn units(hex: &str) -> Vec<u16> {
     let hex: String = hex.chars().filter(|char| !char.is_whitespace()).collect();
     let units = hex.as_bytes().chunks(4).map(|unit| u16::from_str_radix(std::str::from_utf8(unit).ok()?, 16).ok());
-    let mut units: Vec<u16> = units.collect::<Option<_>>()?;
-    let last = units.last_mut()?;
-    *last = last.checked_add(u16::try_from(more).ok()?)?;
-    String::from_utf16(&units).ok()
+    units.collect::<Option<_>>().unwrap_or_default()
+}
+
+/// The text of units, the last so many further.
+fn text(units: &[u16], more: usize) -> Option<String> {
+    let (last, before) = units.split_last()?;
+    let last = last.checked_add(u16::try_from(more).ok()?)?;
+    char::decode_utf16(before.iter().copied().chain([last])).collect::<Result<_, _>>().ok()
 }
 
 /// The codes whose text means nothing. A code for U+0000 is a letter that was lost; one of private use may be an icon or a bullet, and
@@ -200,23 +218,29 @@ fn shown(document: &Document, holes: &HashMap<ObjectId, Holes>) -> (HashMap<Glyp
     let mut read = |content: &[u8], fonts: &HashMap<Vec<u8>, ObjectId>| {
         let Ok(content) = Content::decode(content) else { return };
         let (mut font, mut saved) = (None, Vec::new());
-        let mut spans: Vec<Option<(String, Vec<Option<Glyph>>)>> = Vec::new();
+        // Two glyphs tell already that none stands alone.
+        let add = |span: Option<&mut Span>, glyphs: &[Option<Glyph>]| {
+            if let Some((_, shown)) = span {
+                shown.extend(glyphs.iter().take(2 - shown.len()));
+            }
+        };
+        let mut spans: Vec<Span> = Vec::new();
         for operation in &content.operations {
             let operands = &operation.operands;
             match operation.operator.as_str() {
                 "q" => saved.push(font),
                 "Q" => font = saved.pop().flatten(),
                 "Tf" => font = operands.first().and_then(|name| fonts.get(name.as_name().ok()?)).copied(),
-                "BMC" => spans.push(None),
+                "BMC" => spans.push((None, Vec::new())),
                 "BDC" => {
                     let text = operands.get(1).and_then(|tags| tags.as_dict().ok()?.get(b"ActualText").ok());
-                    spans.push(text.and_then(|text| Some((decode_text_string(text).ok()?, Vec::new()))));
+                    spans.push((text.and_then(|text| decode_text_string(text).ok()), Vec::new()));
                 }
                 "EMC" => {
-                    if let Some(Some((text, glyphs))) = spans.pop()
-                        && let [Some(glyph)] = glyphs[..]
-                    {
-                        let known = named.entry(glyph).or_insert_with(|| Some(text.clone()));
+                    let Some((text, glyphs)) = spans.pop() else { continue };
+                    add(spans.last_mut(), &glyphs);
+                    if let (Some(text), [Some(glyph)]) = (text, &glyphs[..]) {
+                        let known = named.entry(*glyph).or_insert_with(|| Some(text.clone()));
                         if known.as_ref() != Some(&text) {
                             *known = None;
                         }
@@ -229,7 +253,7 @@ fn shown(document: &Document, holes: &HashMap<ObjectId, Holes>) -> (HashMap<Glyp
                     let codes = bytes.chunks(width).map(|code| code.iter().fold(0, |code, byte| code << 8 | u16::from(*byte)));
                     let is_hole = |code: &u16| holes.is_some_and(|font| font.codes.contains_key(code));
                     let glyphs: Vec<Option<Glyph>> = codes.map(|code| Some((font?, Some(code).filter(is_hole)?))).collect();
-                    spans.iter_mut().flatten().for_each(|(_, shown)| shown.extend(&glyphs));
+                    add(spans.last_mut(), &glyphs);
                     let piece: Vec<Glyph> = glyphs.into_iter().flatten().collect();
                     if !piece.is_empty() {
                         pieces.push(piece);
@@ -397,6 +421,8 @@ mod tests {
             .map(|(code, text)| (code, text.to_owned()));
         assert_eq!(letters, BTreeMap::from(expected));
         assert_eq!(unreadable(&letters), BTreeMap::from([(0x51, false), (0x8d, true)]));
+        let many = "<0000> <FFFF> <0000> ".repeat(2);
+        assert_eq!(mapped(&format!("beginbfrange {many} <0041> <0041> <0062> endbfrange"))[&0x41], "A");
         assert_eq!(
             mapped("beginbfrange <41> <40> <0061> <FFFF> <FFFF> <FFFF> <1> <2"),
             BTreeMap::from([(0xffff, "\u{ffff}".to_owned())])

@@ -1,9 +1,10 @@
 //! Spaces that a page shows invisibly where another space is seen already, some letters before. The reader puts them where they come
-//! (`m illion`); here they go. Only on pages that hide nothing but spaces: the words behind a scanned page stay.
+//! (`m illion`); here they go. Only on pages that hide nothing but spaces, and fewer than they show: the words behind a scanned page
+//! stay, and so does the only space between two words.
 
 use std::collections::{HashMap, HashSet};
 
-use lopdf::content::Content;
+use lopdf::content::{Content, Operation};
 use lopdf::{Dictionary, Document, Object, ObjectId, Stream, StringFormat};
 use unpdf::Page;
 
@@ -36,9 +37,15 @@ pub(super) fn without_spaces(bytes: &[u8]) -> Option<Vec<u8>> {
     for page in pages {
         let Ok(content) = document.get_page_content_with_limit(page, STREAM_MAX_BYTES) else { continue };
         let Ok(mut content) = Content::decode(&content) else { continue };
+        let hides = |operation: &Operation| {
+            operation.operator == "Tr" && operation.operands.first().is_some_and(|mode| mode.as_i64().ok() == Some(INVISIBLE))
+        };
+        if !content.operations.iter().any(hides) {
+            continue;
+        }
         let fonts = page_fonts(&document, page);
         let (mut font, mut mode, mut saved, mut hidden) = (None, 0, Vec::new(), Vec::new());
-        let mut hides_words = false;
+        let (mut hides_words, mut visible) = (false, 0);
         for (index, operation) in content.operations.iter().enumerate() {
             let operands = &operation.operands;
             match operation.operator.as_str() {
@@ -46,18 +53,21 @@ pub(super) fn without_spaces(bytes: &[u8]) -> Option<Vec<u8>> {
                 "Q" => (font, mode) = saved.pop().unwrap_or((None, 0)),
                 "Tf" => font = operands.first().and_then(|name| fonts.get(name.as_name().ok()?)).copied(),
                 "Tr" => mode = operands.first().and_then(|mode| mode.as_i64().ok()).unwrap_or(0),
-                "Tj" | "TJ" if mode == INVISIBLE => {
+                show @ ("Tj" | "TJ" | "'" | "\"") => {
                     let text = operands.last().map(strings).unwrap_or_default();
                     let spaces = font.map(|font| &*spaces.entry(font).or_insert_with(|| Spaces::of(&document, font)));
-                    match spaces.is_some_and(|spaces| spaces.are_all_of(&text)) {
-                        true => hidden.push(index),
-                        false => hides_words |= !text.is_empty(),
+                    let (count, of) = spaces.map_or((0, text.len()), |spaces| spaces.count(&text));
+                    match mode == INVISIBLE {
+                        false => visible += count,
+                        // The others begin a line, too.
+                        true if count == of && show.starts_with('T') => hidden.extend((of > 0).then_some(index)),
+                        true => hides_words |= of > 0,
                     }
                 }
                 _ => {}
             }
         }
-        if hidden.is_empty() || hides_words {
+        if hidden.is_empty() || hides_words || visible < hidden.len() {
             continue;
         }
         for index in hidden {
@@ -92,7 +102,9 @@ impl Spaces {
         Self { codes, width }
     }
 
-    fn are_all_of(&self, text: &[u8]) -> bool {
-        !text.is_empty() && text.chunks(self.width).all(|code| self.codes.contains(code))
+    /// How many codes of a text stand for a space, and how many it has.
+    fn count(&self, text: &[u8]) -> (usize, usize) {
+        let codes = text.chunks(self.width);
+        (codes.clone().filter(|code| self.codes.contains(*code)).count(), codes.len())
     }
 }

@@ -1,7 +1,8 @@
 //! A narrow column of notes beside the text. The reader takes lines that stand side by side for one, or the notes for paragraphs
 //! between the lines of the text; here they come behind it.
 //!
-//! Notes have lines of their own height. What stands on the lines of the text belongs to them: a date, a term and its meaning.
+//! Notes have lines of their own height, and several of them. What stands on the lines of the text belongs to them: a date, a term and
+//! its meaning. What stands alone is the heading of the text beside it.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ const WIDTH_MAX: f32 = 0.5;
 const LETTERS_MAX: f32 = 0.35;
 /// Two lines within so many points are one.
 const SAME_LINE: f32 = 1.5;
+/// Two lines of one note are at most so many times their letters' size apart.
+const LEADING_MAX: f32 = 2.5;
 /// Left edges that are tried.
 const EDGES_MAX: usize = 12;
 
@@ -123,7 +126,10 @@ fn are_notes(spans: &[TextSpan], notes: &[usize], text: &[usize]) -> bool {
     let are_words = notes.iter().flat_map(|index| spans[*index].text.chars()).filter(|char| char.is_alphabetic()).count() as f32
         > letters(notes) / 2.0;
     let apart = of_notes.iter().filter(|y| !of_text.iter().any(|other| (*y - other).abs() <= SAME_LINE)).count();
+    let leading = LEADING_MAX * spans[notes[0]].font_size;
+    let neighbours = of_notes.windows(2).filter(|lines| lines[0] - lines[1] <= leading).count();
     are_words
+        && 2 * neighbours >= of_notes.len()
         && width(notes) <= WIDTH_MAX * width(text)
         && letters(notes) <= LETTERS_MAX * letters(text)
         && 2 * apart >= of_notes.len()
@@ -157,5 +163,7 @@ mod tests {
         assert_eq!(is_note, [vec![false; 11], vec![true; 4]].concat());
         assert_eq!(notes(&page(0.0)), None);
         assert_eq!(notes(&page(5.0)[..11]), None);
+        let headings = (0..3).map(|row| line("as seen by night", 50.0, 695.0 - 36.0 * row as f32));
+        assert_eq!(notes(&[&page(5.0)[..11], &headings.collect::<Vec<_>>()].concat()), None);
     }
 }

@@ -67,8 +67,9 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     match parse(bytes) {
         Ok(document) => {
             let letters = loses_letters(&document).then(|| mend::with_letters(bytes)).flatten();
-            let spaces = || document.pages.iter().any(hidden::is_suspect).then(|| hidden::without_spaces(bytes)).flatten();
-            match letters.or_else(spaces) {
+            let spaces = || hidden::without_spaces(letters.as_deref().unwrap_or(bytes));
+            let spaces = document.pages.iter().any(hidden::is_suspect).then(spaces).flatten();
+            match spaces.or(letters) {
                 Some(mended) => parse(&mended).and_then(|better| read(&mended, better)),
                 None => read(bytes, document),
             }
@@ -429,13 +430,23 @@ mod tests {
             format!("<</Subtype/Widget/Parent 24 0 R{rect}>>"),
             format!("<</Subtype/FreeText/Contents(Approved in May.){rect}>>"),
             format!("<</Subtype/Widget/FT/Tx/T(password)/Ff 8192/V(sesame){rect}>>"),
-            "<</FT/Ch/T(colours)/V[(red)(blue)]>>".to_owned(),
+            "<</FT/Ch/T(colours)/V[(red)(b)]/Opt[(red)[(b)(blue)]]>>".to_owned(),
+            format!("<</Subtype/Widget/FT/Btn/T(member)/V/Yes{rect}>>"),
+            format!("<</Subtype/Widget/FT/Btn/T(miller)/V/Off{rect}>>"),
+            format!("<</Subtype/Widget/FT/Btn/T(send)/Ff 65536/V/Yes{rect}>>"),
+            format!("<</Subtype/Widget/Parent 30 0 R/AS/Off{rect}>>"),
+            format!("<</Subtype/Widget/Parent 30 0 R/AS/rye{rect}>>"),
+            "<</FT/Btn/T(flour)/Ff 32768/V/rye>>".to_owned(),
         ];
         let objects: String = (20..).zip(objects).map(|(number, object)| format!("{number} 0 obj\n{object}\nendobj\n")).collect();
-        let file = file.replace("/Contents 11", "/Annots[20 0 R 21 0 R 22 0 R 23 0 R]/Contents 11");
+        let annotations: String = [20, 21, 22, 23, 25, 26, 27, 28, 29].map(|number| format!("{number} 0 R ")).concat();
+        let file = file.replace("/Contents 11", &format!("/Annots[{annotations}]/Contents 11"));
         let document = read(file.replace("trailer", &format!("{objects}trailer")).as_bytes(), "a.pdf").unwrap();
         document.check().unwrap();
-        assert_eq!(document.text, "Application\n\nname: Ada Lovelace\n\ncolours: red, blue\n\nApproved in May.");
+        assert_eq!(
+            document.text,
+            "Application\n\nname: Ada Lovelace\n\ncolours: red, blue\n\nApproved in May.\n\nmember: Yes\n\nflour: rye"
+        );
     }
 
     /// The file with another font, which may refer to objects from 30 on.
@@ -461,7 +472,7 @@ mod tests {
              3 beginbfchar <8D> <0000> <8E> <0000> <8F> <F603> endbfchar endcmap",
         );
         let content = "BT /F 12 Tf 50 700 Td (Flour a) Tj /Span<</ActualText<FEFF00660074>>>BDC <8F> Tj EMC (er ) Tj \
-                       /Span<</ActualText(7)>>BDC <8D> Tj EMC (. ) Tj <8E> Tj ET";
+                       /Span<</ActualText(7)>>BDC /P BMC <8D> Tj EMC EMC (. ) Tj <8E> Tj ET";
         let font = format!("/Subtype/Type1/BaseFont/Mill/ToUnicode 30 0 R{}", widths());
         let document = read(&with_font(&[content], &font, &[&map]), "a.pdf").unwrap();
         assert_eq!(document.text.trim(), "Flour after 7.");
@@ -513,16 +524,35 @@ mod tests {
         assert!(document.warnings.contains(&"unreadable text layer, left out: page 2".to_owned()), "{:?}", document.warnings);
     }
 
+    /// A page of lines with hidden spaces, where `|` is one.
+    fn with_hidden_spaces(lines: &[&str]) -> String {
+        let lines = lines.iter().cycle().take(12).map(|line| line.replace('|', ") Tj 3 Tr ( ) Tj 0 Tr ("));
+        lines.fold("BT /F 12 Tf 50 700 Td ".to_owned(), |page, line| page + &format!("({line}) Tj 0 -14 Td ")) + "ET"
+    }
+
     #[test]
     fn hidden_spaces_break_no_words() {
-        let broken = [("the m", "illion"), ("of a b", "ig mill"), ("and l", "oans"), ("as r", "ecorded")];
-        let lines = broken.iter().cycle().take(12);
-        let lines = lines.map(|(head, tail)| format!("({head}) Tj 3 Tr ( ) Tj 0 Tr ({tail}) Tj 0 -14 Td "));
-        let content = lines.fold("BT /F 12 Tf 50 700 Td ".to_owned(), |content, line| content + &line);
-        let text = read(&pdf(&[&(content + "ET")], ""), "a.pdf").unwrap().text;
+        let broken = with_hidden_spaces(&["the m|illion", "of a b|ig mill", "and l|oans", "as r|ecorded"]);
+        let text = read(&pdf(&[&broken], ""), "a.pdf").unwrap().text;
         assert!(text.contains("the million") && text.contains("and loans") && !text.contains(" m "), "{text}");
         let hidden = "BT /F 12 Tf 3 Tr 50 700 Td (a b) Tj ( ) Tj (ig m) Tj ( ) Tj (ill) Tj ET";
         assert_eq!(hidden::without_spaces(&pdf(&[hidden], "")), None);
+        // Where all spaces are hidden, they are those between the words.
+        let whole = with_hidden_spaces(&["where|m|is|the|mass"]);
+        let text = read(&pdf(&[&broken, &whole], ""), "a.pdf").unwrap().text;
+        assert!(text.contains("the million") && text.contains("where m is the mass"), "{text}");
+    }
+
+    #[test]
+    fn hidden_spaces_go_beside_ligatures_too() {
+        let map = stream(
+            "begincmap 1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <20> <7A> <0020> endbfrange \
+             1 beginbfchar <8D> <06440627> endbfchar endcmap",
+        );
+        let broken = with_hidden_spaces(&["the m|illion", "of a b|ig mill", "and l|oans", "as r|ecorded"]);
+        let font = format!("/Subtype/Type1/BaseFont/Mill/ToUnicode 30 0 R{}", widths());
+        let text = read(&with_font(&[&broken, "BT /F 12 Tf 50 700 Td <8D> Tj ET"], &font, &[&map]), "a.pdf").unwrap().text;
+        assert!(text.contains("the million") && text.contains("\u{644}\u{627}"), "{text}");
     }
 
     #[test]

@@ -12,16 +12,19 @@ use crate::extract::one_line;
 
 use super::outline::{Titles, name};
 
-/// The fewest pages by which something is known to run on, and the fewest where the numbers on them are no pages of the file.
+/// The fewest pages by which something is known to run on, and the fewest where that is less than half of them and a number differs.
 const PAGES_MIN: usize = 3;
 const COUNTED_PAGES_MIN: usize = 4;
 /// How many pages on the next one is: heads of left and right pages may differ.
 const STEP_MAX: usize = 2;
 /// The most lines that run on at one edge of a page, and the most bytes of one.
 const LINES_MAX: usize = 3;
-const BYTES_MAX: usize = 160;
-/// The fewest words beside a number that stands last: those of `Invoice No. 7` say what the page is about.
+const BYTES_MAX: usize = 120;
+/// The fewest words before a number that is the page's: those of `Invoice No. 7` say what the page is about.
 const WORDS_MIN: usize = 3;
+/// What needs no further words before that number.
+const PAGE_WORDS: [&str; 7] = ["page", "p", "pg", "seite", "página", "pagina", "slide"];
+const SEPARATORS: [&str; 6] = ["|", "-", "–", "—", "·", "•"];
 
 /// Takes what runs on out of the pages. Returns the lines that each of them lost.
 pub(super) fn drop_repeats(pages: &mut [Page], titles: &Titles) -> Vec<Vec<String>> {
@@ -82,11 +85,9 @@ struct Run {
 /// What says that two lines are one that runs on.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Alike {
-    /// On most pages: the words without what may be the number of a page.
-    Most(String),
-    /// One page after the other: the words.
+    /// The words.
     Words(String),
-    /// So too: the words beside a number that counts with the pages, and how far it is from theirs.
+    /// The words around a number that counts with the pages, and how far it is from theirs.
     Counted(String, i64),
     /// The name of a section that began before.
     Section,
@@ -104,15 +105,14 @@ fn running(pages: &[Page], titles: &Titles, is_head: bool) -> Vec<Run> {
         let mut alike: BTreeMap<Alike, Vec<usize>> = BTreeMap::new();
         for (number, page) in pages.iter().enumerate() {
             let Some(index) = at(page, lines[number]) else { continue };
-            for key in keys(page, index, is_head, titles, pages.len()) {
+            for key in keys(page, index, is_head, titles) {
                 alike.entry(key).or_default().push(number);
             }
         }
         let mut taken = vec![false; pages.len()];
         for (key, on) in alike {
             let found = match key {
-                Alike::Most(_) if 2 * on.len() > pages.len() && on.len() >= PAGES_MIN => vec![on],
-                Alike::Most(_) => Vec::new(),
+                Alike::Words(_) | Alike::Counted(..) if 2 * on.len() > pages.len() && on.len() >= PAGES_MIN => vec![on],
                 Alike::Counted(..) => chains(&on, COUNTED_PAGES_MIN),
                 Alike::Words(_) | Alike::Section => chains(&on, PAGES_MIN),
             };
@@ -132,7 +132,7 @@ fn chains(on: &[usize], least: usize) -> Vec<Vec<usize>> {
     on.chunk_by(|one, next| next - one <= STEP_MAX).filter(|chain| chain.len() >= least).map(<[usize]>::to_vec).collect()
 }
 
-fn keys(page: &Page, index: usize, is_head: bool, titles: &Titles, pages: usize) -> Vec<Alike> {
+fn keys(page: &Page, index: usize, is_head: bool, titles: &Titles) -> Vec<Alike> {
     let block = &page.elements[index];
     let Some(text) = text(block) else { return Vec::new() };
     let is_heading = heading(block).is_some();
@@ -143,11 +143,16 @@ fn keys(page: &Page, index: usize, is_head: bool, titles: &Titles, pages: usize)
     if titles.begins(&name, page.number) && !page.elements.get(others).is_some_and(|others| others.iter().any(is_other)) {
         return Vec::new();
     }
-    let mut keys = vec![Alike::Words(text.clone())];
+    let mut keys = Vec::new();
     // A heading names what follows, and its number says which, on however many pages.
-    keys.push(Alike::Most(if is_heading { text.clone() } else { masked(&text, pages) }));
-    if !is_heading && let Some((words, number)) = counted(&text) {
-        keys.push(Alike::Counted(words, number - i64::from(page.number)));
+    if !is_heading {
+        let counted = counted(&text).into_iter();
+        keys.extend(counted.map(|(words, number)| Alike::Counted(words, number - i64::from(page.number))));
+    }
+    // What stands behind a name or below a heading is an answer, even where many pages have the same.
+    let is_below_heading = !is_head && index > 0 && heading(&page.elements[index - 1]).is_some();
+    if !is_below_heading && !text.contains(": ") {
+        keys.push(Alike::Words(text.clone()));
     }
     if titles.began(&name, page.number) {
         keys.push(Alike::Section);
@@ -169,29 +174,23 @@ fn heading(block: &Block) -> Option<String> {
     text(block).filter(|_| is_heading).map(|text| name(&text))
 }
 
-/// The words behind a number, or the many before one, and the number.
-fn counted(text: &str) -> Option<(String, i64)> {
-    let split = |number: &str, words: &str| Some((words.to_owned(), number.parse().ok()?));
-    let first = text.split_once(' ').and_then(|(number, words)| split(number, words));
-    first.or_else(|| {
-        let (words, number) = text.rsplit_once(' ')?;
-        split(number, words).filter(|_| words.split(' ').count() >= WORDS_MIN)
-    })
-}
-
-/// The text without what may be the number of a page, or of all of them: other numbers say what differs, an invoice or its sum.
-fn masked(text: &str, pages: usize) -> String {
-    let (mut masked, mut rest) = (String::new(), text);
-    while let Some(start) = rest.find(|char: char| char.is_ascii_digit()) {
-        let (before, from) = rest.split_at(start);
+/// The numbers of a text that may be its page's, each with the words around it.
+fn counted(text: &str) -> Vec<(String, i64)> {
+    let (mut counted, mut read) = (Vec::new(), 0);
+    while let Some(start) = text[read..].find(|char: char| char.is_ascii_digit()) {
+        let (before, from) = text.split_at(read + start);
         let end = from.find(|char: char| !char.is_ascii_digit() && !matches!(char, '.' | ',')).unwrap_or(from.len());
         let number = from[..end].trim_end_matches(['.', ',']);
-        let is_page = number.parse().is_ok_and(|number: usize| number <= pages);
-        masked.extend([before, if is_page { " " } else { number }]);
-        rest = &from[number.len()..];
+        let last = before.split_whitespace().next_back().unwrap_or_default();
+        let word = last.trim_matches(|char: char| !char.is_alphanumeric()).to_lowercase();
+        let is_named = last.ends_with([':', '#']) || matches!(&*word, "no" | "nr" | "number");
+        let is_apart = SEPARATORS.contains(&last) || before.split_whitespace().count() >= WORDS_MIN;
+        let is_page = PAGE_WORDS.contains(&&*word) || !before.contains(char::is_alphanumeric) || is_apart && !is_named;
+        let words = || format!("{before}#{}", &from[number.len()..]);
+        counted.extend(number.parse().ok().filter(|_| is_page).map(|number: u32| (words(), i64::from(number))));
+        read += start + number.len();
     }
-    masked.push_str(rest);
-    one_line(&masked)
+    counted
 }
 
 #[cfg(test)]
@@ -247,6 +246,38 @@ mod tests {
         ];
         let kept = ["Invoice 1001/a/Sum: 1.5 EUR", "Invoice 1002/b/Sum: 2.5 EUR", "Invoice 1003/c/Sum: 3.5 EUR/3/3"];
         assert_eq!(left(&numbered), kept);
+        let answers: [&[&str]; 5] = [
+            &["Day 1", "a", "Verdict: fit", "Goals: 3"],
+            &["Day 2", "b", "Verdict: unfit", "Goals: 1"],
+            &["Day 3", "c", "Verdict: fit", "Goals: 0"],
+            &["Day 4", "d", "Verdict: fit", "Goals: 4"],
+            &["Day 5", "e", "Verdict: fit", "Goals: 2"],
+        ];
+        assert_eq!(left(&answers), answers.map(|page| page.join("/")));
+        let below_headings: [&[&str]; 4] = [
+            &["Invoice No. 1", "a", "# Errors", "None.", "1 | Mills Ltd."],
+            &["Invoice No. 2", "b", "# Errors", "None.", "2 | Mills Ltd."],
+            &["Invoice No. 3", "c", "# Errors", "None.", "3 | Mills Ltd."],
+            &["Invoice No. 4", "d", "# Errors", "None.", "4 | Mills Ltd."],
+        ];
+        let kept = ["1/a/Errors/None.", "2/b/Errors/None.", "3/c/Errors/None.", "4/d/Errors/None./4 | Mills Ltd."];
+        assert_eq!(left(&below_headings), kept.map(|rest| format!("Invoice No. {rest}")));
+        let rooms: [&[&str]; 4] =
+            [&["Plan of room 3", "a"], &["Plan of room 1", "b"], &["Plan of room 4", "c"], &["Plan of room 2", "d"]];
+        assert_eq!(left(&rooms), rooms.map(|page| page.join("/")));
+    }
+
+    #[test]
+    fn one_number_of_a_foot_counts_with_the_pages() {
+        for foot in
+            ["Page: #", "Version: 2.1 | Page # of 4", "[Page #]", "- # -", "Mills, 3rd edition - #", "p. #", "Rules of 3 mills #"]
+        {
+            let pages: Vec<[String; 2]> =
+                (1..5).map(|page| [format!("text {page}"), foot.replace('#', &page.to_string())]).collect();
+            let pages: Vec<[&str; 2]> = pages.iter().map(|page| page.each_ref().map(String::as_str)).collect();
+            let pages: Vec<&[&str]> = pages.iter().map(|page| &page[..]).collect();
+            assert_eq!(left(&pages), ["text 1", "text 2", "text 3", &pages[3].join("/")], "{foot}");
+        }
     }
 
     #[test]
