@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(read_sidecar(large.as_bytes()).unwrap_err(), "its `.metadata.json` has 1048589 bytes; at most 1048576");
         assert!(read_sidecar(b"{").is_err() && read_sidecar(b"[]").is_err());
         let twice = read_sidecar(br#"{"metadataAttributes": {"access": ["hr"], "access": []}}"#).unwrap_err();
-        assert_eq!(twice, "its `.metadata.json` cannot be read as JSON: `access` stands there twice at line 1 column 49");
+        assert_eq!(twice, "its `.metadata.json` cannot be read as JSON: `access` stands there twice at line 1 column 50");
         assert!(read_sidecar(br#"{"metadataAttributes": 1}"#).is_err());
         assert_eq!(sidecar_of("é"), None);
         assert_eq!(sidecar_of(".metadata.json"), None);
