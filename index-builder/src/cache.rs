@@ -21,7 +21,7 @@ use crate::extract::Document;
 use crate::place::{TEMPORARY, folder_of, temporary};
 
 /// Changes whenever extraction gives another result for the same bytes.
-const EXTRACTION_VERSION: u32 = 7;
+const EXTRACTION_VERSION: u32 = 8;
 
 /// What marks the folder of a cache: it holds the texts of documents, and no build shall read them as such.
 const MARKER: &str = ".omni-cache";

@@ -39,6 +39,7 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     // Before anything is fetched for it.
     let build = build(args)?;
     place::require_replaceable(&args.out)?;
+    place::require_writable(&args.out)?;
     progress.say("1 of 4: the embedding model");
     model::ensure(&Origin::Auto, &args.model, Precision::Int8, progress)?;
 

@@ -63,7 +63,7 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<()> {
     let threads = args.threads.map_or_else(pipeline::default_threads, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
-    place::make_named_folder(&args.out)?;
+    place::require_writable(&args.out)?;
     let report_file = args.report.as_deref().filter(|path| *path != Path::new("-"));
     report_file.map_or(Ok(()), |path| report::require_replaceable(path, &args.out))?;
     let cache = args.cache.clone().unwrap_or_else(|| cache::folder_beside(&args.out));
@@ -92,9 +92,10 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<()> {
         strict: args.strict,
     };
     let report = pipeline::run(&build, progress)?;
-    report_file.map_or(Ok(()), |path| report.write(path))?;
     let is_printed = args.report.is_some() && report_file.is_none();
-    print(&if is_printed { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() })
+    let printed = print(&if is_printed { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() });
+    // Each tells of an index that is there already, whatever becomes of the other.
+    report_file.map_or(Ok(()), |path| report.write(path)).and(printed)
 }
 
 /// Measures; a gate that is not passed is a failure with its reasons.

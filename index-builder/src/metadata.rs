@@ -5,6 +5,7 @@
 //! the nearer place wins: file beside, front matter, rules. For `access` it is the other way round: whoever may write a
 //! document must not be able to open it to more people than the rules say.
 
+mod distinct;
 mod mixed;
 mod rules;
 
@@ -14,6 +15,7 @@ use omni_retrieval::index::{RESERVED, Scalar};
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization as _;
 
+use distinct::Distinct;
 pub(crate) use mixed::mixed;
 pub(crate) use rules::{Rules, covers};
 
@@ -47,8 +49,8 @@ pub(crate) fn read_sidecar(bytes: &[u8]) -> Result<Fields, String> {
     if bytes.len() > MAX_SIDECAR_BYTES {
         return Err(format!("its `{SIDECAR}` has {} bytes; at most {MAX_SIDECAR_BYTES}", bytes.len()));
     }
-    let value: Value =
-        serde_json::from_slice(unmarked(bytes)).map_err(|cause| format!("its `{SIDECAR}` is not JSON: {cause}"))?;
+    let Distinct(value) =
+        serde_json::from_slice(unmarked(bytes)).map_err(|cause| format!("its `{SIDECAR}` cannot be read as JSON: {cause}"))?;
     let Value::Object(mut object) = value else { return Err(format!("its `{SIDECAR}` is not an object of fields")) };
     match object.remove("metadataAttributes") {
         Some(Value::Object(mut inner)) if object.is_empty() => {
@@ -104,12 +106,13 @@ fn access(fields: &Fields) -> Result<Option<Vec<String>>, String> {
     Ok(Some(labels))
 }
 
-/// Nested objects become fields with dotted names.
+/// Nested objects become fields with dotted names. An empty one is a field without a value: `access` with nothing in it is meant for labels.
 pub(crate) fn flatten(object: Map<String, Value>) -> Fields {
     let mut fields = Fields::new();
     let mut open: Vec<(String, Value)> = object.into_iter().collect();
     while let Some((name, value)) = open.pop() {
         match value {
+            Value::Object(inner) if inner.is_empty() => drop(fields.insert(name, Value::Null)),
             Value::Object(inner) => open.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value))),
             value => drop(fields.insert(name, value)),
         }
@@ -168,6 +171,8 @@ mod tests {
         let large = format!("{{\"list\": [{}0]}}", "0,".repeat(1 << 19));
         assert_eq!(read_sidecar(large.as_bytes()).unwrap_err(), "its `.metadata.json` has 1048589 bytes; at most 1048576");
         assert!(read_sidecar(b"{").is_err() && read_sidecar(b"[]").is_err());
+        let twice = read_sidecar(br#"{"metadataAttributes": {"access": ["hr"], "access": []}}"#).unwrap_err();
+        assert_eq!(twice, "its `.metadata.json` cannot be read as JSON: `access` stands there twice at line 1 column 50");
         assert!(read_sidecar(br#"{"metadataAttributes": 1}"#).is_err());
         assert_eq!(sidecar_of("é"), None);
         assert_eq!(sidecar_of(".metadata.json"), None);

@@ -122,7 +122,7 @@ pub(crate) fn run(build: &Build, progress: Progress) -> Result<Report> {
     let cache = Cache::open(&build.cache)?;
     let questions = build.tune_alpha.as_deref().map(eval::questions).transpose()?;
     let listed = Listed::of(build)?;
-    let mut warnings = build.rules.unused(listed.paths())?;
+    let mut warnings = build.rules.unused(listed.documents(), listed.absent())?;
     listed.require_labelled()?;
     if let Some(questions) = &questions {
         require_answered(questions, &listed)?;
@@ -250,7 +250,7 @@ impl Preparation<'_> {
     /// What is indexed of a document, with all that is known of it.
     fn prepared(&self, entry: &Entry, mut document: extract::Document, sha256: String) -> Result<Prepared, String> {
         let Self { build, embedder, cache, .. } = *self;
-        let sidecar = self.listed.sidecars.get(&entry.source).cloned().transpose()?;
+        let sidecar = self.listed.sidecars.get(&metadata::composed(&entry.source)).cloned().transpose()?;
         let mut described = describe(entry, &document, sha256);
         let front_matter = std::mem::take(&mut document.metadata);
         build.rules.apply(&mut described, front_matter, sidecar, &mut document.warnings)?;

@@ -57,18 +57,28 @@ pub(crate) fn others(folder: &Path, path: &Path) -> Result<Option<Remark>> {
     Ok((!others.is_empty()).then(|| Remark { source: path.display().to_string(), reason }))
 }
 
-/// Makes the folder that `out` names by the slash at its end: what is not there yet would be taken for a file.
-pub(crate) fn make_named_folder(out: &Path) -> Result<()> {
-    if out.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        std::fs::create_dir_all(out).with_context(|| format!("{}: cannot make the folder", out.display()))?;
-    }
-    Ok(())
+/// Makes the folder that an index goes into, and tries it before the work. A slash at the end of `out` names a folder: what is not there yet
+/// would be taken for a file.
+///
+/// # Errors
+/// Nothing can be written there.
+pub(crate) fn require_writable(out: &Path) -> Result<()> {
+    let out = followed(out);
+    let is_folder = out.is_dir() || out.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let folder = if is_folder { out.as_path() } else { folder_of(&out) };
+    let tried = std::fs::create_dir_all(folder).and_then(|()| temporary(folder));
+    tried.map(drop).with_context(|| format!("{}: cannot write the index", out.display()))
 }
 
-/// The file that `out` leads to, where it is a link: its list of what is gone stands beside it, and a link that is replaced would part the two.
+/// The file that `out` leads to, where it is a link, there or not yet: its list of what is gone stands beside it, and a link that is replaced
+/// would part the two.
 pub(crate) fn followed(out: &Path) -> PathBuf {
-    let target = out.is_symlink().then(|| out.canonicalize().ok());
-    target.flatten().unwrap_or_else(|| out.to_owned())
+    match out.read_link() {
+        Ok(target) if !out.exists() => out.with_file_name(target),
+        // A pipe has no path that leads to it.
+        Ok(_) => out.canonicalize().unwrap_or_else(|_| out.to_owned()),
+        Err(_) => out.to_owned(),
+    }
 }
 
 /// The folder that a file lies in.
@@ -120,7 +130,7 @@ impl Aside {
     }
 }
 
-/// Removes folders that hold an index without a name, whole or not, and nothing else, and that nobody holds locked.
+/// Removes folders that hold nothing but an index without a name, whole, not or not yet begun, and that nobody holds locked.
 fn remove_leftovers(beside: &Path) {
     let entries =
         |folder: &Path| -> Vec<DirEntry> { std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).collect() };
@@ -128,7 +138,7 @@ fn remove_leftovers(beside: &Path) {
     for folder in entries(beside).iter().filter(|found| is_aside(&found.file_name())).map(DirEntry::path) {
         let Ok(held) = File::open(&folder) else { continue };
         let files = entries(&folder);
-        if !folder.is_symlink() && !files.is_empty() && files.iter().all(is_unnamed) && held.try_lock().is_ok() {
+        if !folder.is_symlink() && files.iter().all(is_unnamed) && held.try_lock().is_ok() {
             files.iter().for_each(|file| drop(std::fs::remove_file(file.path())));
             drop(std::fs::remove_dir(&folder));
         }
@@ -148,12 +158,30 @@ mod tests {
     #[test]
     fn a_slash_at_the_end_makes_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        make_named_folder(&folder.path().join("new/er/")).unwrap();
-        make_named_folder(&folder.path().join("file")).unwrap();
+        require_writable(&folder.path().join("new/er/")).unwrap();
+        require_writable(&folder.path().join("file")).unwrap();
         assert!(folder.path().join("new/er").is_dir() && !folder.path().join("file").exists());
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let refused = make_named_folder(&folder.path().join("file/")).unwrap_err().to_string();
-        assert!(refused.ends_with("/file/: cannot make the folder"), "{refused}");
+        let refused = require_writable(&folder.path().join("file/")).unwrap_err().to_string();
+        assert!(refused.ends_with("/file/: cannot write the index"), "{refused}");
+    }
+
+    #[test]
+    fn a_link_is_followed_to_where_nothing_is_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("current.omni");
+        std::os::unix::fs::symlink("new/kb.omni", &link).unwrap();
+        assert_eq!(followed(&link), folder.path().join("new/kb.omni"));
+        require_writable(&link).unwrap();
+        assert!(link.is_symlink());
+        std::fs::write(folder.path().join("new/kb.omni"), "").unwrap();
+        assert_eq!(followed(&link), folder.path().canonicalize().unwrap().join("new/kb.omni"));
+        if cfg!(target_os = "linux") {
+            use std::os::fd::AsRawFd as _;
+            let (_reader, writer) = std::io::pipe().unwrap();
+            let pipe = PathBuf::from(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+            assert_eq!(followed(&pipe), pipe);
+        }
     }
 
     #[test]
@@ -164,6 +192,7 @@ mod tests {
             std::fs::write(folder.path().join(name).join(file), "").unwrap();
         };
         with(".omni-a1B2c3", ".unnamed.omni.x1y2z3.partial");
+        std::fs::create_dir(folder.path().join(".omni-d4E5f6")).unwrap();
         with(".omni-backup", "notes.txt");
         with(".omni-cache", "unnamed.omni");
         let first = Aside::of(folder.path()).unwrap();

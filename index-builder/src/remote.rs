@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use omni_llm::chat::Trace;
 use omni_llm::config::Config;
 use omni_llm::net::{Client, backoff};
@@ -57,8 +57,12 @@ impl Remote {
             })?;
         let (client, runtime, provider) = ready(provider).with_context(|| format!("`--embedding {named}`"))?;
         let probe = || Model::probe(provider.clone(), model, dimensions, &client, deadline());
-        let model = runtime.block_on(patiently(FIRST_ATTEMPTS, probe));
-        Ok(Self { model: model.with_context(|| format!("`--embedding {named}`"))?, client, runtime })
+        let model = runtime.block_on(patiently(FIRST_ATTEMPTS, probe)).with_context(|| format!("`--embedding {named}`"))?;
+        let found = model.dimensions();
+        if let Some(asked) = dimensions.filter(|asked| *asked as usize != found) {
+            bail!("`--embedding {named}`: was asked for {asked} dimensions and gave {found}; leave `--embedding-dimensions` out");
+        }
+        Ok(Self { model, client, runtime })
     }
 
     /// The model that an index was built with; none is the packed one.

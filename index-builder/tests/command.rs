@@ -149,6 +149,20 @@ fn a_link_as_the_source_explains_no_label_away() {
 }
 
 #[test]
+fn a_file_of_metadata_is_known_however_its_accents_are_written() {
+    let Some(model) = model() else { return };
+    let model = model.canonicalize().unwrap();
+    let root = folder(&[
+        ("docs/a.md", "# A\n\nText.\n"),
+        ("docs/u\u{308}.md", "# B\n\nText.\n"),
+        ("docs/\u{fc}.md.metadata.json", "{\"access\": 5}"),
+    ]);
+    let build = ["build", "docs", "--model", model.to_str().unwrap(), "--out", "kb.omni"];
+    let (is_well, printed, said) = run(root.path(), &build);
+    assert!(is_well && printed.contains("skipped   u\u{308}.md: `access`: 5 is not a list of labels\n"), "{printed}{said}");
+}
+
+#[test]
 fn what_is_written_into_the_source_is_not_read_by_the_next_build() {
     let Some(model) = model() else { return };
     let model = model.canonicalize().unwrap();
@@ -179,6 +193,10 @@ fn what_is_in_the_way_is_said_before_the_work() {
     assert!(said.ends_with("/docs: the source cannot lie in the cache; name another folder with `--cache`\n"), "{said}");
     let said = refused(&["build", "docs", "--cache", "."]);
     assert!(said.ends_with(": the source cannot lie in the cache; name another folder with `--cache`\n"), "{said}");
+    let said = refused(&["build", "docs", "--out", "README.md/kb.omni", "--cache", "cache"]);
+    assert!(said.starts_with("error: README.md/kb.omni: cannot write the index: "), "{said}");
+    let said = refused(&["build", "docs", "--out", "new/kb.omni", "--report", "new/report.json"]);
+    assert!(said.contains("no such model"), "{said}");
     std::fs::write(root.path().join("kb.omni.tombstones"), "{\"index\": \"").unwrap();
     std::fs::create_dir(root.path().join("indexes")).unwrap();
     let of_another = format!("indexes/{}.omni.tombstones", "a".repeat(64));
@@ -202,6 +220,9 @@ fn progress_that_cannot_be_written_costs_no_index() {
     let build = ["build", "docs", "--out", "kb.omni", "--model", model.to_str().unwrap()];
     assert!(builder(root.path()).args(build).stderr(full()).output().unwrap().status.success());
     assert!(root.path().join("kb.omni").exists());
+    let (is_well, printed, said) = run(root.path(), &[&build[..], &["--report", "/dev/full"]].concat());
+    assert!(!is_well && printed.starts_with("index     kb.omni "), "{printed}");
+    assert!(said.contains("error: /dev/full: cannot write the report"), "{said}");
     let code = builder(root.path()).args(["build", "nowhere", "--out", "x.omni"]).stderr(full()).status().unwrap().code();
     assert_eq!(code, Some(1));
 }

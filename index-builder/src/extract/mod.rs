@@ -89,9 +89,9 @@ fn too_large() -> Refusal {
     Refusal::new(format!("larger than {} MB", INPUT_MAX_BYTES >> 20))
 }
 
-/// The last part of a path or key.
+/// The last part of a path or key. A backslash is a letter of it, and stands before bytes that are no UTF-8 (`caf\xe9.txt`).
 fn file_name(name: &str) -> &str {
-    name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(name)
+    name.rsplit('/').find(|part| !part.is_empty()).unwrap_or(name)
 }
 
 /// The title, where the document has one, else its file name.
@@ -108,6 +108,13 @@ pub(crate) fn title_line(title: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_name_is_a_title_as_it_stands() {
+        for (name, title) in [(r"menu/caf\xe9.txt", r"caf\xe9.txt"), ("menu/", "menu")] {
+            assert_eq!(extract(b"text", name, None).unwrap().title, title);
+        }
+    }
 
     #[test]
     fn a_title_is_as_long_as_a_heading_at_most() {

@@ -1,13 +1,12 @@
 //! What is known of whole folders: rules for the documents below them, and how all that is known of a document becomes one.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use omni_retrieval::index;
 use serde_json::Value;
 
-use super::{Fields, MAX_BYTES, access, checked, composed, flatten, unmarked};
+use super::{Distinct, Fields, MAX_BYTES, access, checked, composed, flatten, unmarked};
 use crate::extract::title_line;
 use crate::report::Remark;
 
@@ -27,8 +26,9 @@ impl Rules {
     pub(crate) fn read(file: Option<&Path>, by_folder: bool) -> Result<Self> {
         let Some(path) = file else { return Ok(Self { by_folder, ..Self::default() }) };
         let text = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
-        let rules: BTreeMap<String, Value> = serde_json::from_slice(unmarked(&text))
-            .with_context(|| format!("{}: expected an object of path prefixes, each with an object of fields", path.display()))?;
+        let expected = || format!("{}: expected an object of path prefixes, each with an object of fields", path.display());
+        let Distinct(rules) = serde_json::from_slice(unmarked(&text)).with_context(expected)?;
+        let Value::Object(rules) = rules else { bail!(expected()) };
         let mut prefixes = Vec::new();
         for (prefix, fields) in rules {
             let Value::Object(fields) = fields else {
@@ -39,29 +39,40 @@ impl Rules {
             // Rules are written by hand and rarely: a mistake in them is not for a report that scrolls by.
             checked(fields.clone(), &mut warnings);
             let labels = access(&fields).err();
-            if let Some(warning) = warnings.into_iter().chain(labels).next() {
+            let named = ["namespace", "title"].into_iter().filter_map(|name| Some((name, fields.get(name)?)));
+            let unnamed = named.filter(|(_, value)| !value.is_null() && !value.as_str().is_some_and(is_name));
+            let unnamed = unnamed.map(|(name, value)| format!("`{name}`: {value} is not a name"));
+            if let Some(warning) = warnings.into_iter().chain(labels).chain(unnamed).next() {
                 bail!("{}: `{prefix}`: {warning}", path.display());
             }
             prefixes.push((composed(&prefix), fields));
         }
-        prefixes.sort_by_key(|(prefix, _)| prefix.len());
+        prefixes.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+        if let Some(twice) = prefixes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            bail!("{}: `{}` stands there twice, with its accents written in two ways", path.display(), twice[0].0);
+        }
         Ok(Self { file: path.to_owned(), prefixes, by_folder })
     }
 
-    /// The rules that none of `paths` fits: the documents of the source, and files and folders of it that cannot be read. Where
-    /// there are none, it is not the rules that are wrong.
+    /// The rules that fit none of the documents of the source, and nothing that is `absent`: files and folders of it that cannot be read, and
+    /// what may lie below. Where there are none, it is not the rules that are wrong.
     ///
     /// # Errors
     /// One of them has labels: what they should close would be open.
-    pub(crate) fn unused<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<Vec<Remark>> {
-        let paths: Vec<String> = paths.map(composed).collect();
+    pub(crate) fn unused<'a>(
+        &self,
+        documents: impl Iterator<Item = &'a str>,
+        absent: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Remark>> {
+        let absent: Vec<String> = absent.map(composed).collect();
+        let paths: Vec<String> = documents.map(composed).chain(absent.iter().cloned()).collect();
         if paths.is_empty() {
             return Ok(Vec::new());
         }
         let mut remarks = Vec::new();
         for (prefix, fields) in &self.prefixes {
             let file = self.file.display();
-            if paths.iter().any(|path| covers(prefix, path) || covers(path, prefix)) {
+            if paths.iter().any(|path| covers(prefix, path)) || absent.iter().any(|path| covers(path, prefix)) {
                 let passed_by = paths.iter().find(|path| path.starts_with(prefix) && !covers(prefix, path));
                 remarks.extend(passed_by.filter(|_| fields.contains_key("access")).map(|path| Remark {
                     source: file.to_string(),
@@ -105,7 +116,7 @@ impl Rules {
         let mut fields: Fields = places.into_iter().flatten().filter(|(_, value)| !value.is_null()).collect();
         fields.remove("access");
         match fields.remove("namespace") {
-            Some(Value::String(namespace)) if !namespace.trim().is_empty() && namespace.len() <= MAX_BYTES => {
+            Some(Value::String(namespace)) if is_name(&namespace) => {
                 document.namespace = Some(namespace);
             }
             Some(other) => return Err(format!("`namespace`: {other} is not a name")),
@@ -122,6 +133,11 @@ impl Rules {
         document.metadata = checked(fields, warnings);
         Ok(())
     }
+}
+
+/// Whether a document or a namespace may be called so.
+fn is_name(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_BYTES
 }
 
 /// Whether a rule for `prefix` holds for `path`: a file, or all below a folder, with or without the slash at its end. `public` is not
@@ -174,13 +190,17 @@ mod tests {
 
     #[test]
     fn a_rule_that_fits_nothing_is_said_and_one_with_labels_is_refused() {
-        let unused = |text: &str| rules(text, false).unwrap().unused(["HR/pay.md", "it"].into_iter());
+        let unused = |text: &str| rules(text, false).unwrap().unused(["HR/pay.md"].into_iter(), ["it"].into_iter());
         let remarks = unused(r#"{"hr/": {"lang": "en"}, "HR/": {"access": ["hr"]}, "": {"a": 1}}"#).unwrap();
         assert_eq!(remarks.len(), 1);
         assert_eq!(remarks[0].reason, "rule `hr/` fits no document");
-        let error = unused(r#"{"hr/": {"access": ["hr"]}}"#).unwrap_err().to_string();
-        assert!(error.contains("rule `hr/` fits no document, and its `access` would close none; spell the folder as"), "{error}");
-        assert!(rules(r#"{"": {"access": ["hr"]}}"#, false).unwrap().unused(std::iter::empty()).unwrap().is_empty());
+        for prefix in ["hr/", "HR/pay.md/", "HR/pay.md/a"] {
+            let error = unused(&format!(r#"{{"{prefix}": {{"access": ["hr"]}}}}"#)).unwrap_err().to_string();
+            let expected = format!("rule `{prefix}` fits no document, and its `access` would close none; spell the folder as");
+            assert!(error.contains(&expected), "{error}");
+        }
+        let nowhere = rules(r#"{"": {"access": ["hr"]}}"#, false).unwrap().unused(std::iter::empty(), std::iter::empty());
+        assert!(nowhere.unwrap().is_empty());
         // What lies below a folder that cannot be read may be what the rule is for.
         assert!(unused(r#"{"it/ops/": {"access": ["it"]}}"#).unwrap().is_empty());
     }
@@ -198,7 +218,8 @@ mod tests {
         assert_eq!(applied("public-relations-internal/d2.md").access, ["staff"]);
         // As HFS+ writes it.
         assert_eq!(applied("U\u{308}bersicht/d3.md").metadata.len(), 1);
-        let remarks = rules.unused(["public/d1.md", "public-relations-internal/d2.md", "Übersicht/x"].into_iter()).unwrap();
+        let documents = ["public/d1.md", "public-relations-internal/d2.md", "Übersicht/x"];
+        let remarks = rules.unused(documents.into_iter(), std::iter::empty()).unwrap();
         let reasons: Vec<&str> = remarks.iter().map(|remark| remark.reason.as_str()).collect();
         let passed_by =
             "rule `public` is for what is called so and what lies below it, not for `public-relations-internal/d2.md`";
@@ -214,7 +235,7 @@ mod tests {
             assert!(rules.apply(&mut document, fields, None, &mut Vec::new()).is_err(), "{access}");
         }
         let nested = json!({"metadata": {"access": ["hr"]}});
-        for meant in [json!({"access": {"label": "hr"}}), json!({"Access": ["hr"]}), nested] {
+        for meant in [json!({"access": {"label": "hr"}}), json!({"Access": ["hr"]}), json!({"access": {}}), nested] {
             assert!(rules.apply(&mut document, fields(meant.clone()), None, &mut Vec::new()).is_err(), "{meant}");
         }
     }
@@ -223,6 +244,19 @@ mod tests {
     fn a_mistake_in_a_rule_is_refused_and_a_byte_order_mark_is_none() {
         let error = rules(r#"{"a/": {"uri": "x"}}"#, false).unwrap_err().to_string();
         assert!(error.ends_with("`a/`: metadata `uri`: the index fills this field itself; call it something else"), "{error}");
-        assert!(rules("\u{feff}{\"a/\": {\"team\": \"a\"}}", false).is_ok());
+        assert!(rules("\u{feff}{\"a/\": {\"team\": \"a\", \"title\": null}}", false).is_ok());
+        for (text, mistake) in [
+            (r#"{"a/": {"namespace": 5}}"#, ": `a/`: `namespace`: 5 is not a name"),
+            (r#"{"a/": {"title": 5}}"#, ": `a/`: `title`: 5 is not a name"),
+            (r#"{"a/": {"access": {}}}"#, ": `a/`: `access`: null is not a list of labels"),
+            (r#"{"a/": {"access": ["a"]}, "a/": {"team": "a"}}"#, ": `a/` stands there twice at line 1 column 30"),
+            (
+                "{\"\u{fc}\": {\"access\": [\"a\"]}, \"u\u{308}\": {}}",
+                ": `\u{fc}` stands there twice, with its accents written in two ways",
+            ),
+        ] {
+            let error = format!("{:#}", rules(text, false).unwrap_err());
+            assert!(error.ends_with(mistake), "{error}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Result, bail};
 
 use super::{Build, Prepared};
-use crate::metadata::{self, Fields};
+use crate::metadata::{self, Fields, composed};
 use crate::report::{Remark, shown};
 use crate::source::{Entry, Ignored, Listing, READ_AHEAD_BYTES, Reason};
 
@@ -14,7 +14,7 @@ pub(super) struct Listed {
     /// The documents.
     pub(super) entries: Vec<Entry>,
     /// What the files beside documents say of them, or why they cannot be understood: then the document is left out, because it
-    /// may have been closed to most.
+    /// may have been closed to most. By the document's name in composed letters, as it may be written otherwise than the file's.
     pub(super) sidecars: HashMap<String, Result<Fields, String>>,
     /// Files and folders that cannot be read.
     unreadable: Vec<(String, Reason)>,
@@ -35,32 +35,32 @@ impl Listed {
             let Some(document) = metadata::sidecar_of(&entry.source) else { continue };
             // Nobody knows which of two is meant.
             let several = Err("has several files `.metadata.json`, in other letters each; keep one".to_owned());
-            sidecars.entry(document.to_owned()).and_modify(|known| *known = several).or_insert(fields);
+            sidecars.entry(composed(document)).and_modify(|known| *known = several).or_insert(fields);
         }
         for (source, reason) in &unreadable {
             if let Some(document) = metadata::sidecar_of(source) {
-                sidecars.insert(document.to_owned(), Err(format!("its `.metadata.json`: {reason}")));
+                sidecars.insert(composed(document), Err(format!("its `.metadata.json`: {reason}")));
             }
         }
         Ok(Self { entries, sidecars, unreadable, ignored })
     }
 
     /// What the source holds besides the documents, and another build may read: what cannot be read, and what globs leave out.
-    fn absent(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn absent(&self) -> impl Iterator<Item = &str> {
         let unselected = self.ignored.iter().filter(|(_, why)| why.by_selection()).map(|(path, _)| path.as_str());
         // What has no name explains nothing: as a folder it would hold all.
         self.unreadable.iter().map(|(path, _)| path.as_str()).chain(unselected).filter(|path| !path.is_empty())
     }
 
-    /// The documents and what is absent, as the source names them.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|entry| entry.source.as_str()).chain(self.absent())
+    /// The documents, as the source names them.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.source.as_str())
     }
 
     /// Files beside documents that are not there.
     fn orphans(&self) -> impl Iterator<Item = (&String, &Result<Fields, String>)> {
-        let known: HashSet<&str> = self.entries.iter().map(|entry| entry.source.as_str()).collect();
-        self.sidecars.iter().filter(move |(document, _)| !known.contains(document.as_str()))
+        let known: HashSet<String> = self.documents().map(composed).collect();
+        self.sidecars.iter().filter(move |(document, _)| !known.contains(*document))
     }
 
     /// Refuses files beside no document that have labels.
@@ -68,7 +68,7 @@ impl Listed {
     /// # Errors
     /// There is one: what it should close would be open.
     pub(super) fn require_labelled(&self) -> Result<()> {
-        let is_absent = |document: &str| self.absent().any(|source| metadata::covers(source, document));
+        let is_absent = |document: &str| self.absent().any(|source| metadata::covers(&composed(source), document));
         let labelled = self.orphans().filter(|(_, fields)| fields.as_ref().is_ok_and(metadata::has_access));
         if let Some(document) = labelled.map(|(document, _)| document).filter(|document| !is_absent(document)).min() {
             let is_link = self.is_link(document);
@@ -85,7 +85,7 @@ impl Listed {
 
     /// Whether it leads to a document that is read under its own name.
     fn is_link(&self, document: &str) -> bool {
-        self.ignored.iter().any(|(path, why)| *why == Ignored::Linked && path == document)
+        self.ignored.iter().any(|(path, why)| *why == Ignored::Linked && composed(path) == document)
     }
 
     /// Whether the source still has the document at `uri`, readable and wanted or not.

@@ -26,6 +26,7 @@ pub(crate) use reason::{Ignored, Reason};
 use selection::Selection;
 
 use crate::extract::INPUT_MAX_BYTES;
+use crate::report::shown;
 
 /// Most bytes of documents that a builder reads ahead.
 pub(crate) const READ_AHEAD_BYTES: u64 = 256 << 20;
@@ -298,10 +299,11 @@ impl Source {
     fn empty(&self, listing: &Listing) -> Error {
         let mut text = format!("{self}: no documents there");
         if let Some((path, reason)) = listing.skipped.first() {
-            text += &format!(" ({} skipped, first `{path}`: {reason})", listing.skipped.len());
+            let (path, reason) = (shown(path), reason.to_string());
+            text += &format!(" ({} skipped, first `{path}`: {})", listing.skipped.len(), shown(&reason));
         }
         if let Some((path, why)) = listing.ignored.first() {
-            text += &format!(" ({} ignored, first `{path}`: {why})", listing.ignored.len());
+            text += &format!(" ({} ignored, first `{}`: {why})", listing.ignored.len(), shown(path));
         }
         text += match &self.place {
             _ if listing.ignored.iter().any(|(_, why)| why.by_selection()) => {

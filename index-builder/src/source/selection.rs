@@ -3,7 +3,7 @@
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::{Ignored, Listing, Reason};
-use crate::metadata;
+use crate::metadata::{composed, sidecar_of};
 
 /// Globs over the paths below the source.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -46,15 +46,15 @@ impl Selection {
 
     /// Why a path is not wanted. A file of metadata goes with its document, which would be open to more people without it.
     fn refuses(&self, path: &str) -> Option<Ignored> {
-        let document = metadata::sidecar_of(path).unwrap_or(path);
-        if fits(&self.exclude, document) {
+        let document = composed(sidecar_of(path).unwrap_or(path));
+        if fits(&self.exclude, &document) {
             return Some(Ignored::Excluded);
         }
-        (!self.include.is_empty() && !fits(&self.include, document)).then_some(Ignored::NotIncluded)
+        (!self.include.is_empty() && !fits(&self.include, &document)).then_some(Ignored::NotIncluded)
     }
 }
 
-/// Whether a path, or a folder above it, fits one of the globs.
+/// Whether a path of composed letters, or a folder above it, fits one of the globs.
 fn fits(globs: &[GlobMatcher], path: &str) -> bool {
     let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
     folders.chain([path]).any(|path| globs.iter().any(|glob| glob.is_match(path)))
@@ -67,7 +67,7 @@ fn glob(text: &str) -> Result<GlobMatcher, globset::Error> {
         true => named.trim_start_matches("./").trim_start_matches('/').to_owned(),
         false => format!("**/{named}"),
     };
-    GlobBuilder::new(&below).literal_separator(true).build().map(|glob| glob.compile_matcher())
+    GlobBuilder::new(&composed(&below)).literal_separator(true).build().map(|glob| glob.compile_matcher())
 }
 
 #[cfg(test)]
@@ -95,6 +95,11 @@ mod tests {
         assert_eq!(kept(&["./hr/*.md"], &["old.md"], &paths), ["hr/a.md"]);
         assert_eq!(kept(&[], &["hr"], &paths), ["a.md", "a.pdf"]);
         assert_eq!(kept(&[], &["hr/old"], &paths), ["a.md", "a.pdf", "hr/a.md", "hr/old.md", "notes/hr/c.md"]);
+        let written = ["\u{dc}bersicht.md", "U\u{308}bersicht.md"];
+        for pattern in written {
+            assert_eq!(kept(&[pattern], &[], &written), written);
+            assert_eq!(kept(&[], &[pattern], &written), [""; 0]);
+        }
         assert!(glob("[a").unwrap_err().to_string().contains("unclosed character class"));
     }
 

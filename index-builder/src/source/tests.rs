@@ -108,6 +108,15 @@ fn hidden_files_and_lock_files_are_ignored_and_named() {
 }
 
 #[test]
+fn names_in_an_empty_source_do_not_speak_to_the_terminal() {
+    let root = folder();
+    symlink("nowhere", root.path().join("a\u{1b}[2J.md")).unwrap();
+    write(root.path(), ".b\u{1b}[2J.md", "x");
+    let text = error(&options(root.path()));
+    assert!(text.contains("first `a\u{fffd}[2J.md`: a link") && text.contains("first `.b\u{fffd}[2J.md`: hidden"), "{text}");
+}
+
+#[test]
 fn links_never_lead_out_of_the_folder_and_never_loop() {
     let (root, outside) = (folder(), folder());
     write(outside.path(), "secret.txt", "secret");

@@ -32,10 +32,10 @@ impl Model {
         Self { provider, name: name.to_owned(), dimensions, shortened, health: Arc::default() }
     }
 
-    /// Asks for one vector, to learn how long they are.
+    /// Asks for one vector, to learn how long they are: [`Self::dimensions`], whatever was asked for.
     ///
     /// # Errors
-    /// As [`Provider::embed`], or the vector is not as long as was asked for.
+    /// As [`Provider::embed`], or the vector is all zeros.
     pub async fn probe(
         provider: Provider,
         name: &str,
@@ -48,7 +48,7 @@ impl Model {
         let request = EmbedRequest { model: name.to_owned(), inputs, purpose: Side::Document, dimensions, user: None, trace };
         let response = provider.embed(client, &request, deadline).await?;
         let found = response.vectors.first().map_or(0, Vec::len);
-        let model = Self::new(provider, name, dimensions.map_or(found, |asked| asked as usize), dimensions.is_some());
+        let model = Self::new(provider, name, found, dimensions.is_some());
         model.checked(response)?;
         Ok(model)
     }
