@@ -127,8 +127,8 @@ struct Narrowed {
     /// Only this namespace
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// A label of the caller: labelled documents are found by callers who have one of their labels
-    #[arg(long = "access", value_name = "LABEL")]
+    /// Labels of the caller, comma-separated: labelled documents are found by callers who have one of their labels
+    #[arg(long = "access", value_name = "LABELS", value_delimiter = ',')]
     labels: Vec<String>,
 }
 
@@ -374,5 +374,12 @@ mod tests {
         };
         assert_eq!(run_to_end(&app, left).unwrap(), 7);
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn labels_are_separated_by_commas() {
+        let cli = Cli::try_parse_from(["omni-llm", "search", "leave?", "--access", "hr,it", "--access", "staff"]).unwrap();
+        let Some(Command::Search { narrowed, .. }) = cli.command else { panic!() };
+        assert_eq!(narrowed.labels, ["hr", "it", "staff"]);
     }
 }

@@ -359,7 +359,10 @@ fn a_gate_that_is_not_passed_ends_with_an_error() {
     let (is_well, printed, said) = gate("all.omni", &["--against", "bare.omni", "--min-recall@5", "1"]);
     assert!(is_well && printed.contains("recall@5   1.0000  (older index 0.5000)\n"), "{printed}{said}");
     let (is_well, _, said) = gate("bare.omni", &[]);
-    assert!(!is_well && said.starts_with("error: bare.omni: question 2: `filter`: no field `team` in this index"), "{said}");
+    assert!(
+        !is_well && said.starts_with("error: bare.omni: question `Where may I park?`: `filter`: no field `team` in this index"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -405,18 +408,27 @@ fn a_build_reads_what_is_chosen_and_never_what_it_wrote() {
 }
 
 #[test]
-fn what_is_known_of_a_document_is_no_document_of_its_excerpts() {
+fn excerpts_are_looked_for_in_what_a_build_would_read() {
     let Some(model) = model() else { return };
     let model = model.canonicalize().unwrap();
-    let asked =
-        "{\"question\": \"How many days of leave are there?\", \"source\": \"leave.md\", \"excerpts\": [\"thirty days\"]}\n";
+    let asked = |excerpts: &str| {
+        format!("{{\"question\": \"How many days of leave are there?\", \"source\": \"leave.md\", \"excerpts\": {excerpts}}}\n")
+    };
     let root = folder(&[
         ("docs/leave.md", "# Leave\n\nEveryone has thirty days of leave in a year.\n"),
         ("docs/leave.md.metadata.json", "{\"team\": \"hr\"}"),
-        ("q.jsonl", asked),
+        ("docs/logo.txt", ""),
+        ("q.jsonl", &asked("[\"thirty days\"]")),
+        ("none.jsonl", &asked("[]")),
+        ("blank.jsonl", &asked("[\"thirty days\", \" \"]")),
     ]);
-    let measure = ["-q", "eval", "--excerpts", "q.jsonl", "--documents", "docs", "--model", model.to_str().unwrap()];
-    let (is_well, printed, said) = run(root.path(), &measure);
+    let measure = |questions| ["-q", "eval", "--excerpts", questions, "--documents", "docs", "--model", model.to_str().unwrap()];
+    for questions in ["none.jsonl", "blank.jsonl"] {
+        let said = refused(root.path(), &measure(questions));
+        assert!(said.contains("of the question `How many days") || said.contains("no excerpts for the question `How"), "{said}");
+    }
+    let (is_well, printed, said) = run(root.path(), &measure("q.jsonl"));
+    assert_eq!(said, "skipped: logo.txt: empty\n");
     assert!(is_well && printed.starts_with("1 questions, 1 documents, hybrid search\n"), "{printed}{said}");
     assert!(printed.contains("\nfixed_size ") && printed.contains("\nstructure "), "{printed}");
 }

@@ -52,8 +52,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, default_value_t = 0.0, value_name = "X", value_parser = share, requires = "against", help_heading = "An index")]
     tolerance: f64,
 
-    /// A label of whoever asks; labelled documents are not there for others
-    #[arg(long = "access", value_name = "LABEL", requires = "questions", help_heading = "An index")]
+    /// Labels of whoever asks, comma-separated; labelled documents are not there for others
+    #[arg(long = "access", value_name = "LABELS", value_delimiter = ',', requires = "questions", help_heading = "An index")]
     access: Vec<String>,
 
     /// A cross-encoder that reads what was found again, as the service does with `OMNI_RERANKER`: its folder, or a packed file
@@ -69,8 +69,16 @@ pub(crate) struct EvalArgs {
     documents: Option<PathBuf>,
 
     /// Chunks that are retrieved for each question
-    #[arg(long, short = 'k', default_value_t = 5, value_name = "N", requires = "excerpts", help_heading = "Chunking strategies")]
-    top_k: usize,
+    #[arg(
+        long,
+        short = 'k',
+        default_value_t = 5,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        requires = "excerpts",
+        help_heading = "Chunking strategies"
+    )]
+    top_k: u16,
 
     /// Most of one chunk, as for `build`; each strategy's default where it is left out
     #[arg(long, value_name = "N", requires = "excerpts", help_heading = "Chunking strategies")]
@@ -84,7 +92,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE", requires = "corpus", help_heading = "A judged test set")]
     queries: Option<PathBuf>,
 
-    /// Judgements: a heading, then lines of `query-id<TAB>corpus-id<TAB>score`
+    /// Judgements: lines of `query-id<TAB>corpus-id<TAB>score`; the first may be a heading
     #[arg(long, value_name = "FILE", requires = "corpus", help_heading = "A judged test set")]
     qrels: Option<PathBuf>,
 
@@ -153,7 +161,8 @@ impl EvalArgs {
             return Ok(What::Gate(Gate { questions, index, least, against, tolerance, access, alpha, model, reranker }));
         }
         if let (Some(questions), Some(documents)) = (self.excerpts, self.documents) {
-            let Self { top_k, chunk_size, alpha, model, .. } = self;
+            let Self { chunk_size, alpha, model, .. } = self;
+            let top_k = self.top_k.into();
             return Ok(What::Excerpts(Excerpts { questions, documents, top_k, chunk_size, alpha, lexical, model, cache }));
         }
         let (Some(corpus), Some(queries)) = (self.corpus, self.queries) else {
@@ -163,5 +172,32 @@ impl EvalArgs {
         };
         let Self { qrels, runs, modes, alpha, model, .. } = self;
         Ok(What::TestSet(Evaluation { corpus, queries, qrels, runs, modes, alpha, lexical, model, cache }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn eval(arguments: &[&str]) -> Result<EvalArgs, String> {
+        let cli = Cli::try_parse_from([&["index-builder", "eval"], arguments].concat()).map_err(|error| error.to_string())?;
+        let Command::Eval(args) = cli.command else { return Err("another command".to_owned()) };
+        Ok(*args)
+    }
+
+    #[test]
+    fn labels_are_separated_by_commas() {
+        let args = eval(&["--questions", "q.jsonl", "--access", "hr,it", "--access", "staff"]).unwrap();
+        let What::Gate(gate) = args.what().unwrap() else { panic!() };
+        assert_eq!(gate.access, ["hr", "it", "staff"]);
+    }
+
+    #[test]
+    fn nothing_retrieved_is_nothing_measured() {
+        let error = eval(&["--excerpts", "q.jsonl", "--documents", "docs", "-k", "0"]).unwrap_err();
+        assert!(error.contains("0 is not in 1.."), "{error}");
     }
 }

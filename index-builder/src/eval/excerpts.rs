@@ -21,8 +21,11 @@ use crate::chunk::{self, Settings, Strategy};
 use crate::cli::name;
 use crate::embedding::{self, Embedding};
 use crate::extract::{Document, Limits, Sandbox};
+use crate::metadata::composed;
+use crate::note;
 use crate::pipeline::{Prepared, Unwritten, apart, describe};
 use crate::progress::Progress;
+use crate::report::shown;
 use crate::source::{Entry, Options, Source};
 
 /// What to measure.
@@ -52,6 +55,7 @@ struct Row {
 /// A question and the bytes of a document that answer it.
 struct Asked {
     document: u32,
+    /// Sorted and apart.
     spans: Vec<Range<u64>>,
 }
 
@@ -132,18 +136,13 @@ fn line(strategy: Strategy, tokens: &[usize], figures: &[Figures]) -> String {
 fn figures(asked: &Asked, chunks: &[(u32, Range<u64>)]) -> Figures {
     let own: Vec<Range<u64>> =
         chunks.iter().filter(|(document, _)| *document == asked.document).map(|(_, span)| span.clone()).collect();
-    let wanted = union(asked.spans.clone());
-    let hit = overlap(&wanted, &union(own));
     // Chunks that overlap show the same excerpt twice, and cost their room twice.
     let shown: u64 = chunks.iter().map(|(_, span)| span.end - span.start).sum();
-    let useful: u64 = chunks
-        .iter()
-        .filter(|(document, _)| *document == asked.document)
-        .map(|(_, span)| overlap(&wanted, std::slice::from_ref(span)))
-        .sum();
-    let wanted = length(&wanted);
+    let useful = overlap(&asked.spans, &own);
+    let hit = overlap(&asked.spans, &union(own));
+    let wanted: u64 = asked.spans.iter().map(|span| span.end - span.start).sum();
     let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-    Figures { recall: ratio(hit, wanted), precision: ratio(useful, shown), iou: ratio(hit, wanted + shown - useful.min(shown)) }
+    Figures { recall: ratio(hit, wanted), precision: ratio(useful, shown), iou: ratio(hit, wanted + shown - useful) }
 }
 
 fn union(mut spans: Vec<Range<u64>>) -> Vec<Range<u64>> {
@@ -158,44 +157,54 @@ fn union(mut spans: Vec<Range<u64>>) -> Vec<Range<u64>> {
     joined
 }
 
-fn length(spans: &[Range<u64>]) -> u64 {
-    spans.iter().map(|span| span.end - span.start).sum()
-}
-
 fn overlap(a: &[Range<u64>], b: &[Range<u64>]) -> u64 {
     let common = |a: &Range<u64>, b: &Range<u64>| a.end.min(b.end).saturating_sub(a.start.max(b.start));
     a.iter().map(|a| b.iter().map(|b| common(a, b)).sum::<u64>()).sum()
 }
 
-/// The documents of a folder, in order.
+/// The documents of a folder, in order; what a build would skip is skipped, and said.
 fn read(folder: &Path) -> Result<Vec<(Entry, Document)>> {
     let source = Source::open(&Options { source: Some(folder.to_owned()), ..Options::default() })?;
     let sandbox = Sandbox::new(Limits::default())?;
+    let skip = |path: &str, reason: String| note(format_args!("skipped: {}: {}", shown(path), shown(&reason)));
     let mut documents = Vec::new();
-    let (_, entries) = apart(source.list()?.entries);
+    let listing = source.list()?;
+    listing.skipped.iter().for_each(|(path, reason)| skip(path, reason.to_string()));
+    let (_, entries) = apart(listing.entries);
     for entry in entries {
-        let content = source.read(&entry)?.map_err(|reason| anyhow::anyhow!("{}: {reason}", entry.source))?;
-        let document = sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref())?;
-        let document = document.map_err(|refusal| anyhow::anyhow!("{}: {refusal}", entry.source))?;
-        documents.push((entry, document));
+        let document = match source.read(&entry)? {
+            Ok(content) => {
+                sandbox.extract(&content.bytes, &entry.source, content.charset.as_deref())?.map_err(|why| why.to_string())
+            }
+            Err(reason) => Err(reason.to_string()),
+        };
+        match document {
+            Ok(document) => documents.push((entry, document)),
+            Err(reason) => skip(&entry.source, reason),
+        }
     }
     Ok(documents)
 }
 
 /// Finds the excerpts of a question in the text that is indexed.
 fn locate(row: &Row, documents: &[(Entry, Document)]) -> Result<Asked> {
-    let Some(number) = documents.iter().position(|(entry, _)| entry.source == row.source) else {
+    let source = composed(&row.source);
+    let Some(number) = documents.iter().position(|(entry, _)| composed(&entry.source) == source) else {
         bail!("`{}`: no such document, for the question `{}`", row.source, row.question);
     };
     let text = &documents[number].1.text;
+    if row.excerpts.is_empty() {
+        bail!("`{}`: no excerpts for the question `{}`", row.source, row.question);
+    }
     let mut spans = Vec::with_capacity(row.excerpts.len());
     for excerpt in &row.excerpts {
-        let Some(start) = text.find(excerpt.trim()) else {
+        let excerpt = composed(excerpt.trim());
+        let Some(start) = text.find(&excerpt).filter(|_| !excerpt.is_empty()) else {
             bail!("`{}`: does not hold the excerpt `{excerpt}` of the question `{}`", row.source, row.question);
         };
-        spans.push(start as u64..(start + excerpt.trim().len()) as u64);
+        spans.push(start as u64..(start + excerpt.len()) as u64);
     }
-    Ok(Asked { document: number as u32, spans })
+    Ok(Asked { document: number as u32, spans: union(spans) })
 }
 
 /// Writes an index of all documents and says how many tokens each chunk has.

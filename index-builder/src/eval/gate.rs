@@ -13,6 +13,7 @@ use omni_retrieval::rerank::Reranking;
 use super::{Asked, Manner, Scores, Unknown, ask, embed, questions};
 use crate::embedding::Embedding;
 use crate::remote::Remote;
+use crate::report::shown;
 
 /// Questions that are listed as missed; all of them count.
 const SHOWN_MISSES: usize = 20;
@@ -146,17 +147,17 @@ fn table(questions: &[Asked], new: &Scores, old: Option<&Scores>, unknown: &Unkn
     }
     for (place, (asked, outcome)) in missed.iter().take(SHOWN_MISSES) {
         let expected = asked.expected();
-        let lost = expected.iter().zip(&outcome.ranks).filter(|(_, rank)| rank.is_none()).map(|(source, _)| *source);
-        let first = outcome.found.first().map_or("nothing", String::as_str);
-        let lost: Vec<&str> = lost.collect();
+        let lost = expected.iter().zip(&outcome.ranks).filter(|(_, rank)| rank.is_none()).map(|(source, _)| shown(source));
+        let lost: Vec<_> = lost.collect();
+        let first = shown(outcome.first.as_deref().unwrap_or("nothing"));
         let why = if unknown.texts.contains(place) { "; the text is in none of its chunks" } else { "" };
-        let _ = writeln!(text, "  {}\n    expected {}, found first {first}{why}", asked.question, lost.join(", "));
+        let _ = writeln!(text, "  {}\n    expected {}, found first {first}{why}", asked.shown(), lost.join(", "));
     }
     if missed.len() > SHOWN_MISSES {
         let _ = writeln!(text, "  and {} more", missed.len() - SHOWN_MISSES);
     }
     for source in unknown.sources.iter().take(SHOWN_MISSES) {
-        let _ = writeln!(text, "no `{source}` is in the index; name sources as `omni-llm search` shows them");
+        let _ = writeln!(text, "no `{}` is in the index; name sources as `omni-llm search` shows them", shown(source));
     }
     text
 }
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     fn scores(ranks: &[Option<usize>]) -> Scores {
-        let outcome = |&rank: &Option<usize>| Outcome { ranks: vec![rank], found: vec!["other.md".to_owned()] };
+        let outcome = |&rank: &Option<usize>| Outcome { ranks: vec![rank], first: Some("other.md".to_owned()) };
         Scores { outcomes: ranks.iter().map(outcome).collect() }
     }
 
@@ -204,6 +205,18 @@ mod tests {
             said.len() == 1 && said[0].starts_with("the older index: nothing that the questions expect was found; "),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn names_do_not_speak_to_the_terminal() {
+        let asked = serde_json::json!({"question": "Why\n\u{1b}[2J?", "source": "a\u{1b}[2J.md"});
+        let asked: Asked = serde_json::from_value(asked).unwrap();
+        let missed = Scores { outcomes: vec![Outcome { ranks: vec![None], first: Some("b\u{7}\n.md".to_owned()) }] };
+        let unknown = Unknown { sources: asked.expected().into_iter().collect(), texts: BTreeSet::new() };
+        let text = table(std::slice::from_ref(&asked), &missed, None, &unknown);
+        let listed =
+            "  Why \u{fffd}[2J?\n    expected a\u{fffd}[2J.md, found first b\u{fffd}\u{fffd}.md\nno `a\u{fffd}[2J.md` is in";
+        assert!(text.contains(listed), "{text:?}");
     }
 
     #[test]

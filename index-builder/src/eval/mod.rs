@@ -24,6 +24,8 @@ use serde_json::{Value, json};
 
 use crate::embedding::Embedding;
 use crate::extract::one_line;
+use crate::metadata::composed;
+use crate::report::shown;
 
 /// Hits that are looked at: enough for every metric.
 const DEPTH: usize = 10;
@@ -51,8 +53,8 @@ pub(crate) struct Asked {
 pub(crate) struct Outcome {
     /// For each thing expected, its rank from 1, where it was found.
     ranks: Vec<Option<usize>>,
-    /// The sources of the hits, best first.
-    found: Vec<String>,
+    /// The source of the best hit.
+    first: Option<String>,
 }
 
 /// What became of all of them.
@@ -64,27 +66,29 @@ pub(crate) struct Scores {
 impl Scores {
     /// The share of what is expected that stands among the first `k`.
     pub(crate) fn recall(&self, k: usize) -> f64 {
-        self.mean(|gains, expected| metrics::recall(gains, expected, k))
+        self.mean(|ranks| ranks.iter().flatten().filter(|rank| **rank <= k).count() as f64 / ranks.len() as f64)
     }
 
     /// Discounted gain among the first `k` by the best that was possible.
     pub(crate) fn ndcg(&self, k: usize) -> f64 {
-        self.mean(|gains, expected| metrics::ndcg(gains, expected, k))
+        self.mean(|ranks| {
+            let mut gains = [0.0; DEPTH];
+            ranks.iter().flatten().for_each(|rank| gains[rank - 1] = 1.0);
+            // Copies that were expected are one hit: more than it is worth could not be gained.
+            let found = gains.iter().filter(|gain| **gain > 0.0).count();
+            let missed = ranks.iter().filter(|rank| rank.is_none()).count();
+            metrics::ndcg(&gains, &vec![1.0; found + missed], k)
+        })
     }
 
     /// One by the rank of the first thing that is expected, 0 beyond `k`.
     pub(crate) fn mrr(&self, k: usize) -> f64 {
-        self.mean(|gains, _| metrics::mrr(gains, k))
+        self.mean(|ranks| ranks.iter().flatten().min().filter(|rank| **rank <= k).map_or(0.0, |rank| 1.0 / *rank as f64))
     }
 
-    /// Everything that is expected is worth the same.
-    fn mean(&self, of: impl Fn(&[f64], &[f64]) -> f64) -> f64 {
-        let each = self.outcomes.iter().map(|outcome| {
-            let mut gains = [0.0; DEPTH];
-            outcome.ranks.iter().flatten().for_each(|rank| gains[rank - 1] = 1.0);
-            of(&gains, &vec![1.0; outcome.ranks.len()])
-        });
-        each.sum::<f64>() / self.outcomes.len().max(1) as f64
+    /// The mean over the questions of what each one's ranks are worth.
+    fn mean(&self, of: impl Fn(&[Option<usize>]) -> f64) -> f64 {
+        self.outcomes.iter().map(|outcome| of(&outcome.ranks)).sum::<f64>() / self.outcomes.len().max(1) as f64
     }
 
     /// Whether there was anything to measure: an index that never answers may also be the wrong one. `remedy` is for whoever
@@ -102,10 +106,15 @@ impl Scores {
 
 /// Reads questions.
 pub(crate) fn questions(path: &Path) -> Result<Vec<Asked>> {
-    let questions: Vec<Asked> = lines(path, "`question` and `source`")?;
-    for (number, asked) in questions.iter().enumerate() {
+    let mut questions: Vec<Asked> = lines(path, "`question` and `source`")?;
+    for asked in &mut questions {
         if asked.expected().is_empty() {
-            bail!("{}: question {}: no `source` and no `sources`; name the documents that answer it", path.display(), number + 1);
+            let question = asked.shown();
+            bail!("{}: `{question}`: no `source` and no `sources`; name the documents that answer it", path.display());
+        }
+        // Compared as they look, as in filters: file systems and editors write `ü` as one letter or as two.
+        for text in asked.source.iter_mut().chain(&mut asked.sources).chain(&mut asked.text) {
+            *text = composed(text);
         }
     }
     Ok(questions)
@@ -159,7 +168,7 @@ impl<'q> Unknown<'q> {
         }
         let mut documents = Vec::with_capacity(index.document_count());
         for document in index.documents() {
-            let source = document?.1.source;
+            let source = composed(&document?.1.source);
             sources.remove(source.as_str());
             documents.push(askers.get(source.as_str()));
         }
@@ -190,10 +199,10 @@ pub(crate) struct Manner<'a> {
 
 /// Asks an index all questions.
 pub(crate) fn ask(index: &Index, questions: &[Asked], vectors: &[Vec<f32>], manner: Manner<'_>) -> Result<Scores> {
-    let outcomes =
-        questions.par_iter().zip(vectors).enumerate().map(|(place, (asked, vector))| {
-            ask_one(index, asked, vector, manner).with_context(|| format!("question {}", place + 1))
-        });
+    let outcomes = questions
+        .par_iter()
+        .zip(vectors)
+        .map(|(asked, vector)| ask_one(index, asked, vector, manner).with_context(|| format!("question `{}`", asked.shown())));
     Ok(Scores { outcomes: outcomes.collect::<Result<_>>()? })
 }
 
@@ -224,20 +233,22 @@ fn ask_one(index: &Index, asked: &Asked, vector: &[f32], manner: Manner<'_>) -> 
             && text.as_ref().is_none_or(|text| one_line(&chunk.text).contains(text.as_str()))
     };
     let mut ranks = vec![None; expected.len()];
-    let (mut found, mut texts) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len()));
+    let (mut first, mut texts) = (None, Vec::with_capacity(hits.len()));
     for (hit, rank) in hits.iter().zip(1..) {
         let chunk = index.chunk(hit.chunk)?;
         let source = index.document(chunk.document)?.source;
-        for (place, _) in expected.iter().enumerate().filter(|(_, expected)| **expected == source && fits(&chunk)) {
+        let named = composed(&source);
+        for (place, _) in expected.iter().enumerate().filter(|(_, expected)| **expected == named && fits(&chunk)) {
             ranks[place].get_or_insert(rank);
         }
-        found.push(source);
+        first.get_or_insert(source);
         texts.push(chunk.text);
     }
-    // The same text under another name is as good; copies stand behind everything else.
-    for (place, source) in
-        expected.iter().enumerate().filter(|(place, _)| !texts.is_empty() && ranks[*place].is_none()).collect::<Vec<_>>()
-    {
+    // The same text under another name is as good; the copy itself stands behind everything else, among the hits or beyond them.
+    for (place, source) in expected.iter().enumerate() {
+        if texts.is_empty() || ranks[place] == Some(1) {
+            continue;
+        }
         let own = json!({"field": "source", "eq": source});
         let own = asked.filter.as_ref().map_or(own.clone(), |filter| json!({"and": [filter, own]}));
         let own = Filter::from_json(&own, "filter")?;
@@ -247,7 +258,7 @@ fn ask_one(index: &Index, asked: &Asked, vector: &[f32], manner: Manner<'_>) -> 
             ranks[place] = [ranks[place], rank].into_iter().flatten().min();
         }
     }
-    Ok(Outcome { ranks, found })
+    Ok(Outcome { ranks, first })
 }
 
 impl Asked {
@@ -261,14 +272,35 @@ impl Asked {
         }
         expected
     }
+
+    /// The question as a terminal may show it.
+    fn shown(&self) -> String {
+        shown(&one_line(&self.question)).into_owned()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// An index of documents, each a name and its only chunk, and the folder where it is.
+    fn index(documents: impl IntoIterator<Item = (String, String)>) -> (tempfile::TempDir, Index) {
+        use omni_retrieval::index::{Document, Manifest, Writer};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kb.omni");
+        let mut writer = Writer::new(Manifest { dimensions: 1, ..Manifest::default() });
+        for (name, text) in documents {
+            let document = writer.push_document(Document { uri: name.clone(), source: name, ..Document::default() });
+            let end = text.len() as u64;
+            writer.push_chunk(&Chunk { document, text: text.into(), start: 0, end, page: None, headings: "" }, &[1.0]).unwrap();
+        }
+        writer.finish(&path).unwrap();
+        let index = Index::open(&path).unwrap();
+        (folder, index)
+    }
+
     fn scores(ranks: &[&[Option<usize>]]) -> Scores {
-        let outcome = |ranks: &&[Option<usize>]| Outcome { ranks: ranks.to_vec(), found: Vec::new() };
+        let outcome = |ranks: &&[Option<usize>]| Outcome { ranks: ranks.to_vec(), first: None };
         Scores { outcomes: ranks.iter().map(outcome).collect() }
     }
 
@@ -280,6 +312,9 @@ mod tests {
         assert_eq!((late.recall(5), late.recall(10), late.mrr(10)), (0.5, 0.75, (1.0 / 3.0 + 1.0 / 6.0) / 2.0));
         let ideal = 1.0 + 1.0 / 3_f64.log2();
         assert!((late.ndcg(10) - (0.5 + 1.0 / 7_f64.log2() / ideal) / 2.0).abs() < 1e-12);
+        let copies = scores(&[&[Some(1), Some(1)], &[Some(1), Some(1), None]]);
+        assert!((copies.recall(1) - 5.0 / 6.0).abs() < 1e-12 && copies.mrr(10) == 1.0);
+        assert!((copies.ndcg(10) - (1.0 + 1.0 / ideal) / 2.0).abs() < 1e-12);
         let none = scores(&[&[None], &[None, None]]);
         assert_eq!(format!("{:.1}", none.ndcg(10)), "0.0");
         assert!(none.require_any("").is_err() && late.require_any("").is_ok());
@@ -287,16 +322,7 @@ mod tests {
 
     #[test]
     fn text_is_found_across_lines_and_a_missing_field_is_named_or_a_miss() {
-        use omni_retrieval::index::{Chunk, Document, Manifest, Writer};
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kb.omni");
-        let mut writer = Writer::new(Manifest { dimensions: 1, ..Manifest::default() });
-        let document = writer.push_document(Document { uri: "a.md".into(), source: "a.md".into(), ..Document::default() });
-        let text = "thirty days\n  of leave";
-        let chunk = Chunk { document, text: text.into(), start: 0, end: text.len() as u64, page: None, headings: "" };
-        writer.push_chunk(&chunk, &[1.0]).unwrap();
-        writer.finish(&path).unwrap();
-        let index = Index::open(&path).unwrap();
+        let (_folder, index) = index([("a.md".to_owned(), "thirty days\n  of leave".to_owned())]);
         let asked = |rest: &str| -> Asked {
             serde_json::from_str(&format!(r#"{{"question": "leave?", "source": "a.md"{rest}}}"#)).unwrap()
         };
@@ -310,29 +336,37 @@ mod tests {
         assert_eq!(Unknown::of(&index, &texts).unwrap().texts, BTreeSet::from([1]));
         let filtered = [asked(""), asked(r#", "filter": {"field": "team", "eq": "hr"}"#)];
         let refused = ranks(&filtered, false).unwrap_err();
-        assert!(refused.starts_with("question 2: `filter`: no field `team` in this index"), "{refused}");
+        assert!(refused.starts_with("question `leave?`: `filter`: no field `team` in this index"), "{refused}");
         assert_eq!(ranks(&filtered, true), Ok(vec![Some(1), None]));
     }
 
     #[test]
     fn a_copy_of_what_is_expected_is_found_where_its_twin_is() {
-        use omni_retrieval::index::{Document, Manifest, Writer};
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kb.omni");
-        let mut writer = Writer::new(Manifest { dimensions: 1, ..Manifest::default() });
-        let copies = ["a.md", "b.md"].map(|name| (name.to_owned(), "thirty days of leave".to_owned()));
-        let others = (0..12).map(|number| (format!("{number}.md"), format!("{number} days of work")));
-        for (name, text) in others.chain(copies) {
-            let document = writer.push_document(Document { uri: name.clone(), source: name, ..Document::default() });
-            let end = text.len() as u64;
-            writer.push_chunk(&Chunk { document, text: text.into(), start: 0, end, page: None, headings: "" }, &[1.0]).unwrap();
+        // Beyond the hits, and the last of them.
+        for others in [12, 3] {
+            let copies = ["a.md", "b.md"].map(|name| (name.to_owned(), "thirty days of leave".to_owned()));
+            let others = (0..others).map(|number| (format!("{number}.md"), format!("{number} days of work")));
+            let (_folder, index) = index(others.chain(copies));
+            for sources in [&["a.md"][..], &["b.md"], &["a.md", "b.md"]] {
+                let asked: Asked =
+                    serde_json::from_value(json!({"question": "thirty days of leave", "sources": sources})).unwrap();
+                let scores = ask(&index, &[asked], &[vec![1.0]], Manner::default()).unwrap();
+                assert_eq!((scores.recall(1), scores.ndcg(10), scores.mrr(10)), (1.0, 1.0, 1.0), "{sources:?}: {scores:?}");
+            }
         }
-        writer.finish(&path).unwrap();
-        let index = Index::open(&path).unwrap();
-        let asked: Asked =
-            serde_json::from_value(json!({"question": "thirty days of leave", "sources": ["a.md", "b.md"]})).unwrap();
-        let scores = ask(&index, &[asked], &[vec![1.0]], Manner::default()).unwrap();
-        assert_eq!(scores.outcomes[0].ranks, [Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn names_and_texts_are_compared_as_they_look() {
+        let (folder, index) = index([("U\u{308}bersicht.md".to_owned(), "\u{fc}ber alles".to_owned())]);
+        let file = folder.path().join("q.jsonl");
+        let line = |source: &str| json!({"question": "?", "source": source, "text": "u\u{308}ber"}).to_string() + "\n";
+        std::fs::write(&file, line("\u{dc}bersicht.md") + &line("U\u{308}bersicht.md")).unwrap();
+        let questions = questions(&file).unwrap();
+        let scores = ask(&index, &questions, &[vec![1.0], vec![1.0]], Manner::default()).unwrap();
+        assert_eq!(scores.recall(1), 1.0);
+        let unknown = Unknown::of(&index, &questions).unwrap();
+        assert!(unknown.sources.is_empty() && unknown.texts.is_empty(), "{unknown:?}");
     }
 
     #[test]
@@ -340,7 +374,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "{\"question\": \"a\", \"source\": \"x\"}\n\n{\"question\": \"b\"}\n").unwrap();
         let error = questions(file.path()).unwrap_err().to_string();
-        assert!(error.ends_with("question 2: no `source` and no `sources`; name the documents that answer it"), "{error}");
+        assert!(error.ends_with(": `b`: no `source` and no `sources`; name the documents that answer it"), "{error}");
         std::fs::write(file.path(), "\u{feff}{\"question\": \"a\", \"source\": \"x\"}\n").unwrap();
         assert_eq!(questions(file.path()).unwrap()[0].question, "a");
         std::fs::write(file.path(), "{\"question\": \"a\", \"sauce\": \"x\"}\n").unwrap();

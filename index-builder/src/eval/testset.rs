@@ -3,7 +3,7 @@
 //! The rankings go through the very index, embedder and fusion that answer questions, so that a figure says what a user gets.
 //! Scores: nDCG with linear gain, recall, reciprocal rank, averaged over the queries that have judgements (as in TREC evaluations).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ pub(crate) struct Evaluation {
     pub(crate) corpus: PathBuf,
     /// Lines of `{"_id", "text"}`.
     pub(crate) queries: PathBuf,
-    /// Lines of `query-id<TAB>corpus-id<TAB>score` under a heading.
+    /// Lines of `query-id<TAB>corpus-id<TAB>score`; the first may be a heading.
     pub(crate) qrels: Option<PathBuf>,
     /// Folder for the run files `MODE.tsv`: `query-id<TAB>doc-id<TAB>score`.
     pub(crate) runs: PathBuf,
@@ -68,6 +68,7 @@ struct Row {
     text: String,
 }
 
+/// What is relevant to a query, by its id, and how much: all gains are above zero.
 type Qrels = HashMap<String, BTreeMap<String, f64>>;
 
 /// Indexes the corpus, writes the run files, and scores them where there are judgements.
@@ -75,9 +76,9 @@ pub(crate) fn run(evaluation: &Evaluation, progress: Progress) -> Result<Vec<(Mo
     let embedder = Embedder::open(&evaluation.model)?;
     embedder.verify()?;
     let cache = Cache::open(&evaluation.cache)?;
-    let corpus: Vec<Row> = lines(&evaluation.corpus, "`_id` and `text`")?;
-    let queries: Vec<Row> = lines(&evaluation.queries, "`_id` and `text`")?;
-    let qrels = evaluation.qrels.as_deref().map(judgements).transpose()?;
+    let corpus = rows(&evaluation.corpus)?;
+    let queries = rows(&evaluation.queries)?;
+    let qrels = evaluation.qrels.as_deref().map(|qrels| judgements(qrels, &queries)).transpose()?;
     let dense = evaluation.modes.iter().any(|&mode| mode != Mode::Bm25);
 
     let embedding = Embedding::Packed(&embedder);
@@ -161,15 +162,12 @@ fn run_file(queries: &[Row], rankings: &[Vec<(String, f32)>]) -> String {
     text
 }
 
-/// Averages over the queries that have a judgement above zero.
+/// Averages over the queries to which something is relevant.
 fn score(queries: &[Row], rankings: &[Vec<(String, f32)>], qrels: &Qrels) -> Averages {
     let mut sum = Averages { ndcg_10: 0.0, recall_100: 0.0, mrr_10: 0.0, queries: 0 };
     for (query, ranking) in queries.iter().zip(rankings) {
         let Some(judged) = qrels.get(&query.id) else { continue };
-        let relevant: Vec<f64> = judged.values().copied().filter(|&gain| gain > 0.0).collect();
-        if relevant.is_empty() {
-            continue;
-        }
+        let relevant: Vec<f64> = judged.values().copied().collect();
         let gains: Vec<f64> = ranking.iter().map(|(document, _)| judged.get(document).copied().unwrap_or(0.0)).collect();
         sum.ndcg_10 += metrics::ndcg(&gains, &relevant, 10);
         sum.recall_100 += metrics::recall(&gains, &relevant, 100);
@@ -180,17 +178,37 @@ fn score(queries: &[Row], rankings: &[Vec<(String, f32)>], qrels: &Qrels) -> Ave
     Averages { ndcg_10: sum.ndcg_10 / count, recall_100: sum.recall_100 / count, mrr_10: sum.mrr_10 / count, ..sum }
 }
 
-fn judgements(path: &Path) -> Result<Qrels> {
+/// Reads documents or queries, each with an id of its own: what is found twice would count twice.
+fn rows(path: &Path) -> Result<Vec<Row>> {
+    let rows: Vec<Row> = lines(path, "`_id` and `text`")?;
+    let mut ids = HashSet::with_capacity(rows.len());
+    if let Some(row) = rows.iter().find(|row| !ids.insert(row.id.as_str())) {
+        bail!("{}: several rows have the `_id` `{}`", path.display(), row.id);
+    }
+    Ok(rows)
+}
+
+fn judgements(path: &Path, queries: &[Row]) -> Result<Qrels> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read", path.display()))?;
     let mut qrels = Qrels::new();
-    for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
-        let mut fields = line.split('\t');
-        let (Some(query), Some(document), Some(Ok(gain)), None) =
-            (fields.next(), fields.next(), fields.next().map(|gain| gain.trim().parse::<f64>()), fields.next())
-        else {
-            bail!("{}: line {}: expected `query-id<TAB>corpus-id<TAB>score`", path.display(), number + 1);
-        };
-        qrels.entry(query.to_owned()).or_default().insert(document.to_owned(), gain);
+    // Editors put a byte-order mark in front.
+    let lines = text.trim_start_matches('\u{feff}').lines();
+    for (number, line) in (1..).zip(lines).filter(|(_, line)| !line.trim().is_empty()) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        match (&fields[..], fields.last().map(|gain| gain.trim().parse::<f64>())) {
+            ([query, document, _], Some(Ok(gain))) if gain.is_finite() => {
+                // What is judged irrelevant counts as what is not judged.
+                if gain > 0.0 {
+                    qrels.entry((*query).to_owned()).or_default().insert((*document).to_owned(), gain);
+                }
+            }
+            // A heading.
+            ([_, _, _], Some(Err(_))) if number == 1 => {}
+            _ => bail!("{}: line {number}: expected `query-id<TAB>corpus-id<TAB>score`", path.display()),
+        }
+    }
+    if !queries.iter().any(|query| qrels.contains_key(&query.id)) {
+        bail!("{}: no query has a score above 0; name queries by their `_id`", path.display());
     }
     Ok(qrels)
 }
@@ -205,10 +223,7 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_the_textbook() {
-        let qrels = Qrels::from([(
-            "q".to_owned(),
-            BTreeMap::from([("a".to_owned(), 1.0), ("b".to_owned(), 1.0), ("c".to_owned(), 0.0)]),
-        )]);
+        let qrels = read("q\ta\t1\nq\tb\t1\nq\tc\t0\n").unwrap();
         let ranking = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 0.0)).collect::<Vec<_>>();
         let perfect = score(&[row("q")], &[ranking(&["a", "b", "c"])], &qrels);
         assert_eq!((perfect.ndcg_10, perfect.recall_100, perfect.mrr_10, perfect.queries), (1.0, 1.0, 1.0, 1));
@@ -218,11 +233,46 @@ mod tests {
         assert_eq!((late.recall_100, late.mrr_10, late.queries), (0.5, 0.5, 1));
     }
 
+    /// Judgements of a query `q`.
+    fn read(text: &str) -> Result<Qrels, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        judgements(file.path(), &[row("q")]).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn a_malformed_judgement_names_its_line() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file, b"query-id\tcorpus-id\tscore\n1\t2\t1\n1 2 1\n").unwrap();
-        let error = judgements(file.path()).unwrap_err().to_string();
-        assert!(error.ends_with("line 3: expected `query-id<TAB>corpus-id<TAB>score`"), "{error}");
+        let expected = |text: &str, line: usize| {
+            let error = read(text).unwrap_err();
+            assert!(error.ends_with(&format!("line {line}: expected `query-id<TAB>corpus-id<TAB>score`")), "{error}");
+        };
+        expected("query-id\tcorpus-id\tscore\nq\ta\t1\nq a 1\n", 3);
+        expected("q\ta\t1\nquery-id\tcorpus-id\tscore\n", 2);
+        expected("q a 1\nq\ta\t1\n", 1);
+        expected("q\ta\tNaN\n", 1);
+        expected("query-id\tcorpus-id\tscore\nq\ta\tinf\n", 2);
+    }
+
+    #[test]
+    fn an_id_is_of_one_row() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{\"_id\": \"a\", \"text\": \"x\"}\n{\"_id\": \"a\", \"text\": \"y\"}\n").unwrap();
+        let error = rows(file.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.ends_with(": several rows have the `_id` `a`"), "{error}");
+    }
+
+    #[test]
+    fn the_first_line_is_a_heading_or_a_judgement() {
+        let judged = read("\u{feff}q\ta\t1\nq\tb\t2\n").unwrap();
+        assert_eq!(read("query-id\tcorpus-id\tscore\r\nq\ta\t1\r\nq\tb\t2\r\n").unwrap(), judged);
+        assert_eq!(judged["q"].values().sum::<f64>(), 3.0);
+    }
+
+    #[test]
+    fn judgements_of_none_of_the_queries_are_refused() {
+        for text in ["", "query-id\tcorpus-id\tscore\n", "other\ta\t1\n", "q\ta\t0\n"] {
+            let error = read(text).unwrap_err();
+            assert!(error.ends_with(": no query has a score above 0; name queries by their `_id`"), "{error}");
+        }
     }
 }

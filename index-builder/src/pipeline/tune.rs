@@ -9,6 +9,7 @@ use omni_retrieval::index;
 use super::listed::Listed;
 use super::write::Unwritten;
 use crate::eval::{self, Asked};
+use crate::metadata::composed;
 use crate::place::Aside;
 
 /// Of nDCG@10: what questions gain by less is chance.
@@ -16,7 +17,7 @@ const WORTH_A_CHANGE: f64 = 0.001;
 
 /// Refuses questions that no document of the build answers, before any is read.
 pub(super) fn require_answered(questions: &[Asked], listed: &Listed) -> Result<()> {
-    let sources: HashSet<&str> = listed.entries.iter().map(|entry| entry.source.as_str()).collect();
+    let sources: HashSet<String> = listed.entries.iter().map(|entry| composed(&entry.source)).collect();
     let is_answered = questions.iter().flat_map(Asked::expected).any(|expected| sources.contains(expected));
     ensure!(
         is_answered,
