@@ -122,13 +122,13 @@ fn the_one_function_of_old_is_a_call() {
 #[test]
 fn a_failure_without_an_error_around_it_is_one() {
     let bare = json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "code": 500});
-    let text = "the provider refused (status 500): out of memory";
+    let (text, bare_text) = ("the provider refused (status 500): out of memory", "the provider refused: out of memory");
     assert_eq!(Dialect::OpenAi.decode(bare.to_string().as_bytes()).unwrap_err().message(), text);
     let begun = json!({"choices": [{"delta": {"content": "a"}}]});
-    for told in [
-        format!("data: {bare}"),
-        "event: error\ndata: {\"message\": \"out of memory\"}".into(),
-        "event: error\ndata: out of memory".into(),
+    for (told, text) in [
+        (format!("data: {bare}"), text),
+        ("event: error\ndata: {\"message\": \"out of memory\"}".into(), bare_text),
+        ("event: error\ndata: out of memory".into(), bare_text),
     ] {
         let stream = format!("data: {begun}\n\n{told}\n\ndata: [DONE]\n\n");
         let error = events(Dialect::OpenAi, &[stream.as_bytes()]).unwrap_err();
