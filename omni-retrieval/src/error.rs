@@ -223,12 +223,18 @@ impl Error {
         self
     }
 
-    /// The same failure with every text of the provider's as `mask` makes it.
+    /// The same failure with every text of the provider's, and what caused it, as `mask` makes it.
     #[must_use]
     pub fn masked(mut self, mask: impl Fn(&str) -> String) -> Self {
         let refusal = &mut self.0.refusal;
         for text in [&mut refusal.kind, &mut refusal.request_id, &mut refusal.details].into_iter().flatten() {
             *text = mask(text);
+        }
+        if let Some(causes) = self.causes() {
+            let masked = mask(&causes);
+            if masked != causes {
+                self = self.caused_by(masked);
+            }
         }
         self.retold(mask)
     }

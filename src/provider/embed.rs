@@ -82,6 +82,8 @@ pub struct EmbedRequest {
     pub purpose: Side,
     /// The length of a vector, where the model leaves a choice.
     pub dimensions: Option<u32>,
+    /// Whether a text that is too long is cut, where the provider can, and not refused.
+    pub truncate: bool,
     /// Whose texts they are; told where [`Provider::embeds_for_users`].
     pub user: Option<String>,
     /// What befalls it.

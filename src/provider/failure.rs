@@ -39,7 +39,10 @@ impl<'a> Refused<'a> {
 /// By the provider's own names, compared without case. Names of any failure (`api_error`, `InternalServerException`) have no row:
 /// they come with every status, which says more.
 const KINDS: &[(&[&str], Code)] = &[
-    (&["context_length_exceeded", "model_context_window_exceeded", "exceed_context_size_error"], Code::ContextLength),
+    (
+        &["context_length_exceeded", "model_context_window_exceeded", "exceed_context_size_error", "tokens_limit_reached"],
+        Code::ContextLength,
+    ),
     (
         &[
             "content_filter",
@@ -47,6 +50,7 @@ const KINDS: &[(&[&str], Code)] = &[
             "responsibleaipolicyviolation",
             "data_inspection_failed",
             "datainspectionfailed",
+            "cyber_policy",
         ],
         Code::ContentFilter,
     ),
@@ -131,10 +135,13 @@ const WORDS: &[(When, &[u16], &[&str], Code)] = &[
             "context size",
             "maximum context",
             "prompt is too long",
+            "prompt exceeds max length",
+            "prompt token count of",
             "input is too long",
             "input length and `max_tokens` exceed",
             "exceeds the maximum number of tokens",
             "too many tokens",
+            "tokens in request more than max tokens",
             "input token count",
             "input tokens exceed",
             "longer than the maximum model length",
@@ -144,6 +151,8 @@ const WORDS: &[(When, &[u16], &[&str], Code)] = &[
             "range of input length should be",
             "tokens + `max_new_tokens` must be",
             "`inputs` must have less than",
+            // Bedrock's, of texts to embed.
+            "expected maxlength",
         ],
         Code::ContextLength,
     ),
@@ -161,8 +170,10 @@ const WORDS: &[(When, &[u16], &[&str], Code)] = &[
         ],
         Code::Budget,
     ),
-    // What gateways in front of others say when the words of the request, not its key, are in the way.
-    (When::BeforeNames, &[403], &["input was flagged", "requires moderation"], Code::ContentFilter),
+    // MiniMax sends it with a 500, Z.ai with a 429.
+    (When::BeforeNames, &[400, 403, 429, 500], &["insufficient balance"], Code::Budget),
+    // What xAI and gateways in front of others say when the words of the request, not its key, are in the way.
+    (When::BeforeNames, &[403], &["input was flagged", "requires moderation", "violates usage guidelines"], Code::ContentFilter),
     (
         When::AfterNames,
         &[400],
@@ -171,6 +182,8 @@ const WORDS: &[(When, &[u16], &[&str], Code)] = &[
             "with on-demand throughput isn",
             "is not a valid model id",
             "model not found",
+            "model not exist",
+            "invalid model name passed in",
             "supported api model names are",
         ],
         Code::InvalidModel,
@@ -194,31 +207,35 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
     let body = body.as_array().map_or(body, |items| items.first().unwrap_or(&Value::Null));
     let error = body.get("error").filter(|error| !error.is_null()).unwrap_or(body);
     let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-    let message = reason(body);
-    let message = message.as_deref().unwrap_or("no reason given");
+    let reason = reason(body);
+    let message = reason.as_deref().unwrap_or("no reason given");
     let own = refused.kind.map(|kind| kind.split([':', '#']).next().unwrap_or(kind));
     // Google calls a bad key an invalid argument, and says which among the details.
     let mut details = error.get("details").and_then(Value::as_array).into_iter().flatten();
     let detailed = details.find_map(|detail| detail["reason"].as_str()).unwrap_or_default();
     let kinds = [own.unwrap_or_default(), detailed, text("code"), text("type"), text("status"), text("__type")];
-    // Inside a 200 the status says nothing; some servers put it into the code.
     let number =
         |value: &Value| value.as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
     let is_wrong = || kinds.iter().any(|kind| WRONG.iter().any(|name| name.eq_ignore_ascii_case(kind)));
     // What Bedrock was told by whoever runs the model; 500 says no more than its own status.
     let original = number(&error["originalStatusCode"]).filter(|original| *original != 500);
-    let status = match refused.status {
-        200 => number(&error["code"]).or_else(|| number(&error["status"])).unwrap_or(if is_wrong() { 400 } else { 500 }),
-        status => status,
+    // Inside a 200 the status says nothing; some servers put it into the code.
+    let told = match refused.status {
+        200 => number(&error["code"]).or_else(|| number(&error["status"])),
+        status => Some(status),
     };
     let lower = message.to_ascii_lowercase();
     // OpenAI says it of names, ids and descriptions, too.
     let param = text("param");
     let is_of_prompt = param.starts_with("input") || (param.starts_with("messages") && param.contains(".content"));
     let is_long_prompt = is_of_prompt && kinds.contains(&"string_above_max_length");
-    let code = |status| (status, code(refused.provider, status, &kinds, is_long_prompt, &lower));
+    let code = |told: Option<u16>| {
+        let status = told.unwrap_or_else(|| if is_wrong() { 400 } else { 500 });
+        (told, code(refused.provider, status, &kinds, is_long_prompt, &lower))
+    };
     // A model that wrote what it may not is told of as a wrong request: it is none of the caller's.
-    let (status, code) = original.map(code).filter(|(_, code)| *code != Code::InvalidRequest).unwrap_or_else(|| code(status));
+    let by_original = original.map(|original| code(Some(original))).filter(|(_, code)| *code != Code::InvalidRequest);
+    let (told, code) = by_original.unwrap_or_else(|| code(told));
     let wait = refused.retry_after.or_else(|| delay(error)).or_else(|| wait_in(&lower));
     // Anthropic's, which its clients act on; others' mean something else.
     let is_anthropics = body.get("type").is_some_and(|kind| kind == "error");
@@ -229,14 +246,18 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
         request_id: refused.request_id.or_else(|| body.get("request_id").and_then(Value::as_str)).map(clean),
         details: details.filter(|details| details.len() <= MOST_DETAILS_BYTES),
     };
-    let public = match code {
-        // Vendors quote part of the key here.
-        Code::Authentication => format!("the provider refused the key (status {status})"),
-        _ => format!("the provider refused (status {status}): {}", clean(message)),
+    let status = told.map_or_else(String::new, |status| format!(" (status {status})"));
+    let error = match code {
+        // What they say is the operator's to mend, and vendors quote part of the key: it is for the log.
+        Code::Authentication => {
+            let error = Error::new(code, format!("the provider refused the key{status}"));
+            if reason.is_some() { error.caused_by(clean(message)) } else { error }
+        }
+        _ => Error::new(code, format!("the provider refused{status}: {}", clean(message))),
     };
-    let error = Error::new(code, public).retry_after(wait).refused(refusal);
+    let error = error.retry_after(wait).refused(refusal);
     // A conflict with another request, or one that came too early: neither is the caller's, and both pass at once.
-    if matches!(status, 409 | 425) { error.worth_repeating() } else { error }
+    if matches!(told, Some(409 | 425)) { error.worth_repeating() } else { error }
 }
 
 fn code(provider: &str, status: u16, kinds: &[&str], is_long_prompt: bool, message: &str) -> Code {

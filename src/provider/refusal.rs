@@ -1,5 +1,7 @@
 //! What a reply that is no answer means, told with what only its provider's setup knows.
 
+use serde_json::Value;
+
 use super::dialect::failed;
 use super::failure::{Refused, failure};
 use super::{Preset, Provider, setup};
@@ -10,8 +12,12 @@ impl Provider {
     /// What a reply of another status than 2xx means. Whose key it is, and where key and address are set, is known only here.
     pub(super) fn refusal(&self, reply: &Reply) -> Error {
         let error = self.preset.refusal(reply);
-        // Who names no kind may be a server that has no such path.
-        let is_lost = reply.status == 404 && self.has_operator_address && error.refusal().kind.is_none();
+        // Who names no kind, and has no object for a failure, may be a server that has no such path.
+        let is_nameless = || {
+            let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+            error.refusal().kind.is_none() && !body["error"].is_object()
+        };
+        let is_lost = reply.status == 404 && self.has_operator_address && is_nameless();
         error.retold(|text| match text.strip_prefix("the provider refused the key") {
             Some(rest) => format!("`{}` refused the key{rest}; check {}", self.name, self.credential),
             None if (300..400).contains(&reply.status) => {

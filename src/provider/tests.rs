@@ -430,6 +430,8 @@ fn a_path_that_a_server_of_the_operators_does_not_know_names_his_setting() {
     );
     let named = r#"{"error": {"message": "no model `m`", "code": "model_not_found"}}"#;
     assert_eq!(refused("custom", inside, named), "the provider refused (status 404): no model `m`");
+    let routed = r#"{"error": {"message": "No endpoints found that support tool use.", "code": 404}}"#;
+    assert_eq!(refused("custom", inside, routed), "the provider refused (status 404): No endpoints found that support tool use.");
     assert_eq!(refused("openai", None, "{}"), "the provider refused (status 404): no reason given");
 }
 

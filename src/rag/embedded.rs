@@ -49,7 +49,7 @@ pub(super) async fn embed(app: &App, model: &Model, texts: Vec<String>, is_must:
                 provider,
                 model,
                 code,
-                cause = error.message(),
+                cause = error.causes().unwrap_or_else(|| error.message().to_owned()),
                 "the question was not embedded; words only are searched"
             );
             (attempt.code, attempt.status) = (Some(code), error.refusal().status);

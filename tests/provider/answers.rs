@@ -122,13 +122,13 @@ fn the_one_function_of_old_is_a_call() {
 #[test]
 fn a_failure_without_an_error_around_it_is_one() {
     let bare = json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "code": 500});
-    let text = "the provider refused (status 500): out of memory";
+    let (text, bare_text) = ("the provider refused (status 500): out of memory", "the provider refused: out of memory");
     assert_eq!(Dialect::OpenAi.decode(bare.to_string().as_bytes()).unwrap_err().message(), text);
     let begun = json!({"choices": [{"delta": {"content": "a"}}]});
-    for told in [
-        format!("data: {bare}"),
-        "event: error\ndata: {\"message\": \"out of memory\"}".into(),
-        "event: error\ndata: out of memory".into(),
+    for (told, text) in [
+        (format!("data: {bare}"), text),
+        ("event: error\ndata: {\"message\": \"out of memory\"}".into(), bare_text),
+        ("event: error\ndata: out of memory".into(), bare_text),
     ] {
         let stream = format!("data: {begun}\n\n{told}\n\ndata: [DONE]\n\n");
         let error = events(Dialect::OpenAi, &[stream.as_bytes()]).unwrap_err();
@@ -240,6 +240,20 @@ fn arguments_in_pieces_may_be_of_any_kind_and_depth() {
     assert_eq!(answer.finish_reason, FinishReason::ToolCalls);
 }
 
+#[test]
+fn a_call_that_begins_with_arguments_may_go_on() {
+    let chunk = |call: Value| json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}}]});
+    for (begun, expected) in [(json!({}), json!({"a": "b"})), (json!({"z": 1}), json!({"z": 1, "a": "b"}))] {
+        let chunks = [
+            chunk(json!({"name": "look", "args": begun, "willContinue": true})),
+            chunk(json!({"partialArgs": [{"jsonPath": "$.a", "stringValue": "b"}], "willContinue": true})),
+            json!({"candidates": [{"content": {"parts": [{"functionCall": {}}]}, "finishReason": "STOP"}]}),
+        ];
+        let answer = streamed(Dialect::Gemini, &chunks);
+        assert_eq!(calls(&answer), [("look", expected.to_string().as_str())]);
+    }
+}
+
 /// A few bytes ask for no room, and for no stack.
 #[test]
 fn arguments_in_pieces_are_neither_deeper_nor_wider_than_what_came() {
@@ -254,7 +268,10 @@ fn arguments_in_pieces_are_neither_deeper_nor_wider_than_what_came() {
     assert_eq!(read(&[deep(20_000), format!("${}", "[0]".repeat(10_000)), deep(65), "$.b".into()]), "{\"b\":1}");
     assert_eq!(read(&[deep(64)]).matches("\"a\":").count(), 64);
     let wide = ["$.list[1]", "$.list[0]", "$.list[2]", "$.list[4095]", "$.list[1]"];
-    assert_eq!(read(&wide.map(str::to_owned)), "{\"list\":[1,1]}");
+    assert_eq!(read(&wide.map(str::to_owned)), "{\"list\":[1,1,1]}");
+    assert_eq!(read(&["$.list[2]".to_owned()]), "{\"list\":[null,null,1]}");
+    let sparse: Vec<String> = (1..=1000).map(|at| format!("$.a[{}]", at * 2)).collect();
+    assert_eq!(read(&sparse).matches("null").count(), 64);
     let squared = read(&vec!["$.list[0][4095]".to_owned(); 1000]);
     assert!(squared.len() < 100, "{} bytes", squared.len());
 }

@@ -175,6 +175,25 @@ fn what_is_written_to_a_cache_beside_the_prompt_is_of_the_prompt() {
 }
 
 #[test]
+fn what_a_cache_holds_within_the_prompt_is_not_added_to_it() {
+    let counted = |more: Value| {
+        let mut usage = json!({"prompt_tokens": 5_000, "completion_tokens": 10, "total_tokens": 5_010});
+        usage.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let body = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage});
+        let answer = whole(Dialect::OpenAi, &body);
+        let usage = answer.usage.unwrap();
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (5_000, 10));
+        assert!(!answer.extra.contains_key("prompt_tokens_details"), "{:?}", answer.extra);
+        (usage.cache_read_tokens, usage.cache_write_tokens)
+    };
+    let details = json!({"cached_tokens": 0, "cache_creation_tokens": 4_900});
+    assert_eq!(counted(json!({"prompt_tokens_details": details})), (0, 4_900));
+    assert_eq!(counted(json!({"prompt_tokens_details": details, "cache_creation_input_tokens": 4_900})), (0, 4_900));
+    assert_eq!(counted(json!({"cache_creation_input_tokens": 900, "cache_read_input_tokens": 4_000})), (4_000, 900));
+    assert_eq!(counted(json!({"cache_creation_input_tokens": 0, "cache_read_input_tokens": 5_001})), (0, 0), "it does not fit");
+}
+
+#[test]
 fn how_an_answer_was_served_is_told() {
     let body = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}],
         "usageMetadata": {"promptTokenCount": 1, "serviceTier": "priority", "trafficType": "ON_DEMAND_PRIORITY"}});

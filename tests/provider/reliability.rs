@@ -751,6 +751,7 @@ async fn no_key_is_in_any_text() {
             inputs: vec![Input::Text("x".into())],
             purpose: Side::Query,
             dimensions: None,
+            truncate: false,
             user: None,
             trace: Trace::default(),
         };
@@ -802,6 +803,7 @@ async fn vectors_keep_the_order_of_their_texts() {
         inputs,
         purpose: Side::Query,
         dimensions: None,
+        truncate: false,
         user: None,
         trace: Trace::default(),
     };

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use omni_llm::config::{Endpoint, Level};
+use omni_llm::config::{Endpoint, Level, Secret};
 use omni_llm::telemetry;
 use serde_json::{Value, json};
 
 use crate::support::{KEY, Mock, Service};
+
+/// A key that does not look like one.
+const PLAIN_KEY: &str = "doorkeeper-4711";
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -62,7 +65,11 @@ async fn a_line_has_names_and_numbers_and_no_content() {
     // For the whole process: a subscriber of one thread misses what another thread's test has met first.
     tracing::subscriber::set_global_default(telemetry::subscriber(Level::Trace, true, move || writer.clone())).unwrap();
     let mock = Mock::start().await;
-    let service = Service::with(&mock, |config| config.generation.fallback_extractive = false);
+    let service = Service::with(&mock, |config| {
+        config.generation.fallback_extractive = false;
+        let endpoint = Endpoint { api_key: Some(Secret::new(PLAIN_KEY)), ..mock.endpoint() };
+        config.providers.insert("custom".into(), endpoint);
+    });
     let (mut codes, mut ids, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     for model in ["good", "broken", "refused", "wrong", "busy", "cut", "error-inside"] {
         for stream in [false, true] {
@@ -91,6 +98,7 @@ async fn a_line_has_names_and_numbers_and_no_content() {
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     for hidden in [
         KEY,
+        PLAIN_KEY,
         "PROMPTWORD",
         "SYSTEMWORD",
         "CONTEXTWORD",
@@ -133,6 +141,13 @@ async fn a_line_has_names_and_numbers_and_no_content() {
     for message in ["asking again", "asking the next provider", "request"] {
         let line = find(message, "provider_request_id", &json!("vendor_7"));
         assert_eq!((&line["provider"], &line["code"]), (&json!("custom"), &json!("RATE_LIMIT")), "{line}");
+    }
+    for id in &ids[4..6] {
+        let refused = find("request", "request_id", &json!(id));
+        assert_eq!(
+            (&refused["code"], &refused["cause"]),
+            (&json!("AUTHENTICATION"), &json!("Incorrect API key provided: (key)"))
+        );
     }
     // What is told before the first word counts nothing of the answer.
     for (model, prompt_tokens) in [("endless", Some(11)), ("slow", None)] {

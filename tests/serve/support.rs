@@ -240,7 +240,7 @@ impl Drop for Leaving {
 async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let call = seen.calls.fetch_add(1, Ordering::SeqCst);
     let key = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-    seen.keys.lock().unwrap().push(key);
+    seen.keys.lock().unwrap().push(key.clone());
     let body: Value = serde_json::from_slice(&axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap()).unwrap();
     seen.bodies.lock().unwrap().push(body.clone());
     let is_first = !body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "assistant");
@@ -248,7 +248,10 @@ async fn play(State(seen): State<Arc<Seen>>, request: Request) -> Response {
         "busy-once" if call == 0 => busy(Some(("retry-after-ms", "5"))),
         "busy" => busy(Some(("retry-after", "60"))),
         "cites-once" | "mends-once" if call > 0 => busy(None),
-        "refused" => json(401, &json!({"error": {"message": format!("Incorrect API key provided: {KEY}")}})),
+        "refused" => {
+            let key = key.trim_start_matches("Bearer ");
+            json(401, &json!({"error": {"message": format!("Incorrect API key provided: {key}")}}))
+        }
         "broken" => json(500, &json!({"error": {"message": "boom"}})),
         "wrong" => invalid("temperature is not supported with this model"),
         "picky" if body.get("store").is_some() => invalid("store: Extra inputs are not permitted"),

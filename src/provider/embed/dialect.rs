@@ -93,12 +93,12 @@ impl EmbedDialect {
             }
             Self::Mistral => ("embeddings".to_owned(), json!({"model": model, "input": texts?}), "/output_dimension"),
             Self::Cohere => {
-                let mut body = cohere_body(&texts?, purpose);
+                let mut body = cohere_body(&texts?, request);
                 body["model"] = model.into();
                 ("embed".to_owned(), body, "/output_dimension")
             }
             Self::Bedrock => {
-                let (body, length) = bedrock_body(model, &texts?, purpose, dimensions)?;
+                let (body, length) = bedrock_body(&texts?, request)?;
                 (format!("model/{segment}/invoke"), body, length)
             }
             Self::Gemini => {
@@ -120,7 +120,8 @@ impl EmbedDialect {
             Self::Vertex => {
                 let instances: Vec<Value> = texts?.iter().map(|text| json!({"content": text, "task_type": task})).collect();
                 let path = format!("publishers/google/models/{segment}:predict");
-                (path, json!({"instances": instances, "parameters": {"autoTruncate": false}}), "/parameters/outputDimensionality")
+                let parameters = json!({"autoTruncate": request.truncate});
+                (path, json!({"instances": instances, "parameters": parameters}), "/parameters/outputDimensionality")
             }
         };
         Ok(Call { path, body: with(body, length, dimensions) })
@@ -171,27 +172,32 @@ impl EmbedDialect {
 }
 
 /// Cohere's own body, apart from the model.
-fn cohere_body(texts: &[&str], purpose: Side) -> Value {
-    let input_type = if purpose == Side::Query { "search_query" } else { "search_document" };
-    json!({"texts": texts, "input_type": input_type, "embedding_types": ["float"]})
+fn cohere_body(texts: &[&str], request: &EmbedRequest) -> Value {
+    let input_type = if request.purpose == Side::Query { "search_query" } else { "search_document" };
+    json!({"texts": texts, "input_type": input_type, "embedding_types": ["float"], "truncate": truncation(request)})
+}
+
+/// Which end of a text that is too long is cut, as Cohere and Nova call it.
+fn truncation(request: &EmbedRequest) -> &'static str {
+    if request.truncate { "END" } else { "NONE" }
 }
 
 /// The body for one of Bedrock's models, and where it says how long a vector is to be. Only Cohere's take more than one text.
-fn bedrock_body(model: &str, texts: &[&str], purpose: Side, dimensions: Option<u32>) -> Result<(Value, &'static str)> {
-    let text = texts.first();
+fn bedrock_body(texts: &[&str], request: &EmbedRequest) -> Result<(Value, &'static str)> {
+    let (model, text) = (request.model.as_str(), texts.first());
     if model.contains("cohere") {
-        return Ok((cohere_body(texts, purpose), "/output_dimension"));
+        return Ok((cohere_body(texts, request), "/output_dimension"));
     }
     if model.contains("nova") {
-        let purpose = if purpose == Side::Query { "TEXT_RETRIEVAL" } else { "GENERIC_INDEX" };
-        let text = json!({"truncationMode": "END", "value": text});
+        let purpose = if request.purpose == Side::Query { "TEXT_RETRIEVAL" } else { "GENERIC_INDEX" };
+        let text = json!({"truncationMode": truncation(request), "value": text});
         let body = json!({"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": purpose, "text": text}});
         return Ok((body, "/singleEmbeddingParams/embeddingDimension"));
     }
     if !model.contains("titan-embed-text-v1") && !model.contains("titan-embed-g1") {
         return Ok((json!({"inputText": text, "normalize": true}), "/dimensions"));
     }
-    if dimensions.is_some() {
+    if request.dimensions.is_some() {
         return Err(Error::bad_request("`dimensions`: Titan v1 has one length only; leave it out"));
     }
     Ok((json!({"inputText": text}), ""))

@@ -45,7 +45,15 @@ impl Model {
     ) -> Result<Self> {
         let inputs = vec![Input::Text("How long is a vector?".to_owned())];
         let trace = Trace::default();
-        let request = EmbedRequest { model: name.to_owned(), inputs, purpose: Side::Document, dimensions, user: None, trace };
+        let request = EmbedRequest {
+            model: name.to_owned(),
+            inputs,
+            purpose: Side::Document,
+            dimensions,
+            truncate: false,
+            user: None,
+            trace,
+        };
         let response = provider.embed(client, &request, deadline).await?;
         let found = response.vectors.first().map_or(0, Vec::len);
         let model = Self::new(provider, name, found, dimensions.is_some());
@@ -113,7 +121,9 @@ impl Model {
     ) -> Result<EmbedResponse> {
         let dimensions = u32::try_from(self.dimensions).ok().filter(|_| self.shortened);
         let inputs = texts.into_iter().map(Input::Text).collect();
-        let request = EmbedRequest { model: self.name.clone(), inputs, purpose, dimensions, user: None, trace };
+        // A question finds something by its beginning, too.
+        let (model, truncate) = (self.name.clone(), purpose == Side::Query);
+        let request = EmbedRequest { model, inputs, purpose, dimensions, truncate, user: None, trace };
         let answered = self.provider.embed(client, &request, deadline).await;
         match &answered {
             Ok(_) => self.health.good(&self.name),

@@ -176,6 +176,87 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
             json!({"error": {"message": "x", "code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
             Code::ContentFilter,
         ),
+        (
+            "xai",
+            403,
+            None,
+            json!({"code": "The caller does not have permission to execute the specified operation",
+                "error": "Content violates usage guidelines. Model: grok-4, Failed check: SAFETY_CHECK_TYPE_BIO"}),
+            Code::ContentFilter,
+        ),
+        (
+            "openrouter",
+            403,
+            None,
+            json!({"error": {"message": "Provider returned error", "code": 403, "metadata": {"raw":
+                "{\"code\":\"The caller does not have permission\",\"error\":\"Content violates usage guidelines.\"}"}}}),
+            Code::ContentFilter,
+        ),
+        (
+            "openai",
+            400,
+            None,
+            json!({"error": {"message": "x", "type": "invalid_request", "param": null, "code": "cyber_policy"}}),
+            Code::ContentFilter,
+        ),
+        ("custom", 400, None, json!({"error": {"code": "1261", "message": "Prompt exceeds max length"}}), Code::ContextLength),
+        (
+            "custom",
+            400,
+            None,
+            json!({"error": {"code": "1210", "message": "tokens in request more than max tokens allowed"}}),
+            Code::ContextLength,
+        ),
+        (
+            "custom",
+            400,
+            None,
+            json!({"error": {"message": "prompt token count of 200000 exceeds the limit of 128000", "code": "x"}}),
+            Code::ContextLength,
+        ),
+        (
+            "custom",
+            413,
+            None,
+            json!({"error": {"code": "tokens_limit_reached", "message": "Request body too large for gpt-4o model. Max size: 8000 tokens."}}),
+            Code::ContextLength,
+        ),
+        (
+            "bedrock",
+            400,
+            Some("ValidationException"),
+            json!({"message": "Malformed input request: #/texts/0: expected maxLength: 2048, actual: 4680, please reformat your input."}),
+            Code::ContextLength,
+        ),
+        (
+            "custom",
+            400,
+            None,
+            json!({"error": {"message": "/chat/completions: Invalid model name passed in model=x. Call `/v1/models` to view available models.",
+                "type": "invalid_request_error", "param": null, "code": "400"}}),
+            Code::InvalidModel,
+        ),
+        (
+            "custom",
+            400,
+            None,
+            json!({"error": {"message": "Model Not Exist", "type": "invalid_request_error", "code": "invalid_request_error"}}),
+            Code::InvalidModel,
+        ),
+        (
+            "custom",
+            429,
+            None,
+            json!({"error": {"code": "1113", "message": "Insufficient balance or no resource package. Please recharge."}}),
+            Code::Budget,
+        ),
+        (
+            "custom",
+            500,
+            None,
+            json!({"type": "error", "error": {"type": "api_error", "message": "insufficient balance (1008)"}}),
+            Code::Budget,
+        ),
         ("custom", 403, None, json!({"error": "Your team doesn't have any credits or licenses yet."}), Code::Budget),
         ("bedrock", 408, None, json!({"message": "x"}), Code::Timeout),
         ("bedrock", 200, Some("throttlingException"), json!({"message": "x"}), Code::RateLimit),
@@ -312,9 +393,26 @@ fn a_prompt_that_is_too_long_is_told_from_a_name_that_is() {
 fn no_key_is_told() {
     let error = read("openai", 401, None, json!({"error": {"message": "Incorrect API key provided: sk-ab**yz"}}));
     assert_eq!(error.message(), "the provider refused the key (status 401)");
+    assert_eq!(error.causes().as_deref(), Some("Incorrect API key provided: sk-ab**yz"));
+    for (body, cause) in [
+        (json!({"message": "Model access is denied. `sk-0123456789abcdef`"}), Some("Model access is denied. `(key)`")),
+        (Value::Null, None),
+    ] {
+        let error = read("bedrock", 403, None, body);
+        assert_eq!((error.message(), error.causes().as_deref()), ("the provider refused the key (status 403)", cause));
+    }
     let error = read("custom", 400, None, json!({"error": {"message": "bad header `sk-0123456789abcdef`\u{7} seen"}}));
     assert_eq!(error.message(), "the provider refused (status 400): bad header `(key)` seen");
     assert_eq!(read("custom", 502, None, Value::Null).message(), "the provider refused (status 502): no reason given");
+}
+
+#[test]
+fn a_status_that_nobody_sent_is_not_told() {
+    let told = |error: Value| read("", 200, None, json!({ "error": error })).message().to_owned();
+    assert_eq!(told(json!({"type": "overloaded_error", "message": "Overloaded"})), "the provider refused: Overloaded");
+    assert_eq!(told(json!({"type": "invalid_request_error", "message": "x", "code": "y"})), "the provider refused: x");
+    assert_eq!(told(json!({"type": "authentication_error", "message": "x"})), "the provider refused the key");
+    assert_eq!(told(json!({"message": "x", "status": 503})), "the provider refused (status 503): x");
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::provider::failure::{Refused, failure};
 use crate::provider::id::made_up;
 use crate::provider::state::{State, is_empty, push_text};
 
+/// Places of lists that the pieces of a call may leave empty.
+const MOST_EMPTY: usize = 64;
+
 /// Reads a buffered answer of status 2xx; a list is a stream that came whole.
 pub(in crate::provider) fn decode(reply: &Value) -> Result<Vec<ChatEvent>> {
     let mut decoder = Decoder::default();
@@ -41,8 +44,8 @@ pub(in crate::provider) struct Decoder {
     state: State,
     id: String,
     calls: usize,
-    /// The call whose arguments come piece by piece, and what they are so far.
-    open: Option<(usize, Value)>,
+    /// The call whose arguments come piece by piece, what they are so far, and how many places of lists may still be empty.
+    open: Option<(usize, Value, usize)>,
     finish: Option<FinishReason>,
 }
 
@@ -118,14 +121,14 @@ impl Decoder {
             events.push(ChatEvent::ToolCall { index, id, name, signature, own: None });
             match &call["args"] {
                 Value::String(text) if !text.is_empty() => events.push(ChatEvent::Arguments { index, json: text.clone() }),
-                arguments if arguments.is_object() => {
-                    events.push(ChatEvent::Arguments { index, json: arguments.to_string() });
+                arguments => {
+                    let arguments = arguments.as_object().cloned().unwrap_or_default();
+                    self.open = Some((index, Value::Object(arguments), MOST_EMPTY));
                 }
-                _ => self.open = Some((index, Value::Object(Map::new()))),
             }
         }
-        if let Some((_, arguments)) = &mut self.open {
-            call["partialArgs"].as_array().into_iter().flatten().for_each(|piece| put(arguments, piece));
+        if let Some((_, arguments, room)) = &mut self.open {
+            call["partialArgs"].as_array().into_iter().flatten().for_each(|piece| put(arguments, piece, room));
         }
         if call["willContinue"] != true {
             self.close(events);
@@ -133,7 +136,7 @@ impl Decoder {
     }
 
     fn close(&mut self, events: &mut Vec<ChatEvent>) {
-        if let Some((index, arguments)) = self.open.take() {
+        if let Some((index, arguments, _)) = self.open.take() {
             events.push(ChatEvent::Arguments { index, json: arguments.to_string() });
         }
     }
@@ -185,9 +188,9 @@ fn steps(path: &str) -> Vec<(&str, bool)> {
     steps
 }
 
-/// Puts a piece of an argument where its path says; a text goes on from the text before it. A path that is too deep, or leaves places of
-/// a list empty, is left out: a few bytes of it would ask for any room.
-fn put(root: &mut Value, piece: &Value) {
+/// Puts a piece of an argument where its path says; a text goes on from the text before it. A path that is too deep, or leaves more
+/// places of lists empty than there is `room` for, is left out: a few bytes of it would ask for any memory.
+fn put(root: &mut Value, piece: &Value, room: &mut usize) {
     /// JSON that is deeper is read by nobody.
     const MOST_DEEP: usize = 64;
     let steps = steps(piece["jsonPath"].as_str().unwrap_or_default());
@@ -202,11 +205,12 @@ fn put(root: &mut Value, piece: &Value) {
                     *place = Value::Array(Vec::new());
                 }
                 let Value::Array(items) = place else { return };
-                if number == items.len() {
-                    items.push(Value::Null);
+                if number >= items.len() {
+                    let Some(left) = room.checked_sub(number - items.len()) else { return };
+                    *room = left;
+                    items.resize(number + 1, Value::Null);
                 }
-                let Some(item) = items.get_mut(number) else { return };
-                item
+                &mut items[number]
             }
             _ => {
                 if !place.is_object() {

@@ -13,7 +13,7 @@ pub(super) fn told_usage<'a>(reply: &'a Value, choice: &'a Value) -> Option<&'a 
 
 /// What only this dialect counts: sound, and what of a prediction was of use.
 pub(super) fn details(usage: &Value) -> impl Iterator<Item = (&'static str, Value)> {
-    const OURS: [&str; 3] = ["cached_tokens", "cache_write_tokens", "reasoning_tokens"];
+    const OURS: [&str; 4] = ["cached_tokens", "cache_write_tokens", "cache_creation_tokens", "reasoning_tokens"];
     ["prompt_tokens_details", "completion_tokens_details"].into_iter().filter_map(|name| {
         let counted = usage[name].as_object()?.iter().filter(|(name, count)| !OURS.contains(&name.as_str()) && tokens(count) > 0);
         let counted: Map<_, _> = counted.map(|(name, count)| (name.clone(), count.clone())).collect();
@@ -33,6 +33,7 @@ pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
         &usage["num_cached_tokens"],
         &usage["cached_tokens"],
     ];
+    let written = ["cache_write_tokens", "cache_creation_tokens"].map(|name| &prompt_details[name]);
     let reasoning = [&usage["completion_tokens_details"], usage].map(|counts| tokens(&counts["reasoning_tokens"]));
     // Some count thoughts beside the answer, as the sum shows, and not all of them say how many there were. Others count sound
     // (Mistral) or what a cache holds (gateways in front of Claude) beside the prompt.
@@ -41,17 +42,18 @@ pub(super) fn usage(reply: &Value, choice: &Value) -> Option<Usage> {
     let cache = ["cache_read_input_tokens", "cache_creation_input_tokens"].map(|name| tokens(&usage[name]));
     let beside = cache.into_iter().fold(tokens(&prompt_details["audio_tokens"]), u64::saturating_add);
     let more = if usage["prompt_tokens"].is_number() { total.saturating_sub(prompt).saturating_sub(completion) } else { 0 };
-    let (mut cache_read, mut cache_write) = (0, 0);
     if more >= beside {
         prompt += beside;
         completion += more - beside;
-        [cache_read, cache_write] = cache;
     }
+    // Others count what a cache holds within the prompt.
+    let [cache_read, cache_write] = if cache[0].saturating_add(cache[1]) <= prompt { cache } else { [0, 0] };
+    let told = |counts: &[&Value], other: u64| counts.iter().map(|count| tokens(count)).find(|count| *count > 0).unwrap_or(other);
     Some(Usage {
         prompt_tokens: prompt,
         completion_tokens: completion,
-        cache_read_tokens: read.into_iter().map(tokens).find(|count| *count > 0).unwrap_or(cache_read),
-        cache_write_tokens: Some(tokens(&prompt_details["cache_write_tokens"])).filter(|count| *count > 0).unwrap_or(cache_write),
+        cache_read_tokens: told(&read, cache_read),
+        cache_write_tokens: told(&written, cache_write),
         cache_write_1h_tokens: 0,
         // Perplexity counts more of them than of the whole answer.
         reasoning_tokens: reasoning.into_iter().max().filter(|count| *count <= completion).unwrap_or(0),

@@ -218,9 +218,9 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
         message = format!("{TOO_LONG}: {message}");
     }
     let mut body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id});
-    // The vendor's clients read of them what to do.
-    let told = || error.refusal().details.as_deref().and_then(|details| serde_json::from_str(details).ok());
-    if let Some(details) = error.details().cloned().or_else(told) {
+    // The vendor's clients read of its own what to do.
+    let told = error.refusal().details.as_deref().and_then(|details| serde_json::from_str(details).ok());
+    if let Some(details) = told.or_else(|| error.details().cloned()) {
         body["error"]["details"] = details;
     }
     body
@@ -229,7 +229,17 @@ pub(super) fn error(error: &Error, request_id: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Refusal;
     use crate::server::door::provided::Left;
+
+    #[test]
+    fn what_anthropic_says_of_a_failure_stands_before_what_we_do() {
+        let ours = Error::new(Code::Overloaded, "x").with_details(json!({"usage": {"prompt_tokens": 1}}));
+        let told = |failure: &Error| error(failure, "r")["error"]["details"].clone();
+        assert_eq!(told(&ours), json!({"usage": {"prompt_tokens": 1}}));
+        let theirs = Refusal { details: Some(r#"{"a": 1}"#.into()), ..Refusal::default() };
+        assert_eq!(told(&ours.refused(theirs)), json!({"a": 1}));
+    }
 
     #[test]
     fn passes_and_edits_of_anthropics_stand_where_it_has_them() {

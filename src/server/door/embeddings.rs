@@ -114,7 +114,7 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         let takes_user = provider.embeds_for_users();
         let warnings = unsaid(body.user.as_deref().filter(|_| !takes_user), provider.name());
         let user = body.user.filter(|_| takes_user);
-        let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions, user, trace };
+        let request = EmbedRequest { model: model.to_owned(), inputs, purpose, dimensions, truncate: false, user, trace };
         let exchange = Exchange::begin(app);
         let outcome = provider.embed(app.client(), &request, context.deadline).await;
         exchange.end(&request.trace);

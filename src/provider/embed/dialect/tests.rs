@@ -5,8 +5,15 @@ use crate::chat::Trace;
 
 fn written(dialect: EmbedDialect, model: &str, purpose: Side, dimensions: Option<u32>, texts: &[&str]) -> (String, Value) {
     let inputs: Vec<Input> = texts.iter().map(|text| Input::Text((*text).to_owned())).collect();
-    let request =
-        EmbedRequest { model: model.into(), inputs: inputs.clone(), purpose, dimensions, user: None, trace: Trace::default() };
+    let request = EmbedRequest {
+        model: model.into(),
+        inputs: inputs.clone(),
+        purpose,
+        dimensions,
+        truncate: purpose == Side::Query,
+        user: None,
+        trace: Trace::default(),
+    };
     let call = dialect.encode(&request, &inputs).unwrap();
     (call.path, call.body)
 }
@@ -31,7 +38,7 @@ fn a_question_is_not_embedded_as_a_document() {
             Query,
             None,
             "embed",
-            json!({"model": "m", "texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]}),
+            json!({"model": "m", "texts": ["a"], "input_type": "search_query", "embedding_types": ["float"], "truncate": "END"}),
         ),
         (
             Cohere,
@@ -39,7 +46,7 @@ fn a_question_is_not_embedded_as_a_document() {
             Document,
             Some(8),
             "embed",
-            json!({"model": "m", "texts": ["a"], "input_type": "search_document", "embedding_types": ["float"], "output_dimension": 8}),
+            json!({"model": "m", "texts": ["a"], "input_type": "search_document", "embedding_types": ["float"], "truncate": "NONE", "output_dimension": 8}),
         ),
         (
             Bedrock,
@@ -63,7 +70,15 @@ fn a_question_is_not_embedded_as_a_document() {
             Query,
             None,
             "model/cohere.embed-english-v3/invoke",
-            json!({"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]}),
+            json!({"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"], "truncate": "END"}),
+        ),
+        (
+            Bedrock,
+            "amazon.nova-2-multimodal-embeddings-v1:0",
+            Document,
+            None,
+            "model/amazon.nova-2-multimodal-embeddings-v1%3A0/invoke",
+            json!({"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": "GENERIC_INDEX", "text": {"truncationMode": "NONE", "value": "a"}}}),
         ),
         (
             Bedrock,
@@ -194,6 +209,7 @@ fn token_numbers_go_only_where_openais_dialect_is_spoken() {
         inputs: inputs.to_vec(),
         purpose: Side::Document,
         dimensions: None,
+        truncate: false,
         user: None,
         trace: Trace::default(),
     };

@@ -56,16 +56,18 @@ fn usage(usage: &Value, out: &mut Expected) {
     let cached = count(usage, "cache_read_input_tokens") + count(usage, "cache_creation_input_tokens");
     let beside = count(&usage["prompt_tokens_details"], "audio_tokens") + cached;
     let rest = count(usage, "total_tokens").checked_sub(prompt + beside).filter(|_| usage["prompt_tokens"].is_number());
-    let (mut read, mut written) =
-        (vec!["cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens"], vec!["cache_write_tokens"]);
+    let (mut read, mut written) = (
+        vec!["cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens"],
+        vec!["cache_write_tokens", "cache_creation_tokens"],
+    );
     let (prompt, answered) = match rest.filter(|rest| *rest >= answered) {
         None => (prompt, answered),
-        Some(rest) => {
-            read.push("cache_read_input_tokens");
-            written.push("cache_creation_input_tokens");
-            (prompt + beside, rest)
-        }
+        Some(rest) => (prompt + beside, rest),
     };
+    if cached <= prompt {
+        read.push("cache_read_input_tokens");
+        written.push("cache_creation_input_tokens");
+    }
     let reasoning = named(usage, &["reasoning_tokens"]);
     out.tokens = Some((prompt, answered));
     out.parts = Parts {
