@@ -96,6 +96,20 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_wants_is_read_to_its_end() {
+    let service = Service::new(|_| {});
+    for (request, status) in [(Request::post("/v1/nothing"), 404), (Request::put("/v1/query"), 405)] {
+        let (done, read_to_its_end) = tokio::sync::oneshot::channel();
+        let body = futures_util::stream::once(async move {
+            done.send(()).map(|()| Bytes::new()).map_err(|()| std::io::Error::other("left"))
+        });
+        let (told, ..) = failure(&service, request.body(Body::from_stream(body)).unwrap()).await;
+        let outcome = tokio::time::timeout(Duration::from_secs(5), read_to_its_end).await;
+        assert_eq!((told, outcome.unwrap()), (status, Ok(())));
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_compressed_is_refused_by_its_header() {
     let service = Service::new(|_| {});
     let send = |encoding: &str| {

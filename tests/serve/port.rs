@@ -177,15 +177,13 @@ async fn next_is_answered(port: &Port) {
 async fn whoever_sends_too_much_can_read_that_it_is() {
     let port = open(Service::new(|config| config.limits.max_request_size_mb = 1)).await;
     let headers = [
-        ("POST /v1/query", "content-length: 8388608", 413),
-        ("POST /v1/query", "transfer-encoding: chunked", 413),
-        ("POST /v1/query", "content-length: 8388608\r\ncontent-encoding: gzip", 415),
-        ("POST /v1/nothing", "content-length: 8388608", 404),
-        ("PUT /v1/query", "content-length: 8388608", 405),
+        ("content-length: 8388608", 413),
+        ("transfer-encoding: chunked", 413),
+        ("content-length: 8388608\r\ncontent-encoding: gzip", 415),
     ];
-    for (line, length, status) in headers {
+    for (length, status) in headers {
         let mut socket = TcpStream::connect(port.addr).await.unwrap();
-        socket.write_all(format!("{line} HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
+        socket.write_all(format!("POST /v1/query HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
         let piece = [b"10000\r\n".as_slice(), &[b' '; 65536], b"\r\n"].concat();
         for _ in 0..128 {
             // A slow machine may still send when nobody reads any more.
@@ -196,7 +194,7 @@ async fn whoever_sends_too_much_can_read_that_it_is() {
         }
         let mut head = [0; 12];
         socket.read_exact(&mut head).await.unwrap();
-        assert_eq!(head, *format!("HTTP/1.1 {status}").as_bytes(), "{line} {length}");
+        assert_eq!(head, *format!("HTTP/1.1 {status}").as_bytes(), "{length}");
     }
 }
 
