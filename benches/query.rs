@@ -50,7 +50,7 @@ fn main() -> Result<()> {
     let ask = || {
         let retrieval = Retrieval { top_k: 5, ..Retrieval::default() };
         let question = Question { retrieval: Some(retrieval), format: Format::Text, ..Question::new(QUESTION.to_owned()) };
-        runtime.block_on(rag::answer(&app, question, app.deadline()))
+        runtime.block_on(rag::answer(&app, question, app.deadline(), None))
     };
     ask()?;
     time(&mut figures, "whole question, extractive answer", || drop(ask()));

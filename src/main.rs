@@ -254,7 +254,7 @@ fn run(cli: Cli) -> Result<()> {
             let app = open(config, files)?;
             let retrieval = app.index().map(|_| retrieval(&app, narrowed)).transpose()?;
             let question = Question { provider, model: model_name, retrieval, ..Question::new(question.join(" ")) };
-            let answer = run_to_end(&app, rag::answer(&app, question, app.deadline()))?;
+            let answer = run_to_end(&app, rag::answer(&app, question, app.deadline(), None))?;
             if json {
                 return print_json(&QueryResponse::new(answer, SHOWN, &request_id(), started.elapsed().as_secs_f64()));
             }

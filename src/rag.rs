@@ -36,17 +36,19 @@ use crate::schema::Shape;
 /// Who is asked, one after another, each with its model; and what, before anything was looked up.
 type Aim = (Vec<(Provider, String)>, ChatRequest);
 
-/// Answers a question.
+/// Answers a question by `deadline`. What is left to do behind a provider's answer may take a little longer, but not beyond `end`, where there
+/// is one.
 ///
 /// # Errors
 /// The question cannot be answered as asked, the provider failed and the operator does not want quotes instead, or no answer had the
 /// shape that was asked for.
-pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant) -> Result<Answer> {
+pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant, end: Option<Instant>) -> Result<Answer> {
     let (mut answer, call) = prepare(app, &mut question, false, deadline).await?;
     let question = Arc::new(question);
     let Some(mut call) = call else {
         return Box::pin(quote::answer(app, &question, answer, deadline)).await;
     };
+    call.end = end;
     match call.chat(app, &mut answer, deadline).await {
         Ok(response) => check::finish(app, &question, &mut call, answer, response, deadline).await,
         Err(error) => Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await,
@@ -70,8 +72,9 @@ pub async fn stream(
     let Some(mut call) = call else {
         return Ok(pieces::whole(Box::pin(quote::answer(app, &question, answer, deadline)).await?).left_stream());
     };
-    match call.stream(app, &mut answer, deadline, end).await {
-        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events, end).right_stream()),
+    call.end = end;
+    match call.stream(app, &mut answer, deadline).await {
+        Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events).right_stream()),
         Err(error) => Ok(pieces::whole(Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await?).left_stream()),
     }
 }

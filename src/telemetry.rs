@@ -187,8 +187,9 @@ impl Drop for Line {
         let code = if gone { Some(CLIENT_GONE) } else { facts.code };
         let mut completion_tokens = facts.usage.map(|usage| usage.completion_tokens);
         let mut partial = None;
-        if gone && facts.usage.is_none() {
-            // Nobody was left to be told the rest.
+        let is_given_up = facts.code.is_some() && facts.provider.is_none();
+        if (gone || is_given_up) && facts.usage.is_none() {
+            // Nobody was left to be told the rest, or the failure is not the provider's.
             let progress = self.trace.progress();
             partial = progress.provider.is_some().then_some(true);
             completion_tokens = progress.completion_tokens();
@@ -321,6 +322,25 @@ mod tests {
         assert_eq!((&lines[3]["upstream_status"], lines[2].get("upstream_status")), (&302.into(), None));
         assert_eq!(lines[4]["level"], "WARN", "an open bill is the operator's");
         assert!(!text.contains("secret text"));
+    }
+
+    #[test]
+    fn a_request_that_is_given_up_says_who_was_asked() {
+        let text = written(Level::Info, true, || {
+            let line = Line::new("req_1", "POST", "/v1/query");
+            line.trace().asking("openai", "m");
+            line.trace().used(Usage { prompt_tokens: 7, ..Usage::default() }, false);
+            line.error(&Error::new(Code::Overloaded, "x"));
+            line.status(503);
+            drop(line);
+            let line = Line::new("req_2", "POST", "/v1/search");
+            line.trace().asking("openai", "embeds");
+            line.status(200);
+        });
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told = ["code", "provider", "model", "prompt_tokens", "partial"].map(|name| lines[0][name].clone());
+        assert_eq!(serde_json::json!(told), serde_json::json!(["OVERLOADED", "openai", "m", 7, true]));
+        assert_eq!(lines[1].get("provider"), None, "whoever embedded the question of a search answered nothing");
     }
 
     #[test]

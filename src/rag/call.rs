@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,6 +19,9 @@ use crate::prompt;
 use crate::provider::{Events, Provider, Walk};
 use crate::schema::{self, Plan, Rung, Shape};
 
+/// The least time for what is left to do behind an answer that is paid for.
+const BEHIND: Duration = Duration::from_secs(5);
+
 /// A request on its way.
 pub(super) struct Call {
     walk: Walk,
@@ -27,6 +31,8 @@ pub(super) struct Call {
     pub(super) request: ChatRequest,
     /// What was said before the sources were added: it may be quoted without a source.
     pub(super) said: Arc<str>,
+    /// When whoever asks stops waiting, where that is known.
+    pub(super) end: Option<Instant>,
     /// The text of the answer was told as it came: nothing of it can be taken back.
     pub(super) is_told: bool,
     shape: Option<Shape>,
@@ -56,6 +62,7 @@ impl Call {
             plain: shape.map(|_| request.clone()).unwrap_or_default(),
             request,
             said: Arc::default(),
+            end: None,
             is_told: false,
             shape: shape.cloned(),
             is_stream,
@@ -87,15 +94,9 @@ impl Call {
         }
     }
 
-    /// Asks and waits for the first word, which comes by `deadline`; the last one comes by `end`.
-    pub(super) async fn stream(
-        &mut self,
-        app: &Arc<App>,
-        answer: &mut Answer,
-        deadline: Instant,
-        end: Option<Instant>,
-    ) -> Result<Events> {
-        let client = app.client().ending(end);
+    /// Asks and waits for the first word, which comes by `deadline`.
+    pub(super) async fn stream(&mut self, app: &Arc<App>, answer: &mut Answer, deadline: Instant) -> Result<Events> {
+        let client = app.client().ending(self.end);
         loop {
             let (request, without) = self.sent();
             let exchange = Exchange::begin(app);
@@ -110,6 +111,12 @@ impl Call {
                 Err(error) => self.descend(app, answer, error)?,
             }
         }
+    }
+
+    /// `deadline`, or a little later where an answer used it up, but not behind the time when nobody waits any longer.
+    pub(super) fn late(&self, deadline: Instant) -> Instant {
+        let late = deadline.max(Instant::now() + BEHIND);
+        self.end.map_or(late, |end| late.min(end))
     }
 
     /// What is sent to the provider that is asked now, and what was left out of it.

@@ -1,7 +1,6 @@
 //! What a provider answered, checked: its shape against the schema, its citations against the stored text.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -14,9 +13,6 @@ use crate::chat::{ChatResponse, FinishReason, Media, Message, Part, Role, Source
 use crate::citation::{self, Citation, Policy, Sources};
 use crate::error::{Code, Error, Result};
 use crate::schema::{self, Reading, Rung, Shape};
-
-/// The least time to drop what does not hold where the repair used up all of its own.
-const AFTER_REPAIR: Duration = Duration::from_secs(5);
 
 /// Bytes of the conversation, from its end, that may be quoted without a source.
 const MAX_SAID_BYTES: usize = 256 * 1024;
@@ -96,7 +92,7 @@ async fn settle(
             Ok((reading, is_same, text))
         };
         let (reading, is_same, text) =
-            app.compute(deadline, work).await.map_err(|error| error.with_details(charged(answer, json!({}))))?;
+            app.compute(call.late(deadline), work).await.map_err(|error| paid(answer, error, json!({})))?;
         if reading.is_unfinished() && !call.request.sampling.stop_sequences.is_empty() {
             let message = "`structured_output`: the answer ended before its JSON was whole, where a stop sequence may have cut it; leave out the stop sequences";
             return Err(failed(answer, Code::ModelOutput, message, json!({"raw": text})));
@@ -169,7 +165,12 @@ fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
 }
 
 fn failed(answer: &Answer, code: Code, message: impl Into<String>, details: Value) -> Error {
-    Error::new(code, message).from_provider(&answer.provider, &answer.model).with_details(charged(answer, details))
+    paid(answer, Error::new(code, message), details)
+}
+
+/// A failure behind an answer that has to be paid for.
+fn paid(answer: &Answer, error: Error, details: Value) -> Error {
+    error.from_provider(&answer.provider, &answer.model).with_details(charged(answer, details))
 }
 
 /// The details of a failure with what was paid for it.
@@ -181,13 +182,20 @@ fn charged(answer: &Answer, mut details: Value) -> Value {
 }
 
 /// Checks the citations and does with the false ones what the policy says.
-async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut Answer, mut deadline: Instant) -> Result<()> {
-    check(app, call, answer, deadline).await?;
+async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
+    if question.citations == Policy::Annotate {
+        // Nothing is done with what does not hold, so the answer is worth as much without that being known.
+        if let Err(error) = check(app, call, answer, deadline).await {
+            let code = error.code().as_str();
+            answer.warnings.push(format!("`rag_config.citations`: they could not be checked ({code})"));
+        }
+        return Ok(());
+    }
+    check(app, call, answer, call.late(deadline)).await?;
     let is_false = answer.citations.iter().any(Citation::is_false);
     match question.citations {
-        Policy::Annotate => Ok(()),
         Policy::Abstain if is_false || !answer.citations.iter().any(Citation::is_verified) => withhold(question, answer),
-        Policy::Abstain => Ok(()),
+        Policy::Annotate | Policy::Abstain => Ok(()),
         Policy::Drop => drop_false(app, question, call, answer, deadline).await,
         Policy::Repair => {
             if is_false {
@@ -199,7 +207,6 @@ async fn cite(app: &Arc<App>, question: &Question, call: &mut Call, answer: &mut
                     answer.warnings = failed.warnings;
                     let code = error.code().as_str();
                     answer.warnings.push(format!("`rag_config.citations`: the repair failed ({code}); the first answer is used"));
-                    deadline = deadline.max(Instant::now() + AFTER_REPAIR);
                 }
             }
             drop_false(app, question, call, answer, deadline).await
@@ -239,7 +246,7 @@ async fn repair(app: &Arc<App>, question: &Question, call: &mut Call, answer: &m
     }
     // What is cut off is not cited.
     answer.cut(question.max_chars);
-    check(app, call, answer, deadline).await
+    check(app, call, answer, call.late(deadline)).await
 }
 
 /// Cuts false citations out, and checks what is left.
@@ -275,22 +282,20 @@ async fn drop_false(app: &Arc<App>, question: &Question, call: &Call, answer: &m
         }
     }
     answer.warnings.push(format!("`rag_config.citations`: {count} did not hold and were dropped"));
-    check(app, call, answer, deadline).await
+    check(app, call, answer, call.late(deadline)).await
 }
 
 /// Checking is work for a core, though not for long.
 async fn check(app: &Arc<App>, call: &Call, answer: &mut Answer, deadline: Instant) -> Result<()> {
-    let (passages, content) = (std::mem::take(&mut answer.passages), answer.content.clone());
+    let (passages, content) = (Arc::new(std::mem::take(&mut answer.passages)), answer.content.clone());
     let said = Arc::clone(&call.said);
     let data = answer.structured.as_ref().map(|structured| structured.data.clone());
     let is_cut = answer.finish_reason == FinishReason::Length;
-    let checked = app
-        .compute(deadline, move |_| {
-            let citations = Sources::new(&passages, &said).check_answer(&content, is_cut, data.as_ref());
-            Ok((citations, passages))
-        })
-        .await?;
-    (answer.citations, answer.passages) = checked;
+    let sources = Arc::clone(&passages);
+    let work = move |_: &App| Ok(Sources::new(&sources, &said).check_answer(&content, is_cut, data.as_ref()));
+    let checked = app.compute(deadline, work).await;
+    answer.passages = Arc::unwrap_or_clone(passages);
+    answer.citations = checked.map_err(|error| paid(answer, error, json!({})))?;
     Ok(())
 }
 
@@ -324,24 +329,95 @@ mod tests {
     use super::*;
     use crate::chat::{ChatRequest, Usage};
     use crate::config::{Config, Endpoint};
+    use crate::passage::Passage;
+
+    /// An app that computes one thing at a time.
+    fn app() -> Arc<App> {
+        let mut config = Config::default();
+        config.limits.concurrent_searches = 1;
+        let endpoint = Endpoint { base_url: Some("http://127.0.0.1:1/v1".into()), ..Endpoint::default() };
+        config.providers.insert("custom".into(), endpoint);
+        Arc::new(App::open(config).unwrap())
+    }
+
+    fn call(app: &App, shape: Option<&Shape>) -> Call {
+        Call::new(app, app.links("custom", Some("m"), None).unwrap(), ChatRequest::default(), shape, false).unwrap()
+    }
+
+    fn said(text: String) -> ChatResponse {
+        let usage = Some(Usage { prompt_tokens: 7, ..Usage::default() });
+        ChatResponse { parts: vec![Part::Text(text)], usage, ..ChatResponse::default() }
+    }
 
     #[tokio::test]
     async fn an_answer_that_is_not_read_in_time_says_what_it_cost() {
-        let mut config = Config::default();
-        let endpoint = Endpoint { base_url: Some("http://127.0.0.1:1/v1".into()), ..Endpoint::default() };
-        config.providers.insert("custom".into(), endpoint);
-        let app = Arc::new(App::open(config).unwrap());
-        let links = app.links("custom", Some("m"), None).unwrap();
-        let shape = Shape::any_object();
-        let mut call = Call::new(&app, links, ChatRequest::default(), Some(&shape), false).unwrap();
-        let mut answer = Answer::default();
+        let (app, shape) = (app(), Shape::any_object());
+        let mut call = call(&app, Some(&shape));
+        let now = Instant::now();
+        call.end = Some(now);
+        let mut answer = Answer { provider: "custom".into(), ..Answer::default() };
         // Nobody reads so much at once.
-        let parts = vec![Part::Text(format!("[{}1]", "1,".repeat(1 << 20)))];
-        let usage = Some(Usage { prompt_tokens: 7, ..Usage::default() });
-        let response = ChatResponse { parts, usage, ..ChatResponse::default() };
-        let outcome = settle(&app, (&shape, false), &mut call, &mut answer, response, Instant::now()).await;
+        let response = said(format!("[{}1]", "1,".repeat(1 << 20)));
+        let outcome = settle(&app, (&shape, false), &mut call, &mut answer, response, now).await;
         let error = outcome.unwrap_err();
         let details = error.details().unwrap();
         assert_eq!((error.code(), &details["attempts"][0]["usage"]["prompt_tokens"]), (Code::Timeout, &json!(7)), "{details}");
+        assert_eq!(error.provider(), Some("custom"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_citations_are_not_checked_in_time_is_not_lost() {
+        let app = app();
+        let mut call = call(&app, None);
+        let answer = || {
+            let passage = Passage {
+                chunk_id: String::new(),
+                content: "A text.".into(),
+                start: 0,
+                source: "a.md".into(),
+                title: String::new(),
+                uri: "a.md".into(),
+                page: None,
+                headings: String::new(),
+                score: None,
+                relevance: 1.0,
+                metadata: std::collections::BTreeMap::default(),
+            };
+            let mut answer =
+                Answer { provider: "custom".into(), model: "m".into(), passages: vec![passage], ..Answer::default() };
+            answer.take(&app, said("“Nobody ever wrote these words in here” [1]. A text [1].".into()), Step::Answer);
+            answer
+        };
+        let asked = |citations| Question { citations, ..Question::default() };
+        // The only core is busy.
+        let (busy, (begun, begins), (let_go, ends)) =
+            (Arc::clone(&app), tokio::sync::oneshot::channel(), std::sync::mpsc::channel::<()>());
+        tokio::spawn(async move {
+            let work = move |_: &App| {
+                let _ = (begun.send(()), ends.recv());
+                Ok(())
+            };
+            busy.compute(busy.deadline(), work).await
+        });
+        begins.await.unwrap();
+        let now = Instant::now();
+        call.end = Some(now);
+        let mut kept = answer();
+        cite(&app, &asked(Policy::Annotate), &mut call, &mut kept, now).await.unwrap();
+        assert_eq!((kept.passages.len(), kept.citations.len()), (1, 0));
+        assert_eq!(kept.warnings, ["`rag_config.citations`: they could not be checked (OVERLOADED)"]);
+        let error = cite(&app, &asked(Policy::Drop), &mut call, &mut answer(), now).await.unwrap_err();
+        assert_eq!((error.code(), error.provider(), error.model()), (Code::Overloaded, Some("custom"), Some("m")));
+        assert_eq!(error.details().unwrap()["attempts"][0]["usage"]["prompt_tokens"], 7);
+        // It is waited for a little longer where whoever asks does.
+        call.end = None;
+        let (question, mut dropped) = (asked(Policy::Drop), answer());
+        let released = async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            drop(let_go);
+        };
+        let (outcome, ()) = tokio::join!(cite(&app, &question, &mut call, &mut dropped, now), released);
+        outcome.unwrap();
+        assert_eq!((dropped.content.as_str(), dropped.passages.len()), ("A text [1].", 1));
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::answer::{Answer, Piece};
 use super::call::Call;
@@ -37,8 +36,6 @@ struct Outgoing {
     seen: Fold,
     left_chars: usize,
     events: Option<Events>,
-    /// When whoever asks stops waiting.
-    end: Option<Instant>,
     partial: Option<Partial>,
     /// Which tool call is the shaped answer.
     tool: Option<usize>,
@@ -57,7 +54,6 @@ pub(super) fn pieces(
     call: Box<Call>,
     answer: Answer,
     events: Events,
-    end: Option<Instant>,
 ) -> impl Stream<Item = Result<Piece>> + Send + use<> {
     // What may be cut out or replaced later is not told before it was checked.
     let is_checked_first = question.retrieval.is_some() && question.citations != Policy::Annotate;
@@ -71,7 +67,6 @@ pub(super) fn pieces(
         seen: Fold::default(),
         left_chars: question.max_chars.unwrap_or(usize::MAX),
         events: Some(events),
-        end,
         partial: question.shape.as_ref().filter(|_| !is_checked_first).map(|_| Partial::default()),
         tool: None,
         is_live,
@@ -231,7 +226,7 @@ impl Outgoing {
         }
         self.call.is_told = self.is_live;
         // A repair is a new exchange with a time of its own.
-        let deadline = self.end.map_or(self.app.deadline(), |end| end.min(self.app.deadline()));
+        let deadline = self.call.end.map_or(self.app.deadline(), |end| end.min(self.app.deadline()));
         match check::finish(&self.app, &self.question, &mut self.call, answer, response, deadline).await {
             Ok(answer) => self.end(answer),
             Err(error) => self.ready.push_back(Err(error)),

@@ -4,8 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 
@@ -45,6 +46,37 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
     }
 }
 
+/// What is told as an object. Serde's own way would take a list of its fields in their order, too.
+#[derive(Debug)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        T::deserialize(OfMap(reader)).map(Self)
+    }
+}
+
+/// Reads a field that may be left out or null as [`Object`].
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::deserialize(reader)?.map(|Object(value)| value))
+}
+
+/// A reader that finds objects only.
+struct OfMap<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for OfMap<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
+        seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
 /// Bytes of a body whose values are not counted.
 const UNCOUNTED_BYTES: usize = 256 << 10;
 /// Values of one body: each takes many times the room in memory that it is written in.
@@ -56,10 +88,10 @@ const VALUES_OF_CONTAINER: usize = 40;
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     let body = without_mark(body);
     match body.trim_ascii_start().first() {
-        None => return Err(Error::bad_request("the body is empty; send a JSON object such as `{\"prompt\": \"...\"}`")),
+        None => return Err(Error::bad_request("the body is empty; send a JSON object")),
         // Serde would read a list as the fields in their order.
         Some(b'[' | b'"' | b'0'..=b'9' | b'-') => {
-            return Err(Error::bad_request("the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"));
+            return Err(Error::bad_request("the body is not a JSON object; send one"));
         }
         Some(_) => {}
     }
@@ -75,6 +107,15 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
             Err(error) => mistake(body, &error.path().to_string(), error.into_inner()),
             Ok(_) => mistake(body, ".", error),
         }
+    })
+}
+
+/// Reads a value of a body, at a path of its own.
+pub(super) fn read<T: DeserializeOwned>(value: Value, at: &str) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let below = error.path().to_string();
+        let path = if below == "." { at.to_owned() } else { format!("{at}.{below}") };
+        mistake(&[], &path, error.into_inner())
     })
 }
 
@@ -146,7 +187,7 @@ fn plainly(text: &str) -> String {
         "u32" | "u64" | "usize" => "a whole number from 0 on",
         "i64" => "a whole number",
         "f32" | "f64" => "a number",
-        "a string" | "string or map" => "a text",
+        "a string" | "string or map" | "map with a single key" => "a text",
         "a boolean" => "`true` or `false`",
         "a sequence" => "a list",
         "a map" => "an object",
@@ -183,6 +224,9 @@ mod tests {
         names: Option<Vec<String>>,
         word: Option<Word>,
         said: Option<TextOr<Inner>>,
+        #[serde(deserialize_with = "object")]
+        inner: Option<Inner>,
+        listed: Option<Vec<Object<Inner>>>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -235,10 +279,17 @@ mod tests {
             (r#"{"said": 1}"#, "`said`: invalid type: integer `1`, expected a text or a list"),
             (r#"{"said": [{"text": "x"}, {"text": 5}]}"#, "`said[1].text`: invalid type: integer `5`, expected a text"),
             (r#"{"said": [{}]}"#, "`said[0].text`: missing"),
+            (r#"{"word": {}}"#, "`word`: not what belongs here; send a text"),
+            (r#"{"inner": ["x"]}"#, "`inner`: invalid type: list, expected an object"),
+            (r#"{"inner": [{}]}"#, "`inner`: invalid type: list, expected an object"),
+            (r#"{"inner": {}}"#, "`inner.text`: missing"),
+            (r#"{"listed": [{"text": "x"}, ["x"]]}"#, "`listed[1]`: invalid type: list, expected an object"),
+            (r#"{"listed": [{"text": 5}]}"#, "`listed[0].text`: invalid type: integer `5`, expected a text"),
             (r#"{"said": [7]}"#, "`said[0]`: invalid type: integer `7`, expected an object"),
         ] {
             assert_eq!(parse::<Body>(body.as_bytes()).unwrap_err().message(), expected, "{body}");
         }
-        assert!(parse::<Body>(br#"{"said": "x", "word": "auto"}"#).is_ok());
+        assert!(parse::<Body>(br#"{"said": "x", "word": "auto", "inner": {"text": "x"}, "listed": [{"text": "x"}]}"#).is_ok());
+        assert!(parse::<Body>(br#"{"inner": null}"#).is_ok());
     }
 }

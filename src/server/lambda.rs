@@ -106,22 +106,19 @@ pub fn read(event: &str) -> Result<lambda_http::Request> {
 }
 
 /// An event that cannot make lambda_http panic. It builds a URI of host, path and query and unwraps the outcome; but REST APIs send
-/// paths decoded, and the console's test events have a placeholder for a host. Only the path is read behind it, so only that stays. And it unwraps
-/// a body in base64: one that is not goes on as it came, which is no JSON. A header that cannot be one is left out, or it would take the request with it.
+/// paths decoded, and the console's test events have a placeholder for a host. So the host goes, and the query stands behind the path, where
+/// [`handle`] takes it from. And it unwraps a body in base64: one that is not goes on as it came, which is no JSON. A header that cannot be one
+/// is left out, or it would take the request with it.
 struct Event(LambdaRequest);
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut event = Value::deserialize(deserializer)?;
+        let query = query(&mut event);
         for field in ["path", "rawPath"] {
             if let Some(Value::String(path)) = event.get_mut(field) {
-                *path = encoded(path);
+                *path = encoded(path) + &query;
             }
-        }
-        if let Value::Object(fields) = &mut event {
-            fields.retain(|name, _| {
-                !matches!(name.as_str(), "queryStringParameters" | "multiValueQueryStringParameters" | "rawQueryString")
-            });
         }
         for field in ["headers", "multiValueHeaders"] {
             if let Some(Value::Object(headers)) = event.get_mut(field) {
@@ -155,10 +152,41 @@ fn is_header(name: &str, value: &mut Value) -> bool {
 
 /// The path from its slash on, with every byte that a URI may not hold in percent encoding.
 fn encoded(path: &str) -> String {
-    let mut out = String::with_capacity(path.len() + 1);
-    out.push('/');
-    for byte in path.strip_prefix('/').unwrap_or(path).bytes() {
-        if byte.is_ascii_graphic() && !b"\"#<>?\\^`{|}".contains(&byte) {
+    format!("/{}", escaped(path.strip_prefix('/').unwrap_or(path), is_of_uri))
+}
+
+/// Takes out the query, from its question mark on: as it came from an HTTP API or a Function URL, in pairs from an ALB, in pairs that are
+/// decoded from a REST API.
+fn query(event: &mut Value) -> String {
+    let is_alb = event["requestContext"]["elb"].is_object();
+    let Value::Object(fields) = event else { return String::new() };
+    let names = ["rawQueryString", "multiValueQueryStringParameters", "queryStringParameters"];
+    let [raw, lists, texts] = names.map(|name| fields.remove(name).unwrap_or_default());
+    let text = |text: &str| escaped(text, |byte| if is_alb { is_of_uri(byte) } else { byte.is_ascii_alphanumeric() });
+    let query = match &raw {
+        Value::String(raw) => escaped(raw, is_of_uri),
+        _ => {
+            let mut pairs = Vec::new();
+            for (name, value) in lists.as_object().or(texts.as_object()).into_iter().flatten() {
+                let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+                pairs.extend(values.iter().filter_map(Value::as_str).map(|value| format!("{}={}", text(name), text(value))));
+            }
+            pairs.join("&")
+        }
+    };
+    if query.is_empty() { query } else { format!("?{query}") }
+}
+
+/// Whether a URI may hold this byte in its path, and in its query.
+fn is_of_uri(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"#<>?\\^`{|}".contains(&byte)
+}
+
+/// A text with all bytes but those to be kept in percent encoding.
+fn escaped(text: &str, is_kept: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if is_kept(byte) {
             out.push(char::from(byte));
         } else {
             out.push_str(&format!("%{byte:02X}"));
@@ -176,8 +204,10 @@ pub async fn handle(router: Router, event: lambda_http::Request) -> Result<Respo
         return Ok(foreign(event.body()));
     }
     let mut request = event;
-    let path = path(request.raw_http_path(), stage(&request));
-    if let Ok(uri) = path.parse::<Uri>() {
+    let raw = request.raw_http_path();
+    let (raw, query) = raw.split_at(raw.find('?').unwrap_or(raw.len()));
+    let path = path(raw, stage(&request));
+    if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
         *request.uri_mut() = uri;
     }
     if let Some(context) = request.lambda_context_ref() {

@@ -30,7 +30,7 @@ mod response;
 mod sse;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -162,6 +162,7 @@ struct Invocation(String);
 
 /// Builds the router over what is open.
 pub fn router(app: Arc<App>) -> Router {
+    LazyLock::force(&door::models::STARTED);
     Router::new()
         .route("/", post(query::query))
         .route("/v1/query", post(query::query))
@@ -277,6 +278,7 @@ async fn within(context: &Context, response: Response, Most(most): Most) -> Resp
 async fn unknown_path(axum::Extension(context): axum::Extension<Context>, request: Request) -> Response {
     let shown: String = request.uri().path().chars().take(100).collect();
     let message = format!("`{shown}`: no such path; there are {}", quoted(PATHS));
+    drain(request.into_body());
     failed(&context, &Error::new(Code::NotFound, message), None)
 }
 
@@ -291,6 +293,7 @@ async fn wrong_method(axum::Extension(context): axum::Extension<Context>, reques
     let reads = matches!(path, "/v1/index" | "/healthz" | "/openapi.json" | "/v1/models") || path.starts_with("/v1/models/");
     let wanted = if reads { "GET" } else { "POST" };
     let error = Error::bad_request(format!("`{}`: not allowed here; use {wanted}", request.method()));
+    drain(request.into_body());
     let mut response = failed(&context, &error, Some(StatusCode::METHOD_NOT_ALLOWED));
     response.headers_mut().insert("allow", HeaderValue::from_static(wanted));
     response

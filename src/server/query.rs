@@ -65,7 +65,7 @@ pub(super) async fn health(State(app): State<Arc<App>>, Extension(context): Exte
 }
 
 async fn whole(app: &Arc<App>, context: &Context, question: Question, shown: Shown) -> Result<Response> {
-    let answer = rag::answer(app, question, context.deadline).await?;
+    let answer = rag::answer(app, question, context.deadline, context.end).await?;
     Ok(json(StatusCode::OK, &written(context, answer, shown)))
 }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::body::object;
 use super::field::{between, count, refuse_if, spelled, text};
 use crate::app::{App, Opened};
 use crate::citation::Policy;
@@ -24,9 +25,13 @@ pub(super) struct RagConfig {
     query: Option<String>,
     s3_bucket: Option<String>,
     s3_prefix: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     vector_store: Option<VectorStore>,
+    #[serde(default, deserialize_with = "object")]
     embedding_config: Option<EmbeddingConfig>,
+    #[serde(default, deserialize_with = "object")]
     retrieval_config: Option<RetrievalConfig>,
+    #[serde(default, deserialize_with = "object")]
     chunking_config: Option<ChunkingConfig>,
     citations: Option<Policy>,
 }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::body::{Object, object};
 use super::field::{between, count, fallbacks, refuse_if, text};
 use super::rag_config::RagConfig;
 use crate::app::App;
@@ -23,12 +24,17 @@ pub(super) struct QueryRequest {
     model_provider: Option<String>,
     model_name: Option<String>,
     fallbacks: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "object")]
     model_config: Option<ModelConfig>,
     system_prompt: Option<String>,
-    context: Option<Vec<ContextMessage>>,
+    context: Option<Vec<Object<ContextMessage>>>,
+    #[serde(default, deserialize_with = "object")]
     rag_config: Option<RagConfig>,
+    #[serde(default, deserialize_with = "object")]
     mcp_config: Option<McpConfig>,
+    #[serde(default, deserialize_with = "object")]
     structured_output: Option<Ask>,
+    #[serde(default, deserialize_with = "object")]
     output_config: Option<OutputConfig>,
 }
 
@@ -37,7 +43,9 @@ pub(super) struct QueryRequest {
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct SearchRequest {
     prompt: String,
+    #[serde(default, deserialize_with = "object")]
     rag_config: Option<RagConfig>,
+    #[serde(default, deserialize_with = "object")]
     output_config: Option<OutputConfig>,
 }
 
@@ -83,7 +91,8 @@ impl QueryRequest {
         text("model_provider", self.model_provider.as_deref(), 64)?;
         text("model_name", self.model_name.as_deref(), 256)?;
         text("model_config.service_tier", model_config.service_tier.as_deref(), 64)?;
-        let context: Vec<Message> = self.context.unwrap_or_default().into_iter().map(ContextMessage::neutral).collect();
+        let context: Vec<Message> =
+            self.context.unwrap_or_default().into_iter().map(|Object(message)| message.neutral()).collect();
         if context.len() > 256 {
             return Err(Error::bad_request(format!("`context`: {} messages; send at most 256", context.len())));
         }

@@ -176,7 +176,7 @@ fn question(links: &[&str], request: ChatRequest) -> Question {
 }
 
 async fn ask(app: &Arc<App>, links: &[&str], request: ChatRequest) -> Result<Answer> {
-    rag::answer(app, question(links, request), soon()).await
+    rag::answer(app, question(links, request), soon(), None).await
 }
 
 /// Who was asked, and how they failed.
@@ -259,7 +259,7 @@ async fn what_is_left_is_counted() {
             let mut pieces = Box::pin(rag::stream(&app, asked, soon(), None).await.unwrap());
             while !matches!(pieces.next().await, Some(Ok(Piece::Event(ChatEvent::Text(_))))) {}
         } else {
-            let left = tokio::time::timeout(Duration::from_millis(200), rag::answer(&app, asked, soon())).await;
+            let left = tokio::time::timeout(Duration::from_millis(200), rag::answer(&app, asked, soon(), None)).await;
             assert!(left.is_err());
         }
         assert_eq!(app.prices().unknown_count(), 1);

@@ -93,7 +93,7 @@ async fn anthropics_clients_find_their_shape_and_their_header_below_their_paths(
         }
     }
     let models = |path: &str| Request::get(path).header("anthropic-version", "2023-06-01").body(Body::empty()).unwrap();
-    let (_, answer) = read(service.send(models("/v1/models/nobody/x")).await).await;
+    let (_, answer) = read(service.send(models("/v1/models/openai/x")).await).await;
     require("AnthropicError", &answer);
     let (_, list) = read(service.send(models("/v1/models")).await).await;
     let model = &list["data"][1];

@@ -404,6 +404,13 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
             "`tools[0].function.parameters`: 262162 bytes; a schema may have 262144",
         ),
         (json!({"functions": []}), "`functions`: not supported yet"),
+        (json!({"tool_choice": "required"}), "`tool_choice`: a tool must be called, but there is none in `tools`"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "g"}}]}}}),
+            "`tool_choice`: there is no tool `g` in `tools`",
+        ),
+        (json!({"reasoning_effort": {}}), "`reasoning_effort`: invalid value: object, expected a text"),
         (
             json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}}),
             "the schema's name `a b`",
@@ -432,6 +439,20 @@ async fn mistakes_are_told_as_the_dialects_clients_expect() {
     let (status, answer) = service.post("/v1/messages", &large).await;
     let told = "`tools[0].input_schema`: 262162 bytes; a schema may have 262144";
     assert_eq!((status, &answer["error"]["message"]), (400, &json!(told)));
+    for (tool, told) in [
+        (json!(7), "`tools[1]`: invalid type: integer `7`, expected an object"),
+        (json!({"name": "f"}), "`tools[1].input_schema`: missing"),
+        (json!({"name": 1, "input_schema": {}}), "`tools[1].name`: invalid type: integer `1`, expected a text"),
+        (json!({"name": "f", "input_schema": "x"}), "`tools[1].input_schema`: invalid type: string \"x\", expected an object"),
+        (
+            json!({"name": "f", "input_schema": {}, "cache_control": {"ttl": 1}}),
+            "`tools[1].cache_control.ttl`: invalid type: integer `1`, expected a text",
+        ),
+    ] {
+        large["tools"] = json!([{"name": "e", "input_schema": {}}, tool]);
+        let (status, answer) = service.post("/v1/messages", &large).await;
+        assert_eq!((status, &answer["error"]["message"]), (400, &json!(told)));
+    }
     let (status, answer) = service.post_text("/v1/messages", "{").await;
     assert_eq!((status, &answer["type"]), (400, &json!("error")));
 }
@@ -445,9 +466,32 @@ async fn models_are_listed_by_the_names_that_work() {
     assert_eq!((status, names), (200, vec!["rag/extractive", "custom/good", "rag/custom/good"]));
     let (status, model) = service.get("/v1/models/rag/custom/good").await;
     assert_eq!((status, &model["object"], &model["owned_by"]), (200, &json!("model"), &json!("custom")));
-    assert_eq!(service.get("/v1/models/custom/other").await.0, 200);
-    let (status, answer) = service.get("/v1/models/nobody/x").await;
+    // Whatever the doors take, and nothing else.
+    for (name, owner) in [
+        ("custom/other", "custom"),
+        ("custom", "custom"),
+        ("llama", "custom"),
+        ("meta/llama", "custom"),
+        ("rag", "custom"),
+        ("rag/llama", "custom"),
+        ("extractive", "omni-llm"),
+    ] {
+        let (status, model) = service.get(&format!("/v1/models/{name}")).await;
+        assert_eq!((status, &model["owned_by"]), (200, &json!(owner)), "{name}: {model}");
+        let asked = json!({"model": name, "messages": [{"role": "user", "content": "How large may a request body be?"}]});
+        let (status, answer) = service.post("/v1/chat/completions", &asked).await;
+        assert_eq!(status, 200, "{name}: {answer}");
+    }
+    let (status, answer) = service.get("/v1/models/openai/x").await;
     assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")));
+    let bare = Service::new(|config| {
+        config.index = None;
+        config.providers.insert("custom".into(), mock.endpoint());
+    });
+    assert_eq!(bare.get("/v1/models/custom/other").await.0, 200);
+    for name in ["nobody/x", "llama", "rag", "rag/custom/good", "rag/rag/custom/good", "extractive"] {
+        assert_eq!(bare.get(&format!("/v1/models/{name}")).await.0, 404, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -64,12 +64,12 @@ async fn bodies_that_are_no_question() {
     let send = |body: &str| failure(&service, Request::post("/v1/query").body(Body::from(body.to_owned())).unwrap());
     let deep = format!("{{\"prompt\":\"x\",\"structured_output\":{{\"schema\":{}{}}}}}", "[".repeat(200), "]".repeat(200));
     let table = [
-        (" \n", "the body is empty; send a JSON object such as `{\"prompt\": \"...\"}`"),
+        (" \n", "the body is empty; send a JSON object"),
         ("prompt=x", "the body is not JSON: expected value, line 1 column 1"),
         ("{\"prompt\": \"x\"", "the body is not JSON: EOF while parsing an object, line 1 column 14"),
         ("{\"prompt\": \"x\"} {}", "the body is not JSON: trailing characters, line 1 column 17"),
-        ("[\"x\"]", "the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"),
-        ("7", "the body is not a JSON object; send one such as `{\"prompt\": \"...\"}`"),
+        ("[\"x\"]", "the body is not a JSON object; send one"),
+        ("7", "the body is not a JSON object; send one"),
         ("{\"prompt\": \"x\", \"rag_config\": 1}", "`rag_config`: invalid type: integer `1`, expected an object"),
         ("{}", "`prompt`: missing"),
         // As older shells begin UTF-8.
@@ -93,6 +93,20 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
         large.into_bytes().chunks(1000).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
     let chunked = Request::post("/v1/query").body(Body::from_stream(futures_util::stream::iter(pieces))).unwrap();
     assert_eq!(failure(&service, chunked).await, expected(413, "BODY_TOO_LARGE", message));
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_wants_is_read_to_its_end() {
+    let service = Service::new(|_| {});
+    for (request, status) in [(Request::post("/v1/nothing"), 404), (Request::put("/v1/query"), 405)] {
+        let (done, read_to_its_end) = tokio::sync::oneshot::channel();
+        let body = futures_util::stream::once(async move {
+            done.send(()).map(|()| Bytes::new()).map_err(|()| std::io::Error::other("left"))
+        });
+        let (told, ..) = failure(&service, request.body(Body::from_stream(body)).unwrap()).await;
+        let outcome = tokio::time::timeout(Duration::from_secs(5), read_to_its_end).await;
+        assert_eq!((told, outcome.unwrap()), (status, Ok(())));
+    }
 }
 
 #[tokio::test]

@@ -66,6 +66,38 @@ async fn a_function_url_event_is_answered_in_both_encodings() {
 }
 
 #[tokio::test]
+async fn every_front_door_hands_on_the_query() {
+    let mock = Mock::start().await;
+    let service = Service::with(&mock, |_| {});
+    let mut url = url_event("/v1/models", "", false);
+    url["requestContext"]["http"]["method"] = json!("GET");
+    url["rawQueryString"] = json!("limit=1&after_id=rag%2Fextractive&x=\u{fc}{");
+    url["queryStringParameters"] = json!({"limit": "1", "after_id": "rag/extractive", "x": "\u{fc}{"});
+    let mut staged = url.clone();
+    (staged["rawPath"], staged["requestContext"]["stage"]) = (json!("/prod/v1/models"), json!("prod"));
+    let event = |context: Value, texts: Value, lists: Value| {
+        json!({"httpMethod": "GET", "path": "/v1/models", "headers": {}, "queryStringParameters": texts,
+            "multiValueQueryStringParameters": lists, "requestContext": context, "body": "", "isBase64Encoded": false})
+    };
+    let rest = || json!({"stage": "prod", "httpMethod": "GET", "identity": {}});
+    let alb = || json!({"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/x/1"}});
+    let plain = json!({"limit": "1", "after_id": "rag/extractive", "x": "a&limit=9 \u{fc}"});
+    let lists = json!({"limit": ["1"], "after_id": ["rag/extractive"], "x": ["\u{fc}", "%"]});
+    let encoded = json!({"limit": "1", "after_id": "rag%2Fextractive"});
+    for event in [
+        url,
+        staged,
+        event(rest(), plain.clone(), Value::Null),
+        event(rest(), plain, lists),
+        event(alb(), encoded, Value::Null),
+        event(alb(), Value::Null, json!({"limit": ["1"], "after_id": ["rag%2Fextractive"]})),
+    ] {
+        let (status, page) = invoke(&service, &event).await;
+        assert_eq!((status, &page["first_id"], &page["has_more"]), (200, &json!("custom/good"), &json!(true)), "{event}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_over_before_lambda_ends_the_function() {
     let mock = Mock::start().await;
     let service = Service::with(&mock, |_| {});

@@ -37,10 +37,16 @@ async fn it_is_served_and_names_every_path() {
     let routes = source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap().replace("{*", "{"));
     assert_eq!(documented, routes.collect());
     for (path, operations) in served["paths"].as_object().unwrap() {
-        for method in operations.as_object().unwrap().keys() {
-            let request = axum::http::Request::builder().method(method.to_uppercase().as_str()).uri(path.replace("{id}", "x"));
-            let status = service.send(request.body(axum::body::Body::empty()).unwrap()).await.status().as_u16();
-            assert_ne!(status, 405, "{method} {path}");
+        for (method, operation) in operations.as_object().unwrap() {
+            let is_documented = |status: u16| operation["responses"].get(status.to_string()).is_some();
+            assert!(is_documented(508), "a request of the service's own may come anywhere: {method} {path}");
+            // Also a body that is compressed, and a name that is no text.
+            for (encoding, id) in [("identity", "x"), ("gzip", "%ff")] {
+                let request = axum::http::Request::builder().method(method.to_uppercase().as_str()).uri(path.replace("{id}", id));
+                let request = request.header("content-encoding", encoding).body(axum::body::Body::empty()).unwrap();
+                let status = service.send(request).await.status().as_u16();
+                assert!(status != 405 && is_documented(status), "{method} {path}: {status}");
+            }
         }
     }
 }

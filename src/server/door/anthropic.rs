@@ -60,7 +60,9 @@ pub(in crate::server) async fn count_tokens(
 ) -> Response {
     let betas = betas(&request);
     answer(&app, &context, request, async |bytes, labels| {
-        counted(&app, &context, MessagesBody::read(&bytes)?, &labels, betas).await
+        let body = MessagesBody::read(&bytes)?;
+        drop(bytes);
+        counted(&app, &context, body, &labels, betas).await
     })
     .await
 }

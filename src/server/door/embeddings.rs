@@ -96,7 +96,12 @@ pub(in crate::server) async fn embeddings(
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Response {
-    answer(&app, &context, request, async |bytes, _| embed(&app, &context, parse(&bytes)?).await).await
+    answer(&app, &context, request, async |bytes, _| {
+        let body = parse(&bytes)?;
+        drop(bytes);
+        embed(&app, &context, body).await
+    })
+    .await
 }
 
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
@@ -109,6 +114,9 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
     // Most providers give a question another vector than a document.
     let purpose = body.input_type.unwrap_or(Side::Document);
     if let Some((provider, model)) = body.model.split_once('/').filter(|(name, _)| is_provider(app, name)) {
+        if model.is_empty() {
+            return Err(Error::bad_request(format!("`model`: `{provider}/` names no model; write `provider/model`")));
+        }
         let provider = app.provider(provider)?;
         let trace = context.line.trace().clone();
         let takes_user = provider.embeds_for_users();

@@ -17,8 +17,11 @@ use crate::rag::EXTRACTIVE;
 use crate::server::response::json;
 use crate::server::{Context, failed};
 
-/// When this process began: models have no date of their own here.
-static STARTED: LazyLock<i64> = LazyLock::new(now_s);
+/// When this process began to serve: models have no date of their own here.
+pub(in crate::server) static STARTED: LazyLock<i64> = LazyLock::new(now_s);
+
+/// Whose models ask no provider.
+const OURS: &str = "omni-llm";
 
 /// With the fields of both dialects: neither one's clients mind the other's.
 #[derive(Debug, Serialize)]
@@ -103,8 +106,7 @@ pub(in crate::server) async fn one(
     if let Some(model) = models(&app).into_iter().find(|model| model.id == id) {
         return json(StatusCode::OK, &model);
     }
-    let owner = id.trim_start_matches("rag/").split('/').next().unwrap_or_default().to_owned();
-    if Target::read(&app, &id).is_ok() && app.providers().any(|provider| provider.name() == owner) {
+    if let Some(owner) = owner(&app, &id) {
         return json(StatusCode::OK, &Model::new(id, &owner));
     }
     let shown: String = id.chars().take(100).collect();
@@ -115,10 +117,23 @@ pub(in crate::server) async fn one(
     )
 }
 
+/// Who answers where this is named as the model; none where nobody does.
+fn owner(app: &App, name: &str) -> Option<String> {
+    let Target { provider, model, is_rag } = Target::read(app, name).ok()?;
+    if is_rag && app.index().is_none() {
+        return None;
+    }
+    let owner = provider.or_else(|| app.config().generation.provider.clone()).or_else(|| app.preferred());
+    match owner.filter(|owner| owner != EXTRACTIVE) {
+        Some(owner) => app.links(&owner, model.as_deref(), Some(&[])).is_ok().then_some(owner),
+        None => (is_rag && model.is_none()).then(|| OURS.to_owned()),
+    }
+}
+
 fn models(app: &App) -> Vec<Model> {
     let mut models = Vec::new();
     if app.index().is_some() {
-        models.push(Model::new(format!("rag/{EXTRACTIVE}"), "omni-llm"));
+        models.push(Model::new(format!("rag/{EXTRACTIVE}"), OURS));
     }
     for provider in app.providers() {
         let name = provider.name();
@@ -137,6 +152,6 @@ fn models(app: &App) -> Vec<Model> {
             models.extend(grounded);
         }
     }
-    models.extend(app.embedder().map(|embedder| Model::new(format!("local/{}", embedder.name()), "omni-llm")));
+    models.extend(app.embedder().map(|embedder| Model::new(format!("local/{}", embedder.name()), OURS)));
     models
 }

@@ -311,8 +311,8 @@ pub(super) fn error(error: &Error) -> Value {
         code => code.as_str(),
     };
     let message = Door::OpenAi.renamed(error.message());
-    // What befell a provider begins with its name.
-    let param = field(&message).filter(|_| Door::OpenAi.status(error) < 500);
+    // What befell a provider begins with its name, also where its key was refused.
+    let param = field(&message).filter(|_| !matches!(Door::OpenAi.status(error), 424 | 500..));
     let mut body = json!({"error": {"message": message, "type": kind, "param": param, "code": code}});
     if let (Some(details), Some(error)) = (error.details(), body["error"].as_object_mut()) {
         error.insert("details".into(), details.clone());
@@ -354,5 +354,7 @@ mod tests {
         assert_eq!(param(Code::Overloaded, "`openai` keeps failing"), Value::Null);
         assert_eq!(param(Code::InvalidModel, "`model`: `m` is not loaded"), "model");
         assert_eq!(param(Code::Authentication, "`model_provider`: `openai` needs a key"), "model");
+        let refused = Error::new(Code::Authentication, "`openai`: the provider refused").from_provider("openai", "m");
+        assert_eq!(error(&refused)["error"]["param"], Value::Null);
     }
 }

@@ -53,7 +53,7 @@ impl From<Value> for Block {
 
 /// Answers whole.
 pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
-    let mut answer = rag::answer(app, question, context.deadline).await?;
+    let mut answer = rag::answer(app, question, context.deadline, context.end).await?;
     context.answered(&answer);
     let omni = Omni::new(context, &mut answer, shown, Door::Anthropic);
     let model = model_of(&answer);

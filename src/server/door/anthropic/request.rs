@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::provider::{keep_digits_of, list_at};
 use crate::rag::Question;
 use crate::schema::{Shape, check_length};
-use crate::server::body::{parse, without_mark};
+use crate::server::body::{parse, read, without_mark};
 use crate::server::door::extension::CacheControl;
 use crate::server::door::thinking::Thinking;
 use crate::server::door::{Added, Rag, Target, question, unknown};
@@ -65,7 +65,7 @@ enum WireRole {
 struct WireTool {
     name: String,
     description: Option<String>,
-    input_schema: Value,
+    input_schema: Map<String, Value>,
     strict: Option<bool>,
     cache_control: Option<CacheControl>,
     #[serde(flatten)]
@@ -302,15 +302,14 @@ fn is_native(tool: &Value) -> bool {
 }
 
 fn neutral_tool(tool: Value, number: usize, warnings: &mut Warnings) -> Result<Tool> {
-    let mut tool: WireTool =
-        serde_json::from_value(tool).map_err(|cause| Error::bad_request(format!("`tools[{number}]`: {cause}")))?;
+    let mut tool: WireTool = read(tool, &format!("tools[{number}]"))?;
     tool.rest.shift_remove("type");
-    let own = own(tool.rest);
-    check_length(&tool.input_schema, &format!("tools[{number}].input_schema"))?;
+    let (own, parameters) = (own(tool.rest), Value::Object(tool.input_schema));
+    check_length(&parameters, &format!("tools[{number}].input_schema"))?;
     Ok(Tool {
         name: tool.name,
         description: tool.description,
-        parameters: tool.input_schema,
+        parameters,
         strict: tool.strict,
         cache: tool.cache_control.map(|control| control.mark(&format!("tools[{number}]"), warnings)),
         own: (!own.is_null()).then(|| Raw { dialect: "anthropic".into(), value: own }),

@@ -61,7 +61,7 @@ struct Said {
 
 /// Answers whole.
 pub(super) async fn whole(app: &Arc<App>, context: &Context, (question, shown): (Question, Shown)) -> Result<Response> {
-    let mut answer = rag::answer(app, question, context.deadline).await?;
+    let mut answer = rag::answer(app, question, context.deadline, context.end).await?;
     context.answered(&answer);
     let omni = Omni::new(context, &mut answer, shown, Door::OpenAi);
     let model = model_of(&answer);

@@ -103,11 +103,23 @@ pub(super) fn tools(
     }
     let (choice, allowed) = choice.map(|choice| choice.neutral(warnings)).unzip();
     if let Some(names) = allowed.flatten() {
+        let is_told =
+            |name: &str| tools.iter().any(|tool| tool.name == name) || native_tools.iter().any(|tool| is_custom(tool, name));
+        if let Some(name) = names.iter().find(|name| !is_told(name)) {
+            return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
+        }
         tools.retain(|tool| names.contains(&tool.name));
-        native_tools.retain(|tool| names.iter().any(|name| tool.value["custom"]["name"] == name.as_str()));
+        native_tools.retain(|tool| names.iter().any(|name| is_custom(tool, name)));
         warnings.push(Warning::changed("tool_choice", "providers are told of the tools that are allowed, and of no others"));
     }
+    if choice == Some(ToolChoice::Required) && tools.is_empty() && native_tools.is_empty() {
+        return Err(Error::bad_request("`tool_choice`: a tool must be called, but there is none in `tools`"));
+    }
     Ok((tools, native_tools, choice))
+}
+
+fn is_custom(tool: &Raw, name: &str) -> bool {
+    tool.value["custom"]["name"] == name
 }
 
 impl WireTool {
