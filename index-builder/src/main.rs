@@ -135,15 +135,23 @@ fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<()> {
     print(&gone.iter().map(|uri| format!("{}\n", shown(uri))).collect::<String>())
 }
 
-/// Prints the text of each file; one that cannot be read costs a line on standard error and the exit code.
+/// Prints the text of each file, what was lost of it on standard error; one that cannot be read costs a line on standard error and the exit code.
 fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let sandbox = extract::Sandbox::new(extract::Limits::default())?;
     let mut code = ExitCode::SUCCESS;
     for file in files {
-        match extract::read(&sandbox, file)?.and_then(|document| extract::shown(&document, json)) {
-            Ok(text) => print(&text)?,
+        let name = file.display().to_string();
+        let read = extract::read(&sandbox, file)?;
+        match read.and_then(|document| Ok((extract::shown(&document, json)?, document.warnings))) {
+            Ok((text, warnings)) => {
+                print(&text)?;
+                // JSON holds them.
+                for warning in warnings.iter().filter(|_| !json) {
+                    note(format_args!("{}: warning: {}", shown(&name), shown(warning)));
+                }
+            }
             Err(refusal) => {
-                note(format_args!("{}: skipped: {refusal}", shown(&file.display().to_string())));
+                note(format_args!("{}: skipped: {refusal}", shown(&name)));
                 code = ExitCode::FAILURE;
             }
         }

@@ -280,6 +280,17 @@ fn names_do_not_speak_to_the_terminal() {
 }
 
 #[test]
+fn what_was_lost_of_a_file_is_said_beside_its_text() {
+    let root = folder(&[]);
+    std::fs::write(root.path().join("a.txt"), b"Le caf\xe9 est ferm\xe9, d\xe9sol\xe9.").unwrap();
+    let (is_well, printed, said) = run(root.path(), &["extract", "a.txt"]);
+    assert!(is_well && printed == "Le café est fermé, désolé.\n", "{printed}{said}");
+    assert_eq!(said, "a.txt: warning: encoding guessed: windows-1252\n");
+    let (_, printed, said) = run(root.path(), &["extract", "--json", "a.txt"]);
+    assert!(printed.contains("\"encoding guessed: windows-1252\"") && said.is_empty(), "{said}");
+}
+
+#[test]
 fn questions_that_no_document_answers_end_a_build_before_the_work() {
     let Some(model) = model() else { return };
     let model = model.canonicalize().unwrap();

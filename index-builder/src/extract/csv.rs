@@ -54,7 +54,7 @@ pub(super) fn read(bytes: &[u8], name: &str, declared_charset: Option<&str>) -> 
 
 fn is_number(cell: &str) -> bool {
     cell.contains(|letter: char| letter.is_ascii_digit())
-        && cell.chars().all(|letter| letter.is_ascii_digit() || " .,+-%".contains(letter))
+        && cell.chars().all(|letter| letter.is_ascii_digit() || " .,:/+-%".contains(letter))
 }
 
 /// How a table is written.
@@ -90,7 +90,9 @@ impl Layout {
     fn with(text: &str, delimiter: u8) -> (Self, [usize; 3]) {
         const ROWS: usize = 20;
         let rows: Vec<StringRecord> = records(text, delimiter).take(ROWS).filter_map(Result::ok).collect();
-        let is_of_numbers = rows.iter().flatten().all(is_number);
+        // A corner that is empty is one of headings.
+        let is_of_numbers =
+            rows.iter().flatten().enumerate().all(|(place, cell)| is_number(cell) || (place > 0 && cell.trim().is_empty()));
         let widths: Vec<usize> = rows.iter().map(StringRecord::len).collect();
         let alike = |width| widths.iter().filter(|other| **other == width).count();
         let columns = widths.iter().copied().find(|width| alike(*width) * 2 > widths.len());
@@ -166,6 +168,9 @@ mod tests {
         assert_eq!(text(b"a,b\n", "a.csv"), "a | b");
         assert_eq!(text(b"2019,2020\na,b\n", "a.csv"), "2019: a\n2020: b");
         assert_eq!(text(b"1,100,-2.5\n2,200,3\n", "a.csv"), "1 | 100 | -2.5\n\n2 | 200 | 3");
+        assert_eq!(text(b"1,,5\n2,3,6\n4,5,7\n", "a.csv"), "1 | 5\n\n2 | 3 | 6\n\n4 | 5 | 7");
+        assert_eq!(text(b"2024-01-01 10:00,5\n1/2/2024 10:00,6\n", "a.csv"), "2024-01-01 10:00 | 5\n\n1/2/2024 10:00 | 6");
+        assert_eq!(text(b",2023,2024\n1,5,6\n2,,7\n", "a.csv"), "1\n2023: 5\n2024: 6\n\n2\n2024: 7");
         assert_eq!(text(b"word\nnext\n", "a.csv"), "word: next");
         assert_eq!(text(b",b\n1,\"never closed\n2,3\n", "a.csv"), "1\nb: never closed 2,3");
     }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
+use super::formula::Formula;
 use super::numbering::Numbering;
 use super::run::{Run, symbol};
 use super::styles::Styles;
@@ -38,6 +39,7 @@ pub(super) struct Body {
     is_text: bool,
     is_properties: bool,
     run: Run,
+    formula: Formula,
     /// Whether Word said where its pages end. Explicit breaks alone do not tell how many pages text ran over.
     is_paged: bool,
     /// An explicit page break was the last thing read: the break that Word rendered for it is the same one.
@@ -103,6 +105,7 @@ impl Body {
             is_text: false,
             is_properties: false,
             run: Run::default(),
+            formula: Formula::default(),
             is_paged: false,
             is_at_break: false,
         }
@@ -136,6 +139,9 @@ impl Body {
     }
 
     fn open(&mut self, name: &str, element: &BytesStart<'_>) {
+        if let Some(paragraph) = self.paragraphs.last_mut() {
+            self.formula.open(name, element, &mut paragraph.text);
+        }
         if self.is_properties {
             return self.property(name, element);
         }
@@ -170,12 +176,8 @@ impl Body {
                     paragraph.notes.extend(note);
                 }
             }
-            "altChunk" => self.insert(attribute(element, "id")),
+            "altChunk" | "chart" => self.insert(attribute(element, "id")),
             "relIds" => self.insert(attribute(element, "dm")),
-            // A formula in one line.
-            "den" => self.push("/"),
-            "sub" => self.push("_"),
-            "sup" => self.push("^"),
             "tbl" => self.containers.push(Container::Table { rows: Vec::new(), pad: 0 }),
             "tr" => {
                 if let Some(Container::Table { rows, pad }) = self.containers.last_mut() {
@@ -218,6 +220,9 @@ impl Body {
     }
 
     fn close(&mut self, name: &str) {
+        if let Some(paragraph) = self.paragraphs.last_mut() {
+            self.formula.close(&mut paragraph.text);
+        }
         match name {
             "t" => self.is_text = false,
             "pPr" => self.is_properties = false,

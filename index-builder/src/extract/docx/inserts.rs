@@ -1,9 +1,10 @@
-//! Text that a document keeps in parts of its own and shows in place: HTML chunks and diagrams.
+//! Text that a document keeps in parts of its own and shows in place: HTML chunks, diagrams and charts.
 
 use std::collections::HashMap;
 
 use quick_xml::events::Event;
 
+use super::chart;
 use super::xml::{attribute, resolved, walk};
 use crate::extract::package::Package;
 use crate::extract::{Refusal, html};
@@ -28,9 +29,11 @@ pub(super) fn read(package: &mut Package<'_>, main: &str) -> Result<(HashMap<Str
     let mut unread = Vec::new();
     for (id, kind, target) in targets {
         let text = match (kind.rsplit('/').next(), &target) {
-            (Some("aFChunk" | "diagramData"), Err(_)) => Err(Refusal::new("outside of the file")),
+            (Some("aFChunk" | "diagramData" | "chart"), Err(_)) => Err(Refusal::new("outside of the file")),
             (Some("aFChunk"), Ok(path)) if is_html(path) => package.bytes(path).and_then(|bytes| html::text(&bytes)),
+            (Some("aFChunk"), Ok(_)) => Err(Refusal::new("not HTML")),
             (Some("diagramData"), Ok(path)) => package.text(path).and_then(|xml| diagram(&xml)),
+            (Some("chart"), Ok(path)) => package.text(path).and_then(|xml| chart::text(&xml)),
             _ => continue,
         };
         match text {

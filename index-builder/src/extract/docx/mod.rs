@@ -1,8 +1,10 @@
-//! DOCX: paragraphs, headings, lists, tables, notes and text boxes of a Word document.
+//! DOCX: paragraphs, headings, lists, tables, notes, text boxes, formulas and charts of a Word document.
 //!
 //! Left out, as Word hides them too: deleted and hidden text, field codes, comments. Left out because they repeat: running heads and feet.
 
 mod body;
+mod chart;
+mod formula;
 mod inserts;
 mod numbering;
 mod run;
@@ -188,6 +190,50 @@ mod tests {
     }
 
     #[test]
+    fn formulas_keep_their_signs() {
+        let formula = |xml: &str| {
+            // Words stand in a `t` each.
+            let part = |part: &str| match part.rsplit_once('>') {
+                Some((tag, words)) if !words.is_empty() => format!("<{tag}><t>{words}</t>"),
+                _ => format!("<{part}"),
+            };
+            document(&format!("<w:p><oMath>{}</oMath></w:p>", xml.split('<').skip(1).map(part).collect::<String>())).text
+        };
+        assert_eq!(formula("<sSup><e><d><dPr></dPr><e>1+x</e></d></e><sup>n</sup></sSup>"), "(1+x)^n");
+        assert_eq!(formula("<d><dPr><begChr val='['/><sepChr val=','/><endChr val=''/></dPr><e>a</e><e>b</e></d>"), "[a,b");
+        let sum = "<nary><naryPr><chr val='∑'/></naryPr><sub>k=0</sub><sup>n</sup><e>k</e></nary>";
+        assert_eq!(formula(sum), "∑_(k=0)^nk");
+        assert_eq!(formula("<nary><sub/><sup>-∞</sup><e>x</e></nary>"), "∫^-∞x");
+        assert_eq!(formula("<f><num>a+b</num><den><d><e>c-1</e></d></den></f>"), "(a+b)/(c-1)");
+        assert_eq!(formula("<rad><deg>3</deg><e>x+1</e></rad>"), "3√(x+1)");
+        assert_eq!(formula("<func><fName><limLow><e>lim</e><lim>n→0</lim></limLow></fName><e>n</e></func>"), "lim_(n→0) n");
+        assert_eq!(formula("<m><mr><e>a</e><e>b</e></mr><mr><e>c</e><e>d</e></mr></m>"), "a b c d");
+    }
+
+    #[test]
+    fn charts_are_their_titles_and_values() {
+        let point = |index: usize, value: &str| format!("<pt idx=\"{index}\"><v>{value}</v></pt>");
+        let series = format!(
+            "<ser><tx>{}</tx><cat>{}{}</cat><val>{}{}</val><plus>{}</plus></ser>",
+            point(0, "Rye &amp; oats"),
+            point(0, "2023"),
+            point(1, "2024"),
+            point(0, "4.4000000000000004"),
+            point(1, "5"),
+            point(0, "9")
+        );
+        let title = "<title><tx><rich><t>Sacks</t><t> sold</t></rich></tx></title>";
+        let chart = chart::text(&format!("<chartSpace>{title}{series}</chartSpace>")).unwrap();
+        assert_eq!(chart, "Sacks sold\nRye & oats: 2023 = 4.4; 2024 = 5");
+        let file = packed(&[
+            ("word/document.xml", br#"<document><p><r><t>before</t></r></p><p><r><chart id="r1"/></r></p></document>"#),
+            ("word/_rels/document.xml.rels", br#"<R><R Id="r1" Type="x/chart" Target="charts/a.xml"/></R>"#),
+            ("word/charts/a.xml", b"<chartSpace><title><t>Sacks</t></title></chartSpace>"),
+        ]);
+        assert_eq!(read(&file, "a.docx").unwrap().text, "before\n\nSacks");
+    }
+
+    #[test]
     fn a_part_that_cannot_be_inserted_costs_a_warning_and_not_the_document() {
         let read = |relations: &str| {
             let relations = format!("<Relationships>{relations}</Relationships>");
@@ -206,6 +252,8 @@ mod tests {
         assert_eq!(read(missing), [not_there]);
         let external = r#"<Relationship Id="r1" Type="x/aFChunk" Target="https://example.org/a.html" TargetMode="External"/>"#;
         assert_eq!(read(external), ["an inserted part is not read: `https://example.org/a.html`: outside of the file"]);
+        let other = r#"<Relationship Id="r1" Type="x/aFChunk" Target="chunk.docx"/>"#;
+        assert_eq!(read(other), ["an inserted part is not read: `word/chunk.docx`: not HTML"]);
         let diagram = r#"<Relationship Id="r2" Type="x/diagramData" Target="broken.xml"/>"#;
         let warning = &read(&[diagram, missing].concat())[0];
         assert!(warning.starts_with("an inserted part is not read: `word/broken.xml`: damaged: `diagram`: "), "{warning}");

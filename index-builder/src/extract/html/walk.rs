@@ -188,6 +188,11 @@ impl Walk {
                 self.end_terms();
                 self.label = None;
             }
+            // One that is empty explains its term no less.
+            "dd" => {
+                self.flush();
+                self.end_terms();
+            }
             "dt" => {
                 let term = one_line(&std::mem::take(&mut self.line));
                 self.terms.extend(Some(term).filter(|term| !term.is_empty()));
@@ -260,6 +265,8 @@ mod tests {
     #[test]
     fn a_term_stands_before_what_explains_it() {
         let html = "<dl><dt>-q<dt>--quiet<dd><p>Say less.</p><p>Twice: nothing.</p><dt>Modes:<dd><ul><li>a</ul><dt>-x<dd><pre>y</pre><dt>-z</dl>after";
+        let empty = "<dl><dt>Fax<dd></dd><dt>New<dd><img><dt>Phone<dt>Mobile<dd>+49 30 1234</dl>";
+        assert_eq!(text(empty), "Fax\n\nNew\n\nPhone, Mobile: +49 30 1234");
         let contents = "<dl><dt>1. a<dd><dl><dt>1.1. b<dt>1.2. c</dl><dt>2. d</dl>";
         assert_eq!(text(contents), "1. a\n\n1.1. b\n\n1.2. c\n\n2. d");
         assert_eq!(text(html), "-q, --quiet: Say less.\n\nTwice: nothing.\n\nModes:\n\n- a\n\n-x\n\n```\ny\n```\n\n-z\n\nafter");

@@ -29,7 +29,7 @@ use super::draft::{Draft, one_line};
 use super::{Refusal, title_or_name};
 use lines::Lines;
 use outline::Titles;
-use words::{Hyphens, is_leader, is_unreadable, readable, signs_percent, unreadable_percent};
+use words::{Vocabulary, is_leader, is_unreadable, readable, signs_percent, unreadable_percent};
 
 /// Pages that are read.
 const PAGES_MAX: usize = 5_000;
@@ -52,6 +52,7 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
     let bytes = &bytes[start..];
     let loaded = mend::load(bytes);
     let filled = loaded.as_ref().map(|file| filled::read(file, bytes)).unwrap_or_default();
+    let unread = loaded.as_ref().and_then(unread);
     let fonts = loaded.and_then(fonts::bettered).unwrap_or_default();
     let original = fonts.file.as_ref().and_then(|_| integrity(bytes));
     let is_whole = |file: &&[u8]| {
@@ -80,6 +81,20 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Result<Document, Refusal> {
         },
     }
     .or_else(|refusal| read_without_layout(bytes, name).ok_or(refusal))
+    .map(|mut document| {
+        document.warnings.extend(unread.map(str::to_owned));
+        document
+    })
+}
+
+/// What a file holds that is not read, where its pages may only stand in for it.
+fn unread(file: &lopdf::Document) -> Option<&'static str> {
+    let catalog = file.catalog().ok()?;
+    let is_form = catalog.get_deref(b"NeedsRendering", file).and_then(lopdf::Object::as_bool).unwrap_or(false);
+    match is_form {
+        true => Some("an XFA form; what it shows is not read"),
+        false => catalog.has(b"Collection").then_some("a portfolio; the files inside are not read"),
+    }
 }
 
 /// What the reader sees of a file's structure; none where it cannot open the file.
@@ -112,12 +127,12 @@ fn read_with_layout(
     filled: &BTreeMap<u32, Vec<String>>,
 ) -> Result<Document, Refusal> {
     let mut draft = Draft::default();
-    let mut hyphens = Hyphens::default();
+    let mut vocabulary = Vocabulary::default();
     let titles = Titles::of(document.outline.as_ref(), &document.pages);
     let dropped = running::drop_repeats(&mut document.pages, &titles);
     titles.settle(&mut document.pages);
-    document.pages.iter_mut().for_each(turns::join_initials);
-    document.pages.iter().for_each(|page| hyphens.learn(&page.plain_text()));
+    document.pages.iter().for_each(|page| vocabulary.learn(&page.plain_text()));
+    document.pages.iter_mut().for_each(|page| turns::join_initials(page, &vocabulary));
     let is_suspect = |page: &Page| overprint::is_suspect(page) || margin::is_suspect(page) || lines::is_suspect(page);
     let suspect = document.pages.iter().any(is_suspect);
     let backend = suspect.then(|| RawBackend::load_bytes(bytes).ok()).flatten();
@@ -147,13 +162,13 @@ fn read_with_layout(
                     draft.warn(format!("page {}: unreadable text layer? {signs} % of its characters are signs", page.number));
                 }
                 match &anew[index] {
-                    Some(blocks) => add_blocks(&mut draft, page.number, blocks, &titles, &hyphens),
+                    Some(blocks) => add_blocks(&mut draft, page.number, blocks, &titles, &vocabulary),
                     None => {
                         let lines = backend.as_ref().filter(|_| lines::is_suspect(page));
                         if let Some(lines) = lines.and_then(|backend| Lines::of(backend, page.number)) {
                             lines.settle(&mut page.elements);
                         }
-                        add_page(&mut draft, page, goes_on[index], &hyphens);
+                        add_page(&mut draft, page, goes_on[index], &vocabulary);
                     }
                 }
             }
@@ -259,7 +274,7 @@ fn read_anew(page: &mut Page, backend: &RawBackend) -> Option<Vec<TextBlock>> {
 }
 
 /// Adds a page; its first block may go on with the last one of the page before.
-fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, hyphens: &Hyphens) {
+fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, vocabulary: &Vocabulary) {
     draft.page(page.number);
     let mut is_in_list = false;
     let mut last_table = Vec::new();
@@ -267,7 +282,7 @@ fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, hyphens: &Hyphens) {
         let was_in_list = std::mem::take(&mut is_in_list);
         match block {
             Block::Paragraph(paragraph) => {
-                let text = hyphens.join(&readable(&paragraph.plain_text()));
+                let text = vocabulary.join(&readable(&paragraph.plain_text()));
                 if is_leader(&text) {
                     continue;
                 }
@@ -293,23 +308,23 @@ fn add_page(draft: &mut Draft, page: &Page, goes_on: bool, hyphens: &Hyphens) {
                 }
             }
             Block::Table(table) => {
-                let rows = rows(table, hyphens);
+                let rows = rows(table, vocabulary);
                 if !is_cut_from(&rows, &last_table) {
                     draft.table(&rows);
                     last_table = rows;
                 }
             }
             Block::Code { content } => draft.code(&readable(content)),
-            Block::Raw { content } => draft.paragraph(&hyphens.join(&readable(content))),
+            Block::Raw { content } => draft.paragraph(&vocabulary.join(&readable(content))),
             Block::Image { .. } | Block::HorizontalRule | Block::PageBreak | Block::SectionBreak => {}
         }
     }
 }
 
-fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], titles: &Titles, hyphens: &Hyphens) {
+fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], titles: &Titles, vocabulary: &Vocabulary) {
     draft.page(number);
     for block in blocks {
-        let text = hyphens.join(&readable(&block.text()));
+        let text = vocabulary.join(&readable(&block.text()));
         if is_leader(&text) {
             continue;
         }
@@ -320,10 +335,10 @@ fn add_blocks(draft: &mut Draft, number: u32, blocks: &[TextBlock], titles: &Tit
     }
 }
 
-fn rows(table: &Table, hyphens: &Hyphens) -> Vec<Vec<String>> {
+fn rows(table: &Table, vocabulary: &Vocabulary) -> Vec<Vec<String>> {
     let cell = |cell: &unpdf::TableCell| {
         let paragraphs: Vec<String> = cell.content.iter().map(|paragraph| readable(&paragraph.plain_text())).collect();
-        hyphens.join(&paragraphs.join(" "))
+        vocabulary.join(&paragraphs.join(" "))
     };
     table.rows.iter().map(|row| row.cells.iter().map(cell).collect()).collect()
 }
@@ -357,9 +372,12 @@ fn warn_of_losses(draft: &mut Draft, quality: &unpdf::ExtractionQuality) {
 fn is_title(title: &str) -> bool {
     let title = title.trim();
     let lower = title.to_lowercase();
-    let is_file = [".doc", ".docx", ".pdf", ".tex", ".dvi", ".indd", ".qxd", ".ppt", ".pptx", ".xls", ".odt", ".rtf", ".ps"]
-        .iter()
-        .any(|ending| lower.ends_with(ending));
+    let is_file = [
+        ".doc", ".docx", ".pdf", ".tex", ".dvi", ".indd", ".qxd", ".ppt", ".pptx", ".xls", ".odt", ".rtf", ".ps", ".exe",
+        ".pages", ".txt", ".md", ".html", ".rpt",
+    ]
+    .iter()
+    .any(|ending| lower.ends_with(ending));
     let is_generic =
         ["untitled", "(anonymous)", "microsoft word", "powerpoint presentation", "print", "title"].contains(&lower.as_str());
     title.chars().filter(|char| char.is_alphabetic()).count() > 2
@@ -447,6 +465,17 @@ mod tests {
             document.text,
             "Application\n\nname: Ada Lovelace\n\ncolours: red, blue\n\nApproved in May.\n\nmember: Yes\n\nflour: rye"
         );
+    }
+
+    #[test]
+    fn pages_that_stand_for_something_else_are_told() {
+        let warnings = |more: &str| {
+            let file = String::from_utf8(pdf(&["BT /F 12 Tf 50 700 Td (Please wait.) Tj ET"], "")).unwrap();
+            read(file.replace("/Type/Catalog", &format!("/Type/Catalog{more}")).as_bytes(), "a.pdf").unwrap().warnings
+        };
+        let form = "an XFA form; what it shows is not read".to_owned();
+        assert!(warnings("/NeedsRendering true").contains(&form) && !warnings("/NeedsRendering false").contains(&form));
+        assert!(warnings("/Collection<<>>").contains(&"a portfolio; the files inside are not read".to_owned()));
     }
 
     /// The file with another font, which may refer to objects from 30 on.
@@ -641,7 +670,9 @@ mod tests {
     #[test]
     fn titles_by_machines_are_no_titles() {
         assert!(is_title("The Mill") && is_title("Отчёт"));
-        for title in ["untitled", "(anonymous)", "Microsoft Word - a.doc", "report.PDF", "  ", "12-34", "a\u{fffd}bcd"] {
+        for title in
+            ["untitled", "(anonymous)", "Microsoft Word - a.doc", "report.PDF", "  ", "12-34", "a\u{fffd}bcd", "10811.exe"]
+        {
             assert!(!is_title(title), "{title}");
         }
     }

@@ -2,7 +2,7 @@
 
 use unpdf::{Block, InlineContent, Page, Paragraph, TextRun};
 
-use super::words::readable;
+use super::words::{Vocabulary, readable};
 
 /// The fewest letters of a paragraph that may be cut: shorter ones are labels.
 const CUT_MIN: usize = 30;
@@ -44,15 +44,19 @@ pub(super) fn join(pages: &mut [Page], may: impl Fn(usize) -> bool) -> Vec<bool>
 }
 
 /// Joins a large first letter with the line beside it.
-pub(super) fn join_initials(page: &mut Page) {
+pub(super) fn join_initials(page: &mut Page, vocabulary: &Vocabulary) {
     for index in 1..page.elements.len() {
         let (before, from) = page.elements.split_at_mut(index);
         let (Block::Paragraph(initial), Block::Paragraph(line)) = (&mut before[index - 1], &mut from[0]) else { continue };
         let (letter, text) = (initial.plain_text().trim().to_owned(), line.plain_text());
         let is_initial = initial.is_heading() && letter.chars().count() == 1 && letter.starts_with(char::is_uppercase);
         if is_initial && is_prose(line) && text.chars().count() >= CUT_MIN && text.starts_with(char::is_lowercase) {
-            // `A` may be a word.
-            let gap = if matches!(letter.as_str(), "A" | "I" | "O") { " " } else { "" };
+            // `A` may be a word, where the next one is none without it: it stands here once.
+            let rest = text.split(|char: char| !char.is_alphabetic()).next().unwrap_or_default();
+            let is_word = matches!(letter.as_str(), "A" | "I" | "O")
+                && rest.chars().nth(1).is_some()
+                && vocabulary.count(rest) > 1 + vocabulary.count(&format!("{letter}{rest}"));
+            let gap = if is_word { " " } else { "" };
             *line = Paragraph::with_text(format!("{letter}{gap}{text}"));
             initial.content.clear();
         }
@@ -117,7 +121,22 @@ mod tests {
     #[test]
     fn a_large_first_letter_joins_its_line() {
         let mut with = page(1, &["# T", "he mill by the river grinds the flour of three villages.", "# E", "Villages"]);
-        join_initials(&mut with);
+        let mut vocabulary = Vocabulary::default();
+        vocabulary.learn(&with.plain_text());
+        join_initials(&mut with, &vocabulary);
         assert_eq!(texts(&with).trim_start_matches('/'), "The mill by the river grinds the flour of three villages./E/Villages");
+        let joined = |initial: &str, line: &str, elsewhere: &str| {
+            let mut page = page(1, &[&format!("# {initial}"), line, elsewhere]);
+            let mut vocabulary = Vocabulary::default();
+            vocabulary.learn(&page.plain_text());
+            join_initials(&mut page, &vocabulary);
+            texts(&page).trim_start_matches('/').split(" mill").next().unwrap().to_owned()
+        };
+        assert_eq!(joined("A", "fter dark the mill grinds the flour of three villages.", "Two."), "After dark the");
+        assert_eq!(
+            joined("I", "n the days of n sacks the mill ground the flour of n villages.", "Two."),
+            "In the days of n sacks the"
+        );
+        assert_eq!(joined("A", "water mill grinds the flour of three villages.", "The water is deep."), "A water");
     }
 }

@@ -1,6 +1,6 @@
 //! Words as a reader means them, not as a page shows them: ligatures spelled out, line-end hyphens gone, font codes dropped.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -9,21 +9,33 @@ use unicode_normalization::char::is_combining_mark;
 const AFTER_SUSPENDED: [&str; 18] =
     ["and", "or", "to", "nor", "versus", "und", "oder", "bis", "sowie", "et", "ou", "y", "o", "e", "en", "of", "och", "i"];
 
-/// The words of a document that are written with a hyphen within a line.
+/// How often a document writes each word, in lower case, with the hyphens in it.
 #[derive(Debug, Default)]
-pub(super) struct Hyphens {
-    compounds: HashSet<String>,
+pub(super) struct Vocabulary {
+    counts: HashMap<String, usize>,
 }
 
-impl Hyphens {
-    /// Remembers the compounds of a page.
+impl Vocabulary {
+    /// Counts the words of a page, but for those that a line end split.
     pub(super) fn learn(&mut self, text: &str) {
-        let words = text.split(|char: char| !char.is_alphanumeric() && char != '-');
-        self.compounds.extend(words.filter(|word| word.trim_matches('-').contains('-')).map(str::to_lowercase));
+        let words = text.split(|char: char| !char.is_alphanumeric() && !"-'’".contains(char));
+        let mut is_split = false;
+        for word in words.map(|word| word.trim_matches(['\'', '’'])).filter(|word| !word.is_empty()) {
+            let goes_on = word.ends_with('-');
+            if !is_split && !goes_on {
+                *self.counts.entry(word.to_lowercase()).or_default() += 1;
+            }
+            is_split = goes_on;
+        }
+    }
+
+    /// How often a word is written, in whatever case.
+    pub(super) fn count(&self, word: &str) -> usize {
+        self.counts.get(&word.to_lowercase()).copied().unwrap_or(0)
     }
 
     /// Joins the words that a line end split: `vil- lages` is `villages`, `load- carrying` keeps its hyphen where the document
-    /// writes `load-carrying` elsewhere, and `long- and short-term` stays as it is.
+    /// writes `load-carrying` elsewhere, `state-of-the- art` where it writes `the` and `art`, and `long- and short-term` stays as it is.
     pub(super) fn join(&self, text: &str) -> String {
         let mut joined = String::with_capacity(text.len());
         let mut rest = text;
@@ -31,7 +43,8 @@ impl Hyphens {
             let hyphen_len = rest[at..].chars().next().map_or(1, char::len_utf8);
             let after = &rest[at + hyphen_len..];
             joined.push_str(&rest[..at]);
-            let head = tail_of_letters(&joined);
+            let head = tail(&joined, char::is_alphabetic);
+            let compound = tail(&joined, |char| char.is_alphabetic() || matches!(char, '-' | '\u{2010}'));
             let gap = after.len() - after.trim_start_matches([' ', '\n']).len();
             let next = &after[gap..];
             let word = &next[..next.find(|char: char| !char.is_alphabetic()).unwrap_or(next.len())];
@@ -40,8 +53,16 @@ impl Hyphens {
                 && head.chars().next_back().is_some_and(char::is_lowercase)
                 && word.starts_with(char::is_lowercase)
                 && !AFTER_SUSPENDED.contains(&word);
+            let is_compound = || {
+                let is_written = |word: &str| self.count(word) > 0;
+                [head, compound].iter().any(|head| is_written(&format!("{head}-{word}")))
+                    || (compound.len() > head.len()
+                        && is_written(head)
+                        && is_written(word)
+                        && !is_written(&format!("{head}{word}")))
+            };
             match is_split {
-                true if self.compounds.contains(&format!("{head}-{word}").to_lowercase()) => joined.push('-'),
+                true if is_compound() => joined.push('-'),
                 true => {}
                 false => joined.push_str(&rest[at..at + hyphen_len + gap]),
             }
@@ -115,9 +136,9 @@ pub(super) fn readable(text: &str) -> String {
     clear
 }
 
-fn tail_of_letters(text: &str) -> &str {
-    let start = text.char_indices().rev().take_while(|(_, char)| char.is_alphabetic()).last().map_or(text.len(), |(at, _)| at);
-    &text[start..]
+/// The end of a text from which on all characters belong to a word.
+fn tail(text: &str, belongs: impl Fn(char) -> bool) -> &str {
+    &text[text.trim_end_matches(belongs).len()..]
 }
 
 #[cfg(test)]
@@ -126,15 +147,17 @@ mod tests {
 
     #[test]
     fn hyphens_go_where_a_line_end_put_them() {
-        let mut hyphens = Hyphens::default();
-        hyphens.learn("a Load-carrying nut, self-locking");
-        let join = |text: &str| hyphens.join(text);
+        let mut vocabulary = Vocabulary::default();
+        vocabulary.learn("a Load-carrying nut, self-locking, up-to-date; the art to last, an assessment of grind- ing");
+        let join = |text: &str| vocabulary.join(text);
         assert_eq!(join("vil- lages and the load- carrying nut"), "villages and the load-carrying nut");
         assert_eq!(
             join("long- and short-term, pages 3 - 5, a - b, A- level, x- axis"),
             "long- and short-term, pages 3 - 5, a - b, A- level, x- axis"
         );
         assert_eq!(join("Müh-\nlen-"), "Mühlen-");
+        assert_eq!(join("state-of-the- art, up-to- date"), "state-of-the-art, up-to-date");
+        assert_eq!(join("long-last- ing, self-assess- ment"), "long-lasting, self-assessment");
         assert_eq!(join("- item"), "- item");
         assert_eq!(join("well-known über‐ all"), "well-known überall");
     }
