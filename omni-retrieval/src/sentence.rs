@@ -250,25 +250,39 @@ fn is_abbreviated(sentence: &str, next: &str) -> bool {
     let is_initial = only.is_some_and(|only| only.is_uppercase() || (only.is_lowercase() && is_short(next)));
     let is_digit = |letter: char| letter.is_ascii_digit();
     let goes_on = || next.starts_with(is_digit) || OFFICES.iter().any(|office| next.starts_with(office));
-    // What follows begins with a capital and is no number such as `A12`.
-    let is_new =
-        || next.starts_with(char::is_uppercase) && !next.split_whitespace().next().is_some_and(|word| word.contains(is_digit));
+    let is_capital = || unmarked(next).starts_with(char::is_uppercase);
+    // `No. A12` and `Sec. IV` go on; what is `no.` and what takes 30 `sec.` may be at its end.
+    let is_number = || next.split_whitespace().next().is_some_and(|word| word.contains(is_digit));
+    let counts = || bare.starts_with(char::is_uppercase) || !is_capital() || is_number();
     // Before a name such as `.NET` there is no word.
     is_initial
         || word.is_empty()
         || is_known(&ABBREVIATIONS)
         || (is_known(&LAST) && goes_on())
-        || (is_known(&LAST_BEFORE_CAPITAL) && !is_new())
+        || (is_known(&LAST_BEFORE_CAPITAL) && !is_capital())
+        || (is_known(&COUNTING) && counts())
+}
+
+/// A text without numbers of sources before it.
+fn unmarked(mut text: &str) -> &str {
+    let numbers = |letter: char| letter.is_ascii_digit() || matches!(letter, ',' | '-' | ' ');
+    while let Some(rest) = text.strip_prefix('[').and_then(|rest| rest.trim_start_matches(numbers).strip_prefix(']')) {
+        text = rest.trim_start();
+    }
+    text
 }
 
 #[rustfmt::skip]
-const ABBREVIATIONS: [&str; 26] = [
-    "e.g", "i.e", "vs", "cf", "al", "fig", "figs", "eq", "vol", "pp", "ch", "dr", "mr", "mrs", "ms", "mme", "prof", "st", "sr",
-    "approx", "dept", "resp", "ver", "bzw", "ca", "nr",
+const ABBREVIATIONS: [&str; 30] = [
+    "e.g", "i.e", "vs", "cf", "al", "fig", "figs", "eq", "nos", "vol", "pp", "ch", "dr", "mr", "mrs", "ms", "mme", "prof", "st",
+    "jr", "sr", "co", "approx", "dept", "est", "resp", "ver", "bzw", "ca", "nr",
 ];
 
-/// Abbreviations that sentences end with where a capital follows: `(“Acme”)` and `[1]` behind `Inc.` begin none.
-const LAST_BEFORE_CAPITAL: [&str; 10] = ["etc", "no", "nos", "sec", "jr", "inc", "ltd", "co", "est", "usw"];
+/// Abbreviations that sentences end with where a capital follows: `(“Acme”)` behind `Inc.` begins none.
+const LAST_BEFORE_CAPITAL: [&str; 4] = ["etc", "inc", "ltd", "usw"];
+
+/// What stands before a number, and is a last word as well.
+const COUNTING: [&str; 2] = ["no", "sec"];
 
 /// Abbreviations that sentences end with as well.
 #[rustfmt::skip]
@@ -323,9 +337,13 @@ mod tests {
         one(
             "Acme Inc. (“Acme”) and Muster GmbH & Co. KG sell parts No. A12 to B9, tools etc. [1] and more, est. 1999, see Sec. 3.",
         );
+        one(
+            "The bakery Acme Foods (est. March 1999) sells bread on Martin Luther King Jr. Day, as Annex No. II and Sec. IV say.",
+        );
         for text in [
             "A failed upload is repeated after 30 sec. The support team answers within two working days.",
             "The bananas are sold by Acme Ltd. They need some sun.",
+            "It reads XML, CSV etc. S3 needs credentials.",
             "The answer is no. It costs money.",
             "Es gibt Äpfel, Birnen usw. Der Rest ist hier.",
             "Solve for x. The rest follows.",

@@ -92,6 +92,11 @@ async fn tools_of_claudes_own_reach_it_and_what_they_lead_to_comes_back() {
     let mut expected = body["tools"].clone();
     expected.as_array_mut().unwrap().reverse();
     assert_eq!((&sent["tools"], &sent["tool_choice"]), (&expected, &body["tool_choice"]));
+    let forced = json!({"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}],
+        "tool_choice": {"type": "any"}});
+    let (status, refused) = service.post("/v1/messages", &forced).await;
+    let told = "`tool_choice`: a tool must be called, but there is none in `tools`";
+    assert_eq!((status, &refused["error"]["message"]), (400, &json!(told)));
 
     let mut streamed = body.clone();
     streamed["stream"] = true.into();

@@ -186,7 +186,12 @@ fn truncation(request: &EmbedRequest) -> &'static str {
 fn bedrock_body(texts: &[&str], request: &EmbedRequest) -> Result<(Value, &'static str)> {
     let (model, text) = (request.model.as_str(), texts.first());
     if model.contains("cohere") {
-        return Ok((cohere_body(texts, request), "/output_dimension"));
+        let mut body = cohere_body(texts, request);
+        // Its fourth version calls the ends by other names.
+        if model.contains("embed-v4") && request.truncate {
+            body["truncate"] = "RIGHT".into();
+        }
+        return Ok((body, "/output_dimension"));
     }
     if model.contains("nova") {
         let purpose = if request.purpose == Side::Query { "TEXT_RETRIEVAL" } else { "GENERIC_INDEX" };

@@ -24,6 +24,11 @@ impl Fit<'_> {
         {
             return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
         }
+        // Servers of tools, which Anthropic asks itself, bring theirs.
+        let has_any = request.has_tools() || request.extra.contains_key("mcp_servers");
+        if request.tool_choice == Some(ToolChoice::Required) && !has_any {
+            return Err(Error::bad_request("`tool_choice`: a tool must be called, but there is none in `tools`"));
+        }
         for tool in &request.tools {
             let checked = self.addresses.references(&tool.parameters);
             checked.map_err(|why| Error::bad_request(format!("`tools`: a reference of `{}`: {why}", tool.name)))?;

@@ -104,6 +104,14 @@ pub(in crate::server) async fn embeddings(
     .await
 }
 
+/// Whether a name means the embedding model that is loaded.
+pub(super) fn is_loaded(app: &App, model: &str) -> bool {
+    let asked = model.strip_prefix("local/").unwrap_or(model);
+    let is_of_provider = model.split_once('/').is_some_and(|(name, _)| is_provider(app, name));
+    let is_named = |embedder: &Embedder| asked == LOCAL || asked.rsplit('/').next() == Some(embedder.name());
+    !is_of_provider && app.embedder().is_some_and(|embedder| is_named(embedder))
+}
+
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
     field::model(&body.model)?;
     let inputs = inputs(body.input)?;
@@ -135,8 +143,7 @@ async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Resul
         let message = "`model`: no embedding model is loaded; get one with `index-builder model`, and start with `--model`";
         return Err(Error::new(Code::InvalidModel, format!("{message}{}", unknown())));
     };
-    let asked = body.model.strip_prefix("local/").unwrap_or(&body.model);
-    if asked != LOCAL && asked.rsplit('/').next() != Some(name.as_str()) {
+    if !is_loaded(app, &body.model) {
         let shown: String = body.model.chars().take(100).collect();
         let message = format!("`model`: `{shown}` is not loaded; `local/{name}` is{}", unknown());
         return Err(Error::new(Code::InvalidModel, message));

@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::embeddings::is_loaded;
 use super::{Target, now_s};
 use crate::app::App;
 use crate::error::{Code, Error};
@@ -119,6 +120,9 @@ pub(in crate::server) async fn one(
 
 /// Who answers where this is named as the model; none where nobody does.
 fn owner(app: &App, name: &str) -> Option<String> {
+    if is_loaded(app, name) {
+        return Some(OURS.to_owned());
+    }
     let Target { provider, model, is_rag } = Target::read(app, name).ok()?;
     if is_rag && app.index().is_none() {
         return None;

@@ -74,6 +74,14 @@ fn a_question_is_not_embedded_as_a_document() {
         ),
         (
             Bedrock,
+            "us.cohere.embed-v4:0",
+            Query,
+            None,
+            "model/us.cohere.embed-v4%3A0/invoke",
+            json!({"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"], "truncate": "RIGHT"}),
+        ),
+        (
+            Bedrock,
             "amazon.nova-2-multimodal-embeddings-v1:0",
             Document,
             None,
@@ -103,6 +111,14 @@ fn a_question_is_not_embedded_as_a_document() {
             Some(8),
             "publishers/google/models/text-embedding-005:predict",
             json!({"instances": [{"content": "a", "task_type": "RETRIEVAL_DOCUMENT"}], "parameters": {"autoTruncate": false, "outputDimensionality": 8}}),
+        ),
+        (
+            Vertex,
+            "text-embedding-005",
+            Query,
+            None,
+            "publishers/google/models/text-embedding-005:predict",
+            json!({"instances": [{"content": "a", "task_type": "RETRIEVAL_QUERY"}], "parameters": {"autoTruncate": true}}),
         ),
         (
             Vertex,

@@ -112,9 +112,6 @@ pub(super) fn tools(
         native_tools.retain(|tool| names.iter().any(|name| is_custom(tool, name)));
         warnings.push(Warning::changed("tool_choice", "providers are told of the tools that are allowed, and of no others"));
     }
-    if choice == Some(ToolChoice::Required) && tools.is_empty() && native_tools.is_empty() {
-        return Err(Error::bad_request("`tool_choice`: a tool must be called, but there is none in `tools`"));
-    }
     Ok((tools, native_tools, choice))
 }
 
