@@ -63,6 +63,9 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<()> {
     let threads = args.threads.map_or_else(pipeline::default_threads, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
+    let source = source::Source::open(&args.source)?;
+    let rules = metadata::Rules::read(args.metadata.as_deref(), args.namespace_by_folder)?;
+    // Makes a folder: only now, when there is something to build.
     place::require_writable(&args.out)?;
     let report_file = args.report.as_deref().filter(|path| *path != Path::new("-"));
     report_file.map_or(Ok(()), |path| report::require_replaceable(path, &args.out))?;
@@ -77,7 +80,7 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<()> {
     own.extend((!args.out.is_dir()).then(|| args.out.clone()));
     own.extend([&args.report, &args.metadata, &args.tune_alpha].into_iter().flatten().cloned());
     let build = Build {
-        source: source::Source::open(&args.source)?.without(&own),
+        source: source.without(&own),
         cache,
         out: args.out.clone(),
         model: args.model.clone(),
@@ -85,7 +88,7 @@ fn build(args: &BuildArgs, progress: Progress) -> Result<()> {
         dimensions: args.embedding_dimensions,
         chunking: args.chunking.given(),
         lexical: args.lexical.settings()?,
-        rules: metadata::Rules::read(args.metadata.as_deref(), args.namespace_by_folder)?,
+        rules,
         tune_alpha: args.tune_alpha.clone(),
         limits: args.limits(),
         parallel: threads,

@@ -250,7 +250,7 @@ impl Preparation<'_> {
     /// What is indexed of a document, with all that is known of it.
     fn prepared(&self, entry: &Entry, mut document: extract::Document, sha256: String) -> Result<Prepared, String> {
         let Self { build, embedder, cache, .. } = *self;
-        let sidecar = self.listed.sidecars.get(&metadata::composed(&entry.source)).cloned().transpose()?;
+        let sidecar = self.listed.sidecar(&entry.source).map(|(_, fields)| fields.clone()).transpose()?;
         let mut described = describe(entry, &document, sha256);
         let front_matter = std::mem::take(&mut document.metadata);
         build.rules.apply(&mut described, front_matter, sidecar, &mut document.warnings)?;

@@ -73,12 +73,18 @@ pub(crate) fn require_writable(out: &Path) -> Result<()> {
 /// The file that `out` leads to, where it is a link, there or not yet: its list of what is gone stands beside it, and a link that is replaced
 /// would part the two.
 pub(crate) fn followed(out: &Path) -> PathBuf {
-    match out.read_link() {
-        Ok(target) if !out.exists() => out.with_file_name(target),
-        // A pipe has no path that leads to it.
-        Ok(_) => out.canonicalize().unwrap_or_else(|_| out.to_owned()),
-        Err(_) => out.to_owned(),
+    // As many as the kernel follows.
+    const LINKS_MAX: usize = 40;
+    let mut path = out.to_owned();
+    for _ in 0..LINKS_MAX {
+        match path.read_link() {
+            Ok(target) if !path.exists() => path = path.with_file_name(target),
+            // A pipe has no path that leads to it.
+            Ok(_) => return path.canonicalize().unwrap_or(path),
+            Err(_) => break,
+        }
     }
+    path
 }
 
 /// The folder that a file lies in.
@@ -172,6 +178,9 @@ mod tests {
         let link = folder.path().join("current.omni");
         std::os::unix::fs::symlink("new/kb.omni", &link).unwrap();
         assert_eq!(followed(&link), folder.path().join("new/kb.omni"));
+        let to_link = folder.path().join("latest.omni");
+        std::os::unix::fs::symlink("current.omni", &to_link).unwrap();
+        assert_eq!(followed(&to_link), followed(&link));
         require_writable(&link).unwrap();
         assert!(link.is_symlink());
         std::fs::write(folder.path().join("new/kb.omni"), "").unwrap();

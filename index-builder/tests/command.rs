@@ -160,6 +160,13 @@ fn a_file_of_metadata_is_known_however_its_accents_are_written() {
     let build = ["build", "docs", "--model", model.to_str().unwrap(), "--out", "kb.omni"];
     let (is_well, printed, said) = run(root.path(), &build);
     assert!(is_well && printed.contains("skipped   u\u{308}.md: `access`: 5 is not a list of labels\n"), "{printed}{said}");
+    // Two documents of one name, each with its own.
+    let docs = root.path().join("docs");
+    std::fs::write(docs.join("\u{fc}.md"), "# C\n\nText.\n").unwrap();
+    std::fs::write(docs.join("u\u{308}.md.metadata.json"), "{\"team\": \"hr\"}").unwrap();
+    let (is_well, printed, said) = run(root.path(), &build);
+    assert!(is_well && printed.contains("documents 2 of 3 files"), "{printed}{said}");
+    assert!(printed.contains("skipped   \u{fc}.md: `access`: 5 is not a list of labels\n"), "{printed}{said}");
 }
 
 #[test]
@@ -197,6 +204,10 @@ fn what_is_in_the_way_is_said_before_the_work() {
     assert!(said.starts_with("error: README.md/kb.omni: cannot write the index: "), "{said}");
     let said = refused(&["build", "docs", "--out", "new/kb.omni", "--report", "new/report.json"]);
     assert!(said.contains("no such model"), "{said}");
+    for missing in [&["nowhere"][..], &["docs", "--metadata", "nowhere.json"]] {
+        refused(&[&["build", "--out", "deep/er/kb.omni"][..], missing].concat());
+        assert!(!root.path().join("deep").exists());
+    }
     std::fs::write(root.path().join("kb.omni.tombstones"), "{\"index\": \"").unwrap();
     std::fs::create_dir(root.path().join("indexes")).unwrap();
     let of_another = format!("indexes/{}.omni.tombstones", "a".repeat(64));

@@ -166,7 +166,7 @@ async fn whose_texts_they_are_is_told_where_it_is_taken() {
         assert_eq!(answer["omni"]["warnings"], json!([format!("`user`: `{who}` does not take it; it was left out")]), "{answer}");
     }
     assert!(provider.last()["model"] == "mistral-embed" && provider.last().get("user").is_none());
-    for (name, owner) in [("local", "omni-llm"), ("local/nobody", "openai"), ("openai/text-embedding-3-small", "openai")] {
+    for (name, owner) in [("local", "omni-llm"), ("openai/text-embedding-3-small", "openai")] {
         assert_eq!(service.get(&format!("/v1/models/{name}")).await.1["owned_by"], owner, "{name}");
     }
     let refused = ask("openai/").await;

@@ -90,9 +90,15 @@ impl Layout {
     fn with(text: &str, delimiter: u8) -> (Self, [usize; 3]) {
         const ROWS: usize = 20;
         let rows: Vec<StringRecord> = records(text, delimiter).take(ROWS).filter_map(Result::ok).collect();
+        // Times and years as `2019/20` above plain numbers name them.
+        let is_name = |(place, cell): (usize, &str)| {
+            let is_such = |cell: &str| cell.contains([':', '/']);
+            is_such(cell) && !rows.iter().skip(1).any(|row| row.get(place).is_some_and(is_such))
+        };
+        let is_named = rows.first().is_some_and(|row| row.iter().enumerate().any(is_name));
         // A corner that is empty is one of headings.
-        let is_of_numbers =
-            rows.iter().flatten().enumerate().all(|(place, cell)| is_number(cell) || (place > 0 && cell.trim().is_empty()));
+        let is_of_numbers = !is_named
+            && rows.iter().flatten().enumerate().all(|(place, cell)| is_number(cell) || (place > 0 && cell.trim().is_empty()));
         let widths: Vec<usize> = rows.iter().map(StringRecord::len).collect();
         let alike = |width| widths.iter().filter(|other| **other == width).count();
         let columns = widths.iter().copied().find(|width| alike(*width) * 2 > widths.len());
@@ -170,6 +176,8 @@ mod tests {
         assert_eq!(text(b"1,100,-2.5\n2,200,3\n", "a.csv"), "1 | 100 | -2.5\n\n2 | 200 | 3");
         assert_eq!(text(b"1,,5\n2,3,6\n4,5,7\n", "a.csv"), "1 | 5\n\n2 | 3 | 6\n\n4 | 5 | 7");
         assert_eq!(text(b"2024-01-01 10:00,5\n1/2/2024 10:00,6\n", "a.csv"), "2024-01-01 10:00 | 5\n\n1/2/2024 10:00 | 6");
+        assert_eq!(text(b"00:00,06:00\n5,6\n", "a.csv"), "00:00: 5\n06:00: 6");
+        assert_eq!(text(b"2019/20,2020/21\n5,6\n", "a.csv"), "2019/20: 5\n2020/21: 6");
         assert_eq!(text(b",2023,2024\n1,5,6\n2,,7\n", "a.csv"), "1\n2023: 5\n2024: 6\n\n2\n2024: 7");
         assert_eq!(text(b"word\nnext\n", "a.csv"), "word: next");
         assert_eq!(text(b",b\n1,\"never closed\n2,3\n", "a.csv"), "1\nb: never closed 2,3");

@@ -40,7 +40,9 @@ impl Rules {
             checked(fields.clone(), &mut warnings);
             let labels = access(&fields).err();
             let named = ["namespace", "title"].into_iter().filter_map(|name| Some((name, fields.get(name)?)));
-            let unnamed = named.filter(|(_, value)| !value.is_null() && !value.as_str().is_some_and(is_name));
+            // An empty title says nothing, as everywhere.
+            let is_named = |name: &str, value: &Value| value.as_str().is_some_and(|text| name == "title" || is_name(text));
+            let unnamed = named.filter(|(name, value)| !value.is_null() && !is_named(name, value));
             let unnamed = unnamed.map(|(name, value)| format!("`{name}`: {value} is not a name"));
             if let Some(warning) = warnings.into_iter().chain(labels).chain(unnamed).next() {
                 bail!("{}: `{prefix}`: {warning}", path.display());
@@ -245,6 +247,7 @@ mod tests {
         let error = rules(r#"{"a/": {"uri": "x"}}"#, false).unwrap_err().to_string();
         assert!(error.ends_with("`a/`: metadata `uri`: the index fills this field itself; call it something else"), "{error}");
         assert!(rules("\u{feff}{\"a/\": {\"team\": \"a\", \"title\": null}}", false).is_ok());
+        assert!(rules(r#"{"a/": {"title": ""}}"#, false).is_ok());
         for (text, mistake) in [
             (r#"{"a/": {"namespace": 5}}"#, ": `a/`: `namespace`: 5 is not a name"),
             (r#"{"a/": {"title": 5}}"#, ": `a/`: `title`: 5 is not a name"),

@@ -14,8 +14,10 @@ pub(super) struct Listed {
     /// The documents.
     pub(super) entries: Vec<Entry>,
     /// What the files beside documents say of them, or why they cannot be understood: then the document is left out, because it
-    /// may have been closed to most. By the document's name in composed letters, as it may be written otherwise than the file's.
-    pub(super) sidecars: HashMap<String, Result<Fields, String>>,
+    /// may have been closed to most. By the document's name as the file has it.
+    sidecars: HashMap<String, Result<Fields, String>>,
+    /// Those names, by what they are in composed letters: the document may write its accents otherwise.
+    spellings: HashMap<String, String>,
     /// Files and folders that cannot be read.
     unreadable: Vec<(String, Reason)>,
     /// What is left out on purpose.
@@ -31,18 +33,28 @@ impl Listed {
             Ok(content.and_then(|content| metadata::read_sidecar(&content.bytes)))
         })?;
         let mut sidecars = HashMap::new();
+        let mut spellings = HashMap::new();
         for (entry, fields) in beside.iter().zip(read) {
             let Some(document) = metadata::sidecar_of(&entry.source) else { continue };
             // Nobody knows which of two is meant.
             let several = Err("has several files `.metadata.json`, in other letters each; keep one".to_owned());
-            sidecars.entry(composed(document)).and_modify(|known| *known = several).or_insert(fields);
+            spellings.insert(composed(document), document.to_owned());
+            sidecars.entry(document.to_owned()).and_modify(|known| *known = several).or_insert(fields);
         }
         for (source, reason) in &unreadable {
             if let Some(document) = metadata::sidecar_of(source) {
-                sidecars.insert(composed(document), Err(format!("its `.metadata.json`: {reason}")));
+                spellings.insert(composed(document), document.to_owned());
+                sidecars.insert(document.to_owned(), Err(format!("its `.metadata.json`: {reason}")));
             }
         }
-        Ok(Self { entries, sidecars, unreadable, ignored })
+        Ok(Self { entries, sidecars, spellings, unreadable, ignored })
+    }
+
+    /// What the file beside a document says of it, and the document's name as that file has it: the very same, or else one whose accents
+    /// are written otherwise.
+    pub(super) fn sidecar(&self, document: &str) -> Option<(&String, &Result<Fields, String>)> {
+        let otherwise = || self.sidecars.get_key_value(self.spellings.get(&composed(document))?);
+        self.sidecars.get_key_value(document).or_else(otherwise)
     }
 
     /// What the source holds besides the documents, and another build may read: what cannot be read, and what globs leave out.
@@ -59,8 +71,8 @@ impl Listed {
 
     /// Files beside documents that are not there.
     fn orphans(&self) -> impl Iterator<Item = (&String, &Result<Fields, String>)> {
-        let known: HashSet<String> = self.documents().map(composed).collect();
-        self.sidecars.iter().filter(move |(document, _)| !known.contains(*document))
+        let known: HashSet<&String> = self.documents().filter_map(|document| Some(self.sidecar(document)?.0)).collect();
+        self.sidecars.iter().filter(move |(document, _)| !known.contains(document))
     }
 
     /// Refuses files beside no document that have labels.
@@ -68,7 +80,7 @@ impl Listed {
     /// # Errors
     /// There is one: what it should close would be open.
     pub(super) fn require_labelled(&self) -> Result<()> {
-        let is_absent = |document: &str| self.absent().any(|source| metadata::covers(&composed(source), document));
+        let is_absent = |document: &str| self.absent().any(|source| metadata::covers(&composed(source), &composed(document)));
         let labelled = self.orphans().filter(|(_, fields)| fields.as_ref().is_ok_and(metadata::has_access));
         if let Some(document) = labelled.map(|(document, _)| document).filter(|document| !is_absent(document)).min() {
             let is_link = self.is_link(document);
@@ -85,7 +97,7 @@ impl Listed {
 
     /// Whether it leads to a document that is read under its own name.
     fn is_link(&self, document: &str) -> bool {
-        self.ignored.iter().any(|(path, why)| *why == Ignored::Linked && composed(path) == document)
+        self.ignored.iter().any(|(path, why)| *why == Ignored::Linked && composed(path) == composed(document))
     }
 
     /// Whether the source still has the document at `uri`, readable and wanted or not.

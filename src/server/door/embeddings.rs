@@ -109,7 +109,7 @@ pub(super) fn is_loaded(app: &App, model: &str) -> bool {
     let asked = model.strip_prefix("local/").unwrap_or(model);
     let is_of_provider = model.split_once('/').is_some_and(|(name, _)| is_provider(app, name));
     let is_named = |embedder: &Embedder| asked == LOCAL || asked.rsplit('/').next() == Some(embedder.name());
-    !is_of_provider && app.embedder().is_some_and(|embedder| is_named(embedder))
+    !is_of_provider && app.embedder().is_some_and(is_named)
 }
 
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {

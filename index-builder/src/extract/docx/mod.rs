@@ -202,12 +202,34 @@ mod tests {
         assert_eq!(formula("<sSup><e><d><dPr></dPr><e>1+x</e></d></e><sup>n</sup></sSup>"), "(1+x)^n");
         assert_eq!(formula("<d><dPr><begChr val='['/><sepChr val=','/><endChr val=''/></dPr><e>a</e><e>b</e></d>"), "[a,b");
         let sum = "<nary><naryPr><chr val='∑'/></naryPr><sub>k=0</sub><sup>n</sup><e>k</e></nary>";
-        assert_eq!(formula(sum), "∑_(k=0)^nk");
-        assert_eq!(formula("<nary><sub/><sup>-∞</sup><e>x</e></nary>"), "∫^-∞x");
+        assert_eq!(formula(sum), "∑_(k=0)^n k");
+        assert_eq!(formula("<nary><sub/><sup>-∞</sup><e>x</e></nary>"), "∫^-∞ x");
         assert_eq!(formula("<f><num>a+b</num><den><d><e>c-1</e></d></den></f>"), "(a+b)/(c-1)");
         assert_eq!(formula("<rad><deg>3</deg><e>x+1</e></rad>"), "3√(x+1)");
         assert_eq!(formula("<func><fName><limLow><e>lim</e><lim>n→0</lim></limLow></fName><e>n</e></func>"), "lim_(n→0) n");
         assert_eq!(formula("<m><mr><e>a</e><e>b</e></mr><mr><e>c</e><e>d</e></mr></m>"), "a b c d");
+        assert_eq!(formula("<d><dPr><sepChr val='--long'/></dPr><e>a</e><e>b</e></d>"), "(a--b)");
+    }
+
+    #[test]
+    fn operands_of_formulas_stay_apart() {
+        let r = |words: &str| format!("<r><t>{words}</t></r>");
+        let of = |name: &str, operands: &[(&str, &str)]| {
+            let operand = |(name, xml): &(&str, &str)| format!("<{name}>{xml}</{name}>");
+            format!("<{name}>{}</{name}>", operands.iter().map(operand).collect::<String>())
+        };
+        let formula = |parts: &[&str]| document(&format!("<w:p><oMath>{}</oMath></w:p>", parts.concat())).text;
+        let power = |base: &str, exponent: &str| of("sSup", &[("e", base), ("sup", r(exponent).as_str())]);
+        let fraction = |num: &str, den: &str| of("f", &[("num", r(num).as_str()), ("den", r(den).as_str())]);
+        assert_eq!(formula(&[&fraction("1", "2a")]), "1/(2a)");
+        assert_eq!(formula(&[&fraction("1.5", "2"), &r("a")]), "1.5/2 a");
+        assert_eq!(formula(&[&power(&fraction("a", "b"), "2")]), "(a/b)^2");
+        assert_eq!(formula(&[&power(&r("x"), "2n"), &r("y")]), "x^(2n) y");
+        assert_eq!(formula(&[&power(&r("x"), "n"), &r("+1")]), "x^n+1");
+        assert_eq!(formula(&[&power(&r("x"), "n"), &fraction("ab", "c")]), "x^n (ab)/c");
+        assert_eq!(formula(&[&power(&r("x"), "n"), &of("d", &[("e", r("a").as_str())])]), "x^n (a)");
+        let sine = of("func", &[("fName", power(&r("sin"), "2").as_str()), ("e", r("x").as_str())]);
+        assert_eq!(formula(&[&sine]), "sin^2 x");
     }
 
     #[test]
@@ -225,6 +247,18 @@ mod tests {
         let title = "<title><tx><rich><t>Sacks</t><t> sold</t></rich></tx></title>";
         let chart = chart::text(&format!("<chartSpace>{title}{series}</chartSpace>")).unwrap();
         assert_eq!(chart, "Sacks sold\nRye & oats: 2023 = 4.4; 2024 = 5");
+        let lines = "<title><rich><p><t>Sacks of flour</t></p><p><t>in</t><br/><t>thousands</t></p></rich></title>";
+        let label = point(0, "Rye");
+        let label = format!("<dLbls><dLbl><tx><strRef><strCache>{label}</strCache></strRef></tx></dLbl></dLbls>");
+        let dated = |format: &str| {
+            let days = format!("<cat><formatCode>{format}</formatCode>{}</cat>", point(0, "44927"));
+            let values = format!("<val><formatCode>General</formatCode>{}</val>", point(0, "0.25"));
+            chart::text(&format!("<chartSpace>{lines}<ser>{label}{days}{values}</ser></chartSpace>")).unwrap()
+        };
+        assert_eq!(dated("m/d/yyyy"), "Sacks of flour in thousands\n0.25");
+        for number in ["General", "0;[Red]-0", "0 &quot;days&quot;"] {
+            assert_eq!(dated(number), "Sacks of flour in thousands\n44927 = 0.25");
+        }
         let file = packed(&[
             ("word/document.xml", br#"<document><p><r><t>before</t></r></p><p><r><chart id="r1"/></r></p></document>"#),
             ("word/_rels/document.xml.rels", br#"<R><R Id="r1" Type="x/chart" Target="charts/a.xml"/></R>"#),

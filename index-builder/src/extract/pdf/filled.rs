@@ -44,7 +44,7 @@ fn words(document: &Document, annotation: &Dictionary) -> Option<String> {
                     let chosen = value.as_name().ok().filter(|chosen| *chosen != b"Off")?;
                     // Of several buttons that are one choice, the others are off.
                     let is_chosen = annotation.has(b"V") || annotation.get(b"AS").ok().is_none_or(|state| state == value);
-                    is_chosen.then(|| String::from_utf8_lossy(chosen).into_owned())
+                    is_chosen.then(|| state(document, chosen, inherited(b"Opt")))
                 }
                 _ => None,
             }?;
@@ -63,6 +63,17 @@ fn lineage<'d>(document: &'d Document, field: &'d Dictionary) -> Vec<&'d Diction
     std::iter::successors(Some(field), above).take(DEPTH_MAX).collect()
 }
 
+/// What the state of a button says: its name, or the option that this is the number of.
+fn state(document: &Document, name: &[u8], options: Option<&Object>) -> String {
+    let name = match std::str::from_utf8(name) {
+        Ok(name) => name.to_owned(),
+        // Latin-1.
+        Err(_) => name.iter().copied().map(char::from).collect(),
+    };
+    let option = || text(document, options?.as_array().ok()?.get(name.parse::<usize>().ok()?)?, None);
+    option().unwrap_or(name)
+}
+
 /// A text, or several that were chosen, each as the field shows it: its options may be pairs of a code and a text.
 fn text(document: &Document, object: &Object, options: Option<&Object>) -> Option<String> {
     let decoded = |object| decode_text_string(document.dereference(object).ok()?.1).ok();
@@ -75,4 +86,30 @@ fn text(document: &Document, object: &Object, options: Option<&Object>) -> Optio
         one => shown(one)?,
     };
     Some(text.trim().replace('\r', "\n")).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lopdf::dictionary;
+
+    #[test]
+    fn a_button_says_its_option_or_its_state() {
+        let words = |state: &[u8], options: &[&str]| {
+            let options = options.iter().map(|option| Object::string_literal(*option)).collect();
+            let button = dictionary! {
+                "Subtype" => "Widget",
+                "FT" => "Btn",
+                "T" => Object::string_literal("choice"),
+                "V" => Object::Name(state.to_vec()),
+                "Opt" => Object::Array(options),
+            };
+            super::words(&Document::new(), &button).unwrap()
+        };
+        assert_eq!(words(b"1", &["Red", "Blue"]), "choice: Blue");
+        assert_eq!(words(b"2", &["Red", "Blue"]), "choice: 2");
+        assert_eq!(words(b"Red", &["Blue"]), "choice: Red");
+        assert_eq!(words(b"M\xe4nnlich", &[]), "choice: Männlich");
+        assert_eq!(words("Männlich".as_bytes(), &[]), "choice: Männlich");
+    }
 }

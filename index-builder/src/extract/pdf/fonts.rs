@@ -21,6 +21,8 @@ const FIXED_PITCH: i64 = 1;
 const LIGATURE_MAX_CHARS: usize = 8;
 /// The most codes that the ranges of a map are read for: twice as many as there are.
 const RANGES_MAX_CODES: usize = 2 << 16;
+/// The most units of UTF-16 that one code is believed to stand for.
+const UNITS_MAX: usize = 64;
 /// A font that maps fewer letters is one of icons, whose private-use codes stand for no letter.
 const TEXT_FONT_MIN_LETTERS: usize = 10;
 
@@ -177,9 +179,9 @@ fn units(hex: &str) -> Vec<u16> {
     units.collect::<Option<_>>().unwrap_or_default()
 }
 
-/// The text of units, the last so many further.
+/// The text of units, the last so many further; none where they are too many.
 fn text(units: &[u16], more: usize) -> Option<String> {
-    let (last, before) = units.split_last()?;
+    let (last, before) = units.split_last().filter(|_| units.len() <= UNITS_MAX)?;
     let last = last.checked_add(u16::try_from(more).ok()?)?;
     char::decode_utf16(before.iter().copied().chain([last])).collect::<Result<_, _>>().ok()
 }
@@ -427,6 +429,13 @@ mod tests {
             mapped("beginbfrange <41> <40> <0061> <FFFF> <FFFF> <FFFF> <1> <2"),
             BTreeMap::from([(0xffff, "\u{ffff}".to_owned())])
         );
+    }
+
+    #[test]
+    fn a_code_stands_for_no_long_text() {
+        let map = |len: usize| mapped(&format!("beginbfrange <00> <40> <{}> <41> <41> <0062> endbfrange", "0061".repeat(len)));
+        assert_eq!(map(UNITS_MAX).len(), 0x42);
+        assert_eq!(map(UNITS_MAX + 1), BTreeMap::from([(0x41, "b".to_owned())]));
     }
 
     #[test]

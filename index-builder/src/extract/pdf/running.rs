@@ -17,13 +17,33 @@ const PAGES_MIN: usize = 3;
 const COUNTED_PAGES_MIN: usize = 4;
 /// How many pages on the next one is: heads of left and right pages may differ.
 const STEP_MAX: usize = 2;
-/// The most lines that run on at one edge of a page, and the most bytes of one.
+/// The most lines that run on at one edge of a page, and the most letters of one.
 const LINES_MAX: usize = 3;
-const BYTES_MAX: usize = 120;
-/// The fewest words before a number that is the page's: those of `Invoice No. 7` say what the page is about.
+const LETTERS_MAX: usize = 120;
+/// The fewest words before a number that is the page's, in a head and in a foot: the head `Invoice No. 7` says what the page is about.
 const WORDS_MIN: usize = 3;
+const FOOT_WORDS_MIN: usize = 1;
 /// What needs no further words before that number.
-const PAGE_WORDS: [&str; 7] = ["page", "p", "pg", "seite", "página", "pagina", "slide"];
+const PAGE_WORDS: [&str; 18] = [
+    "page",
+    "p",
+    "pg",
+    "seite",
+    "s",
+    "blatt",
+    "folie",
+    "página",
+    "pagina",
+    "pág",
+    "pag",
+    "side",
+    "sida",
+    "strona",
+    "страница",
+    "стр",
+    "slide",
+    "sheet",
+];
 const SEPARATORS: [&str; 6] = ["|", "-", "–", "—", "·", "•"];
 
 /// Takes what runs on out of the pages. Returns the lines that each of them lost.
@@ -87,6 +107,8 @@ struct Run {
 enum Alike {
     /// The words.
     Words(String),
+    /// The words, some of them behind a name.
+    Said(String),
     /// The words around a number that counts with the pages, and how far it is from theirs.
     Counted(String, i64),
     /// The name of a section that began before.
@@ -101,23 +123,40 @@ fn running(pages: &[Page], titles: &Titles, is_head: bool) -> Vec<Run> {
     };
     let mut runs = Vec::new();
     let mut lines = vec![0; pages.len()];
+    let mut is_counted = vec![false; pages.len()];
     for _ in 0..LINES_MAX {
         let mut alike: BTreeMap<Alike, Vec<usize>> = BTreeMap::new();
         for (number, page) in pages.iter().enumerate() {
             let Some(index) = at(page, lines[number]) else { continue };
-            for key in keys(page, index, is_head, titles) {
+            // A page has its number once: a few words and another one are its text.
+            let words_min = if is_head || is_counted[number] { WORDS_MIN } else { FOOT_WORDS_MIN };
+            for key in keys(page, index, is_head, words_min, titles) {
                 alike.entry(key).or_default().push(number);
             }
         }
         let mut taken = vec![false; pages.len()];
+        let is_below_heading = |number: &&usize| {
+            let index = at(&pages[**number], lines[**number]).filter(|index| !is_head && *index > 0);
+            index.is_some_and(|index| heading(&pages[**number].elements[index - 1]).is_some())
+        };
         for (key, on) in alike {
+            // What stands below a heading is an answer, even where many pages have the same; a foot stands there on few of them.
+            let is_answer = |on: &Vec<usize>| {
+                matches!(key, Alike::Words(_) | Alike::Said(_)) && 2 * on.iter().filter(is_below_heading).count() > on.len()
+            };
             let found = match key {
+                // What stands behind a name is an answer too, unless no page has another one.
+                Alike::Said(_) if on.len() == pages.len() && on.len() >= COUNTED_PAGES_MIN => vec![on],
+                Alike::Said(_) => Vec::new(),
                 Alike::Words(_) | Alike::Counted(..) if 2 * on.len() > pages.len() && on.len() >= PAGES_MIN => vec![on],
                 Alike::Counted(..) => chains(&on, COUNTED_PAGES_MIN),
                 Alike::Words(_) | Alike::Section => chains(&on, PAGES_MIN),
             };
-            for mut on in found {
+            for mut on in found.into_iter().filter(|on| !is_answer(on)) {
                 on.retain(|number| !std::mem::replace(&mut taken[*number], true));
+                if matches!(key, Alike::Counted(..)) {
+                    on.iter().for_each(|number| is_counted[*number] = true);
+                }
                 let places = on.iter().filter_map(|number| Some((*number, at(&pages[*number], lines[*number])?))).collect();
                 runs.push(Run { places, is_known: key == Alike::Section });
             }
@@ -132,7 +171,7 @@ fn chains(on: &[usize], least: usize) -> Vec<Vec<usize>> {
     on.chunk_by(|one, next| next - one <= STEP_MAX).filter(|chain| chain.len() >= least).map(<[usize]>::to_vec).collect()
 }
 
-fn keys(page: &Page, index: usize, is_head: bool, titles: &Titles) -> Vec<Alike> {
+fn keys(page: &Page, index: usize, is_head: bool, words_min: usize, titles: &Titles) -> Vec<Alike> {
     let block = &page.elements[index];
     let Some(text) = text(block) else { return Vec::new() };
     let is_heading = heading(block).is_some();
@@ -146,14 +185,10 @@ fn keys(page: &Page, index: usize, is_head: bool, titles: &Titles) -> Vec<Alike>
     let mut keys = Vec::new();
     // A heading names what follows, and its number says which, on however many pages.
     if !is_heading {
-        let counted = counted(&text).into_iter();
+        let counted = counted(&text, words_min).into_iter();
         keys.extend(counted.map(|(words, number)| Alike::Counted(words, number - i64::from(page.number))));
     }
-    // What stands behind a name or below a heading is an answer, even where many pages have the same.
-    let is_below_heading = !is_head && index > 0 && heading(&page.elements[index - 1]).is_some();
-    if !is_below_heading && !text.contains(": ") {
-        keys.push(Alike::Words(text.clone()));
-    }
+    keys.push(if text.contains(": ") { Alike::Said(text) } else { Alike::Words(text) });
     if titles.began(&name, page.number) {
         keys.push(Alike::Section);
     }
@@ -164,7 +199,7 @@ fn keys(page: &Page, index: usize, is_head: bool, titles: &Titles) -> Vec<Alike>
 fn text(block: &Block) -> Option<String> {
     let Block::Paragraph(paragraph) = block else { return None };
     let text = paragraph.plain_text();
-    let is_short = text.len() <= BYTES_MAX && text.chars().any(char::is_alphanumeric);
+    let is_short = text.chars().count() <= LETTERS_MAX && text.chars().any(char::is_alphanumeric);
     is_short.then(|| one_line(&text))
 }
 
@@ -174,8 +209,8 @@ fn heading(block: &Block) -> Option<String> {
     text(block).filter(|_| is_heading).map(|text| name(&text))
 }
 
-/// The numbers of a text that may be its page's, each with the words around it.
-fn counted(text: &str) -> Vec<(String, i64)> {
+/// The numbers of a text that may be its page's, each with the words around it; so many before it tell that it is.
+fn counted(text: &str, words_min: usize) -> Vec<(String, i64)> {
     let (mut counted, mut read) = (Vec::new(), 0);
     while let Some(start) = text[read..].find(|char: char| char.is_ascii_digit()) {
         let (before, from) = text.split_at(read + start);
@@ -184,7 +219,7 @@ fn counted(text: &str) -> Vec<(String, i64)> {
         let last = before.split_whitespace().next_back().unwrap_or_default();
         let word = last.trim_matches(|char: char| !char.is_alphanumeric()).to_lowercase();
         let is_named = last.ends_with([':', '#']) || matches!(&*word, "no" | "nr" | "number");
-        let is_apart = SEPARATORS.contains(&last) || before.split_whitespace().count() >= WORDS_MIN;
+        let is_apart = SEPARATORS.contains(&last) || before.split_whitespace().count() >= words_min;
         let is_page = PAGE_WORDS.contains(&&*word) || !before.contains(char::is_alphanumeric) || is_apart && !is_named;
         let words = || format!("{before}#{}", &from[number.len()..]);
         counted.extend(number.parse().ok().filter(|_| is_page).map(|number: u32| (words(), i64::from(number))));
@@ -262,22 +297,67 @@ mod tests {
         ];
         let kept = ["1/a/Errors/None.", "2/b/Errors/None.", "3/c/Errors/None.", "4/d/Errors/None./4 | Mills Ltd."];
         assert_eq!(left(&below_headings), kept.map(|rest| format!("Invoice No. {rest}")));
+        let beds: [&[&str]; 4] = [
+            &["Invoice No. 1", "a", "Beds: 1"],
+            &["Invoice No. 2", "b", "Beds: 2"],
+            &["Invoice No. 3", "c", "Beds: 3"],
+            &["Invoice No. 4", "d", "Beds: 4"],
+        ];
+        assert_eq!(left(&beds), beds.map(|page| page.join("/")));
         let rooms: [&[&str]; 4] =
             [&["Plan of room 3", "a"], &["Plan of room 1", "b"], &["Plan of room 4", "c"], &["Plan of room 2", "d"]];
         assert_eq!(left(&rooms), rooms.map(|page| page.join("/")));
     }
 
     #[test]
+    fn what_every_page_says_behind_a_name_runs_on() {
+        let pages: [&[&str]; 4] = [
+            &["Document No.: QM-017", "one", "Classification: Internal", "Page 1 of 4"],
+            &["Document No.: QM-017", "two", "Classification: Internal", "Page 2 of 4"],
+            &["Document No.: QM-017", "three", "Classification: Internal", "Page 3 of 4"],
+            &["Document No.: QM-017", "four", "Classification: Internal", "Page 4 of 4"],
+        ];
+        let kept = ["Document No.: QM-017/one", "two", "three", "four/Classification: Internal/Page 4 of 4"];
+        assert_eq!(left(&pages), kept);
+        let few: [&[&str]; 3] = [&["a", "Verdict: fit"], &["b", "Verdict: fit"], &["c", "Verdict: fit"]];
+        assert_eq!(left(&few), few.map(|page| page.join("/")));
+    }
+
+    #[test]
+    fn a_foot_runs_on_below_a_few_headings() {
+        let pages: [&[&str]; 4] =
+            [&["one", "Confidential"], &["# Wheels", "Confidential"], &["two", "Confidential"], &["three", "Confidential"]];
+        assert_eq!(left(&pages), ["one", "Wheels", "two", "three/Confidential"]);
+    }
+
+    #[test]
     fn one_number_of_a_foot_counts_with_the_pages() {
-        for foot in
-            ["Page: #", "Version: 2.1 | Page # of 4", "[Page #]", "- # -", "Mills, 3rd edition - #", "p. #", "Rules of 3 mills #"]
-        {
+        for foot in [
+            "Page: #",
+            "Version: 2.1 | Page # of 4",
+            "[Page #]",
+            "- # -",
+            "Mills, 3rd edition - #",
+            "p. #",
+            "Rules of 3 mills #",
+            "Annual Report #",
+            "Mill Handbook #",
+            "Blatt #",
+            "Sheet # of 12",
+            "Руководство по эксплуатации и обслуживанию ветряных мельниц, издание третье #",
+        ] {
             let pages: Vec<[String; 2]> =
                 (1..5).map(|page| [format!("text {page}"), foot.replace('#', &page.to_string())]).collect();
             let pages: Vec<[&str; 2]> = pages.iter().map(|page| page.each_ref().map(String::as_str)).collect();
             let pages: Vec<&[&str]> = pages.iter().map(|page| &page[..]).collect();
             assert_eq!(left(&pages), ["text 1", "text 2", "text 3", &pages[3].join("/")], "{foot}");
         }
+    }
+
+    #[test]
+    fn a_word_for_the_page_needs_no_others() {
+        let pages: [&[&str]; 3] = [&["Blatt 1", "a"], &["Blatt 2", "b"], &["Blatt 3", "c"]];
+        assert_eq!(left(&pages), ["Blatt 1/a", "b", "c"]);
     }
 
     #[test]

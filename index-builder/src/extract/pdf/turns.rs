@@ -51,11 +51,15 @@ pub(super) fn join_initials(page: &mut Page, vocabulary: &Vocabulary) {
         let (letter, text) = (initial.plain_text().trim().to_owned(), line.plain_text());
         let is_initial = initial.is_heading() && letter.chars().count() == 1 && letter.starts_with(char::is_uppercase);
         if is_initial && is_prose(line) && text.chars().count() >= CUT_MIN && text.starts_with(char::is_lowercase) {
-            // `A` may be a word, where the next one is none without it: it stands here once.
+            // `A` may be a word: where the rest stands alone elsewhere, more often than both as one do, or where those never do.
             let rest = text.split(|char: char| !char.is_alphabetic()).next().unwrap_or_default();
-            let is_word = matches!(letter.as_str(), "A" | "I" | "O")
-                && rest.chars().nth(1).is_some()
-                && vocabulary.count(rest) > 1 + vocabulary.count(&format!("{letter}{rest}"));
+            let (joined, apart) = (vocabulary.count(&format!("{letter}{rest}")), vocabulary.count(rest).saturating_sub(1));
+            let is_word = rest.chars().nth(1).is_some()
+                && match letter.as_str() {
+                    "A" | "I" => apart > joined || joined == 0,
+                    "O" => apart > joined,
+                    _ => false,
+                };
             let gap = if is_word { " " } else { "" };
             *line = Paragraph::with_text(format!("{letter}{gap}{text}"));
             initial.content.clear();
@@ -132,11 +136,13 @@ mod tests {
             join_initials(&mut page, &vocabulary);
             texts(&page).trim_start_matches('/').split(" mill").next().unwrap().to_owned()
         };
-        assert_eq!(joined("A", "fter dark the mill grinds the flour of three villages.", "Two."), "After dark the");
+        assert_eq!(joined("A", "fter dark the mill grinds the flour of three villages.", "By day and after."), "After dark the");
         assert_eq!(
             joined("I", "n the days of n sacks the mill ground the flour of n villages.", "Two."),
             "In the days of n sacks the"
         );
         assert_eq!(joined("A", "water mill grinds the flour of three villages.", "The water is deep."), "A water");
+        assert_eq!(joined("A", "gazebo stands by the mill of the three villages.", "Two."), "A gazebo stands by the");
+        assert_eq!(joined("O", "rchards stand by the mill of the three villages.", "Two."), "Orchards stand by the");
     }
 }
