@@ -45,6 +45,7 @@ use self::capability::{Capabilities, Rules};
 pub(crate) use self::chain::{Walk, is_mistake, shared};
 pub use self::dialect::{Decoder, Dialect};
 use self::fit::{Back, Fitted, fit};
+pub(crate) use self::own::name as name_of_own;
 use self::retry::{Health, Retry};
 pub use self::row::{AuthKind, PRESETS, Preset, preset};
 pub(crate) use self::row::{known, no_such};

@@ -139,7 +139,7 @@ fn bound(block: &Value) -> Option<(&'static str, &'static str)> {
 }
 
 /// The name of a tool of one dialect's own, where it has one.
-pub(super) fn name(tool: &Raw) -> Option<&str> {
+pub(crate) fn name(tool: &Raw) -> Option<&str> {
     tool.value["name"].as_str().or_else(|| tool.value["custom"]["name"].as_str())
 }
 

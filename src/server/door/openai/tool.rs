@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::chat::{Raw, Tool, ToolChoice, Warning, Warnings};
 use crate::error::{Error, Result};
+use crate::provider::name_of_own;
 use crate::schema::check_length;
 use crate::server::door::extension::CacheControl;
 use crate::server::door::unknown;
@@ -103,20 +104,17 @@ pub(super) fn tools(
     }
     let (choice, allowed) = choice.map(|choice| choice.neutral(warnings)).unzip();
     if let Some(names) = allowed.flatten() {
-        let is_told =
-            |name: &str| tools.iter().any(|tool| tool.name == name) || native_tools.iter().any(|tool| is_custom(tool, name));
+        let is_told = |name: &str| {
+            tools.iter().any(|tool| tool.name == name) || native_tools.iter().any(|tool| name_of_own(tool) == Some(name))
+        };
         if let Some(name) = names.iter().find(|name| !is_told(name)) {
             return Err(Error::bad_request(format!("`tool_choice`: there is no tool `{name}` in `tools`")));
         }
         tools.retain(|tool| names.contains(&tool.name));
-        native_tools.retain(|tool| names.iter().any(|name| is_custom(tool, name)));
+        native_tools.retain(|tool| names.iter().any(|name| name_of_own(tool) == Some(name)));
         warnings.push(Warning::changed("tool_choice", "providers are told of the tools that are allowed, and of no others"));
     }
     Ok((tools, native_tools, choice))
-}
-
-fn is_custom(tool: &Raw, name: &str) -> bool {
-    tool.value["custom"]["name"] == name
 }
 
 impl WireTool {
