@@ -48,9 +48,9 @@ fn all_kernels_give_the_same_bits() {
     for activation in ["gelu_new", "relu"] {
         assert_equal_on_all_kernels(Shape { activation, ..Shape::default() }.write().path(), Precision::Int8, &texts);
     }
-    // Wider than AVX2 takes at once, and no multiple of that.
+    // Wider than AVX2 takes at once, and no multiple of that; enough tokens that it looks for an order.
     let wide = Shape { width: 448, inner: 1536, layers: 1, heads: 7, ..Shape::default() }.write();
-    assert_equal_on_all_kernels(wide.path(), Precision::Int8, &texts[5..8]);
+    assert_equal_on_all_kernels(wide.path(), Precision::Int8, &texts[30..40]);
 }
 
 /// First half of the SHA-256 of all vectors.
@@ -84,7 +84,7 @@ fn the_bits_are_known() {
 #[test]
 fn all_kernels_give_the_same_bits_on_the_real_model() {
     let Some(folder) = model() else { return };
-    let long = "The index is one immutable file. It is mapped, never read. ".repeat(3);
+    let long = "The index is one immutable file. It is mapped, never read. ".repeat(12);
     assert_equal_on_all_kernels(&folder, Precision::Int8, &["What is a vector index?", &long]);
 }
 

@@ -7,8 +7,10 @@
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::{LANES, Lanes, Op, PanelOrder, ops};
+use super::order::{PIECE, Take, WAYS};
+use super::{LANES, Lanes, Op, PanelOrder, Share, ops};
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn run(op: Op<'_>) {
@@ -21,7 +23,7 @@ pub(super) fn run_vnni(op: Op<'_>) {
 }
 
 /// Groups of four values that are widened together: six rows of them take 4.5 KiB, and the weights that go with them 24.
-const PIECE: usize = 96;
+const WIDENED: usize = 96;
 
 /// Two registers. Its methods are only reached through [`run`] and, with `VNNI`, [`run_vnni`], so the features are there: the
 /// argument of every block below.
@@ -33,7 +35,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const ROWS_F32: usize = 6;
     const COLUMNS_F32: usize = 1;
     const SHIFT: i32 = 0;
-    const ORDERED: bool = !VNNI;
+    const ROWS_IN_ORDER: usize = if VNNI { 0 } else { 8 };
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -138,7 +140,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, _: Share, out: &mut [[i32; 64]; R]) {
         if VNNI {
             return dot_vnni(rows, panel, out);
         }
@@ -149,10 +151,10 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
         assert!(groups.is_multiple_of(4), "widths have to be multiples of 16");
         // The rows are widened once a panel, in pieces that stay in the nearest cache, and not once a strip.
-        let mut wide = [[MaybeUninit::<__m256i>::uninit(); PIECE / 4]; R];
+        let mut wide = [[MaybeUninit::<__m256i>::uninit(); WIDENED / 4]; R];
         *out = [[0; 64]; R];
-        for first in (0..groups).step_by(PIECE) {
-            let piece = (groups - first).min(PIECE);
+        for first in (0..groups).step_by(WIDENED) {
+            let piece = (groups - first).min(WIDENED);
             for (row, wide) in rows.iter().zip(&mut wide) {
                 for (bytes, wide) in row[first * 4..].as_chunks::<16>().0.iter().zip(wide) {
                     // SAFETY: features present; reads the sixteen bytes, unaligned.
@@ -163,14 +165,14 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             for half_strip in 0..8 {
                 // SAFETY: features present. Group `g` of a half strip is 32 bytes at 64g, within the panel by the assertion. The
                 // first `piece` groups of each wide row were written above: `piece` is a multiple of four, as `groups` and
-                // `PIECE` are. The sums are eight of the 64 integers of each row of `out`.
+                // `WIDENED` are. The sums are eight of the 64 integers of each row of `out`.
                 unsafe {
                     // Each register holds the halves of four dot products. Two weights, a row's four values, a product and twelve
                     // sums: all sixteen registers.
                     let mut acc = [[_mm256_setzero_si256(); 2]; R];
                     let from = panel.as_ptr().add((half_strip / 2 * groups + first) * 64 + half_strip % 2 * 32);
                     for group in 0..piece {
-                        // The next panel, as in the AVX-512 kernel. A prefetch never faults.
+                        // The next panel, as in the AVX-512 kernel.
                         _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(group * 64 + panel.len()));
                         let weights = [
                             _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(group * 64).cast())),
@@ -209,7 +211,7 @@ fn dot_vnni<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]
             let from = panel.as_ptr().add(strip * groups * 64);
             for group in 0..groups {
                 let at = from.add(group * 64);
-                // The next panel, as in the AVX-512 kernel. A prefetch never faults.
+                // The next panel, as in the AVX-512 kernel.
                 _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(panel.len()));
                 let weights = [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())];
                 for (start, acc) in starts.iter().zip(&mut acc) {
@@ -228,47 +230,99 @@ fn dot_vnni<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]
     }
 }
 
-/// [`Lanes::dot`] where it is known which groups `vpmaddubsw` multiplies exactly: three instructions for 32 products of these,
-/// not four. Of the others there are too few to widen the rows before, so even and odd bytes are taken apart where they are.
+/// [`Lanes::dot`] in an order that makes `vpmaddubsw` exact: five instructions for 64 products of most groups, not eight. Of the
+/// groups that stay there are too few to widen the rows before, so even and odd bytes are taken apart where they are.
 #[inline(always)]
 fn dot_in_order<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: PanelOrder<'_>, out: &mut [[i32; 64]; R]) {
     let groups = panel.len() / 256;
     assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
     assert!(order.groups() == groups, "the order is that of another panel");
-    let starts = rows.map(<[u8]>::as_ptr);
-    for half_strip in 0..8 {
-        let (exact, others) = order.half_strip(half_strip);
-        // SAFETY: features present; this is only called where they are. Group `g` reads bytes 4g..4g+4 of each row, and of a half
-        // strip the 32 bytes at 64g, within rows and panel by the assertions, because the numbers of an order are less than its
-        // groups. The stores fill eight of the 64 integers of each row of `out`.
+    assert!(groups.is_multiple_of(8), "widths have to be multiples of 32");
+    *out = [[0; 64]; R];
+    // Each row in all ways, a piece at a time, which stays in the nearest cache.
+    let mut ways = [[MaybeUninit::<__m256i>::uninit(); WAYS.len() * PIECE / 8]; R];
+    for (piece, first) in (0..groups).step_by(PIECE).enumerate() {
+        let length = (groups - first).min(PIECE);
+        // SAFETY: features present; this is only called where they are. Each row has `length / 8` times 32 bytes from the piece's
+        // first group on. A take is a group of its piece in one of the ways: its inputs are among those that were written just
+        // before, its weights the first or the last 32 of 64 bytes within the panel. The sums are eight of the 64 integers of each
+        // row of `out`.
         unsafe {
-            let from = panel.as_ptr().add(half_strip / 2 * groups * 64 + half_strip % 2 * 32);
-            let mut sums = [_mm256_setzero_si256(); R];
-            for &group in exact {
-                let group = usize::from(group);
-                _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(group * 64 + panel.len()));
-                let weights = _mm256_loadu_si256(from.add(group * 64).cast());
-                for (start, sum) in starts.iter().zip(&mut sums) {
-                    let four = _mm256_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());
-                    let pairs = _mm256_maddubs_epi16(four, weights);
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            let fours = _mm256_set_epi32(0x0c0c_0c0c, 0x0808_0808, 0x0404_0404, 0, 0x0c0c_0c0c, 0x0808_0808, 0x0404_0404, 0);
+            let mut masks = [fours; WAYS.len()];
+            for (mask, way) in masks.iter_mut().zip(WAYS) {
+                *mask = _mm256_add_epi8(fours, _mm256_set1_epi32(i32::from_le_bytes(way)));
+            }
+            for (row, ways) in rows.iter().zip(&mut ways) {
+                for at in 0..length / 8 {
+                    let bytes = _mm256_loadu_si256(row.as_ptr().add(first * 4 + at * 32).cast());
+                    for (way, mask) in masks.iter().enumerate() {
+                        ways[way * PIECE / 8 + at].write(_mm256_shuffle_epi8(bytes, *mask));
+                    }
                 }
             }
-            let low = _mm256_set1_epi16(0xff);
-            for &group in others {
-                let group = usize::from(group);
-                _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(group * 64 + panel.len()));
-                let weights = _mm256_loadu_si256(from.add(group * 64).cast());
-                let (even, odd) = (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)), _mm256_srai_epi16::<8>(weights));
-                for (start, sum) in starts.iter().zip(&mut sums) {
-                    let four = _mm256_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_and_si256(four, low), even));
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_srli_epi16::<8>(four), odd));
+            let starts: [*const i32; R] = std::array::from_fn(|row| ways[row].as_ptr().cast());
+            for half_strip in 0..8 {
+                let (twos, exact, others) = order.piece(half_strip, piece);
+                let from = panel.as_ptr().add((half_strip / 2 * groups + first) * 64 + half_strip % 2 * 32);
+                // The next panel, as in the AVX-512 kernel, an eighth each time.
+                let next = panel.as_ptr().wrapping_add(panel.len() + first * 256 + half_strip * length * 32);
+                for line in (0..length * 32).step_by(64) {
+                    _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line));
                 }
-            }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                _mm256_storeu_si256(out.as_mut_ptr().add(half_strip * 8).cast(), sum);
+                let mut sums = [_mm256_setzero_si256(); R];
+                for &[left, right] in twos {
+                    let a = _mm256_shuffle_epi8(load(from, left), *mask(&masks, left));
+                    let b = _mm256_shuffle_epi8(load(from, right), *mask(&masks, right));
+                    let (left, right) = (usize::from(left.inputs), usize::from(right.inputs));
+                    for (start, sum) in starts.iter().zip(&mut sums) {
+                        let left = _mm256_maddubs_epi16(_mm256_set1_epi32(start.add(left).read()), a);
+                        let right = _mm256_maddubs_epi16(_mm256_set1_epi32(start.add(right).read()), b);
+                        let both = _mm256_madd_epi16(_mm256_add_epi16(left, right), _mm256_set1_epi16(1));
+                        *sum = _mm256_add_epi32(*sum, both);
+                        // One row after the other: what is loaded for all of them at once does not fit the registers.
+                        compiler_fence(Ordering::SeqCst);
+                    }
+                }
+                for &take in exact {
+                    let weights = _mm256_shuffle_epi8(load(from, take), *mask(&masks, take));
+                    let inputs = usize::from(take.inputs);
+                    for (start, sum) in starts.iter().zip(&mut sums) {
+                        let pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(start.add(inputs).read()), weights);
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+                        compiler_fence(Ordering::SeqCst);
+                    }
+                }
+                let low = _mm256_set1_epi16(0xff);
+                for &take in others {
+                    let weights = load(from, take);
+                    let (even, odd) = (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)), _mm256_srai_epi16::<8>(weights));
+                    let inputs = usize::from(take.inputs);
+                    for (start, sum) in starts.iter().zip(&mut sums) {
+                        let four = _mm256_set1_epi32(start.add(inputs).read());
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_and_si256(four, low), even));
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_srli_epi16::<8>(four), odd));
+                    }
+                }
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    let out = out.as_mut_ptr().add(half_strip * 8).cast();
+                    _mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), sum));
+                }
             }
         }
     }
+}
+
+/// The weights of a take in the half strip whose piece begins at `from`.
+#[inline(always)]
+unsafe fn load(from: *const i8, take: Take) -> __m256i {
+    // SAFETY: the caller's half strip has that take.
+    unsafe { _mm256_loadu_si256(from.add(usize::from(take.weights)).cast()) }
+}
+
+/// That of the way of a take.
+#[inline(always)]
+unsafe fn mask(masks: &[__m256i; WAYS.len()], take: Take) -> &__m256i {
+    // SAFETY: a take is one of a way.
+    unsafe { masks.get_unchecked(usize::from(take.inputs) / PIECE) }
 }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{LANES, Lanes, Op, PanelOrder, ops};
+use super::{LANES, Lanes, Op, PanelOrder, Share, ops};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(super) fn run(op: Op<'_>) {
@@ -102,7 +102,7 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, ahead: Share, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
         // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four
@@ -110,13 +110,17 @@ impl Lanes for Avx512 {
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); 4]; R];
             let starts = rows.map(<[u8]>::as_ptr);
+            // Evenly, and rather too few lines than too many: the memory reads on by itself, and each costs a load.
+            let lines = (4 / ahead.tiles).max(1);
+            let next = panel.as_ptr().wrapping_add(panel.len() + panel.len() * ahead.tile / ahead.tiles);
             for group in 0..groups {
                 let mut weights = [_mm512_setzero_si512(); 4];
+                // The address of the next panel is no secret, and a prefetch never faults.
+                for line in 0..lines {
+                    _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add((group * lines + line) * 64));
+                }
                 for (strip, weights) in weights.iter_mut().enumerate() {
-                    let at = panel.as_ptr().add((strip * groups + group) * 64);
-                    // The next panel comes from far away, and its address is no secret. A prefetch never faults.
-                    _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(panel.len()));
-                    *weights = _mm512_loadu_si512(at.cast());
+                    *weights = _mm512_loadu_si512(panel.as_ptr().add((strip * groups + group) * 64).cast());
                 }
                 for (start, acc) in starts.iter().zip(&mut acc) {
                     let four = _mm512_set1_epi32(start.add(group * 4).cast::<i32>().read_unaligned());

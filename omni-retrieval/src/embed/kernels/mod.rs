@@ -113,8 +113,8 @@ pub(super) trait Lanes: Copy {
     const COLUMNS_F32: usize;
     /// What [`Self::dot`] takes off each byte of a row first.
     const SHIFT: i32;
-    /// Whether [`Self::dot`] is quicker where it is given an order.
-    const ORDERED: bool = false;
+    /// Rows that it likes to take at once where it is given an order, at most 8; none, and it takes no order.
+    const ROWS_IN_ORDER: usize = 0;
 
     fn splat(value: f32) -> Self;
     fn load(from: &[f32; LANES]) -> Self;
@@ -137,5 +137,12 @@ pub(super) trait Lanes: Copy {
     fn dequantize(acc: &[i32; LANES], sums: &[i32; LANES], zero: i32) -> Self;
     /// Integer dot products of `R` rows with the 64 columns of a panel; every row has as many bytes as the panel has rows. An
     /// order is the panel's.
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]);
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], order: Option<PanelOrder<'_>>, ahead: Share, out: &mut [[i32; 64]; R]);
+}
+
+/// The part of the next panel, which comes from far away, that one of the tiles of this one may ask for.
+#[derive(Clone, Copy)]
+pub(super) struct Share {
+    tile: usize,
+    tiles: usize,
 }

@@ -7,7 +7,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{LANES, Lanes, Op, PanelOrder, ops};
+use super::{LANES, Lanes, Op, PanelOrder, Share, ops};
 
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn run(op: Op<'_>) {
@@ -121,7 +121,7 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, _: Share, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         assert!(rows.iter().all(|row| row.len() == groups * 4), "rows and panel differ in length");
         // SAFETY: features present. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64 of each of the panel's four

@@ -8,13 +8,13 @@ use std::ops::Range;
 use super::super::manifest::PANEL;
 use super::matrix::{MatrixF32, MatrixI8, Norm};
 use super::product::{Left, Right, Sink, product};
-use super::{Function, LANES, Lanes, Op, Order, PanelOrder, Rows, RowsMut};
+use super::{Function, LANES, Lanes, Op, Order, PanelOrder, Rows, RowsMut, Share};
 
 /// Adding and subtracting this rounds to the nearest integer (even on ties), and leaves it in the low bits in between.
 pub(super) const ROUND: f32 = 12_582_912.0;
 
-/// Rows of a product that are worth looking for the order of its matrix.
-const ROWS_TO_ORDER: usize = 32;
+/// Rows of a product that are worth looking for the order of its matrix: those of documents.
+const ROWS_TO_ORDER: usize = 128;
 
 #[inline(always)]
 pub(super) fn run<L: Lanes>(op: Op<'_>) {
@@ -31,29 +31,33 @@ pub(super) fn run<L: Lanes>(op: Op<'_>) {
 #[inline(always)]
 fn linear_i8<L: Lanes>(input: Rows<'_>, matrix: MatrixI8<'_>, gelu: bool, out: &mut [f32]) {
     let count = input.units.len();
-    let order = if L::ORDERED { order(matrix, count) } else { None };
-    for panel in 0..matrix.bias.len() / PANEL {
-        let order = order.map(|order| order.panel(panel));
+    let order = if L::ROWS_IN_ORDER > 0 { order(matrix, count) } else { None };
+    let most = if order.is_some() { L::ROWS_IN_ORDER } else { L::ROWS };
+    let tiles = count.div_ceil(most);
+    for number in 0..matrix.bias.len() / PANEL {
+        let order = order.map(|order| order.panel(number));
         let mut row = 0;
-        while row < count {
-            let rows = (count - row).min(L::ROWS);
+        for tile in 0..tiles {
+            // Tiles of about the same height: a single row would wait for itself.
+            let rows = (count - row).div_ceil(tiles - tile);
+            let panel = Panel { number, order, ahead: Share { tile, tiles } };
             match rows {
-                8.. => tile_i8::<L, 8>(input, row, matrix, panel, order, gelu, out),
-                7 => tile_i8::<L, 7>(input, row, matrix, panel, order, gelu, out),
-                6 => tile_i8::<L, 6>(input, row, matrix, panel, order, gelu, out),
-                5 => tile_i8::<L, 5>(input, row, matrix, panel, order, gelu, out),
-                4 => tile_i8::<L, 4>(input, row, matrix, panel, order, gelu, out),
-                3 => tile_i8::<L, 3>(input, row, matrix, panel, order, gelu, out),
-                2 => tile_i8::<L, 2>(input, row, matrix, panel, order, gelu, out),
-                _ => tile_i8::<L, 1>(input, row, matrix, panel, order, gelu, out),
+                8.. => tile_i8::<L, 8>(input, row, matrix, panel, gelu, out),
+                7 => tile_i8::<L, 7>(input, row, matrix, panel, gelu, out),
+                6 => tile_i8::<L, 6>(input, row, matrix, panel, gelu, out),
+                5 => tile_i8::<L, 5>(input, row, matrix, panel, gelu, out),
+                4 => tile_i8::<L, 4>(input, row, matrix, panel, gelu, out),
+                3 => tile_i8::<L, 3>(input, row, matrix, panel, gelu, out),
+                2 => tile_i8::<L, 2>(input, row, matrix, panel, gelu, out),
+                _ => tile_i8::<L, 1>(input, row, matrix, panel, gelu, out),
             }
             row += rows;
         }
     }
 }
 
-/// The order of a matrix, for the product with `rows` rows. To look for it takes as long as the product with about thirty, which
-/// is little beside documents and much beside the first question of a process; once it is there, everybody uses it.
+/// The order of a matrix, for the product with `rows` rows. To look for it takes as long as the product with about 128, which is
+/// little beside documents and much beside a question; once it is there, everybody uses it.
 fn order(matrix: MatrixI8<'_>, rows: usize) -> Option<&Order> {
     if rows < ROWS_TO_ORDER {
         return matrix.order.get();
@@ -61,24 +65,31 @@ fn order(matrix: MatrixI8<'_>, rows: usize) -> Option<&Order> {
     Some(matrix.order.get_or_init(|| Order::of(matrix.weights, matrix.rows)))
 }
 
+/// A panel of a matrix, as a tile takes it.
+#[derive(Clone, Copy)]
+struct Panel<'a> {
+    number: usize,
+    order: Option<PanelOrder<'a>>,
+    ahead: Share,
+}
+
 #[inline(always)]
 fn tile_i8<L: Lanes, const R: usize>(
     input: Rows<'_>,
     first: usize,
     matrix: MatrixI8<'_>,
-    panel: usize,
-    order: Option<PanelOrder<'_>>,
+    panel: Panel<'_>,
     gelu: bool,
     out: &mut [f32],
 ) {
-    if R > L::ROWS {
+    if R > L::ROWS.max(L::ROWS_IN_ORDER) {
         return;
     }
     let (inputs, outputs) = (matrix.rows, matrix.bias.len());
     let rows: [&[u8]; R] = std::array::from_fn(|row| &input.bytes[(first + row) * inputs..][..inputs]);
     let mut acc = [[0; 64]; R];
-    L::dot(rows, &matrix.weights[panel * PANEL * inputs..][..PANEL * inputs], order, &mut acc);
-    let at = panel * PANEL;
+    let at = panel.number * PANEL;
+    L::dot(rows, &matrix.weights[at * inputs..][..PANEL * inputs], panel.order, panel.ahead, &mut acc);
     let scales = matrix.scales[at..at + PANEL].as_chunks::<LANES>().0;
     let sums = matrix.sums[at..at + PANEL].as_chunks::<LANES>().0;
     let bias = matrix.bias[at..at + PANEL].as_chunks::<LANES>().0;

@@ -1,6 +1,6 @@
 //! Portable lanes: the definition that the others have to equal, and the kernel of machines without SIMD.
 
-use super::{LANES, Lanes, PanelOrder};
+use super::{LANES, Lanes, PanelOrder, Share};
 
 /// Sixteen floats in an array.
 #[derive(Clone, Copy)]
@@ -79,7 +79,7 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
-    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, out: &mut [[i32; 64]; R]) {
+    fn dot<const R: usize>(rows: [&[u8]; R], panel: &[i8], _: Option<PanelOrder<'_>>, _: Share, out: &mut [[i32; 64]; R]) {
         let groups = panel.len() / 256;
         for (row, out) in rows.iter().zip(out) {
             *out = [0; 64];
