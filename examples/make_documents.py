@@ -47,7 +47,7 @@ setting that is misspelt or out of range stops the service at start, with a mess
 | CUSTOM_BASE_URL | providers.custom.base_url | none | the address of your own model server |
 | REQUEST_TIMEOUT | limits.request_timeout_s | 60 | seconds for a whole answer |
 | MAX_REQUEST_SIZE_MB | limits.max_request_size_mb | 6 | largest request body, in MiB |
-| MAX_TOKENS_DEFAULT | generation.max_tokens | 4096 | most tokens of an answer |
+| MAX_TOKENS_DEFAULT | generation.max_tokens | 4096 for /v1/query | most tokens of an answer |
 | OMNI_TOP_K | retrieval.top_k | 5 | passages for one question |
 | LOG_LEVEL | log.level | info | trace, debug, info, warn or error |
 | OMNI_LOG_FORMAT | log.format | auto | json, text, or auto |
@@ -57,7 +57,6 @@ OPENAI_API_KEY_FILE name, or in AWS Secrets Manager.
 
 ### An example of omni.toml
 
-    addr = "0.0.0.0:8080"
     index = "/srv/knowledge.omni"
 
     [generation]
@@ -73,8 +72,8 @@ OPENAI_API_KEY_FILE name, or in AWS Secrets Manager.
 
 ## Starting and stopping
 
-The command `omni-llm serve` starts the service on a port. To make it reachable from other machines, set OMNI_ADDR to \
-0.0.0.0:8080 and put a gateway with TLS in front of it.
+The command `omni-llm serve` starts the service on a port of the loopback. It has no passwords and no TLS of its own: other \
+machines come in through a proxy on the same machine that has both.
 
 When the service is told to stop by SIGTERM or Ctrl-C, it takes no new requests and gives the open ones up to 25 seconds to \
 finish. The key limits.shutdown_timeout_s changes that time; give your container platform a longer grace period than that.
@@ -169,7 +168,7 @@ A document that cannot be read is named in the output of the build. Look at the 
 The entry point of the image is omni-llm. Without a command it serves the Runtime API where AWS_LAMBDA_RUNTIME_API is set, as it \
 is on Lambda. Anywhere else, give it the command serve, and it serves port 8080.
 
-    docker run --rm --publish 8080:8080 omni-llm:2026-11-24 serve
+    docker run --rm --publish 127.0.0.1:8080:8080 omni-llm:2026-11-24 serve
 
 ## Push the image
 
@@ -188,7 +187,8 @@ Create a repository in ECR once, then log in, tag and push. Use a new tag for ea
       --package-type Image --architectures x86_64 \\
       --code ImageUri=ACCOUNT.dkr.ecr.REGION.amazonaws.com/omni-llm:2026-11-24 \\
       --role arn:aws:iam::ACCOUNT:role/omni-llm \\
-      --memory-size 2048 --timeout 90
+      --memory-size 2048 --timeout 90 \\
+      --environment 'Variables={OMNI_LAMBDA_STREAM=true}'
 
 More memory gives a function more processor time, and embedding the question is what needs it. Measure with your own index and \
 choose the smallest memory that is fast enough.

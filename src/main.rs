@@ -53,7 +53,7 @@ Without a provider and a key, answers are quoted from the sources; nothing leave
 enum Command {
     /// Answer on a port
     Serve {
-        /// Where to listen, such as `localhost:9000`; beyond the loopback anybody may ask [default: 127.0.0.1:8080]
+        /// Where to listen, such as `localhost:9000`; beyond the loopback anybody may ask [default: `OMNI_ADDR`, else 127.0.0.1:8080]
         #[arg(long, value_name = "HOST:PORT", value_parser = address)]
         addr: Option<SocketAddr>,
         #[command(flatten)]
@@ -134,10 +134,10 @@ struct Narrowed {
 
 #[derive(Args)]
 struct Files {
-    /// Index file, or a folder holding exactly one [default: the one in the working folder]; again for further ones
+    /// Index file, or a folder holding exactly one [default: `OMNI_INDEX`, else the one in the working folder]; again for further ones
     #[arg(long = "index", value_name = "PATH")]
     indexes: Vec<PathBuf>,
-    /// Folder of the embedding model [default: models/all-MiniLM-L6-v2, where there is one]
+    /// Folder of the embedding model [default: `OMNI_MODEL`, else models/all-MiniLM-L6-v2, where there is one]
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
 }
@@ -145,10 +145,10 @@ struct Files {
 /// The same for one question, which is looked up in one index.
 #[derive(Args)]
 struct OneIndex {
-    /// Index file, or a folder holding exactly one [default: the one in the working folder]
+    /// Index file, or a folder holding exactly one [default: `OMNI_INDEX`, else the one in the working folder]
     #[arg(long, value_name = "PATH")]
     index: Option<PathBuf>,
-    /// Folder of the embedding model [default: models/all-MiniLM-L6-v2, where there is one]
+    /// Folder of the embedding model [default: `OMNI_MODEL`, else models/all-MiniLM-L6-v2, where there is one]
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
 }
@@ -319,7 +319,9 @@ fn ready(app: &Arc<App>) -> Result<()> {
         tracing::warn!("no index; name one with `--index` or `OMNI_INDEX` to answer from documents");
     }
     if app.indexes().iter().any(|opened| !app.embeds(opened)) {
-        tracing::warn!("no embedding model: words only are searched; get one with `index-builder model`");
+        tracing::warn!(
+            "no embedding model: words only are searched; name its folder with `--model` or `OMNI_MODEL`, or get it with `index-builder model`"
+        );
     }
     app.prepare();
     Ok(())

@@ -112,8 +112,11 @@ pub(super) fn check_named(config: &Config, providers: &Providers) -> Result<()> 
         opened(name).map_err(|error| error.at("PREFERRED_PROVIDERS"))?;
     }
     for (name, model) in config.generation.fallback_providers.iter().map(|named| split(named)) {
+        // No request can name its model: the setting has to.
+        let named_here =
+            |text: &str| text.replace("`model_name`: missing, and ", "").replace("name one", &format!("write `{name}/MODEL`"));
         let has_model = opened(name).and_then(|provider| provider.model(model).map(drop));
-        has_model.map_err(|error| error.at("FALLBACK_PROVIDERS"))?;
+        has_model.map_err(|error| error.retold(named_here).at("FALLBACK_PROVIDERS"))?;
     }
     Ok(())
 }
@@ -204,9 +207,9 @@ mod tests {
             None
         );
         assert!(
-            message(|config| config.generation.fallback_providers = vec!["custom".into()])
-                .unwrap()
-                .starts_with("`FALLBACK_PROVIDERS`: `model_name`: missing, and `custom` has no model by default")
+            message(|config| config.generation.fallback_providers = vec!["custom".into()]).unwrap().starts_with(
+                "`FALLBACK_PROVIDERS`: `custom` has no model by default; write `custom/MODEL`, or set `CUSTOM_MODEL`"
+            )
         );
     }
 

@@ -6,6 +6,9 @@
 /// The vendor of a proof without a name.
 const UNNAMED: &str = "claude";
 
+/// What stands in the place of a proof that there is none of, for clients that throw away a thought without one, or take it for text.
+pub(crate) const NONE: &str = "none:";
+
 /// The proof with its vendor's name, which it keeps where it has one.
 pub(crate) fn named(vendor: &str, proof: &str) -> String {
     if proof.contains(':') { proof.to_owned() } else { format!("{vendor}:{proof}") }

@@ -246,7 +246,8 @@ pub(super) fn failure(refused: &Refused<'_>, body: &Value) -> Error {
         request_id: refused.request_id.or_else(|| body.get("request_id").and_then(Value::as_str)).map(clean),
         details: details.filter(|details| details.len() <= MOST_DETAILS_BYTES),
     };
-    let status = told.map_or_else(String::new, |status| format!(" (status {status})"));
+    // Most send an open bill as 429, which some clients look for in the text, and repeat.
+    let status = told.filter(|_| code != Code::Budget).map_or_else(String::new, |status| format!(" (status {status})"));
     let error = match code {
         // What they say is the operator's to mend, and vendors quote part of the key: it is for the log.
         Code::Authentication => {

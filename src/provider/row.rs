@@ -203,6 +203,10 @@ pub(crate) fn known() -> String {
 /// That no provider is called so; which there are, and which of them may be meant.
 pub(crate) fn no_such(name: &str) -> String {
     let letters = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    if name == "extractive" {
+        return "`extractive`: quotes answer where no provider is named, and stand in for one with `OMNI_FALLBACK_EXTRACTIVE`"
+            .to_owned();
+    }
     let hint = match PRESETS.iter().find(|preset| letters(preset.name) == letters(name)) {
         Some(meant) => format!("`{}` may be meant", meant.name),
         None => "a server that speaks OpenAI's dialect is `custom`".to_owned(),

@@ -103,7 +103,7 @@ async fn settle(
             return Ok(());
         }
         if repairs >= shape.max_repairs || call.is_told {
-            return Err(invalid(answer, &text, &reading));
+            return Err(invalid(answer, &text, &reading, shape.schema.is_none()));
         }
         repairs += 1;
         call.request.messages.push(Message::text(Role::Assistant, if text.trim().is_empty() { "{}" } else { &text }));
@@ -149,7 +149,7 @@ fn stopped_short(answer: &Answer, text: &str) -> Result<()> {
     Err(failed(answer, code, message, json!({"raw": text})))
 }
 
-fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
+fn invalid(answer: &Answer, text: &str, reading: &Reading, is_any_object: bool) -> Error {
     let first = match reading.violations.first() {
         Some(violation) => {
             let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };
@@ -157,8 +157,9 @@ fn invalid(answer: &Answer, text: &str, reading: &Reading) -> Error {
         }
         None => "the text that was streamed has to be mended".to_owned(),
     };
+    let remedy = if is_any_object { "say in the prompt that the answer is to be JSON" } else { "simplify the schema" };
     let message = format!(
-        "`structured_output`: no valid answer in {} attempts: {first}; simplify the schema, or ask a stronger model",
+        "`structured_output`: no valid answer in {} attempts: {first}; {remedy}, or ask a stronger model",
         answer.answers().count()
     );
     failed(answer, Code::ModelOutput, message, json!({"raw": text, "errors": reading.violations}))

@@ -501,7 +501,7 @@ async fn embeddings_need_a_model_that_is_loaded() {
     assert_eq!(status, 404);
     assert!(answer["error"]["message"].as_str().unwrap().contains("no embedding model is loaded"), "{answer}");
     for (input, expected) in
-        [(json!([]), "`input`: send 1 to 2048 texts"), (json!([""]), "`input`: send 1"), (json!({}), "`input`: neither")]
+        [(json!([]), "`input`: send 1 to 2048 texts"), (json!([""]), "`input[0]`: empty"), (json!({}), "`input`: neither")]
     {
         let (status, answer) = service.post("/v1/embeddings", &json!({"model": "local", "input": input})).await;
         assert_eq!(status, 400, "{answer}");

@@ -198,8 +198,10 @@ async fn token_numbers_go_to_whom_they_belong() {
             "{answer}"
         );
     }
-    for empty in [json!([]), json!([[]]), json!([""])] {
-        assert_eq!(ask("openai/m", empty).await.1["error"]["message"], "`input`: send 1 to 2048 texts, none of them empty");
+    assert_eq!(ask("openai/m", json!([])).await.1["error"]["message"], "`input`: send 1 to 2048 texts");
+    for (empty, at) in [(json!([[]]), 0), (json!([""]), 0), (json!(["a", "b", ""]), 2)] {
+        let told = format!("`input[{at}]`: empty; send texts that say something");
+        assert_eq!(ask("openai/m", empty).await.1["error"]["message"], told);
     }
 }
 

@@ -175,3 +175,36 @@ async fn thinking_and_effort_reach_claude_as_they_were_said() {
         assert_eq!((&replay.asked()["max_tokens"], &answer["omni"]["warnings"]), (&bound, &Value::Null));
     }
 }
+
+#[tokio::test]
+async fn a_thought_without_a_proof_is_said_to_have_none_and_comes_back_to_who_thought_it() {
+    let whole = json!({"id": "c", "model": "m", "choices": [{"index": 0, "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "So.", "reasoning_content": "Hm."}}]});
+    let chunk = |delta: Value, reason: Value| json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let frames = vec![
+        chunk(json!({"reasoning_content": "H"}), Value::Null),
+        chunk(json!({"reasoning_content": "m."}), Value::Null),
+        chunk(json!({"content": "So."}), json!("stop")),
+    ];
+    let replay = Replay::start(whole, frames).await;
+    let service = replay.service();
+    let ask = json!({"model": "custom/m", "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}]});
+    let (_, answer) = service.post("/v1/messages", &ask).await;
+    // Clients throw away a thought without a proof, or write it into what was said.
+    let thought = json!({"type": "thinking", "thinking": "Hm.", "signature": "none:"});
+    assert_eq!(answer["content"][0], thought, "{answer}");
+    let events = service.events_of("/v1/messages", &streamed(ask.clone())).await;
+    let deltas: Vec<&Value> = events.iter().map(|(_, data)| &data["delta"]["type"]).filter(|kind| !kind.is_null()).collect();
+    assert_eq!(deltas, ["thinking_delta", "thinking_delta", "signature_delta", "text_delta"], "{events:?}");
+    let mut again = ask;
+    let more = [json!({"role": "assistant", "content": answer["content"]}), json!({"role": "user", "content": "And?"})];
+    again["messages"].as_array_mut().unwrap().extend(more);
+    let (_, answer) = service.post("/v1/messages", &again).await;
+    let sent = replay.asked();
+    assert_eq!((&sent["messages"][1]["reasoning_content"], &answer["omni"]["warnings"]), (&json!("Hm."), &Value::Null), "{sent}");
+    again["model"] = "anthropic/claude-sonnet-5".into();
+    let (_, answer) = service.post("/v1/messages", &again).await;
+    let warning = answer["omni"]["warnings"].to_string();
+    assert!(warning.contains("a thought without a signature is refused") || answer["type"] == "error", "{answer}");
+    assert_eq!(replay.asked()["messages"][1]["content"], json!([{"type": "text", "text": "So."}]));
+}

@@ -158,6 +158,10 @@ async fn json_is_read_and_mended_where_the_model_has_no_mode_for_it() {
     let mut body = json!({"model": "custom/fences", "messages": [{"role": "user", "content": "Who?"}], "response_format": {"type": "json_object"}});
     let (_, answer) = service.post("/v1/chat/completions", &body).await;
     assert_eq!(answer["choices"][0]["message"]["content"], r#"{"name":"Ada"}"#, "{answer}");
+    let spoken = json!({"model": "custom/m", "messages": body["messages"], "response_format": body["response_format"]});
+    let (status, answer) = service.post("/v1/chat/completions", &spoken).await;
+    let told = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 502 && told.contains("say in the prompt that the answer is to be JSON"), "no schema to simplify: {answer}");
     // Where there is a mode, the provider is taken at its word.
     let service = Service::with(&mock, |_| {});
     body["stream"] = json!(true);

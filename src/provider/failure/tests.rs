@@ -322,6 +322,9 @@ fn refusals_become_codes_and_keep_what_the_provider_said() {
     let refusal =
         Refusal { status: Some(529), kind: Some("overloaded_error".into()), request_id: Some("req_1".into()), details: None };
     assert_eq!((error.refusal(), error.message()), (&refusal, "the provider refused (status 529): m"));
+    // Clients that look for 429 in a text would repeat what is to be paid first.
+    let unpaid = read("openai", 429, None, json!({"error": {"message": "m", "type": "insufficient_quota"}}));
+    assert_eq!((unpaid.refusal().status, unpaid.message()), (Some(429), "the provider refused: m"));
 }
 
 /// Ollama, gateways and our own door call every failure so.

@@ -25,7 +25,7 @@ use self::stream::streamed;
 use super::Door;
 use super::extension::ExtraContent;
 use crate::app::App;
-use crate::chat::{FinishReason, Thought, ToolCall, Usage};
+use crate::chat::{FinishReason, Thought, ToolCall, Usage, proof};
 use crate::error::{Code, Error};
 use crate::provider::compaction;
 use crate::rag::Answer;
@@ -194,7 +194,7 @@ fn thought(thought: &Thought) -> Value {
     match &thought.redacted {
         Some(data) => json!({"type": "redacted_thinking", "data": data}),
         None => {
-            json!({"type": "thinking", "thinking": thought.text, "signature": thought.signature.as_deref().unwrap_or_default()})
+            json!({"type": "thinking", "thinking": thought.text, "signature": thought.signature.as_deref().unwrap_or(proof::NONE)})
         }
     }
 }

@@ -115,8 +115,11 @@ pub(super) fn is_loaded(app: &App, model: &str) -> bool {
 async fn embed(app: &Arc<App>, context: &Context, body: EmbeddingsBody) -> Result<Response> {
     field::model(&body.model)?;
     let inputs = inputs(body.input)?;
-    if inputs.is_empty() || inputs.len() > MAX_TEXTS || inputs.iter().any(Input::is_empty) {
-        return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts, none of them empty")));
+    if inputs.is_empty() || inputs.len() > MAX_TEXTS {
+        return Err(Error::bad_request(format!("`input`: send 1 to {MAX_TEXTS} texts")));
+    }
+    if let Some(at) = inputs.iter().position(Input::is_empty) {
+        return Err(Error::bad_request(format!("`input[{at}]`: empty; send texts that say something")));
     }
     let (encoding, dimensions) = (body.encoding_format.unwrap_or_default(), body.dimensions);
     // Most providers give a question another vector than a document.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings};
+use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings, proof};
 use crate::error::{Error, Result};
 use crate::provider::own_of_call;
 use crate::server::body::TextOr;
@@ -72,7 +72,7 @@ impl Block<'_> {
             }
             "thinking" => {
                 let (text, signature) = (self.text("thinking")?, self.some_text("signature"));
-                let signature = signature.filter(|text| !text.is_empty());
+                let signature = signature.filter(|text| !text.is_empty() && text != proof::NONE);
                 parts.push(Part::Reasoning(Thought { text, signature, redacted: None }));
             }
             "redacted_thinking" => {

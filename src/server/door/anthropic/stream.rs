@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ToolUse, WireUsage, error, name_of, reason, some};
 use crate::app::App;
-use crate::chat::{ChatEvent, ToolCall, Usage};
+use crate::chat::{ChatEvent, ToolCall, Usage, proof};
 use crate::error::Result;
 use crate::rag::{Answer, Question};
 use crate::server::Context;
@@ -125,6 +125,13 @@ impl Writer {
     }
 
     fn close(&mut self, out: &mut VecDeque<Event>) {
+        if self.open == Some(Block::Thinking) {
+            self.delta(json!({"type": "signature_delta", "signature": proof::NONE}), out);
+        }
+        self.stop(out);
+    }
+
+    fn stop(&mut self, out: &mut VecDeque<Event>) {
         if self.open.take().is_some() {
             out.push_back(event("content_block_stop", &json!({"type": "content_block_stop", "index": self.next})));
             self.next += 1;
@@ -172,7 +179,7 @@ impl Writer {
             ChatEvent::Signature(signature) => {
                 self.open(Block::Thinking, json!({"type": "thinking", "thinking": "", "signature": ""}), out);
                 self.delta(json!({"type": "signature_delta", "signature": signature}), out);
-                self.close(out);
+                self.stop(out);
             }
             ChatEvent::Redacted(data) => self.whole(json!({"type": "redacted_thinking", "data": data}), out),
             ChatEvent::ToolCall { index, id, name, signature, own } => {
