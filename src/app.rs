@@ -82,12 +82,12 @@ impl App {
         &self.indexes
     }
 
-    /// Refuses to go on with an index whose file was written to in place.
+    /// Whether every index can still be searched.
     ///
     /// # Errors
-    /// As [`Index::require_whole`](crate::index::Index::require_whole); the first that there is.
-    pub fn require_whole(&self) -> Result<()> {
-        self.indexes.iter().try_for_each(|opened| opened.index.require_whole())
+    /// As [`Index::require_sound`](crate::index::Index::require_sound); the first that there is.
+    pub fn require_sound(&self) -> Result<()> {
+        self.indexes.iter().try_for_each(|opened| opened.index.require_sound())
     }
 
     /// An index by its name.

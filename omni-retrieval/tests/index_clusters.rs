@@ -316,8 +316,10 @@ fn a_file_that_is_overwritten_in_place_makes_searches_fail_and_nothing_else() {
     let mut damaged = bytes.clone();
     damaged[100_000..].iter_mut().for_each(|byte| *byte ^= 1);
     write(&damaged, 4);
+    assert!(index.require_sound().is_ok(), "nobody has met it yet");
     let text = ask(&index).unwrap_err();
     assert!(text.contains("damaged in section"), "{text}");
+    assert!(index.require_whole().is_ok() && index.require_sound().unwrap_err().to_string() == text, "it stays known");
 
     // Written with what was there before: no harm done.
     write(&bytes, 5);

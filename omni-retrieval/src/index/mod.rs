@@ -183,6 +183,14 @@ impl Index {
         self.view.require_whole()
     }
 
+    /// Whether searches may be sent here.
+    ///
+    /// # Errors
+    /// The file was overwritten in place, or one of the searches so far met a block that is damaged.
+    pub fn require_sound(&self) -> Result<()> {
+        self.view.require_sound()
+    }
+
     /// Reads ahead what searches touch first, the nearest to every search foremost: until `budget_bytes` are read, or the
     /// deadline passes. Says how many bytes were read. Meant for the time before the first question, as Lambda grants it.
     ///

@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -41,6 +42,8 @@ pub(super) struct View {
     first_block: [u64; Section::ALL.len()],
     /// One bit a block: set once its checksum was right. Relaxed, because a bit publishes nothing but itself.
     checked: Box<[AtomicU64]>,
+    /// The first block whose checksum was wrong.
+    damage: OnceLock<Error>,
 }
 
 impl View {
@@ -65,6 +68,7 @@ impl View {
             extents: Section::ALL.map(|section| superblock.extent(section)),
             first_block: Section::ALL.map(|section| superblock.first_block(section)),
             checked: (0..superblock.blocks().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            damage: OnceLock::new(),
             superblock,
         };
         // Clusters lie apart, and what is needed of them is asked for by name: the system's own guess, which may be megabytes
@@ -92,6 +96,12 @@ impl View {
             }
             same
         })
+    }
+
+    /// Refuses a file that is not whole, and one of which a search has met a damaged block.
+    pub(super) fn require_sound(&self) -> Result<()> {
+        self.require_whole()?;
+        self.damage.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The file, for messages.
@@ -256,7 +266,9 @@ impl View {
             self.map.advise(Advice::WillNeed, extent.offset + block * BLOCK, length);
         }
         if !self.is_sound(extent, block, number) {
-            return Err(self.damaged(section.name(), block));
+            let error = self.damaged(section.name(), block);
+            let _ = self.damage.set(error.clone());
+            return Err(error);
         }
         word.fetch_or(bit, Ordering::Relaxed);
         Ok(())
