@@ -64,7 +64,7 @@ pub(crate) fn run(args: &DemoArgs, progress: Progress) -> Result<()> {
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         converse(address)?;
     }
-    print(&how_to_go_on(args))?;
+    print(&how_to_go_on(args, address.port()))?;
     drop(stop);
     runtime.block_on(service).context("the service failed")
 }
@@ -144,12 +144,14 @@ fn show(answer: &Value) -> Result<String> {
     Ok(text + &format!("answered in {milliseconds:.0} ms from index {digest}\n"))
 }
 
-fn how_to_go_on(args: &DemoArgs) -> String {
+fn how_to_go_on(args: &DemoArgs, port: u16) -> String {
     let (index, model) = (args.out.display(), args.model.display());
+    // The usual port was taken, and still will be.
+    let addr = if port == PORT { String::new() } else { format!(" --addr 127.0.0.1:{port}") };
     format!(
         "\nTo ask more, start the service and post questions to it:\n\
-         \n    cargo run --bin omni-llm -- serve --index {index} --model {model}\n\
-         \n    curl http://127.0.0.1:{PORT}/v1/query -d '{{\"prompt\":\"Which file formats does Omni-LLM read?\"}}' -H 'content-type: application/json'\n\
+         \n    cargo run --bin omni-llm -- serve --index {index} --model {model}{addr}\n\
+         \n    curl http://127.0.0.1:{port}/v1/query -d '{{\"prompt\":\"Which file formats does Omni-LLM read?\"}}' -H 'content-type: application/json'\n\
          \nTo ask your own documents:\n\
          \n    cargo demo path/to/documents --question \"...\"\n"
     )
