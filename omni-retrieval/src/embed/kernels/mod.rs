@@ -141,6 +141,7 @@ pub(super) trait Lanes: Copy {
 }
 
 /// The part of the next panel, which comes from far away, that one of the tiles of this one may ask for.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX-512 alone asks for it"))]
 #[derive(Clone, Copy)]
 pub(super) struct Share {
     tile: usize,

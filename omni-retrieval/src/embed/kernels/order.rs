@@ -213,6 +213,7 @@ mod tests {
         let groups = PIECE + 16;
         let weights: Vec<i8> = weights.take(2 * groups * 256).collect();
         let order = Order::of(&weights, groups * 4);
+        assert_eq!(order.panel(1).groups(), groups);
         for (panel, half_strip, piece) in (0..32).map(|at| (at / 16, at / 2 % 8, at % 2)) {
             let (twos, exact, others) = order.panel(panel).piece(half_strip, piece);
             assert!(others.iter().all(|take| usize::from(take.inputs) < PIECE), "others are as they lie");
