@@ -64,7 +64,12 @@ pub fn blocks(text: &str) -> Vec<Block> {
         if fence.is_some() {
             continue;
         }
-        let no_sentence = trimmed.starts_with('#') || trimmed.starts_with('|') || !trimmed.chars().any(char::is_alphanumeric);
+        let is_row = trimmed.starts_with('|') && {
+            let before = open.as_ref().and_then(|block| text[block.range.clone()].lines().next_back());
+            let next = text[at..].lines().next().filter(|next| !next.trim_start().starts_with('|'));
+            !before.or(next).is_some_and(|row| row.contains(CELLS))
+        };
+        let no_sentence = trimmed.starts_with('#') || is_row || !trimmed.chars().any(char::is_alphanumeric);
         if no_sentence {
             blocks.extend(open.take());
             if !trimmed.is_empty() {
@@ -75,6 +80,9 @@ pub fn blocks(text: &str) -> Vec<Block> {
         let marker = marker(trimmed);
         match &mut open {
             Some(block) if marker == 0 || (is_quote && is_quoted_prose(trimmed)) => block.range.end = content.end,
+            Some(block) if block.kind == Kind::Paragraph && is_wrapped(&text[block.range.clone()], trimmed) => {
+                block.range.end = content.end;
+            }
             _ => {
                 blocks.extend(open.take());
                 let kind = if marker > 0 && !trimmed.starts_with('>') { Kind::Item } else { Kind::Paragraph };
@@ -93,6 +101,16 @@ fn is_quoted_prose(line: &str) -> bool {
     let is_apart = |line: &str| marker(line) > 0 || is_fence(line) || line.starts_with(['#', '|']) || line.starts_with("[!");
     line.strip_prefix(QUOTE).is_some_and(|inside| !is_apart(inside.trim_start()))
 }
+
+/// Whether a line that looks like an item is the rest of the prose before it, of a block quote or not: "between 0 and\n255. It".
+fn is_wrapped(prose: &str, line: &str) -> bool {
+    let line = line.strip_prefix(QUOTE).unwrap_or(line);
+    let is_numbered = line.starts_with(|first: char| first.is_ascii_digit()) && marker(line) > 0;
+    is_numbered && !line.starts_with("1.") && !line.starts_with("1)") && !is_whole(prose)
+}
+
+/// What parts the cells of a table; a row without bars around it begins with one where its first cell is empty.
+pub const CELLS: &str = " | ";
 
 /// What each line of a block quote begins with.
 pub const QUOTE: &str = "> ";
@@ -377,6 +395,30 @@ mod tests {
         assert_eq!(all(text), expected);
         assert_eq!(all("Files have a limit. > 5 GB is refused."), ["Files have a limit.", "> 5 GB is refused."]);
         assert_eq!(all("> [!NOTE]\n> This ends.\n> That too."), ["[!NOTE]", "This ends.", "That too."]);
+    }
+
+    #[test]
+    fn a_wrapped_line_may_begin_with_a_number() {
+        for mark in ["", "> "] {
+            let text = format!("{mark}A `u8` holds values between 0 and\n{mark}255. More than that is\n{mark}no `u8`.");
+            assert_eq!(
+                all(&text),
+                [format!("A `u8` holds values between 0 and\n{mark}255."), format!("More than that is\n{mark}no `u8`.")]
+            );
+        }
+        for list in ["It begins:\n2. Second\n3. Third", "It goes so\n1. First\n2. Second", "2. Second\n3. Third"] {
+            assert_eq!(blocks(list).len(), list.lines().count(), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_row_without_bars_may_have_an_empty_first_cell() {
+        for table in ["| 2023 | 2024\nSales | 4 | 5", "Part | Price\n| 4\nBolt | 5", "a | b | c\n| 1 | 2\n| 3 | 4"] {
+            assert_eq!(blocks(table), [Block { range: 0..table.len(), kind: Kind::Paragraph }], "{table}");
+        }
+        for table in ["| a | b |\n| --- | --- |\n| 1 | 2 |", "| a | b\n|---|---\n| 1 | 2"] {
+            assert_eq!(blocks(table).len(), 3, "{table}");
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Candidate {
     pub covered: Option<f32>,
     /// Its cosine with the question, where there is a model.
     pub cosine: Option<f32>,
+    /// The names of the columns, where it is a row of a table.
+    pub(super) columns: Option<Range<usize>>,
     /// The question before it that it answers.
     answers: Option<Range<usize>>,
     /// Whether that question has all words of the one that is asked: nothing else answers it better.
@@ -95,9 +97,17 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
             let above = sentence.answers.as_ref().map(|asked| terms(&passage.content[asked.clone()], &known)).unwrap_or_default();
             let code = announced_code(&passage.content, &sentence);
             let below = terms(code, &known);
+            let columns = sentence.columns.as_ref().map(|head| terms(&passage.content[head.clone()], &known)).unwrap_or_default();
+            // All rows have the same columns, which say as much of one as it has of what else is asked.
+            let (mut own, mut beside) = (0.0, f32::MIN_POSITIVE);
+            for (term, weight) in weights.iter().filter(|(term, _)| !columns.contains(**term)) {
+                beside += weight;
+                own += if words.contains(*term) { *weight } else { 0.0 };
+            }
             let share = |term: &str| match term {
                 term if words.contains(term) => 1.0,
                 term if above.contains(term) || below.contains(term) => 0.8,
+                term if columns.contains(term) => 0.8 * own / beside,
                 term if headings[number].contains(term) => 0.35,
                 _ => 0.0,
             };
@@ -109,7 +119,7 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
                 let texts = [&passage.content[sentence.range.clone()], code].map(str::to_ascii_lowercase);
                 names.iter().filter(|name| texts.iter().any(|text| holds(text, name))).count()
             };
-            let has = |term: &&String| [&words, &above, &below].iter().any(|terms| terms.contains(*term));
+            let has = |term: &&String| [&words, &above, &below, &columns].iter().any(|terms| terms.contains(*term));
             let named = (held + others.iter().filter(has).count()) as f32 / (names.len() + others.len()) as f32;
             let early = 1.0 / (1.0 + position as f32);
             Candidate {
@@ -120,6 +130,7 @@ pub(crate) fn candidates(question: &str, passages: &[Passage]) -> Vec<Candidate>
                 cosine: None,
                 named: (held > 0).then_some(named),
                 is_asked: !asked.is_empty() && asked.is_subset(&above),
+                columns: sentence.columns,
                 answers: sentence.answers,
                 terms: words,
                 lead: sentence.lead,

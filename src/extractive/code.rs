@@ -15,7 +15,7 @@ pub(super) fn code(text: &str, range: Range<usize>, above: Option<&Sentence>) ->
     let belongs =
         |above: &&Sentence| range.end - above.lead <= MAX_QUOTE_BYTES && text[above.tail..range.start].trim().is_empty();
     let lead = above.filter(belongs).map_or(range.start, |above| above.lead);
-    Some(Sentence { lead, tail: range.end, answers: None, penalty: 0.3, is_open: false, range })
+    Some(Sentence { lead, tail: range.end, columns: None, answers: None, penalty: 0.3, is_open: false, range })
 }
 
 /// Whether lines are code whose fences another passage has.
@@ -26,7 +26,10 @@ pub(super) fn is_code(text: &str) -> bool {
 fn is_line_of_code(line: &str) -> bool {
     // Code in a block quote is no block of its own.
     let line = unquoted(line);
-    let is_statement = line.ends_with(");") || (line.ends_with(';') && line.contains(" = "));
+    // Prose may end in a bracket, too, but has a blank before it.
+    let calls = |(at, _): (usize, &str)| line[..at].ends_with(|before: char| before.is_alphanumeric() || "_!>".contains(before));
+    let is_call = line.ends_with(");") && (line.match_indices('(').any(calls) || !line.contains('('));
+    let is_statement = is_call || (line.ends_with(';') && line.contains(" = "));
     is_statement
         || is_fence(line)
         || line.ends_with(['{', '}'])
@@ -66,4 +69,19 @@ pub(super) fn end_of_cut_code(text: &str) -> usize {
         before = at;
     }
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_may_end_like_a_call() {
+        for code in ["run();", "v.push(1, (2));", "println!(\"{x}\");", ");"] {
+            assert!(is_code(code), "{code}");
+        }
+        for prose in ["It has four parts (see above);", "Files that are large (over 5 GB);"] {
+            assert!(!is_code(prose), "{prose}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 //! A statement is scored by how much of the question it covers (stemmed words, rare ones weigh more), by how good its passage is,
 //! by its headings and by its place; where there is a model, by its cosine with the question too. Questions and headings in the
 //! text are not quoted: what stands behind them is found by them. Everything quoted is a slice of the stored text: a quote may
-//! grow to the sentence before it or to the list, table or code behind it, but never be rewritten. Where nothing is near the
-//! question, nothing is quoted.
+//! grow to a sentence that it leans on or that leans on it, and to the list, table or code behind it, but never be rewritten.
+//! Where nothing is near the question, nothing is quoted.
 
 mod candidate;
 mod code;
@@ -118,6 +118,13 @@ fn choose(candidates: &[Candidate], passages: &[Passage], is_measured: bool) -> 
             (candidate.passage, range)
         })
         .collect();
+    // A row that is far from the names of its columns stands behind them.
+    for (number, candidate) in chosen.iter().enumerate() {
+        let far = |head: &&Range<usize>| head.len() <= MAX_QUOTE_BYTES && head.end < quotes[number].1.start;
+        if let Some(head) = candidate.columns.as_ref().filter(far) {
+            quotes.push((candidate.passage, head.clone()));
+        }
+    }
     quotes.sort_by_key(|(passage, range)| (rank(*passage), range.start));
     let mut joined: Vec<(usize, Range<usize>)> = Vec::new();
     for (passage, range) in quotes {
@@ -281,6 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_brings_the_one_that_leans_on_it_or_announces() {
+        let advice = "You can use **SecureString** in scripts. However, nobody recommends it for new ones.";
+        let text = answer("Should I use SecureString?", &[passage("a.md", &format!("{advice} Others do."), 1.0)]);
+        assert!(text.starts_with(&format!("“{advice}” [1]")), "{text}");
+        let rules =
+            "Let us look at the ownership rules. Keep them in mind:\n\n- Each value has an owner.\n- There is one at a time.";
+        let text = answer("What are the ownership rules?", &[passage("a.md", &format!("{rules}\n\nThat is all."), 1.0)]);
+        assert!(text.starts_with(&format!("{rules}\n[1]")), "{text}");
+        let apart = "The mill is sold.\n\nIt rains here all day long.";
+        let text = answer("Is the mill sold?", &[passage("a.md", apart, 1.0)]);
+        assert!(text.starts_with("“The mill is sold.” [1]"), "another paragraph is about something else: {text}");
+    }
+
+    #[test]
     fn overlapping_chunks_are_quoted_once() {
         let same = "The cache holds ten thousand entries and is emptied at night.";
         let text = answer("cache entries", &[passage("a.md", same, 1.0), passage("a.md", same, 0.9)]);
@@ -369,7 +390,12 @@ mod tests {
         assert!(text.starts_with(head), "its columns are named: {text}");
         let long = format!("| Code | Meaning |\n| --- | --- |\n| `LONG` | {}|\n| `LATE` | nothing arrived |", "so ".repeat(200));
         let text = answer("What does LATE mean?", &[passage("codes.md", &long, 1.0)]);
-        assert!(text.starts_with("“`LATE` | nothing arrived” [1]"), "they are too far away: {text}");
+        let apart = "“Code | Meaning” [1]\n\n“`LATE` | nothing arrived” [1]";
+        assert!(text.starts_with(apart), "they are too far away for one quote: {text}");
+        let plain = "Table 2\nCode | Status | Meaning\nLATE | 504 | nothing arrived\nFULL | 507 | no room is left\nLOST | 404 | nobody has it";
+        let text = answer("What does status 504 mean?", &[passage("codes.docx", plain, 1.0)]);
+        let row = "“Code | Status | Meaning\nLATE | 504 | nothing arrived” [1]\n\nSources";
+        assert!(text.starts_with(row), "its columns are words of it, of other rows they are not: {text}");
         let text = answer("index_digest", &passages);
         assert!(text.starts_with("“The field `metadata.index_digest` names"), "{text}");
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::MAX_QUOTE_BYTES;
 use super::code::{code, end_of_cut_code, is_code, is_cut_code, is_prose};
-use super::table::{is_rule, rows};
+use super::table::{is_rule, is_table, rows};
 use crate::sentence::{Block, Kind, QUOTE, blocks, split};
 
 /// One statement of a passage. Questions and headings state nothing: they say what those behind them are about.
@@ -16,6 +16,8 @@ pub(super) struct Sentence {
     pub(super) lead: usize,
     /// Where a quote of it should end: behind the list, table or code that it announces.
     pub(super) tail: usize,
+    /// The names of the columns, where it is a row of a table.
+    pub(super) columns: Option<Range<usize>>,
     /// The question that it answers, where the text asks one right before it.
     pub(super) answers: Option<Range<usize>>,
     /// What it loses for being a fragment, a wall of text, or noise.
@@ -36,8 +38,8 @@ pub(super) fn sentences(text: &str, is_cut: bool) -> Vec<Sentence> {
     let mut found: Vec<Sentence> = Vec::new();
     // The first statement below the last heading or question: none leans on what stands above.
     let mut section = 0;
-    // Where the table begins that a row belongs to.
-    let mut head = None;
+    // The first row of the table that a row belongs to.
+    let mut head: Option<Range<usize>> = None;
     let mut number = 0;
     while let Some(block) = blocks.get(number) {
         let line = &text[block.range.clone()];
@@ -51,10 +53,10 @@ pub(super) fn sentences(text: &str, is_cut: bool) -> Vec<Sentence> {
         if !line.starts_with('|') {
             head = None;
         } else if next.first().is_some_and(|below| is_rule(&text[below.range.clone()])) {
-            head = Some(block.range.start);
+            head = Some(block.range.clone());
             continue;
         }
-        if let Some(rows) = rows(text, block, head) {
+        if let Some(rows) = rows(text, block, head.clone()) {
             found.extend(rows);
             continue;
         }
@@ -85,7 +87,15 @@ pub(super) fn sentences(text: &str, is_cut: bool) -> Vec<Sentence> {
                 let is_short = range.len() < SHORT_BYTES;
                 let lead = if is_short { question.start } else { range.start };
                 let penalty = if is_short { 0.3 } else { 0.0 };
-                found.push(Sentence { lead, tail: range.end, answers: Some(question), penalty, is_open: false, range });
+                found.push(Sentence {
+                    lead,
+                    tail: range.end,
+                    columns: None,
+                    answers: Some(question),
+                    penalty,
+                    is_open: false,
+                    range,
+                });
             }
         } else if block.kind == Kind::Paragraph && !next.is_empty() && is_heading(line) {
             section = found.len();
@@ -96,11 +106,18 @@ pub(super) fn sentences(text: &str, is_cut: bool) -> Vec<Sentence> {
             let tail = if announces(&text[range.clone()]) { announced(text, &range, block, next) } else { Some(range.end) };
             let mut statement = statement(text, range.clone(), tail, before, is_cut, found.is_empty());
             let is_quote = text[range].contains('\n') && text[..block.range.start].ends_with(QUOTE);
-            if let Some(statement) = statement.as_mut().filter(|_| is_quote && block.range.len() + QUOTE.len() <= MAX_QUOTE_BYTES)
-            {
+            if let Some(statement) = statement.as_mut().filter(|_| is_quote) {
                 // Lines of a block quote need their marks, and the first of them stands before its paragraph.
-                statement.lead = block.range.start - QUOTE.len();
-                statement.tail = statement.tail.max(block.range.end);
+                if block.range.len() + QUOTE.len() <= MAX_QUOTE_BYTES {
+                    statement.lead = block.range.start - QUOTE.len();
+                    statement.tail = statement.tail.max(block.range.end);
+                } else if text[..statement.lead].ends_with(QUOTE) {
+                    statement.lead -= QUOTE.len();
+                }
+            }
+            let before = found.get_mut(section..).and_then(<[Sentence]>::last_mut);
+            if let (Some(before), Some(statement)) = (before, &statement) {
+                bring_on(text, before, statement);
             }
             found.extend(statement);
         }
@@ -124,23 +141,45 @@ fn statement(
     if sentence.ends_with('?') || is_fragment || is_mere_markup(sentence) || is_code(sentence) {
         return None;
     }
-    let leans = LEANING.contains(&sentence.split([' ', '\n', ',']).next().unwrap_or_default());
+    let leans = leans(sentence);
     let lead = match before.filter(|_| leans) {
         Some(before) if range.end - before.lead <= MAX_QUOTE_BYTES => before.lead,
         Some(before) => before.range.start,
         None => range.start,
     };
     let is_orphan = leans && is_cut && is_first;
-    let is_open = tail.is_none() || !is_ended(sentence);
+    // What it announces is not there.
+    let is_lost = tail.is_none();
+    let is_open = is_lost || !is_ended(sentence);
     let tail = tail.unwrap_or(range.end);
     let penalty = if range.len() < SHORT_BYTES && tail == range.end { 0.3 } else { 0.0 }
         + if range.len() > 400 { 0.2 } else { 0.0 }
         + if is_noise(sentence) { 0.3 } else { 0.0 }
         + if POINTERS.iter().any(|pointer| sentence.starts_with(pointer)) { 0.3 } else { 0.0 }
         + if is_open { 0.25 } else { 0.0 }
+        + if is_lost { 0.25 } else { 0.0 }
         + if is_orphan { 0.2 } else { 0.0 }
         + if is_at_cut && bare(sentence).starts_with('`') { 0.3 } else { 0.0 };
-    Some(Sentence { lead, tail, answers: None, penalty, is_open, range })
+    Some(Sentence { lead, tail, columns: None, answers: None, penalty, is_open, range })
+}
+
+/// Lets a quote of the statement `before` go on with the next one of its block, where that leans on it or announces something.
+fn bring_on(text: &str, before: &mut Sentence, next: &Sentence) {
+    let goes_on = leans(&text[next.range.clone()]) || next.tail > next.range.end;
+    let between = text.get(before.range.end..next.range.start);
+    let is_behind = between.is_some_and(|blanks| blanks.trim().is_empty() && !blanks.contains("\n\n"));
+    if goes_on && is_behind && next.tail - before.lead <= MAX_QUOTE_BYTES {
+        before.tail = before.tail.max(next.tail);
+    }
+}
+
+/// Whether a sentence says little without the one before.
+fn leans(sentence: &str) -> bool {
+    let mut words = sentence.split([' ', '\n', ',']);
+    match words.next().unwrap_or_default() {
+        "The" => words.next().is_some_and(|word| SHOWN.contains(&word)),
+        word => LEANING.contains(&word),
+    }
 }
 
 /// What answers a question: the rest of its paragraph, else the blocks behind it; as much as makes a quote. Also how many blocks
@@ -209,7 +248,9 @@ fn is_mere_markup(sentence: &str) -> bool {
     let is_said = is_label && sentence.trim_end_matches(']').ends_with(STOPS);
     let is_link = is_label || ["](", "]["].iter().any(|mark| sentence.contains(mark));
     let is_within = |marks: (char, char)| sentence.starts_with(marks.0) && sentence.ends_with(marks.1);
+    let is_definition = |line: &str| line.trim_start().starts_with('[') && line.contains("]: ");
     !sentence.contains(char::is_alphanumeric)
+        || sentence.lines().all(is_definition)
         || (is_bracketed && is_link && !is_said)
         || is_within(('<', '>'))
         || is_within((':', ':'))
@@ -239,6 +280,7 @@ fn announced(text: &str, sentence: &Range<usize>, block: &Block, next: &[Block])
         match block.kind {
             Kind::Item if has_list => end = block.range.end,
             Kind::Line if text[block.range.clone()].starts_with('|') => end = block.range.end,
+            Kind::Paragraph if number == 0 && is_table(text, block) => return Some(block.range.end),
             Kind::Code if number == 0 => return Some(block.range.end),
             _ => break,
         }
@@ -353,6 +395,9 @@ mod tests {
         assert_eq!(texts(text), ["The codes are:", "`LATE` | 504", "OMNI_ADDR | where it listens"]);
         let codes = &sentences(text, false)[0];
         assert!(text[codes.lead..codes.tail].ends_with("| `LATE` | 504 |"), "a table is announced as a list is");
+        let bare = "The codes are:\n\n| Status | Meaning\nLATE | 504 | nothing arrived\nFULL | 507 | no room";
+        assert_eq!(texts(bare)[1..], ["LATE | 504 | nothing arrived", "FULL | 507 | no room"], "a head may lack its first cell");
+        assert_eq!(sentences(bare, false)[0].tail, bare.len());
     }
 
     #[test]
@@ -395,7 +440,7 @@ mod tests {
 
     #[test]
     fn links_state_nothing_and_pointers_little() {
-        let text = "[Creating it][02]\n\n[One](one.md), [two][two].\n\n[!INCLUDE [Support](support.md)]\n\n:::code range=\"1-2\":::\n\n\
+        let text = "[Creating it][02]\n\n[02]: two.md\n[03]: three.md\n\n[One](one.md), [two][two].\n\n[!INCLUDE [Support](support.md)]\n\n:::code range=\"1-2\":::\n\n\
             [It](it.md) is free for [all].\n\nFor more information, see [Creating it][02].";
         let found = sentences(text, false);
         let said: Vec<&str> = found.iter().map(|one| &text[one.range.clone()]).collect();

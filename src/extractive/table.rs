@@ -4,49 +4,60 @@ use std::ops::Range;
 
 use super::MAX_QUOTE_BYTES;
 use super::sentence::{Sentence, is_noise};
-use crate::sentence::{Block, Kind};
+use crate::sentence::{Block, CELLS, Kind};
 
 /// The rows of a table that a block is, or is one of; those that name columns are none. The table begins at `head`.
-pub(super) fn rows(text: &str, block: &Block, head: Option<usize>) -> Option<Vec<Sentence>> {
+pub(super) fn rows(text: &str, block: &Block, head: Option<Range<usize>>) -> Option<Vec<Sentence>> {
     let line = &text[block.range.clone()];
-    let mut rows = Vec::new();
-    match block.kind {
-        Kind::Line if line.starts_with('|') => {
-            if !is_rule(line) {
-                let head = head.filter(|head| block.range.end - head <= MAX_QUOTE_BYTES);
-                rows.extend(row(text, block.range.clone(), head));
-            }
-        }
-        Kind::Paragraph | Kind::Item if line.lines().filter(|line| line.contains(" | ")).count() > 1 => {
-            let mut at = block.range.start;
-            for (number, line) in line.split_inclusive('\n').enumerate() {
-                // The first row of a table names its columns.
-                if number > 0 {
-                    rows.extend(row(text, at..at + line.trim_end().len(), None));
-                }
-                at += line.len();
-            }
-        }
-        _ => return None,
+    if block.kind == Kind::Line && line.starts_with('|') {
+        let row = (!is_rule(line)).then(|| row(text, block.range.clone(), head)).flatten();
+        return Some(row.into_iter().collect());
     }
-    Some(rows)
+    if !is_table(text, block) {
+        return None;
+    }
+    let mut at = block.range.start;
+    let lines = line.split_inclusive('\n').map(|line| {
+        at += line.len();
+        at - line.len()..at - line.len() + line.trim_end().len()
+    });
+    // A caption may stand above the row that names the columns.
+    let mut lines = lines.skip_while(|line| !text[line.clone()].contains(CELLS));
+    let head = lines.next();
+    Some(lines.filter_map(|line| row(text, line, head.clone())).collect())
+}
+
+/// Whether a block is a table without bars around its rows.
+pub(super) fn is_table(text: &str, block: &Block) -> bool {
+    let is_prose = matches!(block.kind, Kind::Paragraph | Kind::Item);
+    is_prose && text[block.range.clone()].lines().filter(|line| line.contains(CELLS)).count() > 1
 }
 
 /// A row of a table, without the bars around it; from the `head` of its table on, where that is not too far, with them.
-fn row(text: &str, line: Range<usize>, head: Option<usize>) -> Option<Sentence> {
-    let cells = text[line.clone()].trim_start_matches(['|', ' ']);
-    let start = line.end - cells.len();
-    let range = start..start + cells.trim_end_matches(['|', ' ']).len();
-    let cells = &text[range.clone()];
-    let penalty = if is_noise(cells) { 0.4 } else { 0.1 };
-    cells.contains(" | ").then_some(Sentence {
-        lead: head.unwrap_or(range.start),
-        tail: head.map_or(range.end, |_| line.end),
+fn row(text: &str, line: Range<usize>, head: Option<Range<usize>>) -> Option<Sentence> {
+    let range = cells(text, &line);
+    let penalty = if is_noise(&text[range.clone()]) { 0.4 } else { 0.1 };
+    // Bars without what parts the head from the rows make no table.
+    let is_barred = text[line.clone()].starts_with('|') && text[line.clone()].ends_with('|');
+    let is_near =
+        |head: &&Range<usize>| if is_barred { line.end - head.start <= MAX_QUOTE_BYTES } else { line.start - head.end <= 1 };
+    let near = head.as_ref().filter(is_near);
+    text[range.clone()].contains(CELLS).then(|| Sentence {
+        lead: near.map_or(range.start, |head| head.start),
+        tail: near.map_or(range.end, |_| line.end),
+        columns: head.as_ref().map(|head| cells(text, head)),
         answers: None,
         penalty,
         is_open: false,
         range,
     })
+}
+
+/// A row without the bars around it.
+fn cells(text: &str, line: &Range<usize>) -> Range<usize> {
+    let cells = text[line.clone()].trim_start_matches(['|', ' ']);
+    let start = line.end - cells.len();
+    start..start + cells.trim_end_matches(['|', ' ']).len()
 }
 
 /// Whether a line parts the head of a table from its rows.
