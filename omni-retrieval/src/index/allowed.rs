@@ -91,6 +91,22 @@ impl Bits {
         }
     }
 
+    /// Adds a bitmap of little-endian words of 32 bits, the lowest number first.
+    pub(super) fn insert_words(&mut self, bitmap: &[u8]) {
+        let (pairs, last) = bitmap.as_chunks::<8>();
+        let mut rest = [0; 8];
+        rest[..last.len()].copy_from_slice(last);
+        let words = pairs.iter().chain([&rest]).map(|pair| u64::from_le_bytes(*pair));
+        self.words.iter_mut().zip(words).for_each(|(here, word)| *here |= word);
+        self.clear_past_end();
+    }
+
+    fn clear_past_end(&mut self) {
+        if let (Some(last), used @ 1..) = (self.words.last_mut(), self.end % 64) {
+            *last &= (1 << used) - 1;
+        }
+    }
+
     /// Keeps what is in both.
     pub(super) fn intersect(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(here, there)| *here &= there);
@@ -104,9 +120,7 @@ impl Bits {
     /// Turns into what was not in it.
     pub(super) fn complement(&mut self) {
         self.words.iter_mut().for_each(|word| *word = !*word);
-        if let (Some(last), used @ 1..) = (self.words.last_mut(), self.end % 64) {
-            *last &= (1 << used) - 1;
-        }
+        self.clear_past_end();
     }
 
     /// Whether `chunk` is in it.
@@ -184,6 +198,11 @@ mod tests {
             let mut words = Bits::none(end);
             (0..9).for_each(|at| words.insert_word(at, u64::MAX));
             prop_assert_eq!(words.count(), end as usize);
+            for bytes in [0, 4, 8, 60] {
+                let mut words = Bits::none(end);
+                words.insert_words(&vec![0xff; bytes]);
+                prop_assert_eq!(words.count(), (end as usize).min(8 * bytes));
+            }
         }
     }
 }

@@ -94,8 +94,25 @@ impl<'a> Table<'a> {
     pub(super) fn set(&self, runs: impl IntoIterator<Item = Range<u32>>) -> Result<Set> {
         let (level, superblock) = (self.column.level, self.view.superblock());
         let mut bits = Bits::none(if level == Level::Document { superblock.documents } else { superblock.chunks });
-        runs.into_iter().try_for_each(|run| self.add(run, &mut bits))?;
+        runs.into_iter().try_for_each(|run| self.add_run(run, &mut bits))?;
         Ok(Set { level, bits })
+    }
+
+    /// Adds what has one of the values of a run: of the spans within it by their bitmaps, of what is left by its lists.
+    fn add_run(&self, run: Range<u32>, bits: &mut Bits) -> Result<()> {
+        let Some(spans) = self.column.spans else { return self.add(run, bits) };
+        let firsts = self.bytes(spans.at, 0, (u64::from(spans.count) + 1) * 4)?;
+        let first = |span: u32| u32_at(firsts, span as usize * 4);
+        let mut inner = (0..spans.count).filter(|&span| run.start <= first(span) && first(span + 1) <= run.end);
+        let Some(from) = inner.next() else { return self.add(run, bits) };
+        let to = inner.next_back().unwrap_or(from) + 1;
+        let length = words_of(bits.end()) as u64 * 4;
+        for span in from..to {
+            let bitmap = self.bytes(spans.at, firsts.len() as u64 + u64::from(span) * length, length)?;
+            bits.insert_words(bitmap);
+        }
+        self.add(run.start..first(from), bits)?;
+        self.add(first(to)..run.end, bits)
     }
 
     /// Adds what has one of the values of a run. Their lists are neighbours, so that a run is read as one.
@@ -115,9 +132,7 @@ impl<'a> Table<'a> {
             let start = start.checked_sub(first).ok_or_else(|| self.inconsistent())? as usize * 4;
             let list = postings.get(start..start + length(count) * 4).ok_or_else(|| self.inconsistent())?;
             if count as usize > words {
-                for (at, pair) in list.chunks(8).enumerate() {
-                    bits.insert_word(at, u64::from(u32_at(pair, 0)) | u64::from(u32_at(pair, 4)) << 32);
-                }
+                bits.insert_words(list);
             } else {
                 list.chunks_exact(4).for_each(|number| bits.insert(u32_at(number, 0)));
             }

@@ -78,9 +78,19 @@ struct Column {
     /// For each value, u32 first word in `postings`, u32 numbers.
     lists: u64,
     postings: u64,
+    /// Bitmaps of many values at once, for ranges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spans: Option<Spans>,
     /// Whether every document (or chunk) has exactly one value: then a run is also what all others leave.
     #[serde(default)]
     whole: bool,
+}
+
+/// For each span, u32 first value, once more as an end; then for each a bitmap of what has one of its values.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Spans {
+    count: u32,
+    at: u64,
 }
 
 /// The section.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
 
 use super::value::{Kind, Scalar, composed, date_key, number_key};
-use super::{ACCESS, Column, DEFAULT_NAMESPACE, Directory, Level, NAMESPACE, NOBODY, RESERVED, words_of};
+use super::{ACCESS, Column, DEFAULT_NAMESPACE, Directory, Level, NAMESPACE, NOBODY, RESERVED, Spans, words_of};
 use crate::error::{Error, Result};
 use crate::index::{Document, HEADING_SEPARATOR};
 
@@ -177,14 +177,15 @@ impl Body {
         let whole = numbers.iter().flatten().all(|&number| !std::mem::replace(&mut seen[number as usize], true))
             && seen.iter().all(|&seen| seen);
         let values = u32::try_from(numbers.len()).map_err(|_| too_large(&name))?;
+        let spans = if kind == Kind::Text { Vec::new() } else { spans(&numbers, end) };
+        let span_bitmaps = spans.windows(2).map(|span| numbers[span[0] as usize..span[1] as usize].concat());
+        let span_words: Vec<u32> = spans.iter().copied().chain(span_bitmaps.flat_map(|numbers| bitmap(&numbers, end))).collect();
         let (mut lists, mut postings) = (Vec::new(), Vec::new());
         for list in numbers {
             lists.extend_from_slice(&offset(&name, postings.len() / 4)?);
             lists.extend_from_slice(&(list.len() as u32).to_le_bytes());
             if list.len() > words_of(end) {
-                let mut bitmap = vec![0_u32; words_of(end)];
-                list.iter().for_each(|&number| bitmap[(number / 32) as usize] |= 1 << (number % 32));
-                postings.extend(bitmap.into_iter().flat_map(u32::to_le_bytes));
+                postings.extend(bitmap(&list, end).into_iter().flat_map(u32::to_le_bytes));
             } else {
                 postings.extend(list.into_iter().flat_map(u32::to_le_bytes));
             }
@@ -198,9 +199,33 @@ impl Body {
             texts: self.put(texts),
             lists: self.put(lists),
             postings: self.put(postings),
+            spans: (!spans.is_empty()).then(|| Spans {
+                count: spans.len() as u32 - 1,
+                at: self.put(span_words.into_iter().flat_map(u32::to_le_bytes).collect()),
+            }),
             whole,
         })
     }
+}
+
+/// The first value of each span, and where the last one ends: each has twice as many numbers as a bitmap has words, so that all bitmaps
+/// take half of what the lists do. None where they would save little, because a span is hardly more than a value.
+fn spans(numbers: &[Vec<u32>], end: u32) -> Vec<u32> {
+    let (mut spans, mut held) = (vec![0], 0);
+    for (value, list) in (1..).zip(numbers) {
+        held += list.len();
+        if held >= 2 * words_of(end) {
+            spans.push(value);
+            held = 0;
+        }
+    }
+    if spans.len() < 3 || numbers.len() < 2 * spans.len() { Vec::new() } else { spans }
+}
+
+fn bitmap(numbers: &[u32], end: u32) -> Vec<u32> {
+    let mut words = vec![0; words_of(end)];
+    numbers.iter().for_each(|&number| words[(number / 32) as usize] |= 1 << (number % 32));
+    words
 }
 
 /// Numbers if there is nothing else, dates if there is nothing else (a year may be written as a number), else text.
