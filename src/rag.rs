@@ -139,8 +139,8 @@ fn aim(app: &App, question: &mut Question, is_stream: bool) -> Result<(Answer, O
     request.sampling.temperature = request.sampling.temperature.or(generation.temperature);
     model.clone_into(&mut request.model);
     // What has no way to hold a model to JSON needs to be read, and mended, like any shape. A stream would be held back for it.
-    let has_json_mode = means(provider, model, &request, is_stream).map_or(true, |means| means.json_object);
-    if question.wants_json() && !is_stream && question.shape.is_none() && !has_json_mode {
+    let lacks_json_mode = || means(provider, model, &request, is_stream).is_ok_and(|means| !means.json_object);
+    if question.wants_json() && !is_stream && question.shape.is_none() && lacks_json_mode() {
         (question.shape, question.show_text) = (Some(Shape::any_object()), true);
     }
     Ok((answer, Some((links, request))))

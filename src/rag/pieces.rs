@@ -151,8 +151,7 @@ impl Outgoing {
                 self.seen.push(&event);
             }
             ChatEvent::Arguments { index, ref json } if self.tool == Some(index) => {
-                let json = json.clone();
-                self.preview(&json);
+                self.preview(json);
                 self.seen.push(&event);
             }
             event => {
