@@ -339,7 +339,7 @@ const OPEN: &str = "not on the loopback: whoever reaches this port may ask, read
 async fn serve(app: Arc<App>) -> Result<()> {
     listen::raise_open_files();
     let listener = listen::bind(app.config().addr).await?;
-    let addr = listener.local_addr().map_or(app.config().addr, |addr| addr);
+    let addr = listener.local_addr().unwrap_or(app.config().addr);
     if !addr.ip().to_canonical().is_loopback() {
         tracing::warn!("{OPEN}");
     }

@@ -167,11 +167,11 @@ pub(crate) struct BuildArgs {
     pub(crate) threads: Option<u16>,
 
     /// Seconds of CPU time that one file may take; ten times as long may pass on a busy machine
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "S", default_value_t = Limits::default().cpu.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) file_timeout_s: u64,
 
     /// Memory that reading one file may take, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1536, value_parser = clap::value_parser!(u64).range(256..=65536))]
+    #[arg(long, value_name = "MIB", default_value_t = Limits::default().memory_bytes >> 20, value_parser = clap::value_parser!(u64).range(256..=65536))]
     pub(crate) file_memory_mib: u64,
 
     /// Fail, and write nothing, if any file has to be skipped

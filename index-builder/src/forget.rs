@@ -44,8 +44,7 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
         uris.extend(meant.iter().copied().cloned());
     }
     if undo {
-        tombstones.documents.retain(|uri| !uris.contains(uri));
-        tombstones.skipped.retain(|uri| !uris.contains(uri));
+        take_off(&mut tombstones, &uris);
     } else {
         tombstones.documents.extend(uris.iter().cloned());
     }
@@ -65,11 +64,16 @@ fn bring_back(list: &Path, uris: &BTreeSet<String>) -> Result<()> {
     }
     for other in lists(list)?.iter().filter(|other| *other != list) {
         let Some(mut tombstones) = Tombstones::read(other)? else { continue };
-        tombstones.documents.retain(|uri| !uris.contains(uri));
-        tombstones.skipped.retain(|uri| !uris.contains(uri));
+        take_off(&mut tombstones, uris);
         tombstones.write(other)?;
     }
     Ok(())
+}
+
+fn take_off(tombstones: &mut Tombstones, uris: &BTreeSet<String>) {
+    for list in [&mut tombstones.documents, &mut tombstones.skipped] {
+        list.retain(|uri| !uris.contains(uri));
+    }
 }
 
 /// Refuses lists that [`carry_over`] would read after a build and cannot, before the work.

@@ -38,7 +38,7 @@ pub struct Question {
     pub shape: Option<Shape>,
     /// What becomes of citations that do not hold.
     pub citations: Policy,
-    /// Whether the text of a shaped answer is told as it comes, too, and an answer that was withheld in the place of an error.
+    /// Whether the text of a shaped answer is told as it comes, too; one that ended early is then told as it is, and is no error.
     pub show_text: bool,
     /// What was left out of the request before it became a question.
     pub warnings: Vec<String>,

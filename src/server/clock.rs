@@ -254,7 +254,7 @@ mod tests {
         };
         tokio::select! {
             () = clock.clone().silence() => {}
-            () = tokio::time::timeout(Duration::from_secs(60), others).map(|_| ()) => {}
+            () = tokio::time::timeout(Duration::from_secs(60), others).map(drop) => {}
         }
         assert!((4..=6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     }

@@ -108,7 +108,7 @@ fn check(rule: &Rule) -> Result<()> {
     }
     table.extend(rule.set.clone());
     let outcome: std::result::Result<Capabilities, _> = table.try_into();
-    outcome.map(|_| ()).map_err(|cause| Error::bad_request(format!("capabilities: {}", cause.message().replace('\n', " "))))
+    outcome.map(drop).map_err(|cause| Error::bad_request(format!("capabilities: {}", cause.message().replace('\n', " "))))
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any text. Letters compare without case.

@@ -143,7 +143,7 @@ impl MessagesBody {
 
     /// Refuses a request for an answer that may have any length: the dialect has none.
     pub(super) fn require_bound(&self) -> Result<()> {
-        self.max_tokens.map(|_| ()).ok_or_else(|| Error::bad_request("`max_tokens`: missing"))
+        self.max_tokens.map(drop).ok_or_else(|| Error::bad_request("`max_tokens`: missing"))
     }
 
     /// Whether the answer is to be streamed.
