@@ -130,8 +130,9 @@ pub(crate) struct BuildArgs {
     #[arg(long, default_value_os_t = default_folder(), value_name = "PATH")]
     pub(crate) model: PathBuf,
 
-    /// Who embeds: `local`, or a provider's model as in `openai/text-embedding-3-small`, with the keys and addresses that `omni-llm` is
-    /// configured with. Questions are then embedded by it too. Documents are cut by the tokens of `--model` in any case
+    /// Who embeds: `local`, or a provider's model as in `openai/text-embedding-3-small`, with the keys and addresses that
+    /// `omni-llm` is configured with. Questions are then embedded by it too. Documents are cut by the tokens of `--model` in any
+    /// case
     #[arg(long, value_name = "local|PROVIDER/MODEL")]
     pub(crate) embedding: Option<String>,
 
@@ -157,8 +158,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) tune_alpha: Option<PathBuf>,
 
-    /// Folder of what is remembered between builds; its vectors are kept for ever, remove it to begin anew [default: `.omni-cache` beside
-    /// the index]
+    /// Folder of what is remembered between builds; its vectors are kept for ever, remove it to begin anew [default: `.omni-cache`
+    /// beside the index]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
 

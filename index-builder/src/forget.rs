@@ -14,8 +14,8 @@ use crate::report::Remark;
 /// What the name of a list ends with.
 const LIST: &str = ".omni.tombstones";
 
-/// Adds documents to the list of an index, or takes them off it, and says what is gone now. A list that was written for another index
-/// becomes this one's: what was gone stays gone.
+/// Adds documents to the list of an index, or takes them off it, and says what is gone now. A list that was written for another
+/// index becomes this one's: what was gone stays gone.
 ///
 /// # Errors
 /// A document is not in the index.
@@ -105,8 +105,8 @@ pub(crate) fn carry_over(written: &Path, path: &Path, is_there: impl Fn(&str) ->
     Ok(tombstones.documents.len())
 }
 
-/// Lists of other indexes beside a new one without a list that name documents of it: under a new name they would come back, and nobody
-/// would notice.
+/// Lists of other indexes beside a new one without a list that name documents of it: under a new name they would come back, and
+/// nobody would notice.
 ///
 /// # Errors
 /// The folder or the index cannot be read.

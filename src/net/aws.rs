@@ -1,5 +1,5 @@
-//! Where AWS keys come from: given ones, a profile's (`profile`), a web identity's (`web_identity`), a container's, an instance's, in this order.
-//! Temporary ones are kept until shortly before they end.
+//! Where AWS keys come from: given ones, a profile's (`profile`), a web identity's (`web_identity`), a container's, an instance's,
+//! in this order. Temporary ones are kept until shortly before they end.
 //!
 //! The addresses of the two services that hand out keys are fixed or set by AWS in the environment; no request can name them.
 

@@ -1,7 +1,7 @@
 //! AWS's binary event stream (`application/vnd.amazon.eventstream`), read from bytes as they come.
 //!
-//! A message is: total length, length of the headers, CRC-32 of these eight bytes, headers, payload, CRC-32 of all before it; numbers
-//! are big-endian (AWS, "Event stream encoding"). Both sums are checked: a damaged stream must not become a damaged answer.
+//! A message is: total length, length of the headers, CRC-32 of these eight bytes, headers, payload, CRC-32 of all before it;
+//! numbers are big-endian (AWS, "Event stream encoding"). Both sums are checked: a damaged stream must not become a damaged answer.
 
 use crate::error::{Code, Error, Result};
 

@@ -1,5 +1,5 @@
-//! Google's OAuth tokens: a service account's (`account`), those of an identity elsewhere (`external`), or those of the place where we
-//! run. Kept until shortly before they end.
+//! Google's OAuth tokens: a service account's (`account`), those of an identity elsewhere (`external`), or those of the place where
+//! we run. Kept until shortly before they end.
 
 mod account;
 mod external;

@@ -1,8 +1,8 @@
 //! A provider's key: given, or kept in AWS Secrets Manager and read from there when it is first needed.
 //!
-//! `aws-secret:NAME` is the whole text of a secret, `aws-secret:NAME#FIELD` one field of a secret that is a JSON object; NAME may be an
-//! ARN. What was read is used for five minutes, so that a key that is rotated is taken over without a restart. Where the Lambda extension for
-//! secrets runs, it is asked instead.
+//! `aws-secret:NAME` is the whole text of a secret, `aws-secret:NAME#FIELD` one field of a secret that is a JSON object; NAME may
+//! be an ARN. What was read is used for five minutes, so that a key that is rotated is taken over without a restart. Where the
+//! Lambda extension for secrets runs, it is asked instead.
 
 use std::sync::Arc;
 use std::time::Duration;

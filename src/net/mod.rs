@@ -1,7 +1,7 @@
 //! The one HTTP client: timeouts, size limits, signing. Nothing else in the service opens sockets outward.
 //!
-//! Redirects are off: a key must not follow one to another host. Whether a request is repeated is for the provider room to say, which
-//! knows what a refusal means; here each call is one attempt.
+//! Redirects are off: a key must not follow one to another host. Whether a request is repeated is for the provider room to say,
+//! which knows what a refusal means; here each call is one attempt.
 
 mod auth;
 pub(crate) mod aws;

@@ -24,7 +24,8 @@ pub struct Question {
     pub model: Option<String>,
     /// Who is asked when they fail, as `provider` or `provider/model`; none is the operator's choice.
     pub fallbacks: Option<Vec<String>>,
-    /// Upper bound of the answer where neither the request nor the operator has one, in the model's tokens; none leaves it to the provider.
+    /// Upper bound of the answer where neither the request nor the operator has one, in the model's tokens; none leaves it to the
+    /// provider.
     pub answer_tokens: Option<u32>,
     /// The whole conversation, and how it is to be answered. Its model is left to the two above.
     pub request: ChatRequest,

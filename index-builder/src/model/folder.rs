@@ -29,8 +29,8 @@ pub(crate) struct Said {
     /// What goes before a document [default: as for questions]
     #[arg(long, value_name = "TEXT")]
     document_prefix: Option<String>,
-    /// Tokens that one vector covers [default: as sentence_bert_config.json or tokenizer_config.json says, else as many as the model
-    /// has positions]
+    /// Tokens that one vector covers [default: as sentence_bert_config.json or tokenizer_config.json says, else as many as the
+    /// model has positions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..))]
     max_tokens: Option<u16>,
 }

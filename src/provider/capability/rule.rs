@@ -69,8 +69,8 @@ impl Rules {
         Ok(Self { operator: file.rule, known: Mutex::default() })
     }
 
-    /// What `model` of a provider, which speaks `dialect`, accepts. `names` are that of the row of ours that the provider is like, and
-    /// its own.
+    /// What `model` of a provider, which speaks `dialect`, accepts. `names` are that of the row of ours that the provider is like,
+    /// and its own.
     ///
     /// # Errors
     /// A rule sets a field that there is not, or to a value that it cannot have.

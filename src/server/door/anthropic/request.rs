@@ -235,7 +235,8 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
     question(app, target, added, request, shape, labels)
 }
 
-/// Takes out citations of documents that are not in the request: ours, sent back by clients that keep no field which they do not know.
+/// Takes out citations of documents that are not in the request: ours, sent back by clients that keep no field which they do not
+/// know.
 fn leave_out_ours(messages: &mut [Message]) {
     let is_document = |part: &&Part| matches!(part, Part::Document(_) | Part::Raw(_));
     let inside = |part: &Part| match part {
