@@ -1,14 +1,16 @@
-//! The command as a process: from its start to its end with an answer, what it touches of its files, and what the service keeps in memory.
+//! The command as a process: from its start to its end with an answer, what it touches of its files, and what the service keeps in
+//! memory.
 //!
-//! `omni-llm search` opens the model and the index, embeds one question, searches and prints. Its time is taken from outside, 40 runs
-//! with the files in the page cache. Then the files leave the page cache, one run follows, and `mincore` says which pages of binary,
-//! model and index came back, in pages of 4 KiB and in pieces of 512 KiB, in which a Lambda image is fetched. The kernel's readahead adds
-//! its share (`/sys/block/*/queue/read_ahead_kb`; set it to 4 to see what the process itself asked for). `omni-llm serve` answers 1,000 questions, then its resident memory is read.
+//! `omni-llm search` opens the model and the index, embeds one question, searches and prints. Its time is taken from outside, 40
+//! runs with the files in the page cache. Then the files leave the page cache, one run follows, and `mincore` says which pages of
+//! binary, model and index came back, in pages of 4 KiB and in pieces of 512 KiB, in which a Lambda image is fetched. The kernel's
+//! readahead adds its share (`/sys/block/*/queue/read_ahead_kb`; set it to 4 to see what the process itself asked for).
+//! `omni-llm serve` answers 1,000 questions, then its resident memory is read.
 //!
-//! `OMNI_INDEX` names the index (that of a large folder says most), `OMNI_MODEL` the model, `OMNI_LLM` another binary, such as the one that
-//! images ship (`cargo build --profile dist --bin omni-llm`). `PEER_PYTHON` and `PEER_ONNX` as in the
-//! bench `embed`: the peer imports onnxruntime and tokenizers, loads the model, embeds the question and ends; sentence-transformers
-//! does so where it is installed, with the model's folder of `PEER_SENTENCE_TRANSFORMERS`.
+//! `OMNI_INDEX` names the index (that of a large folder says most), `OMNI_MODEL` the model, `OMNI_LLM` another binary, such as the
+//! one that images ship (`cargo build --profile dist --bin omni-llm`). `PEER_PYTHON` and `PEER_ONNX` as in the bench `embed`: the
+//! peer imports onnxruntime and tokenizers, loads the model, embeds the question and ends; sentence-transformers does so where it
+//! is installed, with the model's folder of `PEER_SENTENCE_TRANSFORMERS`.
 
 mod support {
     pub(crate) mod figures;

@@ -1,13 +1,13 @@
-//! The encoder: one query, and passages a second, ours (int8 and f32, on each kernel that this machine has) beside candle and, where
-//! it can be had, ONNX Runtime int8, in one run.
+//! The encoder: one query, and passages a second, ours (int8 and f32, on each kernel that this machine has) beside candle and,
+//! where it can be had, ONNX Runtime int8, in one run.
 //!
-//! Query: 17 tokens, 300 times after one untimed, p50 and p99. Passages: those of `../shared/scale/passages.txt` (else made up ones),
-//! best of two rounds. Both on one thread and on two. ONNX Runtime and our kernel for this machine take turns, three rounds of both, the best of each, because a
-//! machine that others share is not the same a minute later. The model is that of `OMNI_MODEL` or `models/all-MiniLM-L6-v2`.
-//! The parts of a layer, on one thread: models of the same shape with random weights, one of which lacks a part. What it lacks in time is
-//! what the part takes, its share of quantising included.
-//! ONNX Runtime runs where `PEER_PYTHON` names a Python that has onnxruntime, tokenizers and numpy, and `PEER_ONNX` the folder with its
-//! int8 model: `../shared/peers/README.md` says where that comes from.
+//! Query: 17 tokens, 300 times after one untimed, p50 and p99. Passages: those of `../shared/scale/passages.txt` (else made up
+//! ones), best of two rounds. Both on one thread and on two. ONNX Runtime and our kernel for this machine take turns, three rounds
+//! of both, the best of each, because a machine that others share is not the same a minute later. The model is that of `OMNI_MODEL`
+//! or `models/all-MiniLM-L6-v2`. The parts of a layer, on one thread: models of the same shape with random weights, one of which
+//! lacks a part. What it lacks in time is what the part takes, its share of quantising included.
+//! ONNX Runtime runs where `PEER_PYTHON` names a Python that has onnxruntime, tokenizers and numpy, and `PEER_ONNX` the folder with
+//! its int8 model: `../shared/peers/README.md` says where that comes from.
 
 #[path = "../omni-retrieval/tests/embed_support/mod.rs"]
 mod embed_support;

@@ -1,20 +1,21 @@
-//! What a gateway adds: our front door, LiteLLM's proxy and Portkey's gateway between the same load generator and the same mock provider,
-//! with the direct way as the baseline, in one run.
+//! What a gateway adds: our front door, LiteLLM's proxy and Portkey's gateway between the same load generator and the same mock
+//! provider, with the direct way as the baseline, in one run.
 //!
 //! Two cores: generator and mock on core 0, the gateway alone on core 1 (`taskset`). Bodies of 1 and 16 KiB: one request after the
 //! other, then as fast as answers come over 32 connections, then 100, 500 and 1,000 requests a second (each time counts from the
-//! moment when the request was due, so a stall is not hidden; a rate over 80 % of what a gateway can do is left out, and said), all over
-//! connections that are open already.
-//! "Added" is the percentile through the gateway minus the same percentile of the direct way, JSON and translation included. Streams:
-//! the mock waits 25 ms, then sends 20 pieces 5 ms apart; added time to the first piece over 40 streams. Resident memory of the
-//! gateway's process tree after the load, and, for ours, after 100,000 requests more. Start-to-ready: from spawning the process to
-//! the first 200.
+//! moment when the request was due, so a stall is not hidden; a rate over 80 % of what a gateway can do is left out, and said), all
+//! over connections that are open already.
+//! "Added" is the percentile through the gateway minus the same percentile of the direct way, JSON and translation included.
+//! Streams: the mock waits 25 ms, then sends 20 pieces 5 ms apart; added time to the first piece over 40 streams. Resident memory
+//! of the gateway's process tree after the load, and, for ours, after 100,000 requests more. Start-to-ready: from spawning the
+//! process to the first 200.
 //!
 //! How much of it is the machine's says a relay that only copies bytes, between the same two and on the gateway's core.
 //!
-//! `OMNI_LLM` is our binary (by default the one that images ship: `cargo build --profile dist --bin omni-llm`), `LITELLM` LiteLLM's command (PyPI `litellm[proxy]`), `PORTKEY` the file `build/start-server.js` of
-//! npm `@portkey-ai/gateway`. A peer that is not named is not measured, which the run says. `cargo bench --bench gateway -- relay ours`
-//! (or `litellm`, or `portkey`) measures the direct way and these only; the figures of the others stay.
+//! `OMNI_LLM` is our binary (by default the one that images ship: `cargo build --profile dist --bin omni-llm`), `LITELLM` LiteLLM's
+//! command (PyPI `litellm[proxy]`), `PORTKEY` the file `build/start-server.js` of npm `@portkey-ai/gateway`. A peer that is not
+//! named is not measured, which the run says. `cargo bench --bench gateway -- relay ours` (or `litellm`, or `portkey`) measures the
+//! direct way and these only; the figures of the others stay.
 
 mod support {
     pub(crate) mod figures;

@@ -2,10 +2,10 @@
 //! touched, in pieces of 512 KiB, as a lazily loaded image hands them out.
 //!
 //! The file is written, dropped from the page cache, mapped and asked; what is resident afterwards is counted by `mincore`,
-//! read-ahead of the kernel included. Vectors and texts are those of the bench `search`; sizes beyond what they hold are filled with
-//! perturbed copies. `OMNI_BENCH_CHUNKS` chooses the sizes.
-//! First questions are counted by vectors, which is what other indexes do; by vectors and words; and by vectors, with the texts of the
-//! 10 hits read; each also section by section, where half of the questions touch the section.
+//! read-ahead of the kernel included. Vectors and texts are those of the bench `search`; sizes beyond what they hold are filled
+//! with perturbed copies. `OMNI_BENCH_CHUNKS` chooses the sizes.
+//! First questions are counted by vectors, which is what other indexes do; by vectors and words; and by vectors, with the texts of
+//! the 10 hits read; each also section by section, where half of the questions touch the section.
 //!
 //! usearch's `view` and hnsw_rs's reload open the same vectors beside, from files that are built once and kept in `target`; of up
 //! to `OMNI_BENCH_PEERS` vectors (by default 100000; 0 is none), because their graphs take minutes.

@@ -1,7 +1,8 @@
 //! A whole question without a provider: embedding it, searching, and the extractive answer, each alone and all of it.
 //!
-//! The index is that of `OMNI_INDEX` (a real one is best), else one made here of the paragraphs of `examples/knowledge/*.md`. The model is
-//! that of `OMNI_MODEL`, else `models/all-MiniLM-L6-v2`. One question at a time, 300 times after one untimed round, page cache warm.
+//! The index is that of `OMNI_INDEX` (a real one is best), else one made here of the paragraphs of `examples/knowledge/*.md`. The
+//! model is that of `OMNI_MODEL`, else `models/all-MiniLM-L6-v2`. One question at a time, 300 times after one untimed round, page
+//! cache warm.
 
 mod support {
     pub(crate) mod figures;

@@ -1,13 +1,13 @@
 //! Retrieval latency beside recall: 10,000, 100,000 and 250,000 chunks of 384 dimensions, with usearch (f32 and i8) and
 //! hnsw_rs on the same vectors in the same run.
 //!
-//! Vectors and texts: `benches/support/vectors.rs` says which; the run says it, too. The queries are the 2,000 rows behind those of the
-//! largest size; they are in no index.
+//! Vectors and texts: `benches/support/vectors.rs` says which; the run says it, too. The queries are the 2,000 rows behind those of
+//! the largest size; they are in no index.
 //!
 //! One query at a time; each time is that of one search, k = 10, page cache warm, after one untimed round over all
 //! queries. Ours runs on one thread, and so do the peers. Recall@10 is against the exact f32 scan. "64 at once" is ours on
-//! all cores: searches a second, and how long one takes among the others. Then every vector of the index is asked for, and those that do not find
-//! themselves are counted.
+//! all cores: searches a second, and how long one takes among the others. Then every vector of the index is asked for, and those
+//! that do not find themselves are counted.
 //!
 //! `OMNI_BENCH_CHUNKS=10000` chooses sizes, `OMNI_BENCH_PEERS=0` leaves the peers out (their graphs take minutes to build).
 
@@ -136,8 +136,8 @@ fn ours(set: &Set<'_>, index: &Index, questions: &[String], figures: &mut Figure
     set.measure(&format!("hybrid, Balanced ({kernel})"), None, figures, hybrid);
 }
 
-/// Asks for every vector of the index, on all cores, and counts those that no search reaches: whose ten hits hold neither itself nor
-/// only others that are equal to it.
+/// Asks for every vector of the index, on all cores, and counts those that no search reaches: whose ten hits hold neither itself
+/// nor only others that are equal to it.
 fn find_themselves(set: &Set<'_>, index: &Index, figures: &mut Figures) {
     for recall in [Recall::Fast, Recall::Balanced] {
         let finds = |(number, vector): &(usize, &Vec<f32>)| {

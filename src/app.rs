@@ -45,9 +45,9 @@ type Refused = HashMap<(String, String), Vec<Rung>>;
 const MAX_REFUSED: usize = 1024;
 
 impl App {
-    /// Opens what the configuration names. Without an index it answers from providers alone; without a model it searches words only.
-    /// What only a call to a provider needs (certificates, prices, what models accept) is not read here: see [`Self::prepare`]. The
-    /// operator's own files of prices and capabilities are, so that a broken one stops the start.
+    /// Opens what the configuration names. Without an index it answers from providers alone; without a model it searches words
+    /// only. What only a call to a provider needs (certificates, prices, what models accept) is not read here: see
+    /// [`Self::prepare`]. The operator's own files of prices and capabilities are, so that a broken one stops the start.
     ///
     /// # Errors
     /// A file is missing or damaged, the index was built with another model or by a provider that is not configured, or the

@@ -1,8 +1,8 @@
 //! The neutral words of a conversation. Every dialect is translated from and to these; nothing here knows a provider.
 //!
 //! A message is a list of [`Part`]s, because that is the finest grain that any provider has: text, images, tool calls and reasoning
-//! keep their order and identity. A streamed answer is a list of [`ChatEvent`]s; [`Fold`] turns it into the [`ChatResponse`] that the
-//! buffered answer would have been, and buffered answers are read through the same fold, so both are equal by construction.
+//! keep their order and identity. A streamed answer is a list of [`ChatEvent`]s; [`Fold`] turns it into the [`ChatResponse`] that
+//! the buffered answer would have been, and buffered answers are read through the same fold, so both are equal by construction.
 //! JSON that a model wrote (tool arguments) is kept as text: parsing it would lose what does not fit our numbers.
 
 mod event;
@@ -122,8 +122,8 @@ pub struct Thought {
     /// What may be shown; empty where the provider hides it.
     #[serde(default)]
     pub text: String,
-    /// The provider's proof that the text is its own. It must come back unaltered. The vendor's name and a colon stand in front of it,
-    /// unless it is Claude's.
+    /// The provider's proof that the text is its own. It must come back unaltered. The vendor's name and a colon stand in front of
+    /// it, unless it is Claude's.
     pub signature: Option<String>,
     /// Encrypted thought without a text. It must come back unaltered; the vendor's name stands in front, as in a signature.
     pub redacted: Option<String>,

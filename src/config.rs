@@ -1,4 +1,5 @@
-//! What the operator says: defaults < `omni.toml` < environment, which nobody else in the service reads (but `OMNI_KERNEL`, which `cpu` reads).
+//! What the operator says: defaults < `omni.toml` < environment, which nobody else in the service reads (but `OMNI_KERNEL`, which
+//! `cpu` reads).
 //!
 //! Each variable is one row of [`variables()`], so that the documentation can be tested against the code. An empty variable counts
 //! as unset, because templates and container definitions like to pass empty ones. Keys come from the environment only.
@@ -34,7 +35,8 @@ pub struct Config {
     /// Where `serve` listens.
     #[serde(deserialize_with = "value::read_address")]
     pub addr: SocketAddr,
-    /// Hosts of pages and proxies that may use a service that listens on the loopback, `*.` standing for any below, beside those of this machine.
+    /// Hosts of pages and proxies that may use a service that listens on the loopback, `*.` standing for any below, beside those of
+    /// this machine.
     pub allowed_origins: Vec<String>,
     /// The index file, or a folder holding exactly one.
     pub index: Option<PathBuf>,
@@ -90,8 +92,8 @@ const LAMBDA_VARIABLES: [&str; 3] =
 const LAMBDA_CORE_MB: usize = 1769;
 
 impl Config {
-    /// Threads that compute: the cores that the process may use, and on Lambda, which shows cores that it does not give, no more than
-    /// the function's memory buys.
+    /// Threads that compute: the cores that the process may use, and on Lambda, which shows cores that it does not give, no more
+    /// than the function's memory buys.
     pub fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         threads_of(cores, self.lambda.memory_mb)

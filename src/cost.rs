@@ -1,8 +1,9 @@
 //! Pure: tokens -> money, by a dated table (`data/prices.json`) and the operator's own prices over it.
 //!
-//! A cost that is not known is none, never 0, and counted: an unknown model, cached tokens whose price the table lacks, or a provider
-//! that does not say how many tokens there were. A request is priced as a whole in one tier, by the size of its prompt, as the providers
-//! that have tiers do. Our table is read when the first price is asked for; the operator's at once, so that a broken one stops the start.
+//! A cost that is not known is none, never 0, and counted: an unknown model, cached tokens whose price the table lacks, or a
+//! provider that does not say how many tokens there were. A request is priced as a whole in one tier, by the size of its prompt, as
+//! the providers that have tiers do. Our table is read when the first price is asked for; the operator's at once, so that a broken
+//! one stops the start.
 
 mod table;
 

@@ -53,7 +53,8 @@ Without a provider and a key, answers are quoted from the sources; nothing leave
 enum Command {
     /// Answer on a port
     Serve {
-        /// Where to listen, such as `localhost:9000`; beyond the loopback anybody may ask [default: `OMNI_ADDR`, else 127.0.0.1:8080]
+        /// Where to listen, such as `localhost:9000`; beyond the loopback anybody may ask [default: `OMNI_ADDR`, else
+        /// 127.0.0.1:8080]
         #[arg(long, value_name = "HOST:PORT", value_parser = address)]
         addr: Option<SocketAddr>,
         #[command(flatten)]
@@ -120,8 +121,8 @@ struct Narrowed {
     /// How much of what is nearest is to be found: `fast`, `balanced` or `exact` [default: balanced]
     #[arg(long, value_name = "GOAL")]
     recall: Option<Recall>,
-    /// Only what passes: `FIELD=VALUE`, `FIELD=A,B` for either, `FIELD!=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` (`>`, `<=`, `<`), or
-    /// JSON as in requests; several must all pass. A value that has a comma or a `*` stands in double quotes: 'title="a, b"'
+    /// Only what passes: `FIELD=VALUE`, `FIELD=A,B` for either, `FIELD!=VALUE`, `FIELD=PREFIX*`, `FIELD>=VALUE` (`>`, `<=`, `<`),
+    /// or JSON as in requests; several must all pass. A value that has a comma or a `*` stands in double quotes: 'title="a, b"'
     #[arg(long = "filter", value_name = "FILTER")]
     filters: Vec<String>,
     /// Only this namespace
@@ -134,7 +135,8 @@ struct Narrowed {
 
 #[derive(Args)]
 struct Files {
-    /// Index file, or a folder holding exactly one [default: `OMNI_INDEX`, else the one in the working folder]; again for further ones
+    /// Index file, or a folder holding exactly one [default: `OMNI_INDEX`, else the one in the working folder]; again for further
+    /// ones
     #[arg(long = "index", value_name = "PATH")]
     indexes: Vec<PathBuf>,
     /// Folder of the embedding model [default: `OMNI_MODEL`, else models/all-MiniLM-L6-v2, where there is one]
@@ -281,7 +283,8 @@ fn open(mut config: Config, files: impl Into<Files>) -> Result<Arc<App>> {
 /// How long what was left behind may take to end.
 const LEFTOVERS: Duration = Duration::from_millis(500);
 
-/// Works until it is done. What it leaves behind may be at work for long, as a name server that does not answer: nobody waits for that.
+/// Works until it is done. What it leaves behind may be at work for long, as a name server that does not answer: nobody waits for
+/// that.
 fn run_to_end<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> {
     // On one core a second thread only passes work to and fro.
     let mut builder = match app.config().threads() {
@@ -339,7 +342,7 @@ const OPEN: &str = "not on the loopback: whoever reaches this port may ask, read
 async fn serve(app: Arc<App>) -> Result<()> {
     listen::raise_open_files();
     let listener = listen::bind(app.config().addr).await?;
-    let addr = listener.local_addr().map_or(app.config().addr, |addr| addr);
+    let addr = listener.local_addr().unwrap_or(app.config().addr);
     if !addr.ip().to_canonical().is_loopback() {
         tracing::warn!("{OPEN}");
     }

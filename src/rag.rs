@@ -1,5 +1,5 @@
-//! The journey of a question: retrieve -> prompt -> chat -> shape and citations checked, or retrieve -> quote. Buffered and streamed it
-//! is the same line.
+//! The journey of a question: retrieve -> prompt -> chat -> shape and citations checked, or retrieve -> quote. Buffered and
+//! streamed it is the same line.
 
 mod answer;
 mod call;
@@ -36,12 +36,12 @@ use crate::schema::Shape;
 /// Who is asked, one after another, each with its model; and what, before anything was looked up.
 type Aim = (Vec<(Provider, String)>, ChatRequest);
 
-/// Answers a question by `deadline`. What is left to do behind a provider's answer may take a little longer, but not beyond `end`, where there
-/// is one.
+/// Answers a question by `deadline`. What is left to do behind a provider's answer may take a little longer, but not beyond `end`,
+/// where there is one.
 ///
 /// # Errors
-/// The question cannot be answered as asked, the provider failed and the operator does not want quotes instead, or no answer had the
-/// shape that was asked for.
+/// The question cannot be answered as asked, the provider failed and the operator does not want quotes instead, or no answer had
+/// the shape that was asked for.
 pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant, end: Option<Instant>) -> Result<Answer> {
     let (mut answer, call) = prepare(app, &mut question, false, deadline).await?;
     let question = Arc::new(question);
@@ -56,8 +56,8 @@ pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant, e
 }
 
 /// Answers a question piece by piece. Nothing is handed out before the provider's first word, so that a failure until then is an
-/// error (or quotes) and not half an answer. `deadline` is for that word, `end`, where there is one, for the last. Dropping the stream ends
-/// the provider's call.
+/// error (or quotes) and not half an answer. `deadline` is for that word, `end`, where there is one, for the last. Dropping the
+/// stream ends the provider's call.
 ///
 /// # Errors
 /// As [`answer()`]; a failure after the first word is the stream's last item.
@@ -105,8 +105,8 @@ async fn prepare(
     Ok((answer, Some(Box::new(call))))
 }
 
-/// Decides who answers; none is asked where quotes do. Where a provider is asked, it gets the messages themselves: nothing later reads
-/// them, and pictures in them are large.
+/// Decides who answers; none is asked where quotes do. Where a provider is asked, it gets the messages themselves: nothing later
+/// reads them, and pictures in them are large.
 fn aim(app: &App, question: &mut Question, is_stream: bool) -> Result<(Answer, Option<Aim>)> {
     let generation = &app.config().generation;
     let mut answer = Answer { warnings: std::mem::take(&mut question.warnings), ..Answer::default() };
@@ -139,8 +139,8 @@ fn aim(app: &App, question: &mut Question, is_stream: bool) -> Result<(Answer, O
     request.sampling.temperature = request.sampling.temperature.or(generation.temperature);
     model.clone_into(&mut request.model);
     // What has no way to hold a model to JSON needs to be read, and mended, like any shape. A stream would be held back for it.
-    let has_json_mode = means(provider, model, &request, is_stream).map_or(true, |means| means.json_object);
-    if question.wants_json() && !is_stream && question.shape.is_none() && !has_json_mode {
+    let lacks_json_mode = || means(provider, model, &request, is_stream).is_ok_and(|means| !means.json_object);
+    if question.wants_json() && !is_stream && question.shape.is_none() && lacks_json_mode() {
         (question.shape, question.show_text) = (Some(Shape::any_object()), true);
     }
     Ok((answer, Some((links, request))))

@@ -27,9 +27,9 @@ const CLIENT_GONE: &str = "CLIENT_GONE";
 /// Lines of a service whose log has a thread of its own.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// Writes lines to standard error from now on, one for a panic, too. Only the first call has an effect. With a `queue` nobody waits for
-/// whoever reads them: a thread writes them, and [`flush`] belongs before the end. Without it a line is written when it is said, as it must be
-/// where the process may be frozen behind an answer.
+/// Writes lines to standard error from now on, one for a panic, too. Only the first call has an effect. With a `queue` nobody waits
+/// for whoever reads them: a thread writes them, and [`flush`] belongs before the end. Without it a line is written when it is
+/// said, as it must be where the process may be frozen behind an answer.
 pub fn start(log: Log, queue: bool) {
     let json = match log.format {
         LogFormat::Json => true,

@@ -1,5 +1,5 @@
-//! A mock provider and a load generator over plain blocking sockets: the standard library only, so that little of what is measured is
-//! ours.
+//! A mock provider and a load generator over plain blocking sockets: the standard library only, so that little of what is measured
+//! is ours.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -169,8 +169,8 @@ impl Call {
         .into_bytes()
     }
 
-    /// `count` requests over `connections`, at `rate` a second, or as fast as answers come. Each connection has had an answer before:
-    /// what opening one costs is not counted.
+    /// `count` requests over `connections`, at `rate` a second, or as fast as answers come. Each connection has had an answer
+    /// before: what opening one costs is not counted.
     pub(crate) fn load(&self, connections: usize, count: usize, rate: Option<f64>) -> Load {
         let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (ready, begin) = (Barrier::new(connections), OnceLock::new());

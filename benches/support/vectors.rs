@@ -1,10 +1,10 @@
 //! The vectors and texts of the benches of retrieval.
 //!
 //! Vectors are the rows of `target/vectors.npy` (f32, C order), where that file has enough. Where it is missing and both the titles
-//! (`scale/arxiv-titles.txt` of the shared folder, one text a line) and the model are there, the titles are embedded once and kept in
-//! that file, so that other people's tools can be run on the same vectors. Otherwise they are synthetic: 500 topics in a space of
-//! 48 dimensions, spread, turned into 384 with a little noise. Which of them it was is printed. Texts are the titles where they are
-//! at hand, else of 12 words.
+//! (`scale/arxiv-titles.txt` of the shared folder, one text a line) and the model are there, the titles are embedded once and kept
+//! in that file, so that other people's tools can be run on the same vectors. Otherwise they are synthetic: 500 topics in a space
+//! of 48 dimensions, spread, turned into 384 with a little noise. Which of them it was is printed. Texts are the titles where they
+//! are at hand, else of 12 words.
 
 use std::io::Write as _;
 use std::path::Path;

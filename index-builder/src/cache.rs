@@ -1,5 +1,5 @@
-//! What a build remembers for the next one: extracted documents by content, vectors by text and model, what `semantic` found between the
-//! sentences of a document.
+//! What a build remembers for the next one: extracted documents by content, vectors by text and model, what `semantic` found
+//! between the sentences of a document.
 //!
 //! Nothing here is trusted: an entry that does not read back is made anew. A build that is killed leaves at worst a torn last
 //! record, which the next one drops. One builder at a time holds the folder.
@@ -200,8 +200,8 @@ pub(crate) fn text_key(text: &str) -> Key {
     key
 }
 
-/// Vectors of one model: fixed-size records `key, components, check`, appended as they are made. None is ever dropped: indexes share a
-/// cache, and what one of them does not need may have been paid for by another.
+/// Vectors of one model: fixed-size records `key, components, check`, appended as they are made. None is ever dropped: indexes
+/// share a cache, and what one of them does not need may have been paid for by another.
 pub(crate) struct Vectors {
     path: PathBuf,
     file: File,

@@ -130,8 +130,9 @@ pub(crate) struct BuildArgs {
     #[arg(long, default_value_os_t = default_folder(), value_name = "PATH")]
     pub(crate) model: PathBuf,
 
-    /// Who embeds: `local`, or a provider's model as in `openai/text-embedding-3-small`, with the keys and addresses that `omni-llm` is
-    /// configured with. Questions are then embedded by it too. Documents are cut by the tokens of `--model` in any case
+    /// Who embeds: `local`, or a provider's model as in `openai/text-embedding-3-small`, with the keys and addresses that
+    /// `omni-llm` is configured with. Questions are then embedded by it too. Documents are cut by the tokens of `--model` in any
+    /// case
     #[arg(long, value_name = "local|PROVIDER/MODEL")]
     pub(crate) embedding: Option<String>,
 
@@ -157,8 +158,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) tune_alpha: Option<PathBuf>,
 
-    /// Folder of what is remembered between builds; its vectors are kept for ever, remove it to begin anew [default: `.omni-cache` beside
-    /// the index]
+    /// Folder of what is remembered between builds; its vectors are kept for ever, remove it to begin anew [default: `.omni-cache`
+    /// beside the index]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
 
@@ -167,11 +168,11 @@ pub(crate) struct BuildArgs {
     pub(crate) threads: Option<u16>,
 
     /// Seconds of CPU time that one file may take; ten times as long may pass on a busy machine
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "S", default_value_t = Limits::default().cpu.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) file_timeout_s: u64,
 
     /// Memory that reading one file may take, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1536, value_parser = clap::value_parser!(u64).range(256..=65536))]
+    #[arg(long, value_name = "MIB", default_value_t = Limits::default().memory_bytes >> 20, value_parser = clap::value_parser!(u64).range(256..=65536))]
     pub(crate) file_memory_mib: u64,
 
     /// Fail, and write nothing, if any file has to be skipped

@@ -19,7 +19,8 @@ use serde_json::json;
 /// Bytes of a chunk's name.
 const ID_BYTES: usize = 22;
 
-/// What marks a folder that was exported into: its files hold the texts of all documents, labelled or not, and no build shall read them.
+/// What marks a folder that was exported into: its files hold the texts of all documents, labelled or not, and no build shall read
+/// them.
 const MARKER: &str = ".omni-export";
 
 /// What files of an export are called.

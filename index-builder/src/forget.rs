@@ -14,8 +14,8 @@ use crate::report::Remark;
 /// What the name of a list ends with.
 const LIST: &str = ".omni.tombstones";
 
-/// Adds documents to the list of an index, or takes them off it, and says what is gone now. A list that was written for another index
-/// becomes this one's: what was gone stays gone.
+/// Adds documents to the list of an index, or takes them off it, and says what is gone now. A list that was written for another
+/// index becomes this one's: what was gone stays gone.
 ///
 /// # Errors
 /// A document is not in the index.
@@ -44,8 +44,7 @@ pub(crate) fn run(index: &Path, documents: &[String], undo: bool) -> Result<BTre
         uris.extend(meant.iter().copied().cloned());
     }
     if undo {
-        tombstones.documents.retain(|uri| !uris.contains(uri));
-        tombstones.skipped.retain(|uri| !uris.contains(uri));
+        take_off(&mut tombstones, &uris);
     } else {
         tombstones.documents.extend(uris.iter().cloned());
     }
@@ -65,11 +64,16 @@ fn bring_back(list: &Path, uris: &BTreeSet<String>) -> Result<()> {
     }
     for other in lists(list)?.iter().filter(|other| *other != list) {
         let Some(mut tombstones) = Tombstones::read(other)? else { continue };
-        tombstones.documents.retain(|uri| !uris.contains(uri));
-        tombstones.skipped.retain(|uri| !uris.contains(uri));
+        take_off(&mut tombstones, uris);
         tombstones.write(other)?;
     }
     Ok(())
+}
+
+fn take_off(tombstones: &mut Tombstones, uris: &BTreeSet<String>) {
+    for list in [&mut tombstones.documents, &mut tombstones.skipped] {
+        list.retain(|uri| !uris.contains(uri));
+    }
 }
 
 /// Refuses lists that [`carry_over`] would read after a build and cannot, before the work.
@@ -101,8 +105,8 @@ pub(crate) fn carry_over(written: &Path, path: &Path, is_there: impl Fn(&str) ->
     Ok(tombstones.documents.len())
 }
 
-/// Lists of other indexes beside a new one without a list that name documents of it: under a new name they would come back, and nobody
-/// would notice.
+/// Lists of other indexes beside a new one without a list that name documents of it: under a new name they would come back, and
+/// nobody would notice.
 ///
 /// # Errors
 /// The folder or the index cannot be read.

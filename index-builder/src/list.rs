@@ -9,8 +9,8 @@ use crate::progress::plural;
 use crate::report::shown;
 use crate::source::{Entry, Options, READ_AHEAD_BYTES, Source};
 
-/// One line a document, to print. On standard error: what is ignored, and what is skipped, with `read` by what came of extracting it, and without it
-/// what would probably be, by its name.
+/// One line a document, to print. On standard error: what is ignored, and what is skipped, with `read` by what came of extracting
+/// it, and without it what would probably be, by its name.
 ///
 /// # Errors
 /// The source cannot be listed or read.

@@ -138,7 +138,8 @@ fn take_out(index: &Path, documents: &[String], undo: bool) -> Result<()> {
     print(&gone.iter().map(|uri| format!("{}\n", shown(uri))).collect::<String>())
 }
 
-/// Prints the text of each file, what was lost of it on standard error; one that cannot be read costs a line on standard error and the exit code.
+/// Prints the text of each file, what was lost of it on standard error; one that cannot be read costs a line on standard error and
+/// the exit code.
 fn show_extracts(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let sandbox = extract::Sandbox::new(extract::Limits::default())?;
     let mut code = ExitCode::SUCCESS;

@@ -72,7 +72,8 @@ pub(crate) fn composed(path: &str) -> String {
     path.nfc().collect()
 }
 
-/// Takes the value out of Bedrock's longer form: `{"value": {"type": "STRING", "stringValue": "legal"}, "includeForEmbedding": true}`.
+/// Takes the value out of Bedrock's longer form: `{"value": {"type": "STRING", "stringValue": "legal"}, "includeForEmbedding":
+/// true}`.
 fn untype(attribute: &mut Value) {
     const VALUES: [&str; 4] = ["stringValue", "numberValue", "booleanValue", "stringListValue"];
     let typed = attribute.get_mut("value").filter(|typed| typed.get("type").is_some());
@@ -106,7 +107,8 @@ fn access(fields: &Fields) -> Result<Option<Vec<String>>, String> {
     Ok(Some(labels))
 }
 
-/// Nested objects become fields with dotted names. An empty one is a field without a value: `access` with nothing in it is meant for labels.
+/// Nested objects become fields with dotted names. An empty one is a field without a value: `access` with nothing in it is meant
+/// for labels.
 pub(crate) fn flatten(object: Map<String, Value>) -> Fields {
     let mut fields = Fields::new();
     let mut open: Vec<(String, Value)> = object.into_iter().collect();

@@ -57,8 +57,8 @@ pub(crate) fn others(folder: &Path, path: &Path) -> Result<Option<Remark>> {
     Ok((!others.is_empty()).then(|| Remark { source: path.display().to_string(), reason }))
 }
 
-/// Makes the folder that an index goes into, and tries it before the work. A slash at the end of `out` names a folder: what is not there yet
-/// would be taken for a file.
+/// Makes the folder that an index goes into, and tries it before the work. A slash at the end of `out` names a folder: what is not
+/// there yet would be taken for a file.
 ///
 /// # Errors
 /// Nothing can be written there.
@@ -70,8 +70,8 @@ pub(crate) fn require_writable(out: &Path) -> Result<()> {
     tried.map(drop).with_context(|| format!("{}: cannot write the index", out.display()))
 }
 
-/// The file that `out` leads to, where it is a link, there or not yet: its list of what is gone stands beside it, and a link that is replaced
-/// would part the two.
+/// The file that `out` leads to, where it is a link, there or not yet: its list of what is gone stands beside it, and a link that
+/// is replaced would part the two.
 pub(crate) fn followed(out: &Path) -> PathBuf {
     // As many as the kernel follows.
     const LINKS_MAX: usize = 40;

@@ -1,7 +1,8 @@
 //! Embedding by a provider, in the place of the packed model: the rows, keys and limits of `omni-llm`'s own configuration.
 //!
-//! Each call is paid for, so what it gave is handed on as soon as it is there, and a call is tried again patiently before a build is
-//! given up: what was embedded until then is in the cache, and the next build goes on from there. Only here: the client below asks once.
+//! Each call is paid for, so what it gave is handed on as soon as it is there, and a call is tried again patiently before a build
+//! is given up: what was embedded until then is in the cache, and the next build goes on from there. Only here: the client below
+//! asks once.
 
 use std::future::Future;
 use std::ops::Range;
@@ -48,8 +49,8 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// The model that `named` means (`provider/model`), asked for one vector: that its key works, and how long vectors are, is known
-    /// before documents are read.
+    /// The model that `named` means (`provider/model`), asked for one vector: that its key works, and how long vectors are, is
+    /// known before documents are read.
     pub(crate) fn open(named: &str, dimensions: Option<u32>) -> Result<Self> {
         let (provider, model) =
             named.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty()).with_context(|| {
@@ -162,8 +163,8 @@ struct Patience {
 }
 
 impl Patience {
-    /// How long to wait before asking again, where that can help. A build has more patience than somebody who waits for an answer; but
-    /// what broke off, did not come in time or was of no use may have cost something, and is bought once more at most.
+    /// How long to wait before asking again, where that can help. A build has more patience than somebody who waits for an answer;
+    /// but what broke off, did not come in time or was of no use may have cost something, and is bought once more at most.
     fn wait(&mut self, error: &Error) -> Option<Duration> {
         self.left = self.left.saturating_sub(1);
         let can_help = match error.code() {

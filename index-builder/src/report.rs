@@ -111,8 +111,8 @@ impl Report {
     }
 }
 
-/// Refuses a place for a report before the work that is reported: a mistyped name must not cost a document, nor a folder that is not there
-/// the report.
+/// Refuses a place for a report before the work that is reported: a mistyped name must not cost a document, nor a folder that is
+/// not there the report.
 ///
 /// # Errors
 /// It is the place of the index, or there and no report, or its folder cannot be written to.

@@ -199,7 +199,7 @@ fn a_cross_encoder_is_packed_as_a_reranker() {
         said.lines().collect::<Vec<_>>(),
         [
             "models/judge/model-int8.bin: packed from judge",
-            &format!("  judge, licence not known, fingerprint {}", reranker.fingerprint()),
+            &format!("  judge, licence not known, fingerprint {}", reranker.manifest().fingerprint),
             "  64 dimensions, 2 layers, a reranker, at most 40 tokens",
         ]
     );

@@ -308,8 +308,8 @@ impl Error {
         &self.0.refusal
     }
 
-    /// Whether it may have to be paid for all the same: it failed or broke off, who knows where, ran out of time, or gave what is of no
-    /// use.
+    /// Whether it may have to be paid for all the same: it failed or broke off, who knows where, ran out of time, or gave what is
+    /// of no use.
     pub fn may_have_cost(&self) -> bool {
         let is_refused = self.refusal().status.is_some_and(|status| status < 500);
         self.may_have_reached()

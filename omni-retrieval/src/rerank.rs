@@ -1,5 +1,5 @@
-//! Reranking: the best hits of a search are read again beside the question by a cross-encoder, which knows more than two vectors that were
-//! made apart, and blended with the order that there was. Switched on by giving a model; a request can leave it out.
+//! Reranking: the best hits of a search are read again beside the question by a cross-encoder, which knows more than two vectors
+//! that were made apart, and blended with the order that there was. Switched on by giving a model; a request can leave it out.
 
 use std::time::Instant;
 
@@ -23,8 +23,8 @@ pub struct Reranking<'a> {
 /// Passages between two looks at the clock.
 const AT_ONCE: usize = 16;
 
-/// What [`Index::search`] finds, in the order of both: `fused` is the blend. And whether that was done: where time ran out, the order is that of
-/// the search.
+/// What [`Index::search`] finds, in the order of both: `fused` is the blend. And whether that was done: where time ran out, the
+/// order is that of the search.
 ///
 /// # Errors
 /// As [`Index::search`]; the query has no text.
@@ -65,8 +65,8 @@ fn text(index: &Index, chunk: u32) -> Result<String> {
     Ok(if about.is_empty() { chunk.text.into_owned() } else { format!("{}\n{}", about.join(HEADING_SEPARATOR), chunk.text) })
 }
 
-/// The first order scaled to 0..1 by its least and greatest score, and the probability that a logit means: where nothing is relevant to the
-/// cross-encoder, all probabilities are near 0 and the first order decides.
+/// The first order scaled to 0..1 by its least and greatest score, and the probability that a logit means: where nothing is
+/// relevant to the cross-encoder, all probabilities are near 0 and the first order decides.
 fn blend(fused: &[f32], logits: &[f32], weight: f32) -> Vec<f32> {
     let (least, greatest) = fused
         .iter()

@@ -79,8 +79,8 @@ fn spelled_out(word: &str) -> String {
     letters
 }
 
-/// The other spellings by which a word is found: without an elided article, the commas of thousands or the `v` of a version, and of a
-/// Korean word, whose particles are part of it, each two syllables.
+/// The other spellings by which a word is found: without an elided article, the commas of thousands or the `v` of a version, and of
+/// a Korean word, whose particles are part of it, each two syllables.
 pub fn spellings(word: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let version = word.strip_prefix(['v', 'V']).filter(|rest| rest.contains('.') && is_number(rest));
     let parts = elided(word).into_iter().chain(version).chain(syllables(word));

@@ -62,8 +62,8 @@ fn digest(vectors: &[Vec<f32>]) -> String {
     hex(&hash.finalize()[..16])
 }
 
-/// Known digests hold for every machine that runs this test, x86 or ARM. Arithmetic that changes them changes every index, so it has a
-/// number of its own: new digests want a new one, because kept vectors are found by it.
+/// Known digests hold for every machine that runs this test, x86 or ARM. Arithmetic that changes them changes every index, so it
+/// has a number of its own: new digests want a new one, because kept vectors are found by it.
 #[test]
 fn the_bits_are_known() {
     let folder = small_model();

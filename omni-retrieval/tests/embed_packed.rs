@@ -4,7 +4,7 @@
 mod embed_support;
 
 use embed_support::{Shape, header_end, model::model, sections, small_model, small_reranker};
-use omni_retrieval::embed::{Description, Embedder, Head, Kernel, Packed, Pooling, Precision, Reranker, pack};
+use omni_retrieval::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, Purpose, Reranker, pack};
 use omni_retrieval::error::Code;
 use rayon::prelude::*;
 use serde_json::json;
@@ -42,7 +42,7 @@ fn use_up(bytes: &[u8], kernel: Kernel) -> Option<Code> {
     };
     let verdict = packed.verify().err().map(|error| error.code());
     let text = "The index is mapped, not read. [MASK] é漢";
-    if packed.manifest().purpose == Head::Reranking {
+    if packed.manifest().purpose == Purpose::Reranking {
         let reranker = Reranker::of(packed).unwrap().with_kernel(kernel);
         assert_eq!(reranker.score("the index [MASK]", &[text, "", &"index ".repeat(40)]).unwrap().len(), 3);
         return verdict;

@@ -1,6 +1,8 @@
-//! The encoder gives the vectors that candle gives, closely in f32 and well enough in int8; and those that the model's own library gave.
+//! The encoder gives the vectors that candle gives, closely in f32 and well enough in int8; and those that the model's own library
+//! gave.
 //!
-//! candle is slow: `OMNI_REFERENCE_TEXTS` says how many passages it is asked, 40 where it is not set; `.ci/run` asks for a thousand.
+//! candle is slow: `OMNI_REFERENCE_TEXTS` says how many passages it is asked, 40 where it is not set; `.ci/run` asks for a
+//! thousand.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
 
 mod embed_support;

@@ -4,7 +4,7 @@
 mod embed_support;
 
 use embed_support::{Noise, Shape, sections, small_model, small_reranker};
-use omni_retrieval::embed::{Description, Embedder, Head, Kernel, Packed, Pooling, Precision, Reranker, pack};
+use omni_retrieval::embed::{Description, Embedder, Kernel, Packed, Pooling, Precision, Purpose, Reranker, pack};
 use omni_retrieval::error::Code;
 use omni_retrieval::hex::hex;
 use serde_json::json;
@@ -112,11 +112,11 @@ fn a_reranker_opens_packed_or_not() {
     assert!(bytes == pack(folder.path(), &description, Precision::Int8).unwrap());
     std::fs::write(&path, &bytes).unwrap();
     let (packed, unpacked) = (Reranker::open(&path).unwrap(), Reranker::open(folder.path()).unwrap());
-    assert_eq!((packed.name(), packed.fingerprint()), ("judge", unpacked.fingerprint()));
-    assert_eq!(packed.score(QUERY, &["the index"]).unwrap(), unpacked.score(QUERY, &["the index"]).unwrap());
     let manifest = packed.manifest();
+    assert_eq!((&manifest.name[..], &manifest.fingerprint), ("judge", &unpacked.manifest().fingerprint));
+    assert_eq!(packed.score(QUERY, &["the index"]).unwrap(), unpacked.score(QUERY, &["the index"]).unwrap());
     // Neither means anything to a pair.
-    assert_eq!((manifest.purpose, manifest.pooling, &manifest.query_prefix[..]), (Head::Reranking, Pooling::Cls, ""));
+    assert_eq!((manifest.purpose, manifest.pooling, &manifest.query_prefix[..]), (Purpose::Reranking, Pooling::Cls, ""));
     Packed::open(&path).unwrap().verify().unwrap();
 
     // Its head is checked like all other sections, and a file that is cut under it is refused.

@@ -362,8 +362,8 @@ fn a_file_that_shrinks_under_running_searches_kills_nobody() {
     }
 }
 
-/// Files of format 1: the first, as it was written on the day on which the format became fixed, with codes beside their rows; and one
-/// with codes apart and packed texts.
+/// Files of format 1: the first, as it was written on the day on which the format became fixed, with codes beside their rows; and
+/// one with codes apart and packed texts.
 #[test]
 fn a_file_of_format_1_opens_forever() {
     for (name, corpus, documents) in [("index_v1.omni", bunches(51, 200), 67), ("index_v1_clusters.omni", repetitive(), 34)] {

@@ -1,4 +1,5 @@
-//! A cross-encoder reads the best hits again: by how much it is heard, how deep it reads, and what repeats something better stays behind.
+//! A cross-encoder reads the best hits again: by how much it is heard, how deep it reads, and what repeats something better stays
+//! behind.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod embed_support;

@@ -241,7 +241,8 @@ fn heard(before: &mut Map<String, Value>, more: &Map<String, Value>) {
     }
 }
 
-/// Adds base64 to base64. Each piece is padded for itself; only the padded end is written anew, because sounds and pictures are long.
+/// Adds base64 to base64. Each piece is padded for itself; only the padded end is written anew, because sounds and pictures are
+/// long.
 pub(crate) fn push_base64(before: &mut String, more: &str) {
     let end = before.len().saturating_sub(4);
     let padded = before.get(end..).filter(|end| end.ends_with('='));

@@ -1,4 +1,5 @@
-//! Finds a text in another, whatever blanks stand in either: providers tell one thought in several fields, joined with blanks or without.
+//! Finds a text in another, whatever blanks stand in either: providers tell one thought in several fields, joined with blanks or
+//! without.
 
 use std::ops::Range;
 

@@ -19,8 +19,8 @@ pub struct ChatRequest {
     pub sampling: Sampling,
     /// How hard to think; none leaves it to the provider.
     pub reasoning: Option<Reasoning>,
-    /// How much an answer may take, whether it thinks or not (Claude's `output_config.effort`). Unlike [`Reasoning::effort`] it is no wish
-    /// to think.
+    /// How much an answer may take, whether it thinks or not (Claude's `output_config.effort`). Unlike [`Reasoning::effort`] it is
+    /// no wish to think.
     pub effort: Option<Effort>,
     /// The tools that may be called.
     #[serde(default)]
@@ -42,7 +42,8 @@ pub struct ChatRequest {
     /// What of Claude's own is to be switched on (`anthropic-beta`). Those that the model does not take are left out, said so.
     #[serde(default)]
     pub betas: Vec<String>,
-    /// Fields of the provider's own, merged into the body that is sent. They cannot replace the model, the messages or the stream flag.
+    /// Fields of the provider's own, merged into the body that is sent. They cannot replace the model, the messages or the stream
+    /// flag.
     #[serde(default)]
     pub extra: Map<String, Value>,
     /// The dialect that the caller spoke, as in `openai`: what its specification names in `extra` goes to no other. Empty where the

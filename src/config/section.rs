@@ -171,8 +171,8 @@ pub struct Generation {
     pub fallback_providers: Vec<String>,
     /// Who is preferred where neither the request nor `provider` names anybody.
     pub preferred: Preferred,
-    /// Upper bound of an answer where the request gives none, in the model's tokens, what it takes to reason on top; none is 4096 for
-    /// questions of our own API, and no bound behind the front doors.
+    /// Upper bound of an answer where the request gives none, in the model's tokens, what it takes to reason on top; none is 4096
+    /// for questions of our own API, and no bound behind the front doors.
     pub max_tokens: Option<u32>,
     /// 0 to 2; none leaves it to the provider, because some models refuse it.
     pub temperature: Option<f64>,

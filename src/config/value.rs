@@ -128,7 +128,8 @@ pub(super) fn invoke_mode(value: &str) -> Result<bool, String> {
     }
 }
 
-/// A base URL, below which paths lie, without credentials in it. Plain `http` is the operator's choice: a model on the same machine has no certificate.
+/// A base URL, below which paths lie, without credentials in it. Plain `http` is the operator's choice: a model on the same machine
+/// has no certificate.
 pub(super) fn url(value: &str) -> Result<String, String> {
     let parsed = url::Url::parse(value).map_err(|cause| format!("not a URL: {cause}"))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {

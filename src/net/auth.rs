@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Result};
 
 /// One way to sign.
 #[derive(Debug, Clone)]
-pub enum Auth {
+pub(crate) enum Auth {
     /// Nothing: a server of one's own.
     None,
     /// `Authorization: Bearer`.
@@ -30,7 +30,7 @@ impl Auth {
     ///
     /// # Errors
     /// The key has characters that no header may have, or none could be got.
-    pub async fn sign(&self, client: &Client, request: &mut Request) -> Result<()> {
+    pub(crate) async fn sign(&self, client: &Client, request: &mut Request) -> Result<()> {
         let (name, value) = match self {
             Self::None => return Ok(()),
             Self::Bearer(key) => (AUTHORIZATION, format!("Bearer {}", key.read(client).await?.expose())),

@@ -1,5 +1,5 @@
-//! Where AWS keys come from: given ones, a profile's (`profile`), a web identity's (`web_identity`), a container's, an instance's, in this order.
-//! Temporary ones are kept until shortly before they end.
+//! Where AWS keys come from: given ones, a profile's (`profile`), a web identity's (`web_identity`), a container's, an instance's,
+//! in this order. Temporary ones are kept until shortly before they end.
 //!
 //! The addresses of the two services that hand out keys are fixed or set by AWS in the environment; no request can name them.
 
@@ -29,7 +29,7 @@ const CONTAINER: &str = "http://169.254.170.2";
 
 /// Signs for one service in one region.
 #[derive(Debug)]
-pub struct Signer {
+pub(crate) struct Signer {
     aws: Aws,
     region: String,
     service: &'static str,
@@ -38,7 +38,7 @@ pub struct Signer {
 
 impl Signer {
     /// A signer with the operator's keys, or those of the place where we run.
-    pub fn new(aws: Aws, region: String, service: &'static str) -> Self {
+    pub(crate) fn new(aws: Aws, region: String, service: &'static str) -> Self {
         Self { aws, region, service, known: Cached::default() }
     }
 
@@ -52,7 +52,7 @@ impl Signer {
     ///
     /// # Errors
     /// No keys are to be found.
-    pub async fn sign(&self, client: &Client, request: &mut Request) -> Result<()> {
+    pub(crate) async fn sign(&self, client: &Client, request: &mut Request) -> Result<()> {
         let credentials = self.credentials(client).await?;
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         self.sign_at(request, &credentials, &now)

@@ -1,5 +1,5 @@
-//! What is fetched with a time to live: keys and tokens. One asks, the others wait for its answer, or go on with an older value that is
-//! still valid. Such a value outlives a fetch that fails.
+//! What is fetched with a time to live: keys and tokens. One asks, the others wait for its answer, or go on with an older value
+//! that is still valid. Such a value outlives a fetch that fails.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! AWS's binary event stream (`application/vnd.amazon.eventstream`), read from bytes as they come.
 //!
-//! A message is: total length, length of the headers, CRC-32 of these eight bytes, headers, payload, CRC-32 of all before it; numbers
-//! are big-endian (AWS, "Event stream encoding"). Both sums are checked: a damaged stream must not become a damaged answer.
+//! A message is: total length, length of the headers, CRC-32 of these eight bytes, headers, payload, CRC-32 of all before it;
+//! numbers are big-endian (AWS, "Event stream encoding"). Both sums are checked: a damaged stream must not become a damaged answer.
 
 use crate::error::{Code, Error, Result};
 
@@ -11,7 +11,7 @@ const PRELUDE_BYTES: usize = 12;
 const CRC_BYTES: usize = 4;
 
 /// Whether a `content-type` promises a binary event stream.
-pub fn is_event_stream(content_type: &str) -> bool {
+pub(crate) fn is_event_stream(content_type: &str) -> bool {
     content_type
         .split(';')
         .next()
@@ -20,18 +20,18 @@ pub fn is_event_stream(content_type: &str) -> bool {
 
 /// One message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// `:message-type`: `event`, `exception` or `error`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// `:event-type`, `:exception-type` or `:error-code`, by kind.
-    pub name: String,
+    pub(crate) name: String,
     /// The payload; of an `error`, its `:error-message`.
-    pub payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// Turns bytes into messages.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(crate) struct Parser {
     buffer: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ impl Parser {
     ///
     /// # Errors
     /// A checksum or a length is wrong.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Message>> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Message>> {
         self.buffer.extend_from_slice(bytes);
         let mut messages = Vec::new();
         let mut at = 0;
@@ -54,7 +54,7 @@ impl Parser {
     }
 
     /// Whether the bytes so far end between two messages.
-    pub fn is_between(&self) -> bool {
+    pub(crate) fn is_between(&self) -> bool {
         self.buffer.is_empty()
     }
 }

@@ -1,5 +1,5 @@
-//! Google's OAuth tokens: a service account's (`account`), those of an identity elsewhere (`external`), or those of the place where we
-//! run. Kept until shortly before they end.
+//! Google's OAuth tokens: a service account's (`account`), those of an identity elsewhere (`external`), or those of the place where
+//! we run. Kept until shortly before they end.
 
 mod account;
 mod external;
@@ -29,7 +29,7 @@ const MOST_S: u64 = 86_400;
 
 /// Where tokens come from.
 #[derive(Debug)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     origin: Origin,
     known: Cached<Secret>,
 }
@@ -46,7 +46,7 @@ impl Tokens {
     ///
     /// # Errors
     /// The file is neither the key of a service account nor the configuration of an external one.
-    pub fn new(file: Option<&Path>, aws: &Aws) -> Result<Self> {
+    pub(crate) fn new(file: Option<&Path>, aws: &Aws) -> Result<Self> {
         let origin = match file {
             None => Origin::Machine,
             Some(path) => {
@@ -62,7 +62,7 @@ impl Tokens {
     ///
     /// # Errors
     /// Google refused, or we run where there is none to be had.
-    pub async fn token(&self, client: &Client) -> Result<Secret> {
+    pub(crate) async fn token(&self, client: &Client) -> Result<Secret> {
         let fetched = async {
             let fetched = self.fetch(client).await?;
             let life = Duration::from_secs(fetched.expires_in.min(MOST_S));

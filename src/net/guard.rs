@@ -11,7 +11,7 @@ use super::public::is_link_local;
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub fn operator_address(url: &Url, runtime_api: Option<&str>) -> Result<(), String> {
+pub(crate) fn operator_address(url: &Url, runtime_api: Option<&str>) -> Result<(), String> {
     let host = match url.host() {
         None => return Err("it has no host".to_owned()),
         Some(Host::Domain(name)) => name.to_owned(),

@@ -1,8 +1,8 @@
 //! A provider's key: given, or kept in AWS Secrets Manager and read from there when it is first needed.
 //!
-//! `aws-secret:NAME` is the whole text of a secret, `aws-secret:NAME#FIELD` one field of a secret that is a JSON object; NAME may be an
-//! ARN. What was read is used for five minutes, so that a key that is rotated is taken over without a restart. Where the Lambda extension for
-//! secrets runs, it is asked instead.
+//! `aws-secret:NAME` is the whole text of a secret, `aws-secret:NAME#FIELD` one field of a secret that is a JSON object; NAME may
+//! be an ARN. What was read is used for five minutes, so that a key that is rotated is taken over without a restart. Where the
+//! Lambda extension for secrets runs, it is asked instead.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(5);
 
 /// A key, or where it is.
 #[derive(Debug, Clone)]
-pub enum Key {
+pub(crate) enum Key {
     /// The key itself.
     Given(Secret),
     /// In Secrets Manager.
@@ -34,7 +34,7 @@ pub enum Key {
 
 /// A secret of AWS Secrets Manager.
 #[derive(Debug)]
-pub struct Kept {
+pub(crate) struct Kept {
     id: String,
     field: Option<String>,
     place: Place,
@@ -53,7 +53,7 @@ impl Key {
     ///
     /// # Errors
     /// It names a secret, and no region is known to read it in.
-    pub fn new(text: &Secret, aws: &Aws) -> Result<Self> {
+    pub(crate) fn new(text: &Secret, aws: &Aws) -> Result<Self> {
         let Some(named) = text.expose().strip_prefix(SECRET_PREFIX) else { return Ok(Self::Given(text.clone())) };
         let (id, field) = named.split_once('#').map_or((named, None), |(id, field)| (id, Some(field.to_owned())));
         let place = match aws.secrets_extension_port {
@@ -85,7 +85,7 @@ impl Key {
     ///
     /// # Errors
     /// The secret cannot be read, and never was.
-    pub async fn read(&self, client: &Client) -> Result<Secret> {
+    pub(crate) async fn read(&self, client: &Client) -> Result<Secret> {
         match self {
             Self::Given(secret) => Ok(secret.clone()),
             Self::Kept(kept) => Box::pin(kept.read(client)).await,

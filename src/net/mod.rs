@@ -1,16 +1,16 @@
 //! The one HTTP client: timeouts, size limits, signing. Nothing else in the service opens sockets outward.
 //!
-//! Redirects are off: a key must not follow one to another host. Whether a request is repeated is for the provider room to say, which
-//! knows what a refusal means; here each call is one attempt.
+//! Redirects are off: a key must not follow one to another host. Whether a request is repeated is for the provider room to say,
+//! which knows what a refusal means; here each call is one attempt.
 
-pub mod auth;
-pub mod aws;
+mod auth;
+pub(crate) mod aws;
 mod cached;
-pub mod event_stream;
-pub mod google;
-pub mod guard;
+pub(crate) mod event_stream;
+pub(crate) mod google;
+pub(crate) mod guard;
 mod incoming;
-pub mod key;
+pub(crate) mod key;
 mod names;
 pub(crate) mod public;
 mod roots;
@@ -30,14 +30,15 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue}
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
-pub use self::auth::Auth;
+pub(crate) use self::auth::Auth;
 pub use self::incoming::Incoming;
 pub use self::secrets::Secrets;
 pub(crate) use self::secrets::clean;
+pub use self::wait::backoff;
 pub(crate) use self::wait::duration;
-pub use self::wait::{MAX_RETRY_WAIT, backoff};
 
 use self::incoming::{timed_out, unreachable};
+use self::wait::MAX_RETRY_WAIT;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hex::hex;
@@ -161,7 +162,7 @@ impl Client {
     /// # Errors
     /// The operator wants the system's certificates, and there are none.
     pub fn prepare(&self) -> Result<()> {
-        self.outside().map(|_| ())
+        self.outside().map(drop)
     }
 
     /// The way to whoever is asked: a proxy knows none of the services of this machine.

@@ -1,5 +1,6 @@
-//! What names resolve to: those that the client calls, and those in a caller's addresses, where a server inside the operator's network is to
-//! fetch them. A lookup blocks a thread of those that searches need, for many seconds where the name server is dead: few run at once.
+//! What names resolve to: those that the client calls, and those in a caller's addresses, where a server inside the operator's
+//! network is to fetch them. A lookup blocks a thread of those that searches need, for many seconds where the name server is dead:
+//! few run at once.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -43,8 +44,8 @@ pub(super) fn system(name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>
     on_thread(&FREE, move || Ok((name, 0).to_socket_addrs()?.map(|socket| socket.ip()).collect())).boxed()
 }
 
-/// Does what blocks on a thread for such things, of which it holds no more than are free. Work that nobody waits for any more cannot be
-/// stopped: it keeps its place until it is done.
+/// Does what blocks on a thread for such things, of which it holds no more than are free. Work that nobody waits for any more
+/// cannot be stopped: it keeps its place until it is done.
 async fn on_thread<T: Send + 'static>(
     free: &'static Semaphore,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,

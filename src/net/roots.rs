@@ -1,8 +1,9 @@
 //! Whom TLS trusts.
 //!
-//! To read a system's certificates takes ten milliseconds on a fast machine and far more on a small Lambda, in the midst of the first
-//! call to a provider. So Mozilla's list, which is compiled in, is asked first, and the system's are read only for a certificate that
-//! it does not vouch for: a company's proxy, a server of one's own. Whatever it has against one, the system decides.
+//! To read a system's certificates takes ten milliseconds on a fast machine and far more on a small Lambda, in the midst of the
+//! first call to a provider. So Mozilla's list, which is compiled in, is asked first, and the system's are read only for a
+//! certificate that it does not vouch for: a company's proxy, a server of one's own. Whatever it has against one, the system
+//! decides.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +14,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-/// TLS 1.2 or later, for HTTP/2 and HTTP/1.1, that trusts the system's certificates, and Mozilla's before them unless `system_only`.
+/// TLS 1.2 or later, for HTTP/2 and HTTP/1.1, that trusts the system's certificates, and Mozilla's before them unless
+/// `system_only`.
 ///
 /// # Errors
 /// The system's alone are wanted and it has none.

@@ -47,18 +47,20 @@ impl Parser {
     /// One event grew beyond 16 MiB.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Frame>> {
         let mut frames = Vec::new();
-        for &byte in bytes {
+        for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             let follows_return = std::mem::take(&mut self.after_return);
-            match byte {
-                b'\n' if follows_return => {}
-                b'\n' | b'\r' => {
-                    self.after_return = byte == b'\r';
-                    frames.extend(self.end_line());
-                }
-                _ => self.line.push(byte),
-            }
+            let (text, end) = match piece {
+                b"\n" if follows_return => continue,
+                [text @ .., end @ (b'\n' | b'\r')] => (text, Some(*end)),
+                text => (text, None),
+            };
+            self.line.extend_from_slice(text);
             if self.line.len() + self.data.len() + self.unframed.len() > MAX_EVENT_BYTES {
                 return Err(Error::new(Code::ProviderError, "the provider's stream holds an event of more than 16 MiB"));
+            }
+            if let Some(end) = end {
+                self.after_return = end == b'\r';
+                frames.extend(self.end_line());
             }
         }
         Ok(frames)
@@ -157,7 +159,7 @@ mod tests {
     fn an_endless_event_is_an_error() {
         let mut parser = Parser::default();
         let piece = vec![b'x'; 1 << 20];
-        let outcome = (0..17).try_for_each(|_| parser.push(&piece).map(|_| ()));
+        let outcome = (0..17).try_for_each(|_| parser.push(&piece).map(drop));
         assert_eq!(outcome.unwrap_err().message(), "the provider's stream holds an event of more than 16 MiB");
     }
 

@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use super::random_bytes;
 
 /// The longest wait that a provider may ask of us before we pass its refusal on.
-pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
+pub(super) const MAX_RETRY_WAIT: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF_MS: u64 = 250;
 
 pub(super) fn retry_after(status: u16, headers: &HeaderMap) -> Option<Duration> {

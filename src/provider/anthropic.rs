@@ -1,8 +1,8 @@
 //! Anthropic's messages dialect (`POST {base}/messages`), at Anthropic, on Vertex AI and on Bedrock.
 //!
-//! The system prompt stands outside the messages, roles take turns, and all results of parallel tool calls belong into one user turn.
-//! Input tokens are told without those of the cache. In a stream, usage comes as snapshots that replace one another field by field,
-//! and a tool call without arguments sends none at all.
+//! The system prompt stands outside the messages, roles take turns, and all results of parallel tool calls belong into one user
+//! turn. Input tokens are told without those of the cache. In a stream, usage comes as snapshots that replace one another field by
+//! field, and a tool call without arguments sends none at all.
 
 mod answer;
 

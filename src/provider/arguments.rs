@@ -1,5 +1,5 @@
-//! Arguments of calls that came as JSON inside JSON, in the provider's own digits: our numbers have 64 bits, and an identifier that was
-//! rounded on the way is another one.
+//! Arguments of calls that came as JSON inside JSON, in the provider's own digits: our numbers have 64 bits, and an identifier that
+//! was rounded on the way is another one.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;

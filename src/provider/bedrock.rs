@@ -1,8 +1,8 @@
 //! Bedrock's Converse dialect (`POST {base}/model/{id}/converse` and `/converse-stream`).
 //!
-//! Its stream is binary, and the usage comes behind the stop reason. There is no `tool_choice` `none`, a conversation with tool calls
-//! must define tools even where none is offered any more, and pictures come as bytes only. What the base model knows and Converse
-//! does not goes into `additionalModelRequestFields`.
+//! Its stream is binary, and the usage comes behind the stop reason. There is no `tool_choice` `none`, a conversation with tool
+//! calls must define tools even where none is offered any more, and pictures come as bytes only. What the base model knows and
+//! Converse does not goes into `additionalModelRequestFields`.
 
 mod answer;
 

@@ -68,8 +68,8 @@ pub struct Capabilities {
     pub tool_name_chars: usize,
     /// Whether a tool's name may hold a point or a colon, and must begin with a letter or `_`.
     pub tool_name_rule: NameRule,
-    /// Longest name of a property of a tool's arguments, which then holds letters, digits and `_` only and does not begin with a digit;
-    /// 0 is any name.
+    /// Longest name of a property of a tool's arguments, which then holds letters, digits and `_` only and does not begin with a
+    /// digit; 0 is any name.
     pub parameter_name_chars: usize,
     /// What a tool call's id must look like.
     pub tool_id_rule: IdRule,

@@ -127,8 +127,8 @@ impl Walk {
     }
 }
 
-/// Whether the chain ends here. First provider: any mistake of the request. Stand-in: a content filter only; what else it rejects, the
-/// next may take.
+/// Whether the chain ends here. First provider: any mistake of the request. Stand-in: a content filter only; what else it rejects,
+/// the next may take.
 fn ends(code: Code, stands_in: bool) -> bool {
     if stands_in { code == Code::ContentFilter } else { is_mistake(code) }
 }
@@ -143,8 +143,8 @@ pub(crate) fn shared(now: Instant, deadline: Instant) -> Instant {
     now + deadline.saturating_duration_since(now).mul_f64(SHARE)
 }
 
-/// Removes what only the first provider accepts; returns words for the warning. Always thoughts and signatures; for another provider
-/// (`is_stranger`) also its fields, betas, tier and blocks.
+/// Removes what only the first provider accepts; returns words for the warning. Always thoughts and signatures; for another
+/// provider (`is_stranger`) also its fields, betas, tier and blocks.
 fn hand_over(request: &mut ChatRequest, is_stranger: bool) -> String {
     let mut taken = Vec::new();
     if is_stranger {

@@ -319,8 +319,8 @@ fn content(block: &Value, events: &mut Vec<ChatEvent>) {
     }
 }
 
-/// What is billed. What is cached belongs to all that was counted, of which most (the template around the prompt) is not billed at all:
-/// beside billed tokens it would be a part of something else.
+/// What is billed. What is cached belongs to all that was counted, of which most (the template around the prompt) is not billed at
+/// all: beside billed tokens it would be a part of something else.
 fn usage(usage: &Value) -> Option<Usage> {
     // Units that are billed need not be tokens.
     let is_billed = is_counted(&usage["billed_units"], &["input_tokens"]);

@@ -150,7 +150,8 @@ pub(super) trait Reader: Debug + Send {
 }
 
 impl Decoder {
-    /// Takes the next bytes and says which events they complete. Those before a failure come first, and [`Self::finish`] tells of it.
+    /// Takes the next bytes and says which events they complete. Those before a failure come first, and [`Self::finish`] tells of
+    /// it.
     ///
     /// # Errors
     /// The stream is damaged, or tells of a failure. Nothing may be read after that.

@@ -1,8 +1,8 @@
 //! What a provider's refusal means, as a table from its own names, then its status, to our codes.
 //!
 //! A provider's name of the failure says more than its status (quotas come as 400, overload as 429), and a status means different
-//! things to different providers (498), so the rows are by provider where they have to be. Message texts decide only where vendors give
-//! nothing else.
+//! things to different providers (498), so the rows are by provider where they have to be. Message texts decide only where vendors
+//! give nothing else.
 
 mod reason;
 

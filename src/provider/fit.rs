@@ -156,7 +156,8 @@ impl Fit<'_> {
         }
     }
 
-    /// The tier as the provider calls it. Only the standard one has a name everywhere; no other is taken for one that costs more or less.
+    /// The tier as the provider calls it. Only the standard one has a name everywhere; no other is taken for one that costs more or
+    /// less.
     fn tier(&mut self, request: &mut ChatRequest) {
         let (known, who) = (&self.caps.service_tiers, self.who);
         let Some(tier) = request.service_tier.take() else { return };

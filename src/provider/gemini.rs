@@ -1,8 +1,8 @@
 //! Gemini's dialect (`:generateContent` and `:streamGenerateContent?alt=sse`), on Vertex AI and the developer API.
 //!
 //! Calls may come without ids, `STOP` is told even where tools are to be called, a stream has no last marker beside its finish
-//! reason, and a blocked prompt has no candidate at all. A signature that came with a part must go back with that part: on a call it
-//! is [`ToolCall::signature`](crate::chat::ToolCall::signature), on a text it is a thought of no text behind it.
+//! reason, and a blocked prompt has no candidate at all. A signature that came with a part must go back with that part: on a call
+//! it is [`ToolCall::signature`](crate::chat::ToolCall::signature), on a text it is a thought of no text behind it.
 
 mod answer;
 

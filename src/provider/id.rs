@@ -1,5 +1,5 @@
-//! Ids of tool calls: those that we make up, and those that fit a provider. All depend on nothing but what they stand for, so that the
-//! same conversation gives the same bytes.
+//! Ids of tool calls: those that we make up, and those that fit a provider. All depend on nothing but what they stand for, so that
+//! the same conversation gives the same bytes.
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,7 +1,8 @@
 //! Who can be asked. A provider is a row of data; only a dialect is code.
 //!
 //! Dialects are pure: they write requests and read answers. What does I/O, [`Provider::chat`] and [`Provider::stream`], is the same
-//! for all of them: fit the request to the model, write it, sign it, send it, read the answer, and try again where that cannot show.
+//! for all of them: fit the request to the model, write it, sign it, send it, read the answer, and try again where that cannot
+//! show.
 
 mod anthropic;
 mod arguments;
@@ -251,8 +252,8 @@ impl Provider {
         request
     }
 
-    /// Writes the request, and looks up the names in addresses that a server of the operator's own is to fetch: they must not lead it to
-    /// its neighbours.
+    /// Writes the request, and looks up the names in addresses that a server of the operator's own is to fetch: they must not lead
+    /// it to its neighbours.
     async fn prepared(&self, client: &Client, request: &ChatRequest, stream: bool, deadline: Instant) -> Result<Written> {
         let written = self.write(request, stream).map_err(|error| self.blame(error, request))?;
         if self.has_operator_address && !written.hosts.is_empty() {

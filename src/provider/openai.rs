@@ -1,8 +1,8 @@
 //! OpenAI's chat dialect (`POST {base}/chat/completions`), and that of every server that copies it.
 //!
-//! What copies get wrong is expected here: missing `usage`, `finish_reason: ""`, content as a list of parts, arguments as an object,
-//! usage in any chunk or inside a choice, tool calls that share or omit their `index`, no `[DONE]`. A stream needs a finish reason or
-//! `[DONE]`; without either it was cut, which is an error.
+//! What copies get wrong is expected here: missing `usage`, `finish_reason: ""`, content as a list of parts, arguments as an
+//! object, usage in any chunk or inside a choice, tool calls that share or omit their `index`, no `[DONE]`. A stream needs a finish
+//! reason or `[DONE]`; without either it was cut, which is an error.
 
 mod answer;
 mod thought;

@@ -8,8 +8,8 @@ use super::dialect::Dialect;
 use crate::chat::{ChatRequest, Media, Part, Raw, Source, Tool, Warning, Warnings};
 use crate::error::{Error, Result};
 
-/// Fields of a request that the vendor's specification names and we have no word for (OpenAI's openapi 2.3.0, Anthropic's of May 2026
-/// with its betas and SDK 2.14.0). A field that none of them names is the provider's own and goes along.
+/// Fields of a request that the vendor's specification names and we have no word for (OpenAI's openapi 2.3.0, Anthropic's of May
+/// 2026 with its betas and SDK 2.14.0). A field that none of them names is the provider's own and goes along.
 const FIELDS: [(&str, &[&str]); 2] = [
     (
         "openai",

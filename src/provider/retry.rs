@@ -1,8 +1,8 @@
 //! When to ask again, and when to leave a provider alone for a while.
 //!
-//! An attempt that cannot have reached the provider costs nothing and may be repeated within the budget. One that may have is repeated
-//! only where the provider says that it is busy, and once where it failed, broke off or gave an answer of no use. Nothing is repeated after content was handed out: the callers of
-//! this file do not come here then.
+//! An attempt that cannot have reached the provider costs nothing and may be repeated within the budget. One that may have is
+//! repeated only where the provider says that it is busy, and once where it failed, broke off or gave an answer of no use. Nothing
+//! is repeated after content was handed out: the callers of this file do not come here then.
 
 mod hedge;
 

@@ -1,4 +1,5 @@
-//! What decoders of several dialects keep while an answer comes: whether its beginning was told, and the facts of the provider's own.
+//! What decoders of several dialects keep while an answer comes: whether its beginning was told, and the facts of the provider's
+//! own.
 
 use serde_json::{Map, Value};
 

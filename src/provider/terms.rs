@@ -10,7 +10,8 @@ pub(super) const ASKED_TIERS: [&str; 3] = ["default", "on_demand", "standard_onl
 /// What they call it in answers, those too that have no name for it in requests or say again that the choice was theirs.
 const TOLD_TIERS: [&str; 5] = ["auto", "default", "on_demand", "standard", "standard_only"];
 
-/// Whether the answer came at the prices of the table, which has those of tokens in the standard tier, at the usual speed, anywhere.
+/// Whether the answer came at the prices of the table, which has those of tokens in the standard tier, at the usual speed,
+/// anywhere.
 pub(crate) fn is_standard(response: &ChatResponse) -> bool {
     let said = |name: &str, standard: &[&str]| is_one(response.extra.get(name), standard);
     let list = |name: &str| response.extra.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -23,8 +24,8 @@ pub(crate) fn is_standard(response: &ChatResponse) -> bool {
         && said("trafficType", &["ON_DEMAND"])
         && said("speed", &["standard"])
         && said("inference_geo", &["global", "not_available"])
-        // What another model said on the way is in the sum at a price of its own, and so is a pass that shortened the conversation: by how
-        // long each of them was.
+        // What another model said on the way is in the sum at a price of its own, and so is a pass that shortened the conversation:
+        // by how long each of them was.
         && list("iterations").all(|part| is_one(part.get("type"), &["message"]))
         && tools.all(|(name, count)| name == "web_fetch_requests" || count.as_u64().unwrap_or(0) == 0)
         // Google's searches have a price of their own, too.

@@ -33,8 +33,8 @@ pub(super) fn system(request: &ChatRequest) -> impl Iterator<Item = &Part> {
     request.messages.iter().take_while(|message| message.role == Role::System).flat_map(|message| &message.parts)
 }
 
-/// The conversation without the instructions in front of it, in turns. All answers to parallel tool calls are in one turn, because providers
-/// refuse them in several.
+/// The conversation without the instructions in front of it, in turns. All answers to parallel tool calls are in one turn, because
+/// providers refuse them in several.
 pub(super) fn turns(request: &ChatRequest) -> Vec<Turn<'_>> {
     let mut turns: Vec<Turn<'_>> = Vec::new();
     for message in request.messages.iter().skip_while(|message| message.role == Role::System) {
@@ -88,8 +88,8 @@ pub(super) fn object_schema(schema: &Value) -> Value {
     Value::Object(schema)
 }
 
-/// What a tool answered, for dialects whose tools answer in text, a line or more for each text: of a block that only another one knows, the
-/// texts inside it.
+/// What a tool answered, for dialects whose tools answer in text, a line or more for each text: of a block that only another one
+/// knows, the texts inside it.
 /// Pictures, documents and marks of the cache are the dialect's own matter.
 pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
     let mut texts: Vec<Cow<'_, str>> = Vec::new();
@@ -106,8 +106,8 @@ pub(super) fn answered(result: &ToolResult, warnings: &mut Warnings) -> String {
     texts.join("\n")
 }
 
-/// The texts inside a block that the dialect does not know, said under `field`. What has a `role` is a whole message, as of a tool that a
-/// provider ran itself, and was not said by who sends it back.
+/// The texts inside a block that the dialect does not know, said under `field`. What has a `role` is a whole message, as of a tool
+/// that a provider ran itself, and was not said by who sends it back.
 pub(super) fn inner_text(raw: &Raw, field: &str, warnings: &mut Warnings) -> Option<String> {
     let mut found = Vec::new();
     if raw.value.get("role").is_none() {

@@ -1,5 +1,5 @@
-//! The providers of one request, each asked in the best way that it has for the shape. A way that a provider refused where another way
-//! then worked is not tried again in this process.
+//! The providers of one request, each asked in the best way that it has for the shape. A way that a provider refused where another
+//! way then worked is not tried again in this process.
 //!
 //! With a shape, the request is written anew for each provider.
 
@@ -209,7 +209,8 @@ impl Call {
         Err(self.walk.error())
     }
 
-    /// Remembers which ways the model refuses, once another way has led to an answer. Where none has, the refusal was not about the way.
+    /// Remembers which ways the model refuses, once another way has led to an answer. Where none has, the refusal was not about the
+    /// way.
     fn learn(&mut self, app: &App) {
         for rung in self.learnt.drain(..) {
             app.refuse(self.walk.provider().name(), self.walk.model(), rung);

@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::chat::{ChatResponse, Failed, Trace};
 use crate::provider;
 
-/// Dollars of an answer. The price is that of the model by its name in the answer, else by the name that was asked for: servers have names
-/// of their own.
+/// Dollars of an answer. The price is that of the model by its name in the answer, else by the name that was asked for: servers
+/// have names of their own.
 pub(super) fn charge(app: &App, provider: &str, asked: &str, response: &ChatResponse) -> Option<f64> {
     let usage = response.usage.as_ref().filter(|_| provider::is_standard(response));
     app.prices().charge(provider, &[&response.model, asked], usage)

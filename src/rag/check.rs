@@ -29,7 +29,8 @@ pub(super) async fn finish(
     response: ChatResponse,
     deadline: Instant,
 ) -> Result<Answer> {
-    // What not every answer goes through is boxed: its state would make every request's future larger, which is moved and allocated.
+    // What not every answer goes through is boxed: its state would make every request's future larger, which is moved and
+    // allocated.
     match &question.shape {
         Some(shape) => Box::pin(settle(app, (shape, question.show_text), call, &mut answer, response, deadline)).await?,
         None => answer.take(app, response, call.purpose),
@@ -79,8 +80,8 @@ async fn settle(
             }
         }
         if calls_tools || is_withheld || (is_shown && answer.finish_reason == FinishReason::Pause) {
-            // An intermediate turn: the caller's or the provider's tools come first. Or no whole answer: clients of the doors read so from
-            // its reason.
+            // An intermediate turn: the caller's or the provider's tools come first. Or no whole answer: clients of the doors read
+            // so from its reason.
             return Ok(());
         }
         stopped_short(answer, &text)?;

@@ -25,8 +25,8 @@ const REFUSALS: [&str; 15] = [
     "tools is not supported",
 ];
 
-/// Words of a refusal of the field itself, whatever its value: only such a refusal holds for every request. Most refusals name the field
-/// and are about one schema.
+/// Words of a refusal of the field itself, whatever its value: only such a refusal holds for every request. Most refusals name the
+/// field and are about one schema.
 const OF_THE_FIELD: [&str; 16] = [
     "cannot find field",
     "does not support",

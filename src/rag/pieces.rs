@@ -151,8 +151,7 @@ impl Outgoing {
                 self.seen.push(&event);
             }
             ChatEvent::Arguments { index, ref json } if self.tool == Some(index) => {
-                let json = json.clone();
-                self.preview(&json);
+                self.preview(json);
                 self.seen.push(&event);
             }
             event => {
@@ -249,8 +248,8 @@ impl Outgoing {
     }
 }
 
-/// What of an answer was held back, as events: its text with what belongs to it, or one text in the place of all where it was changed
-/// since; thoughts and the like.
+/// What of an answer was held back, as events: its text with what belongs to it, or one text in the place of all where it was
+/// changed since; thoughts and the like.
 fn untold(answer: &Answer, has_text: bool, has_rest: bool) -> Vec<ChatEvent> {
     let is_as_written = answer.is_as_written();
     let mut changed = Some(&answer.content).filter(|text| has_text && !is_as_written && !text.is_empty()).cloned();

@@ -24,7 +24,8 @@ pub struct Question {
     pub model: Option<String>,
     /// Who is asked when they fail, as `provider` or `provider/model`; none is the operator's choice.
     pub fallbacks: Option<Vec<String>>,
-    /// Upper bound of the answer where neither the request nor the operator has one, in the model's tokens; none leaves it to the provider.
+    /// Upper bound of the answer where neither the request nor the operator has one, in the model's tokens; none leaves it to the
+    /// provider.
     pub answer_tokens: Option<u32>,
     /// The whole conversation, and how it is to be answered. Its model is left to the two above.
     pub request: ChatRequest,
@@ -38,7 +39,7 @@ pub struct Question {
     pub shape: Option<Shape>,
     /// What becomes of citations that do not hold.
     pub citations: Policy,
-    /// Whether the text of a shaped answer is told as it comes, too, and an answer that was withheld in the place of an error.
+    /// Whether the text of a shaped answer is told as it comes, too; one that ended early is then told as it is, and is no error.
     pub show_text: bool,
     /// What was left out of the request before it became a question.
     pub warnings: Vec<String>,

@@ -1,21 +1,23 @@
 //! Pure: the ways to read what the user said last, when passages are looked up for it.
 //!
-//! "How do I delete it again?" names nothing that could be found: what was said before does. And a message with a pasted log has its question
-//! in its first words or in its last. Which reading is meant need not be guessed: it is the one that comes nearest to a passage.
+//! "How do I delete it again?" names nothing that could be found: what was said before does. And a message with a pasted log has
+//! its question in its first words or in its last. Which reading is meant need not be guessed: it is the one that comes nearest to
+//! a passage.
 
 use crate::chat::{Message, Role};
 
 /// A longer message is read by its ends, too: an embedding model of 256 tokens reads about as much as this.
 const LONG_BYTES: usize = 1_000;
 
-/// How much of each end is read. More drowns the question in what stands around it: of 30 messages with pasted logs and the like, ends of
-/// 150 bytes found what was asked for among the first five for 24, ends of 200 for 21, and the whole message for 8.
+/// How much of each end is read. More drowns the question in what stands around it: of 30 messages with pasted logs and the like,
+/// ends of 150 bytes found what was asked for among the first five for 24, ends of 200 for 21, and the whole message for 8.
 const END_BYTES: usize = 150;
 
 /// So many messages before the last one are read with it, one more at a time.
 const EARLIER: usize = 3;
 
-/// The readings of `prompt`, itself first, in a conversation that ends with it. `exceeds` says that a text is longer than the model reads.
+/// The readings of `prompt`, itself first, in a conversation that ends with it. `exceeds` says that a text is longer than the model
+/// reads.
 pub(super) fn readings(prompt: &str, conversation: &[Message], exceeds: impl Fn(&str) -> bool) -> Vec<String> {
     let mut readings = vec![prompt.to_owned()];
     if let [first, last] = ends(prompt, &exceeds)[..] {

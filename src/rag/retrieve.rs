@@ -214,8 +214,8 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
     Ok(Found { passages, index_digest, is_hybrid, attempt, query: texts[chosen].clone(), vector, warnings })
 }
 
-/// Which of several readings comes nearest to a passage; of equals the first. Words alone cannot tell: without vectors it is the last one,
-/// which has the most words.
+/// Which of several readings comes nearest to a passage; of equals the first. Words alone cannot tell: without vectors it is the
+/// last one, which has the most words.
 fn nearest<'a>(opened: &Opened, readings: impl ExactSizeIterator<Item = Query<'a>>) -> Result<usize> {
     let last = readings.len() - 1;
     let (mut chosen, mut best) = (0, f32::NEG_INFINITY);

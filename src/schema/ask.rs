@@ -157,10 +157,7 @@ impl Shape {
             schema: Some(schema),
             method: Method::JsonSchema,
             strict,
-            strict_mode: StrictMode::Prefer,
-            coerce: false,
-            include_raw: false,
-            max_repairs: 1,
+            ..Self::any_object()
         })
     }
 }

@@ -205,8 +205,8 @@ fn patterns<'a>(schema: &'a Value, known: &mut HashSet<&'a str>) {
     each_child(map, |_, child| patterns(child, known));
 }
 
-/// How many schemas look at one and the same value, through references and branches; a cycle counts as too many. So does a way of more
-/// than [`MAX_WAY`] schemas.
+/// How many schemas look at one and the same value, through references and branches; a cycle counts as too many. So does a way of
+/// more than [`MAX_WAY`] schemas.
 fn steps<'a>(schema: &'a Value, names: &Names<'a>, known: &mut BTreeMap<usize, u64>, way: usize) -> u64 {
     let Value::Object(map) = schema else { return 1 };
     let key = std::ptr::from_ref(map).addr();

@@ -1,5 +1,5 @@
-//! How many steps a validation takes: each look of a schema at a value is one. Branches that lead to the same schema multiply the steps at
-//! each level of a value, and the answer decides how many levels there are. So steps are counted before they are taken.
+//! How many steps a validation takes: each look of a schema at a value is one. Branches that lead to the same schema multiply the
+//! steps at each level of a value, and the answer decides how many levels there are. So steps are counted before they are taken.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,8 +15,8 @@ const MAX_ERROR_STEPS: usize = 50_000;
 /// Schemas that may lead to one another, one inside the other.
 const MAX_DEPTH: usize = 1_000;
 
-/// Whether it can be said in time that `value` is valid. The validator remembers what it found of a definition that refers to itself, and
-/// skips branches that a constant rules out.
+/// Whether it can be said in time that `value` is valid. The validator remembers what it found of a definition that refers to
+/// itself, and skips branches that a constant rules out.
 pub(super) fn is_checkable(value: &Value, root: &Value) -> bool {
     is_tellable(value, root) || Steps::new(root, MAX_CHECKED, true).within(root, value, 0)
 }

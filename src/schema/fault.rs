@@ -1,5 +1,5 @@
-//! What is wrong with a value, judged by the branches that it is likely meant for. The validator goes into all branches at each level;
-//! where these are too many, this is what a model is told instead.
+//! What is wrong with a value, judged by the branches that it is likely meant for. The validator goes into all branches at each
+//! level; where these are too many, this is what a model is told instead.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Formats that are checked as callers mean them: their types (a `datetime` of Python's, an address in a browser) take more than the
-//! RFCs that JSON Schema names, and models write what they take.
+//! Formats that are checked as callers mean them: their types (a `datetime` of Python's, an address in a browser) take more than
+//! the RFCs that JSON Schema names, and models write what they take.
 
 use std::sync::LazyLock;
 

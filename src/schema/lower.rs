@@ -1,10 +1,10 @@
 //! A canonical schema -> the part of it that one provider takes, with a report of what was lost on the way.
 //!
 //! Where a provider could only be told something under which what was asked for cannot be written (a map as an object without
-//! properties, a choice of properties in an object without them), the schema is unfit for it and the next way of asking is taken. Two
-//! things are told more strictly than they were asked: an object is closed where the provider wants that, which leaves out only
-//! properties that nothing names, and Cohere is told one required property. What the provider is not told, the description tells the
-//! model, and the answer is checked against the whole schema all the same.
+//! properties, a choice of properties in an object without them), the schema is unfit for it and the next way of asking is taken.
+//! Two things are told more strictly than they were asked: an object is closed where the provider wants that, which leaves out only
+//! properties that nothing names, and Cohere is told one required property. What the provider is not told, the description tells
+//! the model, and the answer is checked against the whole schema all the same.
 
 mod closed;
 mod containers;
@@ -55,7 +55,8 @@ pub enum Action {
     Widened,
     /// It is gone; it constrained nothing.
     Dropped,
-    /// Something stricter stands in its place: an object that is open in so many words is closed, or Cohere's one required property.
+    /// Something stricter stands in its place: an object that is open in so many words is closed, or Cohere's one required
+    /// property.
     Narrowed,
 }
 

@@ -5,8 +5,8 @@
 //!                                            \- lower: what the provider takes, with a report of what it is not told
 //! ```
 //!
-//! The answer is always validated against the canonical schema, whatever the provider promised. Validation is the `jsonschema` crate's
-//! without its network and file features: nothing that a caller names is ever fetched.
+//! The answer is always validated against the canonical schema, whatever the provider promised. Validation is the `jsonschema`
+//! crate's without its network and file features: nothing that a caller names is ever fetched.
 
 mod ask;
 mod canon;

@@ -21,8 +21,8 @@ const MAX_READS: usize = 8;
 /// A value, and what reading it took.
 type Read = (Value, Vec<Change>);
 
-/// The JSON values of a text in their order, with what reading them took. What a model thinks aloud before its answer is none; a list
-/// is one where the root is no object.
+/// The JSON values of a text in their order, with what reading them took. What a model thinks aloud before its answer is none; a
+/// list is one where the root is no object.
 pub(super) fn candidates(text: &str, is_wrapped: bool) -> VecDeque<Read> {
     let change = |what| vec![Change { pointer: String::new(), what }];
     let whole = |text: &str| {
@@ -46,8 +46,8 @@ pub(super) fn candidates(text: &str, is_wrapped: bool) -> VecDeque<Read> {
     objects(said, is_wrapped).into_iter().filter(|(range, _)| range.contains(&mark)).map(|(_, value)| value).collect()
 }
 
-/// The JSON objects of a text, and lists where the answer may be one, with their places. One that is not quite JSON is taken with what can
-/// be made of it, not with one that stands inside it.
+/// The JSON objects of a text, and lists where the answer may be one, with their places. One that is not quite JSON is taken with
+/// what can be made of it, not with one that stands inside it.
 fn objects(text: &str, is_wrapped: bool) -> VecDeque<(Range<usize>, Read)> {
     let change = |what| Change { pointer: String::new(), what };
     let begins: &[char] = if is_wrapped { &['{', '['] } else { &['{'] };

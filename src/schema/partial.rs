@@ -1,8 +1,8 @@
 //! JSON as it arrives: an incremental reader that says what each piece adds, in linear time.
 //!
-//! It is forgiving where models are careless (text around the object, single quotes, words without quotes, commas too many, Python's
-//! literals, an end that is missing) and notes each time it was. What it says on the way is a preview: only the whole, validated
-//! answer can be trusted.
+//! It is forgiving where models are careless (text around the object, single quotes, words without quotes, commas too many,
+//! Python's literals, an end that is missing) and notes each time it was. What it says on the way is a preview: only the whole,
+//! validated answer can be trusted.
 
 mod escape;
 
@@ -17,8 +17,8 @@ use super::walk::escaped;
 /// Levels of one answer.
 const MAX_DEPTH: usize = 128;
 
-/// Bytes of a path. Each patch repeats its own, so what is at a longer one is not previewed: long keys around many small values would
-/// make a hundred times more of an answer than it is.
+/// Bytes of a path. Each patch repeats its own, so what is at a longer one is not previewed: long keys around many small values
+/// would make a hundred times more of an answer than it is.
 const MAX_PATH: usize = 512;
 
 /// What a piece adds: JSON Patch's `add`, and `append` for text that grows.
@@ -116,7 +116,8 @@ impl Partial {
         (self.whole, self.notes.into_iter().collect())
     }
 
-    /// The object that `text` begins with, with what it needed leniency for, where one can be made out; and how many bytes were read for it.
+    /// The object that `text` begins with, with what it needed leniency for, where one can be made out; and how many bytes were
+    /// read for it.
     pub(crate) fn object(text: &str) -> (Option<(Value, Vec<&'static str>)>, usize) {
         let mut partial = Self::default();
         let mut read = text.len();

@@ -1,9 +1,9 @@
 //! What a model wrote -> a valid value, or what is wrong with it.
 //!
-//! Always undone, because we did it: the wrapper around a root that is no object, and the nulls that stand for absent properties. What is
-//! valid then is the answer. Mended otherwise, because no other reading makes sense: an object that came as JSON text where no text is
-//! valid. Only with `coerce`: values of a wrong type. Of several branches only those count that the value can be meant for. Every change
-//! but the undoing is reported.
+//! Always undone, because we did it: the wrapper around a root that is no object, and the nulls that stand for absent properties.
+//! What is valid then is the answer. Mended otherwise, because no other reading makes sense: an object that came as JSON text where
+//! no text is valid. Only with `coerce`: values of a wrong type. Of several branches only those count that the value can be meant
+//! for. Every change but the undoing is reported.
 
 use serde_json::{Map, Number, Value};
 
@@ -72,8 +72,8 @@ pub(crate) fn repair_prompt(violations: &[Violation]) -> String {
     text
 }
 
-/// What was asked for out of what was written, and whether it is valid. A value that is valid once our own doing is undone is not mended,
-/// only filled.
+/// What was asked for out of what was written, and whether it is valid. A value that is valid once our own doing is undone is not
+/// mended, only filled.
 fn mended(
     mut value: Value,
     mut changes: Vec<Change>,

@@ -70,7 +70,7 @@ fn object(map: &Map<String, Value>, pointer: &str, field: &str) -> Result<Value>
 }
 
 /// Whether an object is JSON Schema and not an object of the simple format: a type, and what belongs to it.
-pub(super) fn is_json_schema(map: &Map<String, Value>) -> bool {
+fn is_json_schema(map: &Map<String, Value>) -> bool {
     let Some(kinds) = map.get("type").filter(|kinds| is_type(kinds)) else { return false };
     let has = |keyword: &str, kind: &str| {
         map.contains_key(keyword) && (kinds == kind || kinds.as_array().is_some_and(|list| list.iter().any(|it| it == kind)))

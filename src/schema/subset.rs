@@ -268,8 +268,8 @@ fn written(value: &Value) -> usize {
     value.as_str().map_or_else(|| value.to_string().len(), |text| text.chars().count())
 }
 
-/// Levels of objects and lists, through references; a reference to what is already open adds none. Each place is walked once, however
-/// many references lead to it: `known` has what was found below it, by address.
+/// Levels of objects and lists, through references; a reference to what is already open adds none. Each place is walked once,
+/// however many references lead to it: `known` has what was found below it, by address.
 fn levels(schema: &Value, root: &Value, open: &mut Vec<usize>, known: &mut HashMap<usize, usize>) -> usize {
     let Value::Object(map) = schema else { return 0 };
     let key = std::ptr::from_ref(map).addr();

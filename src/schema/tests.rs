@@ -50,8 +50,8 @@ fn the_official_suite() {
     let Some((passed, failed, names)) = suite("contracts/json-schema-test-suite/tests/draft2020-12/optional/format", ours) else {
         return;
     };
-    // Names of hosts in other scripts are taken as they are: their rules are large, and no answer was seen to need them. Times may lack
-    // their seconds and offset, addresses be of any script.
+    // Names of hosts in other scripts are taken as they are: their rules are large, and no answer was seen to need them. Times may
+    // lack their seconds and offset, addresses be of any script.
     let chosen = |name: &String| ["idn-hostname: ", "date-time: ", "time: ", "uri: "].iter().any(|file| name.starts_with(file));
     let (meant, others): (Vec<String>, Vec<String>) = names.into_iter().partition(chosen);
     println!(

@@ -1,4 +1,5 @@
-//! Where schemas stand inside a schema. Everything else in it (`enum`, `const`, `default`, `examples`) is data and is never read as one.
+//! Where schemas stand inside a schema. Everything else in it (`enum`, `const`, `default`, `examples`) is data and is never read as
+//! one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -100,8 +101,8 @@ fn reached<'a>(schema: Option<&'a Map<String, Value>>, root: &'a Value, keywords
     found
 }
 
-/// As [`branches`], without those that `value` is not meant for: of the branches of each `anyOf` and `oneOf` those that fit it as far as
-/// can be seen from outside and name the most of its properties, else those that its constants do not rule out, else all. Of
+/// As [`branches`], without those that `value` is not meant for: of the branches of each `anyOf` and `oneOf` those that fit it as
+/// far as can be seen from outside and name the most of its properties, else those that its constants do not rule out, else all. Of
 /// several that fit equally well, the first `most`.
 pub(super) fn meant<'a>(value: &Value, schema: &'a Value, root: &'a Value, most: usize) -> Vec<&'a Map<String, Value>> {
     let (mut found, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![schema]);
@@ -215,8 +216,8 @@ pub(super) fn allows_null(schema: &Value, root: &Value) -> bool {
     allows_null_within(schema, root, &mut HashMap::new())
 }
 
-/// `known` has what was found of each place, by address: each is looked at once, however many ways lead to it. One that is still looked
-/// at counts as false.
+/// `known` has what was found of each place, by address: each is looked at once, however many ways lead to it. One that is still
+/// looked at counts as false.
 fn allows_null_within(schema: &Value, root: &Value, known: &mut HashMap<usize, bool>) -> bool {
     let Value::Object(map) = schema else { return schema == &Value::Bool(true) };
     let key = std::ptr::from_ref(map).addr();

@@ -1,8 +1,10 @@
-//! How long a connection may keep us waiting: for the header of a request, for its next request, for somebody to read what is answered.
+//! How long a connection may keep us waiting: for the header of a request, for its next request, for somebody to read what is
+//! answered.
 //!
-//! hyper has one limit for a header's first byte and for its last. But a load balancer keeps idle connections for a minute, and a request that it
-//! sends just as we close one is lost, while a header that has begun comes at once or never. And hyper knows no limit before it knows
-//! which HTTP is spoken, none for HTTP/2 between two requests, where answers to pings count as life, and none for a client that does not read.
+//! hyper has one limit for a header's first byte and for its last. But a load balancer keeps idle connections for a minute, and a
+//! request that it sends just as we close one is lost, while a header that has begun comes at once or never. And hyper knows no
+//! limit before it knows which HTTP is spoken, none for HTTP/2 between two requests, where answers to pings count as life, and none
+//! for a client that does not read.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -254,7 +256,7 @@ mod tests {
         };
         tokio::select! {
             () = clock.clone().silence() => {}
-            () = tokio::time::timeout(Duration::from_secs(60), others).map(|_| ()) => {}
+            () = tokio::time::timeout(Duration::from_secs(60), others).map(drop) => {}
         }
         assert!((4..=6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     }

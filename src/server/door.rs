@@ -230,7 +230,8 @@ impl Omni {
         let passages = std::mem::take(&mut answer.passages);
         let citations = response::cited(std::mem::take(&mut answer.citations), &passages);
         // The value itself is the answer's content.
-        let structured = answer.structured.take().and_then(|structured| {
+        let structured = answer.structured.take().and_then(|mut structured| {
+            structured.data.take();
             let mut value = serde_json::to_value(structured).ok()?;
             value.as_object_mut()?.shift_remove("data");
             Some(value)

@@ -16,7 +16,8 @@ use crate::error::{Code, Error};
 /// How long a body that is refused goes on being read.
 const DRAINING: Duration = Duration::from_secs(2);
 
-/// Bytes that the room for bodies is counted in. The first of each body are not: there are no more of these than connections and their streams.
+/// Bytes that the room for bodies is counted in. The first of each body are not: there are no more of these than connections and
+/// their streams.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Room for 256 MiB of bodies, whole or not. What is made of one takes more, so it is given back when the request is over.
@@ -94,8 +95,8 @@ async fn taken<'a>(body: &mut Body, most: usize, room: &'a Semaphore) -> Result<
     Ok((bytes.into(), held))
 }
 
-/// Takes the rest of a body that is of no use, for a while: a connection that is closed while its client still sends is reset, and the client
-/// reads no answer.
+/// Takes the rest of a body that is of no use, for a while: a connection that is closed while its client still sends is reset, and
+/// the client reads no answer.
 pub(super) fn drain(mut body: Body) {
     let reading = async move { while let Some(Ok(_)) = body.frame().await {} };
     tokio::spawn(tokio::time::timeout(DRAINING, reading));

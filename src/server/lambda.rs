@@ -74,8 +74,8 @@ pub async fn run(app: Arc<App>) -> Result<()> {
     outcome.map_err(|cause| Error::internal("the Lambda Runtime API failed").caused_by(cause))
 }
 
-/// Reads ahead what searches touch first, of each index its share and what the ones before left of theirs, and says how many bytes are
-/// left. What cannot be read now is an error of the search that needs it.
+/// Reads ahead what searches touch first, of each index its share and what the ones before left of theirs, and says how many bytes
+/// are left. What cannot be read now is an error of the search that needs it.
 pub fn warm(app: &App) -> u64 {
     let (mut left, indexes) = (app.config().lambda.warm_bytes(), app.indexes());
     let deadline = std::time::Instant::now() + WARMING;
@@ -106,9 +106,9 @@ pub fn read(event: &str) -> Result<lambda_http::Request> {
 }
 
 /// An event that cannot make lambda_http panic. It builds a URI of host, path and query and unwraps the outcome; but REST APIs send
-/// paths decoded, and the console's test events have a placeholder for a host. So the host goes, and the query stands behind the path, where
-/// [`handle`] takes it from. And it unwraps a body in base64: one that is not goes on as it came, which is no JSON. A header that cannot be one
-/// is left out, or it would take the request with it.
+/// paths decoded, and the console's test events have a placeholder for a host. So the host goes, and the query stands behind the
+/// path, where [`handle`] takes it from. And it unwraps a body in base64: one that is not goes on as it came, which is no JSON. A
+/// header that cannot be one is left out, or it would take the request with it.
 struct Event(LambdaRequest);
 
 impl<'de> Deserialize<'de> for Event {
@@ -155,8 +155,8 @@ fn encoded(path: &str) -> String {
     format!("/{}", escaped(path.strip_prefix('/').unwrap_or(path), is_of_uri))
 }
 
-/// Takes out the query, from its question mark on: as it came from an HTTP API or a Function URL, in pairs from an ALB, in pairs that are
-/// decoded from a REST API.
+/// Takes out the query, from its question mark on: as it came from an HTTP API or a Function URL, in pairs from an ALB, in pairs
+/// that are decoded from a REST API.
 fn query(event: &mut Value) -> String {
     let is_alb = event["requestContext"]["elb"].is_object();
     let Value::Object(fields) = event else { return String::new() };

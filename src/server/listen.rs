@@ -161,14 +161,16 @@ async fn told_to_end() {
     }
 }
 
-/// Whether whoever started us, as `nohup` does, wants us to outlive a terminal. Where that is not known, the signal is left as it is.
+/// Whether whoever started us, as `nohup` does, wants us to outlive a terminal. Where that is not known, the signal is left as it
+/// is.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     mask.is_none_or(|mask| mask & 1 == 1)
 }
 
-/// Lets the process open as many files as it may: each connection is one, and the usual limit of 1,024 is lower than that of connections.
+/// Lets the process open as many files as it may: each connection is one, and the usual limit of 1,024 is lower than that of
+/// connections.
 pub fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Where it is refused, the limit is as it was.

@@ -152,7 +152,8 @@ impl Stop {
     }
 }
 
-/// The most bytes that an answer may have in the text of a JSON document; put into a request's extensions by the front door that knows.
+/// The most bytes that an answer may have in the text of a JSON document; put into a request's extensions by the front door that
+/// knows.
 #[derive(Debug, Clone, Copy)]
 struct Most(usize);
 

@@ -1,8 +1,8 @@
 //! Which pages may use a service that listens on the loopback.
 //!
-//! What listens there is meant for programs of this machine, and a browser is one of them: any page that it shows can send requests here,
-//! and one whose name was made to lead to 127.0.0.1 can read the answers, too. The first kind says where it comes from (`Origin`), the
-//! second asks for itself by its own name (`Host`).
+//! What listens there is meant for programs of this machine, and a browser is one of them: any page that it shows can send requests
+//! here, and one whose name was made to lead to 127.0.0.1 can read the answers, too. The first kind says where it comes from
+//! (`Origin`), the second asks for itself by its own name (`Host`).
 
 use axum::http::header::{HOST, HeaderMap, ORIGIN};
 use axum::http::uri::{Authority, Uri};

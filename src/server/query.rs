@@ -54,8 +54,8 @@ pub(super) async fn index(State(app): State<Arc<App>>, Extension(context): Exten
     }
 }
 
-/// `GET /healthz`. What else would make it unhealthy has kept the service from starting. Beside that it says how many exchanges with
-/// providers had a cost that is not known: a sum of costs that lacks them is too low.
+/// `GET /healthz`. What else would make it unhealthy has kept the service from starting. Beside that it says how many exchanges
+/// with providers had a cost that is not known: a sum of costs that lacks them is too low.
 pub(super) async fn health(State(app): State<Arc<App>>, Extension(context): Extension<Context>) -> Response {
     if let Err(error) = app.require_sound() {
         return failed(&context, &error, Some(StatusCode::SERVICE_UNAVAILABLE));

@@ -1,7 +1,7 @@
 //! Golden matrix: every canonical request as every provider gets it.
 //!
-//! `tests/golden/NAME.json` holds a request and, by provider, what is sent for it: path, body, warnings, or the error. A change shows as
-//! a difference; `OMNI_GOLDEN=write` writes the files anew, to be read before they are committed.
+//! `tests/golden/NAME.json` holds a request and, by provider, what is sent for it: path, body, warnings, or the error. A change
+//! shows as a difference; `OMNI_GOLDEN=write` writes the files anew, to be read before they are committed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

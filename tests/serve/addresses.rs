@@ -1,8 +1,8 @@
 //! Addresses that callers name: those that lead inside are refused in every field where one can stand, before anybody is asked.
 //!
-//! We fetch none of them. Some providers do, from outside. A server at an address of the operator's may stand inside: names are looked up
-//! before it gets them, and one that we know nothing about gets no address at all. Redirects are not followed: `a_redirect_is_not_followed` here and `reliability` in
-//! the tests of providers.
+//! We fetch none of them. Some providers do, from outside. A server at an address of the operator's may stand inside: names are
+//! looked up before it gets them, and one that we know nothing about gets no address at all. Redirects are not followed:
+//! `a_redirect_is_not_followed` here and `reliability` in the tests of providers.
 
 use omni_llm::config::{Endpoint, Secret};
 use serde_json::{Value, json};

@@ -179,7 +179,8 @@ async fn a_document_goes_while_the_service_runs() {
     later().await;
     assert_eq!(gone().await, 1, "without a search");
     assert_eq!(harbour.found(None, json!({})).await, ["more.md"]);
-    // A list of another index, which has taken the place of this one, adds to what is gone, and keeps another service from starting.
+    // A list of another index, which has taken the place of this one, adds to what is gone, and keeps another service from
+    // starting.
     Tombstones { index: "0".repeat(64), documents: ["s3://docs/more.md".to_owned()].into(), ..Tombstones::default() }
         .write(&list)
         .unwrap();

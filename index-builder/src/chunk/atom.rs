@@ -137,7 +137,7 @@ impl<'a> Atoms<'a> {
     }
 
     /// Tokens of a run as counted in the whole document: exact where both ends are at white space, close elsewhere.
-    pub(super) fn about_tokens(&self, run: &Range<usize>) -> usize {
+    fn about_tokens(&self, run: &Range<usize>) -> usize {
         self.tokens_before(run.end) - self.tokens_before(run.start)
     }
 

@@ -1,6 +1,6 @@
-//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns, unless all rows are numbers
-//! alone; each row below it becomes a record of `column: value` lines, so that a row says what it means wherever a chunk begins, and
-//! chunks are cut between rows.
+//! CSV and its relatives. The first row that is as wide as most, or but for one cell, names the columns, unless all rows are
+//! numbers alone; each row below it becomes a record of `column: value` lines, so that a row says what it means wherever a chunk
+//! begins, and chunks are cut between rows.
 
 use ::csv::{ReaderBuilder, StringRecord};
 
@@ -79,8 +79,8 @@ impl Layout {
         (text, best.map_or(Self { delimiter: b',', columns: None, is_of_numbers: false }, |(layout, _)| layout))
     }
 
-    /// Whether a row of so many cells may name the columns. A name may be missing, as where rows begin with their numbers or end with a
-    /// delimiter.
+    /// Whether a row of so many cells may name the columns. A name may be missing, as where rows begin with their numbers or end
+    /// with a delimiter.
     fn is_heading(&self, width: usize) -> bool {
         self.columns.is_none_or(|columns| width >= columns.saturating_sub(1).max(columns.min(2)))
     }

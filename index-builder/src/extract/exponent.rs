@@ -1,6 +1,7 @@
 //! Raised and lowered text in a line that can only say it with a `^` or a `_`.
 
-/// Whether raised or lowered text would be read as a part of what stands `before` it: 10⁶ is not 106, but 1ˢᵗ is 1st and H₂O is H2O.
+/// Whether raised or lowered text would be read as a part of what stands `before` it: 10⁶ is not 106, but 1ˢᵗ is 1st and H₂O is
+/// H2O.
 pub(super) fn is_apart(raised: &str, before: char) -> bool {
     let unsigned = raised.trim_start_matches(['+', '-', '−', '–', '±']);
     let is_signed = unsigned.len() < raised.len();

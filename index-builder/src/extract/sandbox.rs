@@ -264,7 +264,8 @@ mod tests {
     fn sandbox(script: &str, limits: Limits) -> (tempfile::TempDir, Sandbox) {
         let folder = tempfile::tempdir().unwrap();
         let executable = folder.path().join("child");
-        // Written by a process of its own: what another test starts meanwhile would hold it open for writing, and nothing open so can be run.
+        // Written by a process of its own: what another test starts meanwhile would hold it open for writing, and nothing open so
+        // can be run.
         let write = "printf '#!/bin/sh\n%s\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
         assert!(Command::new("sh").arg("-c").arg(write).arg(&executable).arg(script).status().unwrap().success());
         (folder, Sandbox { executable, limits })

@@ -1,5 +1,5 @@
-//! JSON in which no name stands twice in one object: of two the last would win, and what the first says, as who may see a document, would be
-//! lost without a word.
+//! JSON in which no name stands twice in one object: of two the last would win, and what the first says, as who may see a document,
+//! would be lost without a word.
 
 use std::fmt;
 

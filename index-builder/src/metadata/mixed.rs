@@ -6,8 +6,8 @@ use omni_retrieval::index::{self, Kind, RESERVED, Scalar};
 
 use crate::report::Remark;
 
-/// Fields that are text because of some values, while most are numbers or dates, or any is a whole date: no range can be asked of them.
-/// For each, the first document that has such a value.
+/// Fields that are text because of some values, while most are numbers or dates, or any is a whole date: no range can be asked of
+/// them. For each, the first document that has such a value.
 pub(crate) fn mixed<'a>(documents: impl Iterator<Item = &'a index::Document> + Clone) -> Vec<Remark> {
     let values = documents.flat_map(|document| {
         let fields = document.metadata.iter().filter(|(field, _)| !RESERVED.contains(&field.as_str()));

@@ -56,8 +56,8 @@ impl Rules {
         Ok(Self { file: path.to_owned(), prefixes, by_folder })
     }
 
-    /// The rules that fit none of the documents of the source, and nothing that is `absent`: files and folders of it that cannot be read, and
-    /// what may lie below. Where there are none, it is not the rules that are wrong.
+    /// The rules that fit none of the documents of the source, and nothing that is `absent`: files and folders of it that cannot be
+    /// read, and what may lie below. Where there are none, it is not the rules that are wrong.
     ///
     /// # Errors
     /// One of them has labels: what they should close would be open.
@@ -142,8 +142,8 @@ fn is_name(text: &str) -> bool {
     !text.trim().is_empty() && text.len() <= MAX_BYTES
 }
 
-/// Whether a rule for `prefix` holds for `path`: a file, or all below a folder, with or without the slash at its end. `public` is not
-/// `public-relations/`.
+/// Whether a rule for `prefix` holds for `path`: a file, or all below a folder, with or without the slash at its end. `public` is
+/// not `public-relations/`.
 pub(crate) fn covers(prefix: &str, path: &str) -> bool {
     let ends_a_name = |rest: &str| rest.is_empty() || rest.starts_with('/') || prefix.is_empty() || prefix.ends_with('/');
     path.strip_prefix(prefix).is_some_and(ends_a_name)

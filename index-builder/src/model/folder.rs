@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omni_retrieval::embed::{Description, Head, Manifest, Packed, Pooling, Precision, pack, write_packed};
+use omni_retrieval::embed::{Description, Manifest, Packed, Pooling, Precision, Purpose, pack, write_packed};
 use omni_retrieval::error::{Code, Error, Result};
 
 use super::packing;
@@ -29,8 +29,8 @@ pub(crate) struct Said {
     /// What goes before a document [default: as for questions]
     #[arg(long, value_name = "TEXT")]
     document_prefix: Option<String>,
-    /// Tokens that one vector covers [default: as sentence_bert_config.json or tokenizer_config.json says, else as many as the model
-    /// has positions]
+    /// Tokens that one vector covers [default: as sentence_bert_config.json or tokenizer_config.json says, else as many as the
+    /// model has positions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..))]
     max_tokens: Option<u16>,
 }
@@ -112,7 +112,7 @@ pub(super) fn pack_in(folder: &Path, said: &Said, to: Option<&Path>, precision: 
         let most = manifest.max_tokens;
         return Err(Error::bad_request(format!("`--max-tokens`: the model has {most} positions; ask for no more")));
     }
-    if manifest.purpose == Head::Reranking && said.is_of_embedding() {
+    if manifest.purpose == Purpose::Reranking && said.is_of_embedding() {
         let what = "a reranker, which has neither a pooling nor prefixes; leave `--pooling` and both prefixes out";
         return Err(Error::bad_request(format!("`{}`: {what}", manifest.name)));
     }
@@ -155,9 +155,9 @@ fn require_files(folder: &Path) -> Result<()> {
 fn summary(packed: &Packed, description: &Description) -> Vec<String> {
     let manifest = packed.manifest();
     let kind = match (manifest.purpose, manifest.pooling) {
-        (Head::Reranking, _) => "a reranker",
-        (Head::Embedding, Pooling::Mean) => "pooling mean",
-        (Head::Embedding, Pooling::Cls) => "pooling cls",
+        (Purpose::Reranking, _) => "a reranker",
+        (Purpose::Embedding, Pooling::Mean) => "pooling mean",
+        (Purpose::Embedding, Pooling::Cls) => "pooling cls",
     };
     let licence = if manifest.licence.is_empty() { "licence not known" } else { &manifest.licence };
     let Manifest { name, fingerprint, dimensions, layers, max_tokens, .. } = manifest;
@@ -170,7 +170,7 @@ fn summary(packed: &Packed, description: &Description) -> Vec<String> {
             lines.push(format!("before a {what}: {prefix:?}"));
         }
     }
-    if manifest.purpose == Head::Reranking {
+    if manifest.purpose == Purpose::Reranking {
         return lines;
     }
     if description.pooling_is_assumed {

@@ -50,8 +50,8 @@ impl Listed {
         Ok(Self { entries, sidecars, spellings, unreadable, ignored })
     }
 
-    /// What the file beside a document says of it, and the document's name as that file has it: the very same, or else one whose accents
-    /// are written otherwise.
+    /// What the file beside a document says of it, and the document's name as that file has it: the very same, or else one whose
+    /// accents are written otherwise.
     pub(super) fn sidecar(&self, document: &str) -> Option<(&String, &Result<Fields, String>)> {
         let otherwise = || self.sidecars.get_key_value(self.spellings.get(&composed(document))?);
         self.sidecars.get_key_value(document).or_else(otherwise)

@@ -1,8 +1,9 @@
 //! Documents of a folder, or one file.
 //!
-//! Hidden files and folders (leading dot), office lock files (`~$..`), backups of editors (`..~`) and the builder's own files are left out. Links to folders are never followed, so
-//! there are no loops and nothing is read twice. A link to a file is read under its own name where its target lies inside of
-//! the folder and is hidden (mounted volumes look like that), never where it leads out of the folder.
+//! Hidden files and folders (leading dot), office lock files (`~$..`), backups of editors (`..~`) and the builder's own files are
+//! left out. Links to folders are never followed, so there are no loops and nothing is read twice. A link to a file is read under
+//! its own name where its target lies inside of the folder and is hidden (mounted volumes look like that), never where it leads out
+//! of the folder.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};

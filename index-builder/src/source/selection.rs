@@ -8,8 +8,8 @@ use crate::metadata::{composed, sidecar_of};
 /// Globs over the paths below the source.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Selection {
-    /// Read only what fits this glob, as `*.md` or `handbook/**`; may be repeated. One without `/` fits names at any depth, and a folder
-    /// that fits is meant with all that is below it
+    /// Read only what fits this glob, as `*.md` or `handbook/**`; may be repeated. One without `/` fits names at any depth, and a
+    /// folder that fits is meant with all that is below it
     #[arg(long, value_name = "GLOB", value_parser = glob)]
     include: Vec<GlobMatcher>,
 

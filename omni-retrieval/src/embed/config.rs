@@ -5,14 +5,14 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::folder::{read, refused};
-use super::manifest::{Activation, Head};
+use super::manifest::{Activation, Purpose};
 use crate::error::{Error, Result};
 
 /// What `config.json` says, as far as it decides what is computed.
 pub(super) struct Config {
     pub(super) sizes: Sizes,
     pub(super) activation: Activation,
-    pub(super) purpose: Head,
+    pub(super) purpose: Purpose,
 }
 
 /// The numbers of the network.
@@ -91,13 +91,13 @@ impl Network {
     }
 
     /// A classifier with one label is a cross-encoder; other heads are left off.
-    fn purpose(&self) -> Result<Head, String> {
+    fn purpose(&self) -> Result<Purpose, String> {
         if self.architecture().is_none_or(|name| name != "BertForSequenceClassification") {
-            return Ok(Head::Embedding);
+            return Ok(Purpose::Embedding);
         }
         // Two is what the field means where it is not written.
         match self.num_labels.or(self.id2label.as_ref().map(serde_json::Map::len)).unwrap_or(2) {
-            1 => Ok(Head::Reranking),
+            1 => Ok(Purpose::Reranking),
             labels => Err(format!("`BertForSequenceClassification` with {labels} labels: a reranker has one, the score")),
         }
     }

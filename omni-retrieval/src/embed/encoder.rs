@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::kernels::{Function, LANES, Op, Rows, RowsMut, run};
-use super::manifest::{Activation, Head, Manifest, Pooling, Precision};
+use super::manifest::{Activation, Manifest, Pooling, Precision, Purpose};
 use super::packed::{Layer, Matrix, Packed};
 use crate::cpu::Kernel;
 
@@ -72,7 +72,7 @@ pub(super) fn score(model: &Packed, kernel: Kernel, pairs: &[&Sequence], scratch
 
 /// Rows of a sequence of `length` that are read after `layers` layers: after the last one, it may be the first only.
 fn rows_after(layers: usize, manifest: &Manifest, length: usize) -> usize {
-    let reads_first = manifest.pooling == Pooling::Cls || manifest.purpose == Head::Reranking;
+    let reads_first = manifest.pooling == Pooling::Cls || manifest.purpose == Purpose::Reranking;
     if reads_first && layers == manifest.layers { 1 } else { length }
 }
 

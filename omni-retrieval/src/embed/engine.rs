@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::encoder::{Scratch, Sequence};
 use super::workers::Workers;
-use super::{Description, Head, PACKED_FILE, Packed, Precision, Tokenizer, pack};
+use super::{Description, PACKED_FILE, Packed, Precision, Purpose, Tokenizer, pack};
 use crate::cpu::Kernel;
 use crate::error::{Code, Error, Result};
 
@@ -27,11 +27,11 @@ impl Engine {
     ///
     /// # Errors
     /// A file is missing or is not what it should be, or the model is for something else.
-    pub(super) fn open(path: &Path, purpose: Head) -> Result<Self> {
+    pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Self> {
         if !path.exists() {
             let remedy = match purpose {
-                Head::Embedding => "get the model with `index-builder model`, or name the folder of another",
-                Head::Reranking => "pack a cross-encoder with `index-builder model --from FOLDER`, and name its folder",
+                Purpose::Embedding => "get the model with `index-builder model`, or name the folder of another",
+                Purpose::Reranking => "pack a cross-encoder with `index-builder model --from FOLDER`, and name its folder",
             };
             return Err(Error::new(Code::NotFound, format!("{}: no such model; {remedy}", path.display())));
         }
@@ -49,12 +49,12 @@ impl Engine {
     ///
     /// # Errors
     /// The model is for something else, or the environment forces a kernel that this CPU cannot run.
-    pub(super) fn of(model: Packed, purpose: Head) -> Result<Self> {
+    pub(super) fn of(model: Packed, purpose: Purpose) -> Result<Self> {
         let manifest = model.manifest();
         if manifest.purpose != purpose {
             let what = match purpose {
-                Head::Embedding => "a reranker, which gives scores of pairs of texts and no vectors; name an embedding model",
-                Head::Reranking => "an embedding model, which has no head that scores pairs of texts; name a cross-encoder",
+                Purpose::Embedding => "a reranker, which gives scores of pairs of texts and no vectors; name an embedding model",
+                Purpose::Reranking => "an embedding model, which has no head that scores pairs of texts; name a cross-encoder",
             };
             return Err(Error::new(Code::NotSupported, format!("`{}`: {what}", manifest.name)));
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::normalize::Normalizer;
 
 /// Every section begins at a multiple of this: a cache line, and one AVX-512 register.
-pub(super) const ALIGNMENT: usize = 64;
+const ALIGNMENT: usize = 64;
 
 /// Columns that lie together in a packed matrix.
 pub(super) const PANEL: usize = 64;
@@ -49,7 +49,7 @@ pub enum Pooling {
 /// What a packed model is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Head {
+pub enum Purpose {
     /// A text to a vector: [`super::Embedder`].
     #[default]
     Embedding,
@@ -57,7 +57,7 @@ pub enum Head {
     Reranking,
 }
 
-impl Head {
+impl Purpose {
     /// What is usual is not written, so that a file says what it always said.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     fn is_embedding(&self) -> bool {
@@ -96,8 +96,8 @@ pub struct Manifest {
     /// 16 hex digits over everything that decides a vector or a score.
     pub fingerprint: String,
     /// What the model is for.
-    #[serde(default, skip_serializing_if = "Head::is_embedding")]
-    pub purpose: Head,
+    #[serde(default, skip_serializing_if = "Purpose::is_embedding")]
+    pub purpose: Purpose,
     /// How the weights are stored.
     pub precision: Precision,
     /// Floats of one vector.
@@ -256,7 +256,7 @@ impl Manifest {
             ];
             lengths.extend(each.map(|(name, length)| (format!("layer.{layer}.{name}"), length)));
         }
-        if self.purpose == Head::Reranking {
+        if self.purpose == Purpose::Reranking {
             let head = [("embedding.second", width * 4), ("head.pooler", matrix(width, width)), ("head.score", (width + 1) * 4)];
             lengths.extend(head.map(|(name, length)| (name.to_owned(), length)));
         }

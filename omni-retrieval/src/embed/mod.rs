@@ -27,7 +27,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 pub use description::Description;
-pub use manifest::{Activation, Head, Manifest, Pooling, Precision};
+pub use manifest::{Activation, Manifest, Pooling, Precision, Purpose};
 pub use pack::{pack, write_packed};
 pub use packed::Packed;
 pub use reranker::Reranker;
@@ -61,7 +61,7 @@ impl Embedder {
     /// # Errors
     /// A file is missing or is not what it should be; the text says how to get the model.
     pub fn open(path: &Path) -> Result<Self> {
-        Engine::open(path, Head::Embedding).map(Self)
+        Engine::open(path, Purpose::Embedding).map(Self)
     }
 
     /// An embedder over a packed model.
@@ -69,7 +69,7 @@ impl Embedder {
     /// # Errors
     /// The model is a reranker, or the environment forces a kernel that this CPU cannot run.
     pub fn of(model: Packed) -> Result<Self> {
-        Engine::of(model, Head::Embedding).map(Self)
+        Engine::of(model, Purpose::Embedding).map(Self)
     }
 
     /// Reads the whole model and compares it with its checksums: for those who keep what is computed from it.
@@ -85,11 +85,6 @@ impl Embedder {
     pub fn with_kernel(mut self, kernel: Kernel) -> Self {
         self.0.kernel = kernel;
         self
-    }
-
-    /// The instructions it computes with.
-    pub fn kernel(&self) -> Kernel {
-        self.0.kernel
     }
 
     /// What the model says of itself.

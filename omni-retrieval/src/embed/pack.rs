@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::config::Config;
 use super::description::{self, Description};
 use super::folder::{read, refused};
-use super::manifest::{Head, LEAST_TOKENS, Manifest, PANEL, POSITIONS, Pooling, Precision, Section};
+use super::manifest::{LEAST_TOKENS, Manifest, PANEL, POSITIONS, Pooling, Precision, Purpose, Section};
 use super::packed::{MAGIC, PREAMBLE, STRIP, VERSION};
 use super::weights::Weights;
 use super::{vocabulary, wordpiece};
@@ -47,7 +47,7 @@ pub fn pack(folder: &Path, description: &Description, precision: Precision) -> R
     let weights = Weights::parse(&bytes).map_err(|what| Error::corrupt(&path, what))?;
 
     // A head reads the first token, and pairs have no prefixes.
-    let reranks = purpose == Head::Reranking;
+    let reranks = purpose == Purpose::Reranking;
     let prefix = |prefix: &String| if reranks { String::new() } else { prefix.clone() };
     let mut manifest = Manifest {
         name: description.name.clone(),
@@ -178,7 +178,7 @@ fn sections(manifest: &Manifest, pieces: &[String], weights: &Weights<'_>) -> Re
         sections.push(linear("output.dense", width, inner)?);
         sections.push(norm(weights, &format!("{at}.output.LayerNorm"), width)?);
     }
-    if manifest.purpose == Head::Reranking {
+    if manifest.purpose == Purpose::Reranking {
         let [first, second] = kinds.chunks_exact(width).take(2).collect::<Vec<_>>()[..] else {
             return Err("token type embeddings: too few rows for pairs of texts".to_owned());
         };

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::encoder::{self, Sequence};
 use super::engine::Engine;
-use super::{Head, Manifest, Packed, Tokenizer};
+use super::{Manifest, Packed, Purpose, Tokenizer};
 use crate::cpu::Kernel;
 use crate::error::Result;
 
@@ -19,7 +19,7 @@ impl Reranker {
     /// # Errors
     /// A file is missing or is not what it should be, or the model embeds and has no score.
     pub fn open(path: &Path) -> Result<Self> {
-        Engine::open(path, Head::Reranking).map(Self)
+        Engine::open(path, Purpose::Reranking).map(Self)
     }
 
     /// A reranker over a packed model.
@@ -27,7 +27,7 @@ impl Reranker {
     /// # Errors
     /// As [`Self::open`], or the environment forces a kernel that this CPU cannot run.
     pub fn of(model: Packed) -> Result<Self> {
-        Engine::of(model, Head::Reranking).map(Self)
+        Engine::of(model, Purpose::Reranking).map(Self)
     }
 
     /// The same reranker on another kernel: for tests and measurements.
@@ -40,16 +40,6 @@ impl Reranker {
     /// What the model says of itself.
     pub fn manifest(&self) -> &Manifest {
         self.0.model.manifest()
-    }
-
-    /// The model's name, for people.
-    pub fn name(&self) -> &str {
-        &self.manifest().name
-    }
-
-    /// 16 hex digits that change with the weights, their precision, the vocabulary or the token limit.
-    pub fn fingerprint(&self) -> &str {
-        &self.manifest().fingerprint
     }
 
     /// The model's own tokens.

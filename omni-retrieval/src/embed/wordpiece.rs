@@ -1,5 +1,6 @@
 //! The tokenizer of a model folder: the rules and the vocabulary of its `tokenizer.json`, else of its `vocab.txt`. What its
-//! `tokenizer_config.json` says of case, accents and Chinese characters holds above either, as in the library that such models come from.
+//! `tokenizer_config.json` says of case, accents and Chinese characters holds above either, as in the library that such models come
+//! from.
 //!
 //! Only WordPiece as BERT does it: whatever else a file asks for is refused by name.
 

@@ -1,9 +1,9 @@
 //! A file mapped into memory, which somebody may write to in place: the index and the packed model lie in one each.
 //!
-//! Nobody should do so: `index-builder` renames a new file over the old one, whose bytes live as long as somebody maps them. Whoever
-//! does it nevertheless makes calls fail, not the process: the size and time of the file are compared before and after each use;
-//! where only the time differs, the owner looks whether the content is still the same, and where the file was cut, `fault.rs` turns
-//! the missing pages into zeros that are never handed out.
+//! Nobody should do so: `index-builder` renames a new file over the old one, whose bytes live as long as somebody maps them.
+//! Whoever does it nevertheless makes calls fail, not the process: the size and time of the file are compared before and after each
+//! use; where only the time differs, the owner looks whether the content is still the same, and where the file was cut, `fault.rs`
+//! turns the missing pages into zeros that are never handed out.
 
 mod fault;
 
@@ -109,7 +109,8 @@ fn modified(metadata: &Metadata) -> u64 {
 #[expect(unsafe_code, reason = "mapping a file is unsafe because somebody else may write to it")]
 fn map(file: &File, length: u64) -> std::io::Result<Mmap> {
     // SAFETY: the map is private to `Mapped`, read-only, and as long as the file was when it was opened. Its bytes are only ever
-    // read as plain numbers, for which every bit pattern is valid; `str`s are made of them after a UTF-8 check. A writer who changes
-    // the bytes in place breaks the promise that our files are immutable (see the head of this file): ours never does, it renames.
+    // read as plain numbers, for which every bit pattern is valid; `str`s are made of them after a UTF-8 check. A writer who
+    // changes the bytes in place breaks the promise that our files are immutable (see the head of this file): ours never does, it
+    // renames.
     unsafe { MmapOptions::new().len(length as usize).map(file) }
 }

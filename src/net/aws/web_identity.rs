@@ -1,4 +1,5 @@
-//! Keys of a role for a token that somebody else vouches for: how pods on EKS get theirs. AWS's token service changes one for the other.
+//! Keys of a role for a token that somebody else vouches for: how pods on EKS get theirs. AWS's token service changes one for the
+//! other.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use crate::config::Aws;
 use crate::error::{Error, Result};
 use crate::net::{Client, Request};
 
-/// Asks for the keys of `role`; the token in `file` is read each time, because whoever writes it writes a new one before the old one ends.
+/// Asks for the keys of `role`; the token in `file` is read each time, because whoever writes it writes a new one before the old
+/// one ends.
 pub(super) async fn fetch(client: &Client, aws: &Aws, region: &str, file: &Path, role: &str) -> Result<Fetched> {
     let token = std::fs::read_to_string(file).map_err(|cause| Error::io(file, cause))?;
     let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };

@@ -1,5 +1,5 @@
-//! An identity of elsewhere (workload identity federation): a token from a file, or a signed proof of who we are at AWS, is exchanged for
-//! one of Google's (RFC 8693), and that, where the file says so, for one of a service account.
+//! An identity of elsewhere (workload identity federation): a token from a file, or a signed proof of who we are at AWS, is
+//! exchanged for one of Google's (RFC 8693), and that, where the file says so, for one of a service account.
 //!
 //! Of AWS's addresses in the file only `regional_cred_verification_url` is used: keys come the way that they come for Bedrock.
 

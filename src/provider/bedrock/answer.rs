@@ -209,8 +209,8 @@ fn raw(value: Value) -> ChatEvent {
     ChatEvent::Raw(Raw::of("bedrock", value))
 }
 
-/// Adds the next piece to a block of which `start` told the beginning, an object: arguments as text, results one by one, a picture's
-/// bytes. Pieces of another kind are none of it.
+/// Adds the next piece to a block of which `start` told the beginning, an object: arguments as text, results one by one, a
+/// picture's bytes. Pieces of another kind are none of it.
 fn add(block: &mut Value, delta: &Value) {
     if let (Some(call), Some(json)) = (block.get_mut("toolUse"), delta["toolUse"]["input"].as_str()) {
         match &mut call["input"] {

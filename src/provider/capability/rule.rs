@@ -69,8 +69,8 @@ impl Rules {
         Ok(Self { operator: file.rule, known: Mutex::default() })
     }
 
-    /// What `model` of a provider, which speaks `dialect`, accepts. `names` are that of the row of ours that the provider is like, and
-    /// its own.
+    /// What `model` of a provider, which speaks `dialect`, accepts. `names` are that of the row of ours that the provider is like,
+    /// and its own.
     ///
     /// # Errors
     /// A rule sets a field that there is not, or to a value that it cannot have.
@@ -108,7 +108,7 @@ fn check(rule: &Rule) -> Result<()> {
     }
     table.extend(rule.set.clone());
     let outcome: std::result::Result<Capabilities, _> = table.try_into();
-    outcome.map(|_| ()).map_err(|cause| Error::bad_request(format!("capabilities: {}", cause.message().replace('\n', " "))))
+    outcome.map(drop).map_err(|cause| Error::bad_request(format!("capabilities: {}", cause.message().replace('\n', " "))))
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any text. Letters compare without case.

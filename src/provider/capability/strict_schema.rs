@@ -1,5 +1,5 @@
-//! What the schema of a strict tool may say: a provider refuses what its grammar has no words for, and a tool that is not strict takes
-//! the same schema as a hint.
+//! What the schema of a strict tool may say: a provider refuses what its grammar has no words for, and a tool that is not strict
+//! takes the same schema as a hint.
 
 use std::collections::HashSet;
 

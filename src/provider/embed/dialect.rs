@@ -28,7 +28,8 @@ pub enum EmbedDialect {
     Vertex,
 }
 
-/// Google's models whose names begin so ignore `taskType`: what a text is for is to stand before it, by Google's guide to embeddings.
+/// Google's models whose names begin so ignore `taskType`: what a text is for is to stand before it, by Google's guide to
+/// embeddings.
 const PREFIXED: &str = "gemini-embedding-2";
 
 /// Where Bedrock counts the tokens of every model.

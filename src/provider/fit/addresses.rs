@@ -1,9 +1,9 @@
 //! The addresses in a request, which a provider may fetch.
 //!
-//! We fetch no address that a caller names. But some providers do, and one of them may be a server inside the operator's own network:
-//! so an address in a request must be a public one. What a name resolves to is asked where such a server is to get it
-//! ([`crate::net::Client::check_names`]). A server that follows redirects, or asks again and is told something else, still has to guard
-//! itself, which is why those of one's own that we know nothing about get no addresses at all unless the operator says so.
+//! We fetch no address that a caller names. But some providers do, and one of them may be a server inside the operator's own
+//! network: so an address in a request must be a public one. What a name resolves to is asked where such a server is to get it
+//! ([`crate::net::Client::check_names`]). A server that follows redirects, or asks again and is told something else, still has to
+//! guard itself, which is why those of one's own that we know nothing about get no addresses at all unless the operator says so.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -34,8 +34,8 @@ pub(super) struct Addresses<'a> {
 }
 
 impl<'a> Addresses<'a> {
-    /// Besides public addresses of the web, objects of these stores are let through. Names are kept where a server of the operator's own
-    /// (`has_operator_address`) is to get them.
+    /// Besides public addresses of the web, objects of these stores are let through. Names are kept where a server of the
+    /// operator's own (`has_operator_address`) is to get them.
     pub(super) fn new(stores: &'a [Store], has_operator_address: bool) -> Self {
         Self { names: BTreeSet::new(), stores, has_operator_address }
     }
@@ -91,8 +91,8 @@ impl<'a> Addresses<'a> {
         }
     }
 
-    /// As [`Self::fields`], for a block of a conversation. What is text in it is left alone, unless a server that we know nothing about
-    /// gets it.
+    /// As [`Self::fields`], for a block of a conversation. What is text in it is left alone, unless a server that we know nothing
+    /// about gets it.
     ///
     /// # Errors
     /// As [`Self::address`], for the first one that is wrong.
@@ -151,7 +151,8 @@ fn is_relative(schema: &Value) -> bool {
     }
 }
 
-/// Whether all readers find the same host: `https://example.com\@127.0.0.1/` is at `example.com` for some and at `127.0.0.1` for others.
+/// Whether all readers find the same host: `https://example.com\@127.0.0.1/` is at `example.com` for some and at `127.0.0.1` for
+/// others.
 fn is_plain(address: &str, url: &Url) -> bool {
     let Some((scheme, rest)) = address.trim().split_once("://") else { return false };
     // The host in the widest reading.

@@ -187,8 +187,8 @@ impl Fit<'_> {
         Some(Reasoning { budget_tokens: Some(fitted), ..Reasoning::default() })
     }
 
-    /// The closest effort that the model knows; between two, the higher one. No wish to reason becomes `none`: where the model knows
-    /// no other word, it is told nothing.
+    /// The closest effort that the model knows; between two, the higher one. No wish to reason becomes `none`: where the model
+    /// knows no other word, it is told nothing.
     fn nearest(&mut self, effort: Effort, known: &[Effort]) -> Option<Effort> {
         if known.is_empty() || known.contains(&effort) {
             return Some(effort);
@@ -263,8 +263,8 @@ impl Fit<'_> {
     }
 }
 
-/// Whether tools answer calls that come without a thought. Calls and answers up to the last thing that a person said are one turn of
-/// the model's, which has its thoughts where it began.
+/// Whether tools answer calls that come without a thought. Calls and answers up to the last thing that a person said are one turn
+/// of the model's, which has its thoughts where it began.
 fn lacks_thoughts(request: &ChatRequest) -> bool {
     let turns = turns(request);
     let answers = |turn: &Turn<'_>| turn.parts.iter().any(|part| matches!(part, Part::ToolResult(_)));

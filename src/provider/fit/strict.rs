@@ -1,4 +1,5 @@
-//! What the strict tools of one request may say, and how much they may hold: the rest is refused by the provider, and told here before.
+//! What the strict tools of one request may say, and how much they may hold: the rest is refused by the provider, and told here
+//! before.
 
 use std::collections::HashSet;
 use std::ops::Add;

@@ -246,7 +246,8 @@ impl Decoder {
     }
 
     /// Finds the call that a piece belongs to: by an id seen before, else by its number, else the current one. A new id, or a new
-    /// name after whole arguments, begins a new call even on a number in use, and so does a name on another number with an id in use.
+    /// name after whole arguments, begins a new call even on a number in use, and so does a name on another number with an id in
+    /// use.
     fn call(&mut self, piece: &Value, wire: Option<u64>, events: &mut Vec<ChatEvent>) -> Result<()> {
         self.thoughts.end(events);
         // A custom tool takes a text in place of arguments.

@@ -1,5 +1,5 @@
-//! Thoughts, which copies of the dialect tell in up to three places at once: as text in `reasoning_content` or `reasoning`, and with
-//! their proofs in `reasoning_details`. What stands in several is told once, and nothing is lost that stands in one.
+//! Thoughts, which copies of the dialect tell in up to three places at once: as text in `reasoning_content` or `reasoning`, and
+//! with their proofs in `reasoning_details`. What stands in several is told once, and nothing is lost that stands in one.
 
 use serde_json::{Value, json};
 

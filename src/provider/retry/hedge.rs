@@ -14,8 +14,8 @@ use crate::error::Result;
 const OVERTAKEN: &str = "OVERTAKEN";
 
 impl Retry {
-    /// Asks, and asks again where nothing has come `after` so long. The first answer counts, and the other request is dropped. A failure
-    /// counts only where nobody else is asked any more.
+    /// Asks, and asks again where nothing has come `after` so long. The first answer counts, and the other request is dropped. A
+    /// failure counts only where nobody else is asked any more.
     ///
     /// # Errors
     /// Every request failed: how the last one did.

@@ -1,5 +1,5 @@
-//! Closed objects, and what they would shut out: a choice or a condition that is only told in words may speak of further properties, which
-//! could not be written into an object that holds none but its own.
+//! Closed objects, and what they would shut out: a choice or a condition that is only told in words may speak of further
+//! properties, which could not be written into an object that holds none but its own.
 
 use serde_json::{Map, Value};
 
@@ -15,8 +15,8 @@ impl Lowering<'_> {
         self.subset.extras != Extras::Allowed
     }
 
-    /// Whether an object may hold all that `map` and what stands in it speak of, where it holds nothing but `properties`: a choice or a
-    /// condition is told in words only, and its other properties could not be written.
+    /// Whether an object may hold all that `map` and what stands in it speak of, where it holds nothing but `properties`: a choice
+    /// or a condition is told in words only, and its other properties could not be written.
     pub(super) fn shuts_out_nothing(
         &mut self,
         map: &Map<String, Value>,

@@ -1,5 +1,5 @@
-//! Checked citations in the dialects' own words, for clients that read no `omni`. Only those that hold, and of texts: what stands in a shaped answer
-//! has no place in its characters.
+//! Checked citations in the dialects' own words, for clients that read no `omni`. Only those that hold, and of texts: what stands
+//! in a shaped answer has no place in its characters.
 
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ pub(super) fn annotations(answer: &Answer) -> Vec<Placed> {
     told.collect()
 }
 
-/// As Claude cites documents. A document is here what the model was given as one, an entry of `rag_context`, and its characters are those of
-/// that entry; `chunk_id` says whose it is. Claude that cites documents of the request numbers those, and is left alone.
+/// As Claude cites documents. A document is here what the model was given as one, an entry of `rag_context`, and its characters are
+/// those of that entry; `chunk_id` says whose it is. Claude that cites documents of the request numbers those, and is left alone.
 pub(super) fn locations(answer: &Answer) -> Vec<Placed> {
     if answer.parts.iter().any(|part| matches!(part, Part::Citation(_))) {
         return Vec::new();

@@ -1,7 +1,8 @@
 //! `POST /v1/chat/completions`: OpenAI's dialect, spoken to callers.
 //!
-//! Fields that we do not know go to the provider as they are. What the dialect has no place for travels in the extensions that other
-//! servers use too: `reasoning_content`, `reasoning_details` with signatures, `extra_content` on tool calls; what is ours is in `omni`.
+//! Fields that we do not know go to the provider as they are. What the dialect has no place for travels in the extensions that
+//! other servers use too: `reasoning_content`, `reasoning_details` with signatures, `extra_content` on tool calls; what is ours is
+//! in `omni`.
 
 mod message;
 mod reply;
@@ -211,8 +212,8 @@ fn name_of(context: &Context) -> String {
     format!("chatcmpl-{}", context.id.trim_start_matches("req_"))
 }
 
-/// The dialect's word. A reason that it does not have is told as a cut, never as `stop`; `omni` has the provider's own. A refusal that is
-/// told as one is no filter's doing.
+/// The dialect's word. A reason that it does not have is told as a cut, never as `stop`; `omni` has the provider's own. A refusal
+/// that is told as one is no filter's doing.
 fn reason(answer: &Answer) -> &'static str {
     match &answer.finish_reason {
         FinishReason::Stop | FinishReason::StopSequence => "stop",

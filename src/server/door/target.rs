@@ -1,7 +1,7 @@
 //! Who is meant by a model's name, and how whoever answered is named.
 //!
-//! `provider/model`, `provider` (its model by default), `rag/...` (from the index, with citations), `rag/extractive` (quotes; no provider,
-//! no key). A bare name is a model of the operator's provider.
+//! `provider/model`, `provider` (its model by default), `rag/...` (from the index, with citations), `rag/extractive` (quotes; no
+//! provider, no key). A bare name is a model of the operator's provider.
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};

@@ -1,4 +1,5 @@
-//! `thinking`, as both dialects' callers write it: Anthropic's own word, which clients of OpenAI's dialect send for Claude's models.
+//! `thinking`, as both dialects' callers write it: Anthropic's own word, which clients of OpenAI's dialect send for Claude's
+//! models.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -9,8 +9,8 @@ use super::xml::{attribute, resolved, walk};
 use crate::extract::package::Package;
 use crate::extract::{Refusal, html};
 
-/// The text of each such part by the identifier of its relation, and a word about those that cannot be read: the document can be read
-/// without them.
+/// The text of each such part by the identifier of its relation, and a word about those that cannot be read: the document can be
+/// read without them.
 pub(super) fn read(package: &mut Package<'_>, main: &str) -> Result<(HashMap<String, String>, Option<String>), Refusal> {
     let (folder, file) = main.rsplit_once('/').unwrap_or(("", main));
     let xml = package.text_if_any(&format!("{folder}/_rels/{file}.rels"))?;

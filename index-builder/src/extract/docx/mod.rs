@@ -1,6 +1,7 @@
 //! DOCX: paragraphs, headings, lists, tables, notes, text boxes, formulas and charts of a Word document.
 //!
-//! Left out, as Word hides them too: deleted and hidden text, field codes, comments. Left out because they repeat: running heads and feet.
+//! Left out, as Word hides them too: deleted and hidden text, field codes, comments. Left out because they repeat: running heads
+//! and feet.
 
 mod body;
 mod chart;

@@ -34,8 +34,8 @@ pub(super) fn resolved(reference: &BytesRef<'_>) -> String {
     }
 }
 
-/// Whether an element says nothing with all that it holds: the second choice of a text box, what was deleted or moved away, ruby, and
-/// properties as they were before.
+/// Whether an element says nothing with all that it holds: the second choice of a text box, what was deleted or moved away, ruby,
+/// and properties as they were before.
 pub(super) fn is_left_out(name: &str) -> bool {
     matches!(name, "Fallback" | "del" | "moveFrom" | "rt" | "instrText" | "delText" | "sdtPr") || name.ends_with("PrChange")
 }

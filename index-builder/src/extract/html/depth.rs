@@ -1,8 +1,8 @@
 //! HTML to a tree, given up where it is nested too deep: a parser's work grows with the square of the depth, and half a megabyte of
 //! `<ul><li>` keeps it busy for a minute and a half.
 //!
-//! What nests is for the parser to say: quotation marks, comments, elements that end others and those that only look so are told apart
-//! by nothing less.
+//! What nests is for the parser to say: quotation marks, comments, elements that end others and those that only look so are told
+//! apart by nothing less.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

@@ -186,8 +186,8 @@ fn text(units: &[u16], more: usize) -> Option<String> {
     char::decode_utf16(before.iter().copied().chain([last])).collect::<Result<_, _>>().ok()
 }
 
-/// The codes whose text means nothing. A code for U+0000 is a letter that was lost; one of private use may be an icon or a bullet, and
-/// is a loss where a font of text has it.
+/// The codes whose text means nothing. A code for U+0000 is a letter that was lost; one of private use may be an icon or a bullet,
+/// and is a loss where a font of text has it.
 fn unreadable(letters: &BTreeMap<u16, String>) -> BTreeMap<u16, bool> {
     let is_text = letters.values().filter(|text| text.chars().all(char::is_alphabetic)).count() >= TEXT_FONT_MIN_LETTERS;
     let holes = letters.iter().filter(|(_, text)| !text.is_empty() && text.chars().all(is_unreadable));
@@ -307,8 +307,8 @@ fn fonts_of(document: &Document, resources: &Dictionary) -> Vec<(Vec<u8>, Object
     fonts.filter_map(|(name, font)| Some((name.clone(), font.as_reference().ok()?))).collect()
 }
 
-/// The letters of a simple font whose glyphs are all named by their own code in decimal; none where that says nothing new, or where the
-/// codes are numbers of glyphs instead, which begin where Latin-1 has no letters.
+/// The letters of a simple font whose glyphs are all named by their own code in decimal; none where that says nothing new, or where
+/// the codes are numbers of glyphs instead, which begin where Latin-1 has no letters.
 fn by_numbers(document: &Document, font: &Dictionary) -> Option<BTreeMap<u16, char>> {
     let encoding = font.get_deref(b"Encoding", document).ok()?.as_dict().ok()?;
     if encoding.has(b"BaseEncoding") {
@@ -370,8 +370,8 @@ fn fixed_pitch(document: &Document, font: &Dictionary, letters: &BTreeMap<u16, S
     is_one_width(&widths).then_some(descriptor)
 }
 
-/// Whether letters that are narrow and wide elsewhere have one width here. Digits alone do not tell, and a width that no typewriter has
-/// is that of ideographs or of a font that measures nothing.
+/// Whether letters that are narrow and wide elsewhere have one width here. Digits alone do not tell, and a width that no typewriter
+/// has is that of ideographs or of a font that measures nothing.
 fn is_one_width(widths: &[(char, f32)]) -> bool {
     const WIDTHS: std::ops::RangeInclusive<f32> = 400.0..=800.0;
     const LETTERS_MIN: usize = 8;

@@ -1,6 +1,6 @@
-//! Spaces that a page shows invisibly where another space is seen already, some letters before. The reader puts them where they come
-//! (`m illion`); here they go. Only on pages that hide nothing but spaces, and fewer than they show: the words behind a scanned page
-//! stay, and so does the only space between two words.
+//! Spaces that a page shows invisibly where another space is seen already, some letters before. The reader puts them where they
+//! come (`m illion`); here they go. Only on pages that hide nothing but spaces, and fewer than they show: the words behind a
+//! scanned page stay, and so does the only space between two words.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,6 @@
-//! The lines of a page where they stand, by which two slips of the reader are put right. A table that is narrower than the text comes
-//! behind the next heading: it goes before what stands below it. And of `--retry` at the beginning of a line the first dash is taken
-//! for a bullet.
+//! The lines of a page where they stand, by which two slips of the reader are put right. A table that is narrower than the text
+//! comes behind the next heading: it goes before what stands below it. And of `--retry` at the beginning of a line the first dash
+//! is taken for a bullet.
 //!
 //! Only pages of one column: on others, what stands lower may well come first.
 

@@ -1,8 +1,8 @@
 //! A narrow column of notes beside the text. The reader takes lines that stand side by side for one, or the notes for paragraphs
 //! between the lines of the text; here they come behind it.
 //!
-//! Notes have lines of their own height, and several of them. What stands on the lines of the text belongs to them: a date, a term and
-//! its meaning. What stands alone is the heading of the text beside it.
+//! Notes have lines of their own height, and several of them. What stands on the lines of the text belongs to them: a date, a term
+//! and its meaning. What stands alone is the heading of the text beside it.
 
 use std::collections::BTreeMap;
 

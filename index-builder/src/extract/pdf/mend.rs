@@ -1,9 +1,10 @@
 //! Files whose letters the reader would lose or turn around, written anew so that it does not.
 //!
-//! A page holds glyph numbers; a font's `ToUnicode` map says which letters they are. Where that map is missing or empty, the letters
-//! are looked up in the embedded font itself. Where it spells an Arabic or Hebrew ligature as two letters, the reader would turn them
-//! around with the rest of the line, so the map gets the one character that Unicode has for the ligature; `readable` spells it out
-//! afterwards. And a file that some readers cannot decrypt, though its password is empty, is written without encryption.
+//! A page holds glyph numbers; a font's `ToUnicode` map says which letters they are. Where that map is missing or empty, the
+//! letters are looked up in the embedded font itself. Where it spells an Arabic or Hebrew ligature as two letters, the reader would
+//! turn them around with the rest of the line, so the map gets the one character that Unicode has for the ligature; `readable`
+//! spells it out afterwards. And a file that some readers cannot decrypt, though its password is empty, is written without
+//! encryption.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;

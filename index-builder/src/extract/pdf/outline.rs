@@ -1,5 +1,5 @@
-//! Headings where the outline of the file has them: its depth says how deep one lies, which type sizes say badly. Where it is silent,
-//! a heading's own number says it (`3.1.2`), as long as the numbers before or behind it agree.
+//! Headings where the outline of the file has them: its depth says how deep one lies, which type sizes say badly. Where it is
+//! silent, a heading's own number says it (`3.1.2`), as long as the numbers before or behind it agree.
 
 use std::collections::{HashMap, HashSet};
 
@@ -313,9 +313,9 @@ fn follows(number: &[u32], next: &[u32]) -> bool {
     (above == number && *last == 1) || (number.get(above.len()).is_some_and(|at| at + 1 == *last) && number.starts_with(above))
 }
 
-/// The level of each heading. One that nobody knows lies as deep as the one of its size on the path above it, or below a larger one;
-/// where those that are known are `all`, it lies below them, or as deep as the next one where only headings stand between (`CHAPTER`,
-/// `ONE`).
+/// The level of each heading. One that nobody knows lies as deep as the one of its size on the path above it, or below a larger
+/// one; where those that are known are `all`, it lies below them, or as deep as the next one where only headings stand between
+/// (`CHAPTER`, `ONE`).
 fn levels(known: &[Option<u8>], sizes: &[u8], runs_on: &[bool], all: bool) -> Vec<u8> {
     let mut least = 0;
     let mut path: Vec<(u8, u8)> = Vec::new();

@@ -1,4 +1,5 @@
-//! Fake bold: text that is drawn twice, a hair's breadth apart. The reader takes both for text (`BoldBold`); here the second one goes.
+//! Fake bold: text that is drawn twice, a hair's breadth apart. The reader takes both for text (`BoldBold`); here the second one
+//! goes.
 //!
 //! Only pages of one column without tables are mended: what puts columns in order is inside the reader and sees both.
 

@@ -1,5 +1,5 @@
-//! Running heads and feet: what stands first or last on one page after the other, or on every other one, but for the pages' numbers,
-//! cuts a sentence in two on each of them.
+//! Running heads and feet: what stands first or last on one page after the other, or on every other one, but for the pages'
+//! numbers, cuts a sentence in two on each of them.
 //!
 //! It is kept once, where it cuts nothing: a head on its first page, a foot on its last; the name of a section, where the section
 //! begins.
@@ -12,7 +12,8 @@ use crate::extract::one_line;
 
 use super::outline::{Titles, name};
 
-/// The fewest pages by which something is known to run on, and the fewest where that is less than half of them and a number differs.
+/// The fewest pages by which something is known to run on, and the fewest where that is less than half of them and a number
+/// differs.
 const PAGES_MIN: usize = 3;
 const COUNTED_PAGES_MIN: usize = 4;
 /// How many pages on the next one is: heads of left and right pages may differ.
@@ -20,7 +21,8 @@ const STEP_MAX: usize = 2;
 /// The most lines that run on at one edge of a page, and the most letters of one.
 const LINES_MAX: usize = 3;
 const LETTERS_MAX: usize = 120;
-/// The fewest words before a number that is the page's, in a head and in a foot: the head `Invoice No. 7` says what the page is about.
+/// The fewest words before a number that is the page's, in a head and in a foot: the head `Invoice No. 7` says what the page is
+/// about.
 const WORDS_MIN: usize = 3;
 const FOOT_WORDS_MIN: usize = 1;
 /// What needs no further words before that number.

@@ -12,7 +12,8 @@ const CLOSERS: [char; 8] = ['"', '\'', '”', '’', '»', ')', ']', '“'];
 const HYPHENS: [char; 2] = ['-', '\u{2010}'];
 
 /// Puts footnotes before the paragraph that the end of their page cuts, and the other half of a word that was cut to its beginning.
-/// Returns, for each page, whether its first block goes on with the last one of the page before; only pages that `may` be joined are.
+/// Returns, for each page, whether its first block goes on with the last one of the page before; only pages that `may` be joined
+/// are.
 pub(super) fn join(pages: &mut [Page], may: impl Fn(usize) -> bool) -> Vec<bool> {
     let mut goes_on = vec![false; pages.len()];
     for number in (1..pages.len()).filter(|number| may(number - 1) && may(*number)) {

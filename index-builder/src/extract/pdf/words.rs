@@ -38,7 +38,8 @@ impl Vocabulary {
     }
 
     /// Joins the words that a line end split: `vil- lages` is `villages`, `load- carrying` keeps its hyphen where the document
-    /// writes `load-carrying` elsewhere, `state-of-the- art` where it writes `the` and `art`, and `long- and short-term` stays as it is.
+    /// writes `load-carrying` elsewhere, `state-of-the- art` where it writes `the` and `art`, and `long- and short-term` stays as
+    /// it is.
     pub(super) fn join(&self, text: &str) -> String {
         let mut joined = String::with_capacity(text.len());
         let mut rest = text;
@@ -91,8 +92,8 @@ pub(super) fn unreadable_percent(text: &str) -> usize {
     unreadable * 100 / all.max(1)
 }
 
-/// The share of signs among letters, digits and signs, in percent: a text layer of wrong codes has more of them than program code or
-/// formulas. What rules, leaders and lists are drawn with counts for nothing, and neither does a text too short to tell.
+/// The share of signs among letters, digits and signs, in percent: a text layer of wrong codes has more of them than program code
+/// or formulas. What rules, leaders and lists are drawn with counts for nothing, and neither does a text too short to tell.
 pub(super) fn signs_percent(text: &str) -> usize {
     const CHARS_MIN: usize = 100;
     let (mut all, mut signs) = (0, 0);

@@ -1,8 +1,8 @@
 //! AVX2 with FMA (Intel since 2013, AMD since 2015), with or without AVX-VNNI: two registers are one set of lanes.
 //!
-//! VNNI's product of bytes is exact. AVX2's own, `vpmaddubsw`, saturates at 16 bits, and then no longer equals the other kernels. Where it may, or where nobody
-//! has looked (`order.rs`), both sides are widened to 16 bits instead and multiplied by `vpmaddwd`, which cannot overflow: |255 *
-//! 127 * 2| fits 32 bits a million times over.
+//! VNNI's product of bytes is exact. AVX2's own, `vpmaddubsw`, saturates at 16 bits, and then no longer equals the other kernels.
+//! Where it may, or where nobody has looked (`order.rs`), both sides are widened to 16 bits instead and multiplied by `vpmaddwd`,
+//! which cannot overflow: |255 * 127 * 2| fits 32 bits a million times over.
 #![expect(unsafe_code, reason = "SIMD")]
 
 use std::arch::x86_64::*;
@@ -204,7 +204,8 @@ fn dot_vnni<const R: usize>(rows: [&[u8]; R], panel: &[i8], out: &mut [[i32; 64]
     let starts = rows.map(<[u8]>::as_ptr);
     for strip in 0..4 {
         // SAFETY: features present; this is only called where they are. Group `g` reads bytes 4g..4g+4 of each row and 64g..64g+64
-        // of the strip; both have `groups` groups by the assertion. The stores fill sixteen of the 64 integers of each row of `out`.
+        // of the strip; both have `groups` groups by the assertion. The stores fill sixteen of the 64 integers of each row of
+        // `out`.
         unsafe {
             // Six rows: two weights, a row's four values and twelve sums.
             let mut acc = [[_mm256_setzero_si256(); 2]; R];

@@ -1,7 +1,7 @@
 //! The steps of the encoder, written once over [`Lanes`] and compiled for each instruction set.
 //!
-//! Everything here is `inline(always)`, and no lane is touched in a closure, which cannot be: the code must end up inside the function
-//! that switches the instruction set on. What does not calls a function for each instruction, and is thirty times slower.
+//! Everything here is `inline(always)`, and no lane is touched in a closure, which cannot be: the code must end up inside the
+//! function that switches the instruction set on. What does not calls a function for each instruction, and is thirty times slower.
 
 use std::ops::Range;
 
@@ -376,8 +376,8 @@ fn quantize<L: Lanes>(input: &[f32], out: RowsMut<'_>) {
     }
 }
 
-/// u8 with a zero point: 0 is exact, and the range from the least to the greatest value of the row, which are somewhere in the lanes of
-/// `ends`, is cut into 255 steps. Gives what one of them is worth, and the zero point.
+/// u8 with a zero point: 0 is exact, and the range from the least to the greatest value of the row, which are somewhere in the
+/// lanes of `ends`, is cut into 255 steps. Gives what one of them is worth, and the zero point.
 #[inline(always)]
 fn to_bytes<L: Lanes>(input: &[[f32; LANES]], ends: [L; 2], bytes: &mut [u8]) -> (f32, i32) {
     let least = across(ends[0], |a, b| if a < b { a } else { b });

@@ -1,9 +1,10 @@
 //! How AVX2 takes the weights of an int8 matrix with `vpmaddubsw`, its one product of bytes.
 //!
-//! That adds two products in 16 bits, and saturates. With activations up to 255 it is exact where neither the positive weights of the two nor the negative
-//! ones add up to more than 128. Which two of the four inputs of a group meet can be chosen, and that makes nine tenths of a trained matrix exact, where
-//! seven would be as they lie. Most of these leave enough room for another group to be added before the sums are widened. What is not exact is
-//! widened first, so that the sums are those of every other kernel: to integers the order in which they are added does not matter.
+//! That adds two products in 16 bits, and saturates. With activations up to 255 it is exact where neither the positive weights of
+//! the two nor the negative ones add up to more than 128. Which two of the four inputs of a group meet can be chosen, and that
+//! makes nine tenths of a trained matrix exact, where seven would be as they lie. Most of these leave enough room for another group
+//! to be added before the sums are widened. What is not exact is widened first, so that the sums are those of every other kernel:
+//! to integers the order in which they are added does not matter.
 #![cfg_attr(not(any(target_arch = "x86_64", test)), expect(dead_code, reason = "AVX2 alone takes groups in an order"))]
 
 /// Groups of four inputs whose activations AVX2 lays out anew at once.
@@ -112,7 +113,8 @@ impl<'a> PanelOrder<'a> {
     }
 }
 
-/// What the weights that meet add up to: of each column the two sums of the positive ones, 16 bits each, then those of the negative ones.
+/// What the weights that meet add up to: of each column the two sums of the positive ones, 16 bits each, then those of the negative
+/// ones.
 type Sums = [u32; 2 * COLUMNS];
 
 /// The way with the smallest sums.

@@ -1,5 +1,6 @@
 //! Blocks of Anthropic's dialect as neutral parts.
 
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use crate::chat::{Media, Part, Raw, Source, Thought, ToolCall, ToolResult, Warnings, proof};
@@ -85,8 +86,7 @@ impl Block<'_> {
                     Some(Value::String(text)) => text,
                     Some(input) => input.to_string(),
                 };
-                let extra =
-                    self.fields.get("extra_content").and_then(|it| serde_json::from_value::<ExtraContent>(it.clone()).ok());
+                let extra = self.fields.get("extra_content").and_then(|it| ExtraContent::deserialize(it).ok());
                 let signature = extra.and_then(|extra| {
                     self.fields.shift_remove("extra_content");
                     extra.signature(self.field, self.warnings)
@@ -108,9 +108,7 @@ impl Block<'_> {
                 return Ok(());
             }
         }
-        if let Some(control) =
-            self.fields.get("cache_control").and_then(|it| serde_json::from_value::<CacheControl>(it.clone()).ok())
-        {
+        if let Some(control) = self.fields.get("cache_control").and_then(|it| CacheControl::deserialize(it).ok()) {
             self.fields.shift_remove("cache_control");
             parts.push(Part::CachePoint(control.mark(self.field, self.warnings)));
         }

@@ -143,7 +143,7 @@ impl MessagesBody {
 
     /// Refuses a request for an answer that may have any length: the dialect has none.
     pub(super) fn require_bound(&self) -> Result<()> {
-        self.max_tokens.map(|_| ()).ok_or_else(|| Error::bad_request("`max_tokens`: missing"))
+        self.max_tokens.map(drop).ok_or_else(|| Error::bad_request("`max_tokens`: missing"))
     }
 
     /// Whether the answer is to be streamed.
@@ -235,7 +235,8 @@ pub(super) fn understood(app: &App, body: MessagesBody, labels: &[String]) -> Re
     question(app, target, added, request, shape, labels)
 }
 
-/// Takes out citations of documents that are not in the request: ours, sent back by clients that keep no field which they do not know.
+/// Takes out citations of documents that are not in the request: ours, sent back by clients that keep no field which they do not
+/// know.
 fn leave_out_ours(messages: &mut [Message]) {
     let is_document = |part: &&Part| matches!(part, Part::Document(_) | Part::Raw(_));
     let inside = |part: &Part| match part {

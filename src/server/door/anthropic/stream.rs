@@ -47,8 +47,8 @@ enum Block {
     Whole,
 }
 
-/// Writes blocks one after the other: the dialect has no two open at once. Providers may tell tool calls in turns, so what comes while a
-/// call's arguments are not whole JSON yet is held until they are, or until the end.
+/// Writes blocks one after the other: the dialect has no two open at once. Providers may tell tool calls in turns, so what comes
+/// while a call's arguments are not whole JSON yet is held until they are, or until the end.
 #[derive(Default)]
 struct Writer {
     open: Option<Block>,
