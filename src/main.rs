@@ -292,7 +292,7 @@ fn run_to_end<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> 
     let runtime = runtime.map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LEFTOVERS);
-    outcome
+    outcome.map_err(|error| app.config().located(error))
 }
 
 /// Writes lines from now on, the first of them about variables that nobody reads.
