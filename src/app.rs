@@ -68,7 +68,17 @@ impl App {
         let prices = start::prices(config)?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
-        Ok(Self { config: config.clone(), indexes, embedder, reranker, providers, client, computing, prices, refused: Mutex::default() })
+        Ok(Self {
+            config: config.clone(),
+            indexes,
+            embedder,
+            reranker,
+            providers,
+            client,
+            computing,
+            prices,
+            refused: Mutex::default(),
+        })
     }
 
     /// What the operator said.

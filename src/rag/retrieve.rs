@@ -115,6 +115,9 @@ pub struct Found {
 /// Why what was found is not reranked.
 const LATE: &str = "the reranker was not done in time: the sources are in the order of the search";
 
+/// Why words only are searched.
+const NO_MODEL: &str = "this service has no embedding model (`index-builder model` gets it, `--model` names its folder)";
+
 /// Finds passages for a question by itself.
 ///
 /// # Errors
@@ -165,7 +168,7 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
         None => {
             warnings.extend(unread(app, texts));
             let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
-            (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
+            (vectors.transpose()?.ok_or_else(|| NO_MODEL.to_owned()), None)
         }
     };
     let found_by_words = |why: &String| warnings.push(format!("{why}: the sources were found by words only"));
