@@ -281,7 +281,7 @@ fn unset(table: &mut DeTable<'_>) {
 /// Whether the table has a value at a key such as `limits.top_k`.
 fn is_set(table: &DeTable<'_>, key: &str) -> bool {
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
-    match (table.get(first).map(|value| value.get_ref()), rest) {
+    match (table.get(first).map(toml::Spanned::get_ref), rest) {
         (Some(DeValue::Table(below)), Some(rest)) => is_set(below, rest),
         (value, rest) => value.is_some() && rest.is_none(),
     }

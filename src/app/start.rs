@@ -219,6 +219,9 @@ mod tests {
         let nowhere = || Some("/nowhere".into());
         let said = open(Config { prices: nowhere(), ..Config::default() });
         assert_eq!(said, "`OMNI_PRICES`: /nowhere: No such file or directory (os error 2); check the path");
+        let places = [("OMNI_PRICES", "`prices` in omni.toml".to_owned())].into();
+        let said = open(Config { prices: nowhere(), places, ..Config::default() });
+        assert!(said.starts_with("`prices` in omni.toml: /nowhere: "), "{said}");
         let said = open(Config { capabilities: nowhere(), ..Config::default() });
         assert!(said.starts_with("`OMNI_CAPABILITIES`: /nowhere: No such file"), "{said}");
         let mut config = Config { google_key_file: nowhere(), ..Config::default() };
