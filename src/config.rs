@@ -74,6 +74,9 @@ pub struct Config {
     /// The key file of Google's service account.
     #[serde(skip)]
     pub google_key_file: Option<PathBuf>,
+    /// Where the file says what a variable could have said and does not, by the variable's name: `` `prices` in omni.toml ``.
+    #[serde(skip)]
+    pub places: BTreeMap<&'static str, String>,
 }
 
 /// What stands before the name of a secret in the place of a key.
@@ -122,6 +125,9 @@ impl Config {
         };
         for row in variables() {
             let value = variable(row.name);
+            if value.is_some() {
+                config.places.remove(row.name);
+            }
             let value = if row.is_key() { from_file(row.name, value, &variable)? } else { value };
             let Some(value) = value else { continue };
             row.apply(&mut config, value.trim()).map_err(|why| {
@@ -144,6 +150,13 @@ impl Config {
         Ok(config)
     }
 
+    /// The same failure with keys of the file in the place of variables, where it was the file that said what is wrong.
+    #[must_use]
+    pub fn located(&self, error: Error) -> Error {
+        let located = |text: String, (name, place): (&&str, &String)| text.replace(&format!("`{name}`"), place);
+        error.retold(|text| self.places.iter().fold(text.to_owned(), located))
+    }
+
     /// Whether the proxies that the environment names are such as can be used: one that cannot would be passed by in silence.
     ///
     /// # Errors
@@ -163,7 +176,9 @@ impl Config {
         let mut table = DeTable::parse(&text).map_err(wrong)?;
         // What is empty is unset, as in the environment.
         unset(table.get_mut());
-        let config = Self::deserialize(toml::Deserializer::from(table)).map_err(wrong)?;
+        let place = |row: &Variable| (row.name, format!("`{}` in {}", row.key, path.display()));
+        let places = variables().filter(|row| row.is_alone() && is_set(table.get_ref(), row.key)).map(place).collect();
+        let config = Self { places, ..Self::deserialize(toml::Deserializer::from(table)).map_err(wrong)? };
         config.check().map_err(|why| Error::bad_request(format!("{}: {why}", path.display())))?;
         Ok(config)
     }
@@ -234,6 +249,7 @@ impl Default for Config {
             capabilities: None,
             aws: Aws::default(),
             google_key_file: None,
+            places: BTreeMap::new(),
         }
     }
 }
@@ -261,6 +277,15 @@ fn unset(table: &mut DeTable<'_>) {
         if let DeValue::Table(below) = value.get_mut() {
             unset(below);
         }
+    }
+}
+
+/// Whether the table has a value at a key such as `limits.top_k`.
+fn is_set(table: &DeTable<'_>, key: &str) -> bool {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    match (table.get(first).map(toml::Spanned::get_ref), rest) {
+        (Some(DeValue::Table(below)), Some(rest)) => is_set(below, rest),
+        (value, rest) => value.is_some() && rest.is_none(),
     }
 }
 
@@ -299,8 +324,7 @@ fn from_file(name: &str, own: Option<String>, variable: &dyn Fn(&str) -> Option<
         return Err(Error::bad_request(format!("`{name}_FILE`: `{name}` is set, too; unset one of them")));
     }
     let path = Path::new(path.trim());
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| Error::bad_request(format!("`{name}_FILE`: {}: {cause}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|cause| Error::io(path, cause).at(&format!("{name}_FILE")))?;
     if text.trim().is_empty() {
         return Err(Error::bad_request(format!("`{name}_FILE`: {}: empty; write the key into it", path.display())));
     }

@@ -14,6 +14,7 @@ mod message;
 #[path = "main/print.rs"]
 mod print;
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -142,6 +143,9 @@ struct Files {
     /// Folder of the embedding model [default: `OMNI_MODEL`, else models/all-MiniLM-L6-v2, where there is one]
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
+    /// Refused with a hint: an index is named by its option.
+    #[arg(hide = true, value_name = "PATH", value_parser = stray)]
+    _stray: Option<Infallible>,
 }
 
 /// The same for one question, which is looked up in one index.
@@ -157,7 +161,7 @@ struct OneIndex {
 
 impl From<OneIndex> for Files {
     fn from(one: OneIndex) -> Self {
-        Self { indexes: one.index.into_iter().collect(), model: one.model }
+        Self { indexes: one.index.into_iter().collect(), model: one.model, _stray: None }
     }
 }
 
@@ -171,6 +175,11 @@ fn providers_help() -> String {
 /// A question has words.
 fn question(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("empty; write the question".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// Nothing stands without an option.
+fn stray(path: &str) -> Result<Infallible, String> {
+    Err(format!("name an index with `--index {path}`"))
 }
 
 /// Waits for the log when all else is over, a panic too.
@@ -213,7 +222,9 @@ fn run(cli: Cli) -> Result<()> {
     let mut config = Config::load(cli.config.as_deref())?;
     let command = match cli.command {
         Some(command) => command,
-        None if config.lambda.runtime_api.is_some() => Command::Lambda { files: Files { indexes: Vec::new(), model: None } },
+        None if config.lambda.runtime_api.is_some() => {
+            Command::Lambda { files: Files { indexes: Vec::new(), model: None, _stray: None } }
+        }
         None => return Err(Error::bad_request("no command; try `omni-llm serve`, or `omni-llm --help` for all of them")),
     };
     match command {
@@ -295,7 +306,7 @@ fn run_to_end<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> 
     let runtime = runtime.map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LEFTOVERS);
-    outcome
+    outcome.map_err(|error| app.config().located(error))
 }
 
 /// Writes lines from now on, the first of them about variables that nobody reads.
@@ -379,6 +390,14 @@ mod tests {
         };
         assert_eq!(run_to_end(&app, left).unwrap(), 7);
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn an_index_without_its_option_is_told_how_it_is_named() {
+        for command in ["serve", "lambda"] {
+            let said = Cli::try_parse_from(["omni-llm", command, "kb.omni"]).err().unwrap().to_string();
+            assert!(said.contains("name an index with `--index kb.omni`"), "{said}");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub async fn answer(app: &Arc<App>, mut question: Question, deadline: Instant, e
     call.end = end;
     match call.chat(app, &mut answer, deadline).await {
         Ok(response) => check::finish(app, &question, &mut call, answer, response, deadline).await,
-        Err(error) => Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await,
+        Err(error) => Box::pin(quote::fall_back(app, &question, answer, error, call.late(deadline))).await,
     }
 }
 
@@ -75,7 +75,9 @@ pub async fn stream(
     call.end = end;
     match call.stream(app, &mut answer, deadline).await {
         Ok(events) => Ok(pieces::pieces(app, &question, call, answer, events).right_stream()),
-        Err(error) => Ok(pieces::whole(Box::pin(quote::fall_back(app, &question, answer, error, deadline)).await?).left_stream()),
+        Err(error) => {
+            Ok(pieces::whole(Box::pin(quote::fall_back(app, &question, answer, error, call.late(deadline))).await?).left_stream())
+        }
     }
 }
 

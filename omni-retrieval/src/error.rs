@@ -4,6 +4,7 @@
 //! [`Error::message`]; the log line carries the whole cause chain.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,8 +171,13 @@ impl Error {
 
     /// A file could not be read or written.
     pub fn io(path: &std::path::Path, cause: std::io::Error) -> Self {
-        let code = if cause.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Internal };
-        Self::new(code, format!("{}: {cause}", path.display()))
+        let (code, remedy) = match cause.kind() {
+            ErrorKind::NotFound => (Code::NotFound, "; check the path"),
+            ErrorKind::PermissionDenied => (Code::Internal, "; give the user that runs this access to it"),
+            ErrorKind::IsADirectory => (Code::Internal, "; name a file in it"),
+            _ => (Code::Internal, ""),
+        };
+        Self::new(code, format!("{}: {cause}{remedy}", path.display()))
     }
 
     /// `field` asks for something that this build does not do; `remedy` says what does work.
@@ -387,5 +393,19 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_had_is_told_with_a_remedy() {
+        let said = |kind: ErrorKind| Error::io("f".as_ref(), kind.into()).message().to_owned();
+        assert_eq!(said(ErrorKind::NotFound), "f: entity not found; check the path");
+        assert_eq!(said(ErrorKind::PermissionDenied), "f: permission denied; give the user that runs this access to it");
+        assert_eq!(said(ErrorKind::IsADirectory), "f: is a directory; name a file in it");
+        assert_eq!(said(ErrorKind::TimedOut), "f: timed out");
     }
 }

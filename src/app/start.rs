@@ -218,7 +218,10 @@ mod tests {
         let open = |config: Config| App::open(config).err().map(|error| error.message().to_owned()).unwrap_or_default();
         let nowhere = || Some("/nowhere".into());
         let said = open(Config { prices: nowhere(), ..Config::default() });
-        assert!(said.starts_with("`OMNI_PRICES`: /nowhere: No such file"), "{said}");
+        assert_eq!(said, "`OMNI_PRICES`: /nowhere: No such file or directory (os error 2); check the path");
+        let places = [("OMNI_PRICES", "`prices` in omni.toml".to_owned())].into();
+        let said = open(Config { prices: nowhere(), places, ..Config::default() });
+        assert!(said.starts_with("`prices` in omni.toml: /nowhere: "), "{said}");
         let said = open(Config { capabilities: nowhere(), ..Config::default() });
         assert!(said.starts_with("`OMNI_CAPABILITIES`: /nowhere: No such file"), "{said}");
         let mut config = Config { google_key_file: nowhere(), ..Config::default() };

@@ -59,7 +59,26 @@ fn a_file_is_read_as_variables_are() {
 #[test]
 fn a_file_that_a_variable_names_is_told_with_it() {
     let error = Config::load_from(None, &|name| (name == "OMNI_CONFIG").then(|| "/nowhere".into())).unwrap_err();
-    assert!(error.message().starts_with("`OMNI_CONFIG`: /nowhere: No such file"), "{error}");
+    let missing = "/nowhere: No such file or directory (os error 2); check the path";
+    assert_eq!(error.message(), format!("`OMNI_CONFIG`: {missing}"));
+    let error = Config::load_from(Some(Path::new("/nowhere")), &|_| None).unwrap_err();
+    assert_eq!(error.message(), missing);
+}
+
+#[test]
+fn what_the_file_says_is_told_with_its_key() {
+    let file = "prices = \"p\"\nmodel = \" \"\n[net]\nallowed_hosts = [\"h\"]\n[providers.custom]\nbase_url = \"http://h\"\n[providers.bedrock]\nregion = \"r\"";
+    let config = load(Some(file), &[("OMNI_ALLOWED_HOSTS", "h")]).unwrap();
+    let variables = "`OMNI_PRICES` `OMNI_MODEL` `OMNI_ALLOWED_HOSTS` `CUSTOM_BASE_URL` `AWS_REGION`";
+    let said = config.located(Error::bad_request(variables)).message().to_owned();
+    let place = |key: &str| {
+        let place = config.places.values().find(|place| place.starts_with(&format!("`{key}` in "))).unwrap();
+        assert!(place.ends_with("/omni.toml"), "{place}");
+        place
+    };
+    let [prices, base_url] = ["prices", "providers.custom.base_url"].map(place);
+    assert_eq!(said, format!("{prices} `OMNI_MODEL` `OMNI_ALLOWED_HOSTS` {base_url} `AWS_REGION`"));
+    assert_eq!(load(None, &[]).unwrap().located(Error::bad_request(variables)).message(), variables);
 }
 
 #[test]
@@ -85,7 +104,8 @@ fn every_example_does_what_its_key_in_the_file_does() {
             continue;
         }
         let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
-        assert_eq!(config, load(Some(&format!("{head}{key} = {value}\n")), &[]).unwrap(), "{}", row.name);
+        let from_file = load(Some(&format!("{head}{key} = {value}\n")), &[]).unwrap();
+        assert_eq!(config, Config { places: BTreeMap::new(), ..from_file }, "{}", row.name);
     }
 }
 
@@ -186,7 +206,8 @@ fn keys_come_from_files_and_references_too() {
         message(&[("OPENAI_API_KEY_FILE", &named), ("OPENAI_API_KEY", "sk-x")]),
         "`OPENAI_API_KEY_FILE`: `OPENAI_API_KEY` is set, too; unset one of them"
     );
-    assert!(message(&[("OPENAI_API_KEY_FILE", "/nowhere")]).starts_with("`OPENAI_API_KEY_FILE`: /nowhere: No such file"));
+    let missing = "`OPENAI_API_KEY_FILE`: /nowhere: No such file or directory (os error 2); check the path";
+    assert_eq!(message(&[("OPENAI_API_KEY_FILE", "/nowhere")]), missing);
     for bad in ["aws-secret:", "aws-secret:#key", "aws-secret:name#"] {
         let expected = "`OPENAI_API_KEY`: `aws-secret:NAME` or `aws-secret:NAME#FIELD` names a secret; write for example";
         assert!(message(&[("OPENAI_API_KEY", bad)]).starts_with(expected), "{bad}");

@@ -35,6 +35,11 @@ impl Variable {
         }
     }
 
+    /// Whether it says what its key of the file says and no more: those of a cloud speak for all providers in it.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self.apply, Apply::Endpoint(..)) || !self.key.starts_with("providers.")
+    }
+
     /// Whether it holds a provider's key, which may come from a file as well.
     pub fn is_key(&self) -> bool {
         self.name.ends_with("_API_KEY") || self.name == "AWS_BEARER_TOKEN_BEDROCK"

@@ -120,10 +120,44 @@ pub(super) async fn fall_back(
     EXTRACTIVE.clone_into(&mut answer.model);
     answer.warnings.push(format!("`{provider}` failed: the answer is quoted from the sources instead"));
     answer.fallback = Some(Fallback { provider, code: error.code().as_str(), message: error.message().to_owned() });
-    // A provider that used up all the time must not take the quotes with it.
-    self::answer(app, question, answer, deadline.max(Instant::now() + std::time::Duration::from_secs(5))).await
+    // Where the time is over for quotes, too, it was the provider that failed.
+    self::answer(app, question, answer, deadline).await.map_err(|_| error)
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::error::Code;
+    use crate::rag::Retrieval;
+
+    #[tokio::test]
+    async fn quotes_do_not_come_later_than_somebody_waits() {
+        let mut config = Config::default();
+        config.generation.fallback_extractive = true;
+        config.limits.concurrent_searches = 1;
+        let app = Arc::new(App::open(config).unwrap());
+        // The only core is busy.
+        let (busy, (begun, begins), (let_go, ends)) =
+            (Arc::clone(&app), tokio::sync::oneshot::channel(), std::sync::mpsc::channel::<()>());
+        let work = move |_: &App| {
+            let _ = (begun.send(()), ends.recv());
+            Ok(())
+        };
+        let busy = tokio::spawn(async move { busy.compute(busy.deadline(), work).await });
+        begins.await.unwrap();
+        let question = Arc::new(Question { retrieval: Some(Retrieval::default()), ..Question::default() });
+        let failed = || Error::new(Code::ProviderError, "the provider failed");
+        let now = Instant::now();
+        let error = fall_back(&app, &question, Answer::default(), failed(), now).await.unwrap_err();
+        assert_eq!((error.code(), error.message()), (Code::ProviderError, "the provider failed"));
+        drop(let_go);
+        busy.await.unwrap().unwrap();
+        let until = now + std::time::Duration::from_secs(60);
+        assert_eq!(fall_back(&app, &question, Answer::default(), failed(), until).await.unwrap().provider, EXTRACTIVE);
+    }
 }

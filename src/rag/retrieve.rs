@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::index::{Filter, Fusion, Hit, Query, Recall};
 use crate::passage::Passage;
+use crate::provider::embed::Model;
 use crate::provider::shared;
 use crate::rerank::{self, Reranking};
 
@@ -115,6 +116,9 @@ pub struct Found {
 /// Why what was found is not reranked.
 const LATE: &str = "the reranker was not done in time: the sources are in the order of the search";
 
+/// Why words only are searched.
+const NO_MODEL: &str = "this service has no embedding model (`index-builder model` gets it, `--model` names its folder)";
+
 /// Finds passages for a question by itself.
 ///
 /// # Errors
@@ -161,11 +165,14 @@ fn look_up(app: &App, retrieval: &Retrieval, texts: &[String], remote: Option<Em
     let mut warnings = Vec::new();
     let is_local = remote.is_none();
     let (vectors, attempt) = match remote {
-        Some(embedded) => embedded,
+        Some(embedded) => {
+            warnings.extend(opened.remote().filter(|_| embedded.0.is_ok()).and_then(|model| unsent(model, &texts[0])));
+            embedded
+        }
         None => {
             warnings.extend(unread(app, texts));
             let vectors = app.embedder().map(|it| texts.iter().map(|text| it.embed_query(text)).collect::<Result<Vec<_>>>());
-            (vectors.transpose()?.ok_or_else(|| "this service has no embedding model".to_owned()), None)
+            (vectors.transpose()?.ok_or_else(|| NO_MODEL.to_owned()), None)
         }
     };
     let found_by_words = |why: &String| warnings.push(format!("{why}: the sources were found by words only"));
@@ -257,6 +264,16 @@ fn unread(app: &App, texts: &[String]) -> Option<String> {
     ))
 }
 
+/// What to say of a question that is longer than its provider takes.
+fn unsent(model: &Model, text: &str) -> Option<String> {
+    let (count, most) = (text.chars().count(), model.most_chars()?);
+    let message = format!(
+        "the question has {count} characters, of which `{}` takes {most}: its first and its last words were looked up by themselves, too",
+        model.provider()
+    );
+    (count > most).then_some(message)
+}
+
 /// How many tokens a question has, and how many the model reads, where that is fewer.
 fn tokens_beyond(app: &App, text: &str) -> Option<(usize, usize)> {
     let embedder = app.embedder()?;
@@ -289,4 +306,24 @@ fn require_source(opened: &Opened, prefix: &str, access: &[String]) -> Result<()
         "`rag_config.s3_bucket`: no document of the index comes from `{prefix}`; `GET /v1/index` lists where they come from"
     );
     Err(Error::bad_request(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Endpoint, Secret};
+    use crate::provider::Provider;
+    use crate::provider::capability::Rules;
+
+    #[test]
+    fn a_question_that_its_provider_takes_in_part_is_told() {
+        let mut config = Config::default();
+        let endpoint = Endpoint { api_key: Some(Secret::new("k")), region: Some("r".into()), ..Endpoint::default() };
+        config.providers.insert("bedrock".into(), endpoint);
+        let provider = Provider::open("bedrock", &config, &Arc::new(Rules::new(None).unwrap())).unwrap();
+        let said = |model: &str, letters: usize| unsent(&Model::new(provider.clone(), model, 3, false), &"ä".repeat(letters));
+        let told = "the question has 2049 characters, of which `bedrock` takes 2048: ";
+        assert!(said("cohere.embed-english-v3", 2049).unwrap().starts_with(told));
+        assert_eq!((said("cohere.embed-english-v3", 2048), said("us.cohere.embed-v4:0", 2049)), (None, None));
+    }
 }

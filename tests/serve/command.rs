@@ -156,7 +156,7 @@ fn what_does_not_hold_and_what_was_not_done_is_noted_beside_the_answer() {
     let output = run(&asked, &[("CUSTOM_BASE_URL", base_url.as_str()), ("OMNI_RETRIES", "0")]);
     let notes = String::from_utf8(output.stderr).unwrap();
     let expected = [
-        "note: this service has no embedding model: the sources were found by words only",
+        "note: this service has no embedding model (`index-builder model` gets it, `--model` names its folder): the sources were found by words only",
         "note: the quote \"Zebras sleep[2J on the highest roofs of all.\" stands in no source",
         "note: there is no source [9]",
     ];

@@ -33,7 +33,12 @@ async fn without_a_provider_the_answer_is_quoted_from_the_sources() {
         assert!(
             metadata["request_id"].as_str().unwrap().starts_with("req_") && metadata["execution_time"].as_f64().unwrap() > 0.0
         );
-        assert_eq!(metadata["warnings"], json!(["this service has no embedding model: the sources were found by words only"]));
+        assert_eq!(
+            metadata["warnings"],
+            json!([
+                "this service has no embedding model (`index-builder model` gets it, `--model` names its folder): the sources were found by words only"
+            ])
+        );
         let first = &answer["rag_context"][0];
         assert_eq!(keys(first), ["chunk_id", "content", "page", "score", "source"]);
         assert_eq!((&first["source"], &first["content"]), (&json!("limits.md"), &json!(DOCUMENTS[0].3)));

@@ -67,6 +67,11 @@ impl EmbedDialect {
         }
     }
 
+    /// Characters of a text beyond which a call is refused, however it is told to cut.
+    pub(super) fn most_chars(self, model: &str) -> Option<usize> {
+        (self == Self::Bedrock && model.contains("cohere") && model.contains("-v3")).then_some(2048)
+    }
+
     /// What is to stand before a text, where a model learns from there alone what it is for.
     pub(super) fn prefix(self, model: &str, purpose: Side) -> Option<&'static str> {
         let is_google = matches!(self, Self::Gemini | Self::Vertex);
@@ -83,7 +88,8 @@ impl EmbedDialect {
         let task = if purpose == Side::Query { "RETRIEVAL_QUERY" } else { "RETRIEVAL_DOCUMENT" };
         let prefix = self.prefix(model, purpose);
         let part = |text: &&str| json!({"text": format!("{}{text}", prefix.unwrap_or_default())});
-        let texts = inputs.iter().map(Input::text).collect::<Result<Vec<_>>>();
+        let most = self.most_chars(model).filter(|_| request.truncate);
+        let texts = inputs.iter().map(|input| Ok(begun(input.text()?, most))).collect::<Result<Vec<_>>>();
         let (path, body, length) = match self {
             Self::OpenAi => {
                 let mut body = json!({"model": model, "input": inputs, "encoding_format": "float"});
@@ -170,6 +176,11 @@ impl EmbedDialect {
             }
         }
     }
+}
+
+/// The text, or as much of it as is taken.
+fn begun(text: &str, most: Option<usize>) -> &str {
+    most.and_then(|most| text.char_indices().nth(most)).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Cohere's own body, apart from the model.

@@ -81,6 +81,11 @@ impl Model {
         self.health.is_cooling(&self.name)
     }
 
+    /// Characters of a question that are embedded, where its provider refuses more.
+    pub fn most_chars(&self) -> Option<usize> {
+        self.provider.preset.embeds?.most_chars(&self.name)
+    }
+
     /// Whether the provider is asked for this many dimensions.
     pub fn is_shortened(&self) -> bool {
         self.shortened

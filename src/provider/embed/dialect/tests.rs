@@ -19,6 +19,15 @@ fn written(dialect: EmbedDialect, model: &str, purpose: Side, dimensions: Option
 }
 
 #[test]
+fn a_question_ends_where_bedrock_would_refuse_it() {
+    let long = "ä".repeat(2049);
+    let texts = |model: &str, purpose| written(EmbedDialect::Bedrock, model, purpose, None, &["a", &long]).1["texts"].clone();
+    assert_eq!(texts("cohere.embed-multilingual-v3", Side::Query), json!(["a", "ä".repeat(2048)]));
+    assert_eq!(texts("cohere.embed-multilingual-v3", Side::Document), json!(["a", long]));
+    assert_eq!(texts("us.cohere.embed-v4:0", Side::Query), json!(["a", long]));
+}
+
+#[test]
 fn a_question_is_not_embedded_as_a_document() {
     use EmbedDialect::{Bedrock, Cohere, Gemini, Mistral, OpenAi, Vertex};
     use Side::{Document, Query};
