@@ -177,7 +177,8 @@ fn bring_on(text: &str, before: &mut Sentence, next: &Sentence) {
 fn leans(sentence: &str) -> bool {
     let mut words = sentence.split([' ', '\n', ',']);
     match words.next().unwrap_or_default() {
-        "The" => words.next().is_some_and(|word| SHOWN.contains(&word)),
+        // "The output of `ls`" says of what, "The output shows" does not.
+        "The" => words.next().is_some_and(|word| SHOWN.contains(&word)) && words.next() != Some("of"),
         word => LEANING.contains(&word),
     }
 }
@@ -476,7 +477,9 @@ mod tests {
     #[test]
     fn a_leaning_sentence_leans_on_the_paragraph_before_but_not_over_a_heading() {
         let text = "The index is a file.\n\nIt is mapped. It is never copied.\n\n# Other\n\nThis page is short.";
-        let leads: Vec<usize> = sentences(text, false).iter().map(|sentence| sentence.lead).collect();
-        assert_eq!(leads, [0, 0, 0, text.find("This").unwrap()]);
+        let leads = |text: &str| sentences(text, false).iter().map(|sentence| sentence.lead).collect::<Vec<_>>();
+        assert_eq!(leads(text), [0, 0, 0, text.find("This").unwrap()]);
+        assert_eq!(leads("Run it. The command downloads a file."), [0, 0]);
+        assert_eq!(leads("Run it. The output of `ls` is a list."), [0, 8]);
     }
 }
