@@ -124,21 +124,13 @@ fn fuse(
     limit: usize,
 ) -> Result<Vec<Candidate>> {
     let mut near = Side(vectors.nearest(vector, allowed, limit, query.top_k, query.recall)?);
-    let named = Side(scorer.best(allowed, limit)?);
+    let mut named = Side(scorer.best(allowed, limit)?);
     let fusion = query.fusion.adapted(scorer.is_exact);
-    if vectors.may_miss(query.recall) {
-        let missed = fusion::missed(fusion, &near, &named, query.top_k);
-        let cosines = vectors.cosines(vector, &missed)?;
-        near.add(missed.into_iter().zip(cosines).map(|(chunk, score)| Scored { score, chunk }), limit);
-    }
+    // Only what could be a hit is looked up: it touches the file all over.
+    let [far, unnamed] = fusion::unknown(fusion, &near, &named, query.top_k, vectors.may_miss(query.recall));
+    near.add(&far, vectors.cosines(vector, &far)?);
+    named.add(&unnamed, scorer.scores(&unnamed)?);
     let mut candidates = fusion::candidates(&near, &named);
-    // Looking up what is not in a list is work that seldom changes anything, and touches the file all over.
-    if near.is_flat() {
-        complete(&mut candidates, |one| &mut one.cosine, |chunks| vectors.cosines(vector, chunks))?;
-    }
-    if named.is_flat() {
-        complete(&mut candidates, |one| &mut one.bm25, |chunks| scorer.scores(chunks))?;
-    }
     fusion::fuse(fusion, &near, &named, &mut candidates);
     Ok(candidates)
 }
