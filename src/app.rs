@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::opened::{Opened, find_files};
-use crate::config::{Config, Preferred, PreferredBy, Retrieval};
+use crate::config::{Config, Preferred, PreferredBy, Retrieval, located};
 use crate::cost::Prices;
 use crate::embed::{Embedder, Reranker};
 use crate::error::{Code, Error, Result};
@@ -53,32 +53,23 @@ impl App {
     /// A file is missing or damaged, the index was built with another model or by a provider that is not configured, or the
     /// configuration is wrong about a provider, or names one to answer that is unknown or not set up.
     pub fn open(config: Config) -> Result<Self> {
-        Self::open_all(&config).map_err(|error| config.located(error))
+        let places = config.places.clone();
+        Self::open_all(config).map_err(|error| located(&places, error))
     }
 
-    fn open_all(config: &Config) -> Result<Self> {
-        start::check_known(config)?;
+    fn open_all(config: Config) -> Result<Self> {
+        start::check_known(&config)?;
         let rules = Arc::new(config.capabilities.as_deref().map_or_else(|| Rules::new(None), start::own_rules)?);
-        let providers = start::set_up(config, &rules)?;
-        start::check_named(config, &providers)?;
+        let providers = start::set_up(&config, &rules)?;
+        start::check_named(&config, &providers)?;
         let embedder = config.model.as_deref().map(Embedder::open).transpose()?;
         let reranker = config.reranker.as_deref().map(Reranker::open).transpose()?;
-        let indexes = start::open_indexes(config, &providers, embedder.as_ref())?;
-        let client = Client::new(config);
-        let prices = start::prices(config)?;
+        let indexes = start::open_indexes(&config, &providers, embedder.as_ref())?;
+        let client = Client::new(&config);
+        let prices = start::prices(&config)?;
         let permits = if config.limits.concurrent_searches == 0 { config.threads() } else { config.limits.concurrent_searches };
         let computing = Arc::new(Semaphore::new(permits));
-        Ok(Self {
-            config: config.clone(),
-            indexes,
-            embedder,
-            reranker,
-            providers,
-            client,
-            computing,
-            prices,
-            refused: Mutex::default(),
-        })
+        Ok(Self { config, indexes, embedder, reranker, providers, client, computing, prices, refused: Mutex::default() })
     }
 
     /// What the operator said.

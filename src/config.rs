@@ -150,13 +150,6 @@ impl Config {
         Ok(config)
     }
 
-    /// The same failure with keys of the file in the place of variables, where it was the file that said what is wrong.
-    #[must_use]
-    pub fn located(&self, error: Error) -> Error {
-        let located = |text: String, (name, place): (&&str, &String)| text.replace(&format!("`{name}`"), place);
-        error.retold(|text| self.places.iter().fold(text.to_owned(), located))
-    }
-
     /// Whether the proxies that the environment names are such as can be used: one that cannot would be passed by in silence.
     ///
     /// # Errors
@@ -278,6 +271,12 @@ fn unset(table: &mut DeTable<'_>) {
             unset(below);
         }
     }
+}
+
+/// The same failure with keys of the file in the place of variables, where it was the file that said what is wrong.
+pub fn located(places: &BTreeMap<&'static str, String>, error: Error) -> Error {
+    let located = |text: String, (name, place): (&&str, &String)| text.replace(&format!("`{name}`"), place);
+    error.retold(|text| places.iter().fold(text.to_owned(), located))
 }
 
 /// Whether the table has a value at a key such as `limits.top_k`.

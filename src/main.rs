@@ -27,7 +27,7 @@ use health::health;
 use inspect::inspect;
 use message::message;
 use omni_llm::app::{App, find_files};
-use omni_llm::config::{Config, Log, address, is_lambda};
+use omni_llm::config::{Config, Log, address, is_lambda, located};
 use omni_llm::error::{Error, Result};
 use omni_llm::index::{Filter, Recall};
 use omni_llm::provider::PRESETS;
@@ -306,7 +306,7 @@ fn run_to_end<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> 
     let runtime = runtime.map_err(|cause| Error::internal("the async runtime cannot start").caused_by(cause))?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LEFTOVERS);
-    outcome.map_err(|error| app.config().located(error))
+    outcome.map_err(|error| located(&app.config().places, error))
 }
 
 /// Writes lines from now on, the first of them about variables that nobody reads.

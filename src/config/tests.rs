@@ -70,7 +70,7 @@ fn what_the_file_says_is_told_with_its_key() {
     let file = "prices = \"p\"\nmodel = \" \"\n[net]\nallowed_hosts = [\"h\"]\n[providers.custom]\nbase_url = \"http://h\"\n[providers.bedrock]\nregion = \"r\"";
     let config = load(Some(file), &[("OMNI_ALLOWED_HOSTS", "h")]).unwrap();
     let variables = "`OMNI_PRICES` `OMNI_MODEL` `OMNI_ALLOWED_HOSTS` `CUSTOM_BASE_URL` `AWS_REGION`";
-    let said = config.located(Error::bad_request(variables)).message().to_owned();
+    let said = located(&config.places, Error::bad_request(variables)).message().to_owned();
     let place = |key: &str| {
         let place = config.places.values().find(|place| place.starts_with(&format!("`{key}` in "))).unwrap();
         assert!(place.ends_with("/omni.toml"), "{place}");
@@ -78,7 +78,7 @@ fn what_the_file_says_is_told_with_its_key() {
     };
     let [prices, base_url] = ["prices", "providers.custom.base_url"].map(place);
     assert_eq!(said, format!("{prices} `OMNI_MODEL` `OMNI_ALLOWED_HOSTS` {base_url} `AWS_REGION`"));
-    assert_eq!(load(None, &[]).unwrap().located(Error::bad_request(variables)).message(), variables);
+    assert_eq!(located(&load(None, &[]).unwrap().places, Error::bad_request(variables)).message(), variables);
 }
 
 #[test]

@@ -6,11 +6,14 @@ use super::MAX_QUOTE_BYTES;
 use super::sentence::{Sentence, is_noise};
 use crate::sentence::{Block, CELLS, Kind};
 
-/// The rows of a table that a block is, or is one of; those that name columns are none. The table begins at `head`.
+/// The rows of a table that a block is, or is one of; those that name columns are none. The
+/// `head` of a table in Markdown stands above it.
 pub(super) fn rows(text: &str, block: &Block, head: Option<Range<usize>>) -> Option<Vec<Sentence>> {
     let line = &text[block.range.clone()];
     if block.kind == Kind::Line && line.starts_with('|') {
-        let row = (!is_rule(line)).then(|| row(text, block.range.clone(), head)).flatten();
+        // A table in Markdown is one only with its head, and with all rows between.
+        let lead = head.as_ref().map(|head| head.start).filter(|lead| block.range.end - lead <= MAX_QUOTE_BYTES);
+        let row = (!is_rule(line)).then(|| row(text, block.range.clone(), head, lead)).flatten();
         return Some(row.into_iter().collect());
     }
     if !is_table(text, block) {
@@ -24,7 +27,8 @@ pub(super) fn rows(text: &str, block: &Block, head: Option<Range<usize>>) -> Opt
     // A caption may stand above the row that names the columns.
     let mut lines = lines.skip_while(|line| !text[line.clone()].contains(CELLS));
     let head = lines.next();
-    Some(lines.filter_map(|line| row(text, line, head.clone())).collect())
+    let mut lead = head.as_ref().map(|head| head.start);
+    Some(lines.filter_map(|line| row(text, line, head.clone(), lead.take())).collect())
 }
 
 /// Whether a block is a table without bars around its rows.
@@ -33,19 +37,14 @@ pub(super) fn is_table(text: &str, block: &Block) -> bool {
     is_prose && text[block.range.clone()].lines().filter(|line| line.contains(CELLS)).count() > 1
 }
 
-/// A row of a table, without the bars around it; from the `head` of its table on, where that is not too far, with them.
-fn row(text: &str, line: Range<usize>, head: Option<Range<usize>>) -> Option<Sentence> {
+/// A row of a table, without the bars around it; from `lead` on, where there is one, with them.
+fn row(text: &str, line: Range<usize>, head: Option<Range<usize>>, lead: Option<usize>) -> Option<Sentence> {
     let range = cells(text, &line);
     let penalty = if is_noise(&text[range.clone()]) { 0.4 } else { 0.1 };
-    // Bars without what parts the head from the rows make no table.
-    let is_barred = text[line.clone()].starts_with('|') && text[line.clone()].ends_with('|');
-    let is_near =
-        |head: &&Range<usize>| if is_barred { line.end - head.start <= MAX_QUOTE_BYTES } else { line.start - head.end <= 1 };
-    let near = head.as_ref().filter(is_near);
     text[range.clone()].contains(CELLS).then(|| Sentence {
-        lead: near.map_or(range.start, |head| head.start),
-        tail: near.map_or(range.end, |_| line.end),
-        columns: head.as_ref().map(|head| cells(text, head)),
+        lead: lead.unwrap_or(range.start),
+        tail: lead.map_or(range.end, |_| line.end),
+        columns: head.map(|head| cells(text, &head)),
         answers: None,
         penalty,
         is_open: false,

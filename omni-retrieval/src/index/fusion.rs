@@ -121,8 +121,10 @@ pub(super) fn candidates(near: &Side, named: &Side) -> Vec<Candidate> {
 /// (`may_miss`), seldom better than its `top_k`-th.
 pub(super) fn unknown(fusion: Fusion, near: &Side, named: &Side, top_k: usize, may_miss: bool) -> [Vec<u32>; 2] {
     let mut candidates = candidates(near, named);
-    fuse(fusion, near, named, &mut candidates);
-    let least = candidates.get(top_k.saturating_sub(1)).map_or(0.0, |last| last.fused);
+    weigh(fusion, near, named, &mut candidates);
+    let mut weights: Vec<f32> = candidates.iter().map(|one| one.fused).collect();
+    let last = top_k.saturating_sub(1);
+    let least = if last < weights.len() { *weights.select_nth_unstable_by(last, |a, b| b.total_cmp(a)).1 } else { 0.0 };
     let rank = if may_miss { top_k } else { near.0.len() };
     // The most that each side can add.
     let (nearest, best) = match fusion {
@@ -135,15 +137,25 @@ pub(super) fn unknown(fusion: Fusion, near: &Side, named: &Side, top_k: usize, m
     };
     let chunks = |is_unknown: fn(&Candidate) -> bool, most: f32| {
         let could = |one: &&Candidate| is_unknown(one) && most > 0.0 && one.fused + most >= least;
-        let mut chunks: Vec<u32> = candidates.iter().filter(could).map(|one| one.chunk).collect();
-        chunks.sort_unstable();
-        chunks
+        candidates.iter().filter(could).map(|one| one.chunk).collect()
     };
     [chunks(|one| one.cosine.is_none(), nearest), chunks(|one| one.bm25.is_none(), best)]
 }
 
 /// Orders candidates, best first. `near` and `named` are the sides that they come from.
 pub(super) fn fuse(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [Candidate]) {
+    weigh(fusion, near, named, candidates);
+    // Where one side has no weight or nothing to say, the other tells equals apart. Stable, and the candidates stand in the order
+    // of their numbers.
+    let known = |score: Option<f32>| score.unwrap_or(f32::NEG_INFINITY);
+    candidates.sort_by(|a, b| {
+        let sides = || known(b.cosine).total_cmp(&known(a.cosine)).then(known(b.bm25).total_cmp(&known(a.bm25)));
+        b.fused.total_cmp(&a.fused).then_with(sides)
+    });
+}
+
+/// What each candidate is worth, as far as it is known.
+fn weigh(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [Candidate]) {
     match fusion {
         Fusion::MinMax { alpha } | Fusion::Adaptive { alpha } => {
             for candidate in candidates.iter_mut() {
@@ -157,13 +169,6 @@ pub(super) fn fuse(fusion: Fusion, near: &Side, named: &Side, candidates: &mut [
             }
         }
     }
-    // Where one side has no weight or nothing to say, the other tells equals apart. Stable, and the candidates stand in the order
-    // of their numbers.
-    let known = |score: Option<f32>| score.unwrap_or(f32::NEG_INFINITY);
-    candidates.sort_by(|a, b| {
-        let sides = || known(b.cosine).total_cmp(&known(a.cosine)).then(known(b.bm25).total_cmp(&known(a.bm25)));
-        b.fused.total_cmp(&a.fused).then_with(sides)
-    });
 }
 
 /// Chunks with their ranks from 1, ascending by chunk.
